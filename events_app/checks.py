@@ -1,0 +1,34 @@
+"""System checks: the ratios between the timings without which liveness would not be true."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+
+from events_app import timings
+
+
+@checks.register("timings")
+def check_timings(**_: Any) -> list[checks.CheckMessage]:
+    """Refuse intervals that would take a live peer, process or reader for a dead one."""
+    configured = timings.configured()
+    faults = []
+    if configured.user_timeout + timings.KEEPALIVE_SECONDS >= configured.dead_peer:
+        faults.append(
+            checks.Error(
+                f"dead_peer_seconds is {configured.dead_peer:g}, but the kernel's time-out of "
+                f"{configured.user_timeout:g} s and the {timings.KEEPALIVE_SECONDS:g} s between two "
+                "writes together are not below it.",
+                hint=f"Set dead_peer_seconds to more than {2 * timings.KEEPALIVE_SECONDS:g}.",
+                id="events_app.E001",
+            )
+        )
+    if settings.EVENTS_RETENTION.total_seconds() < 3 * configured.heartbeat:
+        faults.append(
+            checks.Error(
+                "event_retention_hours is shorter than three heartbeats: "
+                "a client that reconnects could not resume.",
+                id="events_app.E002",
+            )
+        )
+    return faults

@@ -1,0 +1,37 @@
+"""`manage.py serve`: serves HTTP and event streams in one process until SIGTERM or Ctrl-C."""
+
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from events_app import server, timings
+
+
+class Command(BaseCommand):
+    help = "Serve HTTP and event streams until SIGTERM or Ctrl-C."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+        parser.add_argument(
+            "--port",
+            type=int,
+            default=int(os.environ.get("PORT") or 8000),
+            help="the port to listen on; 0 for any free one (default: PORT, else 8000)",
+        )
+
+    def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+        try:
+            listening = server.listening_socket(host, port, timings.configured())
+        except (OSError, OverflowError) as error:
+            raise CommandError(
+                f"Cannot listen on {host}:{port} ({error}); choose another one with --port or PORT."
+            ) from error
+        server.raise_open_files_limit()
+        address, chosen = listening.getsockname()[:2]
+        service = server.Service(listening)
+        self.stdout.write(f"Listening on http://{address}:{chosen}")
+        self.stdout.flush()
+        sys.exit(service.run())

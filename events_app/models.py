@@ -1,0 +1,78 @@
+"""The tables of streams: the event log, the server processes, and the connections that they serve."""
+
+import secrets
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models.functions import Now
+
+
+def new_epoch() -> str:
+    """Return a name for a log that no other log has."""
+    return secrets.token_hex(4)
+
+
+class EventLog(models.Model):
+    """The one row of facts about the log itself.
+
+    Cursors of another epoch cannot be continued, nor those before `trimmed_through`.
+    """
+
+    id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
+    epoch = models.CharField(max_length=16, default=new_epoch)
+    trimmed_through = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(pk=1), name="events_app_one_event_log"),
+        ]
+
+    def __str__(self) -> str:
+        return self.epoch
+
+
+class LogEntry(models.Model):
+    """One event. Written only by `events_app.event_log.append`, which keeps ids in commit order."""
+
+    id = models.BigAutoField(primary_key=True)
+    channels = ArrayField(models.TextField())
+    type = models.TextField()
+    data = models.TextField(help_text="JSON, as it goes to the streams")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "log entries"
+        indexes = [GinIndex(fields=["channels"], name="events_app_log_channels")]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.type}"
+
+
+class ServerProcess(models.Model):
+    """One running `manage.py serve`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    hostname = models.TextField()
+    pid = models.IntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+    last_beat = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "server processes"
+
+    def __str__(self) -> str:
+        return f"{self.hostname}:{self.pid}"
+
+
+class Connection(models.Model):
+    """One open stream that keeps its presence key alive. Its row is guarded by the lock of the key's row."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    key = models.UUIDField(db_index=True)
+    process = models.ForeignKey(ServerProcess, on_delete=models.DO_NOTHING)
+    opened_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return str(self.pk)

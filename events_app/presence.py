@@ -1,0 +1,275 @@
+"""The presence of one server process: its open streams, and the one writer that tells the database of them.
+
+Streams never wait for the database in their clean-up; they only put what happened into a queue. The writer takes
+all that is there and writes it as one set.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from django.db import InterfaceError, OperationalError
+
+from events_app import presence_store, timings
+from events_app.presence_domain import Key, StreamGrant, domain
+from events_app.presence_store import Arrival, Departure, NotRegistered, ProcessIdentity, Snapshot
+from events_app.threads import in_thread
+
+logger = logging.getLogger(__name__)
+
+# A window of a CAD program holds one stream; what has more has lost count of them.
+MAX_STREAMS_PER_KEY = 8
+
+
+
+class OpenStream(Protocol):
+    """What presence needs of a stream."""
+
+    connection_id: uuid.UUID
+    grant: StreamGrant
+
+    def heartbeat(self) -> None:
+        """Send `event: heartbeat`: its touch is committed."""
+
+    def close(self, reason: str) -> None:
+        """End the stream by the server's doing, which is no departure."""
+
+
+class StreamGone(Exception):
+    """What the stream should keep alive does not exist any more."""
+
+
+@dataclass
+class _Batch:
+    """What has happened since the writer last looked."""
+
+    arrivals: list[tuple[OpenStream, asyncio.Future[Snapshot]]] = field(default_factory=list)
+    departures: list[Departure] = field(default_factory=list)
+
+
+class Presence:
+    """One per process. Its tasks are the methods that end in `_loop`."""
+
+    def __init__(self, configured: timings.Timings) -> None:
+        self.process = ProcessIdentity()
+        self.streams: dict[uuid.UUID, OpenStream] = {}
+        self.stopping = False
+        self._timings = configured
+        self._by_key: dict[Key, dict[uuid.UUID, OpenStream]] = {}
+        self._registered: dict[uuid.UUID, Arrival] = {}
+        self._batch = _Batch()
+        self._wake = asyncio.Event()
+        # Held from a write to the note of what it wrote, which a registration repeats.
+        self._writing = asyncio.Lock()
+        self._unregistered = False
+        # Since when, by the loop's clock, this process has beaten without a gap.
+        self._beating_since: float | None = None
+        # One thread, one connection and one order each. Nothing may keep a beat waiting.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="presence-writer")
+        self._beater = ThreadPoolExecutor(1, thread_name_prefix="presence-beat")
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="presence-keeper")
+
+    # -- what streams call --
+
+    async def arrive(self, stream: OpenStream) -> Snapshot:
+        """Wait until the stream's connection is committed.
+
+        Returns:
+            What the stream begins with, read after that commit.
+        """
+        answer: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+        self.streams[stream.connection_id] = stream
+        if stream.grant.key is not None:
+            siblings = self._by_key.setdefault(stream.grant.key, {})
+            siblings[stream.connection_id] = stream
+            if len(siblings) > MAX_STREAMS_PER_KEY:
+                next(iter(siblings.values())).close("too many streams")
+        self._batch.arrivals.append((stream, answer))
+        self._wake.set()
+        return await answer
+
+    def leave(self, stream: OpenStream, *, by_client: bool) -> None:
+        """The stream has ended. Never waits; after `stop` has begun, nothing counts as a departure."""
+        if self.streams.pop(stream.connection_id, None) is None:
+            return
+        key = stream.grant.key
+        if key is None:
+            return
+        siblings = self._by_key[key]
+        del siblings[stream.connection_id]
+        if not siblings:
+            del self._by_key[key]
+        if not self.stopping:
+            self._batch.departures.append(
+                Departure(stream.connection_id, key, by_client)
+            )
+            self._wake.set()
+
+    def close_all(self, reason: str) -> None:
+        """Have every stream begin again."""
+        for stream in list(self.streams.values()):
+            stream.close(reason)
+
+    # -- its tasks --
+
+    async def write_loop(self) -> None:
+        """Write what streams have queued, a set at a time; retry while the database is away."""
+        attempt = 0
+        self._wake.set()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            batch = self._take()
+            try:
+                await self._write(batch)
+                attempt = 0
+            except (OperationalError, InterfaceError) as error:
+                attempt += 1
+                logger.warning(
+                    "presence cannot be written", extra={"error": error, "attempt": attempt}
+                )
+                self._put_back(batch)
+                await asyncio.sleep(timings.backoff(attempt))
+
+    async def beat_loop(self) -> None:
+        """Beat. Who finds itself taken for dead has the writer register it again, with all its streams."""
+        now = asyncio.get_running_loop().time
+        while True:
+            begun = now()
+            try:
+                await in_thread(self._beater, presence_store.beat, self.process)
+                if self._beating_since is None or now() - begun > self._timings.server_dead:
+                    self._beating_since = now()
+            except NotRegistered:
+                self._beating_since = None
+                self._wake.set()
+            except (OperationalError, InterfaceError) as error:
+                self._beating_since = None
+                logger.warning("no beat", extra={"error": error})
+            await asyncio.sleep(self._timings.beat)
+            if now() - begun > self._timings.server_dead:
+                self._beating_since = None
+
+    async def clean_up_loop(self) -> None:
+        """Remove the processes that have ceased to beat.
+
+        Only who has itself beaten for as long may judge: after an outage of the database everybody is silent
+        at first.
+        """
+        server_dead = timedelta(seconds=self._timings.server_dead)
+        now = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(self._timings.beat)
+            since = self._beating_since
+            if since is None or now() - since < self._timings.server_dead:
+                continue
+            try:
+                while await in_thread(
+                    self._keeper, presence_store.clean_up_one, server_dead
+                ):
+                    pass
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("no clean-up", extra={"error": error})
+
+    async def heartbeat_loop(self) -> None:
+        """Touch what the streams keep alive; tell them when that is committed; close what is withdrawn."""
+        while True:
+            await asyncio.sleep(self._timings.heartbeat)
+            try:
+                await self.heartbeat()
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("no heartbeat", extra={"error": error})
+
+    async def heartbeat(self) -> None:
+        """One heartbeat of this process."""
+        streams = list(self.streams.values())
+        # Only keys whose arrival is committed: a stream that is still opening is nobody's heartbeat.
+        keys = {arrival.key for arrival in self._registered.values()}
+        if keys:
+            await in_thread(self._keeper, presence_store.touch, keys)
+        for stream in streams:
+            stream.heartbeat()
+        grants = {stream.grant for stream in streams}
+        withdrawn = await in_thread(self._keeper, domain().withdrawn, grants)
+        for stream in streams:
+            if stream.grant in withdrawn:
+                stream.close("no longer permitted")
+
+    # -- the end --
+
+    async def stop(self) -> None:
+        """Write what came before the stop, then remove this process: no departure of its clients."""
+        try:
+            await self._write(self._take())
+            async with self._writing:
+                self._unregistered = True
+                await in_thread(self._writer, presence_store.unregister, self.process)
+        except (OperationalError, InterfaceError) as error:
+            # Another process finds this one dead and does the same.
+            logger.warning("could not unregister", extra={"error": error})
+        finally:
+            for thread in (self._writer, self._beater, self._keeper):
+                thread.shutdown(wait=False, cancel_futures=True)
+
+    # -- inside --
+
+    def _take(self) -> _Batch:
+        batch, self._batch = self._batch, _Batch()
+        return batch
+
+    def _put_back(self, batch: _Batch) -> None:
+        self._batch.arrivals[:0] = batch.arrivals
+        self._batch.departures[:0] = batch.departures
+        self._wake.set()
+
+    async def _write(self, batch: _Batch) -> None:
+        """Write arrivals, then departures: of one connection the arrival comes first."""
+        arrivals = [
+            Arrival(stream.connection_id, stream.grant.key)
+            for stream, _ in batch.arrivals
+            if stream.grant.key is not None
+        ]
+        async with self._writing:
+            if self._unregistered:
+                return
+            known: set[Key] = set()
+            if arrivals or not batch.departures:
+                known = await in_thread(self._writer, self._arrive, arrivals)
+                self._registered.update({a.connection_id: a for a in arrivals if a.key in known})
+            if batch.departures:
+                await in_thread(self._writer, self._depart, batch.departures)
+                for departure in batch.departures:
+                    self._registered.pop(departure.connection_id, None)
+        if any(not answer.done() for _, answer in batch.arrivals):
+            snapshot = await in_thread(self._writer, presence_store.snapshot, known)
+            for stream, answer in batch.arrivals:
+                if answer.done():
+                    continue
+                if stream.grant.key is None or stream.grant.key in known:
+                    answer.set_result(snapshot)
+                else:
+                    answer.set_exception(StreamGone())
+
+    def _arrive(self, arrivals: Collection[Arrival]) -> set[Key]:
+        try:
+            return presence_store.arrive(self.process, arrivals)
+        except NotRegistered:
+            open_streams = {a.connection_id: a for a in (*self._registered.values(), *arrivals)}
+            known = presence_store.register(self.process, list(open_streams.values()))
+            logger.info(
+                "registered this server process",
+                extra={"process": self.process.id, "streams": len(open_streams)},
+            )
+            return known
+
+    def _depart(self, departures: Collection[Departure]) -> None:
+        try:
+            presence_store.depart(self.process, departures)
+        except NotRegistered:
+            presence_store.register(self.process, list(self._registered.values()))
+            presence_store.depart(self.process, departures)

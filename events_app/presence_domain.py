@@ -1,0 +1,111 @@
+"""What `events_app` asks of the domain, which it otherwise knows nothing about."""
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+
+Key = uuid.UUID
+
+
+@dataclass(frozen=True)
+class StreamGrant:
+    """The domain's leave to open one stream.
+
+    Args:
+        channels: what the stream follows.
+        key: whose presence it keeps alive; None for a stream that only watches.
+        user_id: the primary key of the user it was granted to.
+        token_id: the credential it was granted for; None for a login session.
+    """
+
+    channels: frozenset[str]
+    key: Key | None
+    user_id: int
+    token_id: int | None = None
+
+
+class StreamRefused(Exception):
+    """The domain refuses a stream.
+
+    Args:
+        status: the HTTP status.
+        code: the error's name for programs.
+        message: the error as a sentence for a person.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class PresenceDomain(ABC):
+    """The domain, named by the setting `EVENTS_PRESENCE_DOMAIN`. All methods are synchronous.
+
+    Those that write are called inside a transaction, in the order lock, arrived, departed.
+    """
+
+    @abstractmethod
+    def resolve(self, request: HttpRequest, **kwargs: str) -> StreamGrant:
+        """Say what a stream may follow. `kwargs` come from the URL.
+
+        Raises:
+            StreamRefused: with the answer for the client.
+        """
+
+    @abstractmethod
+    def lock(self, keys: Collection[Key]) -> set[Key]:
+        """Lock the rows behind the keys in the one order of locks; return the keys that exist."""
+
+    @abstractmethod
+    def arrived(self, keys: Collection[Key]) -> None:
+        """A connection of each key is committed with this transaction."""
+
+    @abstractmethod
+    def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> None:
+        """The latest connection of each of `keys` ended by the client's doing, as that process saw.
+
+        `gone` are those of them that have no connection left, on any process.
+        """
+
+    @abstractmethod
+    def server_stopped(self, gone: Collection[Key]) -> None:
+        """`gone` lost their last connection because their server was stopped, which is no departure."""
+
+    @abstractmethod
+    def server_died(
+        self, gone: Collection[Key], process_id: uuid.UUID, last_beat: datetime
+    ) -> None:
+        """`gone` lost their last connection with that process, which died after `last_beat`.
+
+        Who departed after that beat, as another process saw, is gone for good; the others may come back.
+        """
+
+    @abstractmethod
+    def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Any]]:
+        """Return what each key holds, as JSON values for `stream-open`."""
+
+    @abstractmethod
+    def touch(self, keys: Collection[Key]) -> None:
+        """The heartbeat of all these keys, in one statement."""
+
+    @abstractmethod
+    def withdrawn(self, grants: Collection[StreamGrant]) -> set[StreamGrant]:
+        """Return those of the grants that would be refused now."""
+
+
+@cache
+def domain() -> PresenceDomain:
+    """Return the configured domain."""
+    instance = import_string(settings.EVENTS_PRESENCE_DOMAIN)()
+    assert isinstance(instance, PresenceDomain)
+    return instance

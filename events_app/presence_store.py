@@ -1,0 +1,204 @@
+"""Presence in the database: which streams are open, and which server process serves them.
+
+Every function is one transaction over a whole set, called from a thread of the presence. The locks it takes and
+why no interleaving breaks it: docs/architecture.md, "Presence".
+"""
+
+import os
+import socket
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import DurationField, Max, Value
+from django.db.models.functions import Now
+
+from events_app import event_log, sql
+from events_app.event_log import LogState
+from events_app.models import Connection, ServerProcess
+from events_app.presence_domain import Key, domain
+
+
+class NotRegistered(Exception):
+    """This process has no row: it has just started, or was taken for dead."""
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """What tells this server process from every other one."""
+
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
+    hostname: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A stream with a presence key was opened."""
+
+    connection_id: uuid.UUID
+    key: Key
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A stream with a presence key ended: by the client's doing or death, or closed by this server."""
+
+    connection_id: uuid.UUID
+    key: Key
+    by_client: bool
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What new streams begin with, all of one moment."""
+
+    log: LogState
+    held: Mapping[Key, Any]
+
+
+def arrive(process: ProcessIdentity, arrivals: Collection[Arrival]) -> set[Key]:
+    """Record streams that were opened.
+
+    Returns:
+        The keys that exist; of the others nothing was recorded.
+
+    Raises:
+        NotRegistered: and nothing was written.
+    """
+    with transaction.atomic():
+        known = domain().lock(_keys(arrivals))
+        _share(process)
+        _insert(process, arrivals, known)
+        domain().arrived(known)
+    return known
+
+
+def register(process: ProcessIdentity, open_streams: Collection[Arrival]) -> set[Key]:
+    """Insert this process with all its open streams, as arrivals; return the keys that exist."""
+    with transaction.atomic():
+        known = domain().lock(_keys(open_streams))
+        ServerProcess.objects.create(id=process.id, hostname=process.hostname, pid=process.pid)
+        _insert(process, open_streams, known)
+        domain().arrived(known)
+    return known
+
+
+def depart(process: ProcessIdentity, departures: Collection[Departure]) -> None:
+    """Record streams that ended.
+
+    A key has departed unless a stream that was opened later than the one that ended is still there: then the
+    client has only changed its connection.
+
+    Raises:
+        NotRegistered: and nothing was written.
+    """
+    with transaction.atomic():
+        known = domain().lock(_keys(departures))
+        _share(process)
+        ended = Connection.objects.filter(pk__in=[change.connection_id for change in departures])
+        by_client = {change.connection_id for change in departures if change.by_client}
+        left_at = _latest(ended.filter(pk__in=by_client))
+        ended.delete()
+        stayed_at = _latest(Connection.objects.filter(key__in=known))
+        departed = {key for key, at in left_at.items() if key not in stayed_at or stayed_at[key] < at}
+        if departed:
+            domain().departed(departed & known, departed & known - stayed_at.keys(), process.id)
+
+
+def beat(process: ProcessIdentity) -> None:
+    """Tell that this process is alive.
+
+    Raises:
+        NotRegistered: if it was taken for dead.
+    """
+    if not ServerProcess.objects.filter(pk=process.id).update(last_beat=Now()):
+        raise NotRegistered
+
+
+def unregister(process: ProcessIdentity) -> None:
+    """Remove this process and its connections; nobody has departed."""
+    keys = set(Connection.objects.filter(process=process.id).values_list("key", flat=True))
+    with transaction.atomic():
+        domain().lock(keys)
+        ServerProcess.objects.select_for_update().filter(pk=process.id).first()
+        Connection.objects.filter(process=process.id).delete()
+        ServerProcess.objects.filter(pk=process.id).delete()
+        domain().server_stopped(keys - _connected(keys))
+
+
+def snapshot(keys: Collection[Key]) -> Snapshot:
+    """Read where the log is and what the keys hold, at one moment."""
+    with sql.one_snapshot():
+        return Snapshot(log=event_log.state(), held=domain().snapshot(keys) if keys else {})
+
+
+def touch(keys: Collection[Key]) -> None:
+    """The heartbeat of this process."""
+    with transaction.atomic():
+        # Losing the last touches in a crash costs nothing: the next heartbeat repeats them.
+        sql.commit_lazily()
+        domain().touch(keys)
+
+
+def clean_up_one(server_dead: timedelta) -> bool:
+    """Remove one process that has not beaten for `server_dead`, and tell the domain whom it leaves alone.
+
+    Returns:
+        Whether there may be more.
+    """
+    dead = ServerProcess.objects.filter(
+        last_beat__lt=Now() - Value(server_dead, DurationField())
+    ).order_by("id")
+    candidate = dead.first()
+    if candidate is None:
+        return False
+    connections = Connection.objects.filter(process=candidate)
+    keys = set(connections.values_list("key", flat=True))
+    with transaction.atomic():
+        if not sql.try_clean_up_lock():
+            return False
+        domain().lock(keys)
+        process = dead.select_for_update().filter(pk=candidate.pk).first()
+        # It came back, somebody else was first, or it serves one more, whose row is not locked: look again.
+        if process is None or set(connections.values_list("key", flat=True)) - keys:
+            return True
+        connections.delete()
+        process.delete()
+        domain().server_died(keys - _connected(keys), candidate.pk, process.last_beat)
+    return True
+
+
+def _share(process: ProcessIdentity) -> None:
+    """Hold this process's row against a clean-up; a beat does not wait for it."""
+    if not ServerProcess.objects.select_for_update(key_share=True).filter(pk=process.id).exists():
+        raise NotRegistered
+
+
+def _insert(process: ProcessIdentity, arrivals: Iterable[Arrival], known: Collection[Key]) -> None:
+    # A set whose commit was not acknowledged is written again: what is there already is left alone.
+    Connection.objects.bulk_create(
+        (
+            Connection(id=arrival.connection_id, key=arrival.key, process_id=process.id)
+            for arrival in arrivals
+            if arrival.key in known
+        ),
+        ignore_conflicts=True,
+    )
+
+
+def _keys(changes: Iterable[Arrival | Departure]) -> set[Key]:
+    return {change.key for change in changes}
+
+
+def _connected(keys: Collection[Key]) -> set[Key]:
+    """Return those of the (locked) keys that have a connection on any process."""
+    return set(Connection.objects.filter(key__in=keys).values_list("key", flat=True))
+
+
+def _latest(connections: Any) -> dict[Key, datetime]:
+    """Return when the latest connection of each key was opened."""
+    return dict(connections.values_list("key").annotate(Max("opened_at")))

@@ -1,0 +1,136 @@
+"""The relay: brings every committed event to the streams of this process.
+
+NOTIFY wakes it, the log tells it. It keeps its own place in the log over reconnects, so a lost notification or
+a lost connection costs time, never an event.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import psycopg
+from django.db import Error as DjangoDatabaseError
+from django_eventstream.event import Event
+from django_eventstream.utils import sse_encode_event
+from django_eventstream.views import get_listener_manager
+
+from events_app import event_log, sql, timings
+
+AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+logger = logging.getLogger(__name__)
+
+
+class RelayedEvent(Event):
+    """An event of the log on its way to many streams: encoded once for all of them."""
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The event as SSE, without its id line."""
+        text: str = sse_encode_event(self.type, self.data)
+        return text.encode()
+
+
+def listening_name(channel: str) -> str:
+    """Return the name under which streams listen to a channel.
+
+    Not the channel itself: django-eventstream's `send_event` hands an event to local listeners of the channel
+    before it is committed.
+    """
+    return f"log/{channel}"
+
+
+def deliver(event_id: int, channels: Sequence[str], event_type: str, data: str) -> None:
+    """Queue one entry of the log for every stream of this process that follows one of its channels."""
+    event = RelayedEvent(channel="", type=event_type, data=data, id=event_id)
+    manager = get_listener_manager()
+    for channel in channels:
+        manager.add_to_queues(listening_name(channel), event)
+
+
+class Relay:
+    """One per process; `run` is its task.
+
+    Args:
+        on_gap: called when the log cannot be followed without a gap: it has a new epoch, or was trimmed beyond
+            the relay's place. Every open stream then has to begin again.
+    """
+
+    def __init__(self, on_gap: Callable[[], None]) -> None:
+        self.listening = False
+        self._on_gap = on_gap
+        self._epoch: str | None = None
+        self._position = 0
+        self._started = asyncio.Event()
+
+    async def started(self) -> None:
+        """Wait until the relay has its place in the log: what commits from now on will be delivered."""
+        await self._started.wait()
+
+    async def run(self) -> None:
+        """Listen and deliver until cancelled."""
+        attempt = 0
+        while True:
+            try:
+                async with await _connect() as connection:
+                    attempt = 0
+                    await self._follow(connection)
+            except (psycopg.Error, DjangoDatabaseError, OSError) as error:
+                attempt += 1
+                logger.warning("relay lost the database", extra={"error": error, "attempt": attempt})
+            finally:
+                self.listening = False
+            await asyncio.sleep(timings.backoff(attempt))
+
+    async def _follow(self, connection: AsyncConnection) -> None:
+        # First listen, then read: what commits in between is told, what committed before is read.
+        await connection.execute(sql.LISTEN)
+        if self._epoch is None:
+            await self._go_to_head(connection)
+            self._started.set()
+        self.listening = True
+        while True:
+            async with asyncio.timeout(timings.RELAY_PROBE_SECONDS):
+                while await self._read_page(connection):
+                    pass
+            # Ends at the first notification or at the time-out; the log is read in any case, which also
+            # probes the connection.
+            async for _ in connection.notifies(timeout=timings.RELAY_PROBE_SECONDS, stop_after=1):
+                pass
+
+    async def _read_page(self, connection: AsyncConnection) -> bool:
+        """Deliver the next entries; return whether there may be more."""
+        cursor = await connection.execute(sql.LOG_AFTER, [self._position, event_log.PAGE_SIZE])
+        rows = await cursor.fetchall()
+        epoch, trimmed_through = rows[0][:2]
+        if epoch != self._epoch or trimmed_through > self._position:
+            logger.warning("the event log has a gap here", extra={"epoch": epoch})
+            await self._go_to_head(connection)
+            self._on_gap()
+            return True
+        for _, _, event_id, channels, event_type, data in rows:
+            if event_id is not None:
+                deliver(event_id, channels, event_type, data)
+                self._position = event_id
+        return len(rows) == event_log.PAGE_SIZE
+
+    async def _go_to_head(self, connection: AsyncConnection) -> None:
+        row = await (await connection.execute(sql.LOG_HEAD)).fetchone()
+        assert row is not None
+        self._epoch, self._position = row
+
+
+async def _connect() -> AsyncConnection:
+    # May start the embedded server, so not in the loop.
+    parameters = await asyncio.to_thread(sql.listen_parameters)
+    return await psycopg.AsyncConnection.connect(
+        **parameters,
+        autocommit=True,
+        application_name="silo relay",
+        # A half-open connection is noticed by the kernel where the probe's time-out is not enough.
+        keepalives_idle=5,
+        keepalives_interval=5,
+        keepalives_count=2,
+    )

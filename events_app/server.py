@@ -1,0 +1,174 @@
+"""Daphne inside a command: a listening socket of its own, relay and presence beside it, an orderly stop."""
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+# First: it installs the reactor that everything of Twisted must use.
+from daphne.server import Server, twisted_loop  # isort: skip
+
+from channels.routing import get_default_application
+from twisted.internet import reactor
+
+from events_app import request_gate, runtime, timings
+
+logger = logging.getLogger(__name__)
+
+# Clients of a server that was restarted come back all at once; the kernel caps it at somaxconn.
+BACKLOG: Final = 4096
+
+# How a stop spends its two seconds: requests that are being answered, streams, the last write.
+DRAIN_SECONDS: Final = 0.7
+CLOSE_STREAMS_SECONDS: Final = 0.5
+UNREGISTER_SECONDS: Final = 0.7
+
+# Seconds idle, between probes, and probes: an idle dead peer is noticed within 25 s.
+KEEPALIVE_PROBES: Final = (10, 5, 3)
+
+
+def listening_socket(host: str, port: int, configured: timings.Timings) -> socket.socket:
+    """Return a listening socket whose connections notice a dead peer.
+
+    Accepted sockets inherit the options. TCP keep-alive finds a peer that dies while nothing is being sent;
+    with data under way its probes pause, and TCP_USER_TIMEOUT finds it.
+
+    Raises:
+        OSError: if the address cannot be had.
+    """
+    # IPv4: Daphne's endpoint for a descriptor knows no other family. A proxy in front may speak both.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        idle, interval, count = KEEPALIVE_PROBES
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", idle),
+            ("TCP_KEEPINTVL", interval),
+            ("TCP_KEEPCNT", count),
+            ("TCP_USER_TIMEOUT", int(configured.user_timeout * 1000)),
+        ):
+            # Not every system has every one; the documentation says what is lost there.
+            if hasattr(socket, name):
+                listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def raise_open_files_limit() -> None:
+    """Allow as many open streams as the system lets this process have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class EventServer(Server):  # type: ignore[misc]
+    """Daphne that keeps its listening ports, so that it can stop to listen."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.ports: list[Any] = []
+        super().__init__(
+            application=get_default_application(),
+            # Twisted closes the descriptor that it is given; it gets it for good.
+            endpoints=[f"fd:fileno={listening.detach()}"],
+            signal_handlers=False,
+            server_name="",
+        )
+
+    def listen_success(self, port: Any) -> None:
+        """Keep the port."""
+        super().listen_success(port)
+        self.ports.append(port)
+
+
+class Service:
+    """One serving process, from its first request to its last."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.exit_code = 0
+        self._runtime = runtime.start()
+        self._server = EventServer(listening)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping: asyncio.Task[None] | None = None
+
+    def run(self) -> int:
+        """Serve until a signal; return the exit code."""
+        reactor.callWhenRunning(self._start)  # type: ignore[attr-defined]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            twisted_loop.add_signal_handler(number, self._on_signal, number)
+        self._server.run()
+        return self.exit_code
+
+    def _start(self) -> None:
+        presence, relay = self._runtime.presence, self._runtime.relay
+        for loop in (
+            relay.run,
+            presence.write_loop,
+            presence.beat_loop,
+            presence.clean_up_loop,
+            presence.heartbeat_loop,
+        ):
+            self._run_for_ever(loop)
+
+    def _run_for_ever(self, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = twisted_loop.create_task(loop(), name=loop.__qualname__)
+        task.add_done_callback(self._on_end_of_task)
+        self._tasks.append(task)
+
+    def _on_end_of_task(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._stopping:
+            return
+        # Without it streams would be open and nobody kept alive: better to be restarted.
+        logger.critical("%s ended", task.get_name(), exc_info=task.exception())
+        self.exit_code = 1
+        self._begin_stop()
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._stopping:
+            logger.warning("second signal: ending at once")
+            os._exit(128 + number)
+        logger.info("stopping", extra={"signal": number.name})
+        self._begin_stop()
+
+    def _begin_stop(self) -> None:
+        if not self._stopping:
+            self._stopping = twisted_loop.create_task(self._stop())
+
+    async def _stop(self) -> None:
+        presence = self._runtime.presence
+        try:
+            # First of all: from here on no end of a stream is a departure.
+            presence.stopping = True
+            for port in self._server.ports:
+                port.stopListening()
+            await _until(lambda: request_gate.in_flight == 0, DRAIN_SECONDS)
+            for stream in list(presence.streams.values()):
+                stream.close("the server stops")
+            await _until(lambda: not presence.streams, CLOSE_STREAMS_SECONDS)
+            async with asyncio.timeout(UNREGISTER_SECONDS):
+                await presence.stop()
+        except TimeoutError:
+            logger.warning("the database did not answer in time; this process will be found dead")
+        except Exception:
+            logger.exception("the stop failed")
+            self.exit_code = 1
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            reactor.stop()  # type: ignore[attr-defined]
+
+
+async def _until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait for a condition, at most so long."""
+    deadline = twisted_loop.time() + seconds
+    while not condition() and twisted_loop.time() < deadline:
+        await asyncio.sleep(0.01)

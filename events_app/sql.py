@@ -1,0 +1,77 @@
+"""All the raw SQL of the project: what the ORM has no word for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from django.db import connection, transaction
+
+NOTIFY_CHANNEL: Final = "silo_events"
+
+# Any constant that nobody else uses on this database; PostgreSQL's advisory locks are plain numbers.
+LOG_LOCK_ID: Final = 0x51_10_E7_E5
+CLEAN_UP_LOCK_ID: Final = 0x51_10_DE_AD
+
+
+def lock_event_log() -> None:
+    """Take the event log's lock, the last of the transaction, held to its end."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOG_LOCK_ID])
+
+
+def notify_event_log() -> None:
+    """Wake every relay when this transaction commits."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, '')", [NOTIFY_CHANNEL])
+
+
+def try_clean_up_lock() -> bool:
+    """Take, for this transaction, the right to clean up after dead processes; false if somebody has it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [CLEAN_UP_LOCK_ID])
+        (taken,) = cursor.fetchone()
+    return bool(taken)
+
+
+@contextmanager
+def one_snapshot() -> Iterator[None]:
+    """Run a read-only transaction whose statements all see the database at one moment.
+
+    Inside another transaction (a test's) the statements see what that one sees.
+    """
+    outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if outermost:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+def commit_lazily() -> None:
+    """Let this transaction's commit not wait for the disk. Only for what may be lost in a crash."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = off")
+
+
+def listen_parameters() -> dict[str, Any]:
+    """Return psycopg's connection parameters for a connection outside of Django's."""
+    parameters: dict[str, Any] = connection.get_connection_params()
+    ours = {"cursor_factory", "context", "prepare_threshold", "server_side_binding", "pool"}
+    return {key: value for key, value in parameters.items() if key not in ours}
+
+
+# The relay's statements: it has a connection of its own, which the ORM does not know.
+LISTEN: Final = f"LISTEN {NOTIFY_CHANNEL}"
+# Always at least one row, so that epoch and trimming are of the same moment as the entries.
+LOG_AFTER: Final = """
+    SELECT log.epoch, log.trimmed_through, entry.id, entry.channels, entry.type, entry.data
+    FROM events_app_eventlog log
+    LEFT JOIN LATERAL (
+        SELECT * FROM events_app_logentry WHERE id > %s ORDER BY id LIMIT %s
+    ) entry ON true
+    ORDER BY entry.id
+"""
+LOG_HEAD: Final = """
+    SELECT log.epoch, greatest(log.trimmed_through, (SELECT max(id) FROM events_app_logentry))
+    FROM events_app_eventlog log
+"""

@@ -1,0 +1,1 @@
+"""The domain: items, workstations, edit sessions, their API, admin and sweeper."""

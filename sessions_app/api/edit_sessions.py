@@ -1,0 +1,141 @@
+"""Edit sessions: acquire, list, release, force-release."""
+
+from typing import Annotated
+from uuid import UUID
+
+from django.http import HttpRequest
+from ninja import Query, Router, Status
+
+from events_app import event_log, sql
+from sessions_app import payloads
+from sessions_app.api.schemas import (
+    AcquiredOut,
+    AcquireIn,
+    Answer,
+    ForceReleaseIn,
+    ItemSessionsOut,
+    PageLimit,
+    PartNumber,
+    Reason,
+    SessionsOut,
+    Text,
+)
+from sessions_app.authentication import ADMIN, EDITOR, VIEWER, principal
+from sessions_app.edit_session_manager import Acquired, EditSessionQuerySet, Wanted
+from sessions_app.errors import Forbidden, Invalid, NotFound
+from sessions_app.models import EditSession, Item
+
+router = Router(tags=["edit sessions"])
+
+# `path`, because a part number may hold slashes, which arrive here already decoded.
+OF_ITEM = "/items/{path:part_number}/edit-sessions"
+ONE = OF_ITEM + "/{uuid:session_id}"
+
+
+@router.post(OF_ITEM, auth=EDITOR, response=AcquiredOut)
+def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Answer:
+    """Acquire an edit session, or get back the one that this workstation has."""
+    acquired = EditSession.objects.acquire(
+        principal(request).user,
+        body.workstation_id,
+        Wanted(part_number, body.context_level, body.object_id or "", body.dependency_cone),
+        body.connection_id,
+    )
+    return _acquired_json(acquired)
+
+
+@router.get(OF_ITEM, auth=VIEWER, response=ItemSessionsOut)
+def list_of_item(request: HttpRequest, part_number: PartNumber) -> Answer:
+    """List the active sessions on an item."""
+    with sql.one_snapshot():
+        item = Item.objects.filter(part_number=part_number).first()
+        if item is None:
+            raise NotFound("There is no such item.")
+        return {
+            "sessions": _shown(EditSession.objects.filter(item=item).order_by("fencing_token")),
+            "cursor": str(event_log.state().head),
+        }
+
+
+@router.delete(ONE, auth=EDITOR, response={204: None})
+def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> Status:
+    """Release an edit session of one's own, on whichever workstation it is."""
+    session = _session(part_number, session_id)
+    if not principal(request).owns(session):
+        raise Forbidden("This edit session is somebody else's.")
+    EditSession.objects.release(session_id)
+    return Status(204, None)
+
+
+@router.delete(ONE + "/force-release", auth=ADMIN, response={204: None})
+def force_release(
+    request: HttpRequest,
+    part_number: PartNumber,
+    session_id: UUID,
+    body: ForceReleaseIn | None = None,
+    reason: Annotated[Reason | None, Query(description="For proxies that drop a body.")] = None,
+) -> Status:
+    """End somebody's edit session. The reason is required and kept."""
+    why = body.reason if body else reason
+    if not why or not why.strip():
+        raise Invalid("A reason is required, in the body or as ?reason=.")
+    _session(part_number, session_id)
+    by = principal(request).user.get_username()
+    EditSession.objects.force_release(session_id, by=by, note=why)
+    return Status(204, None)
+
+
+@router.get("/edit-sessions", auth=VIEWER, response=SessionsOut)
+def list_all(
+    request: HttpRequest,
+    all: Annotated[bool, Query(description="Everybody's, not only the caller's own.")] = False,
+    user: Annotated[Text | None, Query(description="A username.")] = None,
+    workstation: Annotated[UUID | None, Query()] = None,
+    item: Annotated[PartNumber | None, Query(description="A part number.")] = None,
+    after: Annotated[int, Query(ge=0, lt=2**63, description="`next` of the page before.")] = 0,
+    limit: Annotated[PageLimit, Query()] = 100,
+) -> Answer:
+    """List active sessions in the order in which they were acquired, a page at a time."""
+    sessions = EditSession.objects.filter(fencing_token__gt=after)
+    if not all:
+        sessions = sessions.filter(user=principal(request).user)
+    if user is not None:
+        sessions = sessions.filter(user__username=user)
+    if workstation is not None:
+        sessions = sessions.filter(workstation_id=workstation)
+    if item is not None:
+        sessions = sessions.filter(item__part_number=item)
+    with sql.one_snapshot():
+        page = _shown(sessions.order_by("fencing_token")[: limit + 1])
+        cursor = str(event_log.state().head)
+    more = len(page) > limit
+    page = page[:limit]
+    return {
+        "sessions": page,
+        "cursor": cursor,
+        "next": page[-1]["fencing_token"] if more else None,
+    }
+
+
+def _shown(sessions: EditSessionQuerySet) -> list[Answer]:
+    return [payloads.session_json(session) for session in sessions.with_names()]
+
+
+def _session(part_number: str, session_id: UUID) -> EditSession:
+    session = EditSession.objects.filter(pk=session_id, item__part_number=part_number).first()
+    if session is None:
+        raise NotFound("There is no such session, or it has ended.")
+    assert isinstance(session, EditSession)
+    return session
+
+
+def _acquired_json(acquired: Acquired) -> Answer:
+    return payloads.session_json(acquired.session) | {
+        "dependency_cone": acquired.session.dependency_cone,
+        "interference": "soft" if acquired.conflicts else "none",
+        "existing": acquired.existing,
+        "conflicts": [
+            payloads.holder_json(conflict.session) | {"shared": conflict.shared}
+            for conflict in acquired.conflicts
+        ],
+    }

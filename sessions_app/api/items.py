@@ -1,0 +1,43 @@
+"""`/api/items`: what can be edited."""
+
+from typing import Annotated
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.http import HttpRequest
+from ninja import Query, Router, Status
+
+from sessions_app.api.schemas import Answer, ItemIn, ItemOut, ItemsOut, PageLimit, Text
+from sessions_app.authentication import EDITOR, VIEWER
+from sessions_app.errors import AlreadyExists
+from sessions_app.models import Item
+
+router = Router(tags=["items"])
+
+
+@router.get("", auth=VIEWER, response=ItemsOut)
+def list_items(
+    request: HttpRequest,
+    search: Annotated[Text, Query(description="Part of the number or the description.")] = "",
+    after: Annotated[Text, Query(description="`next` of the page before.")] = "",
+    limit: Annotated[PageLimit, Query()] = 100,
+) -> Answer:
+    """List items by part number, a page at a time."""
+    items = Item.objects.filter(part_number__gt=after)
+    if search:
+        items = items.filter(Q(part_number__icontains=search) | Q(description__icontains=search))
+    page = list(items.order_by("part_number")[: limit + 1])
+    more = len(page) > limit
+    page = page[:limit]
+    return {"items": page, "next": page[-1].part_number if more else None}
+
+
+@router.post("", auth=EDITOR, response={201: ItemOut})
+def create_item(request: HttpRequest, body: ItemIn) -> Status:
+    """Make an item known."""
+    try:
+        with transaction.atomic():
+            item = Item.objects.create(**body.model_dump())
+    except IntegrityError:
+        raise AlreadyExists("There is an item with this part number.") from None
+    return Status(201, item)

@@ -1,0 +1,151 @@
+"""What requests and answers look like."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from ninja import Schema
+from pydantic import AfterValidator, ConfigDict, Field
+
+from sessions_app.models import ContextLevel
+from sessions_app.text import PART_NUMBER_MAX, part_number_fault, text_fault
+
+MAX_NODE_KEYS = 10_000
+
+
+def _no_fault(text: str) -> str:
+    if fault := text_fault(text):
+        raise ValueError(fault)
+    return text
+
+
+def _is_part_number(text: str) -> str:
+    if fault := part_number_fault(text):
+        raise ValueError(fault)
+    return text
+
+
+Text = Annotated[str, AfterValidator(_no_fault)]
+Name = Annotated[Text, Field(min_length=1, max_length=200)]
+PartNumber = Annotated[
+    str, Field(min_length=1, max_length=PART_NUMBER_MAX), AfterValidator(_is_part_number)
+]
+ObjectId = Annotated[Text, Field(max_length=500)]
+NodeKey = Annotated[Text, Field(min_length=1, max_length=500)]
+Reason = Annotated[Text, Field(min_length=1, max_length=2000)]
+PageLimit = Annotated[int, Field(ge=1, le=1000)]
+
+
+class Input(Schema):
+    """A request's body. Unknown members are refused: they are typing errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ErrorOut(Schema):
+    """Every error. Some have further members, such as `holder`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    error: str = Field(examples=["not_found"])
+    message: str = Field(examples=["There is no such item."])
+
+
+class WorkstationIn(Input):
+    name: Name
+    fingerprint: Name = Field(description="Stable across restarts of the client.")
+
+
+class WorkstationOut(Schema):
+    id: UUID
+    name: str
+    fingerprint: str
+    last_seen: datetime
+    created_at: datetime
+
+
+class WorkstationsOut(Schema):
+    workstations: list[WorkstationOut]
+
+
+
+
+class ItemIn(Input):
+    part_number: PartNumber
+    description: Annotated[Text, Field(max_length=1000)] = ""
+    item_type: Annotated[Text, Field(max_length=100)] = ""
+
+
+class ItemOut(Schema):
+    id: UUID
+    part_number: str
+    description: str
+    item_type: str
+    created_at: datetime
+
+
+class ItemsOut(Schema):
+    items: list[ItemOut]
+    next: str | None = Field(description="Give it as `after` for the next page; null on the last.")
+
+
+class AcquireIn(Input):
+    workstation_id: UUID
+    context_level: ContextLevel
+    object_id: ObjectId | None = None
+    dependency_cone: Annotated[list[NodeKey], Field(max_length=MAX_NODE_KEYS)] = []
+    connection_id: UUID | None = Field(
+        None, description="The client's open stream. If it has ended, nothing is acquired."
+    )
+
+
+class WorkstationRef(Schema):
+    id: UUID
+    name: str
+
+
+class SessionOut(Schema):
+    id: UUID
+    session_id: UUID
+    item_id: UUID
+    part_number: str
+    user: str
+    workstation: WorkstationRef
+    context_level: ContextLevel
+    object_id: str
+    fencing_token: int
+    acquired_at: datetime
+    last_heartbeat: datetime
+
+
+class ConflictOut(Schema):
+    session_id: UUID
+    user: str
+    workstation: WorkstationRef
+    context_level: ContextLevel
+    object_id: str
+    acquired_at: datetime
+    shared: list[str] = Field(description="The node keys that both cones have.")
+
+
+class AcquiredOut(SessionOut):
+    dependency_cone: list[str]
+    interference: str = Field(examples=["none", "soft"])
+    existing: bool = Field(False, description="This workstation had it already.")
+    conflicts: list[ConflictOut] = []
+
+
+class ItemSessionsOut(Schema):
+    sessions: list[SessionOut]
+    cursor: str = Field(description="The event id from which to go on, of the same moment.")
+
+
+class SessionsOut(ItemSessionsOut):
+    next: int | None = Field(description="Give it as `after` for the next page; null on the last.")
+
+
+class ForceReleaseIn(Input):
+    reason: Reason
+
+
+Answer = dict[str, Any]

@@ -1,0 +1,58 @@
+"""The names of the channels, and who may follow which."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest
+from django_eventstream.channelmanager import ChannelManagerBase
+
+ALL = "all"
+
+
+def item(pk: uuid.UUID) -> str:
+    """What happens to one item."""
+    return f"item:{pk}"
+
+
+def workstation(pk: uuid.UUID) -> str:
+    """What is addressed to one workstation, or concerns an item that it holds a session on."""
+    return f"workstation:{pk}"
+
+
+def user(pk: int) -> str:
+    """What is addressed to one user."""
+    return f"user:{pk}"
+
+
+class ChannelManager(ChannelManagerBase):
+    """django-eventstream's channel manager, named by `EVENTSTREAM_CHANNELMANAGER_CLASS`."""
+
+    def get_channels_for_request(
+        self, request: HttpRequest, view_kwargs: Mapping[str, Any]
+    ) -> set[str]:
+        """Return the channels that a stream request asks for and may follow."""
+        from sessions_app.stream_requests import resolve
+
+        return set(resolve(request, **view_kwargs).channels)
+
+    def can_read_channel(self, user: Any, channel: str) -> bool:
+        """Say whether a user, or None, may follow a channel.
+
+        Items are open to every role; a user and a workstation only to themselves.
+        """
+        from sessions_app.authentication import Role
+        from sessions_app.models import Workstation
+
+        if user is None or not user.is_active or Role.of(user) is None:
+            return False
+        kind, _, name = channel.partition(":")
+        if kind == "workstation":
+            return Workstation.objects.filter(pk=name, user=user).exists()
+        if kind == "user":
+            return name == str(user.pk)
+        return kind in {"item", ALL}
+
+    def is_channel_reliable(self, channel: str) -> bool:
+        """Every event is in the log."""
+        return True

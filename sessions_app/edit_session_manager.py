@@ -1,0 +1,306 @@
+"""How edit sessions come, live and go. Locks and their order: docs/architecture.md, "One order of locks"."""
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.postgres.fields import ArrayField
+from django.db import models, transaction
+from django.db.models import DurationField, F, Func, Q, TextField, Value
+from django.db.models.functions import Now
+
+from events_app import event_log
+from events_app.models import Connection
+from sessions_app import channels, payloads
+from sessions_app.errors import Forbidden, HardInterference, NotConnected, NotFound
+from sessions_app.models.ended_session import EndedSession, EndReason
+from sessions_app.models.item import Item
+from sessions_app.models.workstation import Workstation
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
+    from sessions_app.models.edit_session import EditSession
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a workstation wants to edit."""
+
+    part_number: str
+    context_level: str
+    object_id: str = ""
+    dependency_cone: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Another workstation's session whose cone meets the wanted one's."""
+
+    session: "EditSession"
+    shared: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Acquired:
+    """The answer to an acquire: the session, whether it was held already, and whom it meets."""
+
+    session: "EditSession"
+    existing: bool = False
+    conflicts: Sequence[Conflict] = field(default_factory=list)
+
+
+class _SharedNodeKeys(Func):
+    """The node keys that two arrays have in common, sorted."""
+
+    template = "ARRAY(SELECT unnest(%(expressions)s) ORDER BY 1)"
+    arg_joiner = ") INTERSECT SELECT unnest("
+    output_field = ArrayField(TextField())
+
+
+class EditSessionQuerySet(models.QuerySet["EditSession"]):
+    """The vocabulary of active sessions."""
+
+    def stale(self, timeout: timedelta) -> "EditSessionQuerySet":
+        """Those without a heartbeat for longer than `timeout`, by the database's clock."""
+        return self.filter(last_heartbeat__lt=Now() - Value(timeout, DurationField()))
+
+    def with_names(self) -> "EditSessionQuerySet":
+        """Load what a session is shown with; a cone may have 10,000 keys and is left out."""
+        return self.select_related("item", "user", "workstation").defer("dependency_cone")
+
+
+class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # type: ignore[misc]
+    """Every change of an edit session goes through here."""
+
+    def acquire(
+        self,
+        user: "AbstractBaseUser",
+        workstation_id: uuid.UUID,
+        wanted: Wanted,
+        connection_id: uuid.UUID | None = None,
+    ) -> Acquired:
+        """Give a workstation the session that it wants, or the one it has.
+
+        Args:
+            user: who asks; the workstation must be theirs.
+            workstation_id: the workstation.
+            wanted: what it wants to edit.
+            connection_id: the stream that the client has open. If it has ended, the client has too.
+
+        Raises:
+            NotFound: no such workstation or item.
+            Forbidden: somebody else's workstation, or the user was deactivated meanwhile.
+            NotConnected: the connection has ended.
+            HardInterference: another workstation holds the object.
+        """
+        with transaction.atomic():
+            workstation = self._lock_own_workstation(user, workstation_id)
+            if connection_id and not Connection.objects.filter(
+                pk=connection_id, key=workstation_id
+            ).exists():
+                raise NotConnected("The event stream of this connection has ended; open a new one.")
+            item = _lock_item(wanted.part_number)
+            held = (
+                self.with_names()
+                .filter(item=item, context_level=wanted.context_level, object_id=wanted.object_id)
+                .first()
+            )
+            if held and held.workstation_id != workstation_id:
+                raise _hard_interference(held)
+            conflicts = self._conflicts(item, workstation, wanted)
+            if held:
+                self.touch_heartbeat([workstation_id])
+                held.refresh_from_db(fields=["last_heartbeat", "dependency_cone"])
+                return Acquired(held, existing=True, conflicts=conflicts)
+            session = self.create(
+                item=item,
+                workstation=workstation,
+                user=user,
+                context_level=wanted.context_level,
+                object_id=wanted.object_id,
+                dependency_cone=list(wanted.dependency_cone),
+            )
+            audience = _audiences(self.filter(item=item))[item.pk]
+            interference = "soft" if conflicts else "none"
+            event_log.append([payloads.acquired_event(session, interference, audience)])
+        return Acquired(session, conflicts=conflicts)
+
+    def touch_heartbeat(self, workstation_ids: Iterable[uuid.UUID]) -> int:
+        """Keep the sessions of these workstations alive, in one statement; return how many there are.
+
+        The rows are locked in id order, so that touches and ends that overlap do not deadlock.
+        """
+        rows = self.filter(workstation_id__in=list(workstation_ids))
+        in_order = rows.order_by("pk").select_for_update(no_key=True).values("pk")
+        return int(self.filter(pk__in=in_order).update(last_heartbeat=Now()))
+
+    def expire_stale(self, timeout: timedelta, limit: int | None = None) -> list[EndedSession]:
+        """End the sessions without a heartbeat for longer than `timeout`, at most `limit` of them.
+
+        Returns:
+            Their records.
+        """
+        return self.end(self.stale(timeout), EndReason.EXPIRED, limit=limit)
+
+    def release(self, session_id: uuid.UUID) -> EndedSession:
+        """End one session at its holder's wish.
+
+        Raises:
+            NotFound: if it has ended already.
+        """
+        return self._end_one(session_id, EndReason.RELEASED)
+
+    def force_release(self, session_id: uuid.UUID, by: str, note: str) -> EndedSession:
+        """End one session against its holder's wish.
+
+        Args:
+            session_id: the session.
+            by: the name of who does it.
+            note: why.
+
+        Raises:
+            NotFound: if it has ended already.
+        """
+        return self._end_one(session_id, EndReason.FORCE_RELEASED, ended_by=by, note=note)
+
+    def release_for_workstation(
+        self, workstation_ids: Iterable[uuid.UUID], reason: EndReason = EndReason.DISCONNECTED
+    ) -> list[EndedSession]:
+        """End every session of these workstations, whose rows the caller has locked."""
+        return self.end(self.filter(workstation_id__in=list(workstation_ids)), reason)
+
+    def end(
+        self,
+        candidates: models.QuerySet["EditSession"],
+        reason: EndReason,
+        *,
+        limit: int | None = None,
+        ended_by: str = "",
+        note: str = "",
+    ) -> list[EndedSession]:
+        """End sessions: the only way there is. Row, record and event go in one transaction.
+
+        Args:
+            candidates: those to end. Its conditions are of the session's own columns: they are checked again
+                when the rows are locked.
+            reason: how they end.
+            limit: at most so many.
+            ended_by: who ends them by force.
+            note: why they are ended by force.
+
+        Returns:
+            The records of those that this call ended, in the order of the sessions' ids.
+        """
+        found = dict(candidates.values_list("pk", "item_id")[:limit])
+        if not found:
+            return []
+        with transaction.atomic():
+            Item.objects.lock(set(found.values()))
+            ending = list(
+                candidates.filter(pk__in=found)
+                .select_related("item", "user", "workstation")
+                .defer("dependency_cone")
+                .annotate(ended_at=Now())
+                .order_by("pk")
+                .select_for_update(of=("self",))
+            )
+            records = EndedSession.objects.bulk_create(
+                _record(session, reason, ended_by, note) for session in ending
+            )
+            self.filter(pk__in=[session.pk for session in ending]).delete()
+            event_log.append(self._events_of_end(records))
+        return records
+
+    def _end_one(self, session_id: uuid.UUID, reason: EndReason, **why: str) -> EndedSession:
+        ended = self.end(self.filter(pk=session_id), reason, **why)
+        if not ended:
+            raise NotFound("There is no such session, or it has ended.")
+        return ended[0]
+
+    def _events_of_end(self, records: Sequence[EndedSession]) -> list[event_log.NewEvent]:
+        items = {record.item_id for record in records}
+        # Who else holds a session on the item. Those that end here are told of their own end only: of two that
+        # end at the same moment neither holds it any more.
+        audiences = _audiences(self.filter(item_id__in=items), items)
+        events = []
+        for record in records:
+            if record.reason == EndReason.FORCE_RELEASED:
+                events.append(payloads.force_released_event(record))
+            events.append(payloads.released_event(record, audiences[record.item_id]))
+        return events
+
+    def _lock_own_workstation(
+        self, user: "AbstractBaseUser", workstation_id: uuid.UUID
+    ) -> Workstation:
+        locked = Workstation.objects.lock([workstation_id])
+        if not locked:
+            raise NotFound("There is no such workstation; register it first.")
+        workstation = locked[0]
+        if workstation.user_id != user.pk:
+            raise Forbidden("This workstation is somebody else's.")
+        # Asked after the lock: a deactivation releases under the same lock, before or after this.
+        if not get_user_model().objects.filter(pk=user.pk, is_active=True).exists():
+            raise Forbidden("This user is deactivated.")
+        if workstation.departed_at is not None:
+            # It is here: what it acquires now does not end with a departure of before.
+            Workstation.objects.filter(pk=workstation_id).update(departed_at=None, departed_by=None)
+        return workstation
+
+    def _conflicts(self, item: Item, workstation: Workstation, wanted: Wanted) -> list[Conflict]:
+        others = self.with_names().filter(item=item).exclude(workstation=workstation)
+        cone = Value(list(wanted.dependency_cone), ArrayField(TextField()))
+        if wanted.object_id:
+            # No object means the whole item, which meets every object of it.
+            others = others.filter(Q(object_id="") | Q(dependency_cone__overlap=cone))
+        shared = others.annotate(shared=_SharedNodeKeys(F("dependency_cone"), cone))
+        return [Conflict(other, other.shared) for other in shared.order_by("pk")]
+
+
+def _lock_item(part_number: str) -> Item:
+    item = Item.objects.filter(part_number=part_number).first()
+    if item is None or not Item.objects.lock([item.pk]):
+        raise NotFound("There is no such item.")
+    return item
+
+
+def _audiences(
+    holders: models.QuerySet["EditSession"], items: Collection[uuid.UUID] = ()
+) -> dict[uuid.UUID, set[str]]:
+    """Return, per item, the channels of its watchers and of the workstations that hold a session on it."""
+    audiences = {pk: {channels.ALL, channels.item(pk)} for pk in items}
+    for item_id, workstation_id in holders.values_list("item_id", "workstation_id"):
+        audience = audiences.setdefault(item_id, {channels.ALL, channels.item(item_id)})
+        audience.add(channels.workstation(workstation_id))
+    return audiences
+
+
+def _hard_interference(held: "EditSession") -> HardInterference:
+    return HardInterference(
+        f"{held.user.get_username()} is editing this on {held.workstation.name}.",
+        holder=payloads.holder_json(held),
+    )
+
+
+def _record(session: Any, reason: EndReason, ended_by: str, note: str) -> EndedSession:
+    return EndedSession(
+        session_id=session.pk,
+        item_id=session.item_id,
+        part_number=session.item.part_number,
+        user_id=session.user_id,
+        username=session.user.get_username(),
+        workstation_id=session.workstation_id,
+        workstation_name=session.workstation.name,
+        context_level=session.context_level,
+        object_id=session.object_id,
+        fencing_token=session.fencing_token,
+        acquired_at=session.acquired_at,
+        last_heartbeat=session.last_heartbeat,
+        released_at=session.ended_at,
+        reason=reason,
+        ended_by=ended_by,
+        note=note,
+    )

@@ -1,0 +1,76 @@
+"""`manage.py createtoken USER`: prints a new bearer token, alone, on stdout."""
+
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from sessions_app.authentication import Role
+from sessions_app.models import ApiToken
+
+MAX_DAYS = 3660
+
+
+class Command(BaseCommand):
+    help = "Print a new bearer token for a user. It is shown once; only its hash is kept."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("user", help="the username")
+        parser.add_argument(
+            "--role",
+            choices=[role.group for role in Role],
+            default=Role.VIEWER.group,
+            help="the most that the token allows (default: viewer)",
+        )
+        parser.add_argument("--name", default="", help="what the token is for")
+        parser.add_argument(
+            "--create-user", action="store_true", help="make the user, in that role, if there is none"
+        )
+        parser.add_argument("--days", type=float, help="how long it is valid (default: no end)")
+
+    @transaction.atomic
+    def handle(
+        self,
+        *args: Any,
+        user: str,
+        role: str,
+        name: str,
+        create_user: bool,
+        days: float | None,
+        **options: Any,
+    ) -> None:
+        if days is not None and not 0 < days <= MAX_DAYS:
+            raise CommandError(f"--days is more than 0 and at most {MAX_DAYS}.")
+        wanted = Role[role.upper()]
+        owner = self._user(user, wanted, create=create_user)
+        has = Role.of(owner)
+        if has is None or has < wanted:
+            raise CommandError(
+                f"{user} is {has.group if has else 'without a role'}; a token cannot allow more. "
+                f"Put the user into the group {role} first."
+            )
+        lifetime = timedelta(days=days) if days else None
+        _, token = ApiToken.objects.issue(owner, name or f"{role} token", role, lifetime)
+        self.stdout.write(token)
+
+    def _user(self, username: str, role: Role, *, create: bool) -> Any:
+        users = get_user_model().objects
+        found = users.filter(username=username).first()
+        if found is not None:
+            return found
+        if not create:
+            raise CommandError(f"There is no user {username}; --create-user makes one.")
+        user = users.model(username=username)
+        user.set_unusable_password()
+        try:
+            user.full_clean(exclude=["password"])
+        except ValidationError as error:
+            raise CommandError(f"{username!r} is not a username: {' '.join(error.messages)}") from error
+        user.save()
+        user.groups.add(Group.objects.get(name=role.group))
+        return user

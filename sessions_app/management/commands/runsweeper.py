@@ -1,0 +1,64 @@
+"""`manage.py runsweeper`: expires stale sessions and trims the event log until SIGTERM or Ctrl-C."""
+
+import logging
+import os
+import signal
+import threading
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import InterfaceError, OperationalError, close_old_connections
+
+from events_app.timings import backoff
+from sessions_app.sweeper import Sweep
+
+logger = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Expire stale edit sessions and trim the event log until SIGTERM or Ctrl-C."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="one sweep, then end")
+
+    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        stop = threading.Event()
+        _stop_on_signals(stop)
+        logger.info("sweeping", extra={"every_seconds": settings.SESSIONS_SWEEP_SECONDS})
+        if once:
+            sweep(stop)
+            return
+        attempt = 0
+        pause = 0.0
+        while not stop.wait(pause):
+            try:
+                sweep(stop)
+                attempt, pause = 0, settings.SESSIONS_SWEEP_SECONDS
+            except (OperationalError, InterfaceError) as error:
+                attempt += 1
+                pause = backoff(attempt)
+                logger.warning("no sweep", extra={"error": error, "retry_in_seconds": pause})
+        logger.info("stopped")
+
+
+def sweep(stop: threading.Event) -> None:
+    """Sweep once; a stop ends it between two steps."""
+    current = Sweep(settings.SESSIONS_TIMEOUT, settings.EVENTS_RETENTION)
+    try:
+        while not stop.is_set() and current.step():
+            pass
+    finally:
+        current.log_summary()
+        close_old_connections()
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def handle(number: int, frame: object) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)

@@ -1,0 +1,17 @@
+"""The tables of the domain, one file each."""
+
+from sessions_app.models.api_token import ApiToken
+from sessions_app.models.edit_session import ContextLevel, EditSession
+from sessions_app.models.ended_session import EndedSession, EndReason
+from sessions_app.models.item import Item
+from sessions_app.models.workstation import Workstation
+
+__all__ = [
+    "ApiToken",
+    "ContextLevel",
+    "EditSession",
+    "EndReason",
+    "EndedSession",
+    "Item",
+    "Workstation",
+]

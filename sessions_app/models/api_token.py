@@ -1,0 +1,96 @@
+"""Bearer tokens. Only their hash is kept; the token itself is shown once, to who makes it."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import models
+from django.db.models import DurationField, Q, Value
+from django.db.models.functions import Now
+
+# Recognisable in logs and by secret scanners.
+TOKEN_PREFIX = "silo_"
+# Shown in lists, to tell tokens apart: the prefix and 8 of the 43 random characters.
+SHOWN_CHARACTERS = len(TOKEN_PREFIX) + 8
+# `last_used_at` is written at most this often, not with every request.
+LAST_USED_STEP = timedelta(minutes=1)
+
+
+def hashed(token: str) -> str:
+    """Return what is stored of a token. It is random, so a plain fast hash is enough."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    """The vocabulary of tokens."""
+
+    def valid(self) -> "ApiTokenQuerySet":
+        """Those that are not revoked or expired, of active users."""
+        return self.filter(
+            Q(expires_at__isnull=True) | Q(expires_at__gt=Now()),
+            revoked_at__isnull=True,
+            user__is_active=True,
+        )
+
+    def issue(
+        self, user: AbstractBaseUser, name: str, role: str, lifetime: timedelta | None
+    ) -> tuple["ApiToken", str]:
+        """Make a token.
+
+        Args:
+            user: whose it is.
+            name: what it is for.
+            role: the most that it allows; the user's own role limits it too.
+            lifetime: from now; None for no end.
+
+        Returns:
+            Its row, and the token itself, which is not kept.
+        """
+        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        row = self.create(
+            user=user,
+            name=name,
+            role=role,
+            digest=hashed(token),
+            shown=token[:SHOWN_CHARACTERS],
+            expires_at=Now() + Value(lifetime, DurationField()) if lifetime else None,
+        )
+        return row, token
+
+    def authenticate(self, token: str) -> "ApiToken | None":
+        """Return the valid token with this text, with its user, and note its use."""
+        recently = Q(last_used_at__gt=Now() - Value(LAST_USED_STEP, DurationField()))
+        row = (
+            self.valid()
+            .select_related("user")
+            .annotate(used_recently=recently)
+            .filter(digest=hashed(token))
+            .first()
+        )
+        if row is not None and not row.used_recently:
+            self.filter(pk=row.pk).update(last_used_at=Now())
+        return row
+
+
+class ApiToken(models.Model):
+    """The right to act as a user, up to a role."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    name = models.CharField(max_length=200)
+    role = models.CharField(max_length=10)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    shown = models.CharField("prefix", max_length=SHOWN_CHARACTERS, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    objects = ApiTokenQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.shown}…)"

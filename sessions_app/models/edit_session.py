@@ -1,0 +1,65 @@
+"""Edit sessions: the active ones only. What ended is in `EndedSession`."""
+
+import uuid
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Func
+from django.db.models.functions import Now
+
+from sessions_app.edit_session_manager import EditSessionManager
+from sessions_app.models.item import Item
+from sessions_app.models.workstation import Workstation
+
+
+class ContextLevel(models.TextChoices):
+    """How deep the edit goes."""
+
+    SKETCH = "sketch"
+    PARTDESIGN = "partdesign"
+    ASSEMBLY = "assembly"
+
+
+class NextFencingToken(Func):
+    """Draws the next token. A sequence never goes back, not by a rollback and not by a restart."""
+
+    template = "nextval('sessions_app_fencing_token')"
+    output_field = models.BigIntegerField()
+
+
+class EditSession(models.Model):
+    """The lock: this workstation edits this object of this item at this context level.
+
+    There is no index on `last_heartbeat`, so that a heartbeat stays a heap-only update.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    item = models.ForeignKey(Item, on_delete=models.PROTECT, db_index=False)
+    workstation = models.ForeignKey(Workstation, on_delete=models.PROTECT)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    context_level = models.CharField(max_length=20, choices=ContextLevel)
+    object_id = models.CharField(max_length=500, blank=True, default="")
+    dependency_cone = ArrayField(models.TextField(), default=list, blank=True)
+    fencing_token = models.BigIntegerField(
+        db_default=NextFencingToken(), unique=True, editable=False
+    )
+    acquired_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_heartbeat = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = EditSessionManager()
+
+    class Meta:
+        constraints = [
+            # The hard lock itself.
+            models.UniqueConstraint(
+                fields=["item", "context_level", "object_id"], name="edit_session_hard_lock"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(context_level__in=ContextLevel.values),
+                name="edit_session_context_level",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.item} {self.context_level} {self.object_id}".strip()

@@ -1,0 +1,36 @@
+"""Items: parts, assemblies and documents."""
+
+import uuid
+from collections.abc import Collection
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class ItemQuerySet(models.QuerySet["Item"]):
+    """The vocabulary of items."""
+
+    def lock(self, ids: Collection[uuid.UUID]) -> list["Item"]:
+        """Lock these items, the third in the order of locks; return those that exist.
+
+        Until the transaction's end nobody else acquires or ends a session on them.
+        """
+        return list(self.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True))
+
+
+class Item(models.Model):
+    """What can be edited, known by its part number."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    part_number = models.CharField(max_length=200, unique=True)
+    description = models.CharField(max_length=1000, blank=True)
+    item_type = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = ItemQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["part_number"]
+
+    def __str__(self) -> str:
+        return self.part_number

@@ -1,0 +1,69 @@
+"""Workstations: one client installation of one user each."""
+
+import uuid
+from collections.abc import Collection
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import models
+from django.db.models import Case, Exists, OuterRef, When
+from django.db.models.functions import Now
+
+from events_app.models import Connection
+
+
+class WorkstationQuerySet(models.QuerySet["Workstation"]):
+    """The vocabulary of workstations."""
+
+    def register(
+        self, user: AbstractBaseUser, name: str, fingerprint: str
+    ) -> tuple["Workstation", bool]:
+        """Return the user's workstation with this fingerprint, now seen and so named, and whether it is new."""
+        workstation, created = self.get_or_create(
+            user=user, fingerprint=fingerprint, defaults={"name": name}
+        )
+        if not created:
+            self.filter(pk=workstation.pk).update(name=name, last_seen=Now())
+            workstation.refresh_from_db()
+        return workstation, created
+
+    def lock(self, ids: Collection[uuid.UUID]) -> list["Workstation"]:
+        """Lock these workstations, the first in the order of locks; return those that exist."""
+        return list(self.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True))
+
+    def with_presence(self) -> "WorkstationQuerySet":
+        """Annotate `connected`, and `seen_at`: now where it is, else when it was last seen."""
+        return self.annotate(
+            connected=Exists(Connection.objects.filter(key=OuterRef("pk"))),
+        ).annotate(seen_at=Case(When(connected=True, then=Now()), default="last_seen"))
+
+
+class Workstation(models.Model):
+    """One client installation, the presence key of its streams."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="workstations"
+    )
+    name = models.CharField(max_length=200)
+    fingerprint = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_seen = models.DateTimeField(db_default=Now(), editable=False)
+    departed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When its last stream ended by the client's doing"
+    )
+    departed_by = models.UUIDField(
+        null=True, editable=False, help_text="The server process that saw it depart"
+    )
+
+    objects = WorkstationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "fingerprint"], name="workstation_of_user_by_fingerprint"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,105 @@
+"""What arrivals, departures and heartbeats of workstations mean for their sessions.
+
+The presence key is the workstation's id. Called by `events_app.presence_store` inside its transactions, which hold
+the locks of the workstations.
+"""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.http import HttpRequest
+
+from events_app.presence_domain import Key, PresenceDomain, StreamGrant, StreamRefused
+from sessions_app import payloads, stream_requests
+from sessions_app.authentication import Role
+from sessions_app.errors import DomainError
+from sessions_app.models import ApiToken, EditSession, Workstation
+
+
+class WorkstationPresence(PresenceDomain):
+    """Named by the setting `EVENTS_PRESENCE_DOMAIN`."""
+
+    def resolve(self, request: HttpRequest, **kwargs: str) -> StreamGrant:
+        """See `stream_requests.resolve`."""
+        try:
+            return stream_requests.resolve(request, **kwargs)
+        except DomainError as error:
+            raise StreamRefused(error.status, error.code, error.message) from error
+
+    def lock(self, keys: Collection[Key]) -> set[Key]:
+        """Lock the workstations."""
+        return {workstation.pk for workstation in Workstation.objects.lock(keys)}
+
+    def arrived(self, keys: Collection[Key]) -> None:
+        """They are here: their sessions have a heartbeat, and no departure counts any more."""
+        Workstation.objects.filter(pk__in=keys).update(
+            departed_at=None, departed_by=None, last_seen=Now()
+        )
+        EditSession.objects.touch_heartbeat(keys)
+
+    def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> None:
+        """Mark who departed, and release what those hold that have no connection left."""
+        Workstation.objects.filter(pk__in=keys).update(
+            departed_at=Now(), departed_by=process_id, last_seen=Now()
+        )
+        EditSession.objects.release_for_workstation(gone)
+
+    def server_stopped(self, gone: Collection[Key]) -> None:
+        """They have no server for now; nobody has departed."""
+        _forget_departure(gone)
+
+    def server_died(
+        self, gone: Collection[Key], process_id: uuid.UUID, last_beat: datetime
+    ) -> None:
+        """Release what those hold that were seen to depart while the dead process still stood for them."""
+        departed = set(
+            Workstation.objects.filter(pk__in=gone, departed_at__gt=last_beat)
+            .exclude(departed_by=process_id)
+            .values_list("pk", flat=True)
+        )
+        _forget_departure(set(gone) - departed)
+        EditSession.objects.release_for_workstation(departed)
+
+    def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Any]]:
+        """Return the sessions that each workstation holds."""
+        held = defaultdict(list)
+        sessions = EditSession.objects.with_names().filter(workstation_id__in=keys).order_by("pk")
+        for session in sessions:
+            held[session.workstation_id].append(payloads.session_json(session))
+        return held
+
+    def touch(self, keys: Collection[Key]) -> None:
+        """The heartbeat of the workstations' sessions."""
+        EditSession.objects.touch_heartbeat(keys)
+
+    def withdrawn(self, grants: Collection[StreamGrant]) -> set[StreamGrant]:
+        """Return the grants whose token, user, role or workstation is no longer good."""
+        tokens = {grant.token_id for grant in grants if grant.token_id is not None}
+        keys = {grant.key for grant in grants if grant.key is not None}
+        good_tokens = set(ApiToken.objects.valid().filter(pk__in=tokens).values_list("pk", flat=True))
+        good_keys = set(Workstation.objects.filter(pk__in=keys).values_list("pk", flat=True))
+        in_role = Q(is_superuser=True) | Q(groups__name__in=[role.group for role in Role])
+        good_users = set(
+            get_user_model()
+            .objects.filter(in_role, is_active=True, pk__in={grant.user_id for grant in grants})
+            .values_list("pk", flat=True)
+        )
+        return {
+            grant
+            for grant in grants
+            if grant.user_id not in good_users
+            or (grant.token_id is not None and grant.token_id not in good_tokens)
+            or (grant.key is not None and grant.key not in good_keys)
+        }
+
+
+def _forget_departure(keys: Collection[Key]) -> None:
+    Workstation.objects.filter(pk__in=keys, departed_at__isnull=False).update(
+        departed_at=None, departed_by=None
+    )

@@ -1,0 +1,30 @@
+"""Which texts are accepted from outside."""
+
+import unicodedata
+
+PART_NUMBER_MAX = 200
+
+
+def text_fault(text: str) -> str | None:
+    """Return why a text is refused, or None.
+
+    Control characters (Unicode category Cc, NUL among them) would break logs, terminals and the database; lone
+    surrogates are no characters at all.
+    """
+    categories = {unicodedata.category(character) for character in text}
+    if "Cc" in categories:
+        return "control characters are not allowed"
+    if "Cs" in categories:
+        return "lone surrogates are not allowed"
+    return None
+
+
+def part_number_fault(text: str) -> str | None:
+    """Return why a part number is refused, or None. "." and ".." cannot stand in a URL's path."""
+    if not text.strip():
+        return "a part number must not be empty"
+    if len(text) > PART_NUMBER_MAX:
+        return f"a part number has at most {PART_NUMBER_MAX} characters"
+    if text in {".", ".."} or text != text.strip():
+        return "a part number is not '.' or '..', and has no space at its ends"
+    return text_fault(text)

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class SiloConfig(AppConfig):
+    name = "silo"
+    verbose_name = "Silo Sessions"

@@ -1,0 +1,141 @@
+"""The configuration: `silo.yaml` (or the file named by `SILO_CONFIG`), overridden by environment variables.
+
+Every key is also an environment variable: `SILO_` and the key in capitals, e.g. `SILO_HEARTBEAT_SECONDS=10`.
+Unknown keys and bad values are refused with the key's name and the reason.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from django.core.exceptions import ImproperlyConfigured
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+# An interval longer than a year is a typing error; beyond it timedelta and PostgreSQL could overflow.
+YEAR_SECONDS = 366 * 24 * 3600
+Seconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS, allow_inf_nan=False)]
+Minutes = Annotated[float, Field(gt=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
+Hours = Annotated[float, Field(gt=0, le=YEAR_SECONDS / 3600, allow_inf_nan=False)]
+CommaSeparated = Annotated[list[str], NoDecode]
+
+
+class _Section(BaseSettings):
+    """A section of the file. The environment wins over the file, the file over the defaults."""
+
+    model_config = SettingsConfigDict(env_prefix="SILO_", extra="forbid", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+class SessionsConfig(_Section):
+    """`modules.sessions` in the file: when sessions end."""
+
+    session_timeout_minutes: Minutes = 15
+    heartbeat_seconds: Seconds = 30
+    sweep_seconds: Seconds = 30
+    dead_peer_seconds: Seconds = 45
+    server_dead_seconds: Seconds = 10
+    event_retention_hours: Hours = 24
+
+    @property
+    def session_timeout(self) -> timedelta:
+        return timedelta(minutes=self.session_timeout_minutes)
+
+    @property
+    def event_retention(self) -> timedelta:
+        return timedelta(hours=self.event_retention_hours)
+
+
+class ServerConfig(_Section):
+    """`server` in the file: how the service is reached."""
+
+    allowed_hosts: CommaSeparated = ["127.0.0.1", "localhost", "[::1]"]
+    trusted_origins: CommaSeparated = []
+    https: bool = False
+    secret_key: Annotated[str, Field(min_length=32)] | None = None
+
+    @field_validator("allowed_hosts", "trusted_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+
+Section = TypeVar("Section", bound=_Section)
+
+
+def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig]:
+    """Read the configuration.
+
+    Args:
+        path: the YAML file. An empty file is a file of defaults.
+        required: whether the absence of the file is an error (it was named by `SILO_CONFIG`).
+
+    Raises:
+        ImproperlyConfigured: naming each unknown key or bad value and the reason.
+    """
+    document = _read(path, required=required)
+    modules = _mapping(document.pop("modules", None), "modules", path)
+    sessions = _mapping(modules.pop("sessions", None), "modules.sessions", path)
+    server = _mapping(document.pop("server", None), "server", path)
+    unknown = [*document, *(f"modules.{key}" for key in modules)]
+    if unknown:
+        raise ImproperlyConfigured(f"{path}: unknown key {', '.join(map(str, unknown))}")
+    return (
+        _section(SessionsConfig, sessions, "modules.sessions", path),
+        _section(ServerConfig, server, "server", path),
+    )
+
+
+def _read(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ImproperlyConfigured(f"SILO_CONFIG names {path}, which does not exist") from None
+        return {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ImproperlyConfigured(f"{path} cannot be read: {error}") from error
+    return _mapping(document, "the file", path)
+
+
+def _mapping(value: Any, name: str, path: Path) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ImproperlyConfigured(f"{path}: {name} must be a mapping of keys to values")
+    return {str(key): entry for key, entry in value.items()}
+
+
+def _section(section: type[Section], values: dict[str, Any], name: str, path: Path) -> Section:
+    try:
+        return section(**values)
+    except ValidationError as error:
+        # Never the value itself: it may be the secret key.
+        faults = "; ".join(
+            f"{name}.{'.'.join(map(str, fault['loc']))}: {_reason(fault['type'], fault['msg'])}"
+            for fault in error.errors(include_input=False, include_url=False)
+        )
+        raise ImproperlyConfigured(f"{path} or the environment: {faults}") from None
+
+
+def _reason(fault: str, message: str) -> str:
+    return "unknown key" if fault == "extra_forbidden" else message

@@ -1,0 +1,115 @@
+"""Every error in one envelope: `{"error": "<code>", "message": "<sentence>", ...}`."""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from sessions_app.errors import DomainError
+
+logger = logging.getLogger(__name__)
+
+# What Django and Ninja answer by themselves.
+CODES = {
+    400: ("invalid_request", "The request is not valid."),
+    401: ("not_authenticated", "Send a valid bearer token, or log in."),
+    403: ("forbidden", "This is not allowed."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not know that method."),
+    413: ("body_too_large", "The body of a request has at most 8 MB."),
+    422: ("invalid", "The request is not valid."),
+    429: ("too_many_requests", "Slow down and try again."),
+    500: ("internal_error", "The server failed; it is logged. Try again."),
+    503: ("unavailable", "The service is starting, stopping or cut off; try again."),
+}
+
+
+def envelope(status: int, code: str, message: str, **details: Any) -> JsonResponse:
+    """Return an error answer."""
+    response = JsonResponse({"error": code, "message": message, **details}, status=status)
+    if status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    if status == 503:
+        response["Retry-After"] = "1"
+    return response
+
+
+def install(api: NinjaAPI) -> None:
+    """Have the API answer every exception in the envelope."""
+
+    @api.exception_handler(DomainError)
+    def _domain(request: HttpRequest, error: DomainError) -> HttpResponse:
+        return envelope(error.status, error.code, error.message, **error.details)
+
+    @api.exception_handler(AuthenticationError)
+    def _unauthenticated(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+        return envelope(401, *CODES[401])
+
+    @api.exception_handler(HttpError)
+    def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
+        if error.status_code == 400:
+            return envelope(422, "invalid_json", "The body is not a JSON document in UTF-8.")
+        code, _ = CODES.get(error.status_code, CODES[500])
+        return envelope(error.status_code, code, str(error))
+
+    @api.exception_handler(ValidationError)
+    def _validation(request: HttpRequest, error: ValidationError) -> HttpResponse:
+        faults = [
+            {"where": ".".join(map(str, fault["loc"])), "why": fault["msg"]}
+            for fault in error.errors
+        ]
+        first = faults[0]
+        return envelope(422, "invalid", f"{first['where']}: {first['why']}", faults=faults)
+
+    @api.exception_handler(RequestDataTooBig)
+    def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+        return envelope(413, *CODES[413])
+
+    @api.exception_handler(SuspiciousOperation)
+    def _suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpResponse:
+        return envelope(422, *CODES[422])
+
+    @api.exception_handler(OperationalError)
+    @api.exception_handler(InterfaceError)
+    def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+        logger.warning("a request could not reach the database", extra={"error": error})
+        return envelope(503, *CODES[503])
+
+    @api.exception_handler(Exception)
+    def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
+        logger.exception("a request failed", extra={"path": request.path})
+        return envelope(500, *CODES[500])
+
+
+class EnvelopeMiddleware:
+    """Puts what Django itself answers under `/api` (404, 405, a refused host, ...) into the envelope."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        if response.status_code < 400 or not request.path.startswith("/api"):
+            return response
+        if _is_enveloped(response):
+            return response
+        code, message = CODES.get(response.status_code, CODES[400])
+        answer = envelope(response.status_code, code, message)
+        if "Allow" in response:
+            answer["Allow"] = response["Allow"]
+        return answer
+
+
+def _is_enveloped(response: HttpResponse) -> bool:
+    if response.streaming or not response.get("Content-Type", "").startswith("application/json"):
+        return False
+    try:
+        return "error" in json.loads(response.content)
+    except ValueError:
+        return False

@@ -1,0 +1,32 @@
+"""One line a log record: time, level, logger, message, and the record's `extra` as key=value."""
+
+import json
+import logging
+import time
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class FieldsFormatter(logging.Formatter):
+    """`2026-01-31T12:00:00.123Z INFO sessions_app.sweeper auto-released stale session user=ada item="DIN 912"`."""
+
+    converter = time.gmtime
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        fields = (
+            f"{key}={_quoted(value)}" for key, value in vars(record).items() if key not in _STANDARD
+        )
+        return " ".join((super().formatMessage(record), *fields))
+
+
+def _quoted(value: object) -> str:
+    """Quote what could be taken for another field or another line."""
+    text = str(value)
+    if text.isprintable() and text and not set(text) & set(' "=\\'):
+        return text
+    return json.dumps(text)

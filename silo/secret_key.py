@@ -1,0 +1,53 @@
+"""The SECRET_KEY of an installation that runs on the embedded database."""
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def load_or_generate(var: Path, *, allowed: bool) -> str:
+    """Return the key kept in `<var>/secret-key` (0600), made at the first call.
+
+    Args:
+        var: the data folder.
+        allowed: false where the database is an external one: several servers then share it and must share
+            the key, so it has to come from the configuration.
+
+    Raises:
+        ImproperlyConfigured: if no key may be generated, or the folder cannot be written.
+    """
+    if not allowed:
+        raise ImproperlyConfigured(
+            "DATABASE_URL is set, so server.secret_key (or SILO_SECRET_KEY) is required: "
+            "at least 32 random characters, the same on every server"
+        )
+    path = var / "secret-key"
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+        return _read(path) or _generate(path)
+    except OSError as error:
+        raise ImproperlyConfigured(f"the secret key in {path} cannot be kept: {error}") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _generate(path: Path) -> str:
+    # Written aside and linked, so that of two processes that start at once both use the same whole key.
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(48) + "\n")
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return _read(path)

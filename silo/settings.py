@@ -1,0 +1,135 @@
+"""Django's settings, made from the configuration and four environment variables.
+
+`DATABASE_URL`: the PostgreSQL to use; without it an embedded one runs in the data folder.
+`SILO_CONFIG`: the configuration file (default `silo.yaml` beside `manage.py`).
+`SILO_VAR`: the folder for the data of a run (default `var/`).
+`PORT`: read by `manage.py serve`.
+
+Importing this file starts nothing.
+"""
+
+import os
+from pathlib import Path
+
+from silo import config, database, secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(os.environ.get("SILO_VAR") or BASE_DIR / "var").resolve()
+
+_config_file = os.environ.get("SILO_CONFIG")
+SESSIONS, SERVER = config.load(
+    Path(_config_file or BASE_DIR / "silo.yaml"), required=bool(_config_file)
+)
+
+DEBUG = False
+SECRET_KEY = SERVER.secret_key or secret_key.load_or_generate(
+    VAR_DIR, allowed=not os.environ.get("DATABASE_URL")
+)
+ALLOWED_HOSTS = SERVER.allowed_hosts
+CSRF_TRUSTED_ORIGINS = SERVER.trusted_origins
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SERVER.https
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SERVER.https else None
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+# A forgotten browser at a shared workstation should not stay an admin for ever.
+SESSION_COOKIE_AGE = 12 * 3600
+
+INSTALLED_APPS = [
+    "daphne",  # before staticfiles: its runserver, and its reactor before anybody else's
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "channels",
+    "django_eventstream",
+    "ninja",  # serves the OpenAPI page from local files
+    "events_app",
+    "sessions_app",
+    "silo.apps.SiloConfig",
+]
+
+MIDDLEWARE = [
+    "silo.errors.EnvelopeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "silo.urls"
+ASGI_APPLICATION = "silo.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": database.settings(os.environ.get("DATABASE_URL"), VAR_DIR)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+# Static files come straight from the installed packages: nothing to collect before the first start.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+# The contract's limit of a request body; Django answers what is larger with RequestDataTooBig.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+
+EVENTSTREAM_STORAGE_CLASS = "events_app.storage.EventLogStorage"
+EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.channels.ChannelManager"
+EVENTS_PRESENCE_DOMAIN = "sessions_app.presence.WorkstationPresence"
+EVENTS_HEARTBEAT_SECONDS = SESSIONS.heartbeat_seconds
+EVENTS_SERVER_DEAD_SECONDS = SESSIONS.server_dead_seconds
+EVENTS_DEAD_PEER_SECONDS = SESSIONS.dead_peer_seconds
+EVENTS_RETENTION = SESSIONS.event_retention
+
+SESSIONS_TIMEOUT = SESSIONS.session_timeout
+SESSIONS_SWEEP_SECONDS = SESSIONS.sweep_seconds
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"fields": {"()": "silo.log_format.FieldsFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "fields"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        # It logs every stream's listener at INFO.
+        "django_eventstream": {"level": "WARNING"},
+        # Every refused request would be a line: the caller is told, the log of the proxy has it.
+        "django.request": {"level": "ERROR"},
+        "daphne": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,16 @@
+"""What Django serves. The event streams are routed before it, in `silo/asgi.py`."""
+
+from django.contrib import admin
+from django.urls import path
+from django.views.generic import RedirectView
+
+from silo import health
+from silo.api import api
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/api/docs")),
+    path("health", health.health),
+    path("ready", health.ready),
+    path("admin/", admin.site.urls),
+    path("api/", api.urls),
+]
