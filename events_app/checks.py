@@ -12,7 +12,7 @@ from events_app import timings
 def check_timings(**_: Any) -> list[checks.CheckMessage]:
     """Refuse intervals that would take a live peer, process or reader for a dead one."""
     configured = timings.configured()
-    faults = []
+    faults: list[checks.CheckMessage] = []
     if configured.user_timeout + timings.KEEPALIVE_SECONDS >= configured.dead_peer:
         faults.append(
             checks.Error(

@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 MAX_STREAMS_PER_KEY = 8
 
 
-
 class OpenStream(Protocol):
     """What presence needs of a stream."""
 
@@ -105,9 +104,7 @@ class Presence:
         if not siblings:
             del self._by_key[key]
         if not self.stopping:
-            self._batch.departures.append(
-                Departure(stream.connection_id, key, by_client)
-            )
+            self._batch.departures.append(Departure(stream.connection_id, key, by_client))
             self._wake.set()
 
     def close_all(self, reason: str) -> None:
@@ -169,9 +166,7 @@ class Presence:
             if since is None or now() - since < self._timings.server_dead:
                 continue
             try:
-                while await in_thread(
-                    self._keeper, presence_store.clean_up_one, server_dead
-                ):
+                while await in_thread(self._keeper, presence_store.clean_up_one, server_dead):
                     pass
             except (OperationalError, InterfaceError) as error:
                 logger.warning("no clean-up", extra={"error": error})
@@ -263,7 +258,7 @@ class Presence:
             known = presence_store.register(self.process, list(open_streams.values()))
             logger.info(
                 "registered this server process",
-                extra={"process": self.process.id, "streams": len(open_streams)},
+                extra={"process_id": self.process.id, "streams": len(open_streams)},
             )
             return known
 

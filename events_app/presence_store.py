@@ -104,7 +104,9 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> None:
         left_at = _latest(ended.filter(pk__in=by_client))
         ended.delete()
         stayed_at = _latest(Connection.objects.filter(key__in=known))
-        departed = {key for key, at in left_at.items() if key not in stayed_at or stayed_at[key] < at}
+        departed = {
+            key for key, at in left_at.items() if key not in stayed_at or stayed_at[key] < at
+        }
         if departed:
             domain().departed(departed & known, departed & known - stayed_at.keys(), process.id)
 
@@ -174,7 +176,7 @@ def clean_up_one(server_dead: timedelta) -> bool:
 
 def _share(process: ProcessIdentity) -> None:
     """Hold this process's row against a clean-up; a beat does not wait for it."""
-    if not ServerProcess.objects.select_for_update(key_share=True).filter(pk=process.id).exists():
+    if not sql.hold_server_process(process.id):
         raise NotRegistered
 
 

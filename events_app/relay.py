@@ -23,7 +23,7 @@ AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 logger = logging.getLogger(__name__)
 
 
-class RelayedEvent(Event):
+class RelayedEvent(Event):  # type: ignore[misc]  # untyped library
     """An event of the log on its way to many streams: encoded once for all of them."""
 
     @cached_property
@@ -79,7 +79,9 @@ class Relay:
                     await self._follow(connection)
             except (psycopg.Error, DjangoDatabaseError, OSError) as error:
                 attempt += 1
-                logger.warning("relay lost the database", extra={"error": error, "attempt": attempt})
+                logger.warning(
+                    "relay lost the database", extra={"error": error, "attempt": attempt}
+                )
             finally:
                 self.listening = False
             await asyncio.sleep(timings.backoff(attempt))

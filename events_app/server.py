@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import socket
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -14,11 +13,14 @@ from typing import Any, Final
 from daphne.server import Server, twisted_loop  # isort: skip
 
 from channels.routing import get_default_application
-from twisted.internet import reactor
+from twisted.internet import reactor as twisted_reactor
 
 from events_app import request_gate, runtime, timings
 
 logger = logging.getLogger(__name__)
+
+# Its module stands for an object that only exists once a loop is chosen.
+reactor: Any = twisted_reactor
 
 # Clients of a server that was restarted come back all at once; the kernel caps it at somaxconn.
 BACKLOG: Final = 4096
@@ -102,7 +104,7 @@ class Service:
 
     def run(self) -> int:
         """Serve until a signal; return the exit code."""
-        reactor.callWhenRunning(self._start)  # type: ignore[attr-defined]
+        reactor.callWhenRunning(self._start)
         for number in (signal.SIGTERM, signal.SIGINT):
             twisted_loop.add_signal_handler(number, self._on_signal, number)
         self._server.run()
@@ -164,11 +166,11 @@ class Service:
         finally:
             for task in self._tasks:
                 task.cancel()
-            reactor.stop()  # type: ignore[attr-defined]
+            reactor.stop()
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> None:
     """Wait for a condition, at most so long."""
     deadline = twisted_loop.time() + seconds
-    while not condition() and twisted_loop.time() < deadline:
+    while not condition() and twisted_loop.time() < deadline:  # noqa: ASYNC110  (for under a second)
         await asyncio.sleep(0.01)

@@ -1,5 +1,6 @@
 """All the raw SQL of the project: what the ORM has no word for."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -23,6 +24,15 @@ def notify_event_log() -> None:
     """Wake every relay when this transaction commits."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify(%s, '')", [NOTIFY_CHANNEL])
+
+
+def hold_server_process(process_id: uuid.UUID) -> bool:
+    """Keep a server process's row from being deleted; its beat does not wait. False if there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM events_app_serverprocess WHERE id = %s FOR KEY SHARE", [process_id]
+        )
+        return cursor.fetchone() is not None
 
 
 def try_clean_up_lock() -> bool:

@@ -8,7 +8,7 @@ from events_app import event_log
 from events_app.event_log import NewEvent
 
 
-class EventLogStorage(StorageBase):
+class EventLogStorage(StorageBase):  # type: ignore[misc]  # untyped library
     """Named by `EVENTSTREAM_STORAGE_CLASS`.
 
     The library hands each sent event to the local listeners of its channel at once, before the commit and also

@@ -53,7 +53,9 @@ _threads = ThreadPoolExecutor(2, thread_name_prefix="streams")
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one stream from its request to its end."""
     if scope["method"] != "GET":
-        return await _refuse(send, StreamRefused(405, "method_not_allowed", "A stream is read with GET."))
+        return await _refuse(
+            send, StreamRefused(405, "method_not_allowed", "A stream is read with GET.")
+        )
     process = runtime.current()
     if process is None or process.presence.stopping:
         return await _refuse(send, _unavailable())
@@ -246,7 +248,9 @@ def _resolve(scope: Scope) -> tuple[StreamGrant, str]:
         last_event_id = request.headers.get("Last-Event-ID") or request.GET.get("last_event_id", "")
         return domain().resolve(request, **scope["url_route"]["kwargs"]), last_event_id
     except SuspiciousOperation as error:
-        raise StreamRefused(422, "invalid_request", "The query of the request is not valid.") from error
+        raise StreamRefused(
+            422, "invalid_request", "The query of the request is not valid."
+        ) from error
 
 
 def _named(name: str, cursor: Cursor, data: dict[str, Any]) -> bytes:
@@ -255,7 +259,9 @@ def _named(name: str, cursor: Cursor, data: dict[str, Any]) -> bytes:
 
 
 def _unavailable() -> StreamRefused:
-    return StreamRefused(503, "unavailable", "The service is starting, stopping or cut off; try again.")
+    return StreamRefused(
+        503, "unavailable", "The service is starting, stopping or cut off; try again."
+    )
 
 
 async def _refuse(send: Send, refusal: StreamRefused) -> None:

@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest
 from ninja.security import APIKeyCookie, HttpBearer
 
@@ -44,7 +44,7 @@ class Principal:
         token_id: the token; None for a login session.
     """
 
-    user: AbstractBaseUser
+    user: User
     role: Role
     token_id: int | None = None
 
@@ -70,11 +70,11 @@ def principal_of_token(token: str) -> Principal | None:
     return Principal(row.user, _role(row.user, limit=Role[row.role.upper()]), row.pk)
 
 
-def principal_of_login(user: AbstractBaseUser | AnonymousUser) -> Principal | None:
+def principal_of_login(user: User | AnonymousUser) -> Principal | None:
     """Return who is logged in, or None."""
     if not user.is_authenticated:
         return None
-    assert isinstance(user, AbstractBaseUser)
+    assert isinstance(user, User)
     return Principal(user, _role(user, limit=Role.ADMIN))
 
 
@@ -95,7 +95,7 @@ def principal_of_request(request: HttpRequest) -> Principal:
     return principal
 
 
-def _role(user: AbstractBaseUser, limit: Role) -> Role:
+def _role(user: User, limit: Role) -> Role:
     role = Role.of(user)
     if role is None:
         raise Forbidden("This user has no role; an administrator can give one.")

@@ -25,7 +25,7 @@ def user(pk: int) -> str:
     return f"user:{pk}"
 
 
-class ChannelManager(ChannelManagerBase):
+class ChannelManager(ChannelManagerBase):  # type: ignore[misc]  # untyped library
     """django-eventstream's channel manager, named by `EVENTSTREAM_CHANNELMANAGER_CLASS`."""
 
     def get_channels_for_request(

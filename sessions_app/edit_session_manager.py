@@ -21,7 +21,7 @@ from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
     from sessions_app.models.edit_session import EditSession
 
@@ -78,7 +78,7 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
 
     def acquire(
         self,
-        user: "AbstractBaseUser",
+        user: "User",
         workstation_id: uuid.UUID,
         wanted: Wanted,
         connection_id: uuid.UUID | None = None,
@@ -99,9 +99,10 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
         """
         with transaction.atomic():
             workstation = self._lock_own_workstation(user, workstation_id)
-            if connection_id and not Connection.objects.filter(
-                pk=connection_id, key=workstation_id
-            ).exists():
+            if (
+                connection_id
+                and not Connection.objects.filter(pk=connection_id, key=workstation_id).exists()
+            ):
                 raise NotConnected("The event stream of this connection has ended; open a new one.")
             item = _lock_item(wanted.part_number)
             held = (
@@ -215,8 +216,10 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
             event_log.append(self._events_of_end(records))
         return records
 
-    def _end_one(self, session_id: uuid.UUID, reason: EndReason, **why: str) -> EndedSession:
-        ended = self.end(self.filter(pk=session_id), reason, **why)
+    def _end_one(
+        self, session_id: uuid.UUID, reason: EndReason, ended_by: str = "", note: str = ""
+    ) -> EndedSession:
+        ended = self.end(self.filter(pk=session_id), reason, ended_by=ended_by, note=note)
         if not ended:
             raise NotFound("There is no such session, or it has ended.")
         return ended[0]
@@ -233,9 +236,7 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
             events.append(payloads.released_event(record, audiences[record.item_id]))
         return events
 
-    def _lock_own_workstation(
-        self, user: "AbstractBaseUser", workstation_id: uuid.UUID
-    ) -> Workstation:
+    def _lock_own_workstation(self, user: "User", workstation_id: uuid.UUID) -> Workstation:
         locked = Workstation.objects.lock([workstation_id])
         if not locked:
             raise NotFound("There is no such workstation; register it first.")

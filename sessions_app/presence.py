@@ -82,7 +82,9 @@ class WorkstationPresence(PresenceDomain):
         """Return the grants whose token, user, role or workstation is no longer good."""
         tokens = {grant.token_id for grant in grants if grant.token_id is not None}
         keys = {grant.key for grant in grants if grant.key is not None}
-        good_tokens = set(ApiToken.objects.valid().filter(pk__in=tokens).values_list("pk", flat=True))
+        good_tokens = set(
+            ApiToken.objects.valid().filter(pk__in=tokens).values_list("pk", flat=True)
+        )
         good_keys = set(Workstation.objects.filter(pk__in=keys).values_list("pk", flat=True))
         in_role = Q(is_superuser=True) | Q(groups__name__in=[role.group for role in Role])
         good_users = set(

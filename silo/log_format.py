@@ -10,7 +10,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 class FieldsFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.123Z INFO sessions_app.sweeper auto-released stale session user=ada item="DIN 912"`."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

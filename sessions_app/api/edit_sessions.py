@@ -1,6 +1,6 @@
 """Edit sessions: acquire, list, release, force-release."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -58,7 +58,7 @@ def list_of_item(request: HttpRequest, part_number: PartNumber) -> Answer:
 
 
 @router.delete(ONE, auth=EDITOR, response={204: None})
-def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> Status:
+def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> Status[Any]:
     """Release an edit session of one's own, on whichever workstation it is."""
     session = _session(part_number, session_id)
     if not principal(request).owns(session):
@@ -74,7 +74,7 @@ def force_release(
     session_id: UUID,
     body: ForceReleaseIn | None = None,
     reason: Annotated[Reason | None, Query(description="For proxies that drop a body.")] = None,
-) -> Status:
+) -> Status[Any]:
     """End somebody's edit session. The reason is required and kept."""
     why = body.reason if body else reason
     if not why or not why.strip():

@@ -1,6 +1,6 @@
 """`/api/items`: what can be edited."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -33,7 +33,7 @@ def list_items(
 
 
 @router.post("", auth=EDITOR, response={201: ItemOut})
-def create_item(request: HttpRequest, body: ItemIn) -> Status:
+def create_item(request: HttpRequest, body: ItemIn) -> Status[Any]:
     """Make an item known."""
     try:
         with transaction.atomic():

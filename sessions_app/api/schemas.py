@@ -68,8 +68,6 @@ class WorkstationsOut(Schema):
     workstations: list[WorkstationOut]
 
 
-
-
 class ItemIn(Input):
     part_number: PartNumber
     description: Annotated[Text, Field(max_length=1000)] = ""

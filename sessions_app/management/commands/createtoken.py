@@ -29,7 +29,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--name", default="", help="what the token is for")
         parser.add_argument(
-            "--create-user", action="store_true", help="make the user, in that role, if there is none"
+            "--create-user",
+            action="store_true",
+            help="make the user, in that role, if there is none",
         )
         parser.add_argument("--days", type=float, help="how long it is valid (default: no end)")
 
@@ -70,7 +72,9 @@ class Command(BaseCommand):
         try:
             user.full_clean(exclude=["password"])
         except ValidationError as error:
-            raise CommandError(f"{username!r} is not a username: {' '.join(error.messages)}") from error
+            raise CommandError(
+                f"{username!r} is not a username: {' '.join(error.messages)}"
+            ) from error
         user.save()
         user.groups.add(Group.objects.get(name=role.group))
         return user

@@ -1,0 +1,77 @@
+"""Things that tests need to exist."""
+
+import uuid
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.test import Client
+
+from sessions_app.authentication import Role
+from sessions_app.edit_session_manager import Acquired, Wanted
+from sessions_app.models import ApiToken, EditSession, Item, Workstation
+
+
+def make_user(name: str = "ada", role: Role | None = Role.EDITOR, **fields: Any) -> Any:
+    """Make a user in a role."""
+    user = get_user_model().objects.create_user(name, password="correct horse", **fields)
+    if role is not None:
+        user.groups.add(Group.objects.get(name=role.group))
+    return user
+
+
+def make_token(user: Any, role: Role = Role.ADMIN) -> str:
+    """Make a bearer token that allows all that the user may do, or less."""
+    return ApiToken.objects.issue(user, "test", role.group, None)[1]
+
+
+def make_item(part_number: str = "A01-0001") -> Item:
+    """Make an item."""
+    return Item.objects.create(part_number=part_number)
+
+
+def make_workstation(user: Any, name: str = "cad-1") -> Workstation:
+    """Make a workstation."""
+    return Workstation.objects.create(user=user, name=name, fingerprint=uuid.uuid4().hex)
+
+
+def acquire(
+    workstation: Workstation,
+    item: Item,
+    object_id: str = "",
+    level: str = "sketch",
+    cone: tuple[str, ...] = (),
+    **kwargs: Any,
+) -> Acquired:
+    """Acquire a session."""
+    wanted = Wanted(item.part_number, level, object_id, cone)
+    return EditSession.objects.acquire(workstation.user, workstation.pk, wanted, **kwargs)
+
+
+class Api:
+    """The HTTP API as one user's client calls it, inside the test's process."""
+
+    def __init__(self, token: str | None = None) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = Client(headers=headers)
+
+    def __call__(self, method: str, path: str, body: Any = None, **kwargs: Any) -> Any:
+        """Return the response; `body` becomes JSON, or is sent as it is where it is text or bytes."""
+        return self._client.generic(
+            method,
+            path,
+            body if isinstance(body, str | bytes) else _json(body),
+            content_type="application/json",
+            **kwargs,
+        )
+
+
+def api_of(user: Any, role: Role = Role.ADMIN) -> Api:
+    """Return the API as this user calls it."""
+    return Api(make_token(user, role))
+
+
+def _json(body: Any) -> str:
+    import json
+
+    return "" if body is None else json.dumps(body, default=str)

@@ -1,0 +1,10 @@
+"""The project's settings under test."""
+
+import os
+
+os.environ.setdefault("SILO_SECRET_KEY", "only-for-tests-only-for-tests-only-for-tests")
+
+from silo.settings import *  # noqa: F403
+
+# Real hashing is slow on purpose.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
