@@ -131,8 +131,4 @@ async def _connect() -> AsyncConnection:
         **parameters,
         autocommit=True,
         application_name="silo relay",
-        # A half-open connection is noticed by the kernel where the probe's time-out is not enough.
-        keepalives_idle=5,
-        keepalives_interval=5,
-        keepalives_count=2,
     )

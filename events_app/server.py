@@ -16,6 +16,7 @@ from channels.routing import get_default_application
 from twisted.internet import reactor as twisted_reactor
 
 from events_app import request_gate, runtime, timings
+from events_app.stopping import leave_after
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ BACKLOG: Final = 4096
 # How a stop spends its two seconds: requests that are being answered, streams, the last write.
 DRAIN_SECONDS: Final = 0.7
 CLOSE_STREAMS_SECONDS: Final = 0.5
-UNREGISTER_SECONDS: Final = 0.7
+UNREGISTER_SECONDS: Final = 0.4
+STOP_SECONDS: Final = 1.8
 
 # Seconds idle, between probes, and probes: an idle dead peer is noticed within 25 s.
 KEEPALIVE_PROBES: Final = (10, 5, 3)
@@ -147,6 +149,7 @@ class Service:
 
     async def _stop(self) -> None:
         presence = self._runtime.presence
+        leave_after(STOP_SECONDS, self.exit_code)
         try:
             # First of all: from here on no end of a stream is a departure.
             presence.stopping = True

@@ -10,9 +10,35 @@ from psycopg.conninfo import conninfo_to_dict
 # With the relay's own connection a server process stays below ten. Requests wait for a free one in the event
 # loop (see silo/asgi.py), so the time-out is only reached when the database itself hangs.
 POOL_MAX_SIZE = 8
-POOL_TIMEOUT_SECONDS = 10
+POOL = {"min_size": 0, "max_size": POOL_MAX_SIZE, "timeout": 10}
 # A server that cannot be reached is an answer too; libpq would wait for minutes.
 CONNECT_TIMEOUT_SECONDS = 5
+
+# A process that is stopped or cut off in the middle of a transaction holds its locks, the event log's among them,
+# against every other process. So the database ends such a transaction, and notices a vanished peer, well within
+# server_dead_seconds (10); nobody here is ever idle in a transaction or waits for a lock for more than moments.
+IDLE_IN_TRANSACTION_MS = 4_000
+LOCK_TIMEOUT_MS = 4_000
+PEER_TIMEOUT_MS = 8_000
+_SERVER_OPTIONS = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_MS,
+        "lock_timeout": LOCK_TIMEOUT_MS,
+        "tcp_keepalives_idle": 3,
+        "tcp_keepalives_interval": 2,
+        "tcp_keepalives_count": 2,
+        "tcp_user_timeout": PEER_TIMEOUT_MS,
+    }.items()
+)
+# And the same from this side, so that a vanished database is noticed too.
+_CLIENT_OPTIONS = {
+    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "keepalives_idle": 3,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": PEER_TIMEOUT_MS,
+}
 
 
 def settings(url: str | None, var: Path) -> dict[str, Any]:
@@ -25,9 +51,8 @@ def settings(url: str | None, var: Path) -> dict[str, Any]:
     Raises:
         ImproperlyConfigured: if the URL is not one of a PostgreSQL.
     """
-    pool = {"min_size": 0, "max_size": POOL_MAX_SIZE, "timeout": POOL_TIMEOUT_SECONDS}
     common: dict[str, Any] = {
-        # A pool wants connections handed back at the end of a request, and probed when they are taken.
+        # Handed back at the end of a request, and probed when taken.
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
     }
@@ -35,19 +60,21 @@ def settings(url: str | None, var: Path) -> dict[str, Any]:
         return common | {
             "ENGINE": "silo.embedded_postgres",
             "NAME": "silo",
-            "OPTIONS": {"var": str(var), "pool": pool},
+            "OPTIONS": {"var": str(var), "options": _SERVER_OPTIONS},
         }
-    return common | _from_url(url, pool)
+    return common | _from_url(url)
 
 
-def _from_url(url: str, pool: dict[str, Any]) -> dict[str, Any]:
+def _from_url(url: str) -> dict[str, Any]:
     if not url.startswith(("postgresql://", "postgres://")):
         raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://")
     try:
         parts = {key: str(value) for key, value in conninfo_to_dict(url).items()}
-    except psycopg.ProgrammingError as error:
-        # The message of libpq may quote the URL, and with it the password.
-        raise ImproperlyConfigured("DATABASE_URL is not a valid PostgreSQL URL") from error
+    except (psycopg.ProgrammingError, UnicodeError):
+        # Nothing chained: the message of libpq may quote the URL, and with it the password.
+        raise ImproperlyConfigured("DATABASE_URL is not a valid PostgreSQL URL") from None
+    if not parts.get("dbname") and "service" not in parts:
+        raise ImproperlyConfigured("DATABASE_URL names no database: postgresql://host/<name>")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.pop("dbname", ""),
@@ -55,5 +82,9 @@ def _from_url(url: str, pool: dict[str, Any]) -> dict[str, Any]:
         "PASSWORD": parts.pop("password", ""),
         "HOST": parts.pop("host", ""),
         "PORT": parts.pop("port", ""),
-        "OPTIONS": {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **parts, "pool": pool},
+        "OPTIONS": {
+            **_CLIENT_OPTIONS,
+            **parts,
+            "options": f"{_SERVER_OPTIONS} {parts.get('options', '')}".strip(),
+        },
     }

@@ -112,6 +112,7 @@ EVENTS_PRESENCE_DOMAIN = "sessions_app.presence.WorkstationPresence"
 EVENTS_HEARTBEAT_SECONDS = SESSIONS.heartbeat_seconds
 EVENTS_SERVER_DEAD_SECONDS = SESSIONS.server_dead_seconds
 EVENTS_DEAD_PEER_SECONDS = SESSIONS.dead_peer_seconds
+EVENTS_CONNECTION_POOL = database.POOL
 EVENTS_RETENTION = SESSIONS.event_retention
 
 SESSIONS_TIMEOUT = SESSIONS.session_timeout

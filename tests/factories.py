@@ -1,15 +1,19 @@
 """Things that tests need to exist."""
 
+import json
+import re
 import uuid
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.db import connection
 from django.test import Client
 
+from events_app.models import Connection, LogEntry, ServerProcess
 from sessions_app.authentication import Role
 from sessions_app.edit_session_manager import Acquired, Wanted
-from sessions_app.models import ApiToken, EditSession, Item, Workstation
+from sessions_app.models import ApiToken, EditSession, EndedSession, Item, Workstation
 
 
 def make_user(name: str = "ada", role: Role | None = Role.EDITOR, **fields: Any) -> Any:
@@ -48,6 +52,42 @@ def acquire(
     return EditSession.objects.acquire(workstation.user, workstation.pk, wanted, **kwargs)
 
 
+def connect(workstation: Workstation) -> uuid.UUID:
+    """Record an open stream of a workstation; return its connection_id."""
+    process = ServerProcess.objects.create(hostname="test", pid=1)
+    return Connection.objects.create(key=workstation.pk, process=process).pk
+
+
+def counts() -> dict[str, int]:
+    """Return how many rows there are of everything that a request can change."""
+    models = (Item, Workstation, EditSession, EndedSession, LogEntry)
+    return {model.__name__: model.objects.count() for model in models}
+
+
+def events() -> list[tuple[str, set[str], dict[str, Any]]]:
+    """Return type, channels and data of every event, oldest first."""
+    entries = LogEntry.objects.order_by("id")
+    return [(entry.type, set(entry.channels), json.loads(entry.data)) for entry in entries]
+
+
+class Like:
+    """Equal to every text of this form."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and re.fullmatch(self._pattern, other) is not None
+
+    def __repr__(self) -> str:
+        return f"Like({self._pattern!r})"
+
+
+A_UUID = Like(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+A_TIME = Like(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+A_SENTENCE = Like(r"[A-Z].*\.")
+
+
 class Api:
     """The HTTP API as one user's client calls it, inside the test's process."""
 
@@ -71,7 +111,15 @@ def api_of(user: Any, role: Role = Role.ADMIN) -> Api:
     return Api(make_token(user, role))
 
 
-def _json(body: Any) -> str:
-    import json
+def empty_tables() -> None:
+    """Remove what a test has committed, without the cost of emptying the whole database."""
+    with connection.cursor() as cursor:
+        # TRUNCATE, because the record refuses DELETE.
+        cursor.execute(
+            "TRUNCATE sessions_app_endedsession, sessions_app_editsession, sessions_app_workstation,"
+            " sessions_app_item, events_app_connection, events_app_serverprocess, events_app_logentry"
+        )
 
+
+def _json(body: Any) -> str:
     return "" if body is None else json.dumps(body, default=str)

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -62,7 +63,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def authenticate(self, token: str) -> "ApiToken | None":
         """Return the valid token with this text, with its user, and note its use."""
         recently = Q(last_used_at__gt=Now() - Value(LAST_USED_STEP, DurationField()))
-        row = (
+        row: Any = (
             self.valid()
             .select_related("user")
             .annotate(used_recently=recently)
@@ -71,6 +72,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         )
         if row is not None and not row.used_recently:
             self.filter(pk=row.pk).update(last_used_at=Now())
+        assert row is None or isinstance(row, ApiToken)
         return row
 
 
@@ -86,9 +88,6 @@ class ApiToken(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
-
-    # Annotated by `authenticate`.
-    used_recently: bool
 
     objects = ApiTokenQuerySet.as_manager()
 

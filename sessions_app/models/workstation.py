@@ -2,15 +2,16 @@
 
 import uuid
 from collections.abc import Collection
-from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Case, Exists, OuterRef, When
 from django.db.models.functions import Now
 
 from events_app.models import Connection
+from sessions_app.models.ended_session import EndReason
 
 
 class WorkstationQuerySet(models.QuerySet["Workstation"]):
@@ -30,7 +31,19 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         """Lock these workstations, the first in the order of locks; return those that exist."""
         return list(self.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True))
 
-    def with_presence(self) -> "WorkstationQuerySet":
+    def remove(self, ids: Collection[uuid.UUID]) -> int:
+        """Delete these workstations and release what they hold; return how many there were."""
+        from sessions_app.models.edit_session import EditSession  # which imports this file
+
+        with transaction.atomic():
+            # Deleting needs the whole row's lock, so it is taken from the start.
+            locked = self.filter(pk__in=ids).order_by("pk").select_for_update()
+            found = list(locked.values_list("pk", flat=True))
+            EditSession.objects.release_for_workstation(found, EndReason.WORKSTATION_DELETED)
+            self.filter(pk__in=found).delete()
+        return len(found)
+
+    def with_presence(self) -> "models.QuerySet[Any]":
         """Annotate `connected`, and `seen_at`: now where it is, else when it was last seen."""
         return self.annotate(
             connected=Exists(Connection.objects.filter(key=OuterRef("pk"))),
@@ -54,10 +67,6 @@ class Workstation(models.Model):
     departed_by = models.UUIDField(
         null=True, editable=False, help_text="The server process that saw it depart"
     )
-
-    # Annotated by `with_presence`.
-    connected: bool
-    seen_at: datetime
 
     objects = WorkstationQuerySet.as_manager()
 

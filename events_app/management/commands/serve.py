@@ -5,7 +5,9 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
 
 from events_app import server, timings
 
@@ -30,6 +32,8 @@ class Command(BaseCommand):
                 f"Cannot listen on {host}:{port} ({error}); choose another one with --port or PORT."
             ) from error
         server.raise_open_files_limit()
+        # Requests come each in a thread of its own; without a pool each would open a connection.
+        connections.settings["default"]["OPTIONS"]["pool"] = settings.EVENTS_CONNECTION_POOL
         address, chosen = listening.getsockname()[:2]
         service = server.Service(listening)
         self.stdout.write(f"Listening on http://{address}:{chosen}")

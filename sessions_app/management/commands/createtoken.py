@@ -12,8 +12,10 @@ from django.db import transaction
 
 from sessions_app.authentication import Role
 from sessions_app.models import ApiToken
+from sessions_app.text import text_fault
 
 MAX_DAYS = 3660
+MAX_NAME = 200
 
 
 class Command(BaseCommand):
@@ -48,15 +50,23 @@ class Command(BaseCommand):
     ) -> None:
         if days is not None and not 0 < days <= MAX_DAYS:
             raise CommandError(f"--days is more than 0 and at most {MAX_DAYS}.")
+        lifetime = None if days is None else timedelta(days=days)
+        if lifetime is not None and not lifetime:
+            raise CommandError("--days is less than the clock can tell.")
+        if fault := text_fault(user) or text_fault(name):
+            raise CommandError(f"The user and --name are plain text: {fault}.")
+        if len(name) > MAX_NAME:
+            raise CommandError(f"--name has at most {MAX_NAME} characters.")
         wanted = Role[role.upper()]
         owner = self._user(user, wanted, create=create_user)
+        if not owner.is_active:
+            raise CommandError(f"{user} is deactivated; no token of theirs would be valid.")
         has = Role.of(owner)
         if has is None or has < wanted:
             raise CommandError(
                 f"{user} is {has.group if has else 'without a role'}; a token cannot allow more. "
                 f"Put the user into the group {role} first."
             )
-        lifetime = timedelta(days=days) if days else None
         _, token = ApiToken.objects.issue(owner, name or f"{role} token", role, lifetime)
         self.stdout.write(token)
 

@@ -11,8 +11,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError, close_old_connections
 
+from events_app.stopping import leave_after
 from events_app.timings import backoff
 from sessions_app.sweeper import Sweep
+
+# A step takes some 100 ms; longer only takes a database that does not answer.
+STOP_SECONDS = 0.8
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ def _stop_on_signals(stop: threading.Event) -> None:
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
+        leave_after(STOP_SECONDS, exit_code=0)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)

@@ -1,0 +1,117 @@
+"""The event log: cursors, trimming, and django-eventstream's storage on it."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.db.models import Value
+from django.db.models.functions import Now
+from django_eventstream import send_event
+from django_eventstream.storage import EventDoesNotExist
+
+from events_app import event_log
+from events_app.event_log import Cursor, LogState, NewEvent, Trimmed
+from events_app.models import LogEntry
+from events_app.storage import EventLogStorage
+
+pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
+
+
+def say(*words: str, channel: str = "here") -> list[int]:
+    return event_log.append([NewEvent([channel], word, {}) for word in words])
+
+
+def test_a_reader_gets_what_is_on_any_of_its_channels_once_and_in_order():
+    start = event_log.state().head.id
+    event_log.append([NewEvent(["a", "b"], "both", {}), NewEvent(["c"], "other", {})])
+    say("later", channel="b")
+    assert [entry.type for entry in event_log.read(["a", "b"], start)] == ["both", "later"]
+
+
+def test_pages_are_limited():
+    start = event_log.state().head.id
+    ids = say("1", "2", "3")
+    assert [entry.pk for entry in event_log.read(["here"], start, limit=2)] == ids[:2]
+
+
+STATE = LogState(head=Cursor("abc123", 10), trimmed_through=4)
+
+
+@pytest.mark.parametrize("id_", [4, 7, 10])
+def test_a_cursor_within_the_log_is_continued(id_):
+    assert STATE.resume(f"abc123-{id_}") == ("abc123", id_)
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "abc123-3",  # trimmed
+        "abc123-11",  # from the future
+        "def456-7",  # of another log
+        "abc123-",
+        "-7",
+        "7",
+        "abc123-7 ",
+        "abc123-\u0667",  # a digit, but not an ASCII one
+        "abc123--7",
+        "abc123-1e1",
+        "abc123-" + "9" * 50,
+        "error",
+        "\x00",
+        "💥",
+    ],
+)
+def test_any_other_cursor_is_not(cursor):
+    assert STATE.resume(cursor) is None
+
+
+def test_a_client_of_an_empty_log_can_go_on_from_it():
+    LogEntry.objects.all().delete()
+    cursor = str(event_log.state().head)
+    say("first")
+    assert event_log.state().resume(cursor) is not None
+
+
+def test_trimming_takes_what_is_old_and_keeps_what_is_new():
+    old = say("1", "2", "3")
+    LogEntry.objects.filter(pk__in=old).update(created_at=Now() - Value(2 * HOUR))
+    (new,) = say("4")
+    assert event_log.trim(HOUR, limit=2)
+    assert not event_log.trim(HOUR, limit=2)
+    assert list(LogEntry.objects.values_list("pk", flat=True)) == [new]
+    assert event_log.state().trimmed_through == old[-1]
+
+
+def test_a_log_trimmed_to_the_end_still_has_its_head():
+    (last,) = say("1")
+    LogEntry.objects.update(created_at=Now() - Value(2 * HOUR))
+    event_log.trim(HOUR, limit=10)
+    assert event_log.state().head.id == last
+    assert event_log.state().resume(str(event_log.state().head)) is not None
+
+
+def test_a_reader_of_what_was_trimmed_is_told_so():
+    first, _ = say("1", "2")
+    LogEntry.objects.update(created_at=Now() - Value(2 * HOUR))
+    event_log.trim(HOUR, limit=10)
+    with pytest.raises(Trimmed):
+        event_log.read(["here"], first)
+
+
+def test_send_event_writes_to_the_log():
+    start = event_log.state().head.id
+    send_event("item:1", "hello", {"größe": 1})
+    (entry,) = event_log.read(["item:1"], start)
+    assert (entry.type, json.loads(entry.data)) == ("hello", {"größe": 1})
+
+
+def test_the_storage_reads_as_the_library_asks():
+    storage = EventLogStorage()
+    start = storage.get_current_id("here")
+    event = storage.append_event("here", "hello", "{}")
+    assert event.id == storage.get_current_id("elsewhere")
+    assert [e.id for e in storage.get_events("here", start)] == [event.id]
+    assert storage.get_events("elsewhere", start) == []
+    with pytest.raises(EventDoesNotExist):
+        storage.get_events("here", event.id + 1)

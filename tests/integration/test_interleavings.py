@@ -1,0 +1,135 @@
+"""Every pair of what can happen to a workstation at the same moment, in every interleaving."""
+
+import json
+import uuid
+from collections import Counter
+from datetime import timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+from django.db.models import Value
+from django.db.models.functions import Now
+
+from events_app import presence_store
+from events_app.models import Connection, LogEntry, ServerProcess
+from events_app.presence_store import Arrival, Departure, ProcessIdentity
+from sessions_app.errors import HardInterference, NotConnected, NotFound
+from sessions_app.models import EditSession, EndedSession
+from tests.factories import acquire, empty_tables, make_item, make_user, make_workstation
+from tests.integration import interleaving
+
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+
+
+class World:
+    """A workstation with a session and a stream, a bystander, and the server processes it takes."""
+
+    def __init__(self, happening: set[str]) -> None:
+        self.item = make_item(f"A-{uuid.uuid4()}")
+        self.ours = make_workstation(make_user(f"ada-{uuid.uuid4().hex[:8]}"))
+        self.theirs = make_workstation(make_user(f"bob-{uuid.uuid4().hex[:8]}"))
+        self.living, self.dead, self.leaving = (ProcessIdentity() for _ in range(3))
+        self.stream = Arrival(uuid.uuid4(), self.ours.pk)
+        # Older streams of the same workstation, on servers that it has changed from.
+        if "clean_up" in happening:
+            presence_store.register(self.dead, [Arrival(uuid.uuid4(), self.ours.pk)])
+        if "stop_of_server" in happening:
+            presence_store.register(self.leaving, [Arrival(uuid.uuid4(), self.ours.pk)])
+        presence_store.register(self.living, [self.stream, Arrival(uuid.uuid4(), self.theirs.pk)])
+        ServerProcess.objects.filter(pk=self.dead.id).update(last_beat=Now() - Value(HOUR))
+        self.session = acquire(self.ours, self.item, "held").session
+        EditSession.objects.update(last_heartbeat=Now() - Value(HOUR))
+
+    # -- what can happen --
+
+    def arrival(self) -> Any:
+        return presence_store.arrive(self.living, [Arrival(uuid.uuid4(), self.ours.pk)])
+
+    def departure(self) -> Any:
+        change = Departure(self.stream.connection_id, self.ours.pk, by_client=True)
+        return presence_store.depart(self.living, [change])
+
+    def acquire(self) -> Any:
+        return acquire(self.ours, self.item, "wanted", connection_id=self.stream.connection_id)
+
+    def acquire_by_other(self) -> Any:
+        return acquire(self.theirs, self.item, "held")
+
+    def release(self) -> Any:
+        return EditSession.objects.release(self.session.pk)
+
+    def sweep(self) -> Any:
+        return EditSession.objects.expire_stale(MINUTE)
+
+    def heartbeat(self) -> Any:
+        return presence_store.touch([self.ours.pk])
+
+    def clean_up(self) -> Any:
+        return presence_store.clean_up_one(MINUTE)
+
+    def stop_of_server(self) -> Any:
+        return presence_store.unregister(self.leaving)
+
+    # -- what must hold afterwards --
+
+    def check(self, happened: set[str], results: list[Any]) -> None:
+        for result in results:
+            if isinstance(result, Exception):
+                assert isinstance(result, HardInterference | NotConnected | NotFound), result
+        events = LogEntry.objects.order_by("id").values_list("type", "data")
+        told = Counter((kind, json.loads(data)["session_id"]) for kind, data in events)
+        ended = Counter(str(pk) for pk in EndedSession.objects.values_list("session_id", flat=True))
+        active = {str(pk) for pk in EditSession.objects.values_list("pk", flat=True)}
+        acquired = {pk for kind, pk in told if kind == "edit.session_acquired"}
+        released = {pk: n for (kind, pk), n in told.items() if kind == "edit.session_released"}
+        assert set(ended.values()) <= {1}, "a session has more than one record"
+        assert released == ended, "an end without its event, or told twice"
+        assert acquired == active | ended.keys(), "a session vanished without a record"
+        assert not active & ended.keys(), "an ended session is still active"
+        self._check_presence(happened)
+
+    def _check_presence(self, happened: set[str]) -> None:
+        connected = Connection.objects.filter(key=self.ours.pk).exists()
+        ended = EndedSession.objects.filter(session_id=self.session.pk).first()
+        reason = ended.reason if ended else None
+        # Whom a server that was stopped still stood for is waited for.
+        if not connected and "departure" in happened and "stop_of_server" not in happened:
+            assert not EditSession.objects.filter(workstation=self.ours).exists(), (
+                "an orphaned lock"
+            )
+        if reason == "disconnected":
+            assert "departure" in happened, "a live lock was lost"
+            here = Connection.objects.filter(key=self.ours.pk, opened_at__lt=ended.released_at)
+            assert not here.exists(), "a live lock was lost"
+        if not happened & {"departure", "release", "sweep"}:
+            assert reason is None, "ended for nothing"
+
+
+ACTORS = [
+    "arrival",
+    "departure",
+    "acquire",
+    "acquire_by_other",
+    "release",
+    "sweep",
+    "heartbeat",
+    "clean_up",
+    "stop_of_server",
+]
+
+
+@pytest.mark.parametrize(("first", "second"), list(permutations(ACTORS, 2)))
+@pytest.mark.usefixtures("committed_db")
+def test_pair(first, second):
+    before = 0
+    while True:
+        there = World({first, second})
+        more, *results = interleaving.run(getattr(there, first), getattr(there, second), before)
+        there.check({first, second}, results)
+        empty_tables()
+        if not more:
+            assert before > 1, "it was never held"
+            return
+        before += 1

@@ -1,0 +1,155 @@
+"""Every operation takes its locks in the one order: workstations, processes, items, sessions, the log."""
+
+import re
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import Value
+from django.db.models.functions import Now
+
+from events_app import presence_store
+from events_app.presence_store import Arrival, Departure, ProcessIdentity
+from sessions_app.models import EditSession, Workstation
+from tests.factories import acquire, api_of, make_item, make_user, make_workstation
+
+pytestmark = pytest.mark.django_db
+
+ORDER = [
+    "sessions_app_workstation",
+    "events_app_serverprocess",
+    "sessions_app_item",
+    "sessions_app_editsession",
+    "the log",
+]
+LOCKING = re.compile(
+    r'^(?:UPDATE|DELETE FROM|INSERT INTO) "(?P<written>\w+)"'
+    r'|^SELECT .*? FROM "?(?P<selected>\w+)"? .*FOR (?:NO KEY |KEY )?(?:UPDATE|SHARE)'
+    r"|(?P<log>pg_advisory_xact_lock)",
+    re.DOTALL,
+)
+
+
+def locks_taken(operation: Callable[[], Any]) -> list[str]:
+    """Return what an operation locks, in order; a table again only where another came between."""
+    taken: list[str] = []
+
+    def record(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if match := LOCKING.search(sql):
+            table = "the log" if match["log"] else match["written"] or match["selected"]
+            if table in ORDER and taken[-1:] != [table]:
+                taken.append(table)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(record):
+        operation()
+    return taken
+
+
+def check_order(taken: list[str]) -> None:
+    """A step back is only to rows of a kind that is locked already."""
+    reached = -1
+    seen = set()
+    for table in taken:
+        place = ORDER.index(table)
+        assert place >= reached or table in seen, f"{table} after {ORDER[reached]}: {taken}"
+        reached = max(reached, place)
+        seen.add(table)
+
+
+class World:
+    def __init__(self) -> None:
+        self.ada = make_user()
+        self.workstation, self.item = make_workstation(self.ada), make_item()
+        self.process = ProcessIdentity()
+        self.stream = Arrival(uuid.uuid4(), self.workstation.pk)
+        presence_store.register(self.process, [self.stream])
+        self.session = acquire(self.workstation, self.item).session
+        # Seen to depart by another process, should this one be found dead.
+        Workstation.objects.update(
+            departed_at=Now() + Value(timedelta(hours=1)), departed_by=uuid.uuid4()
+        )
+
+    def acquire(self) -> None:
+        acquire(self.workstation, self.item, "another")
+
+    def acquire_again(self) -> None:
+        acquire(self.workstation, self.item)
+
+    def release(self) -> None:
+        EditSession.objects.release(self.session.pk)
+
+    def force_release(self) -> None:
+        EditSession.objects.force_release(self.session.pk, by="root", note="why")
+
+    def arrive(self) -> None:
+        presence_store.arrive(self.process, [Arrival(uuid.uuid4(), self.workstation.pk)])
+
+    def register(self) -> None:
+        arrival = Arrival(uuid.uuid4(), self.workstation.pk)
+        presence_store.register(ProcessIdentity(), [arrival])
+
+    def depart(self) -> None:
+        change = Departure(self.stream.connection_id, self.workstation.pk, by_client=True)
+        presence_store.depart(self.process, [change])
+
+    def touch(self) -> None:
+        presence_store.touch([self.workstation.pk])
+
+    def expire(self) -> None:
+        EditSession.objects.expire_stale(timedelta(0))
+
+    def clean_up(self) -> None:
+        presence_store.clean_up_one(timedelta(0))
+
+    def unregister(self) -> None:
+        presence_store.unregister(self.process)
+
+    def delete_workstation(self) -> None:
+        api_of(self.ada)("DELETE", f"/api/workstations/{self.workstation.pk}")
+
+
+ENDS_A_SESSION = {
+    "release",
+    "force_release",
+    "depart",
+    "expire",
+    "clean_up",
+    "delete_workstation",
+}
+
+
+@pytest.mark.parametrize("operation", [name for name in vars(World) if not name.startswith("_")])
+def test_locks_are_taken_in_order(operation):
+    world = World()
+    taken = locks_taken(getattr(world, operation))
+    check_order(taken)
+    assert taken, "the recorder saw nothing"
+    if operation in ENDS_A_SESSION:
+        assert not EditSession.objects.exists()
+        assert "the log" in taken
+
+
+def test_rows_of_one_kind_are_locked_in_the_order_of_their_ids():
+    world = World()
+    statements: list[str] = []
+
+    def record(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "FOR NO KEY UPDATE" in sql or "FOR UPDATE" in sql:
+            statements.append(sql)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(record):
+        world.touch()
+        world.depart()
+    assert statements
+    for sql in statements:
+        assert re.search(r'ORDER BY (\w+\.)?"?\w+"?(\."id")?|LIMIT 1', sql), sql
+
+
+def test_the_checker_sees_a_step_back():
+    with pytest.raises(AssertionError, match="workstation after"):
+        check_order(["sessions_app_item", "sessions_app_workstation"])

@@ -1,0 +1,31 @@
+"""Waiting for conditions, never for a fixed time."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+# How often a condition is looked at, and how long it may take before the test has failed.
+STEP_SECONDS = 0.02
+PATIENCE_SECONDS = 20.0
+
+
+def eventually(
+    condition: Callable[[], Any], what: str = "", within: float = PATIENCE_SECONDS
+) -> Any:
+    """Return the condition's first true value.
+
+    Args:
+        condition: called until it returns something true.
+        what: for the message of the failure.
+        within: seconds.
+
+    Raises:
+        AssertionError: if it stays false.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        if value := condition():
+            return value
+        assert time.monotonic() < deadline, f"not within {within} s: {what or condition}"
+        threading.Event().wait(STEP_SECONDS)
