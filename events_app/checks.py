@@ -13,13 +13,12 @@ def check_timings(**_: Any) -> list[checks.CheckMessage]:
     """Refuse intervals that would take a live peer, process or reader for a dead one."""
     configured = timings.configured()
     faults: list[checks.CheckMessage] = []
-    if configured.user_timeout + timings.KEEPALIVE_SECONDS >= configured.dead_peer:
+    if configured.acknowledgement < configured.beat:
         faults.append(
             checks.Error(
-                f"dead_peer_seconds is {configured.dead_peer:g}, but the kernel's time-out of "
-                f"{configured.user_timeout:g} s and the {timings.KEEPALIVE_SECONDS:g} s between two "
-                "writes together are not below it.",
-                hint=f"Set dead_peer_seconds to more than {2 * timings.KEEPALIVE_SECONDS:g}.",
+                f"dead_peer_seconds is {configured.dead_peer:g} and heartbeat_seconds "
+                f"{configured.heartbeat:g}: what is between them is the time in which a client has to "
+                f"acknowledge a heartbeat, and must be at least a beat of {configured.beat:g} s.",
                 id="events_app.E001",
             )
         )

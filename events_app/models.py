@@ -50,6 +50,26 @@ class LogEntry(models.Model):
         return f"{self.pk} {self.type}"
 
 
+class Observation(models.Model):
+    """The one row that knows since when there has been somebody to observe the clients.
+
+    `last_beat` is the last beat of any server process, null while there never was one; it outlives the processes.
+    `since` is when the last outage ended: a time longer than `server_dead_seconds` in which no process beat.
+    """
+
+    id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
+    last_beat = models.DateTimeField(null=True)
+    since = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(pk=1), name="events_app_one_observation"),
+        ]
+
+    def __str__(self) -> str:
+        return f"since {self.since}"
+
+
 class ServerProcess(models.Model):
     """One running `manage.py serve`."""
 
@@ -73,6 +93,11 @@ class Connection(models.Model):
     key = models.UUIDField(db_index=True)
     process = models.ForeignKey(ServerProcess, on_delete=models.DO_NOTHING)
     opened_at = models.DateTimeField(db_default=Now())
+    ack = models.BooleanField(default=False, help_text="The client acknowledges heartbeats")
+    heartbeat_at = models.DateTimeField(
+        db_default=Now(), help_text="The last heartbeat that it has to acknowledge"
+    )
+    acked_at = models.DateTimeField(null=True, help_text="When it last acknowledged one")
 
     def __str__(self) -> str:
         return str(self.pk)

@@ -6,16 +6,16 @@ all that is there and writes it as one set.
 
 import asyncio
 import logging
+import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
-from django.db import InterfaceError, OperationalError
-
 from events_app import presence_store, timings
+from events_app.database_away import DATABASE_AWAY, backoff
 from events_app.presence_domain import Key, StreamGrant, domain
 from events_app.presence_store import Arrival, Departure, NotRegistered, ProcessIdentity, Snapshot
 from events_app.threads import in_thread
@@ -31,12 +31,13 @@ class OpenStream(Protocol):
 
     connection_id: uuid.UUID
     grant: StreamGrant
+    opened: float
 
     def heartbeat(self) -> None:
         """Send `event: heartbeat`: its touch is committed."""
 
-    def close(self, reason: str) -> None:
-        """End the stream by the server's doing, which is no departure."""
+    def close(self, reason: str, *, departed: bool = False) -> None:
+        """End the stream by the server's doing; no departure, unless its client is known to be gone."""
 
 
 class StreamGone(Exception):
@@ -65,9 +66,15 @@ class Presence:
         self._wake = asyncio.Event()
         # Held from a write to the note of what it wrote, which a registration repeats.
         self._writing = asyncio.Lock()
+        self._must_register = True
         self._unregistered = False
         # Since when, by the loop's clock, this process has beaten without a gap.
         self._beating_since: float | None = None
+        # For how long it has run and reached the database in all: the clock of acknowledgements.
+        self._observed = 0.0
+        # What that clock showed when each client was last asked to acknowledge and has not been seen to.
+        self._asked: dict[uuid.UUID, float] = {}
+        self._last_touch: float | None = None
         # One thread, one connection and one order each. Nothing may keep a beat waiting.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="presence-writer")
         self._beater = ThreadPoolExecutor(1, thread_name_prefix="presence-beat")
@@ -83,11 +90,13 @@ class Presence:
         """
         answer: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
         self.streams[stream.connection_id] = stream
+        if self.stopping:
+            stream.close("the server stops")
         if stream.grant.key is not None:
             siblings = self._by_key.setdefault(stream.grant.key, {})
             siblings[stream.connection_id] = stream
-            if len(siblings) > MAX_STREAMS_PER_KEY:
-                next(iter(siblings.values())).close("too many streams")
+            for older in list(siblings.values())[:-MAX_STREAMS_PER_KEY]:
+                older.close("too many streams")
         self._batch.arrivals.append((stream, answer))
         self._wake.set()
         return await answer
@@ -125,70 +134,89 @@ class Presence:
             try:
                 await self._write(batch)
                 attempt = 0
-            except (OperationalError, InterfaceError) as error:
+            except DATABASE_AWAY as error:
                 attempt += 1
                 logger.warning(
                     "presence cannot be written", extra={"error": error, "attempt": attempt}
                 )
                 self._put_back(batch)
-                await asyncio.sleep(timings.backoff(attempt))
+                await asyncio.sleep(backoff(attempt))
 
     async def beat_loop(self) -> None:
         """Beat. Who finds itself taken for dead has the writer register it again, with all its streams."""
-        now = asyncio.get_running_loop().time
+        now = time.monotonic
+        last = now()
         while True:
-            begun = now()
             try:
-                await in_thread(self._beater, presence_store.beat, self.process)
-                if self._beating_since is None or now() - begun > self._timings.server_dead:
-                    self._beating_since = now()
+                await in_thread(self._beater, presence_store.beat, self.process, self._server_dead)
+                gap = now() - last
+                last = now()
+                # What a beat vouches for is the time since the one before, unless that was long ago.
+                self._observed += min(gap, 2 * self._timings.beat)
+                if self._beating_since is None or gap > self._timings.server_dead:
+                    self._beating_since = last
             except NotRegistered:
                 self._beating_since = None
+                self._must_register = True
                 self._wake.set()
-            except (OperationalError, InterfaceError) as error:
+            except DATABASE_AWAY as error:
                 self._beating_since = None
                 logger.warning("no beat", extra={"error": error})
             await asyncio.sleep(self._timings.beat)
-            if now() - begun > self._timings.server_dead:
-                self._beating_since = None
 
-    async def clean_up_loop(self) -> None:
-        """Remove the processes that have ceased to beat.
-
-        Only who has itself beaten for as long may judge: after an outage of the database everybody is silent
-        at first.
-        """
-        server_dead = timedelta(seconds=self._timings.server_dead)
-        now = asyncio.get_running_loop().time
+    async def keep_loop(self) -> None:
+        """Every beat: remove dead processes, end what time ends, close the streams of silent clients."""
         while True:
             await asyncio.sleep(self._timings.beat)
-            since = self._beating_since
-            if since is None or now() - since < self._timings.server_dead:
-                continue
             try:
-                while await in_thread(self._keeper, presence_store.clean_up_one, server_dead):
+                await self._clean_up()
+                while await in_thread(self._keeper, domain().time_passes):
                     pass
-            except (OperationalError, InterfaceError) as error:
-                logger.warning("no clean-up", extra={"error": error})
+                await self._close_silent()
+            except DATABASE_AWAY as error:
+                logger.warning("could not keep the house", extra={"error": error})
 
     async def heartbeat_loop(self) -> None:
         """Touch what the streams keep alive; tell them when that is committed; close what is withdrawn."""
+        now = time.monotonic
+        self._last_touch = now()
         while True:
             await asyncio.sleep(self._timings.heartbeat)
             try:
                 await self.heartbeat()
-            except (OperationalError, InterfaceError) as error:
+                self._last_touch = now()
+                await self._close_withdrawn()
+            except DATABASE_AWAY as error:
                 logger.warning("no heartbeat", extra={"error": error})
+                if not self.useful:
+                    self.close_all("the database cannot be reached")
+
+    @property
+    def useful(self) -> bool:
+        """Whether this process can keep alive what it serves."""
+        if self._last_touch is None:
+            return False
+        silence = time.monotonic() - self._last_touch
+        return silence < timings.HEARTBEATS_UNTIL_USELESS * self._timings.heartbeat
 
     async def heartbeat(self) -> None:
         """One heartbeat of this process."""
         streams = list(self.streams.values())
         # Only keys whose arrival is committed: a stream that is still opening is nobody's heartbeat.
-        keys = {arrival.key for arrival in self._registered.values()}
+        arrivals = list(self._registered.values())
+        keys = {arrival.key for arrival in arrivals}
         if keys:
-            await in_thread(self._keeper, presence_store.touch, keys)
+            acks = any(arrival.ack for arrival in arrivals)
+            asked = await in_thread(
+                self._keeper, presence_store.touch, self.process, keys, acks=acks
+            )
+            self._asked |= dict.fromkeys(asked, self._observed)
         for stream in streams:
             stream.heartbeat()
+
+    async def _close_withdrawn(self) -> None:
+        """Close the streams whose token, user or key is no longer good: no departure."""
+        streams = list(self.streams.values())
         grants = {stream.grant for stream in streams}
         withdrawn = await in_thread(self._keeper, domain().withdrawn, grants)
         for stream in streams:
@@ -204,7 +232,7 @@ class Presence:
             async with self._writing:
                 self._unregistered = True
                 await in_thread(self._writer, presence_store.unregister, self.process)
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_AWAY as error:
             # Another process finds this one dead and does the same.
             logger.warning("could not unregister", extra={"error": error})
         finally:
@@ -212,6 +240,34 @@ class Presence:
                 thread.shutdown(wait=False, cancel_futures=True)
 
     # -- inside --
+
+    @property
+    def _server_dead(self) -> timedelta:
+        return timedelta(seconds=self._timings.server_dead)
+
+    async def _clean_up(self) -> None:
+        """Remove the processes that have ceased to beat.
+
+        Only who has itself beaten for as long may judge: after an outage of the database everybody is silent
+        at first.
+        """
+        since = self._beating_since
+        if since is None or time.monotonic() - since < self._timings.server_dead:
+            return
+        while await in_thread(self._keeper, presence_store.clean_up_one, self._server_dead):
+            pass
+
+    async def _close_silent(self) -> None:
+        """Let those depart that have not acknowledged a heartbeat in time; `alive` may have come to any process."""
+        due = self._observed - self._timings.acknowledgement
+        asked = {pk for pk, at in self._asked.items() if at <= due}
+        if not asked:
+            return
+        silent = await in_thread(self._keeper, presence_store.silent, asked)
+        for connection_id in asked:
+            self._asked.pop(connection_id, None)
+            if connection_id in silent and connection_id in self.streams:
+                self.streams[connection_id].close("no acknowledgement", departed=True)
 
     def _take(self) -> _Batch:
         batch, self._batch = self._batch, _Batch()
@@ -225,7 +281,7 @@ class Presence:
     async def _write(self, batch: _Batch) -> None:
         """Write arrivals, then departures: of one connection the arrival comes first."""
         arrivals = [
-            Arrival(stream.connection_id, stream.grant.key)
+            Arrival(stream.connection_id, stream.grant.key, stream.grant.ack, stream.opened)
             for stream, _ in batch.arrivals
             if stream.grant.key is not None
         ]
@@ -233,13 +289,15 @@ class Presence:
             if self._unregistered:
                 return
             known: set[Key] = set()
-            if arrivals or not batch.departures:
+            if arrivals or self._must_register:
                 known = await in_thread(self._writer, self._arrive, arrivals)
-                self._registered.update({a.connection_id: a for a in arrivals if a.key in known})
+                self._note_arrivals(a for a in arrivals if a.key in known)
+                self._must_register = False
             if batch.departures:
                 await in_thread(self._writer, self._depart, batch.departures)
                 for departure in batch.departures:
                     self._registered.pop(departure.connection_id, None)
+                    self._asked.pop(departure.connection_id, None)
         if any(not answer.done() for _, answer in batch.arrivals):
             snapshot = await in_thread(self._writer, presence_store.snapshot, known)
             for stream, answer in batch.arrivals:
@@ -250,21 +308,33 @@ class Presence:
                 else:
                     answer.set_exception(StreamGone())
 
+    def _note_arrivals(self, arrivals: Iterable[Arrival]) -> None:
+        for arrival in arrivals:
+            self._registered[arrival.connection_id] = arrival
+            if arrival.ack:
+                # A stream begins with a heartbeat.
+                self._asked[arrival.connection_id] = self._observed
+
     def _arrive(self, arrivals: Collection[Arrival]) -> set[Key]:
         try:
             return presence_store.arrive(self.process, arrivals)
         except NotRegistered:
-            open_streams = {a.connection_id: a for a in (*self._registered.values(), *arrivals)}
-            known = presence_store.register(self.process, list(open_streams.values()))
-            logger.info(
-                "registered this server process",
-                extra={"process_id": self.process.id, "streams": len(open_streams)},
-            )
-            return known
+            return self._register(arrivals)
+
+    def _register(self, arrivals: Collection[Arrival] = ()) -> set[Key]:
+        open_streams = {a.connection_id: a for a in (*self._registered.values(), *arrivals)}
+        known = presence_store.register(self.process, list(open_streams.values()))
+        # Who is registered has been observed: from now on there is somebody whose silence is an outage.
+        presence_store.beat(self.process, self._server_dead)
+        logger.info(
+            "registered this server process",
+            extra={"process_id": self.process.id, "streams": len(open_streams)},
+        )
+        return known
 
     def _depart(self, departures: Collection[Departure]) -> None:
         try:
             presence_store.depart(self.process, departures)
         except NotRegistered:
-            presence_store.register(self.process, list(self._registered.values()))
+            self._register()
             presence_store.depart(self.process, departures)

@@ -24,12 +24,14 @@ class StreamGrant:
         key: whose presence it keeps alive; None for a stream that only watches.
         user_id: the primary key of the user it was granted to.
         token_id: the credential it was granted for; None for a login session.
+        ack: whether the client acknowledges every heartbeat, so that its silence is a departure.
     """
 
     channels: frozenset[str]
     key: Key | None
     user_id: int
     token_id: int | None = None
+    ack: bool = False
 
 
 class StreamRefused(Exception):
@@ -88,6 +90,14 @@ class PresenceDomain(ABC):
         """`gone` lost their last connection with that process, which died after `last_beat`.
 
         Who departed after that beat, as another process saw, is gone for good; the others may come back.
+        """
+
+    @abstractmethod
+    def time_passes(self) -> bool:
+        """End what the passing of time ends, a batch of it; called every few seconds, outside of a transaction.
+
+        Returns:
+            Whether there may be more.
         """
 
     @abstractmethod

@@ -6,6 +6,7 @@ why no interleaving breaks it: docs/architecture.md, "Presence".
 
 import os
 import socket
+import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import DurationField, Max, Value
+from django.db.models import DurationField, F, Q, Value
 from django.db.models.functions import Now
 
-from events_app import event_log, sql
+from events_app import event_log, observation, sql
 from events_app.event_log import LogState
 from events_app.models import Connection, ServerProcess
 from events_app.presence_domain import Key, domain
@@ -41,6 +42,13 @@ class Arrival:
 
     connection_id: uuid.UUID
     key: Key
+    ack: bool = False
+    opened: float = field(default_factory=time.monotonic)
+
+    @property
+    def age(self) -> timedelta:
+        """How long ago it was opened. A process that registers again does not make its streams younger."""
+        return timedelta(seconds=time.monotonic() - self.opened)
 
 
 @dataclass(frozen=True)
@@ -100,10 +108,12 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> None:
         known = domain().lock(_keys(departures))
         _share(process)
         ended = Connection.objects.filter(pk__in=[change.connection_id for change in departures])
-        by_client = {change.connection_id for change in departures if change.by_client}
-        left_at = _latest(ended.filter(pk__in=by_client))
+        rows = list(ended.order_by("pk").select_for_update())
         ended.delete()
-        stayed_at = _latest(Connection.objects.filter(key__in=known))
+        by_client = {change.connection_id for change in departures if change.by_client}
+        left_at = _latest((row.key, row.opened_at) for row in rows if row.pk in by_client)
+        stayed = Connection.objects.filter(key__in=known)
+        stayed_at = _latest(stayed.values_list("key", "opened_at"))
         departed = {
             key for key, at in left_at.items() if key not in stayed_at or stayed_at[key] < at
         }
@@ -111,14 +121,16 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> None:
             domain().departed(departed & known, departed & known - stayed_at.keys(), process.id)
 
 
-def beat(process: ProcessIdentity) -> None:
-    """Tell that this process is alive.
+def beat(process: ProcessIdentity, server_dead: timedelta) -> None:
+    """Tell that this process is alive, and with it that clients are observed.
 
     Raises:
         NotRegistered: if it was taken for dead.
     """
-    if not ServerProcess.objects.filter(pk=process.id).update(last_beat=Now()):
-        raise NotRegistered
+    with transaction.atomic():
+        if not ServerProcess.objects.filter(pk=process.id).update(last_beat=Now()):
+            raise NotRegistered
+        observation.note_beat(server_dead)
 
 
 def unregister(process: ProcessIdentity) -> None:
@@ -127,7 +139,7 @@ def unregister(process: ProcessIdentity) -> None:
     with transaction.atomic():
         domain().lock(keys)
         ServerProcess.objects.select_for_update().filter(pk=process.id).first()
-        Connection.objects.filter(process=process.id).delete()
+        _delete_connections(process.id)
         ServerProcess.objects.filter(pk=process.id).delete()
         domain().server_stopped(keys - _connected(keys))
 
@@ -138,12 +150,47 @@ def snapshot(keys: Collection[Key]) -> Snapshot:
         return Snapshot(log=event_log.state(), held=domain().snapshot(keys) if keys else {})
 
 
-def touch(keys: Collection[Key]) -> None:
-    """The heartbeat of this process."""
+def touch(process: ProcessIdentity, keys: Collection[Key], *, acks: bool) -> set[uuid.UUID]:
+    """The heartbeat of this process.
+
+    Args:
+        process: this process.
+        keys: what it serves.
+        acks: whether any of its clients acknowledges heartbeats.
+
+    Returns:
+        The connections whose clients have to acknowledge this heartbeat: those that did so with the one before.
+    """
     with transaction.atomic():
         # Losing the last touches in a crash costs nothing: the next heartbeat repeats them.
         sql.commit_lazily()
+        asked = _ask_for_acknowledgement(process) if acks else set()
         domain().touch(keys)
+    return asked
+
+
+def silent(connection_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of the connections whose clients have not acknowledged the heartbeat they were asked for."""
+    unacknowledged = Q(acked_at__isnull=True) | Q(acked_at__lt=F("heartbeat_at"))
+    connections = Connection.objects.filter(unacknowledged, pk__in=connection_ids)
+    return set(connections.values_list("pk", flat=True))
+
+
+def acknowledge(key: Key, connection_id: uuid.UUID | None) -> bool:
+    """Note that the client has a heartbeat, inside the caller's transaction, which holds the key's lock.
+
+    Args:
+        key: the client's presence key.
+        connection_id: the stream it acknowledges; None for every one.
+
+    Returns:
+        Whether there is such a stream.
+    """
+    connections = Connection.objects.filter(key=key)
+    if connection_id is not None:
+        connections = connections.filter(pk=connection_id)
+    in_order = connections.order_by("pk").select_for_update().values("pk")
+    return bool(Connection.objects.filter(pk__in=in_order).update(acked_at=Now()))
 
 
 def clean_up_one(server_dead: timedelta) -> bool:
@@ -168,7 +215,7 @@ def clean_up_one(server_dead: timedelta) -> bool:
         # It came back, somebody else was first, or it serves one more, whose row is not locked: look again.
         if process is None or set(connections.values_list("key", flat=True)) - keys:
             return True
-        connections.delete()
+        _delete_connections(candidate.pk)
         process.delete()
         domain().server_died(keys - _connected(keys), candidate.pk, process.last_beat)
     return True
@@ -184,7 +231,13 @@ def _insert(process: ProcessIdentity, arrivals: Iterable[Arrival], known: Collec
     # A set whose commit was not acknowledged is written again: what is there already is left alone.
     Connection.objects.bulk_create(
         (
-            Connection(id=arrival.connection_id, key=arrival.key, process_id=process.id)
+            Connection(
+                id=arrival.connection_id,
+                key=arrival.key,
+                ack=arrival.ack,
+                opened_at=Now() - Value(arrival.age, DurationField()),
+                process_id=process.id,
+            )
             for arrival in arrivals
             if arrival.key in known
         ),
@@ -201,6 +254,24 @@ def _connected(keys: Collection[Key]) -> set[Key]:
     return set(Connection.objects.filter(key__in=keys).values_list("key", flat=True))
 
 
-def _latest(connections: Any) -> dict[Key, datetime]:
-    """Return when the latest connection of each key was opened."""
-    return dict(connections.values_list("key").annotate(Max("opened_at")))
+def _latest(opened: Iterable[tuple[Key, datetime]]) -> dict[Key, datetime]:
+    """Return the latest time of each key."""
+    latest: dict[Key, datetime] = {}
+    for key, at in opened:
+        latest[key] = max(at, latest.get(key, at))
+    return latest
+
+
+def _delete_connections(process_id: uuid.UUID) -> None:
+    connections = Connection.objects.filter(process=process_id)
+    list(connections.order_by("pk").select_for_update())
+    connections.delete()
+
+
+def _ask_for_acknowledgement(process: ProcessIdentity) -> set[uuid.UUID]:
+    answered = Connection.objects.filter(
+        process=process.id, ack=True, acked_at__gte=F("heartbeat_at")
+    )
+    asked = set(answered.order_by("pk").select_for_update().values_list("pk", flat=True))
+    Connection.objects.filter(pk__in=asked).update(heartbeat_at=Now())
+    return asked

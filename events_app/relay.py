@@ -17,6 +17,7 @@ from django_eventstream.utils import sse_encode_event
 from django_eventstream.views import get_listener_manager
 
 from events_app import event_log, sql, timings
+from events_app.database_away import backoff
 
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -84,19 +85,19 @@ class Relay:
                 )
             finally:
                 self.listening = False
-            await asyncio.sleep(timings.backoff(attempt))
+            await asyncio.sleep(backoff(attempt))
 
     async def _follow(self, connection: AsyncConnection) -> None:
         # First listen, then read: what commits in between is told, what committed before is read.
-        await connection.execute(sql.LISTEN)
-        if self._epoch is None:
-            await self._go_to_head(connection)
-            self._started.set()
+        async with asyncio.timeout(timings.RELAY_PROBE_SECONDS):
+            await connection.execute(sql.LISTEN)
+            if self._epoch is None:
+                await self._go_to_head(connection)
+                self._started.set()
         self.listening = True
         while True:
-            async with asyncio.timeout(timings.RELAY_PROBE_SECONDS):
-                while await self._read_page(connection):
-                    pass
+            while await self._read_page(connection):
+                pass
             # Ends at the first notification or at the time-out; the log is read in any case, which also
             # probes the connection.
             async for _ in connection.notifies(timeout=timings.RELAY_PROBE_SECONDS, stop_after=1):
@@ -104,8 +105,9 @@ class Relay:
 
     async def _read_page(self, connection: AsyncConnection) -> bool:
         """Deliver the next entries; return whether there may be more."""
-        cursor = await connection.execute(sql.LOG_AFTER, [self._position, event_log.PAGE_SIZE])
-        rows = await cursor.fetchall()
+        async with asyncio.timeout(timings.RELAY_PROBE_SECONDS):
+            cursor = await connection.execute(sql.LOG_AFTER, [self._position, event_log.PAGE_SIZE])
+            rows = await cursor.fetchall()
         epoch, trimmed_through = rows[0][:2]
         if epoch != self._epoch or trimmed_through > self._position:
             logger.warning("the event log has a gap here", extra={"epoch": epoch})

@@ -10,12 +10,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 # First: it installs the reactor that everything of Twisted must use.
-from daphne.server import Server, twisted_loop  # isort: skip
+from daphne.server import twisted_loop  # isort: skip
 
-from channels.routing import get_default_application
 from twisted.internet import reactor as twisted_reactor
 
 from events_app import request_gate, runtime, timings
+from events_app.daphne_server import EventServer
 from events_app.stopping import leave_after
 
 logger = logging.getLogger(__name__)
@@ -75,25 +75,6 @@ def raise_open_files_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-class EventServer(Server):  # type: ignore[misc]
-    """Daphne that keeps its listening ports, so that it can stop to listen."""
-
-    def __init__(self, listening: socket.socket) -> None:
-        self.ports: list[Any] = []
-        super().__init__(
-            application=get_default_application(),
-            # Twisted closes the descriptor that it is given; it gets it for good.
-            endpoints=[f"fd:fileno={listening.detach()}"],
-            signal_handlers=False,
-            server_name="",
-        )
-
-    def listen_success(self, port: Any) -> None:
-        """Keep the port."""
-        super().listen_success(port)
-        self.ports.append(port)
-
-
 class Service:
     """One serving process, from its first request to its last."""
 
@@ -118,7 +99,7 @@ class Service:
             relay.run,
             presence.write_loop,
             presence.beat_loop,
-            presence.clean_up_loop,
+            presence.keep_loop,
             presence.heartbeat_loop,
         ):
             self._run_for_ever(loop)

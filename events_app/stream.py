@@ -5,9 +5,9 @@ connection. The order of its steps, and why nothing is lost or doubled: docs/arc
 """
 
 import asyncio
-import contextlib
 import json
 import logging
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +19,12 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import Error as DatabaseError
 from django.http import HttpResponse
 from django_eventstream.eventrequest import EventRequest
 from django_eventstream.views import Listener, get_listener_manager
 
 from events_app import event_log, runtime, timings
+from events_app.database_away import DATABASE_AWAY
 from events_app.event_log import Cursor
 from events_app.presence import StreamGone
 from events_app.presence_domain import StreamGrant, StreamRefused, domain
@@ -46,6 +46,9 @@ HEADERS: Final = [
     (b"x-accel-buffering", b"no"),  # nginx passes it on at once
 ]
 
+# How long a stream that was closed may take to say so to a client that may not read.
+CLOSE_SECONDS: Final = 0.5
+
 # Resolving and replaying are short and few; a pool of two keeps database connections and threads fixed.
 _threads = ThreadPoolExecutor(2, thread_name_prefix="streams")
 
@@ -59,32 +62,39 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     process = runtime.current()
     if process is None or process.presence.stopping:
         return await _refuse(send, _unavailable())
+    stream = Stream(send, timings.configured().keepalive)
     leaving = asyncio.create_task(_until_disconnect(receive))
+    closing = asyncio.create_task(stream.closed.wait())
+    writing = asyncio.create_task(stream.serve(scope, process))
     try:
-        stream = Stream(send)
-        writing = asyncio.create_task(stream.serve(scope, process))
-        try:
-            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            # The client has left, the stream was closed or broke, or the server cancels this very task.
-            by_client = leaving.done() and not leaving.cancelled() and stream.closed_for is None
-            writing.cancel()
-            stream.leave(process, by_client=by_client)
-        with contextlib.suppress(asyncio.CancelledError):
-            await writing
+        await asyncio.wait({writing, leaving, closing}, return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            stream.close("the client left", departed=True)
+        elif closing.done():
+            # It ends by itself, unless it waits for a client that does not read.
+            await asyncio.wait({writing, leaving}, timeout=CLOSE_SECONDS)
     finally:
-        leaving.cancel()
+        # However this ends: now, and without waiting for anything.
+        stream.forget(process)
+        for task in (writing, leaving, closing):
+            task.cancel()
+    if not writing.done():
+        await asyncio.wait({writing})
 
 
 class Stream:
-    """One open stream. Its state machine is `serve`; the rest is called from outside."""
+    """One open stream. Its life is `serve`; the rest is called from outside."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, keepalive: float) -> None:
         self.connection_id = uuid.uuid4()
+        self.opened = time.monotonic()
         self.grant: StreamGrant
-        self.closed_for: str | None = None
+        self.closed = asyncio.Event()
+        self._departed = False
         self._send = send
+        self._started = False
         self._last_event_id = ""
+        self._keepalive = keepalive
         self._listener = Listener()
         self._listening = False
         self._heartbeat_due = False
@@ -98,48 +108,64 @@ class Stream:
         self._heartbeat_due = True
         self._listener.aevent.set()
 
-    def close(self, reason: str) -> None:
-        """End the stream by the server's doing."""
-        self.closed_for = reason
+    def close(self, reason: str, *, departed: bool = False) -> None:
+        """End the stream. Who calls first decides whether its client has departed or the server closed it."""
+        if self.closed.is_set():
+            return
+        logger.debug("stream closed", extra={"stream": self.connection_id, "reason": reason})
+        self._departed = departed
+        self.closed.set()
         self._listener.aevent.set()
 
-    def leave(self, process: "runtime.Runtime", *, by_client: bool) -> None:
-        """Forget the stream. Never waits."""
+    def forget(self, process: "runtime.Runtime") -> None:
+        """Take the stream from where it is known. Never waits."""
         if self._listening:
             get_listener_manager().remove_listener(self._listener)
             self._listening = False
-        process.presence.leave(self, by_client=by_client)
+        process.presence.leave(self, by_client=self._departed)
 
     # -- the stream itself --
 
     async def serve(self, scope: Scope, process: "runtime.Runtime") -> None:
         """Resolve, listen, arrive, replay, then pass on what is queued until closed or cancelled."""
         try:
-            self.grant, self._last_event_id = await in_thread(_threads, _resolve, scope)
             async with asyncio.timeout(timings.ARRIVAL_TIMEOUT_SECONDS):
+                self.grant, self._last_event_id = await in_thread(_threads, _resolve, scope)
                 await process.relay.started()
                 self._listen()
                 snapshot = await process.presence.arrive(self)
+            await self._run(snapshot)
         except StreamRefused as refusal:
-            return await _refuse(self._send, refusal)
+            await self._end(refusal)
         except StreamGone:
-            return await _refuse(self._send, StreamRefused(404, "not_found", "It was deleted."))
-        except (DatabaseError, TimeoutError):
-            self.closed_for = "the database does not answer"
-            return await _refuse(self._send, _unavailable())
+            await self._end(StreamRefused(404, "not_found", "It was deleted."))
+        except (*DATABASE_AWAY, TimeoutError) as error:
+            # An open stream's client comes back with its Last-Event-ID and misses nothing.
+            logger.warning("a stream could not reach the database", extra={"error": error})
+            await self._end(_unavailable())
+        except Exception:
+            # Daphne cannot answer for an application that fails after its first byte.
+            logger.exception("a stream failed")
+            await self._end(StreamRefused(500, "internal_error", "The server failed; try again."))
+
+    async def _run(self, snapshot: Snapshot) -> None:
+        self._started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        try:
-            await self._write(self._opening(snapshot))
-            if self._position < snapshot.log.head.id:
-                await self._replay()
-            await self._write(HEARTBEAT)
-            while self.closed_for is None:
-                await self._pass_on()
-        except DatabaseError as error:
-            # The client comes back with its Last-Event-ID and misses nothing.
-            self.closed_for = "the database does not answer"
-            logger.warning("stream closed", extra={"error": error})
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._write(self._opening(snapshot))
+        if self._position < snapshot.log.head.id:
+            await self._replay()
+        await self._write(HEARTBEAT)
+        while not self.closed.is_set():
+            await self._pass_on()
+        await self._end(_unavailable())
+
+    async def _end(self, refusal: StreamRefused) -> None:
+        """End the answer, or give this one where none was begun."""
+        self.close(refusal.message)
+        if self._started:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            await _refuse(self._send, refusal)
 
     def _listen(self) -> None:
         request = EventRequest()
@@ -181,7 +207,7 @@ class Stream:
                 RelayedEvent(channel="", type=entry.type, data=entry.data, id=entry.pk)
                 for entry in entries
             )
-            if len(entries) < event_log.PAGE_SIZE:
+            if len(entries) < event_log.PAGE_SIZE or self.closed.is_set():
                 return
 
     async def _reset(self) -> None:
@@ -193,7 +219,7 @@ class Stream:
     async def _pass_on(self) -> None:
         """Wait until there is something to write, and write it."""
         try:
-            async with asyncio.timeout(timings.KEEPALIVE_SECONDS):
+            async with asyncio.timeout(self._keepalive):
                 await self._listener.aevent.wait()
         except TimeoutError:
             return await self._write(KEEPALIVE)
@@ -248,9 +274,7 @@ def _resolve(scope: Scope) -> tuple[StreamGrant, str]:
         last_event_id = request.headers.get("Last-Event-ID") or request.GET.get("last_event_id", "")
         return domain().resolve(request, **scope["url_route"]["kwargs"]), last_event_id
     except SuspiciousOperation as error:
-        raise StreamRefused(
-            422, "invalid_request", "The query of the request is not valid."
-        ) from error
+        raise StreamRefused(422, "invalid", "The query of the request is not valid.") from error
 
 
 def _named(name: str, cursor: Cursor, data: dict[str, Any]) -> bytes:
@@ -267,6 +291,8 @@ def _unavailable() -> StreamRefused:
 async def _refuse(send: Send, refusal: StreamRefused) -> None:
     body = json.dumps({"error": refusal.code, "message": refusal.message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if refusal.status == 405:
+        headers.append((b"allow", b"GET"))
     if refusal.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if refusal.status == 503:

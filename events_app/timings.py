@@ -6,11 +6,12 @@ from typing import Final
 from django.conf import settings
 
 # The contract promises clients a line at least every 10 s; two seconds are left for a busy loop.
-KEEPALIVE_SECONDS: Final = 8.0
+KEEPALIVE_MAX_SECONDS: Final = 8.0
 
-# How long written data may stay unacknowledged before the kernel gives a peer up (TCP_USER_TIMEOUT). The
-# kernel notices at the first retransmission after it, measured at up to 11 s with KEEPALIVE_SECONDS between
-# two writes: together below the default dead_peer_seconds of 45.
+# Of dead_peer_seconds: the most between two writes, and how long written data may stay unacknowledged before the
+# kernel gives a peer up (TCP_USER_TIMEOUT). Together 70 %; the rest is for the kernel, which notices at the first
+# retransmission after the time-out.
+KEEPALIVE_SHARE: Final = 0.2
 USER_TIMEOUT_SHARE: Final = 0.5
 
 # The LISTEN connection is asked for a sign of life, and the log read, at least this often.
@@ -19,9 +20,8 @@ RELAY_PROBE_SECONDS: Final = 5.0
 # A process may miss three beats before it is taken for dead.
 BEATS_PER_SERVER_DEAD: Final = 4
 
-# What cannot reach the database waits this long before the next try, doubling up to the second.
-RETRY_FIRST_SECONDS: Final = 0.2
-RETRY_LAST_SECONDS: Final = 5.0
+# A process that could not touch for so many heartbeats is of no use to its clients, who have a better one elsewhere.
+HEARTBEATS_UNTIL_USELESS: Final = 3
 
 # A client that opens a stream while the database does not answer is told so (503) after this long.
 ARRIVAL_TIMEOUT_SECONDS: Final = 10.0
@@ -41,6 +41,16 @@ class Timings:
         return self.server_dead / BEATS_PER_SERVER_DEAD
 
     @property
+    def keepalive(self) -> float:
+        """The most between two writes to a stream."""
+        return min(KEEPALIVE_MAX_SECONDS, self.dead_peer * KEEPALIVE_SHARE)
+
+    @property
+    def acknowledgement(self) -> float:
+        """How long a client with `ack=true` may take to answer a heartbeat."""
+        return self.dead_peer - self.heartbeat
+
+    @property
     def user_timeout(self) -> float:
         """For TCP_USER_TIMEOUT."""
         return self.dead_peer * USER_TIMEOUT_SHARE
@@ -53,8 +63,3 @@ def configured() -> Timings:
         server_dead=settings.EVENTS_SERVER_DEAD_SECONDS,
         dead_peer=settings.EVENTS_DEAD_PEER_SECONDS,
     )
-
-
-def backoff(attempt: int) -> float:
-    """Return the pause in seconds before try number `attempt` (from 1)."""
-    return float(min(RETRY_LAST_SECONDS, RETRY_FIRST_SECONDS * 2 ** (attempt - 1)))

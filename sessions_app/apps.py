@@ -6,4 +6,4 @@ class SessionsAppConfig(AppConfig):
     verbose_name = "Edit sessions"
 
     def ready(self) -> None:
-        from sessions_app import checks  # noqa: F401  (registers the checks)
+        from sessions_app import checks, signals  # noqa: F401  (registers them)

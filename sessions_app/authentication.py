@@ -5,12 +5,13 @@ from enum import IntEnum
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja.security import APIKeyCookie, HttpBearer
 
 from sessions_app.errors import Forbidden, NotAuthenticated
 from sessions_app.models import ApiToken
+from sessions_app.text import text_fault
 
 
 class Role(IntEnum):
@@ -70,8 +71,12 @@ def principal_of_token(token: str) -> Principal | None:
     return Principal(row.user, _role(row.user, limit=Role[row.role.upper()]), row.pk)
 
 
-def principal_of_login(user: User | AnonymousUser) -> Principal | None:
+def principal_of_login(request: HttpRequest) -> Principal | None:
     """Return who is logged in, or None."""
+    # A quoted cookie can hold NUL, which the database refuses to look for.
+    if text_fault(request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")):
+        return None
+    user = request.user
     if not user.is_authenticated:
         return None
     assert isinstance(user, User)
@@ -85,11 +90,11 @@ def principal_of_request(request: HttpRequest) -> Principal:
         NotAuthenticated: without valid credentials.
         Forbidden: without a role.
     """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme:
+    if "Authorization" in request.headers:
+        scheme, _, token = request.headers["Authorization"].partition(" ")
         principal = principal_of_token(token) if scheme.lower() == "bearer" else None
     else:
-        principal = principal_of_login(request.user)
+        principal = principal_of_login(request)
     if principal is None:
         raise NotAuthenticated("Send a valid bearer token, or log in.")
     return principal
@@ -135,7 +140,7 @@ class LoginAuth(APIKeyCookie):
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Principal | None:
         """Return who is logged in, or None."""
-        principal = principal_of_login(request.user)
+        principal = principal_of_login(request)
         if principal:
             principal.require(self._role)
         return principal

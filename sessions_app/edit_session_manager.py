@@ -1,19 +1,32 @@
 """How edit sessions come, live and go. Locks and their order: docs/architecture.md, "One order of locks"."""
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
-from django.db.models import DurationField, F, Func, Q, TextField, Value
+from django.db.models import (
+    Case,
+    DurationField,
+    Exists,
+    F,
+    Func,
+    OuterRef,
+    Q,
+    TextField,
+    Value,
+    When,
+)
 from django.db.models.functions import Now
 
-from events_app import event_log
+from events_app import event_log, presence_store
 from events_app.models import Connection
+from events_app.observation import observed_for
 from sessions_app import channels, payloads
 from sessions_app.errors import Forbidden, HardInterference, NotConnected, NotFound
 from sessions_app.models.ended_session import EndedSession, EndReason
@@ -72,6 +85,12 @@ class EditSessionQuerySet(models.QuerySet["EditSession"]):
         """Load what a session is shown with; a cone may have 10,000 keys and is left out."""
         return self.select_related("item", "user", "workstation").defer("dependency_cone")
 
+    def with_absence(self) -> "EditSessionQuerySet":
+        """Annotate `away_since`: when its workstation departed, while it has no stream and a grace runs."""
+        connected = Exists(Connection.objects.filter(key=OuterRef("workstation_id")))
+        since = Case(When(~connected, then=F("workstation__departed_at")))
+        return self.annotate(away_since=since)
+
 
 class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # type: ignore[misc]
     """Every change of an edit session goes through here."""
@@ -104,7 +123,8 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
                 and not Connection.objects.filter(pk=connection_id, key=workstation_id).exists()
             ):
                 raise NotConnected("The event stream of this connection has ended; open a new one.")
-            item = _lock_item(wanted.part_number)
+            item = _find_item(wanted.part_number)
+            back = self._come_back([workstation_id], also_lock=[item.pk])
             held = (
                 self.with_names()
                 .filter(item=item, context_level=wanted.context_level, object_id=wanted.object_id)
@@ -114,7 +134,10 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
                 raise _hard_interference(held)
             conflicts = self._conflicts(item, workstation, wanted)
             if held:
+                if wanted.dependency_cone:
+                    self.filter(pk=held.pk).update(dependency_cone=list(wanted.dependency_cone))
                 self.touch_heartbeat([workstation_id])
+                event_log.append(back)
                 held.refresh_from_db(fields=["last_heartbeat", "dependency_cone"])
                 return Acquired(held, existing=True, conflicts=conflicts)
             session = self.create(
@@ -127,7 +150,7 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
             )
             audience = _audiences(self.filter(item=item))[item.pk]
             interference = "soft" if conflicts else "none"
-            event_log.append([payloads.acquired_event(session, interference, audience)])
+            event_log.append([*back, payloads.acquired_event(session, interference, audience)])
         return Acquired(session, conflicts=conflicts)
 
     def touch_heartbeat(self, workstation_ids: Iterable[uuid.UUID]) -> int:
@@ -139,13 +162,98 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
         in_order = rows.order_by("pk").select_for_update(no_key=True).values("pk")
         return int(self.filter(pk__in=in_order).update(last_heartbeat=Now()))
 
-    def expire_stale(self, timeout: timedelta, limit: int | None = None) -> list[EndedSession]:
-        """End the sessions without a heartbeat for longer than `timeout`, at most `limit` of them.
+    def expire_stale(
+        self, timeout: timedelta, limit: int | None = None, *, only_observed: bool = False
+    ) -> list[EndedSession]:
+        """End the sessions without a heartbeat for longer than `timeout`.
+
+        Args:
+            timeout: how long a session lives without a heartbeat.
+            limit: at most so many.
+            only_observed: end nothing unless some server has been there to hear a heartbeat for all that time.
 
         Returns:
-            Their records.
+            The records of those that ended.
         """
-        return self.end(self.stale(timeout), EndReason.EXPIRED, limit=limit)
+        stale = self.stale(timeout)
+        if only_observed:
+            stale = stale.filter(observed_for(timeout))
+        return self.end(stale, EndReason.EXPIRED, limit=limit)
+
+    def alive(
+        self, user: "User", workstation_id: uuid.UUID, connection_id: uuid.UUID | None = None
+    ) -> None:
+        """Note that a client is there: it has received a heartbeat, or has no stream and lives by this alone.
+
+        Args:
+            user: who says so; the workstation must be theirs.
+            workstation_id: the workstation.
+            connection_id: the stream whose heartbeat it acknowledges; None for all that it has.
+
+        Raises:
+            NotFound: no such workstation.
+            Forbidden: somebody else's workstation, or a deactivated user.
+            NotConnected: that stream has ended; a late acknowledgement of it keeps nothing alive.
+        """
+        with transaction.atomic():
+            self._lock_own_workstation(user, workstation_id)
+            acknowledged = presence_store.acknowledge(workstation_id, connection_id)
+            if connection_id and not acknowledged:
+                raise NotConnected("This event stream has ended; open a new one.")
+            Workstation.objects.filter(pk=workstation_id).update(last_seen=Now())
+            self.arrive([workstation_id])
+
+    def arrive(self, workstation_ids: Collection[uuid.UUID]) -> None:
+        """Keep the sessions of these workstations alive, whose rows the caller has locked: they are here."""
+        with transaction.atomic():
+            back = self._come_back(workstation_ids)
+            self.touch_heartbeat(workstation_ids)
+            event_log.append(back)
+
+    def leave(self, workstation_ids: Collection[uuid.UUID], grace: timedelta) -> None:
+        """Release the sessions of these workstations, whose rows the caller has locked: they are gone.
+
+        With a grace they are only said to be away; `end_grace` releases them.
+        """
+        if not grace:
+            self.release_for_workstation(workstation_ids)
+            return
+        with transaction.atomic():
+            sessions = self.filter(workstation_id__in=list(workstation_ids))
+            event_log.append(self._events_of_all(sessions, payloads.away_event))
+
+    def end_grace(self, grace: timedelta, limit: int) -> list[EndedSession]:
+        """Release the sessions of workstations that departed longer ago than `grace` and have not come back.
+
+        Args:
+            grace: how long they had.
+            limit: at most so many workstations.
+        """
+        over = Workstation.objects.departed(grace).filter(
+            observed_for(grace), Exists(self.filter(workstation=OuterRef("pk")))
+        )
+        absent = over.exclude(pk__in=Workstation.objects.connected().values("pk"))
+        candidates = list(absent.values_list("pk", flat=True)[:limit])
+        if not candidates:
+            return []
+        with transaction.atomic():
+            locked = {w.pk for w in over.lock(candidates)}
+            back = Workstation.objects.connected().filter(pk__in=locked)
+            return self.release_for_workstation(locked - set(back.values_list("pk", flat=True)))
+
+    def release_deactivated(self, limit: int | None = None) -> list[EndedSession]:
+        """Release what deactivated users hold.
+
+        An acquire that was under way when its user was deactivated has either seen that, under the lock of its
+        workstation, or what it acquired is seen here, a sweep later at the most.
+        """
+        users = get_user_model().objects.filter(is_active=False)
+        return self.end(
+            self.filter(user__in=users),
+            EndReason.FORCE_RELEASED,
+            limit=limit,
+            note="The user was deactivated.",
+        )
 
     def release(self, session_id: uuid.UUID) -> EndedSession:
         """End one session at its holder's wish.
@@ -246,10 +354,41 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
         # Asked after the lock: a deactivation releases under the same lock, before or after this.
         if not get_user_model().objects.filter(pk=user.pk, is_active=True).exists():
             raise Forbidden("This user is deactivated.")
-        if workstation.departed_at is not None:
-            # It is here: what it acquires now does not end with a departure of before.
-            Workstation.objects.filter(pk=workstation_id).update(departed_at=None, departed_by=None)
         return workstation
+
+    def _come_back(
+        self, workstation_ids: Collection[uuid.UUID], also_lock: Collection[uuid.UUID] = ()
+    ) -> list[event_log.NewEvent]:
+        """Forget the departures of these (locked) workstations: what they hold does not end with one of before.
+
+        Locks the items of what they held while away, and others that the caller is going to need.
+
+        Returns:
+            The events that tell of it, to be appended at the end of the transaction.
+        """
+        departed = Workstation.objects.filter(pk__in=workstation_ids, departed_at__isnull=False)
+        departed_ids = list(departed.values_list("pk", flat=True))
+        sessions = self.filter(workstation_id__in=departed_ids)
+        events = self._events_of_all(sessions, payloads.back_event, also_lock)
+        departed.update(departed_at=None, departed_by=None)
+        # Without a grace nobody was told that they were away.
+        return events if settings.SESSIONS_GRACE else []
+
+    def _events_of_all(
+        self,
+        sessions: models.QuerySet["EditSession"],
+        event: Callable[["EditSession", set[str]], event_log.NewEvent],
+        also_lock: Collection[uuid.UUID] = (),
+    ) -> list[event_log.NewEvent]:
+        """Lock the items of the sessions and return one event for each session."""
+        items = set(sessions.values_list("item_id", flat=True)) | set(also_lock)
+        Item.objects.lock(items)
+        audiences = _audiences(self.filter(item_id__in=items), items)
+        named = sessions.select_related("item", "user", "workstation").defer("dependency_cone")
+        return [
+            event(session, audiences[session.item_id])
+            for session in named.filter(item_id__in=items).order_by("pk")
+        ]
 
     def _conflicts(self, item: Item, workstation: Workstation, wanted: Wanted) -> list[Conflict]:
         others = self.with_names().filter(item=item).exclude(workstation=workstation)
@@ -261,9 +400,9 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
         return [Conflict(other, other.shared) for other in shared.order_by("pk")]
 
 
-def _lock_item(part_number: str) -> Item:
+def _find_item(part_number: str) -> Item:
     item = Item.objects.filter(part_number=part_number).first()
-    if item is None or not Item.objects.lock([item.pk]):
+    if item is None:
         raise NotFound("There is no such item.")
     return item
 

@@ -16,6 +16,7 @@ def session_json(session: "EditSession") -> Json:
     return _identity(session) | {
         "acquired_at": session.acquired_at,
         "last_heartbeat": session.last_heartbeat,
+        "away_since": getattr(session, "away_since", None),
     }
 
 
@@ -47,6 +48,18 @@ def released_event(ended: "EndedSession", audience: set[str]) -> NewEvent:
     return NewEvent(
         audience | {channels.workstation(ended.workstation_id)}, "edit.session_released", data
     )
+
+
+def away_event(session: "EditSession", audience: set[str]) -> NewEvent:
+    """Return `edit.session_away`: its workstation has departed, and a grace runs."""
+    data = _without_id(_identity(session)) | {"away_since": session.workstation.departed_at}
+    return NewEvent(audience, "edit.session_away", data)
+
+
+def back_event(session: "EditSession", audience: set[str]) -> NewEvent:
+    """Return `edit.session_back`: its workstation came back before the grace was over."""
+    data = _without_id(_identity(session)) | {"away_since": session.workstation.departed_at}
+    return NewEvent(audience, "edit.session_back", data)
 
 
 def force_released_event(ended: "EndedSession") -> NewEvent:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -20,6 +21,9 @@ from sessions_app import payloads, stream_requests
 from sessions_app.authentication import Role
 from sessions_app.errors import DomainError
 from sessions_app.models import ApiToken, EditSession, Workstation
+
+# Workstations whose grace ends in one transaction.
+GRACE_BATCH = 500
 
 
 class WorkstationPresence(PresenceDomain):
@@ -38,17 +42,15 @@ class WorkstationPresence(PresenceDomain):
 
     def arrived(self, keys: Collection[Key]) -> None:
         """They are here: their sessions have a heartbeat, and no departure counts any more."""
-        Workstation.objects.filter(pk__in=keys).update(
-            departed_at=None, departed_by=None, last_seen=Now()
-        )
-        EditSession.objects.touch_heartbeat(keys)
+        Workstation.objects.filter(pk__in=keys).update(last_seen=Now())
+        EditSession.objects.arrive(keys)
 
     def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> None:
-        """Mark who departed, and release what those hold that have no connection left."""
+        """Mark who departed; those that have no connection left leave their sessions."""
         Workstation.objects.filter(pk__in=keys).update(
             departed_at=Now(), departed_by=process_id, last_seen=Now()
         )
-        EditSession.objects.release_for_workstation(gone)
+        EditSession.objects.leave(gone, settings.SESSIONS_GRACE)
 
     def server_stopped(self, gone: Collection[Key]) -> None:
         """They have no server for now; nobody has departed."""
@@ -57,19 +59,29 @@ class WorkstationPresence(PresenceDomain):
     def server_died(
         self, gone: Collection[Key], process_id: uuid.UUID, last_beat: datetime
     ) -> None:
-        """Release what those hold that were seen to depart while the dead process still stood for them."""
+        """Those leave that were seen to depart while the dead process still stood for them."""
         departed = set(
             Workstation.objects.filter(pk__in=gone, departed_at__gt=last_beat)
             .exclude(departed_by=process_id)
             .values_list("pk", flat=True)
         )
         _forget_departure(set(gone) - departed)
-        EditSession.objects.release_for_workstation(departed)
+        EditSession.objects.leave(departed, settings.SESSIONS_GRACE)
+
+    def time_passes(self) -> bool:
+        """End the graces that are over."""
+        grace = settings.SESSIONS_GRACE
+        return bool(grace and EditSession.objects.end_grace(grace, GRACE_BATCH))
 
     def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Any]]:
         """Return the sessions that each workstation holds."""
         held = defaultdict(list)
-        sessions = EditSession.objects.with_names().filter(workstation_id__in=keys).order_by("pk")
+        sessions = (
+            EditSession.objects.with_names()
+            .with_absence()
+            .filter(workstation_id__in=keys)
+            .order_by("pk")
+        )
         for session in sessions:
             held[session.workstation_id].append(payloads.session_json(session))
         return held

@@ -37,7 +37,10 @@ def resolve(request: HttpRequest, part_number: str = "") -> StreamGrant:
         names.add(channels.ALL)
     if workstation:
         names.add(channels.workstation(workstation))
-    return StreamGrant(frozenset(names), workstation, principal.user.pk, principal.token_id)
+    ack = _flag(request, "ack")
+    if ack and not workstation:
+        raise Invalid("ack=true is for a stream with a workstation_id.")
+    return StreamGrant(frozenset(names), workstation, principal.user.pk, principal.token_id, ack)
 
 
 def _workstation(principal: Principal, text: str | None) -> uuid.UUID | None:

@@ -4,7 +4,8 @@ import logging
 from datetime import timedelta
 
 from events_app import event_log
-from sessions_app.models import EditSession
+from events_app.observation import observed_for
+from sessions_app.models import EditSession, EndedSession
 
 logger = logging.getLogger(__name__)
 
@@ -19,38 +20,65 @@ class Sweep:
     Args:
         timeout: sessions without a heartbeat for longer expire.
         retention: events older than that are deleted.
+        ignore_outage: expire also what no server could have heard of.
     """
 
-    def __init__(self, timeout: timedelta, retention: timedelta) -> None:
+    def __init__(
+        self, timeout: timedelta, retention: timedelta, *, ignore_outage: bool = False
+    ) -> None:
         self.expired = 0
+        self.released = 0
         self._timeout = timeout
         self._retention = retention
-        self._expiring = True
+        self._only_observed = not ignore_outage
+        self._steps = [self._expire, self._count_kept, self._release_deactivated, self._trim]
 
     def step(self) -> bool:
         """Do a little; return whether there is more."""
-        if self._expiring:
-            self._expiring = self._expire()
-            return True
-        return event_log.trim(self._retention, TRIM_BATCH)
+        if not self._steps[0]():
+            self._steps.pop(0)
+        return bool(self._steps)
+
+    def log_summary(self) -> None:
+        """Log one line if the sweep did something."""
+        if self.expired or self.released:
+            logger.info("sweep", extra={"expired": self.expired, "deactivated": self.released})
 
     def _expire(self) -> bool:
-        ended = EditSession.objects.expire_stale(self._timeout, SWEEP_BATCH)
+        ended = EditSession.objects.expire_stale(
+            self._timeout, SWEEP_BATCH, only_observed=self._only_observed
+        )
         for record in ended:
-            logger.info(
-                "auto-released stale session",
-                extra={
-                    "session": record.session_id,
-                    "user": record.username,
-                    "item": record.part_number,
-                    "workstation": record.workstation_name,
-                },
-            )
+            logger.info("auto-released stale session", extra=_named(record))
         self.expired += len(ended)
         # None: there was none, or another sweeper has just ended them and goes on.
         return bool(ended)
 
-    def log_summary(self) -> None:
-        """Log one line if the sweep did something."""
-        if self.expired:
-            logger.info("sweep", extra={"expired": self.expired})
+    def _count_kept(self) -> bool:
+        """Say how many are kept for the outage rule."""
+        unobserved = EditSession.objects.stale(self._timeout).filter(~observed_for(self._timeout))
+        if self._only_observed and (kept := unobserved.count()):
+            logger.warning(
+                "stale sessions are kept: for a part of their time-out no server was there to hear a heartbeat",
+                extra={"kept": kept},
+            )
+        return False
+
+    def _release_deactivated(self) -> bool:
+        ended = EditSession.objects.release_deactivated(SWEEP_BATCH)
+        for record in ended:
+            logger.info("released session of a deactivated user", extra=_named(record))
+        self.released += len(ended)
+        return bool(ended)
+
+    def _trim(self) -> bool:
+        return event_log.trim(self._retention, TRIM_BATCH)
+
+
+def _named(record: EndedSession) -> dict[str, object]:
+    return {
+        "session": record.session_id,
+        "user": record.username,
+        "item": record.part_number,
+        "workstation": record.workstation_name,
+    }

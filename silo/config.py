@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import yaml
 from django.core.exceptions import ImproperlyConfigured
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -19,11 +19,21 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+
+def _no_truth_value(value: Any) -> Any:
+    # `yes` in YAML; pydantic would take it for 1.
+    if isinstance(value, bool):
+        raise ValueError("Input should be a valid number")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_truth_value)]
 # An interval longer than a year is a typing error; beyond it timedelta and PostgreSQL could overflow.
 YEAR_SECONDS = 366 * 24 * 3600
-Seconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS, allow_inf_nan=False)]
-Minutes = Annotated[float, Field(gt=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
-Hours = Annotated[float, Field(gt=0, le=YEAR_SECONDS / 3600, allow_inf_nan=False)]
+Seconds = Annotated[Number, Field(gt=0, le=YEAR_SECONDS, allow_inf_nan=False)]
+SecondsOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
+Minutes = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
+Hours = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 3600, allow_inf_nan=False)]
 CommaSeparated = Annotated[list[str], NoDecode]
 
 
@@ -50,6 +60,7 @@ class SessionsConfig(_Section):
     session_timeout_minutes: Minutes = 15
     heartbeat_seconds: Seconds = 30
     sweep_seconds: Seconds = 30
+    disconnect_grace_seconds: SecondsOrZero = 0
     dead_peer_seconds: Seconds = 45
     server_dead_seconds: Seconds = 10
     event_retention_hours: Hours = 24
@@ -112,8 +123,13 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
         if required:
             raise ImproperlyConfigured(f"SILO_CONFIG names {path}, which does not exist") from None
         return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ImproperlyConfigured(f"{path} cannot be read: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # Neither PyYAML's message nor a chained exception: they quote the line, which may hold the secret key.
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise ImproperlyConfigured(f"{path} is not valid YAML{where}") from None
     return _mapping(document, "the file", path)
 
 
@@ -126,16 +142,16 @@ def _mapping(value: Any, name: str, path: Path) -> dict[str, Any]:
 
 
 def _section(section: type[Section], values: dict[str, Any], name: str, path: Path) -> Section:
+    # Before pydantic-settings sees them: it has parameters of its own, such as _env_prefix.
+    if unknown := values.keys() - section.model_fields.keys():
+        faults = "; ".join(f"{name}.{key}: unknown key" for key in sorted(unknown))
+        raise ImproperlyConfigured(f"{path}: {faults}")
     try:
         return section(**values)
     except ValidationError as error:
         # Never the value itself: it may be the secret key.
         faults = "; ".join(
-            f"{name}.{'.'.join(map(str, fault['loc']))}: {_reason(fault['type'], fault['msg'])}"
+            f"{name}.{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors(include_input=False, include_url=False)
         )
         raise ImproperlyConfigured(f"{path} or the environment: {faults}") from None
-
-
-def _reason(fault: str, message: str) -> str:
-    return "unknown key" if fault == "extra_forbidden" else message

@@ -9,8 +9,16 @@ from psycopg.conninfo import conninfo_to_dict
 
 # With the relay's own connection a server process stays below ten. Requests wait for a free one in the event
 # loop (see silo/asgi.py), so the time-out is only reached when the database itself hangs.
-POOL_MAX_SIZE = 8
-POOL = {"min_size": 0, "max_size": POOL_MAX_SIZE, "timeout": 10}
+POOL_MAX_SIZE = 9
+POOL = {
+    "min_size": 0,
+    "max_size": POOL_MAX_SIZE,
+    # Who waits longer is told to come again; there are no more requests than connections (silo/asgi.py).
+    "timeout": 3,
+    # A failed attempt to connect is given up after this, and the next request makes a new one: the pool's own
+    # pauses would double up to minutes after an outage.
+    "reconnect_timeout": 1,
+}
 # A server that cannot be reached is an answer too; libpq would wait for minutes.
 CONNECT_TIMEOUT_SECONDS = 5
 

@@ -2,18 +2,23 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, InternalError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse, RawPostDataException
+from django.http.multipartparser import MultiPartParserError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from sessions_app.errors import DomainError
 
 logger = logging.getLogger(__name__)
+
+# A body of 8 MB can have a million faults, and the name of an unknown member can be 8 MB long.
+MAX_FAULTS = 20
+MAX_WHERE = 200
 
 # What Django and Ninja answer by themselves.
 CODES = {
@@ -54,18 +59,28 @@ def install(api: NinjaAPI) -> None:
     @api.exception_handler(HttpError)
     def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
         if error.status_code == 400:
-            return envelope(422, "invalid_json", "The body is not a JSON document in UTF-8.")
+            return _not_json()
+        if error.status_code == 403:
+            # Ninja's CSRF check; what the domain forbids is a DomainError.
+            return envelope(403, "forbidden", "With a login session a write needs X-CSRFToken.")
         code, _ = CODES.get(error.status_code, CODES[500])
         return envelope(error.status_code, code, str(error))
 
     @api.exception_handler(ValidationError)
     def _validation(request: HttpRequest, error: ValidationError) -> HttpResponse:
         faults = [
-            {"where": ".".join(map(str, fault["loc"])), "why": fault["msg"]}
-            for fault in error.errors
+            {"where": _where(fault["loc"]), "why": fault["msg"].removeprefix("Value error, ")}
+            for fault in error.errors[:MAX_FAULTS]
         ]
         first = faults[0]
         return envelope(422, "invalid", f"{first['where']}: {first['why']}", faults=faults)
+
+    # A form, which is read while its CSRF token is looked for.
+    @api.exception_handler(RawPostDataException)
+    @api.exception_handler(MultiPartParserError)
+    @api.exception_handler(BadRequest)
+    def _form(request: HttpRequest, error: Exception) -> HttpResponse:
+        return _not_json()
 
     @api.exception_handler(RequestDataTooBig)
     def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
@@ -77,14 +92,32 @@ def install(api: NinjaAPI) -> None:
 
     @api.exception_handler(OperationalError)
     @api.exception_handler(InterfaceError)
+    @api.exception_handler(InternalError)
     def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
-        logger.warning("a request could not reach the database", extra={"error": error})
-        return envelope(503, *CODES[503])
+        logger.warning("the database did not serve a request", extra={"error": error})
+        return _logged(envelope(503, *CODES[503]))
 
     @api.exception_handler(Exception)
     def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
         logger.exception("a request failed", extra={"path": request.path})
-        return envelope(500, *CODES[500])
+        return _logged(envelope(500, *CODES[500]))
+
+
+def _logged(response: JsonResponse) -> JsonResponse:
+    """Keep Django from logging it a second time, and as an ERROR."""
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
+
+
+def _not_json() -> JsonResponse:
+    return envelope(422, "invalid_json", "The body is not a JSON document in UTF-8.")
+
+
+def _where(place: Sequence[str | int]) -> str:
+    """Return the path to a fault. Ninja puts the name of the view's parameter, `body`, after the place `body`."""
+    if tuple(place[:2]) == ("body", "body"):
+        place = place[1:]
+    return ".".join(map(str, place))[:MAX_WHERE]
 
 
 class EnvelopeMiddleware:
@@ -95,7 +128,7 @@ class EnvelopeMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self._get_response(request)
-        if response.status_code < 400 or not request.path.startswith("/api"):
+        if response.status_code < 400 or not f"{request.path}/".startswith("/api/"):
             return response
         if _is_enveloped(response):
             return response

@@ -3,12 +3,16 @@
 import json
 import logging
 import time
+from typing import Any
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class FieldsFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00.123Z INFO sessions_app.sweeper auto-released stale session user=ada item="DIN 912"`."""
+    """`2026-01-31T12:00:00.123Z INFO sessions_app.sweeper auto-released stale session user=ada item="DIN 912"`.
+
+    Only the first line of a record begins at the margin: nothing that is logged can pose as another record.
+    """
 
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -21,7 +25,21 @@ class FieldsFormatter(logging.Formatter):
         fields = (
             f"{key}={_quoted(value)}" for key, value in vars(record).items() if key not in _STANDARD
         )
-        return " ".join((super().formatMessage(record), *fields))
+        return " ".join((_printable(super().formatMessage(record)), *fields))
+
+    def formatException(self, ei: Any) -> str:
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        return _indented(super().formatStack(stack_info))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {_printable(line)}" for line in text.splitlines())
 
 
 def _quoted(value: object) -> str:

@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -26,9 +28,12 @@ def load_or_generate(var: Path, *, allowed: bool) -> str:
     path = var / "secret-key"
     try:
         var.mkdir(parents=True, exist_ok=True)
-        return _read(path) or _generate(path)
-    except OSError as error:
+        key = _read(path) or _generate(path)
+    except (OSError, UnicodeDecodeError) as error:
         raise ImproperlyConfigured(f"the secret key in {path} cannot be kept: {error}") from error
+    if not key:
+        raise ImproperlyConfigured(f"{path} is empty; delete it, and a new secret key is made")
+    return key
 
 
 def _read(path: Path) -> str:
@@ -40,14 +45,16 @@ def _read(path: Path) -> str:
 
 def _generate(path: Path) -> str:
     # Written aside and linked, so that of two processes that start at once both use the same whole key.
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(48) + "\n")
+    # mkstemp makes it 0600.
+    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    draft = Path(name)
     try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(48) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
     finally:
         draft.unlink()
     return _read(path)

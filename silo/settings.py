@@ -9,6 +9,7 @@ Importing this file starts nothing.
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 from silo import config, database, secret_key
@@ -116,6 +117,7 @@ EVENTS_CONNECTION_POOL = database.POOL
 EVENTS_RETENTION = SESSIONS.event_retention
 
 SESSIONS_TIMEOUT = SESSIONS.session_timeout
+SESSIONS_GRACE = timedelta(seconds=SESSIONS.disconnect_grace_seconds)
 SESSIONS_SWEEP_SECONDS = SESSIONS.sweep_seconds
 
 LOGGING = {
@@ -131,6 +133,8 @@ LOGGING = {
         "django_eventstream": {"level": "WARNING"},
         # Every refused request would be a line: the caller is told, the log of the proxy has it.
         "django.request": {"level": "ERROR"},
+        # Anybody can send a foreign Host header; it is answered with 400.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         "daphne": {"level": "WARNING"},
     },
 }

@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth.models import Group
 
-from events_app.models import EventLog
+from events_app.models import EventLog, Observation
 from sessions_app.authentication import Role
 
 
@@ -12,5 +12,6 @@ def committed_db(transactional_db: None) -> None:
     """A database in which tests and other processes commit, and which is emptied after the test."""
     # The emptying takes along what migrations put in.
     EventLog.objects.get_or_create(pk=1)
+    Observation.objects.get_or_create(pk=1)
     for role in Role:
         Group.objects.get_or_create(name=role.group)

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.db import connection
 from django.test import Client
 
 from events_app.models import Connection, LogEntry, ServerProcess
@@ -109,16 +108,6 @@ class Api:
 def api_of(user: Any, role: Role = Role.ADMIN) -> Api:
     """Return the API as this user calls it."""
     return Api(make_token(user, role))
-
-
-def empty_tables() -> None:
-    """Remove what a test has committed, without the cost of emptying the whole database."""
-    with connection.cursor() as cursor:
-        # TRUNCATE, because the record refuses DELETE.
-        cursor.execute(
-            "TRUNCATE sessions_app_endedsession, sessions_app_editsession, sessions_app_workstation,"
-            " sessions_app_item, events_app_connection, events_app_serverprocess, events_app_logentry"
-        )
 
 
 def _json(body: Any) -> str:

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpRequest
-from ninja import Query, Router, Status
+from ninja import Router, Status
+from pydantic import Field
 
 from events_app import event_log, sql
 from sessions_app import payloads
@@ -73,11 +74,11 @@ def force_release(
     part_number: PartNumber,
     session_id: UUID,
     body: ForceReleaseIn | None = None,
-    reason: Annotated[Reason | None, Query(description="For proxies that drop a body.")] = None,
+    reason: Annotated[Reason | None, Field(description="For proxies that drop a body.")] = None,
 ) -> Status[Any]:
     """End somebody's edit session. The reason is required and kept."""
-    why = body.reason if body else reason
-    if not why or not why.strip():
+    why = (body and body.reason) or reason or ""
+    if not why.strip():
         raise Invalid("A reason is required, in the body or as ?reason=.")
     _session(part_number, session_id)
     by = principal(request).user.get_username()
@@ -88,12 +89,12 @@ def force_release(
 @router.get("/edit-sessions", auth=VIEWER, response=SessionsOut)
 def list_all(
     request: HttpRequest,
-    all: Annotated[bool, Query(description="Everybody's, not only the caller's own.")] = False,
-    user: Annotated[Text | None, Query(description="A username.")] = None,
-    workstation: Annotated[UUID | None, Query()] = None,
-    item: Annotated[PartNumber | None, Query(description="A part number.")] = None,
-    after: Annotated[int, Query(ge=0, lt=2**63, description="`next` of the page before.")] = 0,
-    limit: Annotated[PageLimit, Query()] = 100,
+    all: Annotated[bool, Field(description="Everybody's, not only the caller's own.")] = False,
+    user: Annotated[Text | None, Field(description="A username.")] = None,
+    workstation: UUID | None = None,
+    item: Annotated[PartNumber | None, Field(description="A part number.")] = None,
+    after: Annotated[int, Field(ge=0, lt=2**63, description="`next` of the page before.")] = 0,
+    limit: PageLimit = 100,
 ) -> Answer:
     """List active sessions in the order in which they were acquired, a page at a time."""
     sessions = EditSession.objects.filter(fencing_token__gt=after)
@@ -118,7 +119,7 @@ def list_all(
 
 
 def _shown(sessions: EditSessionQuerySet) -> list[Answer]:
-    return [payloads.session_json(session) for session in sessions.with_names()]
+    return [payloads.session_json(session) for session in sessions.with_names().with_absence()]
 
 
 def _session(part_number: str, session_id: UUID) -> EditSession:

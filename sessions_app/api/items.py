@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.http import HttpRequest
-from ninja import Query, Router, Status
+from ninja import Router, Status
+from pydantic import Field
 
 from sessions_app.api.schemas import Answer, ItemIn, ItemOut, ItemsOut, PageLimit, Text
 from sessions_app.authentication import EDITOR, VIEWER
@@ -18,9 +19,9 @@ router = Router(tags=["items"])
 @router.get("", auth=VIEWER, response=ItemsOut)
 def list_items(
     request: HttpRequest,
-    search: Annotated[Text, Query(description="Part of the number or the description.")] = "",
-    after: Annotated[Text, Query(description="`next` of the page before.")] = "",
-    limit: Annotated[PageLimit, Query()] = 100,
+    search: Annotated[Text, Field(description="Part of the number or the description.")] = "",
+    after: Annotated[Text, Field(description="`next` of the page before.")] = "",
+    limit: PageLimit = 100,
 ) -> Answer:
     """List items by part number, a page at a time."""
     items = Item.objects.filter(part_number__gt=after)

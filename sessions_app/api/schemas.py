@@ -25,14 +25,20 @@ def _is_part_number(text: str) -> str:
     return text
 
 
+def _is_not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
 Text = Annotated[str, AfterValidator(_no_fault)]
-Name = Annotated[Text, Field(min_length=1, max_length=200)]
+Name = Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_is_not_blank)]
 PartNumber = Annotated[
     str, Field(min_length=1, max_length=PART_NUMBER_MAX), AfterValidator(_is_part_number)
 ]
 ObjectId = Annotated[Text, Field(max_length=500)]
 NodeKey = Annotated[Text, Field(min_length=1, max_length=500)]
-Reason = Annotated[Text, Field(min_length=1, max_length=2000)]
+Reason = Annotated[Text, Field(max_length=2000)]
 PageLimit = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -66,6 +72,12 @@ class WorkstationOut(Schema):
 
 class WorkstationsOut(Schema):
     workstations: list[WorkstationOut]
+
+
+class AliveIn(Input):
+    connection_id: UUID | None = Field(
+        None, description="The stream whose heartbeat this acknowledges; all of them without it."
+    )
 
 
 class ItemIn(Input):
@@ -114,6 +126,9 @@ class SessionOut(Schema):
     fencing_token: int
     acquired_at: datetime
     last_heartbeat: datetime
+    away_since: datetime | None = Field(
+        None, description="With a grace: since when its workstation has no stream."
+    )
 
 
 class ConflictOut(Schema):
@@ -143,7 +158,7 @@ class SessionsOut(ItemSessionsOut):
 
 
 class ForceReleaseIn(Input):
-    reason: Reason
+    reason: Reason | None = Field(None, description="Required here or as `?reason=`.")
 
 
 Answer = dict[str, Any]

@@ -3,14 +3,13 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from sessions_app.api.schemas import Answer, WorkstationIn, WorkstationOut, WorkstationsOut
-from sessions_app.authentication import VIEWER, Principal, Role, principal
+from sessions_app.api.schemas import AliveIn, Answer, WorkstationIn, WorkstationOut, WorkstationsOut
+from sessions_app.authentication import VIEWER, Role, principal
 from sessions_app.errors import Forbidden, NotFound
-from sessions_app.models import EditSession, EndReason, Workstation
+from sessions_app.models import EditSession, Workstation
 
 router = Router(tags=["workstations"])
 
@@ -42,21 +41,25 @@ def list_workstations(request: HttpRequest) -> Answer:
     }
 
 
-@router.delete("/{uuid:workstation_id}", auth=VIEWER, response={204: None})
-def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status[Any]:
-    """Delete one; its sessions are released."""
-    with transaction.atomic():
-        # Deleting needs the whole row's lock, so it is taken from the start.
-        workstation = Workstation.objects.select_for_update().filter(pk=workstation_id).first()
-        _check_may_end(principal(request), workstation)
-        assert workstation is not None
-        EditSession.objects.release_for_workstation([workstation_id], EndReason.WORKSTATION_DELETED)
-        workstation.delete()
+@router.post("/{uuid:workstation_id}/alive", auth=VIEWER, response={204: None})
+def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = None) -> Status[Any]:
+    """Acknowledge a heartbeat, or live without any stream. Never rate-limited."""
+    connection_id = body.connection_id if body else None
+    EditSession.objects.alive(principal(request).user, workstation_id, connection_id)
     return Status(204, None)
 
 
-def _check_may_end(who: Principal, workstation: Workstation | None) -> None:
+@router.delete("/{uuid:workstation_id}", auth=VIEWER, response={204: None})
+def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status[Any]:
+    """Delete one; its sessions are released."""
+    missing = NotFound("There is no such workstation.")
+    workstation = Workstation.objects.filter(pk=workstation_id).first()
     if workstation is None:
-        raise NotFound("There is no such workstation.")
+        raise missing
+    # Whose it is never changes, so this needs no lock.
+    who = principal(request)
     if not who.owns(workstation) and who.role < Role.ADMIN:
         raise Forbidden("This workstation is somebody else's.")
+    if not Workstation.objects.remove([workstation_id]):
+        raise missing
+    return Status(204, None)

@@ -93,6 +93,11 @@ class ApiToken(models.Model):
 
     class Meta:
         verbose_name = "API token"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(role__in=["viewer", "editor", "admin"]), name="api_token_role"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.shown}…)"

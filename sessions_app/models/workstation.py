@@ -2,12 +2,13 @@
 
 import uuid
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models, transaction
-from django.db.models import Case, Exists, OuterRef, When
+from django.db.models import Case, DurationField, Exists, OuterRef, Value, When
 from django.db.models.functions import Now
 
 from events_app.models import Connection
@@ -19,11 +20,12 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
 
     def register(self, user: User, name: str, fingerprint: str) -> tuple["Workstation", bool]:
         """Return the user's workstation with this fingerprint, now seen and so named, and whether it is new."""
-        workstation, created = self.get_or_create(
-            user=user, fingerprint=fingerprint, defaults={"name": name}
-        )
-        if not created:
-            self.filter(pk=workstation.pk).update(name=name, last_seen=Now())
+        with transaction.atomic():
+            workstation, created = self.update_or_create(
+                user=user,
+                fingerprint=fingerprint,
+                defaults={"name": name, "last_seen": Now()},
+            )
             workstation.refresh_from_db()
         return workstation, created
 
@@ -42,6 +44,14 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
             EditSession.objects.release_for_workstation(found, EndReason.WORKSTATION_DELETED)
             self.filter(pk__in=found).delete()
         return len(found)
+
+    def connected(self) -> "WorkstationQuerySet":
+        """Those that have a stream open, on any server."""
+        return self.filter(Exists(Connection.objects.filter(key=OuterRef("pk"))))
+
+    def departed(self, ago: timedelta) -> "WorkstationQuerySet":
+        """Those that departed longer ago than that, by the database's clock."""
+        return self.filter(departed_at__lt=Now() - Value(ago, DurationField()))
 
     def with_presence(self) -> "models.QuerySet[Any]":
         """Annotate `connected`, and `seen_at`: now where it is, else when it was last seen."""

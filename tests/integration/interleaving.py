@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from sessions_app.errors import DomainError
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -19,7 +19,7 @@ Actor = Callable[[], Any]
 
 
 class Hold:
-    """Holds its thread before the n-th statement until it is let go."""
+    """Holds its thread before the n-th statement, or before the commit, until it is let go."""
 
     def __init__(self, before: int) -> None:
         self.before = before
@@ -27,11 +27,15 @@ class Hold:
         self.reached = threading.Event()
         self.let_go = threading.Event()
 
-    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    def wait(self) -> None:
+        """Hold here if it is the place."""
         if self.statements == self.before:
             self.reached.set()
             assert self.let_go.wait(PATIENCE_SECONDS)
         self.statements += 1
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        self.wait()
         return execute(sql, params, many, context)
 
 
@@ -65,10 +69,13 @@ def _act(actor: Actor, hold: Hold | None = None, pid: Future[int] | None = None)
         if pid is not None:
             connection.ensure_connection()
             pid.set_result(connection.connection.info.backend_pid)
-        with ExitStack() as stack:
-            if hold is not None:
-                stack.enter_context(connection.execute_wrapper(hold))
+        if hold is None:
             return actor()
+        with transaction.atomic(), connection.execute_wrapper(hold):
+            result = actor()
+            # Everything is done and nothing committed.
+            hold.wait()
+            return result
     except DomainError as refusal:
         return refusal
     finally:

@@ -187,7 +187,7 @@ class SseClient(Process):
 
     @property
     def last_event_id(self) -> str:
-        return next(event["id"] for event in reversed(self.events) if event["id"])
+        return str(next(event["id"] for event in reversed(self.events) if event["id"]))
 
 
 class Client:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import os
 import pwd
@@ -12,192 +11,36 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 
-from silo.embedded_postgres import launcher
+from silo.embedded_postgres import accounts, binaries, processes
+from tests.processes.postgres_users import (
+    DJANGO,
+    ROOT,
+    Worker,
+    environment,
+    is_alive,
+    is_locked,
+    link_or_copy,
+    python_for,
+    server_pid,
+    stop_what_is_left,
+)
+from tests.waiting import eventually
 
-ROOT = Path(__file__).parents[2]
 IS_ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="about root")
 
-# Reads commands from its standard input and ends with it.
-WORKER = """
-import os, sys
-from pathlib import Path
-import psycopg
-from silo.embedded_postgres import launcher
-
-launcher.STATE_FOLDERS = (Path(os.environ["TEST_STATE"]),)
-launcher.SOCKET_FOLDERS = Path(os.environ["TEST_STATE"])
-server = launcher.EmbeddedPostgres(Path(sys.argv[1]))
-
-def query(sql):
-    params = server.ensure_running()
-    with psycopg.connect(
-        host=params.host, port=params.port, user=params.user, dbname=params.dbname
-    ) as connection:
-        cursor = connection.execute(sql)
-        return cursor.fetchone()[0] if cursor.description else None
-
-def forked_child_exits():
-    pid = os.fork()
-    if pid == 0:
-        sys.exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-def many_threads():
-    from concurrent.futures import ThreadPoolExecutor
-    with ThreadPoolExecutor(8) as pool:
-        return len({params.host for params in pool.map(lambda _: server.ensure_running(), range(8))})
-
-for line in sys.stdin:
-    print(eval(line), flush=True)
-"""
-
-DJANGO = """
-import os, sys, threading
-from pathlib import Path
-import django
-from django.conf import settings
-from silo.embedded_postgres import launcher
-
-launcher.STATE_FOLDERS = (Path(os.environ["TEST_STATE"]),)
-launcher.SOCKET_FOLDERS = Path(os.environ["TEST_STATE"])
-var = Path(sys.argv[1])
-options = {"var": var}
-if sys.argv[2] == "pool":
-    options["pool"] = {"min_size": 1, "max_size": 4}
-settings.configure(
-    DATABASES={
-        "default": {"ENGINE": "silo.embedded_postgres", "NAME": "silo", "OPTIONS": options}
-    },
-    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
-    USE_TZ=True,
-)
-django.setup()
-from django.contrib.auth.models import User
-from django.core.management import call_command
-from django.db import connection
-
-assert not var.exists(), "started by importing"
-call_command("migrate", verbosity=0)
-
-def work(number):
-    User.objects.create(username=f"user-{number}")
-    connection.close()
-
-threads = [threading.Thread(target=work, args=[number]) for number in range(6)]
-[thread.start() for thread in threads]
-[thread.join() for thread in threads]
-assert User.objects.count() == 6
-call_command("dbshell", "--", "-Atc", "select count(*) from auth_user")
-connection.close()
-connection.close_pool()  # Django would go on with the pool of the database before
-name = connection.creation.create_test_db(verbosity=0, autoclobber=True)
-assert name == "test_silo" and User.objects.count() == 0
-connection.creation.destroy_test_db("silo", verbosity=0)
-assert User.objects.count() == 6
-connection.close()
-connection.close_pool()
-print("done", flush=True)
-"""
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether somebody is starting or stopping the server."""
-    with (folder / "postgres.start.lock").open() as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return not launcher.HAS_PROC or ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-
-
-class Worker:
-    """A process that uses the launcher as told."""
-
-    def __init__(self, var: Path, python: str = sys.executable, **popen: object) -> None:
-        self.process = subprocess.Popen(  # type: ignore[call-overload]
-            [python, "-W", "error", "-c", WORKER, var],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            **({"env": environment(), "start_new_session": True} | popen),
-        )
-
-    def send(self, expression: str) -> None:
-        self.process.stdin.write(expression + "\n")
-
-    def receive(self) -> str:
-        line: str = self.process.stdout.readline()
-        assert line, self.process.stderr.read()
-        return line.strip()
-
-    def ask(self, expression: str) -> str:
-        self.send(expression)
-        return self.receive()
-
-    def query(self, sql: str) -> str:
-        return self.ask(f"query({sql!r})")
-
-    def end(self) -> None:
-        _, errors = self.process.communicate(timeout=30)
-        assert (self.process.returncode, errors) == (0, "")
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate(timeout=30)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.process.poll() is None and kind is None:
-            self.end()
-        self.kill()
-
-
-def environment() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "TEST_STATE": str(_state[0])}
-
-
-_state: list[Path] = []
-
 
 @pytest.fixture(autouse=True)
-def state(seed: Path) -> Iterator[Path]:
+def state(seed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where relocated clusters go in the tests, instead of /var/lib."""
     folder = Path(tempfile.mkdtemp(prefix="silo-test-", dir="/tmp"))
     folder.chmod(0o755)
-    _state[:] = [folder]
+    monkeypatch.setenv("TEST_STATE", str(folder))
     yield folder
     shutil.rmtree(folder)
 
@@ -215,8 +58,7 @@ def seed() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="silo-test-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        _state[:] = [folder]
-        with Worker(folder / "var") as worker:
+        with Worker(folder / "var", env=environment() | {"TEST_STATE": name}) as worker:
             worker.query("select 1")
         yield folder / "var"
 
@@ -228,16 +70,6 @@ def var(seed: Path, state: Path) -> Iterator[Path]:
     subprocess.run(["cp", "-a", seed, folder], check=True)
     yield folder
     stop_what_is_left(folder)
-
-
-def stop_what_is_left(folder: Path) -> None:
-    """A failed test leaves no server."""
-    if (folder / "postgres/data/postmaster.pid").exists():
-        os.kill(server_pid(folder), signal.SIGKILL)
-
-
-def server_pid(folder: Path) -> int:
-    return int((folder / "postgres/data/postmaster.pid").read_text().split()[0])
 
 
 def test_a_fresh_server_answers_and_a_second_start_finds_its_data(fresh_var: Path) -> None:
@@ -340,7 +172,7 @@ def test_a_killed_server_is_started_again_for_the_same_user(var: Path) -> None:
         worker.query("create table kept as select 42 as answer")
         pid = server_pid(var)
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not is_alive(pid))
+        eventually(lambda: not is_alive(pid))
         assert (var / "postgres/data/postmaster.pid").exists()
         assert worker.query("select answer from kept") == "42"
         assert server_pid(var) != pid
@@ -350,7 +182,7 @@ def test_the_pid_in_a_stale_file_may_belong_to_another_process(var: Path) -> Non
     with Worker(var) as worker:
         worker.query("select 1")
         os.kill(pid := server_pid(var), signal.SIGKILL)
-        wait_until(lambda: not is_alive(pid))
+        eventually(lambda: not is_alive(pid))
         data = var / "postgres/data"
         owner = data.stat().st_uid if IS_ROOT else None
         with subprocess.Popen(["sleep", "60"], user=owner) as other:
@@ -382,7 +214,7 @@ def test_who_is_cut_off_while_starting_leaves_nothing_in_the_way(
 ) -> None:
     with Worker(var) as cut_off:
         cut_off.send("query('select 1')")
-        wait_until(lambda: is_locked(var))
+        eventually(lambda: is_locked(var))
         cut_off.process.send_signal(number)
         cut_off.process.communicate(timeout=30)
     if number == signal.SIGINT:
@@ -402,7 +234,7 @@ def test_sigterm_after_ctrl_c_does_not_cut_the_stop_short(var: Path) -> None:
         worker.query("select 1")
         pid = server_pid(var)
         worker.process.send_signal(signal.SIGINT)
-        wait_until(lambda: is_locked(var) or worker.process.poll() is not None)
+        eventually(lambda: is_locked(var) or worker.process.poll() is not None)
         worker.process.send_signal(signal.SIGTERM)
         worker.process.communicate(timeout=30)
     assert not is_alive(pid)
@@ -418,7 +250,7 @@ def test_a_forked_child_does_not_stop_the_server_of_its_parent(var: Path) -> Non
     assert not is_alive(pid)
 
 
-@pytest.mark.skipif(not launcher.HAS_PROC, reason="needs /proc")
+@pytest.mark.skipif(not processes.HAS_PROC, reason="needs /proc")
 def test_the_server_holds_no_lock_of_ours(var: Path) -> None:
     with Worker(var) as worker:
         worker.query("select 1")
@@ -492,7 +324,7 @@ def test_root_copies_binaries_that_the_database_user_cannot_reach(
     package = Path(spec.submodule_search_locations[0])
     site = tmp_path / "site"
     site.mkdir(mode=0o700)
-    newest = next(iter(launcher.installs(package).values())).name
+    newest = next(iter(binaries.installs(package).values())).name
     ignore = shutil.ignore_patterns(*({"pginstall", "pginstall18"} - {newest}), "include")
     shutil.copytree(package, site / package.name, ignore=ignore, copy_function=link_or_copy)
     libraries = package.with_name(f"{package.name}.libs")
@@ -507,28 +339,10 @@ def test_root_copies_binaries_that_the_database_user_cannot_reach(
     assert not list(state.glob(".silo-*"))
 
 
-def link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def python_for(account: launcher.Account) -> tuple[str, Path]:
-    """An interpreter of our version that the account can run, and the folder of our packages."""
-    packages = launcher.wheel_folder().parent
-    name = f"python3.{sys.version_info.minor}"
-    for found in (sys.executable, shutil.which(name, path="/usr/bin:/usr/local/bin")):
-        needed = (Path(found), packages) if found else ()
-        if found and not any(launcher.first_closed(path, account) for path in needed):
-            return found, packages
-    pytest.skip(f"{account} can run no Python with our packages")
-
-
 @needs_root
 def test_an_ordinary_user(state: Path) -> None:
     nobody = pwd.getpwnam("nobody")
-    account = launcher.Account(nobody.pw_uid, nobody.pw_gid)
+    account = accounts.Account(nobody.pw_uid, nobody.pw_gid)
     python, packages = python_for(account)
     home = state / "home"
     shutil.copytree(ROOT / "silo/embedded_postgres", home / "silo/embedded_postgres")

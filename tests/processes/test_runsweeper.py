@@ -22,9 +22,10 @@ def make_stale_sessions(count: int) -> None:
 
 
 def test_what_never_had_a_stream_is_expired_logged_and_told(serve, client_of, runsweeper):
-    watching = client_of(serve()).stream(all="true")
+    short = {"SILO_SESSION_TIMEOUT_MINUTES": "0.03"}
+    watching = client_of(serve(**short)).stream(all="true")
     make_stale_sessions(1)
-    sweeper = runsweeper()
+    sweeper = runsweeper(**short)
 
     assert watching.event("edit.session_released")["data"]["reason"] == "expired"
     line = sweeper.line("auto-released stale session")

@@ -53,6 +53,6 @@ def test_a_busy_port_is_one_sentence(serve, processes):
 
 
 def test_comment_lines_keep_an_idle_stream_going(serve, client_of):
-    ada = client_of(serve(SILO_HEARTBEAT_SECONDS="60", SILO_SESSION_TIMEOUT_MINUTES="15"))
+    ada = client_of(serve(SILO_HEARTBEAT_SECONDS="30", SILO_SESSION_TIMEOUT_MINUTES="15"))
     stream = ada.stream(all="true")
     stream.event("comment", within=10)

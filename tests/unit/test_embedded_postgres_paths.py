@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from silo.embedded_postgres import launcher
-from silo.embedded_postgres.launcher import Account, EmbeddedPostgres, EmbeddedPostgresError
+from silo.embedded_postgres import accounts, binaries, placement, processes
+from silo.embedded_postgres.accounts import Account
+from silo.embedded_postgres.launcher import EmbeddedPostgres, EmbeddedPostgresError
 
 STRANGER = Account(uid=54321, gid=54321)
 
@@ -34,7 +35,7 @@ def status(mode: int, uid: int = 0, gid: int = 0) -> os.stat_result:
 def test_the_most_specific_class_of_the_mode_decides(
     mode: int, uid: int, gid: int, expected: bool
 ) -> None:
-    assert launcher.may_enter(status(mode, uid, gid), STRANGER) is expected
+    assert accounts.may_enter(status(mode, uid, gid), STRANGER) is expected
 
 
 def test_the_topmost_closed_folder_is_named(tmp_path: Path) -> None:
@@ -42,20 +43,20 @@ def test_the_topmost_closed_folder_is_named(tmp_path: Path) -> None:
     inner = tmp_path / "closed" / "also-closed"
     inner.mkdir(parents=True)
     inner.parent.chmod(0o700)
-    closed = launcher.first_closed(inner, STRANGER)
+    closed = accounts.first_closed(inner, STRANGER)
     assert closed is not None
     assert closed in inner.parents
-    assert launcher.first_closed(base, STRANGER) is None
+    assert accounts.first_closed(base, STRANGER) is None
 
 
 def test_a_folder_that_is_still_missing_closes_nothing() -> None:
-    assert launcher.first_closed(Path("/not-there/at/all"), STRANGER) is None
+    assert accounts.first_closed(Path("/not-there/at/all"), STRANGER) is None
 
 
 def test_a_new_folder_lets_the_database_user_pass_where_we_are_root(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        launcher.make_folder(tmp_path / "a" / "b")
+        accounts.make_folder(tmp_path / "a" / "b")
     finally:
         os.umask(before)
     expected = 0o711 if os.geteuid() == 0 else 0o700
@@ -65,7 +66,7 @@ def test_a_new_folder_lets_the_database_user_pass_where_we_are_root(tmp_path: Pa
 
 def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    launcher.make_folder(tmp_path / "a")
+    accounts.make_folder(tmp_path / "a")
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
@@ -80,58 +81,58 @@ def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
     ],
 )
 def test_a_socket_needs_a_short_path_without_a_comma(folder: str, fits: bool) -> None:
-    assert launcher.socket_fits(Path(folder)) is fits
+    assert placement.socket_fits(Path(folder)) is fits
 
 
 def test_a_new_cluster_takes_the_newest_version(tmp_path: Path) -> None:
     available = {18: Path("new"), 16: Path("old")}
-    assert launcher.choose_install(available, tmp_path) == (18, Path("new"))
+    assert binaries.choose_install(available, tmp_path) == (18, Path("new"))
 
 
 def test_an_existing_cluster_takes_the_version_that_made_it(tmp_path: Path) -> None:
     (tmp_path / "PG_VERSION").write_text("16\n")
     available = {18: Path("new"), 16: Path("old")}
-    assert launcher.choose_install(available, tmp_path) == (16, Path("old"))
+    assert binaries.choose_install(available, tmp_path) == (16, Path("old"))
 
 
 def test_a_version_that_is_not_installed_is_named(tmp_path: Path) -> None:
     (tmp_path / "PG_VERSION").write_text("15\n")
     with pytest.raises(EmbeddedPostgresError, match=r"made by PostgreSQL 15.* brings 18 and 16:"):
-        launcher.choose_install({18: Path("new"), 16: Path("old")}, tmp_path)
+        binaries.choose_install({18: Path("new"), 16: Path("old")}, tmp_path)
 
 
 def test_without_the_wheel_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(EmbeddedPostgresError, match=r"not installed.*set DATABASE_URL"):
-        launcher.wheel_folder()
+        binaries.wheel_folder()
 
 
 def test_a_wheel_without_binaries_is_told(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedPostgresError, match="No PostgreSQL binaries"):
-        launcher.installs(tmp_path)
+        binaries.installs(tmp_path)
 
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
-    launcher._check_ours(tmp_path)
+    accounts.check_ours(tmp_path)
     tmp_path.chmod(0o777)
     with pytest.raises(EmbeddedPostgresError, match="nobody else can write"):
-        launcher._check_ours(tmp_path)
+        accounts.check_ours(tmp_path)
     tmp_path.chmod(0o700)
     link = tmp_path / "link"
     link.symlink_to(tmp_path)
     with pytest.raises(EmbeddedPostgresError, match="nobody else can write"):
-        launcher._check_ours(link)
+        accounts.check_ours(link)
 
 
 def test_a_process_of_another_kind_is_no_server(tmp_path: Path) -> None:
-    assert not launcher._is_running(os.getpid(), tmp_path)
+    assert not processes.is_server(os.getpid(), tmp_path)
 
 
-@pytest.mark.skipif(not launcher.HAS_PROC, reason="needs /proc")
+@pytest.mark.skipif(not processes.HAS_PROC, reason="needs /proc")
 def test_a_server_is_known_by_its_folder(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "30"], cwd=tmp_path) as process:
         try:
-            assert launcher._is_running(process.pid, tmp_path)
+            assert processes.is_server(process.pid, tmp_path)
         finally:
             process.kill()
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
+from events_app.database_away import DATABASE_AWAY, backoff
 from events_app.stopping import leave_after
-from events_app.timings import backoff
 from sessions_app.sweeper import Sweep
 
 # A step takes some 100 ms; longer only takes a database that does not answer.
@@ -26,30 +26,37 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="one sweep, then end")
+        parser.add_argument(
+            "--ignore-outage",
+            action="store_true",
+            help="expire stale sessions also while or right after no server was there to hear of them",
+        )
 
-    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+    def handle(self, *args: Any, once: bool, ignore_outage: bool, **options: Any) -> None:
         stop = threading.Event()
         _stop_on_signals(stop)
         logger.info("sweeping", extra={"every_seconds": settings.SESSIONS_SWEEP_SECONDS})
         if once:
-            sweep(stop)
+            sweep(stop, ignore_outage)
             return
         attempt = 0
         pause = 0.0
         while not stop.wait(pause):
             try:
-                sweep(stop)
+                sweep(stop, ignore_outage)
                 attempt, pause = 0, settings.SESSIONS_SWEEP_SECONDS
-            except (OperationalError, InterfaceError) as error:
+            except DATABASE_AWAY as error:
                 attempt += 1
                 pause = backoff(attempt)
                 logger.warning("no sweep", extra={"error": error, "retry_in_seconds": pause})
         logger.info("stopped")
 
 
-def sweep(stop: threading.Event) -> None:
+def sweep(stop: threading.Event, ignore_outage: bool) -> None:
     """Sweep once; a stop ends it between two steps."""
-    current = Sweep(settings.SESSIONS_TIMEOUT, settings.EVENTS_RETENTION)
+    current = Sweep(
+        settings.SESSIONS_TIMEOUT, settings.EVENTS_RETENTION, ignore_outage=ignore_outage
+    )
     try:
         while not stop.is_set() and current.step():
             pass

@@ -1,0 +1,112 @@
+"""Daphne, with what it lacks for streams that stay open: back-pressure, a limit of bodies, ports that can be closed."""
+
+import asyncio
+import json
+import socket
+from collections.abc import MutableMapping
+from typing import Any
+
+# First: it installs the reactor that everything of Twisted must use.
+from daphne.server import Server  # isort: skip
+
+from channels.routing import get_default_application
+from daphne.http_protocol import HTTPFactory, WebRequest
+from django.conf import settings
+
+_TOO_LARGE_BODY = json.dumps(
+    {"error": "body_too_large", "message": "The body of a request has at most 8 MB."}
+)
+TOO_LARGE = (
+    "HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    f"Content-Length: {len(_TOO_LARGE_BODY)}\r\n\r\n{_TOO_LARGE_BODY}"
+).encode()
+
+
+class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
+    """A request whose body is refused as soon as it is too large, not when all of it is in memory."""
+
+    refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        """Look at the announced length, before any of the body."""
+        super().gotLength(length)
+        if length is not None and length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Look at the length so far, for bodies that do not announce theirs."""
+        if self.refused:
+            return
+        super().handleContentChunk(data)
+        if self.content.tell() > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            self._refuse()
+
+    def process(self) -> Any:
+        """Nothing is left to do for a request that was refused."""
+        return None if self.refused else super().process()
+
+    def _refuse(self) -> None:
+        # Twisted has no word for an answer to half a request; its own refusals are written so too.
+        self.refused = True
+        self.channel.transport.write(TOO_LARGE)
+        self.channel.loseConnection()
+
+
+class Backpressure:
+    """A client that does not read: Twisted says when its buffer is full, and when there is room again."""
+
+    def __init__(self) -> None:
+        self.room = asyncio.Event()
+        self.room.set()
+
+    def pauseProducing(self) -> None:
+        """The buffer is full."""
+        self.room.clear()
+
+    def resumeProducing(self) -> None:
+        """There is room."""
+        self.room.set()
+
+    stopProducing = resumeProducing
+
+
+class EventServer(Server):  # type: ignore[misc]  # untyped library
+    """Daphne on a listening socket that was made before."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.ports: list[Any] = []
+        super().__init__(
+            application=get_default_application(),
+            # Twisted closes the descriptor that it is given; it gets it for good.
+            endpoints=[f"fd:fileno={listening.detach()}"],
+            signal_handlers=False,
+            server_name="",
+        )
+
+    def listen_success(self, port: Any) -> None:
+        """Keep the port, so that it can be closed, and have it make limited requests."""
+        super().listen_success(port)
+        self.ports.append(port)
+        factory = self.http_factory
+        assert isinstance(factory, HTTPFactory)
+        build = factory.buildProtocol
+
+        def build_limited(address: Any) -> Any:
+            protocol = build(address)
+            protocol.requestFactory = LimitedRequest
+            return protocol
+
+        factory.buildProtocol = build_limited
+
+    async def handle_reply(self, protocol: Any, message: MutableMapping[str, Any]) -> None:
+        """Pass a part of an answer on; of one that goes on, wait until its client has read enough."""
+        goes_on = message.get("more_body", False)
+        pressure: Backpressure | None = getattr(protocol, "backpressure", None)
+        if goes_on and pressure is None and protocol.channel is not None:
+            pressure = protocol.backpressure = Backpressure()
+            protocol.registerProducer(pressure, True)
+        if pressure and not goes_on and protocol.producer:
+            protocol.unregisterProducer()
+        await super().handle_reply(protocol, message)
+        if pressure and goes_on:
+            await pressure.room.wait()

@@ -1,0 +1,26 @@
+"""The admin site: one file per table, who may do what in `base`."""
+
+from django.contrib import admin
+
+from sessions_app.admin.api_tokens import ApiTokenAdmin
+from sessions_app.admin.edit_sessions import EditSessionAdmin
+from sessions_app.admin.ended_sessions import EndedSessionAdmin
+from sessions_app.admin.items import ItemAdmin
+from sessions_app.admin.servers import ConnectionAdmin, ServerProcessAdmin
+from sessions_app.admin.workstations import WorkstationAdmin
+
+admin.site.site_header = "Silo Sessions"
+admin.site.site_title = "Silo Sessions"
+# The lists need the width; there are only a few of them.
+admin.site.enable_nav_sidebar = False
+admin.site.index_title = "Who edits what, and who held what"
+
+__all__ = [
+    "ApiTokenAdmin",
+    "ConnectionAdmin",
+    "EditSessionAdmin",
+    "EndedSessionAdmin",
+    "ItemAdmin",
+    "ServerProcessAdmin",
+    "WorkstationAdmin",
+]

@@ -1,0 +1,121 @@
+"""The page of API tokens."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Case, CharField, QuerySet, Value, When
+from django.db.models.functions import Now
+from django.http import HttpRequest
+
+from sessions_app.admin.base import ReadOnlyModelAdmin, is_admin
+from sessions_app.authentication import Role
+from sessions_app.models import ApiToken
+
+STATES = ["valid", "expired", "revoked", "user deactivated"]
+
+
+class RoleFilter(admin.SimpleListFilter):
+    """By the most that a token allows."""
+
+    title = "role"
+    parameter_name = "role"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [(role.group, role.group) for role in Role]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Apply the choice."""
+        return queryset.filter(role=self.value()) if self.value() else queryset
+
+
+class StateFilter(admin.SimpleListFilter):
+    """By whether a token is good, and why not."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [(state, state) for state in STATES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Apply the choice."""
+        return queryset.filter(state=self.value()) if self.value() else queryset
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyModelAdmin):
+    """API tokens: looked at by staff with the view permission, revoked by the role admin.
+
+    Neither a token nor its hash is ever shown. `manage.py createtoken` makes them, and prints them once.
+    """
+
+    list_help = (
+        'Tokens are made on the server: manage.py createtoken USER --role editor --name "what for" prints a new '
+        "one, once. Here they are told apart by their prefix and revoked; that ends their streams within a heartbeat."
+    )
+    actions = ("revoke",)
+    list_display = (
+        "prefix",
+        "name",
+        "owner",
+        "role",
+        "state",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+    )
+    list_select_related = ("user",)
+    list_filter = (StateFilter, RoleFilter)
+    search_fields = ("name", "shown", "user__username")
+    ordering = ("-pk",)
+    fields = (
+        "prefix",
+        "name",
+        "owner",
+        "role",
+        "state",
+        "created_at",
+        "expires_at",
+        "revoked_at",
+        "last_used_at",
+    )
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return them without their hash, and with whether they are good by the database's clock."""
+        valid, expired, revoked, deactivated = map(Value, STATES)
+        return ApiToken.objects.defer("digest").annotate(
+            state=Case(
+                When(revoked_at__isnull=False, then=revoked),
+                When(expires_at__lte=Now(), then=expired),
+                When(user__is_active=False, then=deactivated),
+                default=valid,
+                output_field=CharField(),
+            )
+        )
+
+    @admin.display(ordering="shown")
+    def prefix(self, token: Any) -> str:
+        """Its first characters."""
+        return f"{token.shown}…"
+
+    @admin.display(ordering="state")
+    def state(self, token: Any) -> str:
+        """Whether it is good."""
+        return str(token.state)
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Admins only."""
+        return is_admin(request)
+
+    @admin.action(description="Revoke", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        """Revoke the selected ones that are not revoked yet."""
+        ids = queryset.order_by().values("pk")
+        count = ApiToken.objects.filter(pk__in=ids, revoked_at__isnull=True).update(
+            revoked_at=Now()
+        )
+        text = "1 token was revoked." if count == 1 else f"{count} tokens were revoked."
+        self.message_user(request, text, messages.SUCCESS if count else messages.WARNING)

@@ -1,0 +1,133 @@
+"""What all pages share: the roles, and no query that grows with a table."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.core.exceptions import BadRequest, ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
+
+from sessions_app.authentication import Role
+
+if TYPE_CHECKING:
+    AnyModelAdmin = admin.ModelAdmin[Any]
+else:
+    AnyModelAdmin = admin.ModelAdmin
+
+
+def is_admin(request: HttpRequest) -> bool:
+    """Say whether the role of who asks is admin; asked of the database once per request."""
+    known = vars(request)
+    if "role_is_admin" not in known:
+        known["role_is_admin"] = Role.of(request.user) == Role.ADMIN
+    return bool(known["role_is_admin"])
+
+
+def duration(time: timedelta) -> str:
+    """Return a time as a person says it, in at most two units and on one line."""
+    return _units(time).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _units(time: timedelta) -> str:
+    seconds = max(0, int(time.total_seconds()))
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    if minutes:
+        return f"{minutes} min {seconds % 60} s"
+    return f"{seconds} s"
+
+
+class RoleModelAdmin(AnyModelAdmin):
+    """A page on which the role admin acts and other staff look.
+
+    A superuser, or a member of staff in the group `admin`, sees every page and does what it offers; no
+    permissions of Django's are needed. Other staff see the pages whose view permission they have and change
+    nothing there, whichever further permissions they have: writes need the role, as in the API.
+    """
+
+    # Said above the list, by the template.
+    list_help = ""
+    change_list_template = "admin/sessions_app/change_list.html"
+    # Neither counts the whole table.
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Show the application on the index."""
+        return is_admin(request) or super().has_module_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Admins, and who has Django's permission."""
+        return is_admin(request) or super().has_view_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Admins only."""
+        return is_admin(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Admins only."""
+        return is_admin(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Admins only."""
+        return is_admin(request)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list under its name, with the help above it.
+
+        Raises:
+            BadRequest: for what no link or form of the page sends, and the database would choke on.
+        """
+        if any("\0" in text for name, texts in request.GET.lists() for text in (name, *texts)):
+            raise BadRequest("NUL is no part of a filter.")
+        title = capfirst(self.opts.verbose_name_plural)
+        extra = {"title": title, "list_help": self.list_help, **(extra_context or {})}
+        try:
+            return super().changelist_view(request, extra)
+        except ValidationError as error:
+            raise BadRequest("These are no ids.") from error
+
+
+class ReadOnlyModelAdmin(RoleModelAdmin):
+    """A page that shows rows which only the domain writes; what it offers beyond that are actions."""
+
+    @admin.display(description="user", ordering="user__username")
+    def owner(self, row: Any) -> str:
+        """Whose it is: the name alone, for a link to the user's page would lead most to a refusal."""
+        return str(row.user.get_username())
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody."""
+        return False
+
+
+class ConnectedFilter(admin.SimpleListFilter):
+    """By the annotation `connected`."""
+
+    title = "connected"
+    parameter_name = "connected"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Apply the choice."""
+        if self.value() in {"yes", "no"}:
+            return queryset.filter(connected=self.value() == "yes")
+        return queryset

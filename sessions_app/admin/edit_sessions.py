@@ -1,0 +1,293 @@
+"""The page of active sessions, and the one that asks why they are force-released."""
+
+import uuid
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.text import Truncator
+
+from events_app.models import Connection
+from sessions_app.admin.base import ConnectedFilter, ReadOnlyModelAdmin, duration, is_admin
+from sessions_app.models import EditSession, EndReason
+from sessions_app.text import text_fault
+
+# One transaction ends them all; an acquire of the same items waits for it.
+MAX_AT_ONCE = 1000
+# Of the selected sessions, listed on the page that asks.
+MAX_LISTED = 100
+HEADINGS = (
+    "Item",
+    "Context level",
+    "Object",
+    "User",
+    "Workstation",
+    "Connected",
+    "Silent for",
+    "Held for",
+)
+MAX_NODE_KEYS_SHOWN = 100
+
+SILENCES = {
+    "1m": ("longer than 1 minute", timedelta(minutes=1)),
+    "5m": ("longer than 5 minutes", timedelta(minutes=5)),
+    "15m": ("longer than 15 minutes", timedelta(minutes=15)),
+    "1h": ("longer than 1 hour", timedelta(hours=1)),
+}
+
+
+class SilentFilter(admin.SimpleListFilter):
+    """By the time since the last heartbeat, by the database's clock."""
+
+    title = "silent"
+    parameter_name = "silent"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [(key, label) for key, (label, _) in SILENCES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Apply the choice."""
+        silence = SILENCES.get(self.value() or "")
+        return queryset.stale(silence[1]) if silence else queryset
+
+
+class SessionIdsField(forms.Field):
+    """Ids of sessions, separated by commas: one value, for a form may have only so many."""
+
+    widget = forms.HiddenInput
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the text of ids."""
+        return value if isinstance(value, str) else ",".join(map(str, value or ()))
+
+    def to_python(self, value: Any) -> list[uuid.UUID]:
+        """Return the ids of a text."""
+        try:
+            ids = [uuid.UUID(text) for text in (value or "").split(",") if text]
+        except ValueError:
+            raise ValidationError("These are not sessions; select them again.") from None
+        if len(ids) > MAX_AT_ONCE:
+            raise ValidationError(f"Select at most {MAX_AT_ONCE} sessions at once.")
+        return ids
+
+
+class ForceReleaseForm(forms.Form):
+    """Which sessions, and why; the list's filters come along, to return to it."""
+
+    sessions = SessionIdsField()
+    filters = forms.CharField(required=False, widget=forms.HiddenInput)
+    reason = forms.CharField(
+        max_length=2000,
+        widget=forms.TextInput(attrs={"size": 80, "autofocus": True}),
+        help_text="It is kept in the record and told to the holders. One line.",
+    )
+
+    def clean_reason(self) -> str:
+        """Refuse what the API refuses."""
+        reason: str = self.cleaned_data["reason"]
+        if fault := text_fault(reason):
+            raise ValidationError(f"{fault}.")
+        return reason
+
+
+@admin.register(EditSession)
+class EditSessionAdmin(ReadOnlyModelAdmin):
+    """Active sessions: looked at by staff with the view permission, force-released by the role admin."""
+
+    list_help = (
+        "Who edits what at this moment. What has ended is under Ended sessions. "
+        "To end one against its holder's wish, select it and choose Force-release."
+    )
+    actions = ("force_release",)
+    list_display = (
+        "item",
+        "context_level",
+        "object",
+        "owner",
+        "workstation_name",
+        "connected",
+        "silent_for",
+        "held_for",
+        "fencing_token",
+    )
+    list_filter = ("context_level", ConnectedFilter, SilentFilter)
+    search_fields = ("item__part_number", "user__username", "workstation__name")
+    # Newest first, by a unique index.
+    ordering = ("-fencing_token",)
+    fields = (
+        "id",
+        "item",
+        "context_level",
+        "object_id",
+        "owner",
+        "workstation",
+        "connected",
+        "fencing_token",
+        "acquired_at",
+        "held_for",
+        "last_heartbeat",
+        "silent_for",
+        "node_keys",
+    )
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return them with their names, ages and presence; the database's clock counts."""
+        sessions: QuerySet[Any] = EditSession.objects.with_names().annotate(
+            connected=Exists(Connection.objects.filter(key=OuterRef("workstation_id"))),
+            age=Now() - F("acquired_at"),
+            silence=Now() - F("last_heartbeat"),
+        )
+        return sessions
+
+    @admin.display(description="object", ordering="object_id")
+    def object(self, session: Any) -> str:
+        """The object; none means the whole item."""
+        return Truncator(session.object_id).chars(40) or "(whole item)"
+
+    @admin.display(description="workstation", ordering="workstation__name")
+    def workstation_name(self, session: Any) -> str:
+        """The workstation."""
+        return str(session.workstation.name)
+
+    @admin.display(boolean=True, ordering="connected")
+    def connected(self, session: Any) -> bool:
+        """Whether its workstation has an open event stream."""
+        return bool(session.connected)
+
+    @admin.display(description="held for", ordering="age")
+    def held_for(self, session: Any) -> str:
+        """Its age."""
+        return duration(session.age)
+
+    @admin.display(description="silent for", ordering="silence")
+    def silent_for(self, session: Any) -> str:
+        """Since the last heartbeat."""
+        return duration(session.silence)
+
+    @admin.display(description="dependency cone")
+    def node_keys(self, session: Any) -> str:
+        """The first node keys; there may be 10,000."""
+        keys = session.dependency_cone
+        more = len(keys) - MAX_NODE_KEYS_SHOWN
+        shown = ", ".join(keys[:MAX_NODE_KEYS_SHOWN])
+        return f"{shown} and {more} more" if more > 0 else shown
+
+    def has_force_release_permission(self, request: HttpRequest) -> bool:
+        """Admins only."""
+        return is_admin(request)
+
+    @admin.action(description="Force-release…", permissions=["force_release"])
+    def force_release(
+        self, request: HttpRequest, queryset: QuerySet[EditSession]
+    ) -> HttpResponse | None:
+        """Ask why, for the selected sessions."""
+        ids = list(queryset.order_by().values_list("pk", flat=True)[: MAX_AT_ONCE + 1])
+        if len(ids) > MAX_AT_ONCE:
+            text = f"Select at most {MAX_AT_ONCE} sessions at once."
+            self.message_user(request, text, messages.ERROR)
+            return None
+        form = ForceReleaseForm(initial={"sessions": ids, "filters": request.GET.urlencode()})
+        return self._ask(request, ids, form)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the addresses, that of the page that asks among them."""
+        return [
+            path(
+                "force-release/",
+                self.admin_site.admin_view(self.force_release_view),
+                name="sessions_app_editsession_force_release",
+            ),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show one, with a button for the role admin."""
+        may = self.has_force_release_permission(request)
+        extra = {"may_force_release": may, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, extra)
+
+    def force_release_view(self, request: HttpRequest) -> HttpResponse:
+        """GET: ask why for `?sessions=`. POST: end them, with the reason."""
+        if not self.has_force_release_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            form = ForceReleaseForm(request.POST)
+            if form.is_valid():
+                self._end(request, form.cleaned_data["sessions"], form.cleaned_data["reason"])
+                return self._to_list(form.cleaned_data["filters"])
+            return self._ask(request, form.cleaned_data.get("sessions", []), form)
+        try:
+            ids = SessionIdsField().clean(request.GET.get("sessions", ""))
+        except ValidationError:
+            ids = []
+        return self._ask(request, ids, ForceReleaseForm(initial={"sessions": ids}))
+
+    def _ask(
+        self, request: HttpRequest, ids: Collection[uuid.UUID], form: ForceReleaseForm
+    ) -> HttpResponse:
+        sessions = list(self.get_queryset(request).filter(pk__in=ids).order_by("fencing_token"))
+        if not sessions:
+            self.message_user(request, "There is no such session, or it has ended.", messages.ERROR)
+            return self._to_list("")
+        rows = [
+            (
+                session.item.part_number,
+                session.get_context_level_display(),
+                self.object(session),
+                self.owner(session),
+                self.workstation_name(session),
+                "yes" if session.connected else "no",
+                self.silent_for(session),
+                self.held_for(session),
+            )
+            for session in sessions[:MAX_LISTED]
+        ]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Force-release",
+            "opts": self.opts,
+            "form": form,
+            "headings": HEADINGS,
+            "rows": rows,
+            "count": len(sessions),
+            "more": len(sessions) - len(rows),
+        }
+        template = "admin/sessions_app/editsession/force_release.html"
+        return TemplateResponse(request, template, context)
+
+    def _end(self, request: HttpRequest, ids: Collection[uuid.UUID], reason: str) -> None:
+        ended = EditSession.objects.end(
+            EditSession.objects.filter(pk__in=ids),
+            EndReason.FORCE_RELEASED,
+            ended_by=request.user.get_username(),
+            note=reason,
+        )
+        gone = len(set(ids)) - len(ended)
+        text = _counted(len(ended), "was released", "were released")
+        if gone:
+            text += " " + _counted(gone, "had already ended", "had already ended")
+        self.message_user(request, text, messages.WARNING if gone else messages.SUCCESS)
+
+    def _to_list(self, filters: str) -> HttpResponseRedirect:
+        address = reverse("admin:sessions_app_editsession_changelist")
+        return HttpResponseRedirect(f"{address}?{filters}" if filters else address)
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"1 session {one}." if count == 1 else f"{count} sessions {many}."

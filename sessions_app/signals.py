@@ -1,0 +1,17 @@
+"""What follows from changes that are not made through the domain's managers."""
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+
+from sessions_app.models import EditSession
+
+
+@receiver(post_save, sender=get_user_model(), dispatch_uid="release what a deactivated user holds")
+def release_of_deactivated(instance: Any, **_: Any) -> None:
+    """Release at once what a user holds who is deactivated. What bypasses `save` the sweeper finds."""
+    if not instance.is_active:
+        transaction.on_commit(EditSession.objects.release_deactivated)

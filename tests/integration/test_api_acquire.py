@@ -1,0 +1,286 @@
+"""`POST /api/items/{part_number}/edit-sessions`."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+
+from sessions_app.authentication import Role
+from sessions_app.models import EditSession
+from tests.factories import (
+    A_SENTENCE,
+    A_TIME,
+    A_UUID,
+    acquire,
+    api_of,
+    connect,
+    counts,
+    events,
+    make_item,
+    make_user,
+    make_workstation,
+)
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/items/A01-0001/edit-sessions"
+
+
+@pytest.fixture
+def item():
+    return make_item()
+
+
+@pytest.fixture
+def ada(item):
+    return make_workstation(make_user("ada"), "ada's")
+
+
+@pytest.fixture
+def bob(item):
+    return make_workstation(make_user("bob"), "bob's")
+
+
+@pytest.fixture
+def ask():
+    apis = {}
+
+    def ask(workstation, url=URL, **wanted):
+        user = workstation.user
+        api = apis.setdefault(user, api_of(user))
+        body = {"workstation_id": workstation.pk, "context_level": "sketch"} | wanted
+        return api("POST", url, body)
+
+    return ask
+
+
+def check_refused(answer, status, code):
+    assert answer.status_code == status
+    assert answer.json() == {"error": code, "message": A_SENTENCE}
+
+
+def test_what_is_free_is_given(ask, ada, item):
+    answer = ask(ada, object_id="Sketch001", dependency_cone=["n1", "n2"])
+    assert answer.status_code == 200
+    assert answer["Content-Type"].startswith("application/json")
+    session = EditSession.objects.get()
+    assert answer.json() == {
+        "id": str(session.pk),
+        "session_id": str(session.pk),
+        "item_id": str(item.pk),
+        "part_number": "A01-0001",
+        "user": "ada",
+        "workstation": {"id": str(ada.pk), "name": "ada's"},
+        "context_level": "sketch",
+        "object_id": "Sketch001",
+        "fencing_token": session.fencing_token,
+        "acquired_at": A_TIME,
+        "last_heartbeat": A_TIME,
+        "away_since": None,
+        "dependency_cone": ["n1", "n2"],
+        "interference": "none",
+        "existing": False,
+        "conflicts": [],
+    }
+    assert session.dependency_cone == ["n1", "n2"]
+    assert type(answer.json()["fencing_token"]) is int
+
+
+def test_the_watchers_and_the_holders_of_the_item_are_told(ask, ada, bob, item):
+    acquire(bob, item, "Sketch002")
+    answer = ask(ada, object_id="Sketch001").json()
+    kind, channels, data = events()[-1]
+    assert kind == "edit.session_acquired"
+    assert channels == {"all", f"item:{item.pk}", f"workstation:{ada.pk}", f"workstation:{bob.pk}"}
+    same = (
+        "item_id part_number session_id user workstation context_level object_id fencing_token"
+        " acquired_at interference"
+    )
+    assert data == {key: answer[key] for key in same.split()}
+
+
+@pytest.mark.parametrize("wanted", [{}, {"object_id": None}, {"object_id": ""}])
+def test_no_object_and_an_empty_one_are_one(ask, ada, bob, wanted):
+    first = ask(ada, **wanted)
+    assert first.json()["object_id"] == ""
+    assert EditSession.objects.get().object_id == ""
+    for again in ({}, {"object_id": None}, {"object_id": ""}):
+        assert ask(ada, **again).json()["id"] == first.json()["id"]
+        assert ask(bob, **again).status_code == 409
+
+
+def test_asking_again_gives_back_the_same_session(ask, ada, item):
+    first = ask(ada, dependency_cone=["n1"]).json()
+    EditSession.objects.update(last_heartbeat=F("last_heartbeat") - timedelta(hours=1))
+    told = len(events())
+    second = ask(ada, dependency_cone=["n1"])
+    assert second.status_code == 200
+    answer = second.json()
+    assert answer.pop("last_heartbeat") > first.pop("last_heartbeat")
+    assert answer == first | {"existing": True}
+    assert EditSession.objects.filter(last_heartbeat__gt=Now() - timedelta(minutes=1)).count() == 1
+    assert len(events()) == told
+
+
+def test_each_session_has_a_greater_token_than_the_one_before(ask, ada):
+    tokens = [ask(ada, object_id=str(number)).json()["fencing_token"] for number in range(5)]
+    assert tokens == sorted(set(tokens))
+    EditSession.objects.release(EditSession.objects.order_by("fencing_token").last().pk)
+    assert ask(ada, object_id="4").json()["fencing_token"] > tokens[-1]
+
+
+@pytest.mark.parametrize("level", ["sketch", "partdesign", "assembly"])
+def test_every_level_is_a_lock_of_its_own(ask, ada, bob, level):
+    for other in {"sketch", "partdesign", "assembly"} - {level}:
+        assert ask(bob, context_level=other, object_id="X").status_code == 200
+    assert ask(ada, context_level=level, object_id="X").json()["context_level"] == level
+    assert ask(bob, context_level=level, object_id="X").status_code == 409
+
+
+@pytest.mark.parametrize(("one", "other"), [("x", "X"), ("x", "x "), ("é", "e\u0301"), ("", " ")])
+def test_objects_are_told_apart_to_the_letter(ask, ada, bob, one, other):
+    assert ask(ada, object_id=one).status_code == 200
+    assert ask(bob, object_id=other).status_code == 200
+
+
+@pytest.mark.parametrize("holder", ["another user", "the same user elsewhere"])
+def test_what_another_workstation_holds_is_refused_with_the_holder(ask, ada, bob, item, holder):
+    other = bob if holder == "another user" else make_workstation(ada.user, "ada's other")
+    held = ask(other, object_id="Sketch001").json()
+    before, told = counts(), len(events())
+    answer = ask(ada, object_id="Sketch001", dependency_cone=["n1"])
+    assert answer.status_code == 409
+    keys = ("session_id", "user", "workstation", "context_level", "object_id", "acquired_at")
+    assert answer.json() == {
+        "error": "hard_interference",
+        "message": f"{other.user} is editing this on {other.name}.",
+        "holder": {key: held[key] for key in keys},
+    }
+    assert answer.json()["holder"]["acquired_at"] == A_TIME
+    assert (counts(), len(events())) == (before, told)
+
+
+def test_a_refusal_does_not_keep_the_holder_alive(ask, ada, bob, item):
+    session = acquire(bob, item).session
+    ask(ada)
+    assert EditSession.objects.get().last_heartbeat == session.last_heartbeat
+
+
+def test_what_has_ended_is_free_again(ask, ada, bob, item):
+    EditSession.objects.release(acquire(bob, item).session.pk)
+    assert ask(ada).json()["existing"] is False
+
+
+MEET = [
+    # theirs: level, object, cone; ours: object, cone; what both have, or None where they do not meet
+    ("sketch", "A", "n1 n2", "B", "n2 n3", ["n2"]),
+    ("assembly", "A", "n1 n2", "B", "n2 n1", ["n1", "n2"]),
+    ("partdesign", "B", "n1", "B", "n1", ["n1"]),
+    ("sketch", "A", "n1 n1", "B", "n1 n1", ["n1"]),
+    ("sketch", "A", "n1", "B", "n2", None),
+    ("sketch", "A", "n1", "B", "N1", None),
+    ("assembly", "B", "n1", "B", "", None),
+    ("sketch", "A", "", "B", "", None),
+    ("sketch", "", "", "B", "", []),
+    ("assembly", "", "n1", "B", "n1 n2", ["n1"]),
+    ("sketch", "A", "", "", "", []),
+    ("assembly", "A", "n1", "", "n1", ["n1"]),
+    ("assembly", "", "", "", "", []),
+]
+
+
+@pytest.mark.parametrize(("level", "theirs", "their_cone", "ours", "our_cone", "shared"), MEET)
+def test_cones_that_meet_are_soft_interference(
+    ask, ada, bob, item, level, theirs, their_cone, ours, our_cone, shared
+):
+    held = acquire(bob, item, theirs, level, tuple(their_cone.split())).session
+    answer = ask(ada, object_id=ours, dependency_cone=our_cone.split())
+    assert answer.status_code == 200
+    expected = {
+        "session_id": str(held.pk),
+        "user": "bob",
+        "workstation": {"id": str(bob.pk), "name": "bob's"},
+        "context_level": level,
+        "object_id": theirs,
+        "acquired_at": A_TIME,
+        "shared": shared,
+    }
+    soft = shared is not None
+    assert answer.json()["interference"] == ("soft" if soft else "none")
+    assert answer.json()["conflicts"] == ([expected] if soft else [])
+    assert events()[-1][2]["interference"] == answer.json()["interference"]
+
+
+def test_every_session_that_is_met_is_named(ask, ada, bob, item):
+    met = {str(acquire(bob, item, name, cone=("n1",)).session.pk) for name in "ABC"}
+    acquire(bob, item, "D", cone=("n2",))
+    conflicts = ask(ada, object_id="E", dependency_cone=["n1"]).json()["conflicts"]
+    assert {conflict["session_id"] for conflict in conflicts} == met
+
+
+def test_one_does_not_interfere_with_oneself_nor_over_items(ask, ada, bob, item):
+    ask(ada, object_id="A", dependency_cone=["n1"])
+    acquire(bob, make_item("A01-0002"), cone=("n1",))
+    assert ask(ada, object_id="B", dependency_cone=["n1"]).json()["interference"] == "none"
+
+
+def test_ones_other_workstation_is_another(ask, ada, item):
+    acquire(make_workstation(ada.user), item, "A", cone=("n1",))
+    assert ask(ada, object_id="B", dependency_cone=["n1"]).json()["interference"] == "soft"
+
+
+def test_asking_again_tells_of_the_interference_too(ask, ada, bob, item):
+    ask(ada, object_id="A", dependency_cone=["n1"])
+    acquire(bob, item, "B", cone=("n1",))
+    answer = ask(ada, object_id="A", dependency_cone=["n1"]).json()
+    assert (answer["existing"], answer["interference"]) == (True, "soft")
+
+
+def test_with_the_connection_that_is_open_it_is_given(ask, ada):
+    assert ask(ada, connection_id=connect(ada)).status_code == 200
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "another workstation's", "ended"])
+def test_with_another_connection_it_is_not(ask, ada, bob, whose):
+    connection = uuid.uuid4()
+    if whose == "another workstation's":
+        connection = connect(bob)
+    elif whose == "ended":
+        connect(ada)
+    before = counts()
+    check_refused(ask(ada, connection_id=connection), 409, "not_connected")
+    assert counts() == before
+
+
+def test_not_even_what_it_has_already(ask, ada):
+    ask(ada)
+    check_refused(ask(ada, connection_id=uuid.uuid4()), 409, "not_connected")
+
+
+def test_an_unknown_item_is_404(ask, ada):
+    before = counts()
+    check_refused(ask(ada, "/api/items/A01-0002/edit-sessions"), 404, "not_found")
+    assert counts() == before
+
+
+def test_an_unknown_workstation_is_404(ask, ada):
+    before = counts()
+    check_refused(ask(ada, workstation_id=uuid.uuid4()), 404, "not_found")
+    assert counts() == before
+
+
+@pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
+def test_somebody_elses_workstation_is_403_for_everyone(ask, bob, role):
+    carol = make_workstation(make_user("carol", role))
+    before = counts()
+    check_refused(ask(carol, workstation_id=bob.pk), 403, "forbidden")
+    assert counts() == before
+
+
+def test_times_and_ids_look_as_they_should(ask, ada):
+    answer = ask(ada).json()
+    assert answer["acquired_at"] == A_TIME
+    assert answer["last_heartbeat"] == A_TIME
+    assert [answer["id"], answer["item_id"], answer["workstation"]["id"]] == [A_UUID] * 3

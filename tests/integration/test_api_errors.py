@@ -1,0 +1,184 @@
+"""Every error in one envelope, whoever answers it."""
+
+import logging
+
+import pytest
+from django.conf import settings
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.db import DataError, InterfaceError, OperationalError
+from django.test import Client
+
+from sessions_app.edit_session_manager import EditSessionManager
+from sessions_app.models.api_token import ApiTokenQuerySet
+from tests.factories import (
+    A_SENTENCE,
+    Api,
+    api_of,
+    counts,
+    make_item,
+    make_token,
+    make_user,
+    make_workstation,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def check_envelope(answer, status, code):
+    assert answer.status_code == status
+    assert answer["Content-Type"] == "application/json"
+    assert answer.json() == {"error": code, "message": A_SENTENCE}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/",
+        "/api/nothing",
+        "/api/items/",
+        "/api/items/A01-0001",
+        "/api/items//edit-sessions",
+        "/api/items/A01-0001/edit-sessions/not-a-uuid",
+        "/api/items/A01-0001/edit-sessions/",
+        "/api/edit-sessions/history/nothing",
+        "/api/workstations/not-a-uuid",
+        "/api/%00",
+        "/api/a%0Ab",
+        "/api/..%2f..%2fetc/passwd",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_unknown_address_is_404(method, path):
+    check_envelope(api_of(make_user())(method, path), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/apiary", "/admin/nothing"])
+def test_elsewhere_a_404_is_a_page(path):
+    answer = Client().get(path, follow=True)
+    assert answer["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/api/items", {"GET", "POST"}),
+        ("PATCH", "/api/workstations", {"GET", "POST"}),
+        ("OPTIONS", "/api/edit-sessions", {"GET"}),
+        ("DELETE", "/api/items/A01-0001/edit-sessions", {"GET", "POST"}),
+        ("GET", "/api/items/A/edit-sessions/3f9d1b0e-6c5a-4f0e-9d6b-1f2e3d4c5b6a", {"DELETE"}),
+        ("POST", "/api/workstations/3f9d1b0e-6c5a-4f0e-9d6b-1f2e3d4c5b6a", {"DELETE"}),
+        ("BREW", "/api/items", {"GET", "POST"}),
+    ],
+)
+def test_an_unknown_method_is_405_and_says_which_are_known(method, path, allowed):
+    answer = api_of(make_user())(method, path)
+    check_envelope(answer, 405, "method_not_allowed")
+    assert set(answer["Allow"].split(", ")) == allowed
+
+
+def test_a_foreign_host_is_refused_in_the_envelope():
+    check_envelope(Client().get("/api/nothing/", headers={"Host": "evil"}), 400, "invalid_request")
+
+
+@pytest.mark.parametrize("extra", [1, settings.DATA_UPLOAD_MAX_MEMORY_SIZE])
+@pytest.mark.parametrize(
+    "path", ["/api/workstations", "/api/items", "/api/items/A01-0001/edit-sessions"]
+)
+def test_a_body_over_8_mb_is_413(path, extra):
+    before = counts()
+    answer = api_of(make_user())("POST", path, b" " * (8 * 1024 * 1024 + extra))
+    check_envelope(answer, 413, "body_too_large")
+    assert counts() == before
+
+
+def test_a_body_of_8_mb_is_read():
+    body = b'{"part_number": "A02-0001"}'.ljust(8 * 1024 * 1024)
+    assert api_of(make_user())("POST", "/api/items", body).status_code == 201
+
+
+def test_a_length_that_was_only_claimed_is_413_too():
+    answer = api_of(make_user())("POST", "/api/items", b"{}", CONTENT_LENGTH="99999999")
+    check_envelope(answer, 413, "body_too_large")
+
+
+def failing(error):
+    def fail(*args, **kwargs):
+        raise error
+
+    return fail
+
+
+def try_to_acquire():
+    ada = make_user()
+    body = {"workstation_id": make_workstation(ada).pk, "context_level": "sketch"}
+    return api_of(ada)("POST", f"/api/items/{make_item()}/edit-sessions", body)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("the key is hunter2"),
+        KeyError("hunter2"),
+        DataError("hunter2"),
+        TypeError("1 required positional argument: 'hunter2'"),
+        RecursionError("hunter2"),
+    ],
+)
+def test_a_failure_is_logged_and_not_told(monkeypatch, caplog, error):
+    monkeypatch.setattr(EditSessionManager, "acquire", failing(error))
+    answer = try_to_acquire()
+    check_envelope(answer, 500, "internal_error")
+    assert b"hunter2" not in answer.content
+    assert b"Traceback" not in answer.content
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.exc_info[1] is error
+    assert record.path == "/api/items/A01-0001/edit-sessions"
+
+
+@pytest.mark.parametrize("error", [OperationalError("at hunter2"), InterfaceError("hunter2")])
+def test_a_database_that_is_away_is_503(monkeypatch, caplog, error):
+    monkeypatch.setattr(EditSessionManager, "acquire", failing(error))
+    answer = try_to_acquire()
+    check_envelope(answer, 503, "unavailable")
+    assert answer["Retry-After"] == "1"
+    assert b"hunter2" not in answer.content
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_also_while_the_credentials_are_looked_up(monkeypatch):
+    monkeypatch.setattr(ApiTokenQuerySet, "authenticate", failing(OperationalError("away")))
+    check_envelope(Api(make_token(make_user()))("GET", "/api/items"), 503, "unavailable")
+
+
+def test_what_fails_before_the_api_is_in_the_envelope_too(monkeypatch):
+    monkeypatch.setattr(SessionMiddleware, "process_request", failing(RuntimeError("hunter2")))
+    answer = Client(raise_request_exception=False).get("/api/items")
+    check_envelope(answer, 500, "internal_error")
+
+
+def test_a_refusal_names_what_is_wrong_and_where():
+    answer = api_of(make_user())("POST", "/api/items", {"part_number": "A\0", "colour": "red"})
+    assert answer.status_code == 422
+    assert answer.json() == {
+        "error": "invalid",
+        "message": "body.part_number: control characters are not allowed",
+        "faults": [
+            {"where": "body.part_number", "why": "control characters are not allowed"},
+            {"where": "body.colour", "why": "Extra inputs are not permitted"},
+        ],
+    }
+
+
+def test_a_refusal_of_a_million_faults_is_short():
+    body = {f"unknown {number}" * 100: number for number in range(5_000)}
+    answer = api_of(make_user())("POST", "/api/items", body)
+    assert answer.status_code == 422
+    assert len(answer.content) < 10_000
+
+
+def test_the_description_and_its_page_are_there():
+    description = Client().get("/api/openapi.json").json()
+    assert "/api/items/{part_number}/edit-sessions" in description["paths"]
+    page = Client().get("/api/docs")
+    assert page.status_code == 200
+    assert b"//cdn" not in page.content

@@ -1,0 +1,182 @@
+"""Which sessions are active: on an item, one's own, everybody's; filters, pages, the cursor."""
+
+import re
+
+import pytest
+
+from events_app import event_log
+from sessions_app.authentication import Role
+from sessions_app.models import EditSession
+from tests.factories import (
+    A_SENTENCE,
+    A_TIME,
+    acquire,
+    api_of,
+    make_item,
+    make_user,
+    make_workstation,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def shop():
+    """Two users with two workstations each, which hold six sessions on two items."""
+    items = [make_item("A01-0001"), make_item("DIN 912/M5")]
+    stations = [
+        make_workstation(user, name)
+        for user in (make_user("ada"), make_user("bob"))
+        for name in ("office", "home")
+    ]
+    for number, (station, item) in enumerate([(0, 0), (1, 0), (2, 0), (3, 1), (0, 1), (2, 1)]):
+        acquire(stations[station], items[item], f"S{number}", cone=("n1",))
+    make_user("carol", Role.VIEWER)
+    return items, stations
+
+
+@pytest.fixture
+def ask(shop):
+    """The list as ada sees it."""
+    api = api_of(shop[1][0].user)
+
+    def ask(path):
+        answer = api("GET", path)
+        assert answer.status_code == 200
+        return answer.json()
+
+    return ask
+
+
+def objects(answer):
+    return [session["object_id"] for session in answer["sessions"]]
+
+
+def check_shape(shown, session):
+    assert shown == {
+        "id": str(session.pk),
+        "session_id": str(session.pk),
+        "item_id": str(session.item_id),
+        "part_number": session.item.part_number,
+        "user": session.user.username,
+        "workstation": {"id": str(session.workstation_id), "name": session.workstation.name},
+        "context_level": "sketch",
+        "object_id": session.object_id,
+        "fencing_token": session.fencing_token,
+        "acquired_at": A_TIME,
+        "last_heartbeat": A_TIME,
+        "away_since": None,
+    }
+
+
+def test_an_items_sessions_are_everybodys_in_order(ask):
+    answer = ask("/api/items/A01-0001/edit-sessions")
+    assert answer.keys() == {"sessions", "cursor"}
+    assert objects(answer) == ["S0", "S1", "S2"]
+    check_shape(answer["sessions"][2], EditSession.objects.get(object_id="S2"))
+
+
+def test_a_quiet_item_has_none(ask):
+    make_item("quiet")
+    assert ask("/api/items/quiet/edit-sessions")["sessions"] == []
+
+
+def test_an_unknown_item_is_404(shop):
+    answer = api_of(shop[1][0].user)("GET", "/api/items/nothing/edit-sessions")
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "not_found", "message": A_SENTENCE}
+
+
+@pytest.mark.parametrize("path", ["/api/items/A01-0001/edit-sessions", "/api/edit-sessions"])
+def test_the_cursor_is_the_newest_event_of_that_moment(ask, shop, path):
+    before = ask(path)["cursor"]
+    assert re.fullmatch(r"[0-9a-f]+-[0-9]+", before)
+    assert before == str(event_log.state().head)
+    assert event_log.state().resume(before) is not None
+    acquire(shop[1][3], shop[0][1], "later")
+    after = ask(path)["cursor"]
+    assert (after != before, after) == (True, str(event_log.state().head))
+
+
+def test_ones_own_are_those_of_all_ones_workstations(ask):
+    answer = ask("/api/edit-sessions")
+    assert answer.keys() == {"sessions", "cursor", "next"}
+    assert objects(answer) == ["S0", "S1", "S4"]
+    assert answer["next"] is None
+    check_shape(answer["sessions"][0], EditSession.objects.get(object_id="S0"))
+
+
+def test_a_viewer_sees_everybodys(shop):
+    carol = api_of(make_user("dave", Role.VIEWER))
+    assert carol("GET", "/api/edit-sessions").json()["sessions"] == []
+    assert len(carol("GET", "/api/edit-sessions?all=true").json()["sessions"]) == 6
+
+
+def test_what_has_ended_is_in_no_list(ask):
+    EditSession.objects.release(EditSession.objects.get(object_id="S0").pk)
+    assert objects(ask("/api/edit-sessions")) == ["S1", "S4"]
+    assert objects(ask("/api/items/A01-0001/edit-sessions")) == ["S1", "S2"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", "S0 S1 S4"),
+        ("all=false", "S0 S1 S4"),
+        ("all=true", "S0 S1 S2 S3 S4 S5"),
+        ("all=true&user=bob", "S2 S3 S5"),
+        ("all=true&user=BOB", ""),
+        ("all=true&user=nobody", ""),
+        ("all=true&user=", ""),
+        ("user=ada", "S0 S1 S4"),
+        ("user=bob", ""),
+        ("workstation={home}", "S1"),
+        ("all=true&workstation={bobs}", "S2 S5"),
+        ("workstation={bobs}", ""),
+        ("workstation=3f9d1b0e-6c5a-4f0e-9d6b-1f2e3d4c5b6a", ""),
+        ("item=A01-0001", "S0 S1"),
+        ("item=A01", ""),
+        ("all=true&item=DIN%20912%2FM5", "S3 S4 S5"),
+        ("all=true&item=DIN+912/M5", "S3 S4 S5"),
+        ("all=true&item=nothing", ""),
+        ("all=true&user=bob&item=DIN%20912%2FM5&workstation={bobs}", "S5"),
+    ],
+)
+def test_filters(ask, shop, query, found):
+    query = query.format(home=shop[1][1].pk, bobs=shop[1][2].pk)
+    assert objects(ask(f"/api/edit-sessions?{query}")) == found.split()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4, 5, 6, 7, 1000])
+def test_pages_have_no_gaps_and_nothing_twice(ask, limit):
+    found, after = [], 0
+    for _ in range(10):
+        answer = ask(f"/api/edit-sessions?all=true&limit={limit}&after={after}")
+        assert 0 < len(answer["sessions"]) <= limit
+        found += objects(answer)
+        after = answer["next"]
+        if after is None:
+            break
+        assert len(answer["sessions"]) == limit
+        assert type(after) is int
+    assert found == ["S0", "S1", "S2", "S3", "S4", "S5"]
+
+
+def test_an_end_between_two_pages_loses_no_other(ask):
+    first = ask("/api/edit-sessions?all=true&limit=3")
+    EditSession.objects.release(EditSession.objects.get(object_id="S2").pk)
+    rest = ask(f"/api/edit-sessions?all=true&after={first['next']}")
+    assert objects(first) + objects(rest) == ["S0", "S1", "S2", "S3", "S4", "S5"]
+
+
+def test_after_the_last_there_is_an_empty_page(ask):
+    answer = ask(f"/api/edit-sessions?all=true&after={2**63 - 1}")
+    assert (answer["sessions"], answer["next"]) == ([], None)
+
+
+def test_a_list_is_a_fixed_number_of_statements(shop, django_assert_max_num_queries):
+    api = api_of(shop[1][0].user)
+    # Token and role, snapshot, sessions and cursor.
+    for path in ("/api/edit-sessions?all=true", "/api/items/A01-0001/edit-sessions"):
+        with django_assert_max_num_queries(9):
+            api("GET", path)

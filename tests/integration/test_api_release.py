@@ -1,0 +1,255 @@
+"""Release and force-release: one end, one record, one event."""
+
+import uuid
+from urllib.parse import quote
+
+import pytest
+from django.utils.dateparse import parse_datetime
+
+from sessions_app.authentication import Role
+from sessions_app.models import EditSession, EndedSession
+from tests.factories import (
+    A_SENTENCE,
+    A_TIME,
+    acquire,
+    api_of,
+    counts,
+    events,
+    make_item,
+    make_user,
+    make_workstation,
+)
+
+pytestmark = pytest.mark.django_db
+
+IDENTITY = {
+    "item_id",
+    "part_number",
+    "session_id",
+    "user",
+    "workstation",
+    "context_level",
+    "object_id",
+    "fencing_token",
+}
+
+
+@pytest.fixture
+def ada():
+    return make_workstation(make_user("ada"), "ada's")
+
+
+@pytest.fixture
+def bob():
+    return make_workstation(make_user("bob"), "bob's")
+
+
+@pytest.fixture
+def root():
+    return api_of(make_user("root", Role.ADMIN))
+
+
+@pytest.fixture
+def held(ada):
+    return acquire(ada, make_item(), "Sketch001", "partdesign", ("n1",)).session
+
+
+def url(session, ending="", part_number="A01-0001"):
+    return f"/api/items/{quote(part_number, safe='')}/edit-sessions/{session.pk}{ending}"
+
+
+def force_url(session):
+    return url(session, "/force-release")
+
+
+def check_refused(answer, status, code):
+    assert answer.status_code == status
+    assert answer.json() == {"error": code, "message": A_SENTENCE}
+
+
+def check_nothing_happened(before):
+    assert counts() == before
+
+
+def test_a_release_ends_the_session_and_answers_nothing(ada, held):
+    answer = api_of(ada.user)("DELETE", url(held))
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert not EditSession.objects.exists()
+
+
+def test_it_leaves_one_record(ada, held):
+    api_of(ada.user)("DELETE", url(held))
+    record = EndedSession.objects.values().get()
+    assert record.pop("released_at") > held.acquired_at
+    assert record.pop("id")
+    assert record == {
+        "session_id": held.pk,
+        "item_id": held.item_id,
+        "part_number": "A01-0001",
+        "user_id": ada.user.pk,
+        "username": "ada",
+        "workstation_id": ada.pk,
+        "workstation_name": "ada's",
+        "context_level": "partdesign",
+        "object_id": "Sketch001",
+        "fencing_token": held.fencing_token,
+        "acquired_at": held.acquired_at,
+        "last_heartbeat": held.last_heartbeat,
+        "reason": "released",
+        "ended_by": "",
+        "note": "",
+    }
+
+
+def test_it_tells_the_watchers_the_holders_and_who_held_it(ada, bob, held):
+    acquire(bob, held.item)
+    told = len(events())
+    api_of(ada.user)("DELETE", url(held))
+    [(kind, channels, data)] = events()[told:]
+    assert kind == "edit.session_released"
+    assert channels == {
+        "all",
+        f"item:{held.item_id}",
+        f"workstation:{ada.pk}",
+        f"workstation:{bob.pk}",
+    }
+    record = EndedSession.objects.get()
+    assert parse_datetime(data["acquired_at"]) <= held.acquired_at
+    assert parse_datetime(data["released_at"]) <= record.released_at
+    assert data == {
+        "item_id": str(held.item_id),
+        "part_number": "A01-0001",
+        "session_id": str(held.pk),
+        "user": "ada",
+        "workstation": {"id": str(ada.pk), "name": "ada's"},
+        "context_level": "partdesign",
+        "object_id": "Sketch001",
+        "fencing_token": held.fencing_token,
+        "reason": "released",
+        "released_at": A_TIME,
+        "acquired_at": A_TIME,
+    }
+
+
+@pytest.mark.parametrize("way", ["release", "force"])
+def test_a_second_time_it_is_gone_and_nothing_else_happens(root, ada, held, way):
+    api, path = (
+        (api_of(ada.user), url(held))
+        if way == "release"
+        else (root, force_url(held) + "?reason=Holiday")
+    )
+    assert api("DELETE", path).status_code == 204
+    before = counts()
+    for _ in range(2):
+        check_refused(api("DELETE", path), 404, "not_found")
+    check_nothing_happened(before)
+
+
+def test_a_session_ends_one_way_only(root, ada, held):
+    assert root("DELETE", force_url(held), {"reason": "Holiday"}).status_code == 204
+    check_refused(api_of(ada.user)("DELETE", url(held)), 404, "not_found")
+    assert [record.reason for record in EndedSession.objects.all()] == ["force_released"]
+
+
+def test_other_sessions_stay(ada, held):
+    other = acquire(ada, held.item).session
+    api_of(ada.user)("DELETE", url(held))
+    assert EditSession.objects.get() == other
+
+
+def test_its_user_may_release_it_from_anywhere(ada, held):
+    make_workstation(ada.user, "at home")
+    assert api_of(ada.user)("DELETE", url(held)).status_code == 204
+    assert EndedSession.objects.get().workstation_name == "ada's"
+
+
+@pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
+def test_nobody_elses_session_is_released(held, role):
+    before = counts()
+    carol = api_of(make_user("carol", role))
+    check_refused(carol("DELETE", url(held)), 403, "forbidden")
+    check_nothing_happened(before)
+
+
+@pytest.mark.parametrize("ending", ["", "/force-release?reason=Holiday"])
+def test_a_session_is_known_by_its_item_and_id_together(root, held, ending):
+    make_item("A01-0002")
+    before = counts()
+    for path in (
+        url(held, ending, "A01-0002"),
+        url(held, ending, "A01-0003"),
+        url(EditSession(id=uuid.uuid4()), ending),
+    ):
+        check_refused(root("DELETE", path), 404, "not_found")
+    check_nothing_happened(before)
+
+
+# -- by force --
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "note"),
+    [
+        ("", {"reason": "He left."}, "He left."),
+        ("?reason=He%20left.", None, "He left."),
+        ("?reason=He%20left.", {}, "He left."),
+        ("?reason=He%20left.", {"reason": None}, "He left."),
+        ("?reason=query", {"reason": "body"}, "body"),
+        ("?reason=%F0%9F%9B%A0", None, "🛠"),
+        ("", {"reason": "x" * 2000}, "x" * 2000),
+    ],
+)
+def test_the_reason_comes_in_body_or_query_and_is_kept(root, held, query, body, note):
+    answer = root("DELETE", force_url(held) + query, body)
+    assert (answer.status_code, answer.content) == (204, b"")
+    record = EndedSession.objects.get()
+    assert (record.session_id, record.reason) == (held.pk, "force_released")
+    assert (record.ended_by, record.note) == ("root", note)
+    assert not EditSession.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("", None),
+        ("", {}),
+        ("", {"reason": ""}),
+        ("", {"reason": " "}),
+        ("?reason=", None),
+        ("?reason=%20", None),
+        ("?reason", None),
+        ("?Reason=Holiday", None),
+    ],
+)
+def test_without_a_reason_nothing_is_forced(root, held, query, body):
+    before = counts()
+    check_refused(root("DELETE", force_url(held) + query, body), 422, "invalid")
+    check_nothing_happened(before)
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
+def test_only_an_admin_may(held, role):
+    before = counts()
+    carol = api_of(make_user("carol", role))
+    check_refused(carol("DELETE", force_url(held), {"reason": "Mine!"}), 403, "forbidden")
+    check_nothing_happened(before)
+
+
+def test_an_editor_may_not_force_even_what_is_their_own(ada, held):
+    answer = api_of(ada.user)("DELETE", force_url(held), {"reason": "Mine!"})
+    check_refused(answer, 403, "forbidden")
+
+
+def test_who_held_it_is_told_by_whom_and_why_and_then_everyone_that_it_ended(root, ada, held):
+    told = len(events())
+    root("DELETE", force_url(held), {"reason": "Holiday"})
+    (first, to_first, data), (second, to_second, released) = events()[told:]
+    assert first == "edit.force_released"
+    assert to_first == {f"workstation:{ada.pk}"}
+    assert data.keys() == IDENTITY | {"by", "reason"}
+    assert (data["by"], data["reason"]) == ("root", "Holiday")
+    assert second == "edit.session_released"
+    assert to_second == {"all", f"item:{held.item_id}", f"workstation:{ada.pk}"}
+    assert released.keys() == IDENTITY | {"reason", "released_at", "acquired_at"}
+    assert released["reason"] == "force_released"
+    assert {key: data[key] for key in IDENTITY} == {key: released[key] for key in IDENTITY}

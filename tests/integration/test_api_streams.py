@@ -1,0 +1,185 @@
+"""Which event streams are granted, and what they follow."""
+
+import uuid
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.test import RequestFactory
+
+from events_app.presence_domain import StreamRefused
+from sessions_app.authentication import Role
+from sessions_app.errors import DomainError
+from sessions_app.models import ApiToken
+from sessions_app.presence import WorkstationPresence
+from sessions_app.stream_requests import MAX_ITEMS, resolve
+from tests.factories import make_item, make_token, make_user, make_workstation
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ada():
+    return make_user("ada", Role.VIEWER)
+
+
+def request_of(query, *, token=None, user=None, headers=None):
+    given = {"Authorization": f"Bearer {token}"} if token else headers or {}
+    request = RequestFactory().get("/api/events", query_params=query, headers=given)
+    request.user = user or AnonymousUser()
+    return request
+
+
+@pytest.fixture
+def ask(ada):
+    token = make_token(ada)
+
+    def ask(part_number="", **query):
+        return resolve(request_of(query, token=token), part_number)
+
+    return ask
+
+
+def check_refused(status, ask, *args, **kwargs):
+    with pytest.raises(DomainError) as caught:
+        ask(*args, **kwargs)
+    assert caught.value.status == status
+    assert caught.value.message
+
+
+def test_a_workstations_stream_follows_it_and_its_user_and_keeps_it_alive(ask, ada):
+    workstation = make_workstation(ada)
+    grant = ask(workstation_id=str(workstation.pk))
+    assert grant.channels == {f"workstation:{workstation.pk}", f"user:{ada.pk}"}
+    assert grant.key == workstation.pk
+    assert (grant.user_id, grant.token_id) == (ada.pk, ApiToken.objects.get().pk)
+
+
+def test_a_stream_that_only_watches_keeps_nobody_alive(ask, ada):
+    item = make_item()
+    grant = ask(item=item.part_number)
+    assert grant.channels == {f"item:{item.pk}", f"user:{ada.pk}"}
+    assert grant.key is None
+
+
+def test_all_follows_every_item(ask, ada):
+    assert ask(all="true").channels == {"all", f"user:{ada.pk}"}
+
+
+def test_all_of_it_may_be_asked_for_at_once(ask, ada):
+    workstation, items = make_workstation(ada), [make_item("A/B 🛠"), make_item("C")]
+    names = [item.part_number for item in items]
+    grant = ask(workstation_id=str(workstation.pk), item=[*names, "C"], all="true")
+    assert grant.channels == {
+        "all",
+        f"user:{ada.pk}",
+        f"workstation:{workstation.pk}",
+        *(f"item:{item.pk}" for item in items),
+    }
+
+
+def test_an_items_own_address_follows_that_item_alone(ask, ada):
+    item, other = make_item("DIN 912/M5"), make_item("other")
+    expected = {f"item:{item.pk}", f"user:{ada.pk}"}
+    assert ask(item.part_number).channels == expected
+    assert ask(item.part_number, item=other.part_number).channels == expected
+
+
+def test_it_may_be_a_workstations_stream_too(ask, ada):
+    workstation, item = make_workstation(ada), make_item()
+    grant = ask(item.part_number, workstation_id=str(workstation.pk))
+    assert grant.key == workstation.pk
+    assert f"item:{item.pk}" in grant.channels
+
+
+@pytest.mark.parametrize("query", [{}, {"all": "false"}, {"colour": "red"}, {"last_event_id": "1"}])
+def test_who_asks_for_nothing_is_told_so(ask, query):
+    check_refused(422, ask, **query)
+
+
+@pytest.mark.parametrize("text", ["", "maybe", "True", "1", "yes", "true ", "\0"])
+def test_a_flag_is_true_or_false(ask, text):
+    make_item()
+    check_refused(422, ask, "A01-0001", all=text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7", "x" * 36, "\0", "3f9d1b0e-6c5a-4f0e-9d6b-1f2e3d4c5b6", "🛠", "٣" * 33]
+)
+def test_what_is_no_uuid_is_refused(ask, text):
+    check_refused(422, ask, workstation_id=text)
+
+
+def test_a_client_may_promise_to_acknowledge(ask, ada):
+    workstation = str(make_workstation(ada).pk)
+    assert ask(workstation_id=workstation, ack="true").ack is True
+    assert ask(workstation_id=workstation, ack="false").ack is False
+    assert ask(workstation_id=workstation).ack is False
+    check_refused(422, ask, workstation_id=workstation, ack="maybe")
+
+
+def test_who_only_watches_has_nothing_to_acknowledge(ask):
+    check_refused(422, ask, all="true", ack="true")
+
+
+def test_an_unknown_workstation_is_404(ask):
+    check_refused(404, ask, workstation_id=str(uuid.uuid4()))
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.ADMIN])
+def test_somebody_elses_workstation_is_403_for_everyone(role):
+    bobs = make_workstation(make_user("bob"))
+    token = make_token(make_user("carol", role))
+    check_refused(403, resolve, request_of({"workstation_id": str(bobs.pk)}, token=token))
+
+
+def test_an_unknown_item_is_404(ask):
+    make_item("A")
+    check_refused(404, ask, "nothing")
+    check_refused(404, ask, item=["A", "nothing"])
+
+
+@pytest.mark.parametrize("part_number", ["\0", "a\nb", ".", "..", " A", "x" * 201, "\ud800"])
+def test_what_is_no_part_number_is_refused(ask, part_number):
+    check_refused(422, ask, part_number)
+
+
+@pytest.mark.parametrize("part_number", ["", "\0", "a\nb", "..", "x" * 201])
+def test_in_the_query_too(ask, part_number):
+    check_refused(422, ask, item=part_number)
+
+
+def test_a_stream_follows_so_many_items_and_no_more(ask):
+    names = [make_item(f"P{number}").part_number for number in range(MAX_ITEMS)]
+    assert len(ask(item=[*names, *names]).channels) == MAX_ITEMS + 1
+    check_refused(422, ask, item=[*names, "one more"])
+
+
+def test_a_login_session_may_watch(ada):
+    grant = resolve(request_of({"all": "true"}, user=ada))
+    assert (grant.user_id, grant.token_id) == (ada.pk, None)
+
+
+def test_nobody_watches_without_credentials():
+    check_refused(401, resolve, request_of({"all": "true"}))
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", "Basic x", "Bearer \xff"])
+def test_a_bad_header_is_refused_beside_a_good_login_too(ada, header):
+    request = request_of({"all": "true"}, user=ada, headers={"Authorization": header})
+    check_refused(401, resolve, request)
+
+
+def test_a_revoked_token_is_refused(ask):
+    ApiToken.objects.update(revoked_at=ApiToken.objects.get().created_at)
+    check_refused(401, ask, all="true")
+
+
+def test_a_user_without_a_role_is_403():
+    token = make_token(make_user("nobody", None))
+    check_refused(403, resolve, request_of({"all": "true"}, token=token))
+
+
+def test_the_stream_is_told_in_its_own_words():
+    with pytest.raises(StreamRefused) as caught:
+        WorkstationPresence().resolve(request_of({}))
+    assert (caught.value.status, caught.value.code) == (401, "not_authenticated")

@@ -1,0 +1,89 @@
+"""`ack=true`: clients behind a proxy that hides a dead peer answer every heartbeat."""
+
+import signal
+from datetime import datetime
+
+from sessions_app.models import EndedSession
+from tests.waiting import eventually
+
+# A heartbeat has to be answered within a second and a half.
+FAST = {"SILO_DEAD_PEER_SECONDS": "2", "SILO_HEARTBEAT_SECONDS": "0.5"}
+
+
+def alive(client, workstation, **body):
+    return client.call("POST", f"/api/workstations/{workstation}/alive", body)
+
+
+def test_who_does_not_answer_has_departed(serve, client_of, part):
+    ada = client_of(serve(**FAST))
+    workstation = ada.workstation()
+    stream = ada.stream(workstation_id=workstation, ack="true")
+    ada.acquire(part, workstation)
+    stream.line("closed")
+    eventually(lambda: ada.held(part) == [])
+    assert EndedSession.objects.get().reason == "disconnected"
+
+
+def test_who_answers_stays_whichever_process_hears_it(serve, client_of, part):
+    ada, other = client_of(serve(**FAST)), serve(**FAST)
+    bob = client_of(other, "bob")
+    workstation = ada.workstation()
+    stream = ada.stream(workstation_id=workstation, ack="true")
+    connection_id = stream.event("stream-open")["data"]["connection_id"]
+    ada.acquire(part, workstation)
+    here, ada.server = ada.server, other
+    # Four times as long as it may be silent.
+    answered = 0
+    while len(stream.named("heartbeat")) < 12:
+        if len(stream.named("heartbeat")) > answered:
+            answered = len(stream.named("heartbeat"))
+            assert alive(ada, workstation, connection_id=connection_id).status_code == 204
+    assert stream.running
+    assert len(bob.held(part)) == 1
+    assert here.running
+
+
+def test_a_stopped_client_that_should_answer_is_gone_and_one_that_need_not_stays(
+    serve, client_of, part
+):
+    ada = client_of(serve(**FAST))
+    first, second = ada.workstation("cad-1"), ada.workstation("cad-2")
+    answering = ada.stream(workstation_id=first, ack="true")
+    plain = ada.stream(workstation_id=second)
+    ada.acquire(part, first, object_id="a")
+    ada.acquire(part, second, object_id="b")
+    for client in (answering, plain):
+        client.signal(signal.SIGSTOP)
+    eventually(lambda: [s["object_id"] for s in ada.held(part)] == ["b"])
+
+
+def test_a_late_answer_of_an_ended_stream_keeps_nothing_alive(serve, client_of):
+    ada = client_of(serve(**FAST))
+    workstation = ada.workstation()
+    stream = ada.stream(workstation_id=workstation, ack="true")
+    connection_id = stream.event("stream-open")["data"]["connection_id"]
+    stream.line("closed")
+    answer = alive(ada, workstation, connection_id=connection_id)
+    assert (answer.status_code, answer.json()["error"]) == (409, "not_connected")
+
+
+def test_a_client_without_any_stream_lives_by_alive_alone(serve, client_of, runsweeper, part):
+    short = FAST | {"SILO_SESSION_TIMEOUT_MINUTES": "0.04"}
+    ada = client_of(serve(**short))
+    runsweeper(**short)
+    workstation = ada.workstation()
+    ada.acquire(part, workstation)
+
+    def lives_on() -> bool:
+        assert alive(ada, workstation).status_code == 204
+        (session,) = ada.held(part)
+        return seconds(session) > 4  # nearly twice the time-out
+
+    eventually(lives_on)
+    eventually(lambda: ada.held(part) == [])
+
+
+def seconds(session) -> float:
+    """Between its acquire and its last heartbeat."""
+    parse = datetime.fromisoformat
+    return (parse(session["last_heartbeat"]) - parse(session["acquired_at"])).total_seconds()

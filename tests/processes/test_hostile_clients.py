@@ -1,0 +1,148 @@
+"""What clients may do to a server that others depend on."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from events_app.models import LogEntry
+from tests.processes.service import Serve
+from tests.waiting import eventually
+
+MEGABYTE = 1024 * 1024
+
+
+@contextmanager
+def connected(server: Serve) -> Iterator[socket.socket]:
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        yield connection
+
+
+def answer(connection: socket.socket) -> tuple[bytes, dict[str, str]]:
+    """Read until the server closes; return the status line and the JSON of the body."""
+    received = b""
+    while part := connection.recv(65536):
+        received += part
+    head, _, body = received.partition(b"\r\n\r\n")
+    return head.splitlines()[0], json.loads(body)
+
+
+def memory(server: Serve) -> float:
+    """Resident megabytes."""
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if "VmRSS" in line).split()[1]) / 1024
+
+
+def test_a_body_that_announces_to_be_too_large_is_refused_before_it_is_sent(serve):
+    with connected(server := serve()) as connection:
+        head = f"POST /api/items HTTP/1.1\r\nHost: localhost\r\nContent-Length: {300 * MEGABYTE}"
+        connection.sendall(head.encode() + b"\r\n\r\n{")
+        status, body = answer(connection)
+    assert b"413" in status
+    assert body["error"] == "body_too_large"
+    assert httpx.get(f"{server.url}/health").status_code == 200
+
+
+def test_a_chunked_body_is_refused_when_it_has_become_too_large(serve):
+    server = serve()
+    before = memory(server)
+    with connected(server) as connection:
+        head = b"POST /api/items HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head)
+        chunk = b"%x\r\n%s\r\n" % (MEGABYTE, b" " * MEGABYTE)
+        with pytest.raises(ConnectionError):
+            connection.sendall(chunk * 100)
+    assert memory(server) < before + 60
+    assert httpx.get(f"{server.url}/health").status_code == 200
+    assert "Traceback" not in server.output
+
+
+def test_a_body_just_below_the_limit_is_read(serve, client_of):
+    ada = client_of(serve())
+    answer = ada.call(
+        "POST", "/api/items", {"part_number": "A", "description": "x" * (8 * MEGABYTE - 100)}
+    )
+    assert answer.status_code == 422
+
+
+def test_a_client_that_does_not_read_costs_no_memory_and_does_not_delay_the_stop(serve, client_of):
+    server = serve()
+    ada = client_of(server)
+    LogEntry.objects.bulk_create(
+        (
+            LogEntry(channels=["all"], type="edit.test", data=json.dumps("x" * 1000))
+            for _ in range(60_000)
+        ),
+        batch_size=5_000,
+    )
+    opening = ada.stream(all="true").event("stream-open")
+    epoch = opening["id"].split("-")[0]
+    before = memory(server)
+    with connected(server) as connection:
+        request = (
+            f"GET /api/events?all=true&last_event_id={epoch}-0 HTTP/1.1\r\nHost: localhost\r\n"
+        )
+        connection.sendall(f"{request}Authorization: Bearer {ada.token}\r\n\r\n".encode())
+        eventually(lambda: server.sse_clients() == 2)
+        # The others go on, and the replay of 60 MB waits for its reader.
+        watching = ada.stream(all="true")
+        beats = len(watching.named("heartbeat"))
+        eventually(lambda: len(watching.named("heartbeat")) >= beats + 3)
+        assert memory(server) < before + 30
+        server.signal(15)
+        assert server.wait(within=2) == 0
+    assert "Traceback" not in server.output
+
+
+def test_a_slow_reader_gets_everything_in_the_end(serve, client_of):
+    server = serve()
+    ada = client_of(server)
+    count = 20_000
+    LogEntry.objects.bulk_create(
+        LogEntry(channels=["all"], type="edit.test", data=json.dumps("x" * 1000))
+        for _ in range(count)
+    )
+    epoch = ada.stream(all="true").event("stream-open")["id"].split("-")[0]
+    late = ada.stream(all="true", last_event_id=f"{epoch}-0")
+    eventually(lambda: len(late.named("edit.test")) == count)
+    ids = [int(event["id"].split("-")[1]) for event in late.named("edit.test")]
+    assert ids == sorted(set(ids))
+
+
+def test_a_websocket_is_refused_quietly(serve):
+    with connected(server := serve()) as connection:
+        connection.sendall(
+            b"GET /api/events HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        assert b" 403 " in connection.recv(1000)
+    assert "Traceback" not in server.output
+
+
+def test_a_ninth_stream_of_a_workstation_closes_the_oldest(serve, client_of):
+    ada = client_of(serve())
+    workstation = ada.workstation()
+    streams = [ada.stream(workstation_id=workstation) for _ in range(9)]
+    streams[0].line("closed")
+    assert all(stream.running for stream in streams[1:])
+    assert ada.server.sse_clients() == 8
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "DELETE"])
+def test_a_stream_is_only_read_with_get(serve, client_of, method):
+    ada = client_of(serve())
+    answer = ada.call(method, "/api/events")
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "GET"
+
+
+@pytest.mark.parametrize("cursor", ["garbage", "abc-1", "%00", "0", "x" * 4000])
+def test_a_cursor_that_cannot_be_continued_is_answered_with_a_reset(serve, client_of, cursor):
+    stream = client_of(serve()).stream(all="true", last_event_id=cursor)
+    assert stream.event("stream-reset")["id"] == stream.event("stream-open")["id"]

@@ -1,0 +1,320 @@
+"""`make run` as a newcomer uses it: it comes up, works, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.processes.postgres_users import is_alive, is_locked, server_pid, stop_what_is_left
+from tests.processes.service import ROOT, Process
+from tests.waiting import eventually
+from tools import prepare
+
+STOP_SECONDS = 5
+# Of this test run, and not for what it starts.
+NOT_INHERITED = (
+    "DATABASE_URL",
+    "DJANGO_SETTINGS_MODULE",
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MFLAGS",
+    "SILO_CONFIG",
+    "SILO_SECRET_KEY",
+)
+
+
+@pytest.fixture(scope="module")
+def venv() -> Iterator[str]:
+    """A "virtual environment" that is this one, with everything installed."""
+    with tempfile.TemporaryDirectory(prefix="silo-test-", dir="/tmp") as folder:
+        python = Path(folder, "bin/python")
+        python.parent.mkdir()
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        python.chmod(0o755)
+        Path(folder, prepare.STAMP).write_text(prepare.fingerprint())
+        yield folder
+
+
+@pytest.fixture
+def var() -> Iterator[Path]:
+    """A data folder that the database's user can reach, with a space in its path."""
+    folder = Path(tempfile.mkdtemp(prefix="silo test-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    stop_what_is_left(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def make(venv: str, var: Path, port: int) -> Iterator[Callable[..., Process]]:
+    """Start make, in a session of its own as from a terminal."""
+    started = []
+
+    def start(*arguments: str, **env: str) -> Process:
+        kept = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+        own = {"SILO_VAR": str(var), "PORT": str(port), "VENV": venv, "PYTHON": sys.executable}
+        process = Process("make", *arguments, env=kept | own | env)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.running:
+            os.killpg(process.pid, signal.SIGKILL)
+        for pid in users_of(var):
+            os.kill(pid, signal.SIGKILL)
+        process.close()
+
+
+def users_of(var: Path) -> list[int]:
+    """The processes that were started with this data folder."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"SILO_VAR={var}\0".encode() in environ.read_bytes() + b"\0":
+                found.append(int(environ.parent.name))
+        except OSError:  # it has ended, or is somebody else's
+            continue
+    return found
+
+
+def nothing_is_left(var: Path) -> None:
+    assert not users_of(var)
+    assert not (var / "postgres/data/postmaster.pid").exists()
+    for name in ("postgres.lock", "postgres.start.lock"):
+        if (var / name).exists():
+            with (var / name).open("rb+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def items(url: str, token: str) -> list[str]:
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = httpx.get(f"{url}/api/items", headers=headers).raise_for_status()
+    return [item["part_number"] for item in answer.json()["items"]]
+
+
+def test_it_runs_shows_itself_and_runs_again(
+    make: Callable[..., Process], var: Path, port: int
+) -> None:
+    url = f"http://127.0.0.1:{port}"
+    first = make("run")
+    eventually(lambda: is_ready(url), first.output, within=60)
+    token = (var / "demo-token").read_text().strip()
+    assert "DIN 912/M5" in items(url, token)
+    for name in ("demo-token", "admin-password"):
+        assert (var / name).stat().st_mode & 0o777 == 0o600
+    password = (var / "admin-password").read_text().strip()
+    assert f"login admin, password {password} " in first.output
+    assert may_administrate(url, password)
+    watch_it_work(first.output)
+
+    os.killpg(first.pid, signal.SIGINT)
+    first.wait(within=STOP_SECONDS)
+    nothing_is_left(var)
+
+    second = make("run")
+    eventually(lambda: is_ready(url), second.output, within=60)
+    assert (var / "demo-token").read_text().strip() == token
+    assert items(url, token)
+    assert f"login admin, password {password} " in second.output
+    second.signal(signal.SIGTERM)
+    second.wait(within=STOP_SECONDS)
+    nothing_is_left(var)
+
+
+def may_administrate(url: str, password: str) -> bool:
+    with httpx.Client(base_url=url) as browser:
+        browser.get("/admin/login/")
+        form = {
+            "username": "admin",
+            "password": password,
+            "csrfmiddlewaretoken": browser.cookies["csrftoken"],
+            "next": "/admin/",
+        }
+        browser.post("/admin/login/", data=form, headers={"Referer": f"{url}/admin/login/"})
+        return browser.get("/admin/").status_code == 200
+
+
+def watch_it_work(output: str) -> None:
+    """Type the three lines that it prints into two shells."""
+    watch, acquire, kill = re.findall(r"^  ((?:curl|auth=|kill) ?.*)$", output, re.MULTILINE)
+    shells = [
+        subprocess.Popen(
+            ["sh"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
+        )
+        for _ in range(2)
+    ]
+    one, other = shells
+    try:
+        type_line(one, watch)
+        read_until(one, "event: stream-open")
+        type_line(other, acquire)
+        read_until(other, "event: stream-open")
+        read_until(one, "event: edit.session_acquired")
+        type_line(other, kill)
+        read_until(one, "event: edit.session_released")
+        assert '"reason":"disconnected"' in read_until(one, "data:")
+    finally:
+        for shell in shells:
+            os.killpg(shell.pid, signal.SIGKILL)
+            shell.communicate()
+
+
+def type_line(shell: subprocess.Popen[str], line: str) -> None:
+    assert shell.stdin is not None
+    shell.stdin.write(line + "\n")
+
+
+def read_until(shell: subprocess.Popen[str], wanted: str) -> str:
+    assert shell.stdout is not None
+    return next(line for line in shell.stdout if wanted in line)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        lambda make, var: make.line("Preparing the database"),
+        lambda make, var: eventually(lambda: is_locked(var), "the database starts"),
+        lambda make, var: make.line("kill $stream", within=60),
+        lambda make, var: make.line("sweeper started", within=60),
+    ],
+    ids=["before the database", "while it starts", "before the services", "while they start"],
+)
+def test_an_end_at_a_bad_moment_leaves_nothing(
+    make: Callable[..., Process],
+    var: Path,
+    number: signal.Signals,
+    moment: Callable[[Process, Path], object],
+) -> None:
+    (var / "postgres.start.lock").touch(0o600)
+    run = make("run")
+    moment(run, var)
+    if number == signal.SIGTERM:
+        run.signal(number)  # as from `kill`
+    else:
+        os.killpg(run.pid, number)  # as from a terminal
+    run.wait(within=STOP_SECONDS)
+    nothing_is_left(var)
+
+
+def test_when_one_service_ends_all_end(make: Callable[..., Process], var: Path, port: int) -> None:
+    run = make("run")
+    eventually(lambda: is_ready(f"http://127.0.0.1:{port}"), run.output, within=60)
+    sweeper = re.search(r"sweeper started \(pid=(\d+)\)", run.output)
+    assert sweeper
+    os.kill(int(sweeper[1]), signal.SIGKILL)
+    assert run.wait(within=STOP_SECONDS) != 0
+    nothing_is_left(var)
+
+
+def test_a_busy_port_is_told_before_anything_is_done(
+    make: Callable[..., Process], var: Path, port: int
+) -> None:
+    with socket.create_server(("127.0.0.1", port)):
+        run = make("run")
+        assert run.wait() != 0
+    assert run.lines[0] == (
+        f"Port {port} of 127.0.0.1 is in use: choose another one, as in: make run PORT=8001"
+    )
+    assert not list(var.iterdir())
+
+
+def test_what_make_is_told_counts_as_the_environment_does(
+    make: Callable[..., Process], port: int
+) -> None:
+    run = make("run", "PORT=no-port")
+    assert run.wait() != 0
+    assert run.lines[0] == "PORT=no-port is not a port: choose a number from 1 to 65535."
+
+
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        ({"DATABASE_URL": "postgresql://somewhere/silo"}, "SILO_SECRET_KEY"),
+        ({"SILO_CONFIG": "/not/there.yaml"}, "SILO_CONFIG names /not/there.yaml"),
+        ({"SILO_SWEEP_SECONDS": "often"}, "sweep_seconds"),
+        (
+            {"DATABASE_URL": "postgresql://127.0.0.1:1/silo", "SILO_SECRET_KEY": "k" * 40},
+            "Connection refused",
+        ),
+    ],
+)
+def test_a_bad_configuration_is_told_without_a_traceback(
+    make: Callable[..., Process], env: dict[str, str], sentence: str
+) -> None:
+    run = make("run", **env)
+    assert run.wait() != 0
+    assert run.lines[1].startswith("manage.py: ")
+    assert sentence in run.lines[1]
+    assert "Traceback" not in run.output
+
+
+def test_a_python_that_is_too_old_is_told(make: Callable[..., Process], tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    code = 'import sys; sys.version_info = (3, 9, 2, "final", 0); exec(sys.argv[2])'
+    old.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{code}' \"$@\"\n")
+    old.chmod(0o755)
+    run = make("run", PYTHON=str(old))
+    assert run.wait() != 0
+    assert run.lines[0].startswith(f"Python 3.11 or newer is needed, and {old} is 3.9: ")
+
+
+def test_no_python_at_all_is_told(make: Callable[..., Process]) -> None:
+    run = make("run", PYTHON="no-such-python")
+    assert run.wait() != 0
+    assert run.lines[0].startswith("There is no no-such-python: install Python 3.11 or newer")
+
+
+def test_a_command_that_is_ended_stops_its_database(var: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    shell = Process(
+        sys.executable,
+        "manage.py",
+        "shell",
+        "--no-imports",
+        "-c",
+        "import time; from django.db import connection; connection.ensure_connection();"
+        " print('connected', flush=True); time.sleep(60)",
+        env=kept | {"SILO_VAR": str(var)},
+    )
+    try:
+        shell.line("connected", within=60)
+        pid = server_pid(var)
+        shell.signal(signal.SIGTERM)
+        assert shell.wait() == 128 + signal.SIGTERM
+        assert not is_alive(pid)
+    finally:
+        shell.close()

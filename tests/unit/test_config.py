@@ -1,0 +1,290 @@
+"""The configuration file and its environment variables."""
+
+import os
+import traceback
+from datetime import timedelta
+
+import pytest
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from silo import config
+
+SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2"
+NUMBERS = {
+    "session_timeout_minutes": 15,
+    "heartbeat_seconds": 30,
+    "sweep_seconds": 30,
+    "disconnect_grace_seconds": 0,
+    "dead_peer_seconds": 45,
+    "server_dead_seconds": 10,
+    "event_retention_hours": 24,
+}
+MAY_BE_ZERO = {"disconnect_grace_seconds"}
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch):
+    for name in os.environ:
+        if name.upper().startswith("SILO_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text="", *, required=True):
+        path = tmp_path / "silo.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return config.load(path, required=required)
+
+    return load
+
+
+@pytest.fixture
+def refusal(load):
+    """The message with which a file is refused."""
+
+    def refusal(text=""):
+        with pytest.raises(ImproperlyConfigured) as caught:
+            load(text)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert SECRET not in shown
+        assert "hunter2" not in shown
+        return str(caught.value)
+
+    return refusal
+
+
+def in_sessions(key, value):
+    return f"modules:\n  sessions:\n    {key}: {value}\n"
+
+
+def in_server(key, value):
+    return f"server:\n  {key}: {value}\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "# nothing\n", "modules:\n", "modules:\n  sessions:\n", "server: {}"]
+)
+def test_nothing_said_is_the_defaults(load, text):
+    sessions, server = load(text)
+    assert sessions.model_dump() == NUMBERS
+    assert server.model_dump() == {
+        "allowed_hosts": ["127.0.0.1", "localhost", "[::1]"],
+        "trusted_origins": [],
+        "https": False,
+        "secret_key": None,
+    }
+
+
+def test_no_file_is_the_defaults(tmp_path):
+    assert config.load(tmp_path / "none.yaml", required=False)[0].heartbeat_seconds == 30
+
+
+def test_a_file_that_was_named_must_exist(tmp_path):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"SILO_CONFIG names .*none\.yaml, which does not exist"
+    ):
+        config.load(tmp_path / "none.yaml", required=True)
+
+
+def test_a_folder_is_not_a_file(tmp_path):
+    with pytest.raises(ImproperlyConfigured, match="cannot be read"):
+        config.load(tmp_path, required=True)
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize(
+    ("written", "value"), [("7", 7), ("0.25", 0.25), ("1e-2", 0.01), ("'2.5'", 2.5)]
+)
+def test_every_number_may_be_a_decimal(load, key, written, value):
+    assert getattr(load(in_sessions(key, written))[0], key) == value
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_the_environment_wins_over_the_file(load, key, monkeypatch):
+    monkeypatch.setenv(f"SILO_{key.upper()}", "1.5")
+    assert getattr(load(in_sessions(key, 7))[0], key) == 1.5
+
+
+BAD = ["-1", ".nan", ".inf", "-.inf", "1e300", "soon", "[1]", "{}", "true", "no", "2026-01-31"]
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("value", [*BAD, ""])
+def test_a_bad_number_is_refused_with_its_key(refusal, key, value):
+    assert f"modules.sessions.{key}: Input should be" in refusal(in_sessions(key, value))
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "soon", "", "true", "1,5", "9" * 400])
+def test_and_so_in_the_environment(refusal, key, value, monkeypatch):
+    monkeypatch.setenv(f"SILO_{key.upper()}", value)
+    assert f"modules.sessions.{key}: Input should be" in refusal()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("colour: red", "colour"),
+        ("Server: {}", "Server"),
+        ("7: red", "7"),
+        ("modules: {parts: {}}", "modules.parts"),
+        (in_sessions("heartbeat", 30), "modules.sessions.heartbeat"),
+        (in_sessions("Heartbeat_seconds", 30), "modules.sessions.Heartbeat_seconds"),
+        (in_sessions("secret_key", SECRET), "modules.sessions.secret_key"),
+        (in_sessions("_env_prefix", "EVIL_"), "modules.sessions._env_prefix"),
+        (in_sessions("7", "7"), "modules.sessions.7"),
+        (in_server("debug", "true"), "server.debug"),
+        (in_server("_env_file", ".env"), "server._env_file"),
+        (in_server("secret-key", SECRET), "server.secret-key"),
+    ],
+)
+def test_an_unknown_key_is_refused_by_its_full_name(refusal, text, name):
+    message = refusal(text)
+    assert "unknown key" in message
+    assert name in message
+
+
+def test_every_fault_of_a_section_is_named(refusal):
+    message = refusal("modules: {sessions: {heartbeat_seconds: 0, sweep_seconds: soon}}")
+    assert "heartbeat_seconds" in message
+    assert "sweep_seconds" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[1, 2]", "the file"),
+        ("just text", "the file"),
+        ("7", "the file"),
+        ("modules: [sessions]", "modules"),
+        ("modules: {sessions: 7}", "modules.sessions"),
+        (f"server: {SECRET}", "server"),
+    ],
+)
+def test_a_section_is_a_mapping(refusal, text, what):
+    assert f"{what} must be a mapping" in refusal(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'server:\n  secret_key: "{SECRET}\n',
+        f"server:\n  secret_key: {SECRET}: x\n",
+        f"server: {{secret_key: !x {SECRET}}}",
+        f"\tserver: {SECRET}",
+        f"server: {{secret_key: {SECRET}",
+        "server: {[]: hunter2}",
+        "a: 2026-13-45",
+        "[" * 100_000,
+        "a: *nowhere",
+        "a: \x00",
+        "--- {}\n--- {}\n",
+    ],
+)
+def test_what_is_not_yaml_is_refused_and_not_quoted(refusal, text):
+    assert "silo.yaml is not valid YAML" in refusal(text)
+
+
+def test_the_line_of_a_fault_is_named(refusal):
+    assert "(line 2, column 7)" in refusal("server:\n  a: b: c\n")
+
+
+def test_a_file_that_is_not_utf_8_is_refused(refusal):
+    assert "cannot be read" in refusal(b"server:\n  secret_key: \xff\xfe\n")
+
+
+LISTS = ["allowed_hosts", "trusted_origins"]
+
+
+@pytest.mark.parametrize("key", LISTS)
+@pytest.mark.parametrize(
+    "written", ["[a.example, b.example]", "a.example,b.example", "' a.example , ,b.example,'"]
+)
+def test_a_list_is_one_or_is_separated_by_commas(load, key, written):
+    assert getattr(load(in_server(key, written))[1], key) == ["a.example", "b.example"]
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_a_list_in_the_environment_is_separated_by_commas(load, key, monkeypatch):
+    monkeypatch.setenv(f"SILO_{key.upper()}", "a.example, b.example")
+    assert getattr(load(in_server(key, "[c.example]"))[1], key) == ["a.example", "b.example"]
+
+
+@pytest.mark.parametrize("key", LISTS)
+@pytest.mark.parametrize("value", ["7", "[7]", "[[a]]", "{a: b}", "true"])
+def test_a_bad_list_is_refused(refusal, key, value):
+    assert f"server.{key}" in refusal(in_server(key, value))
+
+
+@pytest.mark.parametrize(("written", "value"), [("true", True), ("1", True), ("false", False)])
+def test_https_may_be_switched_in_the_environment(load, written, value, monkeypatch):
+    monkeypatch.setenv("SILO_HTTPS", written)
+    assert load(in_server("https", str(not value).lower()))[1].https is value
+
+
+def test_a_bad_switch_is_refused(refusal):
+    assert "server.https" in refusal(in_server("https", "maybe"))
+
+
+def test_the_secret_key_comes_from_file_or_environment(load, monkeypatch):
+    assert load(in_server("secret_key", SECRET))[1].secret_key == SECRET
+    monkeypatch.setenv("SILO_SECRET_KEY", "x" * 40)
+    assert load(in_server("secret_key", SECRET))[1].secret_key == "x" * 40
+
+
+@pytest.mark.parametrize(
+    "value", ["hunter2", "[hunter2]", "{hunter2: hunter2}", "hunter2, hunter2"]
+)
+def test_a_bad_secret_key_is_refused_and_never_shown(refusal, value, monkeypatch):
+    assert "server.secret_key" in refusal(in_server("secret_key", value))
+    monkeypatch.setenv("SILO_SECRET_KEY", "hunter2")
+    assert "server.secret_key" in refusal()
+
+
+def test_intervals_are_also_durations(load):
+    sessions, _ = load(
+        "modules: {sessions: {session_timeout_minutes: 0.5, event_retention_hours: 2}}"
+    )
+    assert sessions.session_timeout == timedelta(seconds=30)
+    assert sessions.event_retention == timedelta(hours=2)
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("value", ["0", "0.0", "-0.0"])
+def test_zero_is_good_where_it_means_never_or_at_once(load, refusal, key, value):
+    if key in MAY_BE_ZERO:
+        assert getattr(load(in_sessions(key, value))[0], key) == 0
+    else:
+        assert f"modules.sessions.{key}: Input should be" in refusal(in_sessions(key, value))
+
+
+def faults(**settings):
+    with override_settings(**settings):
+        return {fault.id for fault in checks.run_checks(tags=["timings"])}
+
+
+@pytest.mark.parametrize(
+    ("settings", "ids"),
+    [
+        ({}, set()),
+        ({"SESSIONS_TIMEOUT": timedelta(seconds=89)}, {"sessions_app.E001"}),
+        ({"SESSIONS_TIMEOUT": timedelta(seconds=90)}, set()),
+        (
+            {"EVENTS_HEARTBEAT_SECONDS": 301, "EVENTS_DEAD_PEER_SECONDS": 400},
+            {"sessions_app.E001"},
+        ),
+        ({"EVENTS_DEAD_PEER_SECONDS": 30}, {"events_app.E001"}),
+        ({"EVENTS_DEAD_PEER_SECONDS": 32.4}, {"events_app.E001"}),
+        ({"EVENTS_DEAD_PEER_SECONDS": 32.5}, set()),
+        ({"EVENTS_RETENTION": timedelta(seconds=89)}, {"events_app.E002"}),
+        (
+            {"EVENTS_HEARTBEAT_SECONDS": 90_000, "EVENTS_DEAD_PEER_SECONDS": 1},
+            {"sessions_app.E001", "events_app.E001", "events_app.E002"},
+        ),
+    ],
+)
+def test_intervals_that_would_end_what_lives_fail_the_system_check(settings, ids):
+    assert faults(**settings) == ids

@@ -1,0 +1,105 @@
+"""`DATABASE_URL`, and what is there without it."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from silo import database
+
+VAR = Path("/srv/var")
+
+
+def parsed(url):
+    return database.settings(url, VAR)
+
+
+@pytest.mark.parametrize("url", [None, ""])
+def test_without_a_url_it_is_the_embedded_one_in_the_data_folder(url):
+    settings = parsed(url)
+    assert settings["ENGINE"] == "silo.embedded_postgres"
+    assert settings["OPTIONS"]["var"] == str(VAR)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_a_url_names_everything(scheme):
+    settings = parsed(f"{scheme}://ada:secret@db.example:5433/silo")
+    assert settings["ENGINE"] == "django.db.backends.postgresql"
+    assert [settings[key] for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")] == [
+        "silo",
+        "ada",
+        "secret",
+        "db.example",
+        "5433",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "value"),
+    [
+        ("postgresql://a:p%40ss%2Fw%25@h/silo", "PASSWORD", "p@ss/w%"),
+        ("postgresql://a%40b:p@h/silo", "USER", "a@b"),
+        ("postgresql://h/my%20silo", "NAME", "my silo"),
+        ("postgresql://[::1]:5432/silo", "HOST", "::1"),
+        ("postgresql:///silo?host=/run/postgresql", "HOST", "/run/postgresql"),
+        ("postgresql://one:1,two:2/silo", "HOST", "one,two"),
+        ("postgresql://one:1,two:2/silo", "PORT", "1,2"),
+        ("postgresql://h/silo", "PORT", ""),
+        ("postgresql://h/silo", "PASSWORD", ""),
+        ("postgresql://?service=silo", "NAME", ""),
+    ],
+)
+def test_parts_are_decoded(url, key, value):
+    assert parsed(url)[key] == value
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "value"),
+    [
+        ("sslmode=require", "sslmode", "require"),
+        ("connect_timeout=3", "connect_timeout", "3"),
+        ("application_name=a%20b", "application_name", "a b"),
+    ],
+)
+def test_options_go_to_libpq(query, key, value):
+    assert parsed(f"postgresql://h/silo?{query}")["OPTIONS"][key] == value
+
+
+def test_server_options_of_the_url_win_over_ours():
+    options = parsed("postgresql://h/silo?options=-c%20lock_timeout%3D1")["OPTIONS"]["options"]
+    assert options.endswith("-c lock_timeout=1")
+
+
+def test_a_server_that_cannot_be_reached_is_soon_an_answer():
+    assert int(parsed("postgresql://h/silo")["OPTIONS"]["connect_timeout"]) <= 10
+
+
+@pytest.mark.parametrize("url", [None, "postgresql://h/silo"])
+def test_connections_are_handed_back_and_probed(url):
+    settings = parsed(url)
+    assert (settings["CONN_MAX_AGE"], settings["CONN_HEALTH_CHECKS"]) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://ada:hunter2@h/silo",
+        "sqlite:///hunter2.db",
+        "hunter2",
+        "postgresql:hunter2",
+        "postgresql://ada:hunter2%zz@h/silo",
+        "postgresql://ada:hunter2@[h/silo",
+        "postgresql://ada:hunter2@h/silo?colour=red",
+        "postgresql://ada:hunter2@h/silo?sslmode",
+        "postgresql://ada:hunter2%00@h/silo",
+        "postgresql://ada:hunter2\udcff@h/silo",
+        "postgresql://ada:hunter2@h",
+        "postgresql://ada:hunter2@h/",
+    ],
+)
+def test_a_bad_url_is_refused_and_its_password_never_shown(url):
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL") as caught:
+        parsed(url)
+    assert "hunter2" not in "".join(traceback.format_exception_only(caught.value))
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None

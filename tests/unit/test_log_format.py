@@ -1,0 +1,101 @@
+"""One line a record, whatever is in it."""
+
+import logging
+import re
+import sys
+
+import pytest
+
+from silo.log_format import FieldsFormatter
+
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO silo\.test ")
+FORGERY = "\n2026-01-31T12:00:00.000Z INFO silo.test forged"
+
+
+def formatted(message="done", *args, exc_info=None, **extra):
+    record = logging.makeLogRecord(
+        {
+            "name": "silo.test",
+            "levelname": "INFO",
+            "msg": message,
+            "args": args,
+            "exc_info": exc_info,
+        }
+        | extra
+    )
+    return FieldsFormatter().format(record)
+
+
+def after_time(text):
+    assert LINE.match(text)
+    return text.split(" ", 3)[3]
+
+
+def test_a_record_is_time_level_logger_and_message():
+    assert after_time(formatted("swept %d", 3)) == "swept 3"
+
+
+def test_the_time_is_utc_with_milliseconds():
+    text = formatted(created=1769860800.25, msecs=250.0)
+    assert text.startswith("2026-01-31T12:00:00.250Z ")
+
+
+def test_extra_becomes_fields():
+    assert after_time(formatted(user="ada", count=2)) == "done user=ada count=2"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("ada", "ada"),
+        ("Größe", "Größe"),
+        (None, "None"),
+        (1.5, "1.5"),
+        ("", '""'),
+        ("DIN 912", '"DIN 912"'),
+        ("a=b", '"a=b"'),
+        ('say "x"', r'"say \"x\""'),
+        ("back\\slash", r'"back\\slash"'),
+        ("a\nb", r'"a\nb"'),
+        ("\x1b[31m", r'"\u001b[31m"'),
+        ("\u2028", r'"\u2028"'),
+        ("\ud800", r'"\ud800"'),
+    ],
+)
+def test_a_value_cannot_pose_as_another_field_or_line(value, shown):
+    assert after_time(formatted(field=value)) == f"done field={shown}"
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\x1b[2Jb", "a\x00b", "a\u2028b", "a\ud800b"])
+def test_a_message_stays_one_line_of_printable_characters(text):
+    assert formatted("got %s", text).isprintable()
+
+
+def test_a_message_keeps_its_quotes_and_letters():
+    assert after_time(formatted('said "Ω"')) == 'said "Ω"'
+
+
+def failure(message):
+    try:
+        raise ValueError(message)
+    except ValueError:
+        return sys.exc_info()
+
+
+def test_a_traceback_is_indented_below_its_record():
+    first, *rest = formatted("failed", exc_info=failure("broken")).splitlines()
+    assert after_time(first) == "failed"
+    assert rest[0] == "    Traceback (most recent call last):"
+    assert rest[-1] == "    ValueError: broken"
+    assert all(line.startswith("    ") for line in rest)
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r", "\x0b", "\x85", "\u2028"])
+def test_the_message_of_an_exception_cannot_forge_a_record(ending):
+    text = formatted("failed", exc_info=failure("x" + FORGERY.replace("\n", ending)))
+    assert [line for line in text.splitlines() if LINE.match(line)] == text.splitlines()[:1]
+
+
+def test_neither_can_a_stack():
+    text = formatted("where", stack_info="Stack:\n  here" + FORGERY)
+    assert [line for line in text.splitlines() if LINE.match(line)] == text.splitlines()[:1]
