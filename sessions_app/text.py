@@ -11,6 +11,8 @@ def text_fault(text: str) -> str | None:
     Control characters (Unicode category Cc, NUL among them) would break logs, terminals and the database; lone
     surrogates are no characters at all.
     """
+    if text.isprintable():
+        return None
     categories = {unicodedata.category(character) for character in text}
     if "Cc" in categories:
         return "control characters are not allowed"
