@@ -1,18 +1,16 @@
 """Streams at size: `python -m benchmarks.streams COUNT` on a database of its own choice (DATABASE_URL).
 
 Prints, for one server process: streams opened per second, threads, database connections and memory; how long one
-event takes to reach every stream; how long until the death of all streams is in the record. For comparison, in the
-same run: how long the same client takes to open plain TCP connections, and a single event to a single stream.
+event takes to reach every stream; how long until the death of all streams is in the record. Client, server and
+database share the machine.
 
 It fills the database that it is given with workstations; give it an empty one.
 """
 
-import json
 import os
-import subprocess
 import sys
-import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from django.db import connection, transaction
 from events_app import event_log
 from sessions_app.models import EditSession, EndedSession, Item, Workstation
 from tests.factories import make_token, make_user
+from tests.processes.many_streams import ManyStreams
 from tests.processes.service import Serve
 from tests.waiting import eventually
 
@@ -53,50 +52,33 @@ def measure(server: Serve, token: str, user: Any, stations: list[Any], items: li
     """Measure one server."""
     count = len(stations)
     print(f"idle: {resources(server)}")
-    client = subprocess.Popen(
-        [sys.executable, "tests/many_streams.py", server.url],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-    def ask(command: str) -> dict[str, float]:
-        assert client.stdin
-        assert client.stdout
-        client.stdin.write(command + "\n")
-        client.stdin.flush()
-        answer: dict[str, float] = json.loads(client.stdout.readline())
-        return answer
-
-    with tempfile.TemporaryDirectory() as folder:
-        paths = Path(folder) / "paths"
-        paths.write_text(
-            "\n".join(f"{token} /api/events?workstation_id={w.pk}&all=true" for w in stations)
+    with closing(ManyStreams(server.url)) as streams:
+        took = streams.open(
+            (token, f"/api/events?workstation_id={w.pk}&all=true") for w in stations
         )
-        took = ask(f"open {paths}")["seconds"]
-    print(f"opened {count} streams in {took:.1f} s, {count / took:.0f}/s: {resources(server)}")
-    EditSession.objects.bulk_create(
-        EditSession(item=item, workstation=w, user=user, context_level="sketch")
-        for item, w in zip(items, stations, strict=True)
-    )
-    for _ in range(3):
-        ask("wait edit.test")
+        print(f"opened {count} streams in {took:.1f} s, {count / took:.0f}/s: {resources(server)}")
+        EditSession.objects.bulk_create(
+            EditSession(item=item, workstation=w, user=user, context_level="sketch")
+            for item, w in zip(items, stations, strict=True)
+        )
+        for _ in range(3):
+            with streams.expect("edit.test") as told:
+                begun = time.time()
+                say()
+            print(
+                f"one event to {count}: p50 {told['p50'] - begun:.3f} s, all {told['worst'] - begun:.3f} s"
+            )
         begun = time.time()
-        with transaction.atomic():
-            event_log.append([event_log.NewEvent(["all"], "edit.test", {"hello": "world"})])
-        assert client.stdout
-        answer = json.loads(client.stdout.readline())
-        print(
-            f"one event to {count}: p50 {answer['p50'] - begun:.3f} s, "
-            f"all {answer['worst'] - begun:.3f} s"
-        )
-    begun = time.time()
-    ask(f"close {count}")
-    eventually(lambda: EndedSession.objects.count() >= count, within=60)
-    print(f"{count} streams killed at once: all released after {time.time() - begun:.2f} s")
-    print(f"afterwards: {resources(server)}")
-    client.kill()
-    client.wait()
+        streams.reset(count)
+        eventually(lambda: EndedSession.objects.count() >= count, within=120)
+        print(f"{count} streams killed at once: all released after {time.time() - begun:.2f} s")
+        print(f"afterwards: {resources(server)}")
+
+
+def say() -> None:
+    """Write one event for everybody."""
+    with transaction.atomic():
+        event_log.append([event_log.NewEvent(["all"], "edit.test", {"hello": "world"})])
 
 
 def resources(server: Serve) -> str:

@@ -1,11 +1,16 @@
-"""The names of the channels, and who may follow which."""
+"""The names of the channels, who gets what on them, and who may follow which."""
 
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest
 from django_eventstream.channelmanager import ChannelManagerBase
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from sessions_app.models import EditSession
 
 ALL = "all"
 
@@ -23,6 +28,21 @@ def workstation(pk: uuid.UUID) -> str:
 def user(pk: int) -> str:
     """What is addressed to one user."""
     return f"user:{pk}"
+
+
+def audiences(
+    holders: "QuerySet[EditSession]", items: Collection[uuid.UUID]
+) -> dict[uuid.UUID, set[str]]:
+    """Return who gets the events of each item: its watchers, and every workstation that holds a session on it.
+
+    Args:
+        holders: the sessions on the items, which the caller has locked.
+        items: the items.
+    """
+    found = {pk: {ALL, item(pk)} for pk in items}
+    for item_id, workstation_id in holders.values_list("item_id", "workstation_id"):
+        found[item_id].add(workstation(workstation_id))
+    return found
 
 
 class ChannelManager(ChannelManagerBase):  # type: ignore[misc]  # untyped library

@@ -4,30 +4,19 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
-from django.db.models import (
-    Case,
-    DurationField,
-    Exists,
-    F,
-    Func,
-    OuterRef,
-    Q,
-    TextField,
-    Value,
-    When,
-)
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from events_app import event_log, presence_store
 from events_app.models import Connection
 from events_app.observation import observed_for
 from sessions_app import channels, payloads
+from sessions_app.edit_session_queryset import EditSessionQuerySet
 from sessions_app.errors import Forbidden, HardInterference, NotConnected, NotFound
 from sessions_app.models.ended_session import EndedSession, EndReason
 from sessions_app.models.item import Item
@@ -64,32 +53,6 @@ class Acquired:
     session: "EditSession"
     existing: bool = False
     conflicts: Sequence[Conflict] = field(default_factory=list)
-
-
-class _SharedNodeKeys(Func):
-    """The node keys that two arrays have in common, sorted."""
-
-    template = "ARRAY(SELECT unnest(%(expressions)s) ORDER BY 1)"
-    arg_joiner = ") INTERSECT SELECT unnest("
-    output_field = ArrayField(TextField())
-
-
-class EditSessionQuerySet(models.QuerySet["EditSession"]):
-    """The vocabulary of active sessions."""
-
-    def stale(self, timeout: timedelta) -> "EditSessionQuerySet":
-        """Those without a heartbeat for longer than `timeout`, by the database's clock."""
-        return self.filter(last_heartbeat__lt=Now() - Value(timeout, DurationField()))
-
-    def with_names(self) -> "EditSessionQuerySet":
-        """Load what a session is shown with; a cone may have 10,000 keys and is left out."""
-        return self.select_related("item", "user", "workstation").defer("dependency_cone")
-
-    def with_absence(self) -> "EditSessionQuerySet":
-        """Annotate `away_since`: when its workstation departed, while it has no stream and a grace runs."""
-        connected = Exists(Connection.objects.filter(key=OuterRef("workstation_id")))
-        since = Case(When(~connected, then=F("workstation__departed_at")))
-        return self.annotate(away_since=since)
 
 
 class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # type: ignore[misc]
@@ -132,7 +95,12 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
             )
             if held and held.workstation_id != workstation_id:
                 raise _hard_interference(held)
-            conflicts = self._conflicts(item, workstation, wanted)
+            meeting = (
+                self.with_names()
+                .filter(item=item)
+                .meeting(workstation_id, wanted.object_id, wanted.dependency_cone)
+            )
+            conflicts = [Conflict(other, other.shared) for other in meeting.order_by("pk")]
             if held:
                 if wanted.dependency_cone:
                     self.filter(pk=held.pk).update(dependency_cone=list(wanted.dependency_cone))
@@ -148,7 +116,7 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
                 object_id=wanted.object_id,
                 dependency_cone=list(wanted.dependency_cone),
             )
-            audience = _audiences(self.filter(item=item))[item.pk]
+            audience = channels.audiences(self.filter(item=item), [item.pk])[item.pk]
             interference = "soft" if conflicts else "none"
             event_log.append([*back, payloads.acquired_event(session, interference, audience)])
         return Acquired(session, conflicts=conflicts)
@@ -318,7 +286,7 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
                 .select_for_update(of=("self",))
             )
             records = EndedSession.objects.bulk_create(
-                _record(session, reason, ended_by, note) for session in ending
+                EndedSession.of(session, reason, ended_by, note) for session in ending
             )
             self.filter(pk__in=[session.pk for session in ending]).delete()
             event_log.append(self._events_of_end(records))
@@ -336,7 +304,7 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
         items = {record.item_id for record in records}
         # Who else holds a session on the item. Those that end here are told of their own end only: of two that
         # end at the same moment neither holds it any more.
-        audiences = _audiences(self.filter(item_id__in=items), items)
+        audiences = channels.audiences(self.filter(item_id__in=items), items)
         events = []
         for record in records:
             if record.reason == EndReason.FORCE_RELEASED:
@@ -383,21 +351,12 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
         """Lock the items of the sessions and return one event for each session."""
         items = set(sessions.values_list("item_id", flat=True)) | set(also_lock)
         Item.objects.lock(items)
-        audiences = _audiences(self.filter(item_id__in=items), items)
+        audiences = channels.audiences(self.filter(item_id__in=items), items)
         named = sessions.select_related("item", "user", "workstation").defer("dependency_cone")
         return [
             event(session, audiences[session.item_id])
             for session in named.filter(item_id__in=items).order_by("pk")
         ]
-
-    def _conflicts(self, item: Item, workstation: Workstation, wanted: Wanted) -> list[Conflict]:
-        others = self.with_names().filter(item=item).exclude(workstation=workstation)
-        cone = Value(list(wanted.dependency_cone), ArrayField(TextField()))
-        if wanted.object_id:
-            # No object means the whole item, which meets every object of it.
-            others = others.filter(Q(object_id="") | Q(dependency_cone__overlap=cone))
-        shared = others.annotate(shared=_SharedNodeKeys(F("dependency_cone"), cone))
-        return [Conflict(other, other.shared) for other in shared.order_by("pk")]
 
 
 def _find_item(part_number: str) -> Item:
@@ -407,40 +366,8 @@ def _find_item(part_number: str) -> Item:
     return item
 
 
-def _audiences(
-    holders: models.QuerySet["EditSession"], items: Collection[uuid.UUID] = ()
-) -> dict[uuid.UUID, set[str]]:
-    """Return, per item, the channels of its watchers and of the workstations that hold a session on it."""
-    audiences = {pk: {channels.ALL, channels.item(pk)} for pk in items}
-    for item_id, workstation_id in holders.values_list("item_id", "workstation_id"):
-        audience = audiences.setdefault(item_id, {channels.ALL, channels.item(item_id)})
-        audience.add(channels.workstation(workstation_id))
-    return audiences
-
-
 def _hard_interference(held: "EditSession") -> HardInterference:
     return HardInterference(
         f"{held.user.get_username()} is editing this on {held.workstation.name}.",
         holder=payloads.holder_json(held),
-    )
-
-
-def _record(session: Any, reason: EndReason, ended_by: str, note: str) -> EndedSession:
-    return EndedSession(
-        session_id=session.pk,
-        item_id=session.item_id,
-        part_number=session.item.part_number,
-        user_id=session.user_id,
-        username=session.user.get_username(),
-        workstation_id=session.workstation_id,
-        workstation_name=session.workstation.name,
-        context_level=session.context_level,
-        object_id=session.object_id,
-        fencing_token=session.fencing_token,
-        acquired_at=session.acquired_at,
-        last_heartbeat=session.last_heartbeat,
-        released_at=session.ended_at,
-        reason=reason,
-        ended_by=ended_by,
-        note=note,
     )

@@ -22,7 +22,8 @@ from sessions_app.api.schemas import (
     Text,
 )
 from sessions_app.authentication import ADMIN, EDITOR, VIEWER, principal
-from sessions_app.edit_session_manager import Acquired, EditSessionQuerySet, Wanted
+from sessions_app.edit_session_manager import Acquired, Wanted
+from sessions_app.edit_session_queryset import EditSessionQuerySet
 from sessions_app.errors import Forbidden, Invalid, NotFound
 from sessions_app.models import EditSession, Item
 

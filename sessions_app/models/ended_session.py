@@ -1,6 +1,7 @@
 """The record of ended sessions. Append-only: the database refuses to change or delete a row."""
 
 import uuid
+from typing import Any
 
 from django.db import models
 from django.db.models.functions import Now
@@ -45,3 +46,25 @@ class EndedSession(models.Model):
 
     def __str__(self) -> str:
         return f"{self.part_number} {self.reason}"
+
+    @classmethod
+    def of(cls, session: Any, reason: EndReason, ended_by: str, note: str) -> "EndedSession":
+        """Return the record, not yet saved, of a session with its names and `ended_at` loaded."""
+        return cls(
+            session_id=session.pk,
+            item_id=session.item_id,
+            part_number=session.item.part_number,
+            user_id=session.user_id,
+            username=session.user.get_username(),
+            workstation_id=session.workstation_id,
+            workstation_name=session.workstation.name,
+            context_level=session.context_level,
+            object_id=session.object_id,
+            fencing_token=session.fencing_token,
+            acquired_at=session.acquired_at,
+            last_heartbeat=session.last_heartbeat,
+            released_at=session.ended_at,
+            reason=reason,
+            ended_by=ended_by,
+            note=note,
+        )

@@ -1,4 +1,4 @@
-"""Very many SSE clients in one process, on plain sockets: `many_streams.py URL`, then commands on stdin.
+"""Very many SSE clients in one process, on plain sockets: `many_streams_client.py URL`, then commands on stdin.
 
 Used by tests at size and by the benchmarks. Commands, each answered by one line of JSON on stdout:
   open FILE     open a stream for each line `TOKEN PATH` of the file, so many at once; answers when all have a heartbeat
