@@ -23,9 +23,6 @@ from django.db.models.functions import Now
 
 from events_app.models import Connection
 
-if TYPE_CHECKING:
-    pass
-
 
 class _SharedNodeKeys(Func):
     """The node keys that two arrays have in common, sorted."""
