@@ -47,7 +47,8 @@ class EditSessionQuerySet(models.QuerySet[Any]):
         """Annotate `away_since`: when its workstation departed, while it has no stream and a grace runs."""
         connected = Exists(Connection.objects.filter(key=OuterRef("workstation_id")))
         since = Case(When(~connected, then=F("workstation__departed_at")))
-        return self.annotate(away_since=since)
+        away: EditSessionQuerySet = self.annotate(away_since=since)
+        return away
 
     def meeting(
         self, workstation_id: uuid.UUID, object_id: str, cone: Sequence[str]
@@ -66,4 +67,7 @@ class EditSessionQuerySet(models.QuerySet[Any]):
         keys = Value(list(cone), ArrayField(TextField()))
         if object_id:
             others = others.filter(Q(object_id="") | Q(dependency_cone__overlap=keys))
-        return others.annotate(shared=_SharedNodeKeys(F("dependency_cone"), keys))
+        meeting: EditSessionQuerySet = others.annotate(
+            shared=_SharedNodeKeys(F("dependency_cone"), keys)
+        )
+        return meeting
