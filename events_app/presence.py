@@ -178,18 +178,30 @@ class Presence:
 
     async def heartbeat_loop(self) -> None:
         """Touch what the streams keep alive; tell them when that is committed; close what is withdrawn."""
-        now = time.monotonic
-        self._last_touch = now()
+        self._last_touch = time.monotonic()
         while True:
             await asyncio.sleep(self._timings.heartbeat)
+            beating = asyncio.create_task(self._heartbeat_round())
             try:
-                await self.heartbeat()
-                self._last_touch = now()
-                await self._close_withdrawn()
-            except DATABASE_AWAY as error:
-                logger.warning("no heartbeat", extra={"error": error})
-                if not self.useful:
-                    self.close_all("the database cannot be reached")
+                # A database that is frozen gives no error: what hangs is looked at as often as what fails.
+                while not beating.done():
+                    await asyncio.wait({beating}, timeout=self._timings.heartbeat)
+                    self._close_if_useless()
+                beating.result()
+            finally:
+                beating.cancel()
+
+    async def _heartbeat_round(self) -> None:
+        try:
+            await self.heartbeat()
+            self._last_touch = time.monotonic()
+            await self._close_withdrawn()
+        except DATABASE_AWAY as error:
+            logger.warning("no heartbeat", extra={"error": error})
+
+    def _close_if_useless(self) -> None:
+        if not self.useful:
+            self.close_all("the database cannot be reached")
 
     @property
     def useful(self) -> bool:

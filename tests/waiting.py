@@ -11,7 +11,10 @@ PATIENCE_SECONDS = 20.0
 
 
 def eventually(
-    condition: Callable[[], Any], what: str = "", within: float = PATIENCE_SECONDS
+    condition: Callable[[], Any],
+    what: str = "",
+    within: float = PATIENCE_SECONDS,
+    step: float = STEP_SECONDS,
 ) -> Any:
     """Return the condition's first true value.
 
@@ -19,6 +22,7 @@ def eventually(
         condition: called until it returns something true.
         what: for the message of the failure.
         within: seconds.
+        step: seconds between two looks.
 
     Raises:
         AssertionError: if it stays false.
@@ -28,4 +32,4 @@ def eventually(
         if value := condition():
             return value
         assert time.monotonic() < deadline, f"not within {within} s: {what or condition}"
-        threading.Event().wait(STEP_SECONDS)
+        threading.Event().wait(step)

@@ -17,6 +17,9 @@ from tests.waiting import PATIENCE_SECONDS, eventually
 
 Actor = Callable[[], Any]
 
+# There are a thousand interleavings; each waits two or three times.
+STEP_SECONDS = 0.002
+
 
 class Hold:
     """Holds its thread before the n-th statement, or before the commit, until it is let go."""
@@ -52,10 +55,10 @@ def run(held: Actor, other: Actor, before: int) -> tuple[bool, Any, Any]:
     with ThreadPoolExecutor(2) as threads, ExitStack() as stack:
         stack.callback(hold.let_go.set)
         first = threads.submit(_act, held, hold)
-        eventually(lambda: hold.reached.is_set() or first.done())
+        eventually(lambda: hold.reached.is_set() or first.done(), step=STEP_SECONDS)
         pid: Future[int] = Future()
         second = threads.submit(_act, other, None, pid)
-        eventually(lambda: second.done() or _waits_for_a_lock(pid.result()))
+        eventually(lambda: second.done() or _waits_for_a_lock(pid.result()), step=STEP_SECONDS)
         hold.let_go.set()
         return (
             hold.reached.is_set(),

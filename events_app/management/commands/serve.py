@@ -20,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--port",
             type=int,
-            default=int(os.environ.get("PORT") or 8000),
+            default=os.environ.get("PORT") or "8000",
             help="the port to listen on; 0 for any free one (default: PORT, else 8000)",
         )
 
