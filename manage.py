@@ -2,14 +2,33 @@
 """Django's command line for Silo Sessions: `serve`, `runsweeper`, `migrate`, `createtoken` and the rest."""
 
 import os
+import signal
 import sys
+from typing import Any
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "silo.settings")
+    # Left in order, an embedded database included. `serve` and `runsweeper` have their own way.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _leave)
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except (ImproperlyConfigured, OperationalError) as error:
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(f"{sys.argv[0]}: {str(error).strip()}")
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+def _leave(number: int, frame: Any) -> None:
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 May be run again at any time: what is there stays.
 """
 
-import csv
 import os
 import secrets
 import shlex
@@ -18,6 +17,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
+from sessions_app import item_file
 from sessions_app.authentication import Role, principal_of_token
 from sessions_app.errors import DomainError
 from sessions_app.models import ApiToken, Item
@@ -66,8 +66,7 @@ class Command(BaseCommand):
 def load_examples() -> None:
     """Load the example part list, where there are no items."""
     if not Item.objects.exists():
-        with EXAMPLES.open(encoding="utf-8", newline="") as file:
-            Item.objects.bulk_create(Item(**row) for row in csv.DictReader(file))
+        item_file.load(EXAMPLES, lambda doing, lines: None)
 
 
 def keep_token(file: Path) -> Path:

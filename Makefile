@@ -1,0 +1,48 @@
+# What a newcomer types: make run, make test. The rest is Python's and Django's own commands, in the environment in VENV.
+
+VENV ?= .venv
+PYTHON ?= python3
+IN_VENV = exec "$(VENV)/bin/python"
+
+.PHONY: help run test test-faults lint clean python port installed
+.NOTPARALLEL:
+.SUFFIXES:
+
+help:
+	@echo "make run    run Silo Sessions with example data on 127.0.0.1 (PORT, default 8000) until Ctrl-C"
+	@echo "make test   run every test but the slow ones"
+	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
+	@echo "make lint   check style and types"
+	@echo "make clean  remove .venv and the caches; var/, the data, stays"
+
+run: port installed
+	@echo "Preparing the database"
+	@$(IN_VENV) manage.py migrate --verbosity 0
+	@$(IN_VENV) manage.py createdemo
+	@$(IN_VENV) -m tools.side_by_side
+
+test: installed
+	@$(IN_VENV) -m pytest tests/unit tests/integration tests/processes
+
+# Pulled cables, killed servers and databases, random traffic: up to 20 minutes, and some of it wants root.
+test-faults: installed
+	@$(IN_VENV) -m pytest tests/faults
+
+lint: installed
+	@$(IN_VENV) -m ruff check .
+	@$(IN_VENV) -m ruff format --check .
+	@$(IN_VENV) -m mypy .
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+python:
+	@command -v "$(PYTHON)" >/dev/null || { echo "There is no $(PYTHON): install Python 3.11 or newer, or name one with PYTHON=." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d: install one, or name one with PYTHON=." % sys.version_info[:2])'
+
+port: python
+	@exec "$(PYTHON)" tools/prepare.py port
+
+installed: python
+	@exec "$(PYTHON)" tools/prepare.py install "$(VENV)"
