@@ -105,7 +105,8 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         if goes_on and pressure is None and protocol.channel is not None:
             pressure = protocol.backpressure = Backpressure()
             protocol.registerProducer(pressure, True)
-        if pressure and not goes_on and protocol.producer:
+        # A client that has left took the channel along.
+        if pressure and not goes_on and protocol.producer and protocol.channel is not None:
             protocol.unregisterProducer()
         await super().handle_reply(protocol, message)
         if pressure and goes_on:

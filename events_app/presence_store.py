@@ -4,6 +4,7 @@ Every function is one transaction over a whole set, called from a thread of the 
 why no interleaving breaks it: docs/architecture.md, "Presence".
 """
 
+import logging
 import os
 import socket
 import time
@@ -21,6 +22,8 @@ from events_app import event_log, observation, sql
 from events_app.event_log import LogState
 from events_app.models import Connection, ServerProcess
 from events_app.presence_domain import Key, domain
+
+logger = logging.getLogger(__name__)
 
 
 class NotRegistered(Exception):
@@ -218,6 +221,10 @@ def clean_up_one(server_dead: timedelta) -> bool:
         _delete_connections(candidate.pk)
         process.delete()
         domain().server_died(keys - _connected(keys), candidate.pk, process.last_beat)
+    logger.warning(
+        "removed a dead server process",
+        extra={"hostname": process.hostname, "pid": process.pid, "last_beat": process.last_beat},
+    )
     return True
 
 

@@ -16,7 +16,7 @@ from twisted.internet import reactor as twisted_reactor
 
 from events_app import request_gate, runtime, timings
 from events_app.daphne_server import EventServer
-from events_app.stopping import leave_after
+from events_app.stopping import in_order, leave_after
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +142,7 @@ class Service:
             await _until(lambda: not presence.streams, CLOSE_STREAMS_SECONDS)
             async with asyncio.timeout(UNREGISTER_SECONDS):
                 await presence.stop()
+            in_order()
         except TimeoutError:
             logger.warning("the database did not answer in time; this process will be found dead")
         except Exception:

@@ -29,27 +29,35 @@ def run(place: Place, program: Path, arguments: Sequence[str], seconds: float) -
     account = place.account
     # A file, as the server might hold a pipe open for ever.
     with tempfile.TemporaryFile() as output:
-        try:
-            code = subprocess.run(
-                [program, *arguments],
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=place.home,
-                env=environment,
-                timeout=seconds,
-                umask=0o077,
-                close_fds=True,
-                start_new_session=True,
-                user=None if account is None else account.uid,
-                group=None if account is None else account.gid,
-                extra_groups=None if account is None else [],
-            ).returncode
-        except subprocess.TimeoutExpired:
-            code = -1
+        with subprocess.Popen(
+            [program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=place.home,
+            env=environment,
+            umask=0o077,
+            close_fds=True,
+            start_new_session=True,
+            user=None if account is None else account.uid,
+            group=None if account is None else account.gid,
+            extra_groups=None if account is None else [],
+        ) as process:
+            code = _wait(process, seconds)
         output.seek(0)
         return code, tail(output.read().decode(errors="replace"))
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> int:
+    """Wait for the end; at an interrupt or when the time is up kill it with its helpers (initdb has some)."""
+    try:
+        return process.wait(seconds)
+    except BaseException as error:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        if isinstance(error, subprocess.TimeoutExpired):
+            return -1
+        raise
 
 
 def tail(text: str) -> str:
