@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, Final
 
 # First: it installs the reactor that everything of Twisted must use.
 from daphne.server import Server  # isort: skip
@@ -12,6 +12,14 @@ from daphne.server import Server  # isort: skip
 from channels.routing import get_default_application
 from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
+from twisted.internet import reactor as twisted_reactor
+
+# Its module stands for an object that only exists once a loop is chosen.
+reactor: Any = twisted_reactor
+
+# The header by which an answer is known to be a stream, and a message of our own: cut the connection.
+EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
+ABORT: Final = "silo.abort"
 
 _TOO_LARGE_BODY = json.dumps(
     {"error": "body_too_large", "message": "The body of a request has at most 8 MB."}
@@ -21,11 +29,16 @@ TOO_LARGE = (
     f"Content-Length: {len(_TOO_LARGE_BODY)}\r\n\r\n{_TOO_LARGE_BODY}"
 ).encode()
 
+# How long a client whose body is refused may go on sending it, and how much.
+LINGER_SECONDS = 5.0
+LINGER_BYTES = 16 * 1024 * 1024
+
 
 class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
     """A request whose body is refused as soon as it is too large, not when all of it is in memory."""
 
     refused = False
+    _dropped = 0
 
     def gotLength(self, length: int | None) -> None:
         """Look at the announced length, before any of the body."""
@@ -36,6 +49,9 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
     def handleContentChunk(self, data: bytes) -> None:
         """Look at the length so far, for bodies that do not announce theirs."""
         if self.refused:
+            self._dropped += len(data)
+            if self._dropped > LINGER_BYTES:
+                self.channel.transport.abortConnection()
             return
         super().handleContentChunk(data)
         if self.content.tell() > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
@@ -48,8 +64,12 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
     def _refuse(self) -> None:
         # Twisted has no word for an answer to half a request; its own refusals are written so too.
         self.refused = True
-        self.channel.transport.write(TOO_LARGE)
-        self.channel.loseConnection()
+        transport = self.channel.transport
+        transport.write(TOO_LARGE)
+        # The rest of the body is read and dropped for a while: with unread data the kernel would reset the connection
+        # at once, and a client or a proxy that is still sending would lose the answer.
+        transport.loseWriteConnection()
+        reactor.callLater(LINGER_SECONDS, transport.abortConnection)
 
 
 class Backpressure:
@@ -99,15 +119,22 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         factory.buildProtocol = build_limited
 
     async def handle_reply(self, protocol: Any, message: MutableMapping[str, Any]) -> None:
-        """Pass a part of an answer on; of one that goes on, wait until its client has read enough."""
-        goes_on = message.get("more_body", False)
+        """Pass a part of an answer on; after a part of a stream, wait until its client has read enough.
+
+        Other answers are in memory as a whole: to wait with them would only keep their thread and database connection.
+        """
+        if message["type"] == ABORT:
+            if protocol.channel is not None:
+                protocol.channel.transport.abortConnection()
+            return
+        if EVENT_STREAM in message.get("headers", ()) and protocol.channel is not None:
+            protocol.backpressure = Backpressure()
+            protocol.registerProducer(protocol.backpressure, True)
         pressure: Backpressure | None = getattr(protocol, "backpressure", None)
-        if goes_on and pressure is None and protocol.channel is not None:
-            pressure = protocol.backpressure = Backpressure()
-            protocol.registerProducer(pressure, True)
+        ends = message["type"] == "http.response.body" and not message.get("more_body", False)
         # A client that has left took the channel along.
-        if pressure and not goes_on and protocol.producer and protocol.channel is not None:
+        if pressure and ends and protocol.producer and protocol.channel is not None:
             protocol.unregisterProducer()
         await super().handle_reply(protocol, message)
-        if pressure and goes_on:
+        if pressure and not ends:
             await pressure.room.wait()

@@ -5,6 +5,7 @@ all that is there and writes it as one set.
 """
 
 import asyncio
+import itertools
 import logging
 import time
 import uuid
@@ -70,9 +71,10 @@ class Presence:
         self._unregistered = False
         # Since when, by the loop's clock, this process has beaten without a gap.
         self._beating_since: float | None = None
-        # For how long it has run and reached the database in all: the clock of acknowledgements.
+        # For how long, up to the last beat, it has run and reached the database in all; and when that was.
         self._observed = 0.0
-        # What that clock showed when each client was last asked to acknowledge and has not been seen to.
+        self._observed_at = time.monotonic()
+        # What `_clock` showed when each client was last asked to acknowledge and has not been seen to.
         self._asked: dict[uuid.UUID, float] = {}
         self._last_touch: float | None = None
         # One thread, one connection and one order each. Nothing may keep a beat waiting.
@@ -118,6 +120,10 @@ class Presence:
 
     def close_all(self, reason: str) -> None:
         """Have every stream begin again."""
+        if self.streams:
+            logger.warning(
+                "closing every stream", extra={"reason": reason, "streams": len(self.streams)}
+            )
         for stream in list(self.streams.values()):
             stream.close(reason)
 
@@ -144,17 +150,17 @@ class Presence:
 
     async def beat_loop(self) -> None:
         """Beat. Who finds itself taken for dead has the writer register it again, with all its streams."""
-        now = time.monotonic
-        last = now()
+        self._observed_at = time.monotonic()
         while True:
             try:
                 await in_thread(self._beater, presence_store.beat, self.process, self._server_dead)
-                gap = now() - last
-                last = now()
+                now = time.monotonic()
+                gap = now - self._observed_at
                 # What a beat vouches for is the time since the one before, unless that was long ago.
                 self._observed += min(gap, 2 * self._timings.beat)
+                self._observed_at = now
                 if self._beating_since is None or gap > self._timings.server_dead:
-                    self._beating_since = last
+                    self._beating_since = now
             except NotRegistered:
                 self._beating_since = None
                 self._must_register = True
@@ -165,14 +171,16 @@ class Presence:
             await asyncio.sleep(self._timings.beat)
 
     async def keep_loop(self) -> None:
-        """Every beat: remove dead processes, end what time ends, close the streams of silent clients."""
-        while True:
-            await asyncio.sleep(self._timings.beat)
+        """Every beat: remove dead processes, end what time ends. More often: close the streams of silent clients."""
+        for look in itertools.count(1):
+            await asyncio.sleep(self._timings.beat / timings.LOOKS_PER_BEAT)
             try:
+                await self._close_silent()
+                if look % timings.LOOKS_PER_BEAT:
+                    continue
                 await self._clean_up()
                 while await in_thread(self._keeper, domain().time_passes):
                     pass
-                await self._close_silent()
             except DATABASE_AWAY as error:
                 logger.warning("could not keep the house", extra={"error": error})
 
@@ -222,7 +230,12 @@ class Presence:
             asked = await in_thread(
                 self._keeper, presence_store.touch, self.process, keys, acks=acks
             )
-            self._asked |= dict.fromkeys(asked, self._observed)
+            # Asked now: who answered the heartbeat before, and who was not asked since it was registered.
+            clock = self._clock
+            self._asked |= dict.fromkeys(asked, clock)
+            for arrival in arrivals:
+                if arrival.ack:
+                    self._asked.setdefault(arrival.connection_id, clock)
         for stream in streams:
             stream.heartbeat()
 
@@ -257,6 +270,11 @@ class Presence:
     def _server_dead(self) -> timedelta:
         return timedelta(seconds=self._timings.server_dead)
 
+    @property
+    def _clock(self) -> float:
+        """The clock of acknowledgements: the time observed. It stands still when the next beat is overdue."""
+        return self._observed + min(time.monotonic() - self._observed_at, self._timings.beat)
+
     async def _clean_up(self) -> None:
         """Remove the processes that have ceased to beat.
 
@@ -264,20 +282,25 @@ class Presence:
         at first.
         """
         since = self._beating_since
-        if since is None or time.monotonic() - since < self._timings.server_dead:
+        now = time.monotonic()
+        if since is None or now - since < self._timings.server_dead:
             return
+        if now - self._observed_at > 2 * self._timings.beat:
+            return  # it was stopped itself, and has not beaten since
         while await in_thread(self._keeper, presence_store.clean_up_one, self._server_dead):
             pass
 
     async def _close_silent(self) -> None:
         """Let those depart that have not acknowledged a heartbeat in time; `alive` may have come to any process."""
-        due = self._observed - self._timings.acknowledgement
-        asked = {pk for pk, at in self._asked.items() if at <= due}
+        due = self._clock - self._timings.patience
+        asked = {pk: at for pk, at in self._asked.items() if at <= due}
         if not asked:
             return
         silent = await in_thread(self._keeper, presence_store.silent, asked)
-        for connection_id in asked:
-            self._asked.pop(connection_id, None)
+        for connection_id, at in asked.items():
+            if self._asked.get(connection_id) != at:
+                continue  # asked again, or registered again, meanwhile
+            del self._asked[connection_id]
             if connection_id in silent and connection_id in self.streams:
                 self.streams[connection_id].close("no acknowledgement", departed=True)
 
@@ -300,32 +323,40 @@ class Presence:
         async with self._writing:
             if self._unregistered:
                 return
-            known: set[Key] = set()
             if arrivals or self._must_register:
                 known = await in_thread(self._writer, self._arrive, arrivals)
                 self._note_arrivals(a for a in arrivals if a.key in known)
                 self._must_register = False
+                await self._answer(batch, known)
+            elif batch.arrivals:
+                await self._answer(batch, set())
+            # A departure that has to wait for a lock keeps no arrival waiting, and is tried again without it.
+            batch.arrivals = []
             if batch.departures:
                 await in_thread(self._writer, self._depart, batch.departures)
                 for departure in batch.departures:
                     self._registered.pop(departure.connection_id, None)
                     self._asked.pop(departure.connection_id, None)
-        if any(not answer.done() for _, answer in batch.arrivals):
-            snapshot = await in_thread(self._writer, presence_store.snapshot, known)
-            for stream, answer in batch.arrivals:
-                if answer.done():
-                    continue
-                if stream.grant.key is None or stream.grant.key in known:
-                    answer.set_result(snapshot)
-                else:
-                    answer.set_exception(StreamGone())
+
+    async def _answer(self, batch: _Batch, known: set[Key]) -> None:
+        """Give the streams that have arrived what they begin with."""
+        if all(answer.done() for _, answer in batch.arrivals):
+            return
+        snapshot = await in_thread(self._writer, presence_store.snapshot, known)
+        for stream, answer in batch.arrivals:
+            if answer.done():
+                continue
+            if stream.grant.key is None or stream.grant.key in known:
+                answer.set_result(snapshot)
+            else:
+                answer.set_exception(StreamGone())
 
     def _note_arrivals(self, arrivals: Iterable[Arrival]) -> None:
         for arrival in arrivals:
             self._registered[arrival.connection_id] = arrival
             if arrival.ack:
                 # A stream begins with a heartbeat.
-                self._asked[arrival.connection_id] = self._observed
+                self._asked[arrival.connection_id] = self._clock
 
     def _arrive(self, arrivals: Collection[Arrival]) -> set[Key]:
         try:
@@ -338,6 +369,8 @@ class Presence:
         known = presence_store.register(self.process, list(open_streams.values()))
         # Who is registered has been observed: from now on there is somebody whose silence is an outage.
         presence_store.beat(self.process, self._server_dead)
+        # Their rows are new: what was acknowledged before is forgotten, and the next heartbeat asks again.
+        self._asked.clear()
         logger.info(
             "registered this server process",
             extra={"process_id": self.process.id, "streams": len(open_streams)},

@@ -115,13 +115,22 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> None:
         ended.delete()
         by_client = {change.connection_id for change in departures if change.by_client}
         left_at = _latest((row.key, row.opened_at) for row in rows if row.pk in by_client)
+        ended_at = _latest((row.key, row.opened_at) for row in rows)
         stayed = Connection.objects.filter(key__in=known)
         stayed_at = _latest(stayed.values_list("key", "opened_at"))
         departed = {
-            key for key, at in left_at.items() if key not in stayed_at or stayed_at[key] < at
+            key
+            for key, at in left_at.items()
+            if key in known
+            and at == ended_at[key]
+            and (key not in stayed_at or stayed_at[key] < at)
         }
         if departed:
-            domain().departed(departed & known, departed & known - stayed_at.keys(), process.id)
+            domain().departed(departed, departed - stayed_at.keys(), process.id)
+        # Whom this server closes has not departed, whatever was noted of an earlier stream.
+        closed = (ended_at.keys() & known) - departed - stayed_at.keys()
+        if closed:
+            domain().server_stopped(closed)
 
 
 def beat(process: ProcessIdentity, server_dead: timedelta) -> None:

@@ -24,6 +24,7 @@ from django_eventstream.eventrequest import EventRequest
 from django_eventstream.views import Listener, get_listener_manager
 
 from events_app import event_log, runtime, timings
+from events_app.daphne_server import ABORT, EVENT_STREAM
 from events_app.database_away import DATABASE_AWAY
 from events_app.event_log import Cursor
 from events_app.presence import StreamGone
@@ -39,9 +40,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 HEARTBEAT: Final = b"event: heartbeat\ndata: {}\n\n"
+RESET_ID: Final = "reset"
 KEEPALIVE: Final = b": keep-alive\n\n"
 HEADERS: Final = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+    EVENT_STREAM,
     (b"cache-control", b"no-cache, no-store"),
     (b"x-accel-buffering", b"no"),  # nginx passes it on at once
 ]
@@ -80,6 +82,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
             task.cancel()
     if not writing.done():
         await asyncio.wait({writing})
+    if not stream.ended:
+        # Its client does not read, or the server is in a hurry. Left open, it would look alive.
+        await send({"type": ABORT})
 
 
 class Stream:
@@ -93,6 +98,7 @@ class Stream:
         self._departed = False
         self._send = send
         self._started = False
+        self.ended = False
         self._last_event_id = ""
         self._keepalive = keepalive
         self._listener = Listener()
@@ -151,10 +157,10 @@ class Stream:
     async def _run(self, snapshot: Snapshot) -> None:
         self._started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        await self._write(self._opening(snapshot))
+        # The arrival was a heartbeat, and its client's time to acknowledge it runs.
+        await self._write(self._opening(snapshot) + HEARTBEAT)
         if self._position < snapshot.log.head.id:
             await self._replay()
-        await self._write(HEARTBEAT)
         while not self.closed.is_set():
             await self._pass_on()
         await self._end(_unavailable())
@@ -166,6 +172,7 @@ class Stream:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
             await _refuse(self._send, refusal)
+        self.ended = True
 
     def _listen(self) -> None:
         request = EventRequest()
@@ -184,10 +191,14 @@ class Stream:
         start = resumed or head
         self._epoch, self._position = start
         held = snapshot.held.get(self.grant.key, []) if self.grant.key else []
+        reset = bool(self._last_event_id) and resumed is None
+        # Who is cut off between the two comes back with an id that cannot be continued, and is reset then.
         opening = _named(
-            "stream-open", start, {"connection_id": self._public_id(), "sessions": held}
+            "stream-open",
+            RESET_ID if reset else start,
+            {"connection_id": self._public_id(), "sessions": held},
         )
-        if self._last_event_id and resumed is None:
+        if reset:
             opening += _named("stream-reset", head, {})
         return opening
 
@@ -277,7 +288,7 @@ def _resolve(scope: Scope) -> tuple[StreamGrant, str]:
         raise StreamRefused(422, "invalid", "The query of the request is not valid.") from error
 
 
-def _named(name: str, cursor: Cursor, data: dict[str, Any]) -> bytes:
+def _named(name: str, cursor: Cursor | str, data: dict[str, Any]) -> bytes:
     text = json.dumps(data, cls=DjangoJSONEncoder, separators=(",", ":"), ensure_ascii=False)
     return f"event: {name}\nid: {cursor}\ndata: {text}\n\n".encode()
 

@@ -20,6 +20,11 @@ RELAY_PROBE_SECONDS: Final = 5.0
 # A process may miss three beats before it is taken for dead.
 BEATS_PER_SERVER_DEAD: Final = 4
 
+# A silent client has to be gone in the time that is promised, so it is looked for more often than once a beat, and half
+# a beat of its time is left for finding it.
+LOOKS_PER_BEAT: Final = 4
+LOOKING_BEATS: Final = 0.5
+
 # A process that could not touch for so many heartbeats is of no use to its clients, who have a better one elsewhere.
 HEARTBEATS_UNTIL_USELESS: Final = 3
 
@@ -47,8 +52,13 @@ class Timings:
 
     @property
     def acknowledgement(self) -> float:
-        """How long a client with `ack=true` may take to answer a heartbeat."""
+        """How long it takes at most until a client with `ack=true` that does not answer a heartbeat is gone."""
         return self.dead_peer - self.heartbeat
+
+    @property
+    def patience(self) -> float:
+        """How long such a client may take to answer."""
+        return self.acknowledgement - LOOKING_BEATS * self.beat
 
     @property
     def user_timeout(self) -> float:

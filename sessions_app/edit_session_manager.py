@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import models, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import F
 from django.db.models.functions import Now
 
 from events_app import event_log, presence_store
@@ -187,7 +186,9 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
             self.release_for_workstation(workstation_ids)
             return
         with transaction.atomic():
-            sessions = self.filter(workstation_id__in=list(workstation_ids))
+            away = Workstation.objects.filter(pk__in=workstation_ids)
+            away.update(away_since=F("departed_at"))
+            sessions = self.filter(workstation__in=away)
             event_log.append(self._events_of_all(sessions, payloads.away_event))
 
     def end_grace(self, grace: timedelta, limit: int) -> list[EndedSession]:
@@ -197,17 +198,16 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
             grace: how long they had.
             limit: at most so many workstations.
         """
-        over = Workstation.objects.departed(grace).filter(
-            observed_for(grace), Exists(self.filter(workstation=OuterRef("pk")))
-        )
-        absent = over.exclude(pk__in=Workstation.objects.connected().values("pk"))
-        candidates = list(absent.values_list("pk", flat=True)[:limit])
+        over = Workstation.objects.away(grace).filter(observed_for(grace))
+        candidates = list(over.values_list("pk", flat=True)[:limit])
         if not candidates:
             return []
         with transaction.atomic():
-            locked = {w.pk for w in over.lock(candidates)}
-            back = Workstation.objects.connected().filter(pk__in=locked)
-            return self.release_for_workstation(locked - set(back.values_list("pk", flat=True)))
+            # Who came back has said so in this row, under this lock.
+            gone = over.lock(candidates)
+            ended = self.release_for_workstation([workstation.pk for workstation in gone])
+            Workstation.objects.filter(pk__in=[w.pk for w in gone]).update(away_since=None)
+            return ended
 
     def release_deactivated(self, limit: int | None = None) -> list[EndedSession]:
         """Release what deactivated users hold.
@@ -334,13 +334,12 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
         Returns:
             The events that tell of it, to be appended at the end of the transaction.
         """
-        departed = Workstation.objects.filter(pk__in=workstation_ids, departed_at__isnull=False)
-        departed_ids = list(departed.values_list("pk", flat=True))
-        sessions = self.filter(workstation_id__in=departed_ids)
+        here = Workstation.objects.filter(pk__in=workstation_ids)
+        away = list(here.filter(away_since__isnull=False).values_list("pk", flat=True))
+        sessions = self.filter(workstation_id__in=away)
         events = self._events_of_all(sessions, payloads.back_event, also_lock)
-        departed.update(departed_at=None, departed_by=None)
-        # Without a grace nobody was told that they were away.
-        return events if settings.SESSIONS_GRACE else []
+        here.forget_departure()
+        return events
 
     def _events_of_all(
         self,

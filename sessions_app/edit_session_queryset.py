@@ -8,20 +8,14 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import (
-    Case,
     DurationField,
-    Exists,
     F,
     Func,
-    OuterRef,
     Q,
     TextField,
     Value,
-    When,
 )
 from django.db.models.functions import Now
-
-from events_app.models import Connection
 
 
 class _SharedNodeKeys(Func):
@@ -42,13 +36,6 @@ class EditSessionQuerySet(models.QuerySet[Any]):
     def with_names(self) -> "EditSessionQuerySet":
         """Load what a session is shown with; a cone may have 10,000 keys and is left out."""
         return self.select_related("item", "user", "workstation").defer("dependency_cone")
-
-    def with_absence(self) -> "EditSessionQuerySet":
-        """Annotate `away_since`: when its workstation departed, while it has no stream and a grace runs."""
-        connected = Exists(Connection.objects.filter(key=OuterRef("workstation_id")))
-        since = Case(When(~connected, then=F("workstation__departed_at")))
-        away: EditSessionQuerySet = self.annotate(away_since=since)
-        return away
 
     def meeting(
         self, workstation_id: uuid.UUID, object_id: str, cone: Sequence[str]

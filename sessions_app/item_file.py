@@ -56,10 +56,16 @@ def load(path: Path, progress: Progress) -> Loaded:
             changed += _insert(batch, loaded)
             done += len(batch)
             progress("loaded", done)
-        # Last and by id, as everybody locks items: who edits one of them waits for moments, not for the file.
-        Item.objects.lock([item.pk for item in changed])
+        # Last and by id, as everybody locks items. Who wants to edit one of these waits until all are written.
         changed.sort(key=lambda item: item.pk)
-        Item.objects.bulk_update(changed, ["description", "item_type"], batch_size=BATCH)
+        Item.objects.lock([item.pk for item in changed])
+        Item.objects.bulk_create(
+            changed,
+            batch_size=BATCH,
+            update_conflicts=True,
+            unique_fields=["id"],
+            update_fields=["description", "item_type"],
+        )
     loaded.changed = len(changed)
     return loaded
 

@@ -16,7 +16,7 @@ def session_json(session: "EditSession") -> Json:
     return _identity(session) | {
         "acquired_at": session.acquired_at,
         "last_heartbeat": session.last_heartbeat,
-        "away_since": getattr(session, "away_since", None),
+        "away_since": session.workstation.away_since,
     }
 
 
@@ -52,13 +52,13 @@ def released_event(ended: "EndedSession", audience: set[str]) -> NewEvent:
 
 def away_event(session: "EditSession", audience: set[str]) -> NewEvent:
     """Return `edit.session_away`: its workstation has departed, and a grace runs."""
-    data = _without_id(_identity(session)) | {"away_since": session.workstation.departed_at}
+    data = _without_id(_identity(session)) | {"away_since": session.workstation.away_since}
     return NewEvent(audience, "edit.session_away", data)
 
 
 def back_event(session: "EditSession", audience: set[str]) -> NewEvent:
     """Return `edit.session_back`: its workstation came back before the grace was over."""
-    data = _without_id(_identity(session)) | {"away_since": session.workstation.departed_at}
+    data = _without_id(_identity(session)) | {"away_since": session.workstation.away_since}
     return NewEvent(audience, "edit.session_back", data)
 
 

@@ -54,7 +54,7 @@ class WorkstationPresence(PresenceDomain):
 
     def server_stopped(self, gone: Collection[Key]) -> None:
         """They have no server for now; nobody has departed."""
-        _forget_departure(gone)
+        Workstation.objects.filter(pk__in=gone).forget_departure()
 
     def server_died(
         self, gone: Collection[Key], process_id: uuid.UUID, last_beat: datetime
@@ -65,7 +65,7 @@ class WorkstationPresence(PresenceDomain):
             .exclude(departed_by=process_id)
             .values_list("pk", flat=True)
         )
-        _forget_departure(set(gone) - departed)
+        Workstation.objects.filter(pk__in=set(gone) - departed).forget_departure()
         EditSession.objects.leave(departed, settings.SESSIONS_GRACE)
 
     def time_passes(self) -> bool:
@@ -76,12 +76,7 @@ class WorkstationPresence(PresenceDomain):
     def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Any]]:
         """Return the sessions that each workstation holds."""
         held = defaultdict(list)
-        sessions = (
-            EditSession.objects.with_names()
-            .with_absence()
-            .filter(workstation_id__in=keys)
-            .order_by("pk")
-        )
+        sessions = EditSession.objects.with_names().filter(workstation_id__in=keys).order_by("pk")
         for session in sessions:
             held[session.workstation_id].append(payloads.session_json(session))
         return held
@@ -111,9 +106,3 @@ class WorkstationPresence(PresenceDomain):
             or (grant.token_id is not None and grant.token_id not in good_tokens)
             or (grant.key is not None and grant.key not in good_keys)
         }
-
-
-def _forget_departure(keys: Collection[Key]) -> None:
-    Workstation.objects.filter(pk__in=keys, departed_at__isnull=False).update(
-        departed_at=None, departed_by=None
-    )

@@ -14,4 +14,5 @@ from sessions_app.models import EditSession
 def release_of_deactivated(instance: Any, **_: Any) -> None:
     """Release at once what a user holds who is deactivated. What bypasses `save` the sweeper finds."""
     if not instance.is_active:
-        transaction.on_commit(EditSession.objects.release_deactivated)
+        # Robust: it is saved whatever becomes of this, and the sweeper does it again.
+        transaction.on_commit(EditSession.objects.release_deactivated, robust=True)

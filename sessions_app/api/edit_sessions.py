@@ -120,7 +120,7 @@ def list_all(
 
 
 def _shown(sessions: EditSessionQuerySet) -> list[Answer]:
-    return [payloads.session_json(session) for session in sessions.with_names().with_absence()]
+    return [payloads.session_json(session) for session in sessions.with_names()]
 
 
 def _session(part_number: str, session_id: UUID) -> EditSession:

@@ -49,9 +49,15 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         """Those that have a stream open, on any server."""
         return self.filter(Exists(Connection.objects.filter(key=OuterRef("pk"))))
 
-    def departed(self, ago: timedelta) -> "WorkstationQuerySet":
-        """Those that departed longer ago than that, by the database's clock."""
-        return self.filter(departed_at__lt=Now() - Value(ago, DurationField()))
+    def away(self, longer_than: timedelta) -> "WorkstationQuerySet":
+        """Those that have been away for longer, by the database's clock."""
+        return self.filter(away_since__lt=Now() - Value(longer_than, DurationField()))
+
+    def forget_departure(self) -> None:
+        """They are here, or their server was lost: no departure of before counts."""
+        self.filter(departed_at__isnull=False).update(
+            departed_at=None, departed_by=None, away_since=None
+        )
 
     def with_presence(self) -> "models.QuerySet[Any]":
         """Annotate `connected`, and `seen_at`: now where it is, else when it was last seen."""
@@ -73,6 +79,9 @@ class Workstation(models.Model):
     last_seen = models.DateTimeField(db_default=Now(), editable=False)
     departed_at = models.DateTimeField(
         null=True, editable=False, help_text="When its last stream ended by the client's doing"
+    )
+    away_since = models.DateTimeField(
+        null=True, editable=False, help_text="With a grace: since when it has no stream"
     )
     departed_by = models.UUIDField(
         null=True, editable=False, help_text="The server process that saw it depart"
