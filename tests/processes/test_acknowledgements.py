@@ -3,6 +3,7 @@
 import signal
 from datetime import datetime
 
+from events_app.models import ServerProcess
 from sessions_app.models import EndedSession
 from tests.waiting import eventually
 
@@ -87,3 +88,30 @@ def seconds(session) -> float:
     """Between its acquire and its last heartbeat."""
     parse = datetime.fromisoformat
     return (parse(session["last_heartbeat"]) - parse(session["acquired_at"])).total_seconds()
+
+
+def test_a_server_that_was_stopped_gives_its_clients_their_time_again(serve, client_of, part):
+    """It is taken for dead meanwhile and registers again; who had answered is not silent for that."""
+    ada = client_of(frozen := serve(SILO_DEAD_PEER_SECONDS="5", SILO_HEARTBEAT_SECONDS="1"))
+    other = serve(SILO_DEAD_PEER_SECONDS="5", SILO_HEARTBEAT_SECONDS="1")
+    workstation = ada.workstation()
+    stream = ada.stream(workstation_id=workstation, ack="true")
+    ada.acquire(part, workstation)
+    ada.server = other
+    assert alive(ada, workstation).status_code == 204
+    frozen.signal(signal.SIGSTOP)
+    eventually(lambda: ServerProcess.objects.count() == 1)
+    frozen.signal(signal.SIGCONT)
+    eventually(lambda: ServerProcess.objects.count() == 2)
+    beats = len(stream.named("heartbeat"))
+
+    def answers() -> bool:
+        assert alive(ada, workstation).status_code == 204
+        return len(stream.named("heartbeat")) >= beats + 6
+
+    eventually(answers, step=0.3)
+    assert stream.running
+    assert len(ada.held(part)) == 1
+    # And who falls silent afterwards is still noticed.
+    stream.line("closed")
+    eventually(lambda: ada.held(part) == [])

@@ -75,3 +75,17 @@ def test_alive_is_a_coming_back_too(scene, part):
     watching.event("edit.session_away")
     assert ada.call("POST", f"/api/workstations/{workstation}/alive", {}).status_code == 204
     watching.event("edit.session_back")
+
+
+def test_who_only_closes_one_of_two_windows_is_not_away(scene, part):
+    ada, watching, workstation, older = scene(LONG)
+    newer = ada.stream(workstation_id=workstation)
+    newer.kill()
+    eventually(lambda: ada.server.sse_clients() == 2)
+    again = ada.stream(workstation_id=workstation)
+    ada.acquire(part, workstation, object_id="marker")
+    watching.event("edit.session_acquired", object_id="marker")
+    assert not watching.named("edit.session_away")
+    assert not watching.named("edit.session_back")
+    assert older.running
+    assert again.running

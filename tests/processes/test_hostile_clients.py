@@ -3,14 +3,16 @@
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from django.db.models.functions import Now
 
 from events_app.models import LogEntry
+from sessions_app.models import ApiToken, Item
 from tests.processes.service import Serve
 from tests.waiting import eventually
 
@@ -148,3 +150,48 @@ def test_a_cursor_that_cannot_be_continued_is_answered_with_a_reset(serve, clien
     opening, reset = stream.event("stream-open"), stream.event("stream-reset")
     assert opening["id"] == "reset"
     assert reset["id"].count("-") == 1
+
+
+def test_clients_that_do_not_read_their_answers_do_not_keep_others_waiting(serve, client_of):
+    server = serve()
+    ada = client_of(server)
+    Item.objects.bulk_create(
+        Item(part_number=f"N-{n:05}", description="x" * 900) for n in range(1000)
+    )
+    request = (
+        "GET /api/items?limit=1000 HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {ada.token}\r\n\r\n"
+    )
+    with ExitStack() as stack:
+        for _ in range(6):
+            stack.enter_context(connected(server)).sendall(request.encode() * 10)
+        ready = httpx.get(f"{server.url}/ready", timeout=8)
+        assert ready.status_code == 200
+
+
+def test_a_stalled_stream_that_the_server_closes_is_cut_off(serve, client_of):
+    """Left open and mute it would look alive to its client."""
+    server = serve()
+    ada = client_of(server)
+    LogEntry.objects.bulk_create(
+        LogEntry(channels=["all"], type="edit.test", data=json.dumps("x" * 1000))
+        for _ in range(30_000)
+    )
+    epoch = ada.stream(all="true").event("stream-open")["id"].split("-")[0]
+    with connected(server) as connection:
+        path = f"/api/events?all=true&last_event_id={epoch}-0"
+        head = (
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ada.token}\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        eventually(lambda: server.sse_clients() == 2)
+        ApiToken.objects.update(revoked_at=Now())
+        eventually(lambda: server.sse_clients() == 0)
+        # To the end of the answer, or a reset; the socket's time-out would be the failure.
+        received = b""
+        with suppress(ConnectionError):
+            while not received.endswith(b"0\r\n\r\n"):
+                part = connection.recv(1 << 20)
+                received = received[-5:] + part
+                if not part:
+                    break

@@ -1,0 +1,198 @@
+"""Who has departed, and who has only changed the connection: one server process's sets, at the store."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from events_app import presence_store
+from events_app.models import Connection, Observation, ServerProcess
+from events_app.presence_store import Arrival, Departure, NotRegistered, ProcessIdentity
+from sessions_app.models import EditSession, Workstation
+from tests.factories import acquire, make_item, make_user, make_workstation
+
+pytestmark = pytest.mark.django_db
+
+
+class Opened(Arrival):
+    """A stream that was opened so many seconds ago."""
+
+    ago = 0
+
+    @property
+    def age(self) -> timedelta:
+        return timedelta(seconds=self.ago)
+
+
+@pytest.fixture
+def station():
+    return make_workstation(make_user())
+
+
+@pytest.fixture
+def server():
+    def make(*streams):
+        process = ProcessIdentity()
+        presence_store.register(process, streams)
+        return process
+
+    return make
+
+
+def stream(station, ago=0):
+    opened = Opened(uuid.uuid4(), station.pk)
+    object.__setattr__(opened, "ago", ago)
+    return opened
+
+
+def end(process, opened, by_client=True):
+    presence_store.depart(process, [Departure(opened.connection_id, opened.key, by_client)])
+
+
+def departed(station) -> bool:
+    station.refresh_from_db()
+    return station.departed_at is not None
+
+
+def test_the_last_stream_of_a_workstation_is_a_departure(station, server):
+    only = stream(station)
+    process = server(only)
+    acquire(station, make_item())
+    end(process, only)
+    assert departed(station)
+    assert not EditSession.objects.exists()
+
+
+def test_an_old_stream_that_ends_after_a_newer_one_came_is_none(station, server):
+    old, new = stream(station, ago=60), stream(station)
+    process = server(old, new)
+    acquire(station, make_item())
+    end(process, old)
+    assert not departed(station)
+    assert EditSession.objects.exists()
+
+
+def test_the_newest_one_is_one_but_releases_nothing_while_another_is_there(station, server):
+    old, new = stream(station, ago=60), stream(station)
+    process = server(old, new)
+    acquire(station, make_item())
+    end(process, new)
+    assert departed(station)
+    assert EditSession.objects.exists()
+
+
+def test_what_the_server_closes_is_none_and_forgets_the_one_of_before(station, server):
+    old, new = stream(station, ago=60), stream(station)
+    process = server(old, new)
+    acquire(station, make_item())
+    end(process, new)
+    end(process, old, by_client=False)
+    assert not departed(station)
+    assert EditSession.objects.exists()
+    assert not Connection.objects.exists()
+
+
+def test_a_client_that_leaves_with_a_stream_that_the_server_has_just_closed_has_not_departed(
+    station, server
+):
+    old, new = stream(station, ago=60), stream(station)
+    process = server(old, new)
+    acquire(station, make_item())
+    presence_store.depart(
+        process,
+        [Departure(old.connection_id, old.key, True), Departure(new.connection_id, new.key, False)],
+    )
+    assert not departed(station)
+    assert EditSession.objects.exists()
+
+
+def test_a_process_that_registers_again_does_not_make_its_streams_younger(station, server):
+    old, new = stream(station, ago=60), stream(station)
+    server(new)
+    other = server()
+    presence_store.unregister(other)
+    again = server(old)
+    end(again, old)
+    assert not departed(station)
+
+
+def test_a_set_that_is_written_twice_changes_nothing(station, server):
+    opened = stream(station)
+    process = server()
+    presence_store.arrive(process, [opened])
+    presence_store.arrive(process, [opened])
+    assert Connection.objects.count() == 1
+    end(process, opened)
+    first = Workstation.objects.get().departed_at
+    end(process, opened)
+    assert Workstation.objects.get().departed_at == first
+
+
+def test_who_is_not_registered_is_told_so_and_writes_nothing(station):
+    process = ProcessIdentity()
+    for write in (
+        lambda: presence_store.arrive(process, [stream(station)]),
+        lambda: end(process, stream(station)),
+        lambda: presence_store.beat(process, timedelta(seconds=10)),
+    ):
+        with pytest.raises(NotRegistered):
+            write()
+    assert not Connection.objects.exists()
+
+
+def test_an_unknown_key_is_left_out(station, server):
+    stranger = Arrival(uuid.uuid4(), uuid.uuid4())
+    process = server()
+    assert presence_store.arrive(process, [stream(station), stranger]) == {station.pk}
+    assert Connection.objects.count() == 1
+
+
+def test_a_clean_stop_forgets_departures_and_keeps_the_sessions(station, server):
+    old, new = stream(station, ago=60), stream(station)
+    process = server(old, new)
+    acquire(station, make_item())
+    end(process, new)
+    presence_store.unregister(process)
+    assert not departed(station)
+    assert EditSession.objects.exists()
+    assert not ServerProcess.objects.exists()
+
+
+def test_the_first_beat_after_a_gap_ends_the_outage_and_no_other(server):
+    process = server()
+    dead = timedelta(seconds=10)
+    presence_store.beat(process, dead)
+    first = Observation.objects.get().since
+    presence_store.beat(process, dead)
+    assert Observation.objects.get().since == first
+    presence_store.beat(process, timedelta(0))
+    assert Observation.objects.get().since > first
+
+
+class TestAcknowledgements:
+    @pytest.fixture
+    def opened(self, station, server):
+        opened = Arrival(uuid.uuid4(), station.pk, ack=True)
+        self.process = server(opened)
+        self.key = station.pk
+        return opened
+
+    def touch(self):
+        return presence_store.touch(self.process, [self.key], acks=True)
+
+    def test_who_has_not_answered_is_silent_and_not_asked_again(self, opened):
+        assert presence_store.silent([opened.connection_id]) == {opened.connection_id}
+        assert self.touch() == set()
+
+    def test_who_has_answered_is_asked_again(self, opened):
+        assert presence_store.acknowledge(self.key, opened.connection_id)
+        assert presence_store.silent([opened.connection_id]) == set()
+        assert self.touch() == {opened.connection_id}
+        assert presence_store.silent([opened.connection_id]) == {opened.connection_id}
+
+    def test_an_answer_without_a_connection_is_for_all(self, opened):
+        assert presence_store.acknowledge(self.key, None)
+        assert presence_store.silent([opened.connection_id]) == set()
+
+    def test_an_answer_for_a_stream_that_ended_is_none(self, opened):
+        assert not presence_store.acknowledge(self.key, uuid.uuid4())
