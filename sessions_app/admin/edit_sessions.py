@@ -115,6 +115,7 @@ class EditSessionAdmin(ReadOnlyModelAdmin):
         "owner",
         "workstation_name",
         "connected",
+        "away_since",
         "silent_for",
         "held_for",
         "fencing_token",
@@ -131,6 +132,7 @@ class EditSessionAdmin(ReadOnlyModelAdmin):
         "owner",
         "workstation",
         "connected",
+        "away_since",
         "fencing_token",
         "acquired_at",
         "held_for",
@@ -163,6 +165,11 @@ class EditSessionAdmin(ReadOnlyModelAdmin):
     def connected(self, session: Any) -> bool:
         """Whether its workstation has an open event stream."""
         return bool(session.connected)
+
+    @admin.display(description="away since", ordering="workstation__away_since")
+    def away_since(self, session: Any) -> Any:
+        """With a grace: since when its workstation has no stream."""
+        return session.workstation.away_since
 
     @admin.display(description="held for", ordering="age")
     def held_for(self, session: Any) -> str:

@@ -39,6 +39,7 @@ class WorkstationAdmin(ReadOnlyModelAdmin):
         "connected",
         "seen_at",
         "departed_at",
+        "away_since",
         "sessions",
         "created_at",
     )
