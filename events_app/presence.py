@@ -76,7 +76,8 @@ class Presence:
         self._observed_at = time.monotonic()
         # What `_clock` showed when each client was last asked to acknowledge and has not been seen to.
         self._asked: dict[uuid.UUID, float] = {}
-        self._last_touch: float | None = None
+        # In a row, not committed.
+        self._missed_heartbeats = 0
         # One thread, one connection and one order each. Nothing may keep a beat waiting.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="presence-writer")
         self._beater = ThreadPoolExecutor(1, thread_name_prefix="presence-beat")
@@ -186,38 +187,43 @@ class Presence:
 
     async def heartbeat_loop(self) -> None:
         """Touch what the streams keep alive; tell them when that is committed; close what is withdrawn."""
-        self._last_touch = time.monotonic()
         while True:
             await asyncio.sleep(self._timings.heartbeat)
             beating = asyncio.create_task(self._heartbeat_round())
             try:
-                # A database that is frozen gives no error: what hangs is looked at as often as what fails.
-                while not beating.done():
-                    await asyncio.wait({beating}, timeout=self._timings.heartbeat)
-                    self._close_if_useless()
+                # A database that is frozen gives no error: a heartbeat that hangs is missed as well.
+                while not (await asyncio.wait({beating}, timeout=self._timings.heartbeat))[0]:
+                    self._miss_heartbeat()
                 beating.result()
             finally:
                 beating.cancel()
 
     async def _heartbeat_round(self) -> None:
         try:
-            await self.heartbeat()
-            self._last_touch = time.monotonic()
+            try:
+                await self.heartbeat()
+            except NotRegistered:
+                # It was taken for dead: its streams are registered before anybody is told that they are alive.
+                self._must_register = True
+                await self._write(_Batch())
+                await self.heartbeat()
+            self._missed_heartbeats = 0
             await self._close_withdrawn()
         except DATABASE_AWAY as error:
             logger.warning("no heartbeat", extra={"error": error})
+            # Perhaps it was committed all the same: who was asked is not known.
+            self._asked.clear()
+            self._miss_heartbeat()
 
-    def _close_if_useless(self) -> None:
+    def _miss_heartbeat(self) -> None:
+        self._missed_heartbeats += 1
         if not self.useful:
             self.close_all("the database cannot be reached")
 
     @property
     def useful(self) -> bool:
         """Whether this process can keep alive what it serves."""
-        if self._last_touch is None:
-            return False
-        silence = time.monotonic() - self._last_touch
-        return silence < timings.HEARTBEATS_UNTIL_USELESS * self._timings.heartbeat
+        return self._missed_heartbeats < timings.HEARTBEATS_UNTIL_USELESS
 
     async def heartbeat(self) -> None:
         """One heartbeat of this process."""

@@ -172,8 +172,12 @@ def touch(process: ProcessIdentity, keys: Collection[Key], *, acks: bool) -> set
 
     Returns:
         The connections whose clients have to acknowledge this heartbeat: those that did so with the one before.
+
+    Raises:
+        NotRegistered: nobody counts on what this process serves; it has to register first.
     """
     with transaction.atomic():
+        _share(process)
         # Losing the last touches in a crash costs nothing: the next heartbeat repeats them.
         sql.commit_lazily()
         asked = _ask_for_acknowledgement(process) if acks else set()

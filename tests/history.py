@@ -1,0 +1,243 @@
+"""A recorded history of a run: what clients did and saw, and at its end the truth of the database.
+
+All times are seconds on one clock. What `tests/history_checker.py` checks; it knows no database and no clock itself.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from math import inf
+from typing import Any, Final
+
+ACQUIRED: Final = "edit.session_acquired"
+RELEASED: Final = "edit.session_released"
+
+Json = Mapping[str, Any]
+Lock = tuple[str, str, str]  # item id, context level, object id
+
+
+def lock_of(data: Json) -> Lock:
+    """Return what a request, an event or a session in JSON is about."""
+    return data["item_id"], data["context_level"], data["object_id"]
+
+
+def position(cursor: str) -> int:
+    """Return the place in the log of an event id `<epoch>-<n>`."""
+    return int(cursor.rpartition("-")[2])
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What cannot be known more exactly, and what is promised, in seconds."""
+
+    clock: float = 0.25  # from the time of a statement to when others see its effect
+    commit: float = 6.0  # the same while a server may be stopped between a statement and its commit
+    silence: float = 1.2  # who has sent nothing for longer may have been taken for dead
+    tolerance: float = 1.0  # from the end of a stream to when its client has seen it
+    lateness: float = 25.0  # until a departure that a fault held up is acted upon
+    patience: float = 10.0  # until an event has come
+    prompt: float = 3.0  # until a departure without a fault has released
+    timeout: float = 60.0  # a session without a heartbeat
+    settle: float = 90.0  # until all that was left is released, whatever happened
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A call of the API. Without an end its outcome is unknown: it broke, or the server failed.
+
+    The request of an acquire is the API's and `item_id`, of a release `session_id`, of a list `item_id` or None.
+    """
+
+    client: str
+    kind: str  # acquire, release, force_release or list
+    start: float
+    request: Json
+    end: float = inf
+    status: int = 0  # 0: it reached no server, or is not known
+    answer: Json = field(default_factory=dict)
+
+    @property
+    def may_have_happened(self) -> bool:
+        return self.end == inf or 200 <= self.status < 300
+
+    @property
+    def got(self) -> str | None:
+        """The session that an acquire was answered with; None where the answer is not known."""
+        return self.answer.get("session_id")
+
+
+@dataclass(frozen=True)
+class Received:
+    """An event on a stream; `id` is empty for heartbeats."""
+
+    at: float
+    name: str
+    id: str
+    data: Json
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One event stream from its request to its end."""
+
+    client: str
+    workstation: str | None
+    channels: frozenset[str]
+    requested: float
+    last_event_id: str
+    received: Sequence[Received]
+    ended: float
+    by_client: bool  # who ended it, as the client knows it
+
+    def __str__(self) -> str:
+        return f"the stream of {self.client} from {self.requested:.3f} to {self.ended:.3f} after {self.last_event_id!r}"
+
+    @property
+    def connection_id(self) -> str | None:
+        return self.received[0].data.get("connection_id") if self.received else None
+
+    @cached_property
+    def _moments(self) -> list[float]:
+        return [event.at for event in self.received]
+
+    def live(self, since: float, until: float, silence: float) -> bool:
+        """Whether it was open all that time and never silent for longer."""
+        first, last = bisect_right(self._moments, since) - 1, bisect_left(self._moments, until)
+        if first < 0 or last == len(self._moments):
+            return False
+        return all(b - a <= silence for a, b in pairwise(self._moments[first : last + 1]))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A session as a table has it: an active one, or with a reason the record of its end."""
+
+    session: str
+    lock: Lock
+    workstation: str
+    token: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the event log."""
+
+    id: int
+    at: float
+    type: str
+    data: Json
+    channels: frozenset[str]
+
+    @cached_property
+    def session(self) -> str:
+        return str(self.data["session_id"])
+
+    @cached_property
+    def row(self) -> Row:
+        """The session as this event tells it."""
+        workstation, token = self.data["workstation"]["id"], self.data["fencing_token"]
+        reason = self.data["reason"] if self.type == RELEASED else ""
+        return Row(self.session, lock_of(self.data), workstation, token, reason)
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id} at {self.at:.3f} of {self.row}"
+
+
+@dataclass(frozen=True)
+class Life:
+    """A session in the log."""
+
+    acquired: Entry
+    released: Entry | None
+
+    @property
+    def row(self) -> Row:
+        return self.acquired.row
+
+    @property
+    def until(self) -> float:
+        return self.released.at if self.released else inf
+
+    def at(self, place: int) -> bool:
+        """Whether it is active where the log has reached this place."""
+        return self.acquired.id <= place and (not self.released or place < self.released.id)
+
+
+@dataclass(frozen=True)
+class History:
+    """What was recorded, and the truth."""
+
+    operations: Sequence[Operation]
+    streams: Sequence[Stream]
+    log: Sequence[Entry]
+    records: Sequence[Row]
+    active: Sequence[Row]
+    epoch: str
+    ended: float = inf  # when the truth was read
+    faults: Sequence[tuple[float, float]] = ()  # when servers could not do all they promise
+    outages: Sequence[
+        tuple[float, float]
+    ] = ()  # when there was no server, and no clock ended anything
+    limits: Limits = field(default_factory=Limits)
+
+    @cached_property
+    def lives(self) -> dict[str, Life]:
+        """Every session that the log acquired."""
+        ends = {e.session: e for e in reversed(self.log) if e.type == RELEASED}
+        begins = {e.session: e for e in reversed(self.log) if e.type == ACQUIRED}
+        return {session: Life(e, ends.get(session)) for session, e in begins.items()}
+
+    @cached_property
+    def streams_of(self) -> Mapping[str, list[Stream]]:
+        """The streams of each workstation."""
+        found: dict[str, list[Stream]] = defaultdict(list)
+        for stream in self.streams:
+            if stream.workstation:
+                found[stream.workstation].append(stream)
+        return found
+
+    @cached_property
+    def lives_of(self) -> Mapping[str, list[Life]]:
+        """The sessions of each workstation."""
+        found: dict[str, list[Life]] = defaultdict(list)
+        for life in self.lives.values():
+            found[life.row.workstation].append(life)
+        return found
+
+    @cached_property
+    def acquires_of(self) -> Mapping[tuple[str, Lock], list[Operation]]:
+        """What may have acquired a lock for a workstation."""
+        found: dict[tuple[str, Lock], list[Operation]] = defaultdict(list)
+        for op in self.operations:
+            if op.kind == "acquire" and op.may_have_happened:
+                found[op.request["workstation_id"], lock_of(op.request)].append(op)
+        return found
+
+    def answered(self, kind: str, status: int, **members: Any) -> list[Operation]:
+        """Return the operations with this answer."""
+        found = (op for op in self.operations if (op.kind, op.status) == (kind, status))
+        return [op for op in found if members.items() <= op.answer.items()]
+
+    def disturbed(self, since: float, until: float) -> bool:
+        """Whether there was a fault at any time between these."""
+        return any(begin <= until and end >= since for begin, end in self.faults)
+
+    def overlaps(self, life: Life, since: float, until: float) -> bool:
+        """Whether a session may have been seen at some moment between these."""
+        stopped = self.disturbed(life.until, life.until + self.limits.clock)
+        late = self.limits.commit if stopped else self.limits.clock
+        return life.acquired.at <= until + self.limits.clock and life.until + late >= since
+
+    def spans(self, life: Life, since: float, until: float) -> bool:
+        """Whether a session must have been seen at every moment between these."""
+        stopped = self.disturbed(life.acquired.at, life.acquired.at + self.limits.clock)
+        late = self.limits.commit if stopped else self.limits.clock
+        return life.acquired.at + late <= since and life.until >= until
+
+
+# Yields, in words, what contradicts it.
+Rule = Callable[[History], Iterator[str]]

@@ -1,0 +1,229 @@
+"""Checks a recorded history: what clients did and saw, the event log, the record and the active sessions must agree.
+
+`check` runs every rule. A rule is a function that yields, in words, what contradicts it. Those of single streams and
+of who lives and who has left are in `tests/history_streams.py`; here is what is said of locks and sessions.
+"""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Final
+
+from tests import history_streams
+from tests.history import (
+    ACQUIRED,
+    RELEASED,
+    Entry,
+    History,
+    Life,
+    Lock,
+    Operation,
+    Row,
+    Rule,
+    lock_of,
+    position,
+)
+
+
+@dataclass(frozen=True)
+class Violation:
+    """What contradicts a rule."""
+
+    rule: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.what}"
+
+
+def check(history: History) -> list[Violation]:
+    """Return every violation of every rule."""
+    return [Violation(rule.__name__, what) for rule in RULES for what in rule(history)]
+
+
+def one_holder_in_the_log(h: History) -> Iterator[str]:
+    """In the order of the log a lock is free when it is acquired."""
+    held: dict[Lock, Entry] = {}
+    for e in h.log:
+        if e.type == ACQUIRED:
+            if other := held.get(e.row.lock):
+                yield f"{e} while it was held since {other}"
+            held[e.row.lock] = e
+        elif e.type == RELEASED and (mine := held.get(e.row.lock)) and mine.session == e.session:
+            del held[e.row.lock]
+
+
+def one_holder_in_answers(h: History) -> Iterator[str]:
+    """Who was answered that it has a lock has it alone until the end of its session."""
+    answers: dict[Lock, list[Operation]] = defaultdict(list)
+    for op in h.answered("acquire", 200, existing=False):
+        answers[lock_of(op.answer)].append(op)
+    for ops in answers.values():
+        for a, b in pairwise(sorted(ops, key=lambda op: int(op.answer["fencing_token"]))):
+            life = h.lives.get(a.answer["session_id"])
+            if life and b.end + h.limits.clock < life.until:
+                yield f"{b} was answered before the end at {life.until:.3f} of {a}"
+
+
+def tokens_grow(h: History) -> Iterator[str]:
+    """Fencing tokens of an item grow in the order of the log, and from an answer to the next acquire."""
+    highest: dict[str, Entry] = {}
+    for e in h.log:
+        if e.type == ACQUIRED:
+            before = highest.get(e.row.lock[0])
+            if before and e.row.token <= before.row.token:
+                yield f"{e} comes after {before}"
+            highest[e.row.lock[0]] = e
+    answers: dict[str, list[Operation]] = defaultdict(list)
+    for op in h.answered("acquire", 200, existing=False):
+        answers[op.answer["item_id"]].append(op)
+    for ops in answers.values():
+        ops.sort(key=lambda op: op.end)
+        tops = list(accumulate((int(op.answer["fencing_token"]) for op in ops), max))
+        for op in ops:
+            before_it = bisect_left(ops, op.start, key=lambda other: other.end)
+            if before_it and tops[before_it - 1] >= op.answer["fencing_token"]:
+                yield f"{op} began when token {tops[before_it - 1]} had been answered"
+
+
+def ends_once(h: History) -> Iterator[str]:
+    """Every end has exactly one record and exactly one event, which say the same."""
+    told = Counter(e.session for e in h.log if e.type == RELEASED)
+    recorded = Counter(record.session for record in h.records)
+    for session in sorted(told.keys() | recorded.keys()):
+        if (told[session], recorded[session]) != (1, 1):
+            yield f"{session} has {told[session]} events and {recorded[session]} records of its end"
+    for record in h.records:
+        life = h.lives.get(record.session)
+        if life and life.released and life.released.row != record:
+            yield f"{record} was told as {life.released}"
+
+
+def acquired_first(h: History) -> Iterator[str]:
+    """No session without its one acquired event, which comes before everything else of it."""
+    known: set[str] = set()
+    for e in h.log:
+        if e.type == ACQUIRED and e.session in known:
+            yield f"{e} a second time"
+        elif e.type == ACQUIRED:
+            known.add(e.session)
+        elif e.session not in known:
+            yield f"{e} was not acquired before"
+    for row in (*h.records, *h.active):
+        if row.session not in known:
+            yield f"{row} was never acquired"
+
+
+def active_is_what_did_not_end(h: History) -> Iterator[str]:
+    """The active sessions are those that the log acquired and did not release."""
+    left = {life.row for life in h.lives.values() if not life.released}
+    yield from (f"{row} has not ended and is not active" for row in left - set(h.active))
+    yield from (f"{row} is active, but not so by the log" for row in set(h.active) - left)
+
+
+def nothing_answered_is_lost(h: History) -> Iterator[str]:
+    """What was answered is in the log, as it was answered, and happened while it was asked."""
+    slack = h.limits.clock
+    for op in h.answered("acquire", 200):
+        session, token = op.answer["session_id"], op.answer["fencing_token"]
+        wanted = Row(session, lock_of(op.request), op.request["workstation_id"], token)
+        life = h.lives.get(session)
+        if not life or life.row != wanted:
+            yield f"{op} is in the log as {life}"
+        elif not op.answer["existing"] and not _within(life.acquired.at, op, slack):
+            yield f"{op} happened at another time: {life.acquired}"
+        elif not h.overlaps(life, op.start, op.end):
+            yield f"{op} was answered with one that had ended: {life.released}"
+    for kind, reason in (("release", "released"), ("force_release", "force_released")):
+        ended: set[str] = set()
+        for op in h.answered(kind, 204):
+            life = h.lives.get(op.request["session_id"])
+            end = life and life.released
+            if not end or end.row.reason != reason or not _within(end.at, op, slack):
+                yield f"{op} is in the log as {end}"
+            if op.request["session_id"] in ended:
+                yield f"{op} was answered a second time"
+            ended.add(op.request["session_id"])
+
+
+def refusals_are_true(h: History) -> Iterator[str]:
+    """A lock that was refused was held, a session that was not found had ended, a lost connection was lost."""
+    for op in h.answered("acquire", 409, error="hard_interference"):
+        life = h.lives.get(op.answer["holder"]["session_id"])
+        if not life or life.row.lock != lock_of(op.request):
+            yield f"{op} names a holder that the log does not know: {life}"
+        elif not h.overlaps(life, op.start, op.end):
+            yield f"{op} names a holder of another time: {life.acquired}, {life.released}"
+    for op in h.answered("acquire", 409, error="not_connected"):
+        around = op.start - h.limits.tolerance, op.end + h.limits.tolerance
+        for stream in h.streams_of[op.request["workstation_id"]]:
+            own = stream.connection_id == op.request["connection_id"]
+            if own and stream.live(*around, h.limits.silence):
+                yield f"{op}, and this was open: {stream}"
+    for op in (*h.answered("release", 404), *h.answered("force_release", 404)):
+        life = h.lives.get(op.request["session_id"])
+        if life and life.until > op.end + h.limits.clock:
+            yield f"{op} came before the end: {life.released}"
+
+
+def lists_are_true(h: History) -> Iterator[str]:
+    """A list shows what is active at its cursor, which is not before what had been answered."""
+    done = [(op.end, h.lives.get(op.answer["session_id"])) for op in h.answered("acquire", 200)]
+    known = sorted((end, life.acquired.id) for end, life in done if life)
+    ends, places = [end for end, _ in known], list(accumulate((n for _, n in known), max))
+    for op in h.answered("list", 200):
+        place, item = position(op.answer["cursor"]), op.request["item_id"]
+        shown = {session["session_id"] for session in op.answer["sessions"]}
+        active = {s for s, x in h.lives.items() if x.at(place) and item in (None, x.row.lock[0])}
+        if shown != active:
+            yield f"{op} shows too much: {shown - active}, and not: {active - shown}"
+        answered = bisect_left(ends, op.start)
+        if answered and place < places[answered - 1]:
+            yield f"{op} is older than what had been answered: {places[answered - 1]}"
+
+
+def events_name_their_recipients(h: History) -> Iterator[str]:
+    """An event goes to who watches its item and who holds a session on it, an end also to who held that."""
+    active: dict[str, Life] = {}
+    for e in h.log:
+        own, item = f"workstation:{e.row.workstation}", e.row.lock[0]
+        if e.type == ACQUIRED:
+            active[e.session] = h.lives[e.session]
+        elif e.type == RELEASED:
+            active.pop(e.session, None)
+        else:
+            if e.channels != {own}:
+                yield f"{e} is addressed to {set(e.channels)}"
+            continue
+        here = [life for life in active.values() if life.row.lock[0] == item]
+        # Of those that end in the same statement each workstation is told its own only.
+        stay = [life for life in here if not _end_together(life.released, e)]
+        may, must = ({f"workstation:{x.row.workstation}" for x in lives} for lives in (here, stay))
+        always = {"all", f"item:{item}", own}
+        if not must | always <= e.channels <= may | always:
+            yield f"{e} is addressed to {set(e.channels)}; holders: {must}"
+
+
+def _within(moment: float, op: Operation, slack: float) -> bool:
+    return op.start - slack <= moment <= op.end + slack
+
+
+def _end_together(one: Entry | None, other: Entry) -> bool:
+    return one is not None and one.data["released_at"] == other.data.get("released_at")
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    one_holder_in_the_log,
+    one_holder_in_answers,
+    tokens_grow,
+    ends_once,
+    acquired_first,
+    active_is_what_did_not_end,
+    nothing_answered_is_lost,
+    refusals_are_true,
+    lists_are_true,
+    events_name_their_recipients,
+    *history_streams.RULES,
+)
