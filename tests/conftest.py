@@ -1,10 +1,17 @@
 """Fixtures of all tiers."""
 
+import signal
+
 import pytest
 from django.contrib.auth.models import Group
 
 from events_app.models import EventLog, Observation
 from sessions_app.authentication import Role
+
+
+def pytest_configure() -> None:
+    # Started in the background of a shell, this process ignores Ctrl-C, and so would every process that it tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
