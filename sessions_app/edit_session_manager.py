@@ -86,7 +86,11 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
             ):
                 raise NotConnected("The event stream of this connection has ended; open a new one.")
             item = _find_item(wanted.part_number)
-            back = self._come_back([workstation_id], also_lock=[item.pk])
+            back: list[event_log.NewEvent] = []
+            if workstation.departed_at is None:
+                Item.objects.lock([item.pk])
+            else:
+                back = self._come_back([workstation_id], also_lock=[item.pk])
             held = (
                 self.with_names()
                 .filter(item=item, context_level=wanted.context_level, object_id=wanted.object_id)
