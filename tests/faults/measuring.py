@@ -1,0 +1,42 @@
+"""How long each fault took to be noticed: printed at the end, with the median and the worst.
+
+`SILO_TEST_REPEAT=10` does every measured test ten times.
+"""
+
+import os
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+REPEAT = int(os.environ.get("SILO_TEST_REPEAT") or 1)
+
+_measured: dict[str, list[float]] = defaultdict(list)
+_limits: dict[str, float] = {}
+
+
+@contextmanager
+def measured(fault: str, within: float) -> Iterator[None]:
+    """Measure the block and fail where it takes longer.
+
+    Args:
+        fault: what happens at its beginning.
+        within: seconds.
+    """
+    begun = time.monotonic()
+    yield
+    seconds = time.monotonic() - begun
+    _measured[fault].append(seconds)
+    _limits[fault] = within
+    assert seconds <= within, f"{fault}: {seconds:.2f} s, allowed are {within:.2f} s"
+
+
+def report() -> list[str]:
+    """Return a line for each fault."""
+    width = max(map(len, _measured), default=0)
+    return [
+        f"{fault:{width}}  n={len(times):<3} median {statistics.median(times):7.3f} s"
+        f"  worst {max(times):7.3f} s  allowed {_limits[fault]:6.2f} s"
+        for fault, times in sorted(_measured.items())
+    ]

@@ -1,0 +1,165 @@
+"""A network namespace with one cable to this machine, which can be pulled.
+
+No packet leaves the machine. The cable is pulled at the far end: here the interface stays up and its route stays, but
+nothing comes or arrives any more, neither FIN nor RST.
+"""
+
+import itertools
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from ipaddress import IPv4Network
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from tests.processes.service import Client, Process, SseClient
+
+# Reserved for tests between devices (RFC 2544); nobody's real network.
+ADDRESSES = IPv4Network("198.18.0.0/15")
+ADDRESSES_EACH = 4
+PREFIX = 30
+
+_NAME = re.compile(r"silo-(\d+)-\d+")
+_numbers = itertools.count()
+
+
+def why_not() -> str | None:
+    """Return why no network can be made here, or None."""
+    if os.geteuid() != 0:
+        return "needs root for a network namespace"
+    if not shutil.which("ip"):
+        return "needs ip (iproute2)"
+    probe = subprocess.run(["unshare", "--net", "true"], check=False, capture_output=True)
+    return f"no network namespaces here: {probe.stderr.decode()}" if probe.returncode else None
+
+
+class Network:
+    """Inside of it: `ip netns`' view of another machine at the other end of a cable."""
+
+    def __init__(self) -> None:
+        number = next(_numbers)
+        self.name = f"silo-{os.getpid()}-{number}"
+        self._link = f"silo{os.getpid()}.{number}"
+
+    def __enter__(self) -> Self:
+        _remove_leftovers()
+        here, there = _free_addresses()
+        self.host = here
+        try:
+            _ip("netns", "add", self.name)
+            _ip("link", "add", self._link, "type", "veth", "peer", "eth0", "netns", self.name)
+            _ip("addr", "add", f"{here}/{PREFIX}", "dev", self._link)
+            _ip("link", "set", self._link, "up")
+            self._inside("addr", "add", f"{there}/{PREFIX}", "dev", "eth0")
+            self._inside("link", "set", "lo", "up")
+            self.plug_in()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._remove()
+
+    def pull(self) -> None:
+        """Pull the cable."""
+        self._inside("link", "set", "eth0", "down")
+
+    def plug_in(self) -> None:
+        """Plug the cable in."""
+        self._inside("link", "set", "eth0", "up")
+
+    def command(self, *command: str) -> tuple[str, ...]:
+        """Return the command that runs this one inside."""
+        return "ip", "netns", "exec", self.name, *command
+
+    def _inside(self, *arguments: str) -> None:
+        _ip("-n", self.name, *arguments)
+
+    def _remove(self) -> None:
+        _remove(self.name)
+        subprocess.run(["ip", "link", "delete", self._link], check=False, capture_output=True)
+
+
+class InsideClient(SseClient):
+    """An SSE client inside of a network."""
+
+    def __init__(self, network: Network, url: str, token: str) -> None:
+        script = str(
+            Path(sys.modules[SseClient.__module__].__file__ or "").parent / "sse_client.py"
+        )
+        command = network.command(sys.executable, script, url, token, "")
+        Process.__init__(self, *command, env=dict(os.environ))
+
+
+class AnsweringClient(Process):
+    """A client inside of a network that calls `alive` after each heartbeat of its stream with `ack=true`."""
+
+    def __init__(self, network: Network, url: str, token: str, workstation: str) -> None:
+        script = str(Path(__file__).with_name("answering_client.py"))
+        command = network.command(sys.executable, script, url, token, workstation)
+        super().__init__(*command, env=dict(os.environ))
+
+    @property
+    def answers(self) -> int:
+        """How many heartbeats it has answered."""
+        return self.lines.count("answered")
+
+
+def stream_inside(
+    network: Network, client: Client, url: str | None = None, **query: Any
+) -> InsideClient:
+    """Open a stream from inside and wait for its first heartbeat."""
+    address = f"{url or client.server.url}/api/events?{urlencode(query, doseq=True)}"
+    stream = InsideClient(network, address, client.token)
+    client.streams.append(stream)
+    stream.event("stream-open")
+    stream.event("heartbeat")
+    return stream
+
+
+def _ip(*arguments: str) -> str:
+    done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True)
+    assert not done.returncode, f"ip {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+def _free_addresses() -> tuple[str, str]:
+    count = ADDRESSES.num_addresses // ADDRESSES_EACH
+    while True:
+        first = ADDRESSES[random.randrange(count) * ADDRESSES_EACH]
+        network = IPv4Network(f"{first}/{PREFIX}")
+        if not _ip("-o", "addr", "show", "to", str(network)):
+            here, there = network.hosts()
+            return str(here), str(there)
+
+
+def _remove(name: str) -> None:
+    """Remove a namespace; what still runs in it would keep it alive."""
+    pids = subprocess.run(
+        ["ip", "netns", "pids", name], check=False, capture_output=True, text=True
+    )
+    for pid in pids.stdout.split():
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+
+
+def _remove_leftovers() -> None:
+    """Remove the namespaces of tests that were killed."""
+    for line in _ip("netns", "list").splitlines():
+        found = _NAME.match(line)
+        if found and not Path(f"/proc/{found[1]}").exists():
+            _remove(found[0])

@@ -1,0 +1,119 @@
+"""A PostgreSQL of the test's own, which can be restarted, killed and stopped without anybody else noticing."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import psycopg
+
+from silo.embedded_postgres import processes
+from silo.embedded_postgres.launcher import EmbeddedPostgres
+from tests.processes.service import ROOT
+from tests.waiting import eventually
+
+
+class OwnPostgres:
+    """An embedded PostgreSQL in a folder of its own, migrated and used by nobody else."""
+
+    def __init__(self) -> None:
+        # Not pytest's: the account that PostgreSQL runs as has to be able to enter it.
+        self._folder = Path(tempfile.mkdtemp(prefix="silo-faults-", dir="/tmp"))
+        self._folder.chmod(0o711)
+        self._server = EmbeddedPostgres(self._folder)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+            self.manage("migrate", "--verbosity", "0")
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._remove()
+
+    @property
+    def url(self) -> str:
+        """For the service's processes, which thereby do not start it again by themselves."""
+        query = {"host": self._params.host, "port": self._params.port, "user": self._params.user}
+        return f"postgresql:///{self._params.dbname}?{urlencode(query)}"
+
+    def manage(self, *arguments: str) -> str:
+        """Run a management command; return what it prints."""
+        command = [sys.executable, "-W", "error", "manage.py", *arguments]
+        env = os.environ | {"DATABASE_URL": self.url}
+        done = subprocess.run(
+            command, cwd=ROOT, env=env, check=False, capture_output=True, text=True
+        )
+        assert not done.returncode, done.stderr
+        return done.stdout.strip()
+
+    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run one statement on a connection of its own."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(sql, parameters)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
+
+    def start(self) -> None:
+        """Start it, and wait until it answers; after a kill that is after its recovery."""
+        self._params = self._server.ensure_running()
+
+    def stop(self) -> None:
+        """Stop it as `pg_ctl stop -m fast` does: connections are ended, and it is shut down in order."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is shut down; what it was doing is found in its log at the next start."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stop all its processes; whoever asks it something gets no answer and no error."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._signal_all(signal.SIGCONT)
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "postgres" / "data"
+
+    def _processes(self) -> list[int]:
+        """All of them: each works in the data folder."""
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        return [pid for pid in pids if processes.is_server(pid, self._data)]
+
+    def _end(self, number: signal.Signals) -> None:
+        pid = processes.first_number(self._data / "postmaster.pid")
+        assert pid is not None
+        os.kill(pid, number)
+        eventually(lambda: not self._processes(), "the end of PostgreSQL")
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        """Until there is no new one: the postmaster may have been about to fork."""
+        signalled: set[int] = set()
+        while new := set(self._processes()) - signalled:
+            for pid in new:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            signalled |= new
+
+    def _remove(self) -> None:
+        with suppress(Exception):
+            self.thaw()
+        self._server.release()
+        shutil.rmtree(self._folder)
