@@ -16,7 +16,7 @@ from events_app.models import Connection
 from events_app.observation import observed_for
 from sessions_app import channels, payloads
 from sessions_app.edit_session_queryset import EditSessionQuerySet
-from sessions_app.errors import Forbidden, HardInterference, NotConnected, NotFound
+from sessions_app.errors import Forbidden, HardInterference, NotConnected, NotFound, StaleToken
 from sessions_app.models.ended_session import EndedSession, EndReason
 from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
@@ -253,6 +253,28 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
     ) -> list[EndedSession]:
         """End every session of these workstations, whose rows the caller has locked."""
         return self.end(self.filter(workstation_id__in=list(workstation_ids)), reason)
+
+    def release_all(self, workstation_id: uuid.UUID) -> list[EndedSession]:
+        """End every session of one workstation at its user's wish, or an administrator's."""
+        with transaction.atomic():
+            Workstation.objects.lock([workstation_id])
+            return self.release_for_workstation([workstation_id], EndReason.RELEASED)
+
+    def verify(self, part_number: str, session_id: uuid.UUID, fencing_token: int) -> "EditSession":
+        """Return a session, with its names, if it is live with this token.
+
+        Raises:
+            StaleToken: if it is not: it has ended, or the token is another one's.
+        """
+        session = (
+            self.with_names()
+            .filter(pk=session_id, item__part_number=part_number, fencing_token=fencing_token)
+            .first()
+        )
+        if session is None:
+            raise StaleToken("This session has ended, or the token is not its own: do not write.")
+        live: EditSession = session
+        return live
 
     def end(
         self,

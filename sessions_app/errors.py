@@ -42,6 +42,12 @@ class NotConnected(DomainError):
     status, code = 409, "not_connected"
 
 
+class StaleToken(DomainError):
+    """The session is not live, or not with this token."""
+
+    status, code = 409, "stale_token"
+
+
 class AlreadyExists(DomainError):
     status, code = 409, "already_exists"
 

@@ -20,6 +20,8 @@ from sessions_app.api.schemas import (
     Reason,
     SessionsOut,
     Text,
+    VerifiedOut,
+    VerifyIn,
 )
 from sessions_app.authentication import ADMIN, EDITOR, VIEWER, principal
 from sessions_app.edit_session_manager import Acquired, Wanted
@@ -85,6 +87,25 @@ def force_release(
     by = principal(request).user.get_username()
     EditSession.objects.force_release(session_id, by=by, note=why)
     return Status(204, None)
+
+
+@router.post(ONE + "/verify", auth=VIEWER, response=VerifiedOut)
+def verify(
+    request: HttpRequest, part_number: PartNumber, session_id: UUID, body: VerifyIn
+) -> Answer:
+    """Say whose a live session with this token is, for a vault. Never rate-limited.
+
+    It is no fence by itself: the vault also has to keep, in its own write, the highest token that it has seen.
+    """
+    session = EditSession.objects.verify(part_number, session_id, body.fencing_token)
+    holder = payloads.holder_json(session)
+    return {
+        "user": holder["user"],
+        "workstation": holder["workstation"],
+        "item": part_number,
+        "context_level": session.context_level,
+        "object_id": session.object_id,
+    }
 
 
 @router.get("/edit-sessions", auth=VIEWER, response=SessionsOut)

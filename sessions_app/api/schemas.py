@@ -7,7 +7,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, Field
 
-from sessions_app.models import ContextLevel
+from sessions_app.models import ContextLevel, EndReason
 from sessions_app.text import PART_NUMBER_MAX, part_number_fault, text_fault
 
 MAX_NODE_KEYS = 10_000
@@ -155,6 +155,44 @@ class ItemSessionsOut(Schema):
 
 class SessionsOut(ItemSessionsOut):
     next: int | None = Field(description="Give it as `after` for the next page; null on the last.")
+
+
+class VerifyIn(Input):
+    fencing_token: Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+
+
+class VerifiedOut(Schema):
+    user: str
+    workstation: WorkstationRef
+    item: str = Field(description="The part number.")
+    context_level: ContextLevel
+    object_id: str
+
+
+class EndedSessionOut(Schema):
+    session_id: UUID
+    item_id: UUID
+    part_number: str
+    user: str
+    workstation: WorkstationRef
+    context_level: ContextLevel
+    object_id: str
+    fencing_token: int
+    acquired_at: datetime
+    last_heartbeat: datetime
+    released_at: datetime
+    reason: EndReason
+    ended_by: str = Field(description="Who ended it by force, else empty.")
+    note: str = Field(description="Why it was ended by force, else empty.")
+
+
+class HistoryOut(Schema):
+    history: list[EndedSessionOut]
+    next: int | None = Field(description="Give it as `before` for the next page; null on the last.")
+
+
+class ReleasedOut(Schema):
+    released: int
 
 
 class ForceReleaseIn(Input):

@@ -6,7 +6,14 @@ from uuid import UUID
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from sessions_app.api.schemas import AliveIn, Answer, WorkstationIn, WorkstationOut, WorkstationsOut
+from sessions_app.api.schemas import (
+    AliveIn,
+    Answer,
+    ReleasedOut,
+    WorkstationIn,
+    WorkstationOut,
+    WorkstationsOut,
+)
 from sessions_app.authentication import VIEWER, Role, principal
 from sessions_app.errors import Forbidden, NotFound
 from sessions_app.models import EditSession, Workstation
@@ -49,17 +56,27 @@ def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = Non
     return Status(204, None)
 
 
+@router.delete("/{uuid:workstation_id}/edit-sessions", auth=VIEWER, response=ReleasedOut)
+def release_all(request: HttpRequest, workstation_id: UUID) -> Answer:
+    """Release every edit session of a workstation at once. Never rate-limited."""
+    _check_may_end(request, workstation_id)
+    return {"released": len(EditSession.objects.release_all(workstation_id))}
+
+
 @router.delete("/{uuid:workstation_id}", auth=VIEWER, response={204: None})
 def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status[Any]:
     """Delete one; its sessions are released."""
-    missing = NotFound("There is no such workstation.")
+    _check_may_end(request, workstation_id)
+    if not Workstation.objects.remove([workstation_id]):
+        raise NotFound("There is no such workstation.")
+    return Status(204, None)
+
+
+def _check_may_end(request: HttpRequest, workstation_id: UUID) -> None:
+    """Check that the caller owns the workstation, or is an admin. Whose it is never changes: no lock is needed."""
     workstation = Workstation.objects.filter(pk=workstation_id).first()
     if workstation is None:
-        raise missing
-    # Whose it is never changes, so this needs no lock.
+        raise NotFound("There is no such workstation.")
     who = principal(request)
     if not who.owns(workstation) and who.role < Role.ADMIN:
         raise Forbidden("This workstation is somebody else's.")
-    if not Workstation.objects.remove([workstation_id]):
-        raise missing
-    return Status(204, None)

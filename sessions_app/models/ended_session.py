@@ -17,6 +17,15 @@ class EndReason(models.TextChoices):
     WORKSTATION_DELETED = "workstation_deleted"
 
 
+class EndedSessionQuerySet(models.QuerySet["EndedSession"]):
+    """The vocabulary of the record."""
+
+    def page(self, before: int | None, limit: int) -> "EndedSessionQuerySet":
+        """At most `limit` of them, the latest first; `before` is the id of the last one of the page before."""
+        older = self if before is None else self.filter(pk__lt=before)
+        return older.order_by("-pk")[:limit]
+
+
 class EndedSession(models.Model):
     """Who held what, from when to when, and how it ended.
 
@@ -25,11 +34,11 @@ class EndedSession(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     session_id = models.UUIDField(unique=True, default=uuid.uuid4)
-    item_id = models.UUIDField(db_index=True)
+    item_id = models.UUIDField()
     part_number = models.CharField(max_length=200)
-    user_id = models.BigIntegerField(db_index=True)
+    user_id = models.BigIntegerField()
     username = models.CharField(max_length=150)
-    workstation_id = models.UUIDField(db_index=True)
+    workstation_id = models.UUIDField()
     workstation_name = models.CharField(max_length=200)
     context_level = models.CharField(max_length=20)
     object_id = models.CharField(max_length=500, blank=True)
@@ -41,8 +50,18 @@ class EndedSession(models.Model):
     ended_by = models.CharField(max_length=150, blank=True, help_text="Who ended it by force")
     note = models.CharField(max_length=2000, blank=True, help_text="Why it was ended by force")
 
+    objects = EndedSessionQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
+        # A page of the history of one of these is read from its index, however deep.
+        indexes = [
+            models.Index(fields=["part_number", "id"], name="ended_session_of_item"),
+            models.Index(fields=["username", "id"], name="ended_session_of_user"),
+            models.Index(fields=["workstation_id", "id"], name="ended_session_of_workstation"),
+            models.Index(fields=["reason", "id"], name="ended_session_by_reason"),
+            models.Index(fields=["released_at"], name="ended_session_by_time"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.part_number} {self.reason}"

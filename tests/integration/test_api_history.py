@@ -1,0 +1,192 @@
+"""`GET /api/edit-sessions/history`."""
+
+import csv
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+import pytest
+from django.db import connection
+
+from sessions_app.authentication import Role
+from sessions_app.models import EditSession, EndedSession
+from tests.factories import Api, acquire, api_of, make_item, make_user, make_workstation
+
+pytestmark = pytest.mark.django_db
+
+FIELDS = {
+    "session_id",
+    "item_id",
+    "part_number",
+    "user",
+    "workstation",
+    "context_level",
+    "object_id",
+    "fencing_token",
+    "acquired_at",
+    "last_heartbeat",
+    "released_at",
+    "reason",
+    "ended_by",
+    "note",
+}
+
+
+@pytest.fixture
+def scene():
+    """Five ended sessions: four of ada's, one of bob's ended by force."""
+    ada, bob = make_user("ada"), make_user("bob")
+    first, second = make_item("A-1"), make_item("A-2")
+    here, there = make_workstation(ada), make_workstation(bob, "=HYPERLINK(1)")
+    for number in range(4):
+        session = acquire(here, first, str(number)).session
+        EditSession.objects.release(session.pk)
+    forced = acquire(there, second).session
+    EditSession.objects.force_release(forced.pk, by="root", note="left for the day")
+    return api_of(make_user("vic", Role.VIEWER)), here, there
+
+
+def get(api, **query):
+    answer = api("GET", f"/api/edit-sessions/history?{urlencode(query)}")
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def test_the_latest_comes_first_with_all_that_is_kept(scene):
+    api, _, there = scene
+    latest = get(api)["history"][0]
+    assert latest.keys() == FIELDS
+    assert latest["reason"] == "force_released"
+    assert (latest["ended_by"], latest["note"]) == ("root", "left for the day")
+    assert latest["workstation"] == {"id": str(there.pk), "name": there.name}
+
+
+def test_pages_have_no_gaps_and_nothing_twice(scene):
+    api, *_ = scene
+    seen, before = [], None
+    while True:
+        page = get(api, limit=2, **({"before": before} if before else {}))
+        seen += [entry["session_id"] for entry in page["history"]]
+        if (before := page["next"]) is None:
+            break
+    assert seen == [str(pk) for pk in EndedSession.objects.values_list("session_id", flat=True)]
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ({"item": "A-1"}, 4),
+        ({"item": "A-2"}, 1),
+        ({"item": "A-3"}, 0),
+        ({"user": "bob"}, 1),
+        ({"user": "bob", "item": "A-1"}, 0),
+        ({"reason": "released"}, 4),
+        ({"reason": "expired"}, 0),
+        ({"since": "2020-01-01T00:00:00Z"}, 5),
+        ({"until": "2020-01-01T00:00:00Z"}, 0),
+        ({"since": "2020-01-01T00:00:00Z", "until": "2120-01-01T00:00:00+02:00"}, 5),
+    ],
+)
+def test_filters(scene, query, count):
+    api, *_ = scene
+    assert len(get(api, **query)["history"]) == count
+
+
+def test_by_workstation(scene):
+    api, here, _ = scene
+    assert len(get(api, workstation=here.pk)["history"]) == 4
+
+
+def test_a_time_is_a_boundary(scene):
+    api, *_ = scene
+    moment = EndedSession.objects.earliest("pk").released_at
+    assert len(get(api, since=moment.isoformat())["history"]) == 5
+    assert len(get(api, until=moment.isoformat())["history"]) == 0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"reason": "bored"},
+        {"workstation": "x"},
+        {"since": "yesterday"},
+        {"since": "2020-01-01T00:00:00"},
+        {"limit": 0},
+        {"limit": 1001},
+        {"before": -1},
+        {"before": 2**63},
+        {"format": "xml"},
+        {"user": "\x00"},
+    ],
+)
+def test_what_makes_no_sense_is_refused(scene, query):
+    api, *_ = scene
+    answer = api("GET", f"/api/edit-sessions/history?{urlencode(query)}")
+    assert answer.status_code == 422
+
+
+def test_csv_says_the_same_and_nothing_that_a_spreadsheet_executes(scene):
+    api, *_ = scene
+    answer = api("GET", "/api/edit-sessions/history?format=csv&limit=3")
+    assert answer["Content-Type"].startswith("text/csv")
+    rows = list(csv.DictReader(answer.content.decode().splitlines()))
+    assert len(rows) == 3
+    assert rows[0]["workstation_name"] == "'=HYPERLINK(1)"
+    assert rows[0]["note"] == "left for the day"
+    following = api("GET", f"/api/edit-sessions/history?format=csv&before={answer['X-Next']}")
+    assert len(following.content.decode().splitlines()) == 1 + 2
+    assert "X-Next" not in following
+
+
+def test_the_history_is_for_those_with_a_role():
+    assert Api()("GET", "/api/edit-sessions/history").status_code == 401
+
+
+def pages_read(records) -> int:
+    """How many pages of the database a query touches."""
+    (plan,) = json.loads(records.explain(analyze=True, buffers=True, format="json"))
+    return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
+
+
+@pytest.fixture
+def large_record():
+    """Twenty thousand ended sessions, of ten or of a thousand different items, users and workstations."""
+
+    def make(different: int) -> EndedSession:
+        # Names of its own: what was rolled back by another test is still in the indexes.
+        salt, now = uuid.uuid4().hex, datetime.now(UTC)
+        EndedSession.objects.bulk_create(
+            EndedSession(
+                item_id=uuid.uuid4(),
+                part_number=f"{salt}-{n % different}",
+                user_id=1,
+                username=f"{salt}-{n % different}",
+                workstation_id=uuid.uuid5(uuid.NAMESPACE_OID, f"{salt}-{n % different}"),
+                workstation_name="w",
+                context_level="sketch",
+                fencing_token=n,
+                acquired_at=now,
+                last_heartbeat=now,
+                released_at=now + timedelta(seconds=n),
+                reason="released",
+            )
+            for n in range(20_000)
+        )
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE sessions_app_endedsession")
+        return EndedSession.objects.earliest("pk")
+
+    return make
+
+
+@pytest.mark.parametrize("column", ["part_number", "username", "workstation_id"])
+@pytest.mark.parametrize("different", [10, 1000])
+def test_a_deep_page_costs_no_more_than_the_first(large_record, column, different):
+    oldest = large_record(different)
+    records = EndedSession.objects.filter(**{column: getattr(oldest, column)})
+    first = pages_read(records.page(None, 5))
+    deep = pages_read(records.page(oldest.pk + 2000, 5))
+    assert deep <= 2 * first + 10
+    assert first < 300, "it reads a part of the table that grows with it"
