@@ -115,6 +115,9 @@ class World:
     def unregister(self) -> None:
         presence_store.unregister(self.process)
 
+    def release_all(self) -> None:
+        EditSession.objects.release_all(self.workstation.pk)
+
     def delete_workstation(self) -> None:
         api_of(self.ada)("DELETE", f"/api/workstations/{self.workstation.pk}")
 
@@ -126,6 +129,7 @@ ENDS_A_SESSION = {
     "expire",
     "clean_up",
     "delete_workstation",
+    "release_all",
 }
 
 
