@@ -221,6 +221,11 @@ class Presence:
             self.close_all("the database cannot be reached")
 
     @property
+    def ready(self) -> bool:
+        """Whether a stream that is opened now would be kept alive: this process is known to all, and beats."""
+        return self.useful and not self._must_register
+
+    @property
     def useful(self) -> bool:
         """Whether this process can keep alive what it serves."""
         return self._missed_heartbeats < timings.HEARTBEATS_UNTIL_USELESS

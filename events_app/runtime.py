@@ -17,7 +17,7 @@ class Runtime:
     @property
     def ready(self) -> bool:
         """Whether streams that are opened now would be served."""
-        return self.relay.listening and self.presence.useful and not self.presence.stopping
+        return self.relay.listening and self.presence.ready and not self.presence.stopping
 
 
 _current: Runtime | None = None
