@@ -26,7 +26,7 @@ test: installed
 
 # Pulled cables, killed servers and databases, random traffic: up to 20 minutes, and some of it wants root.
 test-faults: installed
-	@$(IN_VENV) -m pytest tests/faults
+	@$(IN_VENV) -m pytest tests/faults $(PYTEST)
 
 lint: installed
 	@$(IN_VENV) -m ruff check .
