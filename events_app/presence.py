@@ -243,7 +243,7 @@ class Presence:
             )
             # Asked now: who answered the heartbeat before, and who was not asked since it was registered.
             clock = self._clock
-            self._asked |= dict.fromkeys(asked, clock)
+            self._asked.update(dict.fromkeys(asked, clock))
             for arrival in arrivals:
                 if arrival.ack:
                     self._asked.setdefault(arrival.connection_id, clock)
@@ -381,7 +381,8 @@ class Presence:
         # Who is registered has been observed: from now on there is somebody whose silence is an outage.
         presence_store.beat(self.process, self._server_dead)
         # Their rows are new: what was acknowledged before is forgotten, and the next heartbeat asks again.
-        self._asked.clear()
+        # A new dict, because this is the writer's thread and the loop may be looking through the old one.
+        self._asked = {}
         logger.info(
             "registered this server process",
             extra={"process_id": self.process.id, "streams": len(open_streams)},
