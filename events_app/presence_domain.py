@@ -53,7 +53,8 @@ class StreamRefused(Exception):
 class PresenceDomain(ABC):
     """The domain, named by the setting `EVENTS_PRESENCE_DOMAIN`. All methods are synchronous.
 
-    Those that write are called inside a transaction, in the order lock, arrived, departed.
+    Those that write are called inside a transaction, in the order lock, arrived, departed. `departed` and
+    `server_died` may raise `events_app.restarting.Busy`.
     """
 
     @abstractmethod
@@ -65,8 +66,11 @@ class PresenceDomain(ABC):
         """
 
     @abstractmethod
-    def lock(self, keys: Collection[Key]) -> set[Key]:
-        """Lock the rows behind the keys in the one order of locks; return the keys that exist."""
+    def lock(self, keys: Collection[Key], also: Collection[Key] = ()) -> set[Key]:
+        """Lock the rows behind the keys in the one order of locks; return those of `keys` that exist.
+
+        `also` are others that a former attempt has found to be `Busy`.
+        """
 
     @abstractmethod
     def arrived(self, keys: Collection[Key]) -> None:

@@ -22,6 +22,7 @@ from events_app import event_log, observation, sql
 from events_app.event_log import LogState
 from events_app.models import Connection, ServerProcess
 from events_app.presence_domain import Key, domain
+from events_app.restarting import restarting
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +108,9 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> None:
     Raises:
         NotRegistered: and nothing was written.
     """
-    with transaction.atomic():
-        known = domain().lock(_keys(departures))
+
+    def operation(also: Collection[Key]) -> None:
+        known = domain().lock(_keys(departures), also)
         _share(process)
         ended = Connection.objects.filter(pk__in=[change.connection_id for change in departures])
         rows = list(ended.order_by("pk").select_for_update())
@@ -131,6 +133,8 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> None:
         closed = (ended_at.keys() & known) - departed - stayed_at.keys()
         if closed:
             domain().server_stopped(closed)
+
+    restarting(operation)
 
 
 def beat(process: ProcessIdentity, server_dead: timedelta) -> None:
@@ -223,10 +227,11 @@ def clean_up_one(server_dead: timedelta) -> bool:
         return False
     connections = Connection.objects.filter(process=candidate)
     keys = set(connections.values_list("key", flat=True))
-    with transaction.atomic():
+
+    def operation(also: Collection[Key]) -> bool:
         if not sql.try_clean_up_lock():
             return False
-        domain().lock(keys)
+        domain().lock(keys, also)
         process = dead.select_for_update().filter(pk=candidate.pk).first()
         # It came back, somebody else was first, or it serves one more, whose row is not locked: look again.
         if process is None or set(connections.values_list("key", flat=True)) - keys:
@@ -234,11 +239,17 @@ def clean_up_one(server_dead: timedelta) -> bool:
         _delete_connections(candidate.pk)
         process.delete()
         domain().server_died(keys - _connected(keys), candidate.pk, process.last_beat)
+        transaction.on_commit(lambda: _log_removal(process))
+        return True
+
+    return restarting(operation)
+
+
+def _log_removal(process: ServerProcess) -> None:
     logger.warning(
         "removed a dead server process",
         extra={"hostname": process.hostname, "pid": process.pid, "last_beat": process.last_beat},
     )
-    return True
 
 
 def _share(process: ProcessIdentity) -> None:

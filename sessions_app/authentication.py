@@ -1,7 +1,6 @@
 """Who asks, and in which role: a bearer token, or Django's login session."""
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 from django.conf import settings
@@ -11,28 +10,8 @@ from ninja.security import APIKeyCookie, HttpBearer
 
 from sessions_app.errors import Forbidden, NotAuthenticated
 from sessions_app.models import ApiToken
+from sessions_app.roles import Role
 from sessions_app.text import text_fault
-
-
-class Role(IntEnum):
-    """What one may do; each may do what those before it may. Their names are those of Django's groups."""
-
-    VIEWER = 1
-    EDITOR = 2
-    ADMIN = 3
-
-    @property
-    def group(self) -> str:
-        """The name of the group."""
-        return self.name.lower()
-
-    @classmethod
-    def of(cls, user: Any) -> "Role | None":
-        """Return the highest role of a user, or None without any."""
-        if user.is_superuser:
-            return cls.ADMIN
-        groups = set(user.groups.values_list("name", flat=True))
-        return max((role for role in cls if role.group in groups), default=None)
 
 
 @dataclass(frozen=True)

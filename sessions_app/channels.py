@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sessions_app.models import EditSession
 
 ALL = "all"
+WORKSTATION = "workstation:"
 
 
 def item(pk: uuid.UUID) -> str:
@@ -22,7 +23,7 @@ def item(pk: uuid.UUID) -> str:
 
 def workstation(pk: uuid.UUID) -> str:
     """What is addressed to one workstation, or concerns an item that it holds a session on."""
-    return f"workstation:{pk}"
+    return f"{WORKSTATION}{pk}"
 
 
 def user(pk: int) -> str:
@@ -45,6 +46,12 @@ def audiences(
     return found
 
 
+def has_others(audience: Collection[str], workstation_id: uuid.UUID) -> bool:
+    """Say whether another workstation holds a session on the item whose audience this is."""
+    own = workstation(workstation_id)
+    return any(name.startswith(WORKSTATION) and name != own for name in audience)
+
+
 class ChannelManager(ChannelManagerBase):  # type: ignore[misc]  # untyped library
     """django-eventstream's channel manager, named by `EVENTSTREAM_CHANNELMANAGER_CLASS`."""
 
@@ -61,8 +68,8 @@ class ChannelManager(ChannelManagerBase):  # type: ignore[misc]  # untyped libra
 
         Items are open to every role; a user and a workstation only to themselves.
         """
-        from sessions_app.authentication import Role
         from sessions_app.models import Workstation
+        from sessions_app.roles import Role
 
         if user is None or not user.is_active or Role.of(user) is None:
             return False

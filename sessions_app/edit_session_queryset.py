@@ -1,9 +1,9 @@
 """The vocabulary of active edit sessions: which are stale, away, or in each other's way."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -24,6 +24,14 @@ class _SharedNodeKeys(Func):
     template = "ARRAY(SELECT unnest(%(expressions)s) ORDER BY 1)"
     arg_joiner = ") INTERSECT SELECT unnest("
     output_field = ArrayField(TextField())
+
+
+class Meeting(NamedTuple):
+    """Two sessions of different workstations on one item whose cones meet."""
+
+    session_id: uuid.UUID
+    other_id: uuid.UUID
+    shared: list[str]
 
 
 class EditSessionQuerySet(models.QuerySet[Any]):
@@ -58,3 +66,19 @@ class EditSessionQuerySet(models.QuerySet[Any]):
             shared=_SharedNodeKeys(F("dependency_cone"), keys)
         )
         return meeting
+
+    def meetings_of(self, ids: Collection[uuid.UUID]) -> list[Meeting]:
+        """Provisional."""
+        out = []
+        for s in self.filter(pk__in=ids).order_by("pk"):
+            for o in (
+                self.filter(item=s.item_id)
+                .meeting(s.workstation_id, s.object_id, s.dependency_cone)
+                .order_by("pk")
+            ):
+                out.append(Meeting(s.pk, o.pk, o.shared))
+        return out
+
+    def older_than(self, age: timedelta) -> "EditSessionQuerySet":
+        """Those acquired longer ago than `age`, by the database's clock."""
+        return self.filter(acquired_at__lt=Now() - Value(age, DurationField()))

@@ -1,6 +1,12 @@
 """What the domain refuses, as the API answers it."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sessions_app import payloads
+
+if TYPE_CHECKING:
+    from sessions_app.models import EditSession
 
 
 class DomainError(Exception):
@@ -33,9 +39,30 @@ class NotFound(DomainError):
 
 
 class HardInterference(DomainError):
-    """Another workstation holds the object; `holder` says which."""
+    """Other workstations hold what is wanted; `holder`, or of a batch `holders`, says which."""
 
     status, code = 409, "hard_interference"
+
+    @classmethod
+    def by(cls, holders: "Sequence[EditSession]") -> "HardInterference":
+        """Return the refusal of a batch; `holders` are the sessions in the way, with their names."""
+        first = holders[0]
+        more = f", and {len(holders) - 1} more are held" if len(holders) > 1 else ""
+        return cls(
+            f"{first.user.get_username()} is editing {first.item} on {first.workstation.name}{more}.",
+            holders=[
+                {"part_number": held.item.part_number} | payloads.holder_json(held)
+                for held in holders
+            ],
+        )
+
+    def of_one(self) -> "HardInterference":
+        """Return the refusal of a single session."""
+        holder = self.details["holders"][0]
+        return HardInterference(
+            f"{holder['user']} is editing this on {holder['workstation']['name']}.",
+            holder={key: value for key, value in holder.items() if key != "part_number"},
+        )
 
 
 class NotConnected(DomainError):
@@ -46,6 +73,24 @@ class StaleToken(DomainError):
     """The session is not live, or not with this token."""
 
     status, code = 409, "stale_token"
+
+
+class OwnSession(DomainError):
+    """Nobody asks oneself."""
+
+    status, code = 409, "own_session"
+
+
+class NotRequested(DomainError):
+    """The target of a hand-off has neither asked for the session nor stands in line for it."""
+
+    status, code = 409, "not_requested"
+
+
+class NotAnEditor(DomainError):
+    """The target's user may not edit."""
+
+    status, code = 409, "not_an_editor"
 
 
 class AlreadyExists(DomainError):

@@ -1,11 +1,14 @@
 """Sessions as JSON: the one shape that the API, the events and `stream-open` share."""
 
+import uuid
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from events_app.event_log import NewEvent
 from sessions_app import channels
 
 if TYPE_CHECKING:
+    from sessions_app.managers.acquire import Acquired
     from sessions_app.models import EditSession, EndedSession
 
 Json = dict[str, Any]
@@ -17,6 +20,20 @@ def session_json(session: "EditSession") -> Json:
         "acquired_at": session.acquired_at,
         "last_heartbeat": session.last_heartbeat,
         "away_since": session.workstation.away_since,
+        "idle_since": session.workstation.idle_since,
+    }
+
+
+def acquired_json(acquired: "Acquired") -> Json:
+    """Return the answer to an acquire; `edit.session_granted` carries the same."""
+    return session_json(acquired.session) | {
+        "dependency_cone": acquired.session.dependency_cone,
+        "interference": acquired.interference,
+        "existing": acquired.existing,
+        "conflicts": [
+            holder_json(conflict.session) | {"shared": conflict.shared}
+            for conflict in acquired.conflicts
+        ],
     }
 
 
@@ -32,10 +49,70 @@ def holder_json(session: "EditSession") -> Json:
     }
 
 
-def acquired_event(session: "EditSession", interference: str, audience: set[str]) -> NewEvent:
+def acquired_event(acquired: "Acquired", audience: Collection[str]) -> NewEvent:
     """Return `edit.session_acquired` for these channels."""
-    data = _identity(session) | {"acquired_at": session.acquired_at, "interference": interference}
+    session = acquired.session
+    data = _identity(session) | {
+        "acquired_at": session.acquired_at,
+        "interference": acquired.interference,
+    }
     return NewEvent(audience, "edit.session_acquired", _without_id(data))
+
+
+def grant_events(
+    granted: Collection["Acquired"], audiences: Mapping[uuid.UUID, set[str]]
+) -> Iterator[NewEvent]:
+    """Yield what tells of sessions that somebody's turn, or a hand-off, has begun.
+
+    Args:
+        granted: the sessions.
+        audiences: who held sessions on their items before; each who gets one here is added.
+    """
+    for acquired in granted:
+        session = acquired.session
+        own = channels.workstation(session.workstation_id)
+        audience = audiences[session.item_id]
+        audience.add(own)
+        yield acquired_event(acquired, set(audience))
+        yield NewEvent({own}, "edit.session_granted", acquired_json(acquired))
+        if session.workstation.idle_since:
+            # Nobody has touched its workstation: a list shows that, so an event tells it.
+            yield idle_event(session, set(audience))
+
+
+def end_events(
+    records: Collection["EndedSession"], audiences: Mapping[uuid.UUID, set[str]]
+) -> Iterator[NewEvent]:
+    """Yield what tells of the end of sessions.
+
+    Args:
+        records: the records of them.
+        audiences: who still holds sessions on their items.
+    """
+    for record in records:
+        if record.reason == "force_released":
+            yield force_released_event(record)
+        yield released_event(record, audiences[record.item_id])
+
+
+def resolved_event(session: "EditSession", with_session_id: uuid.UUID) -> NewEvent:
+    """Return `edit.interference_resolved` for the workstation whose session is left."""
+    data = _without_id(_identity(session)) | {"with_session_id": with_session_id}
+    return NewEvent(
+        {channels.workstation(session.workstation_id)}, "edit.interference_resolved", data
+    )
+
+
+def handoff_requested_event(
+    session: "EditSession", requester: str, workstation_id: uuid.UUID | None, message: str
+) -> NewEvent:
+    """Return `edit.handoff_requested` for the holder's workstation."""
+    data = _without_id(_identity(session)) | {
+        "requester": requester,
+        "workstation_id": workstation_id,
+        "message": message,
+    }
+    return NewEvent({channels.workstation(session.workstation_id)}, "edit.handoff_requested", data)
 
 
 def released_event(ended: "EndedSession", audience: set[str]) -> NewEvent:
@@ -60,6 +137,34 @@ def back_event(session: "EditSession", audience: set[str]) -> NewEvent:
     """Return `edit.session_back`: its workstation came back before the grace was over."""
     data = _without_id(_identity(session)) | {"away_since": session.workstation.away_since}
     return NewEvent(audience, "edit.session_back", data)
+
+
+def idle_event(session: "EditSession", audience: set[str]) -> NewEvent:
+    """Return `edit.session_idle`: nobody touches its workstation."""
+    data = _without_id(_identity(session)) | {"idle_since": session.workstation.idle_since}
+    return NewEvent(audience, "edit.session_idle", data)
+
+
+def active_event(session: "EditSession", audience: set[str]) -> NewEvent:
+    """Return `edit.session_active`: somebody is back at its workstation, which was idle since then."""
+    data = _without_id(_identity(session)) | {"idle_since": session.workstation.idle_since}
+    return NewEvent(audience, "edit.session_active", data)
+
+
+def place_json(place: Any) -> Json:
+    """Return a place in line, loaded by `with_position`."""
+    return {
+        "id": place.pk,
+        "request_id": place.pk,
+        "item_id": place.item_id,
+        "part_number": place.item.part_number,
+        "user": place.workstation.user.get_username(),
+        "workstation": _workstation(place.workstation_id, place.workstation.name),
+        "context_level": place.context_level,
+        "object_id": place.object_id,
+        "position": place.position,
+        "requested_at": place.requested_at,
+    }
 
 
 def force_released_event(ended: "EndedSession") -> NewEvent:

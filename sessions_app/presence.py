@@ -18,12 +18,14 @@ from django.http import HttpRequest
 
 from events_app.presence_domain import Key, PresenceDomain, StreamGrant, StreamRefused
 from sessions_app import payloads, stream_requests
-from sessions_app.authentication import Role
 from sessions_app.errors import DomainError
 from sessions_app.models import ApiToken, EditSession, Workstation
+from sessions_app.roles import Role
 
 # Workstations whose grace ends in one transaction.
 GRACE_BATCH = 500
+# Places in line whose turn comes in one transaction.
+TURNS_BATCH = 500
 
 
 class WorkstationPresence(PresenceDomain):
@@ -36,9 +38,10 @@ class WorkstationPresence(PresenceDomain):
         except DomainError as error:
             raise StreamRefused(error.status, error.code, error.message) from error
 
-    def lock(self, keys: Collection[Key]) -> set[Key]:
+    def lock(self, keys: Collection[Key], also: Collection[Key] = ()) -> set[Key]:
         """Lock the workstations."""
-        return {workstation.pk for workstation in Workstation.objects.lock(keys)}
+        locked = {workstation.pk for workstation in Workstation.objects.lock({*keys, *also})}
+        return locked & set(keys)
 
     def arrived(self, keys: Collection[Key]) -> None:
         """They are here: their sessions have a heartbeat, and no departure counts any more."""
@@ -54,7 +57,7 @@ class WorkstationPresence(PresenceDomain):
 
     def server_stopped(self, gone: Collection[Key]) -> None:
         """They have no server for now; nobody has departed."""
-        Workstation.objects.filter(pk__in=gone).forget_departure()
+        self._wait_for(gone)
 
     def server_died(
         self, gone: Collection[Key], process_id: uuid.UUID, last_beat: datetime
@@ -65,13 +68,21 @@ class WorkstationPresence(PresenceDomain):
             .exclude(departed_by=process_id)
             .values_list("pk", flat=True)
         )
-        Workstation.objects.filter(pk__in=set(gone) - departed).forget_departure()
+        self._wait_for(set(gone) - departed)
         EditSession.objects.leave(departed, settings.SESSIONS_GRACE)
 
     def time_passes(self) -> bool:
-        """End the graces that are over."""
+        """End the graces that are over, and give what is free to who came back to a line for it."""
         grace = settings.SESSIONS_GRACE
-        return bool(grace and EditSession.objects.end_grace(grace, GRACE_BATCH))
+        if grace and EditSession.objects.end_grace(grace, GRACE_BATCH):
+            return True
+        return bool(EditSession.objects.grant_what_is_free(TURNS_BATCH))
+
+    def _wait_for(self, gone: Collection[Key]) -> None:
+        """Their server is gone, they are not: from now on the time-out runs."""
+        left = Workstation.objects.filter(pk__in=gone)
+        left.forget_departure()
+        left.update(last_seen=Now())
 
     def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Any]]:
         """Return the sessions that each workstation holds."""

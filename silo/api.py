@@ -2,7 +2,7 @@
 
 from ninja import NinjaAPI
 
-from sessions_app.api import edit_sessions, history, items, workstations
+from sessions_app.api import edit_sessions, handoff, history, items, line, workstations
 from silo import errors
 
 api = NinjaAPI(
@@ -14,5 +14,7 @@ api = NinjaAPI(
 errors.install(api)
 api.add_router("/workstations", workstations.router)
 api.add_router("", history.router)
+api.add_router("", handoff.router)
+api.add_router("", line.router)
 api.add_router("", edit_sessions.router)
 api.add_router("/items", items.router)

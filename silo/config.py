@@ -33,6 +33,7 @@ YEAR_SECONDS = 366 * 24 * 3600
 Seconds = Annotated[Number, Field(gt=0, le=YEAR_SECONDS, allow_inf_nan=False)]
 SecondsOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
 Minutes = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
+MinutesOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
 Hours = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 3600, allow_inf_nan=False)]
 CommaSeparated = Annotated[list[str], NoDecode]
 
@@ -63,7 +64,12 @@ class SessionsConfig(_Section):
     disconnect_grace_seconds: SecondsOrZero = 0
     dead_peer_seconds: Seconds = 45
     server_dead_seconds: Seconds = 10
+    idle_timeout_minutes: MinutesOrZero = 0
     event_retention_hours: Hours = 24
+
+    @property
+    def idle_timeout(self) -> timedelta:
+        return timedelta(minutes=self.idle_timeout_minutes)
 
     @property
     def session_timeout(self) -> timedelta:

@@ -117,6 +117,7 @@ EVENTS_CONNECTION_POOL = database.POOL
 EVENTS_RETENTION = SESSIONS.event_retention
 
 SESSIONS_TIMEOUT = SESSIONS.session_timeout
+SESSIONS_IDLE_TIMEOUT = SESSIONS.idle_timeout
 SESSIONS_GRACE = timedelta(seconds=SESSIONS.disconnect_grace_seconds)
 SESSIONS_SWEEP_SECONDS = SESSIONS.sweep_seconds
 

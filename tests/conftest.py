@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import Group
 
 from events_app.models import EventLog, Observation
-from sessions_app.authentication import Role
+from sessions_app.roles import Role
 
 
 def pytest_configure() -> None:

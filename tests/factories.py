@@ -10,9 +10,9 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from events_app.models import Connection, LogEntry, ServerProcess
-from sessions_app.authentication import Role
-from sessions_app.edit_session_manager import Acquired, Wanted
+from sessions_app.managers.acquire import Acquired, Wanted
 from sessions_app.models import ApiToken, EditSession, EndedSession, Item, Workstation
+from sessions_app.roles import Role
 
 
 def make_user(name: str = "ada", role: Role | None = Role.EDITOR, **fields: Any) -> Any:

@@ -8,8 +8,8 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 
 from sessions_app.admin.base import ReadOnlyModelAdmin, is_admin
-from sessions_app.authentication import Role
 from sessions_app.models import ApiToken
+from sessions_app.roles import Role
 
 STATES = ["valid", "expired", "revoked", "user deactivated"]
 

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
-from sessions_app.authentication import Role
+from sessions_app.roles import Role
 
 if TYPE_CHECKING:
     AnyModelAdmin = admin.ModelAdmin[Any]

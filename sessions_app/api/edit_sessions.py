@@ -13,6 +13,8 @@ from sessions_app.api.schemas import (
     AcquiredOut,
     AcquireIn,
     Answer,
+    BatchIn,
+    BatchOut,
     ForceReleaseIn,
     ItemSessionsOut,
     PageLimit,
@@ -24,7 +26,6 @@ from sessions_app.api.schemas import (
     VerifyIn,
 )
 from sessions_app.authentication import ADMIN, EDITOR, VIEWER, principal
-from sessions_app.edit_session_manager import Acquired, Wanted
 from sessions_app.edit_session_queryset import EditSessionQuerySet
 from sessions_app.errors import Forbidden, Invalid, NotFound
 from sessions_app.models import EditSession, Item
@@ -42,10 +43,22 @@ def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> A
     acquired = EditSession.objects.acquire(
         principal(request).user,
         body.workstation_id,
-        Wanted(part_number, body.context_level, body.object_id or "", body.dependency_cone),
+        body.wanted(part_number),
         body.connection_id,
     )
-    return _acquired_json(acquired)
+    return payloads.acquired_json(acquired)
+
+
+@router.post("/edit-sessions/batch", auth=EDITOR, response=BatchOut)
+def acquire_batch(request: HttpRequest, body: BatchIn) -> Answer:
+    """Acquire many at once, all or nothing: checking out an assembly."""
+    acquired = EditSession.objects.acquire_all(
+        principal(request).user,
+        body.workstation_id,
+        [session.wanted(session.part_number) for session in body.sessions],
+        body.connection_id,
+    )
+    return {"sessions": [payloads.acquired_json(one) for one in acquired]}
 
 
 @router.get(OF_ITEM, auth=VIEWER, response=ItemSessionsOut)
@@ -64,7 +77,7 @@ def list_of_item(request: HttpRequest, part_number: PartNumber) -> Answer:
 @router.delete(ONE, auth=EDITOR, response={204: None})
 def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> Status[Any]:
     """Release an edit session of one's own, on whichever workstation it is."""
-    session = _session(part_number, session_id)
+    session = find_session(part_number, session_id)
     if not principal(request).owns(session):
         raise Forbidden("This edit session is somebody else's.")
     EditSession.objects.release(session_id)
@@ -83,7 +96,7 @@ def force_release(
     why = (body and body.reason) or reason or ""
     if not why.strip():
         raise Invalid("A reason is required, in the body or as ?reason=.")
-    _session(part_number, session_id)
+    find_session(part_number, session_id)
     by = principal(request).user.get_username()
     EditSession.objects.force_release(session_id, by=by, note=why)
     return Status(204, None)
@@ -144,21 +157,9 @@ def _shown(sessions: EditSessionQuerySet) -> list[Answer]:
     return [payloads.session_json(session) for session in sessions.with_names()]
 
 
-def _session(part_number: str, session_id: UUID) -> EditSession:
+def find_session(part_number: str, session_id: UUID) -> EditSession:
     session = EditSession.objects.filter(pk=session_id, item__part_number=part_number).first()
     if session is None:
         raise NotFound("There is no such session, or it has ended.")
     assert isinstance(session, EditSession)
     return session
-
-
-def _acquired_json(acquired: Acquired) -> Answer:
-    return payloads.session_json(acquired.session) | {
-        "dependency_cone": acquired.session.dependency_cone,
-        "interference": "soft" if acquired.conflicts else "none",
-        "existing": acquired.existing,
-        "conflicts": [
-            payloads.holder_json(conflict.session) | {"shared": conflict.shared}
-            for conflict in acquired.conflicts
-        ],
-    }

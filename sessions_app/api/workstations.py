@@ -14,9 +14,10 @@ from sessions_app.api.schemas import (
     WorkstationOut,
     WorkstationsOut,
 )
-from sessions_app.authentication import VIEWER, Role, principal
+from sessions_app.authentication import VIEWER, principal
 from sessions_app.errors import Forbidden, NotFound
 from sessions_app.models import EditSession, Workstation
+from sessions_app.roles import Role
 
 router = Router(tags=["workstations"])
 
@@ -51,8 +52,9 @@ def list_workstations(request: HttpRequest) -> Answer:
 @router.post("/{uuid:workstation_id}/alive", auth=VIEWER, response={204: None})
 def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = None) -> Status[Any]:
     """Acknowledge a heartbeat, or live without any stream. Never rate-limited."""
-    connection_id = body.connection_id if body else None
-    EditSession.objects.alive(principal(request).user, workstation_id, connection_id)
+    EditSession.objects.alive(
+        principal(request).user, workstation_id, **(body.model_dump() if body else {})
+    )
     return Status(204, None)
 
 

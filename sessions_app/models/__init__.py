@@ -3,7 +3,9 @@
 from sessions_app.models.api_token import ApiToken
 from sessions_app.models.edit_session import ContextLevel, EditSession
 from sessions_app.models.ended_session import EndedSession, EndReason
+from sessions_app.models.handoff_request import HandoffRequest
 from sessions_app.models.item import Item
+from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.workstation import Workstation
 
 __all__ = [
@@ -12,6 +14,8 @@ __all__ = [
     "EditSession",
     "EndReason",
     "EndedSession",
+    "HandoffRequest",
     "Item",
+    "PlaceInLine",
     "Workstation",
 ]

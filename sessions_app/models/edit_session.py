@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Func
 from django.db.models.functions import Now
 
-from sessions_app.edit_session_manager import EditSessionManager
+from sessions_app.managers.edit_session import EditSessionManager
 from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
 

@@ -14,6 +14,8 @@ class EndReason(models.TextChoices):
     DISCONNECTED = "disconnected"
     EXPIRED = "expired"
     FORCE_RELEASED = "force_released"
+    HANDED_OFF = "handed_off"
+    IDLE = "idle"
     WORKSTATION_DELETED = "workstation_deleted"
 
 

@@ -15,7 +15,11 @@ class ItemQuerySet(models.QuerySet["Item"]):
 
         Until the transaction's end nobody else acquires or ends a session on them.
         """
-        return list(self.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True))
+        return self.filter(pk__in=ids).lock_all()
+
+    def lock_all(self) -> list["Item"]:
+        """Lock the items of this query in the order of their ids; return them."""
+        return list(self.order_by("pk").select_for_update(no_key=True))
 
 
 class Item(models.Model):

@@ -7,12 +7,15 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import models, transaction
-from django.db.models import Case, DurationField, Exists, OuterRef, Value, When
+from django.db import models
+from django.db.models import Case, DurationField, Exists, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 
+from events_app import timings
 from events_app.models import Connection
+from events_app.restarting import restarting
 from sessions_app.models.ended_session import EndReason
+from sessions_app.roles import Role
 
 
 class WorkstationQuerySet(models.QuerySet["Workstation"]):
@@ -20,30 +23,38 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
 
     def register(self, user: User, name: str, fingerprint: str) -> tuple["Workstation", bool]:
         """Return the user's workstation with this fingerprint, now seen and so named, and whether it is new."""
-        with transaction.atomic():
-            workstation, created = self.update_or_create(
-                user=user,
-                fingerprint=fingerprint,
-                defaults={"name": name, "last_seen": Now()},
-            )
-            workstation.refresh_from_db()
+        workstation, created = self.update_or_create(
+            user=user,
+            fingerprint=fingerprint,
+            defaults={"name": name, "last_seen": Now()},
+        )
+        workstation.refresh_from_db()
         return workstation, created
 
     def lock(self, ids: Collection[uuid.UUID]) -> list["Workstation"]:
         """Lock these workstations, the first in the order of locks; return those that exist."""
         return list(self.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True))
 
+    def try_lock(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Lock those of these workstations that nobody else has locked; return which. Never waits."""
+        free = self.filter(pk__in=ids).select_for_update(no_key=True, skip_locked=True)
+        return set(free.values_list("pk", flat=True))
+
     def remove(self, ids: Collection[uuid.UUID]) -> int:
         """Delete these workstations and release what they hold; return how many there were."""
         from sessions_app.models.edit_session import EditSession  # which imports this file
 
-        with transaction.atomic():
+        def operation(also: Collection[uuid.UUID]) -> int:
             # Deleting needs the whole row's lock, so it is taken from the start.
-            locked = self.filter(pk__in=ids).order_by("pk").select_for_update()
-            found = list(locked.values_list("pk", flat=True))
-            EditSession.objects.release_for_workstation(found, EndReason.WORKSTATION_DELETED)
+            locked = self.filter(pk__in={*ids, *also}).order_by("pk").select_for_update()
+            found = set(locked.values_list("pk", flat=True)) & set(ids)
+            EditSession.objects.release_for_workstation(
+                found, EndReason.WORKSTATION_DELETED, leaving=found
+            )
             self.filter(pk__in=found).delete()
-        return len(found)
+            return len(found)
+
+        return restarting(operation)
 
     def connected(self) -> "WorkstationQuerySet":
         """Those that have a stream open, on any server."""
@@ -52,6 +63,33 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
     def away(self, longer_than: timedelta) -> "WorkstationQuerySet":
         """Those that have been away for longer, by the database's clock."""
         return self.filter(away_since__lt=Now() - Value(longer_than, DurationField()))
+
+    def reachable(self) -> "WorkstationQuerySet":
+        """Those that would hear of their turn: with a stream on a server that beats, of users who may edit."""
+        server_dead = Value(timedelta(seconds=timings.configured().server_dead), DurationField())
+        served = Connection.objects.filter(
+            key=OuterRef("pk"), process__last_beat__gte=Now() - server_dead
+        )
+        return self.filter(Exists(served), user__in=Role.EDITOR.users())
+
+    def idle(self, longer_than: timedelta) -> "WorkstationQuerySet":
+        """Those that nobody has touched for longer, by their clients' word and the database's clock."""
+        return self.filter(idle_since__lt=Now() - Value(longer_than, DurationField()))
+
+    def become_idle(self, idle: timedelta, jitter: timedelta) -> bool:
+        """Note for how long nobody has touched them; return whether that is news.
+
+        Args:
+            idle: for how long.
+            jitter: what differs by less from what is known says the same.
+        """
+        since = Now() - Value(idle, DurationField())
+        same = Q(
+            idle_since__gte=since - Value(jitter, DurationField()),
+            idle_since__lte=since + Value(jitter, DurationField()),
+        )
+        news = self.filter(Q(idle_since__isnull=True) | ~same)
+        return bool(news.update(idle_since=since))
 
     def forget_departure(self) -> None:
         """They are here, or their server was lost: no departure of before counts."""
@@ -82,6 +120,9 @@ class Workstation(models.Model):
     )
     away_since = models.DateTimeField(
         null=True, editable=False, help_text="With a grace: since when it has no stream"
+    )
+    idle_since = models.DateTimeField(
+        null=True, editable=False, help_text="Since when nobody touches it, by its client's word"
     )
     departed_by = models.UUIDField(
         null=True, editable=False, help_text="The server process that saw it depart"

@@ -23,8 +23,8 @@ import pytest
 from django.db import connection
 
 from events_app.models import EventLog, LogEntry
-from sessions_app.authentication import Role
 from sessions_app.models import EditSession, EndedSession
+from sessions_app.roles import Role
 from tests.factories import make_item, make_token, make_user, make_workstation
 from tests.faults.traffic_client import RACE_SECONDS
 from tests.history import Entry, History, Limits, Operation, Received, Row, Stream

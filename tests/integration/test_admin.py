@@ -17,8 +17,8 @@ from django.urls import reverse
 
 from events_app.models import Connection, LogEntry, ServerProcess
 from sessions_app.admin import edit_sessions, ended_sessions
-from sessions_app.authentication import Role
 from sessions_app.models import ApiToken, EditSession, EndedSession, EndReason, Item, Workstation
+from sessions_app.roles import Role
 from tests.factories import (
     acquire,
     api_of,

@@ -7,8 +7,8 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from sessions_app.authentication import Role
 from sessions_app.models import EditSession
+from sessions_app.roles import Role
 from tests.factories import (
     A_SENTENCE,
     A_TIME,
@@ -79,6 +79,7 @@ def test_what_is_free_is_given(ask, ada, item):
         "acquired_at": A_TIME,
         "last_heartbeat": A_TIME,
         "away_since": None,
+        "idle_since": None,
         "dependency_cone": ["n1", "n2"],
         "interference": "none",
         "existing": False,

@@ -6,8 +6,8 @@ import pytest
 from django.db.models.functions import Now
 from django.test import Client
 
-from sessions_app.authentication import Role
 from sessions_app.models import ApiToken
+from sessions_app.roles import Role
 from tests.factories import (
     A_SENTENCE,
     Api,

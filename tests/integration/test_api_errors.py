@@ -8,7 +8,7 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import DataError, InterfaceError, OperationalError
 from django.test import Client
 
-from sessions_app.edit_session_manager import EditSessionManager
+from sessions_app.managers.edit_session import EditSessionManager
 from sessions_app.models.api_token import ApiTokenQuerySet
 from tests.factories import (
     A_SENTENCE,

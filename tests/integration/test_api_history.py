@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 import pytest
 from django.db import connection
 
-from sessions_app.authentication import Role
 from sessions_app.models import EditSession, EndedSession
+from sessions_app.roles import Role
 from tests.factories import Api, acquire, api_of, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from events_app import event_log
-from sessions_app.authentication import Role
 from sessions_app.models import EditSession
+from sessions_app.roles import Role
 from tests.factories import (
     A_SENTENCE,
     A_TIME,
@@ -66,6 +66,7 @@ def check_shape(shown, session):
         "acquired_at": A_TIME,
         "last_heartbeat": A_TIME,
         "away_since": None,
+        "idle_since": None,
     }
 
 

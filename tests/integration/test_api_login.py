@@ -4,8 +4,8 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from sessions_app.authentication import Role
 from sessions_app.models import EditSession, Item
+from sessions_app.roles import Role
 from tests.factories import A_SENTENCE, make_item, make_token, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db

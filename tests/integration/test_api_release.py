@@ -6,8 +6,8 @@ from urllib.parse import quote
 import pytest
 from django.utils.dateparse import parse_datetime
 
-from sessions_app.authentication import Role
 from sessions_app.models import EditSession, EndedSession
+from sessions_app.roles import Role
 from tests.factories import (
     A_SENTENCE,
     A_TIME,
@@ -102,7 +102,7 @@ def test_it_leaves_one_record(ada, held):
 
 
 def test_it_tells_the_watchers_the_holders_and_who_held_it(ada, bob, held):
-    acquire(bob, held.item)
+    acquire(bob, held.item, "Sketch007")
     told = len(events())
     api_of(ada.user)("DELETE", url(held))
     [(kind, channels, data)] = events()[told:]

@@ -7,10 +7,10 @@ from django.contrib.auth.models import AnonymousUser
 from django.test import RequestFactory
 
 from events_app.presence_domain import StreamRefused
-from sessions_app.authentication import Role
 from sessions_app.errors import DomainError
 from sessions_app.models import ApiToken
 from sessions_app.presence import WorkstationPresence
+from sessions_app.roles import Role
 from sessions_app.stream_requests import MAX_ITEMS, resolve
 from tests.factories import make_item, make_token, make_user, make_workstation
 

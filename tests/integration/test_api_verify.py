@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 
-from sessions_app.authentication import Role
 from sessions_app.models import EditSession, EndedSession
+from sessions_app.roles import Role
 from tests.factories import acquire, api_of, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from django.db.models import F
 
-from sessions_app.authentication import Role
 from sessions_app.models import EditSession, EndedSession, Workstation
+from sessions_app.roles import Role
 from tests.factories import (
     A_SENTENCE,
     A_TIME,

@@ -15,9 +15,10 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db.models.functions import Now
 
-from sessions_app.authentication import Role, principal_of_token
+from sessions_app.authentication import principal_of_token
 from sessions_app.management.commands import createdemo
 from sessions_app.models import ApiToken, Item
+from sessions_app.roles import Role
 from sessions_app.text import part_number_fault, text_fault
 from tests.factories import make_item, make_token, make_user
 

@@ -8,8 +8,9 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from sessions_app.authentication import Role, principal_of_token
+from sessions_app.authentication import principal_of_token
 from sessions_app.models import ApiToken
+from sessions_app.roles import Role
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sessions_app.authentication import Role
+from sessions_app.roles import Role
 from tests.factories import make_item, make_token, make_user
 from tests.processes.service import Client, Process, Serve, Sweeper
 

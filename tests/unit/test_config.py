@@ -19,9 +19,10 @@ NUMBERS = {
     "disconnect_grace_seconds": 0,
     "dead_peer_seconds": 45,
     "server_dead_seconds": 10,
+    "idle_timeout_minutes": 0,
     "event_retention_hours": 24,
 }
-MAY_BE_ZERO = {"disconnect_grace_seconds"}
+MAY_BE_ZERO = {"disconnect_grace_seconds", "idle_timeout_minutes"}
 
 
 @pytest.fixture(autouse=True)

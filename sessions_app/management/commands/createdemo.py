@@ -18,9 +18,10 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from sessions_app import item_file
-from sessions_app.authentication import Role, principal_of_token
+from sessions_app.authentication import principal_of_token
 from sessions_app.errors import DomainError
 from sessions_app.models import ApiToken, Item
+from sessions_app.roles import Role
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples" / "parts.csv"
 USER = "demo"

@@ -10,8 +10,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from sessions_app.authentication import Role
 from sessions_app.models import ApiToken
+from sessions_app.roles import Role
 from sessions_app.text import text_fault
 
 MAX_DAYS = 3660

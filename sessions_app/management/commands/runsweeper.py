@@ -56,7 +56,10 @@ class Command(BaseCommand):
 def sweep(stop: threading.Event, ignore_outage: bool) -> None:
     """Sweep once; a stop ends it between two steps."""
     current = Sweep(
-        settings.SESSIONS_TIMEOUT, settings.EVENTS_RETENTION, ignore_outage=ignore_outage
+        settings.SESSIONS_TIMEOUT,
+        settings.SESSIONS_IDLE_TIMEOUT,
+        settings.EVENTS_RETENTION,
+        ignore_outage=ignore_outage,
     )
     try:
         while not stop.is_set() and current.step():

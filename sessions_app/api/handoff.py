@@ -1,0 +1,42 @@
+"""Hand-off: asking the holder of an edit session for it, and handing it over."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from ninja import Router, Status
+
+from sessions_app import payloads
+from sessions_app.api.edit_sessions import ONE, find_session
+from sessions_app.api.schemas import AcquiredOut, Answer, HandoffIn, HandoffRequestIn, PartNumber
+from sessions_app.authentication import EDITOR, principal
+from sessions_app.models import EditSession
+
+router = Router(tags=["hand-off"])
+
+
+@router.post(ONE + "/request-handoff", auth=EDITOR, response={202: None})
+def request_handoff(
+    request: HttpRequest, part_number: PartNumber, session_id: UUID, body: HandoffRequestIn
+) -> Status[Any]:
+    """Tell the holder's workstation who would like to have its session, and why."""
+    find_session(part_number, session_id)
+    EditSession.objects.request_handoff(
+        principal(request).user, session_id, body.message, body.workstation_id
+    )
+    return Status(202, None)
+
+
+@router.post(ONE + "/handoff", auth=EDITOR, response=AcquiredOut)
+def hand_off(
+    request: HttpRequest, part_number: PartNumber, session_id: UUID, body: HandoffIn
+) -> Answer:
+    """Hand a session over to a workstation that has asked for it or stands in line for it.
+
+    The session ends as `handed_off`, and the answer is the other workstation's new one, with a new fencing token.
+    """
+    find_session(part_number, session_id)
+    acquired = EditSession.objects.hand_off(
+        principal(request).user, session_id, body.to_workstation_id
+    )
+    return payloads.acquired_json(acquired)

@@ -1,0 +1,71 @@
+"""The line for an edit session that somebody else has: stand in it, see it, leave it."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from ninja import Router, Status
+
+from sessions_app import payloads
+from sessions_app.api.schemas import (
+    AcquiredOut,
+    AcquireIn,
+    Answer,
+    LineOut,
+    PartNumber,
+    StandingOut,
+)
+from sessions_app.authentication import EDITOR, VIEWER, principal
+from sessions_app.errors import Forbidden, NotFound
+from sessions_app.managers.line import Standing
+from sessions_app.models import Item, PlaceInLine
+
+router = Router(tags=["line"])
+
+OF_ITEM = "/items/{path:part_number}/edit-session-requests"
+
+
+@router.post(OF_ITEM, auth=EDITOR, response={200: AcquiredOut, 201: StandingOut})
+def stand_in_line(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Status[Any]:
+    """Stand in line: 201 with the position, or 200 with the session if it is free now.
+
+    Needs an open event stream, on which `edit.session_granted` says that the turn has come.
+    """
+    answer = PlaceInLine.objects.stand(
+        principal(request).user,
+        body.workstation_id,
+        body.wanted(part_number),
+        body.connection_id,
+    )
+    if not isinstance(answer, Standing):
+        return Status(200, payloads.acquired_json(answer))
+    holder = answer.holder and payloads.holder_json(answer.holder)
+    place = payloads.place_json(answer.place)
+    return Status(201, place | {"existing": answer.existing, "holder": holder})
+
+
+@router.get(OF_ITEM, auth=VIEWER, response=LineOut)
+def list_line(request: HttpRequest, part_number: PartNumber) -> Answer:
+    """List who stands in line on an item, with positions."""
+    item = Item.objects.filter(part_number=part_number).first()
+    if item is None:
+        raise NotFound("There is no such item.")
+    line = PlaceInLine.objects.filter(item=item).with_position()
+    ordered = line.order_by("context_level", "object_id", "number")
+    return {"requests": [payloads.place_json(place) for place in ordered]}
+
+
+@router.delete(OF_ITEM + "/{uuid:request_id}", auth=EDITOR, response={204: None})
+def leave_line(request: HttpRequest, part_number: PartNumber, request_id: UUID) -> Status[Any]:
+    """Leave the line."""
+    place = (
+        PlaceInLine.objects.filter(pk=request_id, item__part_number=part_number)
+        .select_related("workstation")
+        .first()
+    )
+    if place is None:
+        raise NotFound("There is no such place in line.")
+    if not principal(request).owns(place.workstation):
+        raise Forbidden("This place in line is somebody else's.")
+    PlaceInLine.objects.step_out(request_id)
+    return Status(204, None)

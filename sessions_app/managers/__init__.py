@@ -1,0 +1,11 @@
+"""The managers of edit sessions and of the line. Locks and their order: docs/architecture.md, "One order of locks".
+
+| file | what it does |
+|---|---|
+| `own.py` | the caller's own workstation, locked and checked |
+| `acquire.py` | acquire one or a batch |
+| `end.py` | every end of a session, and what follows in the same transaction |
+| `stay.py` | heartbeat, arrival, departure, grace, idleness |
+| `handoff.py` | asking for a session, handing it over |
+| `line.py` | standing in line, and whose turn it is |
+"""

@@ -1,0 +1,221 @@
+"""Acquiring edit sessions, one or a batch: all of them or none."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from events_app import event_log
+from sessions_app import channels, payloads
+from sessions_app.errors import HardInterference, Invalid, NotFound
+from sessions_app.locks import Lock, by_lock, rows_about
+from sessions_app.managers.base import Base
+from sessions_app.managers.own import check_connected, lock_own_workstation
+from sessions_app.models.item import Item
+from sessions_app.models.place_in_line import PlaceInLine
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from sessions_app.models.edit_session import EditSession
+    from sessions_app.models.workstation import Workstation
+
+# Of items that do not exist, in one sentence.
+MAX_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a workstation wants to edit."""
+
+    part_number: str
+    context_level: str
+    object_id: str = ""
+    dependency_cone: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Another workstation's session whose cone meets ours."""
+
+    session: "EditSession"
+    shared: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Acquired:
+    """The answer to an acquire: the session, whether it was held already, and whom it meets."""
+
+    session: "EditSession"
+    existing: bool = False
+    conflicts: Sequence[Conflict] = field(default_factory=list)
+
+    @property
+    def interference(self) -> str:
+        """`soft` or `none`."""
+        return "soft" if self.conflicts else "none"
+
+
+class Acquiring(Base):
+    """The part of `EditSession.objects` that acquires."""
+
+    def acquire(
+        self,
+        user: "User",
+        workstation_id: uuid.UUID,
+        wanted: Wanted,
+        connection_id: uuid.UUID | None = None,
+    ) -> Acquired:
+        """Give a workstation the session that it wants, or the one it has; see `acquire_all`."""
+        try:
+            return self.acquire_all(user, workstation_id, [wanted], connection_id)[0]
+        except HardInterference as refusal:
+            raise refusal.of_one() from None
+
+    def acquire_all(
+        self,
+        user: "User",
+        workstation_id: uuid.UUID,
+        wanted: Sequence[Wanted],
+        connection_id: uuid.UUID | None = None,
+    ) -> list[Acquired]:
+        """Give a workstation all the sessions that it wants, or those it has; or none of them.
+
+        Args:
+            user: who asks; the workstation must be theirs.
+            workstation_id: the workstation.
+            wanted: what it wants to edit.
+            connection_id: the stream that the client has open. If it has ended, the client has too.
+
+        Returns:
+            The sessions, in the order in which they were wanted.
+
+        Raises:
+            Invalid: something is wanted twice.
+            NotFound: no such workstation, or no such items.
+            Forbidden: somebody else's workstation, or the user was deactivated meanwhile.
+            NotConnected: the connection has ended.
+            HardInterference: other workstations hold some of it; it names all of them.
+        """
+        _check_once_each(wanted)
+        with transaction.atomic():
+            workstation = lock_own_workstation(user, workstation_id)
+            if connection_id:
+                check_connected(workstation_id, connection_id)
+            items, here = self._lock_items(workstation, {want.part_number for want in wanted})
+            by_wanted = {
+                Lock(items[want.part_number].pk, want.context_level, want.object_id): want
+                for want in wanted
+            }
+            held = self.held(by_wanted)
+            in_the_way = [held[lock] for lock in by_wanted if lock in held]
+            in_the_way = [other for other in in_the_way if other.workstation_id != workstation_id]
+            if in_the_way:
+                raise HardInterference.by(in_the_way)
+            self._leave_lines(workstation, by_wanted)
+            self._renew(held, by_wanted)
+            new = self.begin(
+                self.model(
+                    item=items[want.part_number],
+                    workstation=workstation,
+                    user=user,
+                    context_level=want.context_level,
+                    object_id=want.object_id,
+                    dependency_cone=list(want.dependency_cone),
+                )
+                for lock, want in by_wanted.items()
+                if lock not in held
+            )
+            ours = by_lock(new, by_wanted) | held
+            audiences = channels.audiences(
+                self.filter(item__in=items.values()), {item.pk for item in items.values()}
+            )
+            in_company = [
+                session
+                for session in ours.values()
+                if channels.has_others(audiences[session.item_id], workstation_id)
+            ]
+            conflicts = self.conflicts(in_company) if in_company else {}
+            answers = [
+                Acquired(ours[lock], lock in held, conflicts.get(ours[lock].pk, []))
+                for lock in by_wanted
+            ]
+            acquired = [
+                payloads.acquired_event(answer, audiences[answer.session.item_id])
+                for answer in answers
+                if not answer.existing
+            ]
+            event_log.append([*here, *acquired])
+        return answers
+
+    def held(self, locks: Collection[Lock]) -> dict[Lock, Any]:
+        """Return the active sessions of these locks, with their names; the caller has locked the items."""
+        return by_lock(self.with_names().filter(rows_about(locks)), locks)
+
+    def begin(self, sessions: Any) -> list[Any]:
+        """Insert new sessions, with growing fencing tokens; the caller has locked the items."""
+        # Its default tokens are drawn row by row, in this order.
+        return list(self.bulk_create(sessions))
+
+    def conflicts(self, ours: Collection["EditSession"]) -> Mapping[uuid.UUID, list[Conflict]]:
+        """Return whom each of these active sessions meets, by its id."""
+        meetings = self.meetings_of({session.pk for session in ours})
+        others = self.with_names().in_bulk({meeting.other_id for meeting in meetings})
+        met: dict[uuid.UUID, list[Conflict]] = defaultdict(list)
+        for meeting in meetings:
+            met[meeting.session_id].append(Conflict(others[meeting.other_id], meeting.shared))
+        return met
+
+    def _lock_items(
+        self, workstation: "Workstation", part_numbers: Collection[str]
+    ) -> tuple[dict[str, Item], list[event_log.NewEvent]]:
+        """Lock these items; the workstation is here, and somebody is at it.
+
+        Returns:
+            The items by part number, and the events that tell of the workstation.
+        """
+        found = Item.objects.filter(part_number__in=part_numbers)
+        here: list[event_log.NewEvent] = []
+        if workstation.departed_at is None and workstation.idle_since is None:
+            items = found.lock_all()
+        else:
+            items = list(found)
+            here = self.come_back([workstation.pk], active=True, also_lock=[i.pk for i in items])
+        if missing := set(part_numbers) - {item.part_number for item in items}:
+            raise NotFound(f"There is no item {', '.join(sorted(missing)[:MAX_NAMED])}.")
+        return {item.part_number: item for item in items}, here
+
+    def _leave_lines(self, workstation: "Workstation", locks: Collection[Lock]) -> None:
+        """What a workstation gets it does not wait for any more."""
+        own = PlaceInLine.objects.filter(rows_about(locks), workstation=workstation)
+        places = by_lock(own.defer("dependency_cone"), locks).values()
+        if places:
+            PlaceInLine.objects.filter(pk__in=[place.pk for place in places]).delete()
+
+    def _renew(self, held: Mapping[Lock, Any], wanted: Mapping[Lock, Wanted]) -> None:
+        """Touch what is held already, and give it the cones that are wanted now."""
+        if not held:
+            return
+        changed = []
+        for lock, session in held.items():
+            if wanted[lock].dependency_cone:
+                session.dependency_cone = list(wanted[lock].dependency_cone)
+                changed.append(session)
+        self.bulk_update(changed, ["dependency_cone"])
+        self.touch_heartbeat({session.workstation_id for session in held.values()})
+        renewed = self.in_bulk([session.pk for session in held.values()])
+        for session in held.values():
+            session.last_heartbeat = renewed[session.pk].last_heartbeat
+            session.dependency_cone = renewed[session.pk].dependency_cone
+
+
+def _check_once_each(wanted: Sequence[Wanted]) -> None:
+    seen: set[tuple[str, str, str]] = set()
+    for want in wanted:
+        lock = (want.part_number, want.context_level, want.object_id)
+        if lock in seen:
+            raise Invalid(f"{' '.join(filter(None, lock))} is asked for twice.")
+        seen.add(lock)

@@ -1,0 +1,181 @@
+"""Asking for somebody's edit session, handing one over, and proving that one is live."""
+
+import uuid
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from events_app import event_log
+from events_app.models import Connection
+from sessions_app import payloads
+from sessions_app.errors import (
+    Forbidden,
+    NotAnEditor,
+    NotConnected,
+    NotFound,
+    NotRequested,
+    OwnSession,
+    StaleToken,
+)
+from sessions_app.locks import Lock, rows_about
+from sessions_app.managers.acquire import Acquired
+from sessions_app.managers.own import lock_own_workstation
+from sessions_app.managers.stay import Staying
+from sessions_app.models.ended_session import EndReason
+from sessions_app.models.item import Item
+from sessions_app.models.place_in_line import PlaceInLine
+from sessions_app.models.workstation import Workstation
+from sessions_app.roles import Role
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from sessions_app.models.edit_session import EditSession
+
+
+class HandingOff(Staying):
+    """The part of `EditSession.objects` in which users ask each other."""
+
+    def request_handoff(
+        self,
+        user: "User",
+        session_id: uuid.UUID,
+        message: str,
+        workstation_id: uuid.UUID | None = None,
+    ) -> None:
+        """Tell the holder's workstation who would like to have its session, and why.
+
+        Args:
+            user: who asks.
+            session_id: the session.
+            message: why.
+            workstation_id: the asker's workstation that wants it; None for any of theirs.
+
+        Raises:
+            NotFound: no such workstation, or the session has ended.
+            Forbidden: the workstation is somebody else's.
+            OwnSession: it is the asker's own.
+        """
+        from sessions_app.models.handoff_request import HandoffRequest  # which imports EditSession
+
+        with transaction.atomic():
+            if workstation_id is not None:
+                lock_own_workstation(user, workstation_id)
+            session = self._lock_item_of(session_id)
+            if session.user_id == user.pk:
+                raise OwnSession("This edit session is your own.")
+            asked = HandoffRequest.objects.filter(
+                session=session, user=user, workstation=workstation_id
+            )
+            if not asked.update(requested_at=Now()):
+                HandoffRequest.objects.create(
+                    session=session, user=user, workstation_id=workstation_id
+                )
+            event_log.append(
+                [
+                    payloads.handoff_requested_event(
+                        session, user.get_username(), workstation_id, message
+                    )
+                ]
+            )
+
+    def hand_off(
+        self, user: "User", session_id: uuid.UUID, to_workstation_id: uuid.UUID
+    ) -> Acquired:
+        """End a session and begin the target's, in one transaction.
+
+        Args:
+            user: who hands over; the session must be theirs, on whichever workstation.
+            session_id: the session.
+            to_workstation_id: who gets it: connected, of an editor, and has asked or stands in line for it.
+
+        Returns:
+            The new session.
+
+        Raises:
+            NotFound: no such workstation, or the session has ended.
+            Forbidden: the session is somebody else's.
+            NotConnected, NotAnEditor, NotRequested: the target is not one that can have it.
+        """
+        with transaction.atomic():
+            if not Workstation.objects.lock([to_workstation_id]):
+                raise NotFound("There is no such workstation.")
+            session = self._lock_item_of(session_id)
+            if session.user_id != user.pk:
+                raise Forbidden("This edit session is somebody else's.")
+            # Asked after the lock of the workstation, under which it would leave.
+            target = Workstation.objects.select_related("user").get(pk=to_workstation_id)
+            place = self._place_of(target, session)
+            place.dependency_cone = place.dependency_cone or session.dependency_cone
+
+            def to_target(locks: Collection[Lock]) -> list[PlaceInLine]:
+                return [place]
+
+            _, granted = self.end_and_pass_on(
+                self.filter(pk=session_id), EndReason.HANDED_OFF, turns=to_target
+            )
+            if not granted:
+                raise NotFound("There is no such session, or it has ended.")
+            return granted[0]
+
+    def verify(self, part_number: str, session_id: uuid.UUID, fencing_token: int) -> "EditSession":
+        """Return a session, with its names, if it is live with this token.
+
+        Raises:
+            StaleToken: if it is not: it has ended, or the token is another one's.
+        """
+        session = (
+            self.with_names()
+            .filter(pk=session_id, item__part_number=part_number, fencing_token=fencing_token)
+            .first()
+        )
+        if session is None:
+            raise StaleToken("This session has ended, or the token is not its own: do not write.")
+        live: EditSession = session
+        return live
+
+    def _lock_item_of(self, session_id: uuid.UUID) -> "EditSession":
+        """Lock the item of a session, under which it stays; return the session with its names.
+
+        Raises:
+            NotFound: if it has ended.
+        """
+        Item.objects.lock(self.filter(pk=session_id).values_list("item_id", flat=True))
+        session = self.with_names().filter(pk=session_id).first()
+        if session is None:
+            raise NotFound("There is no such session, or it has ended.")
+        live: EditSession = session
+        return live
+
+    def _place_of(self, target: Workstation, session: "EditSession") -> PlaceInLine:
+        """Return the target's place in line for this session, or one for having asked.
+
+        Raises:
+            NotConnected, NotAnEditor, NotRequested: see `hand_off`.
+        """
+        from sessions_app.models.handoff_request import HandoffRequest  # which imports EditSession
+
+        if not Connection.objects.filter(key=target.pk).exists():
+            raise NotConnected("That workstation has no event stream open.")
+        if not Role.EDITOR.users().filter(pk=target.user_id).exists():
+            raise NotAnEditor("The user of that workstation may not edit.")
+        lock = Lock.of(session)
+        place: PlaceInLine | None = (
+            PlaceInLine.objects.filter(rows_about([lock]), workstation=target)
+            .select_related("item", "workstation__user")
+            .first()
+        )
+        if place:
+            return place
+        asked = Q(workstation=target) | Q(workstation=None, user=target.user_id)
+        if not HandoffRequest.objects.filter(asked, session=session).exists():
+            raise NotRequested("That workstation has not asked, and does not stand in line.")
+        return PlaceInLine(
+            item=session.item,
+            workstation=target,
+            context_level=session.context_level,
+            object_id=session.object_id,
+        )

@@ -1,0 +1,190 @@
+"""The line: standing in it, and whose turn it is."""
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import models, transaction
+from django.db.models import DurationField, Exists, F, OuterRef, Q, Value, Window
+from django.db.models.functions import Now, RowNumber
+
+from events_app.models import Connection
+from events_app.observation import observed_for
+from events_app.restarting import Busy
+from sessions_app.errors import NotFound
+from sessions_app.locks import Lock, by_lock, rows_about
+from sessions_app.managers.own import check_connected, lock_own_workstation
+from sessions_app.models.item import Item
+from sessions_app.models.workstation import Workstation
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from sessions_app.managers.acquire import Acquired, Wanted
+    from sessions_app.models.edit_session import EditSession
+    from sessions_app.models.place_in_line import PlaceInLine
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The answer to who has to wait.
+
+    Args:
+        place: with its `position`.
+        existing: whether it stood there already.
+        holder: whose session it waits for; None where that is free for somebody before it.
+    """
+
+    place: "PlaceInLine"
+    existing: bool
+    holder: "EditSession | None"
+
+
+class PlaceInLineQuerySet(models.QuerySet[Any]):
+    """The vocabulary of the line."""
+
+    def with_position(self) -> "PlaceInLineQuerySet":
+        """Load places with their names and their `position`, from 1. Filter by whole lines before, not after."""
+        position = Window(
+            RowNumber(),
+            partition_by=[F("item"), F("context_level"), F("object_id")],
+            order_by="number",
+        )
+        named = self.select_related("item", "workstation__user").defer("dependency_cone")
+        with_position: PlaceInLineQuerySet = named.annotate(position=position)
+        return with_position
+
+    def reachable(self) -> "PlaceInLineQuerySet":
+        """Those whose workstation would hear of its turn."""
+        return self.filter(workstation__in=Workstation.objects.reachable())
+
+    def of_free_locks(self) -> "PlaceInLineQuerySet":
+        """Those that wait for something that nobody has."""
+        from sessions_app.models.edit_session import EditSession  # whose managers import this file
+
+        holders = EditSession.objects.filter(
+            item=OuterRef("item"),
+            context_level=OuterRef("context_level"),
+            object_id=OuterRef("object_id"),
+        )
+        return self.filter(~Exists(holders))
+
+    def lost(self, timeout: timedelta) -> "PlaceInLineQuerySet":
+        """Those of deactivated users, and of workstations that no server has seen for longer than `timeout`."""
+        unseen = Q(workstation__last_seen__lt=Now() - Value(timeout, DurationField()))
+        connected = Exists(Connection.objects.filter(key=OuterRef("workstation")))
+        return self.filter(
+            Q(workstation__user__is_active=False) | (unseen & ~connected & observed_for(timeout))
+        )
+
+
+class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # type: ignore[misc]
+    """Every change of the line but those that come with the end of a session, or an acquire."""
+
+    def stand(
+        self,
+        user: "User",
+        workstation_id: uuid.UUID,
+        wanted: "Wanted",
+        connection_id: uuid.UUID | None = None,
+    ) -> "Acquired | Standing":
+        """Stand in line for a session, or acquire it if it is free now.
+
+        Args:
+            user: who asks; the workstation must be theirs.
+            workstation_id: the workstation. Whoever stands in line hears of its turn, so it needs a live stream.
+            wanted: what it wants to edit.
+            connection_id: the stream that the client has open; None for any of the workstation's.
+
+        Raises:
+            NotFound: no such workstation or item.
+            Forbidden: somebody else's workstation, or a deactivated user.
+            NotConnected: without a live stream.
+        """
+        from sessions_app.models.edit_session import EditSession  # whose managers import this file
+
+        with transaction.atomic():
+            workstation = lock_own_workstation(user, workstation_id)
+            check_connected(workstation_id, connection_id)
+            item = Item.objects.filter(part_number=wanted.part_number).first()
+            if item is None:
+                raise NotFound("There is no such item.")
+            Item.objects.lock([item.pk])
+            lock = Lock(item.pk, wanted.context_level, wanted.object_id)
+            holder = EditSession.objects.held([lock]).get(lock)
+            others = self.filter(rows_about([lock])).exclude(workstation=workstation)
+            mine = holder and holder.workstation_id == workstation_id
+            if mine or not (holder or others.reachable().exists()):
+                return EditSession.objects.acquire(user, workstation_id, wanted, connection_id)
+            place, created = self.get_or_create(
+                item=item,
+                workstation=workstation,
+                context_level=wanted.context_level,
+                object_id=wanted.object_id,
+                defaults={"dependency_cone": list(wanted.dependency_cone)},
+            )
+            if wanted.dependency_cone and not created:
+                self.filter(pk=place.pk).update(dependency_cone=list(wanted.dependency_cone))
+            line = self.filter(rows_about([lock])).with_position()
+            standing = next(one for one in line if one.pk == place.pk)
+            return Standing(standing, existing=not created, holder=holder)
+
+    def step_out(self, place_id: uuid.UUID) -> None:
+        """Leave the line.
+
+        Raises:
+            NotFound: if the place is not there any more: it was lost, or its turn has come.
+        """
+        with transaction.atomic():
+            workstations = self.filter(pk=place_id).values_list("workstation_id", flat=True)
+            Workstation.objects.lock(list(workstations))
+            if not self.filter(pk=place_id).delete()[0]:
+                raise NotFound("There is no such place in line.")
+
+    def lose(self, timeout: timedelta, limit: int) -> list["PlaceInLine"]:
+        """Delete the places that are lost by the time-out, or with their user; return them.
+
+        Args:
+            timeout: how long a workstation without a stream keeps its places.
+            limit: at most so many.
+        """
+        lost = self.lost(timeout)
+        found = dict(lost.values_list("pk", "workstation_id")[:limit])
+        if not found:
+            return []
+        with transaction.atomic():
+            Workstation.objects.lock(set(found.values()))
+            # Who is back has said so under this lock: asked again by a later statement.
+            gone = list(lost.filter(pk__in=found).select_related("item", "workstation__user"))
+            self.filter(pk__in=[place.pk for place in gone]).delete()
+        return gone
+
+    def turns(self, locks: Collection[Lock]) -> list["PlaceInLine"]:
+        """Return the first reachable place in the line for each of these locks, if there is one.
+
+        The caller has locked the items. The places are locked, and their workstations: these are only tried,
+        because it is not their turn in the order of locks.
+
+        Raises:
+            Busy: somebody else has one of these workstations locked; see `restarting`.
+        """
+        locked: set[uuid.UUID] = set()
+        while first := self._first(locks):
+            needed = {place.workstation_id for place in first.values()} - locked
+            if not needed:
+                places = self.filter(pk__in=[place.pk for place in first.values()])
+                chosen = places.select_related("item", "workstation__user").order_by("pk")
+                return list(chosen.select_for_update(of=("self",)))
+            got = Workstation.objects.try_lock(needed)
+            if needed - got:
+                raise Busy(needed - got)
+            # Until they were locked, they could leave: asked again by a later statement.
+            locked |= got
+        return []
+
+    def _first(self, locks: Collection[Lock]) -> dict[Lock, Any]:
+        one_line = ("item_id", "context_level", "object_id")
+        first = self.filter(rows_about(locks)).reachable().order_by(*one_line, "number")
+        return by_lock(first.distinct(*one_line).defer("dependency_cone"), locks)
