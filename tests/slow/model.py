@@ -1,0 +1,201 @@
+"""The model: what the server has to do, in plain Python. One operation after the other, so there are no races in it.
+
+Every operation returns what is `Expected` of the server. How presence moves on is in `model_presence.py`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tests.slow.model_core import Core, Wanted, operation
+from tests.slow.model_state import (
+    ADMIN,
+    EDITOR,
+    Event,
+    Got,
+    Place,
+    Refused,
+    Session,
+    Standing,
+    Stream,
+    User,
+    Workstation,
+    channel,
+)
+
+IDLE_JITTER = 5.0
+
+
+class Sessions(Core):
+    """Edit sessions, their line and their hand-off."""
+
+    # -- what clients ask for --
+
+    @operation
+    def register(self, user: User, name: str) -> tuple[int, Any]:
+        """A client installation makes itself known."""
+        if name in self.workstations:
+            self.workstations[name].last_seen = self.now
+            return 200, None
+        self.workstations[name] = Workstation(name, user, self.now)
+        return 201, None
+
+    @operation
+    def acquire(
+        self, user: User, at: Workstation, wanted: Sequence[Wanted], stream: Stream | None
+    ) -> tuple[int, list[Got]]:
+        self._need(user, EDITOR)
+        self._check_own(user, at, stream)
+        return 200, self._acquire(at, wanted)
+
+    @operation
+    def stand(
+        self, user: User, at: Workstation, wanted: Wanted, stream: Stream | None
+    ) -> tuple[int, Any]:
+        """Stand in line, or acquire what is free."""
+        self._need(user, EDITOR)
+        self._check_own(user, at, stream)
+        if not self.connected(at):
+            raise Refused(409, "not_connected")
+        lock, cone = wanted
+        holder = self.sessions.get(lock)
+        others = [place for place in self.line(lock) if place.workstation is not at]
+        waited_for = any(self.reachable(place.workstation) for place in others)
+        if (holder and holder.workstation is at) or not (holder or waited_for):
+            return 200, self._acquire(at, [wanted])
+        place = self.place_of(at, lock)
+        existing = place is not None
+        if place is None:
+            place = Place(lock, at, cone)
+            self.places.append(place)
+        place.cone = cone or place.cone
+        position = self.line(lock).index(place) + 1
+        return 201, Standing(place, position, existing, holder)
+
+    @operation
+    def leave_line(self, user: User, place: Place) -> tuple[int, Any]:
+        self._need(user, EDITOR)
+        if place not in self.places:
+            raise Refused(404, "not_found")
+        if place.workstation.user is not user:
+            raise Refused(403, "forbidden")
+        self.places.remove(place)
+        return 204, None
+
+    @operation
+    def release(self, user: User, session: Session) -> tuple[int, Any]:
+        self._need(user, EDITOR)
+        self._find(session)
+        self._check_users(user, session.workstation)
+        self._end([session], "released")
+        return 204, None
+
+    @operation
+    def release_all(self, user: User, at: Workstation) -> tuple[int, int]:
+        self._check_may_end(user, at)
+        held = self.held_by([at])
+        self._end(held, "released")
+        return 200, len(held)
+
+    @operation
+    def delete_workstation(self, user: User, at: Workstation) -> tuple[int, Any]:
+        self._check_may_end(user, at)
+        self._end(self.held_by([at]), "workstation_deleted", leaving=[at])
+        del self.workstations[at.name]
+        self.streams = [stream for stream in self.streams if stream.workstation is not at]
+        for session in self.sessions.values():
+            session.asked = {(who, where) for who, where in session.asked if where is not at}
+        return 204, None
+
+    @operation
+    def force_release(self, user: User, session: Session, reason: str) -> tuple[int, Any]:
+        self._need(user, ADMIN)
+        if not reason:
+            raise Refused(422, "invalid")
+        self._find(session)
+        self._end([session], "force_released", by=user.name, note=reason)
+        return 204, None
+
+    @operation
+    def request_handoff(
+        self, user: User, session: Session, at: Workstation | None, message: str
+    ) -> tuple[int, Any]:
+        self._need(user, EDITOR)
+        self._find(session)
+        if at:
+            self._check_own(user, at, None)
+        if session.workstation.user is user:
+            raise Refused(409, "own_session")
+        session.asked.add((user, at))
+        data = {"requester": user.name, "workstation": at, "message": message}
+        to = frozenset({channel(session.workstation)})
+        self.events.append(Event("edit.handoff_requested", session, to, data))
+        return 202, None
+
+    @operation
+    def hand_off(self, user: User, session: Session, target: Workstation) -> tuple[int, Any]:
+        self._need(user, EDITOR)
+        self._find(session)
+        self._check_exists(target)
+        self._check_users(user, session.workstation)
+        if not self.connected(target):
+            raise Refused(409, "not_connected")
+        if target.user.role < EDITOR:
+            raise Refused(409, "not_an_editor")
+        place = self.place_of(target, session.lock)
+        if not place:
+            if not session.asked & {(target.user, target), (target.user, None)}:
+                raise Refused(409, "not_requested")
+            place = Place(session.lock, target, session.cone)
+        place.cone = place.cone or session.cone
+        return 200, self._end([session], "handed_off", turn=place)
+
+    @operation
+    def verify(self, session: Session, token: int) -> tuple[int, Any]:
+        """Is this session live with this token?"""
+        if not (self.live(session) and session.token == token):
+            raise Refused(409, "stale_token")
+        return 200, session
+
+    @operation
+    def alive(
+        self, user: User, at: Workstation, stream: Stream | None, idle: float | None
+    ) -> tuple[int, Any]:
+        """A sign of life; `idle` says for how long nobody has touched the workstation."""
+        self._check_own(user, at, stream)
+        at.last_seen = self.now
+        self.come_back(at, active=idle == 0)
+        if idle:
+            since = self.now - idle
+            if at.idle_since is None or abs(at.idle_since - since) > IDLE_JITTER:
+                at.idle_since = since
+                self._tell_of([at], "edit.session_idle")
+        self.touch_sessions([at])
+        return 204, None
+
+    # -- what the sweeper does --
+
+    @operation
+    def expire(self, timeout: float) -> None:
+        stale = [s for s in self.sessions.values() if self.now - s.heartbeat > timeout]
+        self._end(stale, "expired")
+
+    @operation
+    def expire_idle(self, timeout: float) -> None:
+        """Release what nobody touches, and what its workstation has had for as long."""
+        idle = [
+            session
+            for session in self.sessions.values()
+            if session.workstation.idle_since is not None
+            and self.now - session.workstation.idle_since > timeout
+            and self.now - session.acquired_at > timeout
+        ]
+        self._end(idle, "idle")
+
+    @operation
+    def lose_places(self, timeout: float) -> None:
+        self.places = [
+            place
+            for place in self.places
+            if self.connected(place.workstation)
+            or self.now - place.workstation.last_seen <= timeout
+        ]
