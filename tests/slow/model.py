@@ -174,28 +174,37 @@ class Sessions(Core):
 
     # -- what the sweeper does --
 
-    @operation
-    def expire(self, timeout: float) -> None:
-        stale = [s for s in self.sessions.values() if self.now - s.heartbeat > timeout]
-        self._end(stale, "expired")
+    def stale(self, timeout: float) -> list[Session]:
+        return [one for one in self.sessions.values() if self.now - one.heartbeat > timeout]
 
-    @operation
-    def expire_idle(self, timeout: float) -> None:
-        """Release what nobody touches, and what its workstation has had for as long."""
-        idle = [
+    def idle(self, timeout: float) -> list[Session]:
+        """What nobody touches, and what its workstation has had for as long."""
+        return [
             session
             for session in self.sessions.values()
             if session.workstation.idle_since is not None
             and self.now - session.workstation.idle_since > timeout
             and self.now - session.acquired_at > timeout
         ]
-        self._end(idle, "idle")
+
+    def lost(self, timeout: float) -> list[Place]:
+        """Those whose workstation no server has seen."""
+        return [
+            place
+            for place in self.places
+            if not self.connected(place.workstation)
+            and self.now - place.workstation.last_seen > timeout
+        ]
+
+    @operation
+    def expire(self, timeout: float) -> None:
+        self._end(self.stale(timeout), "expired")
+
+    @operation
+    def expire_idle(self, timeout: float) -> None:
+        self._end(self.idle(timeout), "idle")
 
     @operation
     def lose_places(self, timeout: float) -> None:
-        self.places = [
-            place
-            for place in self.places
-            if self.connected(place.workstation)
-            or self.now - place.workstation.last_seen <= timeout
-        ]
+        lost = self.lost(timeout)
+        self.places = [place for place in self.places if place not in lost]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from tests.slow.model import Sessions
 from tests.slow.model_core import operation
-from tests.slow.model_state import Server, Stream, Workstation
+from tests.slow.model_state import Place, Server, Stream, Workstation
 
 
 class Model(Sessions):
@@ -88,22 +88,36 @@ class Model(Sessions):
         self.now += seconds
 
     @operation
+    def age(self, at: Workstation) -> None:
+        """Nothing was heard of it, which has no stream, for longer than any time-out; the sweeper finds it."""
+        self._end(self.held_by([at]), "expired")
+        self.places = [place for place in self.places if place.workstation is not at]
+
+    @operation
     def set_role(self, user: str, role: int) -> None:
         self.users[user].role = role
 
     @operation
     def time_passes(self) -> None:
         """What a beat does: end the graces that are over, give what is free to whose turn it is."""
-        over = [
+        over = self.over()
+        self._end(self.held_by(over), "disconnected", leaving=over)
+        for at in over:
+            at.away_since = at.idle_since = None
+        free = {place.lock for place in self.free_places()}
+        self.grant([self.next_in_line(lock) for lock in free])
+
+    def over(self) -> list[Workstation]:
+        """Those whose grace is over."""
+        return [
             at
             for at in self.workstations.values()
             if at.away_since is not None and self.now - at.away_since > self.grace > 0
         ]
-        self._end(self.held_by(over), "disconnected", leaving=over)
-        for at in over:
-            at.away_since = at.idle_since = None
-        free = {place.lock for place in self.places} - self.sessions.keys()
-        self.grant([self.next_in_line(lock) for lock in free])
+
+    def free_places(self) -> list[Place]:
+        """Those that wait for what nobody has."""
+        return [place for place in self.places if place.lock not in self.sessions]
 
     def _without(self, server: Server) -> list[Workstation]:
         """A server and its streams are gone; return whom it leaves without any."""
