@@ -1,9 +1,12 @@
 """What the model of `tests/slow` has found."""
 
-import pytest
+from datetime import timedelta
 
-from sessions_app.models import Workstation
-from tests.factories import api_of, make_item, make_user, make_workstation
+import pytest
+from django.db.models.functions import Now
+
+from sessions_app.models import EditSession, EndedSession, Workstation
+from tests.factories import acquire, api_of, events, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
 
@@ -19,3 +22,16 @@ def test_who_acquires_is_answered_as_active() -> None:
     body = {"workstation_id": workstation.pk, "context_level": "sketch"}
     answer = api("POST", f"/api/items/{item.part_number}/edit-sessions", body)
     assert answer.json()["idle_since"] is None
+
+
+def test_who_ends_as_well_is_not_told_of_what_it_met() -> None:
+    """Two that met end at once, and one of the workstations has another session left on the item."""
+    item = make_item()
+    ada, bob = make_workstation(make_user("ada")), make_workstation(make_user("bob"))
+    acquire(ada, item, "head", cone=("n1",))
+    acquire(bob, item, "shaft", cone=("n1",))
+    EditSession.objects.update(last_heartbeat=Now() - timedelta(hours=1))
+    acquire(bob, item, "tip", cone=("n2",))
+    EditSession.objects.expire_stale(timedelta(minutes=1))
+    assert EndedSession.objects.count() == 2
+    assert "edit.interference_resolved" not in [kind for kind, _, _ in events()]
