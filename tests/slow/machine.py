@@ -37,8 +37,9 @@ OBJECTS = ("", "pad", "rib")
 STEP, TIMEOUT, GRACE = 600.0, 900.0, 300.0
 
 workstations = st.sampled_from(list(OWNERS))
+STARTS = ["empty", "connected", "contended", "contended"]
 # Most often the owner asks, sometimes somebody.
-askers = st.sampled_from([*[""] * 12, *ROLES])
+askers = st.sampled_from([*[""] * 20, *ROLES])
 locks = st.builds(
     Lock,
     st.sampled_from([ITEMS[0], *ITEMS]),
@@ -48,7 +49,7 @@ locks = st.builds(
 cones = st.frozensets(st.sampled_from("abc"), max_size=2)
 wishes = st.tuples(locks, cones)
 ones = st.integers(0, 11)
-connections = st.sampled_from(["none", "none", "own", "own", "own", "ended", "foreign"])
+connections = st.sampled_from([*["none"] * 5, *["own"] * 5, "ended", "foreign"])
 rare = precondition(lambda self: self.step % 4 == 3)
 paced = precondition(lambda self: self.driver.paced)
 held = precondition(lambda self: self.model.sessions or self.model.past)
@@ -60,8 +61,8 @@ class Machine(RuleBasedStateMachine):
     driver: ClassVar[Any]
     counts: ClassVar[Counter[str]] = Counter()
 
-    @initialize(grace=st.sampled_from([0.0, 0.0, GRACE]), everybody=st.booleans())
-    def begin(self, grace: float, everybody: bool) -> None:
+    @initialize(grace=st.sampled_from([0.0, 0.0, GRACE]), start=st.sampled_from(STARTS))
+    def begin(self, grace: float, start: str) -> None:
         grace = grace if self.driver.paced else 0.0
         users = [User(name, role) for name, role in ROLES.items()]
         self.model = Model(users, grace, self.driver.server_dead)
@@ -75,11 +76,23 @@ class Machine(RuleBasedStateMachine):
         self._read_snapshot()
         for name in OWNERS:
             self._register(name)
-        if everybody:
+        if start != "empty":
             self.everybody_connects()
+        if start == "contended":
+            self._contend()
 
     def everybody_connects(self) -> None:
-        """Half of the time."""
+        """All have a stream."""
+
+    def _contend(self) -> None:
+        """Begin where it takes long to come by chance: with lines, and somebody who has asked."""
+        one = Lock(ITEMS[0], "sketch", "pad")
+        other = Lock(ITEMS[0], "assembly", "")
+        self.acquire("ada-1", (one, frozenset("ab")), "", "none")
+        self.acquire("bob-1", (other, frozenset("b")), "", "none")
+        for at, lock in (("bob-2", one), ("eve-1", one), ("ada-2", other), ("eve-1", other)):
+            self._stand(at, (lock, frozenset("a")), "", "none")
+        self.request_handoff(1, "ada-1", False, "")
 
     def teardown(self) -> None:
         if hasattr(self, "model"):

@@ -82,6 +82,8 @@ class RealProcesses:
             stream.listener.close()
         self._streams.clear()
         eventually(lambda: not Connection.objects.exists(), "all streams to be gone", PATIENCE)
+        # What that released goes to the watchers.
+        self.entries(0)
         for name, role in self.roles.items():
             if Role.of(self.users[name]) != role:
                 set_role(self.users[name], role)
