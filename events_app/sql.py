@@ -43,6 +43,26 @@ def try_clean_up_lock() -> bool:
     return bool(taken)
 
 
+def lock_table(table: str) -> None:
+    """Let nobody else write a table, or lock rows of it, until this transaction's end."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {connection.ops.quote_name(table)} IN EXCLUSIVE MODE")
+
+
+def last_of_sequence(sequence: str) -> int:
+    """Return the last value that a sequence has given, by what this database knows; 0 without any."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sequence_last_value(%s::regclass)", [sequence])
+        (last,) = cursor.fetchone()
+    return last or 0
+
+
+def set_sequence(sequence: str, last: int) -> None:
+    """Have a sequence go on after a value; a rollback does not undo it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setval(%s, %s)", [sequence, last])
+
+
 @contextmanager
 def one_snapshot() -> Iterator[None]:
     """Run a read-only transaction whose statements all see the database at one moment.
