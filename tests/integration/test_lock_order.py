@@ -17,7 +17,7 @@ from django.db.models import Value
 from django.db.models.functions import Now
 
 from events_app import presence_store
-from events_app.models import Observation
+from events_app.models import Observation, ServerProcess
 from events_app.presence_store import Arrival, Departure, ProcessIdentity
 from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, PlaceInLine, Workstation
@@ -129,6 +129,10 @@ class World:
 
     def expire(self) -> None:
         EditSession.objects.expire_stale(timedelta(0))
+
+    def _before_clean_up(self) -> None:
+        others = ServerProcess.objects.exclude(pk=self.process.id)
+        others.update(last_beat=Now() + Value(timedelta(hours=1)))
 
     def clean_up(self) -> None:
         presence_store.clean_up_one(timedelta(0))
