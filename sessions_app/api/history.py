@@ -8,9 +8,9 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from sessions_app.api.schemas import Answer, HistoryOut, PageLimit, PartNumber, Text
+from sessions_app.api.schemas import Answer, HistoryOut, Instant, PageLimit, PartNumber, Text
 from sessions_app.authentication import VIEWER
 from sessions_app.models import EndedSession, EndReason
 
@@ -44,8 +44,8 @@ def history(
     user: Annotated[Text | None, Field(description="A username.")] = None,
     workstation: UUID | None = None,
     reason: EndReason | None = None,
-    since: Annotated[AwareDatetime | None, Field(description="Ended at or after.")] = None,
-    until: Annotated[AwareDatetime | None, Field(description="Ended before.")] = None,
+    since: Annotated[Instant | None, Field(description="Ended at or after.")] = None,
+    until: Annotated[Instant | None, Field(description="Ended before.")] = None,
     before: Annotated[
         int | None, Field(ge=0, lt=2**63, description="`next` of the page before.")
     ] = None,

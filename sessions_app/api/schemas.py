@@ -1,11 +1,11 @@
 """What requests and answers look like."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
 from sessions_app.models import ContextLevel, EndReason
 from sessions_app.text import PART_NUMBER_MAX, part_number_fault, text_fault
@@ -31,6 +31,14 @@ def _is_not_blank(text: str) -> str:
     return text
 
 
+def _in_utc(time: datetime) -> datetime:
+    """Some offsets that Python knows are too large for PostgreSQL."""
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be in the years 1 to 9999 of UTC") from None
+
+
 Text = Annotated[str, AfterValidator(_no_fault)]
 Name = Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_is_not_blank)]
 PartNumber = Annotated[
@@ -39,6 +47,7 @@ PartNumber = Annotated[
 ObjectId = Annotated[Text, Field(max_length=500)]
 NodeKey = Annotated[Text, Field(min_length=1, max_length=500)]
 Reason = Annotated[Text, Field(max_length=2000)]
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 PageLimit = Annotated[int, Field(ge=1, le=1000)]
 
 

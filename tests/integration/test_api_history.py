@@ -86,6 +86,8 @@ def test_pages_have_no_gaps_and_nothing_twice(scene):
         ({"reason": "expired"}, 0),
         ({"since": "2020-01-01T00:00:00Z"}, 5),
         ({"until": "2020-01-01T00:00:00Z"}, 0),
+        ({"since": "2020-01-01T00:00:00-18:13"}, 5),
+        ({"until": "2020-01-01T00:00:00+23:59"}, 0),
         ({"since": "2020-01-01T00:00:00Z", "until": "2120-01-01T00:00:00+02:00"}, 5),
     ],
 )
@@ -113,6 +115,8 @@ def test_a_time_is_a_boundary(scene):
         {"workstation": "x"},
         {"since": "yesterday"},
         {"since": "2020-01-01T00:00:00"},
+        {"since": "0001-01-01T00:00:00+01:00"},
+        {"until": "9999-12-31T23:59:59-01:00"},
         {"limit": 0},
         {"limit": 1001},
         {"before": -1},
