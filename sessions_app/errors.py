@@ -21,14 +21,20 @@ class DomainError(Exception):
 
 
 class NotAuthenticated(DomainError):
+    """Send a valid bearer token, or log in."""
+
     status, code = 401, "not_authenticated"
 
 
 class Forbidden(DomainError):
+    """It needs a higher role, it is somebody else's, or a login session did not send `X-CSRFToken`."""
+
     status, code = 403, "forbidden"
 
 
 class NotFound(DomainError):
+    """There is no such thing, or it has ended."""
+
     status, code = 404, "not_found"
 
 
@@ -39,6 +45,8 @@ class HardInterference(DomainError):
 
 
 class NotConnected(DomainError):
+    """The event stream of this connection has ended; open a new one."""
+
     status, code = 409, "not_connected"
 
 
@@ -49,8 +57,12 @@ class StaleToken(DomainError):
 
 
 class AlreadyExists(DomainError):
+    """There is one of this name already."""
+
     status, code = 409, "already_exists"
 
 
 class Invalid(DomainError):
+    """The request is not valid."""
+
     status, code = 422, "invalid"

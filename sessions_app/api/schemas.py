@@ -1,16 +1,34 @@
 """What requests and answers look like."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from sessions_app.api import examples
+from sessions_app.api.examples import shown
 from sessions_app.models import ContextLevel, EndReason
 from sessions_app.text import PART_NUMBER_MAX, part_number_fault, text_fault
 
 MAX_NODE_KEYS = 10_000
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A regular expression that is only described: the validator beside it gives the better reason."""
+
+    expression: str
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Add the expression to the description."""
+        return handler(core_schema) | {"pattern": self.expression}
 
 
 def _no_fault(text: str) -> str:
@@ -39,10 +57,20 @@ def _in_utc(time: datetime) -> datetime:
         raise ValueError("must be in the years 1 to 9999 of UTC") from None
 
 
-Text = Annotated[str, AfterValidator(_no_fault)]
-Name = Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_is_not_blank)]
+# What the functions above accept, said in the description; only a part number that is "." or ".." is still refused.
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+Text = Annotated[str, AfterValidator(_no_fault), Pattern(f"^[^{_CONTROLS}]*$")]
+Name = Annotated[
+    Text,
+    Field(min_length=1, max_length=200),
+    AfterValidator(_is_not_blank),
+    Pattern(rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"),
+]
 PartNumber = Annotated[
-    str, Field(min_length=1, max_length=PART_NUMBER_MAX), AfterValidator(_is_part_number)
+    str,
+    Field(min_length=1, max_length=PART_NUMBER_MAX),
+    AfterValidator(_is_part_number),
+    Pattern(rf"^[^\s{_CONTROLS}]([^{_CONTROLS}]*[^\s{_CONTROLS}])?$"),
 ]
 ObjectId = Annotated[Text, Field(max_length=500)]
 NodeKey = Annotated[Text, Field(min_length=1, max_length=500)]
@@ -60,18 +88,33 @@ class Input(Schema):
 class ErrorOut(Schema):
     """Every error. Some have further members, such as `holder`."""
 
-    model_config = ConfigDict(extra="allow")
+    error: str = Field(description="What went wrong, for programs.")
+    message: str = Field(description="What went wrong, as a sentence for a person.")
 
-    error: str = Field(examples=["not_found"])
-    message: str = Field(examples=["There is no such item."])
+
+class FaultOut(Schema):
+    where: str = Field(description="The path to what is wrong.")
+    why: str
+
+
+class InvalidOut(ErrorOut):
+    faults: list[FaultOut] = Field(
+        [],
+        description="All that is wrong with parameters and body, up to a limit.",
+        examples=[[{"where": "body.context_level", "why": "Field required"}]],
+    )
 
 
 class WorkstationIn(Input):
+    model_config = shown(examples.WORKSTATION_IN)
+
     name: Name
     fingerprint: Name = Field(description="Stable across restarts of the client.")
 
 
 class WorkstationOut(Schema):
+    model_config = shown(examples.WORKSTATION)
+
     id: UUID
     name: str
     fingerprint: str
@@ -80,22 +123,30 @@ class WorkstationOut(Schema):
 
 
 class WorkstationsOut(Schema):
+    model_config = shown({"workstations": [examples.WORKSTATION]})
+
     workstations: list[WorkstationOut]
 
 
 class AliveIn(Input):
+    model_config = shown({"connection_id": examples.CONNECTION_ID})
+
     connection_id: UUID | None = Field(
         None, description="The stream whose heartbeat this acknowledges; all of them without it."
     )
 
 
 class ItemIn(Input):
+    model_config = shown(examples.ITEM_IN)
+
     part_number: PartNumber
     description: Annotated[Text, Field(max_length=1000)] = ""
     item_type: Annotated[Text, Field(max_length=100)] = ""
 
 
 class ItemOut(Schema):
+    model_config = shown(examples.ITEM)
+
     id: UUID
     part_number: str
     description: str
@@ -104,11 +155,15 @@ class ItemOut(Schema):
 
 
 class ItemsOut(Schema):
+    model_config = shown({"items": [examples.ITEM], "next": None})
+
     items: list[ItemOut]
     next: str | None = Field(description="Give it as `after` for the next page; null on the last.")
 
 
 class AcquireIn(Input):
+    model_config = shown(examples.ACQUIRE_IN)
+
     workstation_id: UUID
     context_level: ContextLevel
     object_id: ObjectId | None = None
@@ -124,6 +179,8 @@ class WorkstationRef(Schema):
 
 
 class SessionOut(Schema):
+    model_config = shown(examples.SESSION)
+
     id: UUID
     session_id: UUID
     item_id: UUID
@@ -140,37 +197,58 @@ class SessionOut(Schema):
     )
 
 
-class ConflictOut(Schema):
+class HolderOut(Schema):
+    model_config = shown(examples.HOLDER)
+
     session_id: UUID
     user: str
     workstation: WorkstationRef
     context_level: ContextLevel
     object_id: str
     acquired_at: datetime
+
+
+class HeldOut(ErrorOut):
+    holder: HolderOut = Field(description="Who is in the way.", examples=[examples.HOLDER])
+
+
+class ConflictOut(HolderOut):
+    model_config = shown(examples.CONFLICT)
+
     shared: list[str] = Field(description="The node keys that both cones have.")
 
 
 class AcquiredOut(SessionOut):
+    model_config = shown(examples.ACQUIRED)
+
     dependency_cone: list[str]
-    interference: str = Field(examples=["none", "soft"])
+    interference: Literal["none", "soft"]
     existing: bool = Field(False, description="This workstation had it already.")
     conflicts: list[ConflictOut] = []
 
 
 class ItemSessionsOut(Schema):
+    model_config = shown(examples.SESSIONS_OF_ITEM)
+
     sessions: list[SessionOut]
     cursor: str = Field(description="The event id from which to go on, of the same moment.")
 
 
 class SessionsOut(ItemSessionsOut):
+    model_config = shown({**examples.SESSIONS_OF_ITEM, "next": None})
+
     next: int | None = Field(description="Give it as `after` for the next page; null on the last.")
 
 
 class VerifyIn(Input):
+    model_config = shown({"fencing_token": examples.FENCING_TOKEN})
+
     fencing_token: Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 
 
 class VerifiedOut(Schema):
+    model_config = shown(examples.VERIFIED)
+
     user: str
     workstation: WorkstationRef
     item: str = Field(description="The part number.")
@@ -179,6 +257,8 @@ class VerifiedOut(Schema):
 
 
 class EndedSessionOut(Schema):
+    model_config = shown(examples.ENDED)
+
     session_id: UUID
     item_id: UUID
     part_number: str
@@ -196,15 +276,21 @@ class EndedSessionOut(Schema):
 
 
 class HistoryOut(Schema):
+    model_config = shown({"history": [examples.ENDED], "next": None})
+
     history: list[EndedSessionOut]
     next: int | None = Field(description="Give it as `before` for the next page; null on the last.")
 
 
 class ReleasedOut(Schema):
+    model_config = shown({"released": 3})
+
     released: int
 
 
 class ForceReleaseIn(Input):
+    model_config = shown({"reason": "On holiday, and the drawing is due."})
+
     reason: Reason | None = Field(None, description="Required here or as `?reason=`.")
 
 
