@@ -1,12 +1,20 @@
 """What requests and answers look like."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -49,6 +57,13 @@ def _is_not_blank(text: str) -> str:
     return text
 
 
+def _is_no_number(text: str) -> str:
+    """Pydantic would take the year 2020 for 2,020 seconds after 1970."""
+    if not re.match(r"\d{4}-", text):
+        raise ValueError("must be a time as in RFC 3339, such as 2025-03-04T09:30:00Z")
+    return text
+
+
 def _in_utc(time: datetime) -> datetime:
     """Some offsets that Python knows are too large for PostgreSQL."""
     try:
@@ -75,7 +90,7 @@ PartNumber = Annotated[
 ObjectId = Annotated[Text, Field(max_length=500)]
 NodeKey = Annotated[Text, Field(min_length=1, max_length=500)]
 Reason = Annotated[Text, Field(max_length=2000)]
-Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_is_no_number), AfterValidator(_in_utc)]
 PageLimit = Annotated[int, Field(ge=1, le=1000)]
 
 

@@ -115,6 +115,8 @@ def test_a_time_is_a_boundary(scene):
         {"workstation": "x"},
         {"since": "yesterday"},
         {"since": "2020-01-01T00:00:00"},
+        {"since": "2020"},
+        {"until": "0.5"},
         {"since": "0001-01-01T00:00:00+01:00"},
         {"until": "9999-12-31T23:59:59-01:00"},
         {"limit": 0},
