@@ -72,7 +72,7 @@ def _in_utc(time: datetime) -> datetime:
         raise ValueError("must be in the years 1 to 9999 of UTC") from None
 
 
-# What the functions above accept, said in the description; only a part number that is "." or ".." is still refused.
+# What the functions above accept, said in the description.
 _CONTROLS = r"\u0000-\u001f\u007f-\u009f"
 Text = Annotated[str, AfterValidator(_no_fault), Pattern(f"^[^{_CONTROLS}]*$")]
 Name = Annotated[
@@ -85,7 +85,7 @@ PartNumber = Annotated[
     str,
     Field(min_length=1, max_length=PART_NUMBER_MAX),
     AfterValidator(_is_part_number),
-    Pattern(rf"^[^\s{_CONTROLS}]([^{_CONTROLS}]*[^\s{_CONTROLS}])?$"),
+    Pattern(rf"^(?!\.\.?$)[^\s{_CONTROLS}]([^{_CONTROLS}]*[^\s{_CONTROLS}])?$"),
 ]
 ObjectId = Annotated[Text, Field(max_length=500)]
 NodeKey = Annotated[Text, Field(min_length=1, max_length=500)]
