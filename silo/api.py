@@ -1,6 +1,7 @@
 """The API root: routers, errors, and the OpenAPI page at `/api/docs`."""
 
 from sessions_app.api import edit_sessions, history, items, streams, workstations
+from sessions_app.authentication import VIEWER
 from silo import errors
 from silo.openapi import DescribedAPI
 
@@ -20,6 +21,8 @@ api = DescribedAPI(
     version="1",
     description=DESCRIPTION,
     urls_namespace="api",
+    # Every operation names its own; with this the page sends the CSRF token of who is logged in.
+    auth=VIEWER,
     servers=[{"url": "/", "description": "This server."}],
 )
 errors.install(api)

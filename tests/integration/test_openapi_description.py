@@ -226,3 +226,5 @@ def test_the_page_is_served_with_all_that_it_needs():
         answer = Client().get(address)
         assert (answer.status_code, bool(answer.getvalue())) == (200, True)
     assert '"/api/openapi.json"' in page
+    # So that who is logged in can try out what writes.
+    assert 'data-api-csrf="true"' in page
