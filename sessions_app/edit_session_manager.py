@@ -100,10 +100,10 @@ class EditSessionManager(models.Manager.from_queryset(EditSessionQuerySet)):  # 
                 raise _hard_interference(held)
             meeting = (
                 self.with_names()
-                .filter(item=item)
-                .meeting(workstation_id, wanted.object_id, wanted.dependency_cone)
+                .order_by("pk")
+                .meeting(item.pk, workstation_id, wanted.object_id, wanted.dependency_cone)
             )
-            conflicts = [Conflict(other, other.shared) for other in meeting.order_by("pk")]
+            conflicts = [Conflict(other, other.shared) for other in meeting]
             if held:
                 if wanted.dependency_cone:
                     self.filter(pk=held.pk).update(dependency_cone=list(wanted.dependency_cone))
