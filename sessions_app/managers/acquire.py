@@ -197,7 +197,16 @@ class Acquiring(Base):
 
     def conflicts(self, ours: Collection["EditSession"]) -> Mapping[uuid.UUID, list[Conflict]]:
         """Return whom each of these active sessions meets, by its id."""
-        meetings = self.meetings_of({session.pk for session in ours})
+        if len(ours) == 1:
+            # As nearly always: one query.
+            [one] = ours
+            meeting = (
+                self.with_names()
+                .order_by("pk")
+                .meeting(one.item_id, one.workstation_id, one.object_id, one.dependency_cone)
+            )
+            return {one.pk: [Conflict(other, other.shared) for other in meeting]}
+        meetings = self.meetings_of({session.pk for session in ours}, also_among_them=True)
         others = self.with_names().in_bulk({meeting.other_id for meeting in meetings})
         met: dict[uuid.UUID, list[Conflict]] = defaultdict(list)
         for meeting in meetings:
