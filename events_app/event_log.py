@@ -17,7 +17,7 @@ from django.db.models import DurationField, Q, Subquery, Value
 from django.db.models.functions import Now
 
 from events_app import sql
-from events_app.models import EventLog, LogEntry
+from events_app.models import EventLog, LogEntry, new_epoch
 
 # Entries a replay or a relay reads at once: a few hundred kB at the most.
 PAGE_SIZE = 500
@@ -138,6 +138,18 @@ def trim(retention: timedelta, limit: int) -> bool:
             log.trimmed_through = ids[-1]
             log.save(update_fields=["trimmed_through"])
     return len(ids) == limit
+
+
+def begin_epoch() -> str:
+    """Make every cursor of before one that cannot be continued; every reader begins again. Return the new epoch.
+
+    The last act of the running transaction, as an append is.
+    """
+    sql.lock_event_log()
+    epoch = new_epoch()
+    EventLog.objects.update(epoch=epoch)
+    sql.notify_event_log()
+    return epoch
 
 
 def _encoded(data: Mapping[str, Any] | str) -> str:

@@ -15,9 +15,14 @@ CLEAN_UP_LOCK_ID: Final = 0x51_10_DE_AD
 
 
 def lock_event_log() -> None:
-    """Take the event log's lock, the last of the transaction, held to its end."""
+    """Take the event log's lock, the last of the transaction, held to its end.
+
+    What foreign keys have to check, and may have to wait for, is checked before.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOG_LOCK_ID])
+        cursor.execute(
+            "SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock(%s)", [LOG_LOCK_ID]
+        )
 
 
 def notify_event_log() -> None:
@@ -41,6 +46,26 @@ def try_clean_up_lock() -> bool:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [CLEAN_UP_LOCK_ID])
         (taken,) = cursor.fetchone()
     return bool(taken)
+
+
+def lock_table(table: str) -> None:
+    """Let nobody else read or write a table until this transaction's end."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {connection.ops.quote_name(table)} IN ACCESS EXCLUSIVE MODE")
+
+
+def last_of_sequence(sequence: str) -> int:
+    """Return the last value that a sequence has given, by what this database knows; 0 without any."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sequence_last_value(%s::regclass)", [sequence])
+        (last,) = cursor.fetchone()
+    return last or 0
+
+
+def set_sequence(sequence: str, last: int) -> None:
+    """Have a sequence go on after a value; a rollback does not undo it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setval(%s, %s)", [sequence, last])
 
 
 @contextmanager

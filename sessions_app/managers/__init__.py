@@ -6,6 +6,7 @@
 | `acquire.py` | acquire one or a batch |
 | `end.py` | every end of a session, and what follows in the same transaction |
 | `stay.py` | heartbeat, arrival, departure, grace, idleness |
-| `handoff.py` | asking for a session, handing it over |
+| `handoff.py` | asking for a session, handing it over, proving that one is live |
+| `epoch.py` | all tokens and cursors anew, after a restore |
 | `line.py` | standing in line, and whose turn it is |
 """

@@ -1,7 +1,7 @@
 """`EditSession.objects`: every change of an edit session goes through here."""
 
-from sessions_app.managers.handoff import HandingOff
+from sessions_app.managers.epoch import Renewing
 
 
-class EditSessionManager(HandingOff):
-    """Acquire, stay, end, hand over."""
+class EditSessionManager(Renewing):
+    """Acquire, end, stay, hand over, renew: one file each, each built on the one before."""

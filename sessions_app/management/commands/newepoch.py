@@ -1,0 +1,42 @@
+"""`manage.py newepoch`: after a restore from a backup, or a failover that lost commits."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from sessions_app.managers.epoch import MAX_TOKEN, TOKEN_LEAP
+from sessions_app.models import EditSession
+
+
+def _token(text: str) -> int:
+    token = int(text)
+    if not 0 <= token <= MAX_TOKEN - TOKEN_LEAP:
+        raise ValueError
+    return token
+
+
+class Command(BaseCommand):
+    help = (
+        "After a restore from a backup, or a failover that lost commits: raise all fencing tokens above any that was "
+        "issued, and have every event stream begin anew. Servers may run meanwhile."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--above",
+            type=_token,
+            default=0,
+            metavar="TOKEN",
+            help="the highest fencing token that a vault has seen, if it is known",
+        )
+
+    def handle(self, *args: Any, above: int, **options: Any) -> None:
+        try:
+            new = EditSession.objects.begin_epoch(above)
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(
+            f"Epoch {new.epoch}: every fencing token is above {new.tokens_above}; "
+            f"{new.sessions} active sessions have a new one. Every stream is reset."
+        )

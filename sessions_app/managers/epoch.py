@@ -1,0 +1,65 @@
+"""A new epoch: for after a restore or a failover that lost commits."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import transaction
+from django.db.models import Max
+
+from events_app import event_log, presence_store, sql
+from sessions_app.managers.handoff import HandingOff
+from sessions_app.models.ended_session import EndedSession
+
+TOKEN_SEQUENCE: Final = "sessions_app_fencing_token"  # noqa: S105  (no secret)
+
+# More tokens than anything issues between a backup and its restore: at 1,000 a second, those of 49 days.
+TOKEN_LEAP: Final = 2**32
+# JSON's numbers are exact up to here in every client, JavaScript's among them: enough for two million leaps.
+MAX_TOKEN: Final = 2**53
+
+
+@dataclass(frozen=True)
+class NewEpoch:
+    """What has begun.
+
+    Args:
+        epoch: the log's.
+        tokens_above: every token is now greater than this.
+        sessions: how many active ones have a new token.
+    """
+
+    epoch: str
+    tokens_above: int
+    sessions: int
+
+
+class Renewing(HandingOff):
+    """The part of `EditSession.objects` for when the database does not know all that it once promised."""
+
+    def begin_epoch(self, above: int = 0) -> NewEpoch:
+        """Raise all fencing tokens above any that was issued, and make every cursor one that is reset.
+
+        Args:
+            above: the highest token that anybody outside has seen, a vault for example.
+
+        Raises:
+            ValueError: if there are no such tokens left.
+        """
+        highest = Max("fencing_token")
+        recorded = EndedSession.objects.aggregate(top=highest)["top"] or 0
+        with transaction.atomic():
+            # Waits for every token that was drawn or read and is not answered, and holds up who would do so.
+            sql.lock_table(self.model._meta.db_table)
+            active = self.aggregate(top=highest)["top"] or 0
+            known = [above, recorded, active, sql.last_of_sequence(TOKEN_SEQUENCE)]
+            floor = max(known) + TOKEN_LEAP
+            if floor > MAX_TOKEN:
+                raise ValueError(f"tokens above {max(known)} would not be exact in JSON")
+            sql.set_sequence(TOKEN_SEQUENCE, floor)
+            # An active session may be one whose end was lost, and its token one that a vault has seen surpassed.
+            token = self.model._meta.get_field("fencing_token")
+            renewed = self.update(fencing_token=token.db_default)
+            new = NewEpoch(event_log.begin_epoch(), floor, renewed)
+        # What a restored database knows of open streams is not true. Servers that live register theirs again.
+        presence_store.forget_processes()
+        return new
