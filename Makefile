@@ -4,13 +4,14 @@ VENV ?= .venv
 PYTHON ?= python3
 IN_VENV = exec "$(VENV)/bin/python"
 
-.PHONY: help run test test-faults lint clean python port installed
+.PHONY: help run test test-slow test-faults lint clean python port installed
 .NOTPARALLEL:
 .SUFFIXES:
 
 help:
 	@echo "make run    run Silo Sessions with example data on 127.0.0.1 (PORT, default 8000) until Ctrl-C"
 	@echo "make test   run every test but the slow ones"
+	@echo "make test-slow    run the server against a model of it, in any order of all that can happen"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
 	@echo "make lint   check style and types"
 	@echo "make clean  remove .venv and the caches; var/, the data, stays"
@@ -23,6 +24,10 @@ run: port installed
 
 test: installed
 	@$(IN_VENV) -m pytest tests/unit tests/integration tests/processes
+
+# The server against a model of it: up to 20 minutes.
+test-slow: installed
+	@$(IN_VENV) -m pytest tests/slow $(PYTEST)
 
 # Pulled cables, killed servers and databases, random traffic: up to 20 minutes, and some of it wants root.
 test-faults: installed

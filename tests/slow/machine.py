@@ -1,43 +1,24 @@
-"""The state machine: any order of all that can happen, and after every step the server is compared with the model."""
+"""The state machine: what clients can do, in any order."""
 
-import uuid
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
-from urllib.parse import quote
+from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import precondition, rule
 
-from tests.slow.comparison import Comparison
-from tests.slow.model_presence import Model
-from tests.slow.model_state import (
-    ADMIN,
-    EDITOR,
-    VIEWER,
-    Expected,
-    Lock,
-    Server,
-    Session,
-    Standing,
-    Stream,
-    User,
-    Workstation,
+from tests.slow.machine_base import (
+    ITEMS,
+    LEVELS,
+    OBJECTS,
+    OWNERS,
+    ROLES,
+    Base,
+    items_url,
+    session_url,
+    wish_json,
 )
-from tests.slow.snapshot import Snapshot
-
-ROLES = {"ada": EDITOR, "bob": EDITOR, "eve": ADMIN, "vic": VIEWER}
-OWNERS = {"ada-1": "ada", "ada-2": "ada", "bob-1": "bob", "bob-2": "bob", "eve-1": "eve"}
-OWNERS |= {"vic-1": "vic"}
-ITEMS = ("DIN 912/M5 größe", "A01-0001")
-LEVELS = ("assembly", "sketch")
-OBJECTS = ("", "pad", "rib")
-
-# Seconds. Time goes by in steps far from every time-out, so that what the test itself takes does not matter.
-STEP, TIMEOUT, GRACE = 600.0, 900.0, 300.0
+from tests.slow.model_state import Lock, Session, Standing, Stream, Workstation
 
 workstations = st.sampled_from(list(OWNERS))
-STARTS = ["empty", "connected", "contended", "contended"]
 # Most often the owner asks, sometimes somebody.
 askers = st.sampled_from([*[""] * 20, *ROLES])
 locks = st.builds(
@@ -55,64 +36,22 @@ paced = precondition(lambda self: self.driver.paced)
 held = precondition(lambda self: self.model.sessions or self.model.past)
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(Base):
     """What clients can do. Presence, servers and clocks: `machine_presence.py`."""
-
-    driver: ClassVar[Any]
-    counts: ClassVar[Counter[str]] = Counter()
-
-    @initialize(grace=st.sampled_from([0.0, 0.0, GRACE]), start=st.sampled_from(STARTS))
-    def begin(self, grace: float, start: str) -> None:
-        grace = grace if self.driver.paced else 0.0
-        users = [User(name, role) for name, role in ROLES.items()]
-        self.model = Model(users, grace, self.driver.server_dead)
-        self.comparison = Comparison(self.model, self.driver.items)
-        self.step = 0
-        self.opened = 0
-        self.known: list[Workstation] = []
-        for pk in self.driver.begin(grace):
-            self.model.start(Server(pk, 0.0))
-        self.counts["examples"] += 1
-        self._read_snapshot()
-        for name in OWNERS:
-            self._register(name)
-        if start != "empty":
-            self.everybody_connects()
-        if start == "contended":
-            self._contend()
-
-    def everybody_connects(self) -> None:
-        """All have a stream."""
-
-    def _contend(self) -> None:
-        """Begin where it takes long to come by chance: with lines, and somebody who has asked."""
-        one = Lock(ITEMS[0], "sketch", "pad")
-        other = Lock(ITEMS[0], "assembly", "")
-        self.acquire("ada-1", (one, frozenset("ab")), "", "none")
-        self.acquire("bob-1", (other, frozenset("b")), "", "none")
-        for at, lock in (("bob-2", one), ("eve-1", one), ("ada-2", other), ("eve-1", other)):
-            self._stand(at, (lock, frozenset("a")), "", "none")
-        self.request_handoff(1, "ada-1", False, "")
-
-    def teardown(self) -> None:
-        if hasattr(self, "model"):
-            self.driver.end()
-
-    # -- rules --
 
     @rare
     @rule(name=workstations)
     def register(self, name: str) -> None:
-        self.compare(*self._register(name))
+        self.compare(*self.registered(name))
 
     @rule(at=workstations, wish=wishes, asker=askers, stream=connections)
     def acquire(self, at: str, wish: Any, asker: str, stream: str) -> None:
         where, user = self.at(at), asker or OWNERS[at]
         used = self.stream(where, stream)
         expected = self.expect(self.model.acquire, self.model.users[user], where, [wish], used)
-        path = f"{_items(wish[0].item)}/edit-sessions"
+        path = f"{items_url(wish[0].item)}/edit-sessions"
         answer = self.call(expected, user, "POST", path, self._wanted(where, wish, used))
-        self._compare_got(expected, [answer], holder="holder")
+        self.compare_got(expected, [answer], holder="holder")
 
     @rule(at=st.sampled_from(["ada-1", "bob-1", "eve-1", "bob-2"]), wish=wishes)
     def acquire_own(self, at: str, wish: Any) -> None:
@@ -131,10 +70,10 @@ class Machine(RuleBasedStateMachine):
         body = {
             "workstation_id": self.id(where),
             "connection_id": used and used.id,
-            "sessions": [{"part_number": wish[0].item} | _wish(wish) for wish in wanted],
+            "sessions": [{"part_number": wish[0].item} | wish_json(wish) for wish in wanted],
         }
         answer = self.call(expected, user, "POST", "/api/edit-sessions/batch", body)
-        self._compare_got(expected, answer.get("sessions"), holder="holders", answer=answer)
+        self.compare_got(expected, answer.get("sessions"), holder="holders", answer=answer)
 
     @rule(at=workstations, wish=wishes, asker=askers, stream=connections)
     def stand(self, at: str, wish: Any, asker: str, stream: str) -> None:
@@ -152,7 +91,7 @@ class Machine(RuleBasedStateMachine):
         place = self.model.places[one % len(self.model.places)]
         user = asker or place.workstation.user.name
         expected = self.expect(self.model.leave_line, self.model.users[user], place)
-        path = f"{_items(place.lock.item)}/edit-session-requests/{place.id}"
+        path = f"{items_url(place.lock.item)}/edit-session-requests/{place.id}"
         self.call(expected, user, "DELETE", path)
 
     @held
@@ -161,7 +100,7 @@ class Machine(RuleBasedStateMachine):
         session = self.session(one)
         user = asker or session.workstation.user.name
         expected = self.expect(self.model.release, self.model.users[user], session)
-        self.call(expected, user, "DELETE", _path(session))
+        self.call(expected, user, "DELETE", session_url(session))
 
     @rare
     @rule(at=workstations, asker=askers)
@@ -186,7 +125,9 @@ class Machine(RuleBasedStateMachine):
     def force_release(self, one: int, user: str, reason: str) -> None:
         session, why = self.session(one), reason.strip()
         expected = self.expect(self.model.force_release, self.model.users[user], session, why)
-        self.call(expected, user, "DELETE", f"{_path(session)}/force-release", {"reason": reason})
+        self.call(
+            expected, user, "DELETE", f"{session_url(session)}/force-release", {"reason": reason}
+        )
 
     @held
     @rule(one=ones, at=workstations, named=st.booleans(), asker=askers)
@@ -197,7 +138,7 @@ class Machine(RuleBasedStateMachine):
             self.model.request_handoff, self.model.users[user], session, where, "please"
         )
         body = {"message": "please"} | ({"workstation_id": self.id(where)} if where else {})
-        self.call(expected, user, "POST", f"{_path(session)}/request-handoff", body)
+        self.call(expected, user, "POST", f"{session_url(session)}/request-handoff", body)
 
     @held
     @rule(one=ones, to=workstations, asker=askers)
@@ -238,154 +179,47 @@ class Machine(RuleBasedStateMachine):
     @rare
     @rule()
     def read_snapshot(self) -> None:
-        self._read_snapshot()
+        self.new_snapshot()
 
     # -- what rules are made of --
 
-    def at(self, name: str) -> Workstation:
-        """The workstation; once deleted, the last one of that name."""
-        if found := self.model.workstations.get(name):
-            self.known = [at for at in self.known if at.name != name] + [found]
-        return next(at for at in reversed(self.known) if at.name == name)
-
-    def id(self, at: Workstation) -> str:
-        return self.comparison.workstations[at.name]
-
-    def session(self, one: int) -> Session:
-        """A live session, or one of the latest that have ended."""
-        live = sorted(self.model.sessions.values(), key=lambda session: session.token)
-        some = live * (1 + 4 // (len(live) or 1)) + self.model.past[-2:]
-        return some[one % len(some)]
-
-    def stream(self, at: Workstation, which: str) -> Stream | None:
-        """The stream that a client names, if it does."""
-        own = [stream for stream in self.model.streams if stream.workstation is at]
-        foreign = [stream for stream in self.model.streams if stream.workstation is not at]
-        found = {"own": own[-1:], "foreign": foreign[-1:]}.get(which)
-        if which == "ended":
-            found = [Stream(at, self.model.servers[0], 0, str(uuid.uuid4()))]
-        return found[0] if found else None
-
-    def expect(self, operation: Callable[..., Expected], *args: Any, **kwargs: Any) -> Expected:
-        """Do it in the model; the servers have all just beaten."""
-        self.step += 1
-        self.driver.beat([server.id for server in self.model.servers if server.running])
-        self.model.beat()
-        expected = operation(*args, **kwargs)
-        self.counts[f"did {operation.__name__}"] += 1
-        if expected.error:
-            self.counts[f"refused {operation.__name__}: {expected.error}"] += 1
-        self.counts.update(f"told {event.type}" for event in expected.events)
-        self.counts.update(f"ended {end.reason}" for end in expected.ended)
-        return expected
-
-    def call(self, expected: Expected, user: str, method: str, path: str, body: Any = None) -> Any:
-        """Do it in the server, and compare everything."""
-        status, answer = self.driver.call(user, method, path, body)
-        self.compare(expected, status, answer)
-        return answer
-
-    def compare(self, expected: Expected, status: int = 0, answer: Any = None) -> None:
-        """Compare the server with the model, after a step."""
-        if not self.driver.paced:
-            self.add(expected, self.model.time_passes())
-        entries = self.driver.entries(len(expected.events))
-        self.comparison.told(expected, entries)
-        self.comparison.status(expected, status, answer)
-        shift = self.driver.shift
-        fresh = self.read("/api/edit-sessions?all=true&limit=1000")
-        self.comparison.listed(fresh["sessions"])
-        self.snapshot.apply(entries, shift)
-        self.snapshot.check(fresh["sessions"], fresh["cursor"], shift)
-        # One after the other: each is looked at soon after it has changed.
-        item = ITEMS[self.step % len(ITEMS)]
-        of_item = self.read(f"{_items(item)}/edit-sessions")
-        self.comparison.listed(of_item["sessions"], item)
-        assert of_item["cursor"] == fresh["cursor"]
-        line = self.read(f"{_items(item)}/edit-session-requests")
-        self.comparison.line(item, line["requests"])
-        if expected.ended or self.step % 8 == 0:
-            history = self.read("/api/edit-sessions/history?limit=1000")
-            self.comparison.recorded(expected.ended, history["history"])
-        for end in expected.ended[:2]:
-            path, body = _path(end.session), {"fencing_token": end.session.token}
-            assert self.driver.call("vic", "POST", f"{path}/verify", body)[0] == 409
-
-    def read(self, path: str) -> Any:
-        status, answer = self.driver.call("vic", "GET", path)
-        assert status == 200, answer
-        return answer
-
-    def add(self, expected: Expected, more: Expected) -> None:
-        """What a server does by itself right afterwards."""
-        expected.events = expected.events + more.events
-        expected.ended = expected.ended + more.ended
-        self.counts.update(f"told {event.type}" for event in more.events)
-
-    def _read_snapshot(self) -> None:
-        fresh = self.read("/api/edit-sessions?all=true&limit=1000")
-        self.snapshot = Snapshot(fresh["sessions"], fresh["cursor"], self.driver.shift)
-
-    def _register(self, name: str) -> tuple[Expected, int, Any]:
-        user, body = OWNERS[name], {"name": name, "fingerprint": name}
-        expected = self.expect(self.model.register, self.model.users[user], name)
-        status, answer = self.driver.call(user, "POST", "/api/workstations", body)
-        self.comparison.workstations[name] = answer["id"]
-        return expected, status, answer
-
-    def _wanted(self, at: Workstation, wish: Any, stream: Stream | None) -> dict[str, Any]:
-        where = {"workstation_id": self.id(at), "connection_id": stream and stream.id}
-        return where | _wish(wish)
-
-    def _compare_got(
-        self, expected: Expected, answers: Any, holder: str, answer: Any = None
-    ) -> None:
-        if expected.error == "hard_interference":
-            said = (answer or answers[0])[holder]
-            self.comparison.holders(expected.answer, said if holder == "holders" else [said])
-        elif not expected.error:
-            self.comparison.got(expected.answer, answers)
+    def contend(self) -> None:
+        """Begin where it takes long to come by chance: with lines, and somebody who has asked."""
+        one = Lock(ITEMS[0], "sketch", "pad")
+        other = Lock(ITEMS[0], "assembly", "")
+        self.acquire("ada-1", (one, frozenset("ab")), "", "none")
+        self.acquire("bob-1", (other, frozenset("b")), "", "none")
+        for at, lock in (("bob-2", one), ("eve-1", one), ("ada-2", other), ("eve-1", other)):
+            self._stand(at, (lock, frozenset("a")), "", "none")
+        self.request_handoff(1, "ada-1", False, "")
 
     def _stand(self, at: str, wish: Any, asker: str, stream: str) -> None:
         where, user = self.at(at), asker or OWNERS[at]
         used = self.stream(where, stream)
         expected = self.expect(self.model.stand, self.model.users[user], where, wish, used)
-        path = f"{_items(wish[0].item)}/edit-session-requests"
+        path = f"{items_url(wish[0].item)}/edit-session-requests"
         body = self._wanted(where, wish, used)
         status, answer = self.driver.call(user, "POST", path, body)
         if isinstance(expected.answer, Standing) and status == expected.status:
             self.comparison.standing(expected.answer, answer)
         self.compare(expected, status, answer)
         if not isinstance(expected.answer, Standing):
-            self._compare_got(expected, [answer], holder="holder")
+            self.compare_got(expected, [answer], holder="holder")
 
     def _hand_off(self, session: Session, target: Workstation, asker: str) -> None:
         user = asker or session.workstation.user.name
         expected = self.expect(self.model.hand_off, self.model.users[user], session, target)
         body = {"to_workstation_id": self.id(target)}
-        answer = self.call(expected, user, "POST", f"{_path(session)}/handoff", body)
-        self._compare_got(expected, [answer], holder="")
+        answer = self.call(expected, user, "POST", f"{session_url(session)}/handoff", body)
+        self.compare_got(expected, [answer], holder="")
 
     def _verify(self, session: Session, token: int, asker: str) -> None:
         expected = self.expect(self.model.verify, session, token)
-        path = f"{_path(session)}/verify"
+        path = f"{session_url(session)}/verify"
         answer = self.call(expected, asker, "POST", path, {"fencing_token": token})
         if not expected.error:
             self.comparison.verified(session, answer)
 
-
-def _items(part_number: str) -> str:
-    return f"/api/items/{quote(part_number, safe='')}"
-
-
-def _path(session: Session) -> str:
-    return f"{_items(session.lock.item)}/edit-sessions/{session.id}"
-
-
-def _wish(wish: tuple[Lock, Sequence[str]]) -> dict[str, Any]:
-    lock, cone = wish
-    return {
-        "context_level": lock.level,
-        "object_id": lock.object_id or None,
-        "dependency_cone": sorted(cone),
-    }
+    def _wanted(self, at: Workstation, wish: Any, stream: Stream | None) -> dict[str, Any]:
+        where = {"workstation_id": self.id(at), "connection_id": stream and stream.id}
+        return where | wish_json(wish)

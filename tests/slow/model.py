@@ -62,6 +62,7 @@ class Sessions(Core):
         waited_for = any(self.reachable(place.workstation) for place in others)
         if (holder and holder.workstation is at) or not (holder or waited_for):
             return 200, self._acquire(at, [wanted])
+        self.come_back(at, active=True)
         place = self.place_of(at, lock)
         existing = place is not None
         if place is None:
@@ -137,7 +138,7 @@ class Sessions(Core):
         self._find(session)
         self._check_exists(target)
         self._check_users(user, session.workstation)
-        if not self.connected(target):
+        if not self.served(target):
             raise Refused(409, "not_connected")
         if target.user.role < EDITOR:
             raise Refused(409, "not_an_editor")

@@ -189,14 +189,17 @@ class State:
         """As far as is known: a killed server stands for its streams until it is known to be dead."""
         return any(stream.workstation is workstation for stream in self.streams)
 
-    def reachable(self, workstation: Workstation) -> bool:
-        """Would hear of its turn, and may take it."""
-        hears = any(
+    def served(self, workstation: Workstation) -> bool:
+        """Has a stream on a server that beats."""
+        return any(
             stream.workstation is workstation
             and self.now - stream.server.last_beat < self.server_dead
             for stream in self.streams
         )
-        return hears and workstation.user.role >= EDITOR
+
+    def reachable(self, workstation: Workstation) -> bool:
+        """Would hear of its turn, and may take it."""
+        return self.served(workstation) and workstation.user.role >= EDITOR
 
     def watchers(self, item: str) -> frozenset[str]:
         """Who is told of what happens on an item."""

@@ -75,6 +75,7 @@ class RealProcesses:
         self._slept = 0.0
         self.start()
         self.start()
+        self._observed()
 
     def begin(self, grace: float) -> list[str]:
         """Begin an example with nothing in the database; return the ids of the servers."""
@@ -200,7 +201,7 @@ class RealProcesses:
         by = timedelta(seconds=2 * TIMEOUT)
         held = EditSession.objects.filter(workstation=workstation)
         places = PlaceInLine.objects.filter(workstation=workstation)
-        Observation.objects.update(since=Now() - timedelta(days=1))
+        self._observed()
         with transaction.atomic():
             Workstation.objects.filter(pk=workstation).update(last_seen=F("last_seen") - by)
             held.update(last_heartbeat=F("last_heartbeat") - by)
@@ -213,6 +214,10 @@ class RealProcesses:
     def slept(self, seconds: float) -> None:
         """The model's clock was moved on by so much, for time that has gone by here."""
         self._slept += seconds
+
+    def _observed(self) -> None:
+        """There has been no outage for long."""
+        Observation.objects.update(since=Now() - timedelta(days=1))
 
     def _lost(self, server: str) -> None:
         """The streams of a server are gone with it."""

@@ -18,7 +18,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.processes.service import Serve, Sweeper
 from tests.slow import real_processes
 from tests.slow.in_process import InProcess
-from tests.slow.machine import ITEMS, ROLES
+from tests.slow.machine_base import ITEMS, ROLES
 from tests.slow.machine_presence import Everything
 from tests.slow.real_processes import RealProcesses
 
