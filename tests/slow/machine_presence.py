@@ -6,16 +6,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.slow.machine import (
-    OWNERS,
-    STEP,
-    TIMEOUT,
-    Machine,
-    ones,
-    paced,
-    rare,
-    workstations,
-)
+from tests.slow.machine import Machine, ones, paced, rare, workstations
+from tests.slow.machine_base import OWNERS, STEP, TIMEOUT
 from tests.slow.model_state import EDITOR, VIEWER, Server, Stream, Workstation
 
 # More would only dilute what happens on each.
