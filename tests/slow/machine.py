@@ -176,6 +176,13 @@ class Machine(Base):
         }
         self.call(expected, user, "POST", f"/api/workstations/{self.id(where)}/alive", body)
 
+    @precondition(lambda self: self.model.sessions)
+    @rule(one=ones, idle=st.sampled_from([0.0, 1250.0, 1250.0]))
+    def holder_is_idle(self, one: int, idle: float) -> None:
+        name = self.session(one).workstation.name
+        if name in self.model.workstations:
+            self.alive(name, idle, "", "none")
+
     @rare
     @rule()
     def read_snapshot(self) -> None:

@@ -37,6 +37,13 @@ class Everything(Machine):
         streams = self.open_streams()
         self._disconnect([streams[one % len(streams)]], by_client=True)
 
+    @precondition(lambda self: self.model.sessions and self.open_streams())
+    @rule(one=ones)
+    def holder_leaves(self, one: int) -> None:
+        at = self.session(one).workstation
+        for stream in [stream for stream in self.open_streams() if stream.workstation is at]:
+            self._disconnect([stream], by_client=True)
+
     @paced
     @precondition(lambda self: self.open_streams())
     @rule(one=ones, several=st.integers(1, 4), by_client=st.booleans())
@@ -98,12 +105,11 @@ class Everything(Machine):
         self.driver.clean_up()
         self.compare(expected)
 
-    @rare
     @paced
-    @rule()
-    def sleep(self) -> None:
-        expected = self.expect(self.model.sleep, STEP)
-        self.driver.sleep(STEP)
+    @rule(steps=st.integers(1, 2))
+    def sleep(self, steps: int) -> None:
+        expected = self.expect(self.model.sleep, steps * STEP)
+        self.driver.sleep(steps * STEP)
         self.compare(expected)
 
     @paced
