@@ -89,7 +89,7 @@ def test_real_processes(
 
     try:
         search(
-            "model, real processes", Run, max(1, EXAMPLES // 8), REAL_STEPS, REAL_SECONDS, capsys
+            "model, real processes", Run, max(1, EXAMPLES // 4), REAL_STEPS, REAL_SECONDS, capsys
         )
     finally:
         processes.close()
