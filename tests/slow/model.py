@@ -54,7 +54,7 @@ class Sessions(Core):
         """Stand in line, or acquire what is free."""
         self._need(user, EDITOR)
         self._check_own(user, at, stream)
-        if not self.connected(at):
+        if not (stream or self.served(at)):
             raise Refused(409, "not_connected")
         lock, cone = wanted
         holder = self.sessions.get(lock)
