@@ -3,8 +3,8 @@
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from sessions_app.managers.acquire import Conflict
 
+from sessions_app.managers.acquire import Conflict
 from sessions_app.models import EditSession
 from tests.factories import acquire, make_item, make_user, make_workstation
 
