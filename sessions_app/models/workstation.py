@@ -64,13 +64,17 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         """Those that have been away for longer, by the database's clock."""
         return self.filter(away_since__lt=Now() - Value(longer_than, DurationField()))
 
-    def reachable(self) -> "WorkstationQuerySet":
-        """Those that would hear of their turn: with a stream on a server that beats, of users who may edit."""
+    def served(self) -> "WorkstationQuerySet":
+        """Those that have a stream on a server that beats."""
         server_dead = Value(timedelta(seconds=timings.configured().server_dead), DurationField())
         served = Connection.objects.filter(
             key=OuterRef("pk"), process__last_beat__gte=Now() - server_dead
         )
-        return self.filter(Exists(served), user__in=Role.EDITOR.users())
+        return self.filter(Exists(served))
+
+    def reachable(self) -> "WorkstationQuerySet":
+        """Those that would hear of their turn, and whose users may edit."""
+        return self.served().filter(user__in=Role.EDITOR.users())
 
     def idle(self, longer_than: timedelta) -> "WorkstationQuerySet":
         """Those that nobody has touched for longer, by their clients' word and the database's clock."""
