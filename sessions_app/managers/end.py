@@ -267,7 +267,8 @@ class Ending(Acquiring):
             for session in ending
             if channels.has_others(audiences[session.item_id], session.workstation_id)
         }
-        meetings = [m for m in self.meetings_of(ids) if m.other_id not in ids] if ids else []
+        ended = {session.pk for session in ending}
+        meetings = [m for m in self.meetings_of(ids) if m.other_id not in ended] if ids else []
         left = self.with_names().in_bulk({m.other_id for m in meetings}) if meetings else {}
         return [(left[m.other_id], m.session_id) for m in meetings]
 
