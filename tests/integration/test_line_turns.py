@@ -274,3 +274,18 @@ def test_nobody_gets_what_nobody_waits_for(held):
     EditSession.objects.release(held.pk)
     assert not EditSession.objects.exists()
     assert events()[-1][0] == "edit.session_released"
+
+
+def test_what_does_not_end_after_all_is_nobodys_turn(held, bob, monkeypatch):
+    wait_for(held, bob)
+    EditSession.objects.update(last_heartbeat=Now() - timedelta(hours=1))
+    turns = PlaceInLine.objects.turns
+
+    def after_a_heartbeat(locks):
+        EditSession.objects.touch_heartbeat([held.workstation_id])
+        return turns(locks)
+
+    monkeypatch.setattr(PlaceInLine.objects, "turns", after_a_heartbeat)
+    assert EditSession.objects.expire_stale(timedelta(minutes=15)) == []
+    assert EditSession.objects.get() == held
+    assert PlaceInLine.objects.exists()
