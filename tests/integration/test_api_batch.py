@@ -190,6 +190,18 @@ def test_ones_own_places_in_line_vanish_for_what_is_acquired_and_only_those(ask,
     assert left == {(PARTS[2], "ada's"), (PARTS[0], "bob's")}
 
 
+def test_locks_that_only_mix_what_is_asked_are_neither_in_the_way_nor_left(ask, ada, bob, items):
+    connect(ada)
+    acquire(bob, items["A1"], "x", "assembly")
+    free = acquire(bob, items["B2"], "x", "assembly").session
+    for part in ("A1", "B2"):
+        stand(ada, items[part], "x", "assembly")
+    free.delete()
+    answer = ask([want("A1", "x", "sketch"), want("B2", "x", "assembly")])
+    assert answer.status_code == 200
+    assert PlaceInLine.objects.get().item == items["A1"]
+
+
 @pytest.mark.parametrize("again", [None, "", "absent"])
 @pytest.mark.parametrize("first", [None, "", "absent"])
 def test_the_same_twice_is_refused_also_where_no_object_is_written_differently(ask, first, again):
