@@ -153,7 +153,9 @@ def test_acquiring_what_one_waits_for_ends_the_waiting_for_it_only(ada, bob, car
     # As if all in the line had been away when it ended.
     held.delete()
     acquire(carol, item, "A")
-    left = PlaceInLine.objects.order_by("object_id").values_list("object_id", "workstation__name")
+    left = PlaceInLine.objects.order_by("object_id", "number").values_list(
+        "object_id", "workstation__name"
+    )
     assert list(left) == [("A", "bob's"), ("B", "bob's"), ("B", "carol's")]
 
 
