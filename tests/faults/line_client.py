@@ -5,7 +5,7 @@ A process of its own: `python -m tests.faults.line_client PLAN`, see `traffic_cl
 
 from typing import Any
 
-from tests.faults.traffic_client import LEVELS, OBJECTS, Plan, Watch, Worker, main, numbers, path_of
+from tests.faults.traffic_client import LEVELS, Plan, Watch, Worker, main, numbers, path_of
 
 NODES = ("Sketch", "Pad", "Pocket", "Fillet", "Axis")
 # What a client says of how long nobody has touched it. More than the jitter apart.
@@ -27,13 +27,13 @@ class LineWorker(Worker):
         self._parts = {item: part for part, item in plan.items.items()}
         self.acts |= {
             self.acquire: 30,
-            self.batch: 10,
+            self.batch: 16,
             self.stand: 30,
             self.leave_line: 4,
             self.list_line: 5,
-            self.request_handoff: 10,
-            self.hand_off: 10,
-            self.alive: 6,
+            self.request_handoff: 14,
+            self.hand_off: 20,
+            self.alive: 10,
         }
 
     def wanted(self, part: str) -> dict[str, Any]:
@@ -47,10 +47,10 @@ class LineWorker(Worker):
 
     def batch(self) -> None:
         wanted: list[dict[str, Any]] = []
-        for part in self.dice.sample(list(self.plan.items), min(3, len(self.plan.items))):
+        for part in self.dice.sample(list(self.plan.items), self.dice.randint(1, 2)):
             for level in self.dice.sample(LEVELS, self.dice.randint(1, len(LEVELS))):
-                own = self.wanted(part) | {"context_level": level, "part_number": part}
-                wanted.append(own | {"object_id": self.dice.choice(OBJECTS)})
+                own = {"context_level": level, "part_number": part}
+                wanted.append(self.wanted(part) | own)
         body = self.caller() | {"sessions": wanted}
         known = [one | {"item_id": self.plan.items[one["part_number"]]} for one in wanted]
         status, answer = self.call(

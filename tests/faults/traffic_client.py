@@ -25,7 +25,7 @@ RESET = struct.pack("ii", 1, 0)
 SILENCE_SECONDS = 2.5
 RACE_SECONDS = 0.5
 LEVELS = ("sketch", "partdesign")
-OBJECTS = ("", "Pad")
+OBJECTS = ("", "Pad", "Pocket")
 
 numbers = itertools.count()
 
