@@ -16,7 +16,6 @@ from tests.history import (
     Limits,
     Operation,
     Received,
-    Row,
 )
 from tests.unit.true_history import call, entry, row, session_json, stream
 
