@@ -151,13 +151,13 @@ def beat(process: ProcessIdentity, server_dead: timedelta) -> None:
 
 def unregister(process: ProcessIdentity) -> None:
     """Remove this process and its connections; nobody has departed."""
-    keys = set(Connection.objects.filter(process=process.id).values_list("key", flat=True))
-    with transaction.atomic():
-        domain().lock(keys)
-        ServerProcess.objects.select_for_update().filter(pk=process.id).first()
-        _delete_connections(process.id)
-        ServerProcess.objects.filter(pk=process.id).delete()
-        domain().server_stopped(keys - _connected(keys))
+    _forget(process.id)
+
+
+def forget_processes() -> None:
+    """Remove every process: those that live find out with their next beat and register what they serve."""
+    for pk in ServerProcess.objects.order_by("pk").values_list("pk", flat=True):
+        _forget(pk)
 
 
 def snapshot(keys: Collection[Key]) -> Snapshot:
@@ -250,6 +250,16 @@ def _log_removal(process: ServerProcess) -> None:
         "removed a dead server process",
         extra={"hostname": process.hostname, "pid": process.pid, "last_beat": process.last_beat},
     )
+
+
+def _forget(process_id: uuid.UUID) -> None:
+    keys = set(Connection.objects.filter(process=process_id).values_list("key", flat=True))
+    with transaction.atomic():
+        domain().lock(keys)
+        ServerProcess.objects.select_for_update().filter(pk=process_id).first()
+        _delete_connections(process_id)
+        ServerProcess.objects.filter(pk=process_id).delete()
+        domain().server_stopped(keys - _connected(keys))
 
 
 def _share(process: ProcessIdentity) -> None:

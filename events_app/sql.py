@@ -15,9 +15,14 @@ CLEAN_UP_LOCK_ID: Final = 0x51_10_DE_AD
 
 
 def lock_event_log() -> None:
-    """Take the event log's lock, the last of the transaction, held to its end."""
+    """Take the event log's lock, the last of the transaction, held to its end.
+
+    What foreign keys have to check, and may have to wait for, is checked before.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOG_LOCK_ID])
+        cursor.execute(
+            "SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock(%s)", [LOG_LOCK_ID]
+        )
 
 
 def notify_event_log() -> None:
@@ -44,9 +49,9 @@ def try_clean_up_lock() -> bool:
 
 
 def lock_table(table: str) -> None:
-    """Let nobody else write a table, or lock rows of it, until this transaction's end."""
+    """Let nobody else read or write a table until this transaction's end."""
     with connection.cursor() as cursor:
-        cursor.execute(f"LOCK TABLE {connection.ops.quote_name(table)} IN EXCLUSIVE MODE")
+        cursor.execute(f"LOCK TABLE {connection.ops.quote_name(table)} IN ACCESS EXCLUSIVE MODE")
 
 
 def last_of_sequence(sequence: str) -> int:

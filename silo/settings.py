@@ -118,6 +118,8 @@ EVENTS_RETENTION = SESSIONS.event_retention
 
 SESSIONS_TIMEOUT = SESSIONS.session_timeout
 SESSIONS_IDLE_TIMEOUT = SESSIONS.idle_timeout
+# Whom somebody has touched since the heartbeat before is not idle: else each heartbeat of a busy user would be news.
+SESSIONS_IDLE_FROM = timedelta(seconds=SESSIONS.heartbeat_seconds)
 SESSIONS_GRACE = timedelta(seconds=SESSIONS.disconnect_grace_seconds)
 SESSIONS_SWEEP_SECONDS = SESSIONS.sweep_seconds
 

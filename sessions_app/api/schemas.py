@@ -89,8 +89,8 @@ class AliveIn(Input):
     )
     idle_seconds: Annotated[float, Field(ge=0, le=MAX_IDLE_SECONDS)] | None = Field(
         None,
-        description="For how long nobody has touched the workstation: more than 0 is idle, 0 is not."
-        " Without it nothing is said.",
+        description="For how long nobody has touched the workstation; less than `heartbeat_seconds`"
+        " is not idle. Without it nothing is said.",
     )
 
 

@@ -105,50 +105,81 @@ class Acquiring(Base):
             workstation = lock_own_workstation(user, workstation_id)
             if connection_id:
                 check_connected(workstation_id, connection_id)
-            items, here = self._lock_items(workstation, {want.part_number for want in wanted})
-            by_wanted = {
-                Lock(items[want.part_number].pk, want.context_level, want.object_id): want
-                for want in wanted
-            }
-            held = self.held(by_wanted)
-            in_the_way = [held[lock] for lock in by_wanted if lock in held]
-            in_the_way = [other for other in in_the_way if other.workstation_id != workstation_id]
-            if in_the_way:
-                raise HardInterference.by(in_the_way)
-            self._leave_lines(workstation, by_wanted)
-            self._renew(held, by_wanted)
-            new = self.begin(
-                self.model(
-                    item=items[want.part_number],
-                    workstation=workstation,
-                    user=user,
-                    context_level=want.context_level,
-                    object_id=want.object_id,
-                    dependency_cone=list(want.dependency_cone),
-                )
-                for lock, want in by_wanted.items()
-                if lock not in held
+            items, here = self.lock_items(workstation, {want.part_number for want in wanted})
+            return self.acquire_locked(workstation, items, wanted, here)
+
+    def lock_items(
+        self, workstation: "Workstation", part_numbers: Collection[str]
+    ) -> tuple[dict[str, Item], list[event_log.NewEvent]]:
+        """Lock these items, and those of what is told of a workstation that is here with somebody at it.
+
+        Returns:
+            The items by part number, and the events that tell of the workstation.
+
+        Raises:
+            NotFound: there are no such items.
+        """
+        found = Item.objects.filter(part_number__in=part_numbers)
+        here: list[event_log.NewEvent] = []
+        if workstation.departed_at is None and workstation.idle_since is None:
+            items = found.lock_all()
+        else:
+            items = list(found)
+            here = self.come_back([workstation.pk], active=True, also_lock=[i.pk for i in items])
+        if missing := set(part_numbers) - {item.part_number for item in items}:
+            raise NotFound(f"There is no item {', '.join(sorted(missing)[:MAX_NAMED])}.")
+        return {item.part_number: item for item in items}, here
+
+    def acquire_locked(
+        self,
+        workstation: "Workstation",
+        items: Mapping[str, Item],
+        wanted: Sequence[Wanted],
+        here: Sequence[event_log.NewEvent],
+    ) -> list[Acquired]:
+        """Do what `acquire_all` does, with everything locked by `lock_items`, as the last act of its transaction."""
+        by_wanted = {
+            Lock(items[want.part_number].pk, want.context_level, want.object_id): want
+            for want in wanted
+        }
+        held = self.held(by_wanted)
+        in_the_way = [held[lock] for lock in by_wanted if lock in held]
+        in_the_way = [other for other in in_the_way if other.workstation_id != workstation.pk]
+        if in_the_way:
+            raise HardInterference.by(in_the_way)
+        self._leave_lines(workstation, by_wanted)
+        self._renew(held, by_wanted)
+        new = self.begin(
+            self.model(
+                item=items[want.part_number],
+                workstation=workstation,
+                user=workstation.user,
+                context_level=want.context_level,
+                object_id=want.object_id,
+                dependency_cone=list(want.dependency_cone),
             )
-            ours = by_lock(new, by_wanted) | held
-            audiences = channels.audiences(
-                self.filter(item__in=items.values()), {item.pk for item in items.values()}
-            )
-            in_company = [
-                session
-                for session in ours.values()
-                if channels.has_others(audiences[session.item_id], workstation_id)
-            ]
-            conflicts = self.conflicts(in_company) if in_company else {}
-            answers = [
-                Acquired(ours[lock], lock in held, conflicts.get(ours[lock].pk, []))
-                for lock in by_wanted
-            ]
-            acquired = [
-                payloads.acquired_event(answer, audiences[answer.session.item_id])
-                for answer in answers
-                if not answer.existing
-            ]
-            event_log.append([*here, *acquired])
+            for lock, want in by_wanted.items()
+            if lock not in held
+        )
+        ours = by_lock(new, by_wanted) | held
+        ids = {item.pk for item in items.values()}
+        audiences = channels.audiences(self.filter(item_id__in=ids), ids)
+        in_company = [
+            session
+            for session in ours.values()
+            if channels.has_others(audiences[session.item_id], workstation.pk)
+        ]
+        conflicts = self.conflicts(in_company) if in_company else {}
+        answers = [
+            Acquired(ours[lock], lock in held, conflicts.get(ours[lock].pk, []))
+            for lock in by_wanted
+        ]
+        acquired = [
+            payloads.acquired_event(answer, audiences[answer.session.item_id])
+            for answer in answers
+            if not answer.existing
+        ]
+        event_log.append([*here, *acquired])
         return answers
 
     def held(self, locks: Collection[Lock]) -> dict[Lock, Any]:
@@ -169,25 +200,6 @@ class Acquiring(Base):
             met[meeting.session_id].append(Conflict(others[meeting.other_id], meeting.shared))
         return met
 
-    def _lock_items(
-        self, workstation: "Workstation", part_numbers: Collection[str]
-    ) -> tuple[dict[str, Item], list[event_log.NewEvent]]:
-        """Lock these items; the workstation is here, and somebody is at it.
-
-        Returns:
-            The items by part number, and the events that tell of the workstation.
-        """
-        found = Item.objects.filter(part_number__in=part_numbers)
-        here: list[event_log.NewEvent] = []
-        if workstation.departed_at is None and workstation.idle_since is None:
-            items = found.lock_all()
-        else:
-            items = list(found)
-            here = self.come_back([workstation.pk], active=True, also_lock=[i.pk for i in items])
-        if missing := set(part_numbers) - {item.part_number for item in items}:
-            raise NotFound(f"There is no item {', '.join(sorted(missing)[:MAX_NAMED])}.")
-        return {item.part_number: item for item in items}, here
-
     def _leave_lines(self, workstation: "Workstation", locks: Collection[Lock]) -> None:
         """What a workstation gets it does not wait for any more."""
         own = PlaceInLine.objects.filter(rows_about(locks), workstation=workstation)
@@ -199,13 +211,14 @@ class Acquiring(Base):
         """Touch what is held already, and give it the cones that are wanted now."""
         if not held:
             return
+        # First, because it locks them in their one order.
+        self.touch_heartbeat({session.workstation_id for session in held.values()})
         changed = []
         for lock, session in held.items():
             if wanted[lock].dependency_cone:
                 session.dependency_cone = list(wanted[lock].dependency_cone)
                 changed.append(session)
         self.bulk_update(changed, ["dependency_cone"])
-        self.touch_heartbeat({session.workstation_id for session in held.values()})
         renewed = self.in_bulk([session.pk for session in held.values()])
         for session in held.values():
             session.last_heartbeat = renewed[session.pk].last_heartbeat

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from django.db.models.functions import Now
 
 from events_app import event_log
 from events_app.observation import observed_for
-from events_app.restarting import restarting
+from events_app.restarting import Busy, restarting
 from sessions_app import channels, payloads
 from sessions_app.errors import NotFound
 from sessions_app.locks import Lock
@@ -219,6 +220,8 @@ class Ending(Acquiring):
     def grant_what_is_free(self, limit: int) -> list[Acquired]:
         """Give what is free though somebody stands in line for it: all were away when it ended.
 
+        Where somebody else has one of their workstations locked, they are left to the next call.
+
         Args:
             limit: at most so many.
         """
@@ -227,17 +230,15 @@ class Ending(Acquiring):
         if not found:
             return []
 
-        def operation(also: Ids) -> list[Acquired]:
-            Workstation.objects.lock(also)
-            items = {lock.item_id for lock in found}
+        items = {lock.item_id for lock in found}
+        with suppress(Busy), transaction.atomic():
             Item.objects.lock(items)
             free = found - self.held(found).keys()
             audiences = channels.audiences(self.filter(item_id__in=items), items)
             granted = self._grant(PlaceInLine.objects.turns(free))
             event_log.append([*payloads.grant_events(granted, audiences)])
             return granted
-
-        return restarting(operation)
+        return []
 
     def _grant(self, places: Sequence[PlaceInLine]) -> list[Acquired]:
         """Give these places, whose items and workstations are locked, what they wait for; it is free."""
@@ -267,7 +268,8 @@ class Ending(Acquiring):
             for session in ending
             if channels.has_others(audiences[session.item_id], session.workstation_id)
         }
-        meetings = [m for m in self.meetings_of(ids) if m.other_id not in ids] if ids else []
+        ended = {session.pk for session in ending}
+        meetings = [m for m in self.meetings_of(ids) if m.other_id not in ended] if ids else []
         left = self.with_names().in_bulk({m.other_id for m in meetings}) if meetings else {}
         return [(left[m.other_id], m.session_id) for m in meetings]
 

@@ -6,7 +6,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Max
 
-from events_app import event_log, sql
+from events_app import event_log, presence_store, sql
 from sessions_app.managers.handoff import HandingOff
 from sessions_app.models.ended_session import EndedSession
 
@@ -45,12 +45,13 @@ class Renewing(HandingOff):
         Raises:
             ValueError: if there are no such tokens left.
         """
+        highest = Max("fencing_token")
+        recorded = EndedSession.objects.aggregate(top=highest)["top"] or 0
         with transaction.atomic():
-            # Waits for every token that was drawn and is not committed, and holds up who would draw one.
+            # Waits for every token that was drawn or read and is not answered, and holds up who would do so.
             sql.lock_table(self.model._meta.db_table)
-            known = [above, sql.last_of_sequence(TOKEN_SEQUENCE)]
-            for table in (self.model, EndedSession):
-                known.append(table.objects.aggregate(top=Max("fencing_token"))["top"] or 0)
+            active = self.aggregate(top=highest)["top"] or 0
+            known = [above, recorded, active, sql.last_of_sequence(TOKEN_SEQUENCE)]
             floor = max(known) + TOKEN_LEAP
             if floor > MAX_TOKEN:
                 raise ValueError(f"tokens above {max(known)} would not be exact in JSON")
@@ -58,4 +59,7 @@ class Renewing(HandingOff):
             # An active session may be one whose end was lost, and its token one that a vault has seen surpassed.
             token = self.model._meta.get_field("fencing_token")
             renewed = self.update(fencing_token=token.db_default)
-            return NewEpoch(event_log.begin_epoch(), floor, renewed)
+            new = NewEpoch(event_log.begin_epoch(), floor, renewed)
+        # What a restored database knows of open streams is not true. Servers that live register theirs again.
+        presence_store.forget_processes()
+        return new

@@ -9,7 +9,6 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from events_app import event_log
-from events_app.models import Connection
 from sessions_app import payloads
 from sessions_app.errors import (
     Forbidden,
@@ -143,7 +142,7 @@ class HandingOff(Staying):
         Raises:
             NotFound: if it has ended.
         """
-        Item.objects.lock(self.filter(pk=session_id).values_list("item_id", flat=True))
+        Item.objects.lock(list(self.filter(pk=session_id).values_list("item_id", flat=True)))
         session = self.with_names().filter(pk=session_id).first()
         if session is None:
             raise NotFound("There is no such session, or it has ended.")
@@ -158,7 +157,7 @@ class HandingOff(Staying):
         """
         from sessions_app.models.handoff_request import HandoffRequest  # which imports EditSession
 
-        if not Connection.objects.filter(key=target.pk).exists():
+        if not Workstation.objects.served().filter(pk=target.pk).exists():
             raise NotConnected("That workstation has no event stream open.")
         if not Role.EDITOR.users().filter(pk=target.user_id).exists():
             raise NotAnEditor("The user of that workstation may not edit.")
@@ -166,6 +165,7 @@ class HandingOff(Staying):
         place: PlaceInLine | None = (
             PlaceInLine.objects.filter(rows_about([lock]), workstation=target)
             .select_related("item", "workstation__user")
+            .select_for_update(of=("self",))
             .first()
         )
         if place:

@@ -10,13 +10,13 @@ from django.db import models, transaction
 from django.db.models import DurationField, Exists, F, OuterRef, Q, Value, Window
 from django.db.models.functions import Now, RowNumber
 
+from events_app import event_log
 from events_app.models import Connection
 from events_app.observation import observed_for
 from events_app.restarting import Busy
 from sessions_app.errors import NotFound
 from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.managers.own import check_connected, lock_own_workstation
-from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
 
 if TYPE_CHECKING:
@@ -108,16 +108,14 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
         with transaction.atomic():
             workstation = lock_own_workstation(user, workstation_id)
             check_connected(workstation_id, connection_id)
-            item = Item.objects.filter(part_number=wanted.part_number).first()
-            if item is None:
-                raise NotFound("There is no such item.")
-            Item.objects.lock([item.pk])
+            items, here = EditSession.objects.lock_items(workstation, [wanted.part_number])
+            item = items[wanted.part_number]
             lock = Lock(item.pk, wanted.context_level, wanted.object_id)
             holder = EditSession.objects.held([lock]).get(lock)
             others = self.filter(rows_about([lock])).exclude(workstation=workstation)
             mine = holder and holder.workstation_id == workstation_id
             if mine or not (holder or others.reachable().exists()):
-                return EditSession.objects.acquire(user, workstation_id, wanted, connection_id)
+                return EditSession.objects.acquire_locked(workstation, items, [wanted], here)[0]
             place, created = self.get_or_create(
                 item=item,
                 workstation=workstation,
@@ -129,6 +127,7 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
                 self.filter(pk=place.pk).update(dependency_cone=list(wanted.dependency_cone))
             line = self.filter(rows_about([lock])).with_position()
             standing = next(one for one in line if one.pk == place.pk)
+            event_log.append(here)
             return Standing(standing, existing=not created, holder=holder)
 
     def step_out(self, place_id: uuid.UUID) -> None:

@@ -34,13 +34,14 @@ def lock_own_workstation(user: "User", workstation_id: uuid.UUID) -> Workstation
 
 
 def check_connected(workstation_id: uuid.UUID, connection_id: uuid.UUID | None) -> None:
-    """Check, under the workstation's lock, that it has this stream open, or any if none is named.
+    """Check, under the workstation's lock, that it has this stream open, or if none is named, any.
 
     Raises:
         NotConnected: if it has not.
     """
-    connections = Connection.objects.filter(key=workstation_id)
-    if connection_id is not None:
-        connections = connections.filter(pk=connection_id)
-    if not connections.exists():
+    if connection_id is None:
+        connected = Workstation.objects.served().filter(pk=workstation_id).exists()
+    else:
+        connected = Connection.objects.filter(pk=connection_id, key=workstation_id).exists()
+    if not connected:
         raise NotConnected("This event stream has ended, or there is none; open a new one.")

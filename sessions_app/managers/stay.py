@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -54,8 +55,8 @@ class Staying(Ending):
             user: who says so; the workstation must be theirs.
             workstation_id: the workstation.
             connection_id: the stream whose heartbeat it acknowledges; None for all that it has.
-            idle_seconds: for how long nobody has touched the workstation, 0 if somebody does; None if the client
-                does not say.
+            idle_seconds: for how long nobody has touched the workstation; less than a heartbeat is active. None
+                if the client does not say.
 
         Raises:
             NotFound: no such workstation.
@@ -69,9 +70,11 @@ class Staying(Ending):
                 raise NotConnected("This event stream has ended; open a new one.")
             here = Workstation.objects.filter(pk=workstation_id)
             here.update(last_seen=Now())
-            events = self.come_back([workstation_id], active=idle_seconds == 0)
-            if idle_seconds:
-                events += self._note_idle(workstation_id, timedelta(seconds=idle_seconds))
+            idle = None if idle_seconds is None else timedelta(seconds=idle_seconds)
+            active = idle is not None and idle < settings.SESSIONS_IDLE_FROM
+            events = self.come_back([workstation_id], active=active)
+            if idle and not active:
+                events += self._note_idle(workstation_id, idle)
             self.touch_heartbeat([workstation_id])
             event_log.append(events)
 

@@ -10,19 +10,13 @@ from django.db import migrations, models
 
 import sessions_app.models.place_in_line
 
-# Nobody has to look for the requests when a session ends or a workstation is deleted.
+# Nobody has to look for the requests when a session ends.
 CASCADE = """
 ALTER TABLE sessions_app_handoffrequest
     ADD CONSTRAINT handoff_request_of_session FOREIGN KEY (session_id)
-        REFERENCES sessions_app_editsession (id) ON DELETE CASCADE,
-    ADD CONSTRAINT handoff_request_of_workstation FOREIGN KEY (workstation_id)
-        REFERENCES sessions_app_workstation (id) ON DELETE CASCADE
+        REFERENCES sessions_app_editsession (id) ON DELETE CASCADE
 """
-NO_CASCADE = """
-ALTER TABLE sessions_app_handoffrequest
-    DROP CONSTRAINT handoff_request_of_session,
-    DROP CONSTRAINT handoff_request_of_workstation
-"""
+NO_CASCADE = "ALTER TABLE sessions_app_handoffrequest DROP CONSTRAINT handoff_request_of_session"
 
 
 class Migration(migrations.Migration):

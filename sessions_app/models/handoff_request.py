@@ -11,8 +11,8 @@ from sessions_app.models.workstation import Workstation
 class HandoffRequest(models.Model):
     """Somebody would like to have a session handed over; written under the lock of its item.
 
-    The database deletes it with its session or its workstation (migration 0005), so that no end of a session has
-    to look for it.
+    The database deletes it with its session (migration 0005), so that no end of a session has to look for it. Of a
+    workstation that is deleted it stays as long: it then names nobody.
     """
 
     session = models.ForeignKey(EditSession, on_delete=models.DO_NOTHING, db_constraint=False)

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from events_app import timings
 from events_app.models import Connection
+from events_app.observation import observed_for
 from events_app.restarting import restarting
 from sessions_app.models.ended_session import EndReason
 from sessions_app.roles import Role
@@ -64,13 +65,21 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         """Those that have been away for longer, by the database's clock."""
         return self.filter(away_since__lt=Now() - Value(longer_than, DurationField()))
 
-    def reachable(self) -> "WorkstationQuerySet":
-        """Those that would hear of their turn: with a stream on a server that beats, of users who may edit."""
-        server_dead = Value(timedelta(seconds=timings.configured().server_dead), DurationField())
-        served = Connection.objects.filter(
-            key=OuterRef("pk"), process__last_beat__gte=Now() - server_dead
+    def served(self) -> "WorkstationQuerySet":
+        """Those with a stream on a server that lives.
+
+        Right after an outage every server is silent; then each of them counts, until it has had the time to beat.
+        """
+        server_dead = timedelta(seconds=timings.configured().server_dead)
+        connection = Connection.objects.filter(key=OuterRef("pk"))
+        beating = connection.filter(
+            process__last_beat__gte=Now() - Value(server_dead, DurationField())
         )
-        return self.filter(Exists(served), user__in=Role.EDITOR.users())
+        return self.filter(Exists(beating) | (Exists(connection) & ~observed_for(server_dead)))
+
+    def reachable(self) -> "WorkstationQuerySet":
+        """Those that would hear of their turn, and may have it: served, and of users who may edit."""
+        return self.served().filter(user__in=Role.EDITOR.users())
 
     def idle(self, longer_than: timedelta) -> "WorkstationQuerySet":
         """Those that nobody has touched for longer, by their clients' word and the database's clock."""

@@ -1,19 +1,26 @@
-"""Every operation takes its locks in the one order: workstations, processes, connections, items, sessions, the log."""
+"""Every operation takes its locks in the one order.
+
+Workstations, processes, connections, items, places in line, sessions, the log. What is only tried is no step.
+"""
 
 import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import connection
 from django.db.models import Value
 from django.db.models.functions import Now
 
 from events_app import presence_store
+from events_app.models import Observation, ServerProcess
 from events_app.presence_store import Arrival, Departure, ProcessIdentity
-from sessions_app.models import EditSession, Workstation
+from sessions_app.managers.acquire import Wanted
+from sessions_app.models import EditSession, PlaceInLine, Workstation
 from tests.factories import acquire, api_of, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
@@ -23,6 +30,7 @@ ORDER = [
     "events_app_serverprocess",
     "events_app_connection",
     "sessions_app_item",
+    "sessions_app_placeinline",
     "sessions_app_editsession",
     "the log",
 ]
@@ -35,12 +43,20 @@ LOCKING = re.compile(
 
 
 def locks_taken(operation: Callable[[], Any]) -> list[str]:
-    """Return what an operation locks, in order; a table again only where another came between."""
+    """Return what an operation locks, in order; a table again only where another came between.
+
+    Workstations and items are each locked by one statement: a later one only for rows that are locked already.
+    """
     taken: list[str] = []
+    rows: dict[str, set[Any]] = {}
 
     def record(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if match := LOCKING.search(sql):
+        match = LOCKING.search(sql)
+        if match and "SKIP LOCKED" not in sql:
             table = "the log" if match["log"] else match["written"] or match["selected"]
+            if match["selected"] in {"sessions_app_workstation", "sessions_app_item"}:
+                ids = {value for value in params if isinstance(value, uuid.UUID | str)}
+                assert ids <= rows.setdefault(table, ids), f"{table} is locked in two steps"
             if table in ORDER and taken[-1:] != [table]:
                 taken.append(table)
         return execute(sql, params, many, context)
@@ -69,6 +85,11 @@ class World:
         self.stream = Arrival(uuid.uuid4(), self.workstation.pk)
         presence_store.register(self.process, [self.stream])
         self.session = acquire(self.workstation, self.item).session
+        self.bob = make_workstation(make_user("bob"))
+        self.other = Arrival(uuid.uuid4(), self.bob.pk)
+        presence_store.register(ProcessIdentity(), [self.other])
+        wanted = Wanted(self.item.part_number, "sketch")
+        PlaceInLine.objects.stand(self.bob.user, self.bob.pk, wanted)
         # Seen to depart by another process, should this one be found dead.
         Workstation.objects.update(
             departed_at=Now() + Value(timedelta(hours=1)), departed_by=uuid.uuid4()
@@ -109,6 +130,10 @@ class World:
     def expire(self) -> None:
         EditSession.objects.expire_stale(timedelta(0))
 
+    def _before_clean_up(self) -> None:
+        others = ServerProcess.objects.exclude(pk=self.process.id)
+        others.update(last_beat=Now() + Value(timedelta(hours=1)))
+
     def clean_up(self) -> None:
         presence_store.clean_up_one(timedelta(0))
 
@@ -117,6 +142,70 @@ class World:
 
     def release_all(self) -> None:
         EditSession.objects.release_all(self.workstation.pk)
+
+    def _before_acquire_a_batch(self) -> None:
+        for number in range(3):
+            make_item(f"B-{number}")
+
+    def acquire_a_batch(self) -> None:
+        wanted = [Wanted(f"B-{number}", "sketch") for number in range(3)]
+        EditSession.objects.acquire_all(self.bob.user, self.bob.pk, wanted)
+
+    def _before_acquire_what_one_waits_for(self) -> None:
+        EditSession.objects.filter(pk=self.session.pk).delete()
+
+    def acquire_what_one_waits_for(self) -> None:
+        acquire(self.bob, self.item)
+        assert not PlaceInLine.objects.exists()
+
+    def _before_stand_in_line(self) -> None:
+        PlaceInLine.objects.all().delete()
+
+    def stand_in_line(self) -> None:
+        wanted = Wanted(self.item.part_number, "sketch")
+        PlaceInLine.objects.stand(self.bob.user, self.bob.pk, wanted)
+
+    def leave_the_line(self) -> None:
+        PlaceInLine.objects.step_out(PlaceInLine.objects.get().pk)
+
+    def _before_lose_places(self) -> None:
+        get_user_model().objects.filter(pk=self.bob.user.pk).update(is_active=False)
+
+    def lose_places(self) -> None:
+        assert PlaceInLine.objects.lose(timedelta(0), 10)
+
+    def _before_find_a_turn(self) -> None:
+        EditSession.objects.filter(pk=self.session.pk).delete()
+
+    def find_a_turn(self) -> None:
+        assert EditSession.objects.grant_what_is_free(10)
+
+    def request_handoff(self) -> None:
+        EditSession.objects.request_handoff(self.bob.user, self.session.pk, "", self.bob.pk)
+
+    def hand_off(self) -> None:
+        EditSession.objects.hand_off(self.ada, self.session.pk, self.bob.pk)
+
+    def become_idle(self) -> None:
+        EditSession.objects.alive(self.ada, self.workstation.pk, idle_seconds=60)
+
+    def _before_become_active(self) -> None:
+        Workstation.objects.update(idle_since=Now(), away_since=Now())
+
+    def become_active(self) -> None:
+        EditSession.objects.alive(self.ada, self.workstation.pk, idle_seconds=0)
+
+    def _before_expire_idle(self) -> None:
+        Observation.objects.update(last_beat=None)
+        Workstation.objects.update(idle_since=Now() - Value(timedelta(hours=1)))
+
+    def expire_idle(self) -> None:
+        assert EditSession.objects.expire_idle(timedelta(0), 10)
+
+    def begin_epoch(self) -> None:
+        # Which is the second of its transactions, tested as `unregister`.
+        with mock.patch.object(presence_store, "forget_processes"):
+            EditSession.objects.begin_epoch()
 
     def delete_workstation(self) -> None:
         api_of(self.ada)("DELETE", f"/api/workstations/{self.workstation.pk}")
@@ -130,17 +219,21 @@ ENDS_A_SESSION = {
     "clean_up",
     "delete_workstation",
     "release_all",
+    "hand_off",
+    "expire_idle",
 }
 
 
 @pytest.mark.parametrize("operation", [name for name in vars(World) if not name.startswith("_")])
 def test_locks_are_taken_in_order(operation):
     world = World()
+    getattr(world, f"_before_{operation}", lambda: None)()
     taken = locks_taken(getattr(world, operation))
     check_order(taken)
     assert taken, "the recorder saw nothing"
     if operation in ENDS_A_SESSION:
-        assert not EditSession.objects.exists()
+        assert not EditSession.objects.filter(workstation=world.workstation).exists()
+        assert EditSession.objects.filter(workstation=world.bob).exists(), "it was bob's turn"
         assert "the log" in taken
 
 
@@ -149,7 +242,7 @@ def test_rows_of_one_kind_are_locked_in_the_order_of_their_ids():
     statements: list[str] = []
 
     def record(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "FOR NO KEY UPDATE" in sql or "FOR UPDATE" in sql:
+        if ("FOR NO KEY UPDATE" in sql or "FOR UPDATE" in sql) and "SKIP LOCKED" not in sql:
             statements.append(sql)
         return execute(sql, params, many, context)
 

@@ -31,9 +31,7 @@ def newepoch(*arguments):
 
 
 def verify(session):
-    return EditSession.objects.verify(
-        session.item.part_number, session.pk, session.fencing_token
-    )
+    return EditSession.objects.verify(session.item.part_number, session.pk, session.fencing_token)
 
 
 def test_what_is_acquired_then_has_a_token_above_any_that_was_issued(workstation, item):
