@@ -62,12 +62,20 @@ def idleness_is_the_workstations(h: History) -> Iterator[str]:
 
 
 def idleness_is_shown(h: History) -> Iterator[str]:
-    """Lists and openings show the idleness that was told."""
+    """Lists and openings show the idleness that was told; who has just acquired is not idle, who is granted may be."""
     changes: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
     for e in h.log:
         if e.type in {IDLE, ACTIVE}:
             told = _time(e.data["idle_since"]) if e.type == IDLE else None
             changes[e.session].append((e.id, told))
+    for op in h.answered("acquire", 200):
+        if "to_workstation_id" not in op.request and op.answer.get("idle_since"):
+            yield f"{op} shows who acquires as idle"
+    for e in h.granted.values():
+        after = (x for x in h.transactions[e.id] if x.type == IDLE and x.session == e.session)
+        wanted = next((_time(x.data["idle_since"]) for x in after), None)
+        if _time(e.data.get("idle_since")) != wanted:
+            yield f"{e} shows {e.data['idle_since']}, which was idle since {wanted}"
     shown = [(op.answer, op.answer["cursor"], str(op)) for op in h.answered("list", 200)]
     for stream in h.streams:
         first = stream.received[0] if stream.received else None

@@ -8,8 +8,8 @@ from typing import Any
 from tests.faults.traffic_client import LEVELS, Plan, Watch, Worker, main, numbers, path_of
 
 NODES = ("Sketch", "Pad", "Pocket", "Fillet", "Axis")
-# What a client says of how long nobody has touched it. More than the jitter apart.
-IDLE_SECONDS = (0.5, 20, 40)
+# What a client says of how long nobody has touched it: more than a heartbeat, and more than the jitter apart.
+IDLE_SECONDS = (2, 20, 40)
 
 Lock = dict[str, str]
 

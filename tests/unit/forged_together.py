@@ -197,6 +197,16 @@ def an_opening_that_shows_another_idleness() -> History:
     return more("streams", replace(late, received=[first, *late.received[1:]]))
 
 
+@forgery("idleness_is_shown", "shows who acquires as idle")
+def an_acquire_that_is_answered_as_idle() -> History:
+    return _batch(B1_GOT, B2_GOT | IDLE_10)
+
+
+@forgery("idleness_is_shown", "granted 6 .* shows 2026.*, which was idle since None")
+def a_turn_that_is_told_as_idle() -> History:
+    return forged(log={6: replace(LOG[5], data=B3_GOT | IDLE_10)})
+
+
 @forgery("idleness_is_what_was_said", "idle 12 .*: nobody said so")
 def idle_without_a_word() -> History:
     return forged(operations={9: None})
