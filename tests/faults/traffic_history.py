@@ -16,7 +16,18 @@ from sessions_app.models import EditSession, EndedSession
 from tests.faults.traffic_calendar import AFTERMATH_SECONDS, LIMITS, SECONDS, SEED, Faults
 from tests.faults.traffic_crowd import Actor, Crowd, Life
 from tests.faults.traffic_troubles import Servers
-from tests.history import ACQUIRED, Entry, History, Limits, Operation, Received, Row, Stream
+from tests.history import (
+    ACQUIRED,
+    RELEASED,
+    Entry,
+    History,
+    Limits,
+    Operation,
+    Received,
+    Row,
+    Stream,
+)
+from tests.history_places import Line
 
 
 def clock_offset() -> float:
@@ -100,6 +111,12 @@ def read_history(crowd: Crowd, faults: Faults, offset: float, limits: Limits = L
     )
 
 
+def certain_turns(history: History) -> int:
+    """Return how many sessions ended while somebody certainly waited for it."""
+    line, ends = Line(history), (e for e in history.log if e.type == RELEASED)
+    return sum(bool(line.waiting(end.row.lock, end.at)) for end in ends)
+
+
 def counts_of(history: History, faults: Faults, violations: int, seconds: float = SECONDS) -> str:
     """Return one line of what there was."""
     outcomes = Counter(
@@ -119,6 +136,7 @@ def counts_of(history: History, faults: Faults, violations: int, seconds: float 
         "places": len(places),
         "granted": len(history.granted) - ends["handed_off"],
         "handed off": ends["handed_off"],
+        "ends with a certain turn": certain_turns(history),
         "log": len(history.log),
         "events": sum(event.id != "" for event in events),
         "heartbeats": sum(event.name == "heartbeat" for event in events),

@@ -12,7 +12,14 @@ import pytest
 
 from tests.faults.traffic_calendar import SEED, TIMEOUT_SECONDS, TIMINGS, Calendar, Faults
 from tests.faults.traffic_crowd import Crowd
-from tests.faults.traffic_history import clock_offset, counts_of, dump, read_history, settle
+from tests.faults.traffic_history import (
+    certain_turns,
+    clock_offset,
+    counts_of,
+    dump,
+    read_history,
+    settle,
+)
 from tests.faults.traffic_troubles import Servers
 from tests.history import Limits
 from tests.history_checker import check
@@ -64,3 +71,8 @@ def test_sixteen_clients_leave_a_true_history(tmp_path: Path) -> None:
         print(f"The history is in {dump(history, servers, tmp_path)}")
     assert not violations, "\n".join(map(str, violations[:20]))
     assert not servers.failures
+    # It would prove nothing without these.
+    assert certain_turns(history)
+    assert history.granted
+    assert history.answered("batch", 200)
+    assert history.answered("handoff", 200)
