@@ -43,8 +43,8 @@ def batches_are_whole(h: History) -> Iterator[str]:
             continue
         parts = list(op.acquires())
         if op.status == 200:
-            new = {part.got for part in parts if not part.answer["existing"]}
-            begun = [h.lives[str(session)].acquired for session in new if session in h.lives]
+            new = {str(part.got) for part in parts if not part.answer["existing"]}
+            begun = [h.lives[session].acquired for session in sorted(new & h.lives.keys())]
             groups = {h.transactions[e.id][0].id for e in begun}
             if (
                 len(groups) > 1
