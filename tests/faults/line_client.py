@@ -24,7 +24,7 @@ class LineWorker(Worker):
         self._askers: dict[str, str] = {}  # who asked for an own session
         self._places: dict[str, str] = {}  # in line, and on which part
         self._waiting: dict[str, str] = {}  # who else stands where a session of ours is
-        self._parts = {item: part for part, item in plan.items.items()}
+        self._seen: dict[str, None] = {}  # other workstations
         self.acts |= {
             self.acquire: 30,
             self.batch: 16,
@@ -101,6 +101,9 @@ class LineWorker(Worker):
 
     def hand_off(self) -> None:
         wishes = {**self._waiting, **self._askers}
+        if self._seen and self.dice.random() < 0.2:
+            # To anybody, who has not asked.
+            wishes = dict.fromkeys(self.own, self.dice.choice(list(self._seen)))
         mine = [session for session in self.own if session in wishes and session in self._locks]
         if not mine:
             return
@@ -131,6 +134,7 @@ class LineWorker(Worker):
                 self.note(session["part_number"], 200, session)
         elif name == "edit.session_acquired" and data["workstation"]["id"] != self.plan.workstation:
             self.others[data["session_id"]] = data["part_number"]
+            self._seen[data["workstation"]["id"]] = None
         elif name == "edit.session_released":
             self.others.pop(data["session_id"], None)
 
