@@ -54,7 +54,7 @@ def grants_have_a_cause(h: History) -> Iterator[str]:
 
 
 def first_come_first_served(h: History) -> Iterator[str]:
-    """Nobody's turn comes while somebody waits who came before."""
+    """Nobody's turn comes while somebody waits who came before, and who asks to stand in line does not overtake."""
     line = Line(h)
     for e in h.granted.values():
         if _passed_on(h, e):
@@ -63,6 +63,11 @@ def first_come_first_served(h: History) -> Iterator[str]:
         for place in line.waiting(e.row.lock, e.at, but=e.row.workstation):
             if place.known < came:
                 yield f"{e}, who came at {came:.3f}, was served before {place}"
+    for op in h.answered("stand", 200, existing=False):
+        if life := h.lives.get(str(op.got)):
+            for place in line.waiting(life.row.lock, life.acquired.at, but=life.row.workstation):
+                if place.known < op.start:
+                    yield f"{op} was served before {place}"
 
 
 def turns_come_with_the_end(h: History) -> Iterator[str]:

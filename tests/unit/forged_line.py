@@ -21,6 +21,7 @@ from tests.unit.true_line import (
     OPERATIONS,
     acquired,
     answer,
+    by,
     forged,
     handoff,
     more,
@@ -95,6 +96,13 @@ def the_second_of_the_line_is_served() -> History:
 def somebody_who_came_again_keeps_the_old_place() -> History:
     again = stand(16.0, EVE, A1, "p3", 2)
     return replace(forged(log=EVES_TURN), operations=(*OPERATIONS, again))
+
+
+@forgery("first_come_first_served", "'stand'.* was served before bob-1, who")
+def somebody_who_stands_behind_overtakes() -> History:
+    got = call("stand", 20.4, by(EVE, A1, "x"), 200, E3_GOT)
+    history = forged(log={5: acquired(5, 20.45, E3_GOT, EVE), 6: None})
+    return replace(history, operations=(*OPERATIONS, got))
 
 
 @forgery("turns_come_with_the_end", "a1.*, and nobody got it, not even bob-1, who stands")
