@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from events_app import presence_store, timings
+from events_app.acknowledgements import Acknowledgements, ObservedClock
 from events_app.database_away import DATABASE_AWAY, backoff
 from events_app.presence_domain import Key, StreamGrant, domain
 from events_app.presence_store import Arrival, Departure, NotRegistered, ProcessIdentity, Snapshot
@@ -71,11 +72,8 @@ class Presence:
         self._unregistered = False
         # Since when, by the loop's clock, this process has beaten without a gap.
         self._beating_since: float | None = None
-        # For how long, up to the last beat, it has run and reached the database in all; and when that was.
-        self._observed = 0.0
-        self._observed_at = time.monotonic()
-        # What `_clock` showed when each client was last asked to acknowledge and has not been seen to.
-        self._asked: dict[uuid.UUID, float] = {}
+        self._observed = ObservedClock(configured.beat)
+        self._acknowledgements = Acknowledgements(self._observed, configured.patience)
         # In a row, not committed.
         self._missed_heartbeats = 0
         # One thread, one connection and one order each. Nothing may keep a beat waiting.
@@ -151,17 +149,13 @@ class Presence:
 
     async def beat_loop(self) -> None:
         """Beat. Who finds itself taken for dead has the writer register it again, with all its streams."""
-        self._observed_at = time.monotonic()
+        self._observed.begin()
         while True:
             try:
                 await in_thread(self._beater, presence_store.beat, self.process, self._server_dead)
-                now = time.monotonic()
-                gap = now - self._observed_at
-                # What a beat vouches for is the time since the one before, unless that was long ago.
-                self._observed += min(gap, 2 * self._timings.beat)
-                self._observed_at = now
+                gap = self._observed.beaten()
                 if self._beating_since is None or gap > self._timings.server_dead:
-                    self._beating_since = now
+                    self._beating_since = time.monotonic()
             except NotRegistered:
                 self._beating_since = None
                 self._must_register = True
@@ -212,7 +206,7 @@ class Presence:
         except DATABASE_AWAY as error:
             logger.warning("no heartbeat", extra={"error": error})
             # Perhaps it was committed all the same: who was asked is not known.
-            self._asked.clear()
+            self._acknowledgements.forget()
             self._miss_heartbeat()
 
     def _miss_heartbeat(self) -> None:
@@ -241,12 +235,7 @@ class Presence:
             asked = await in_thread(
                 self._keeper, presence_store.touch, self.process, keys, acks=acks
             )
-            # Asked now: who answered the heartbeat before, and who was not asked since it was registered.
-            clock = self._clock
-            self._asked.update(dict.fromkeys(asked, clock))
-            for arrival in arrivals:
-                if arrival.ack:
-                    self._asked.setdefault(arrival.connection_id, clock)
+            self._acknowledgements.asked(asked, (a.connection_id for a in arrivals if a.ack))
         for stream in streams:
             stream.heartbeat()
 
@@ -281,11 +270,6 @@ class Presence:
     def _server_dead(self) -> timedelta:
         return timedelta(seconds=self._timings.server_dead)
 
-    @property
-    def _clock(self) -> float:
-        """The clock of acknowledgements: the time observed. It stands still when the next beat is overdue."""
-        return self._observed + min(time.monotonic() - self._observed_at, self._timings.beat)
-
     async def _clean_up(self) -> None:
         """Remove the processes that have ceased to beat.
 
@@ -293,26 +277,21 @@ class Presence:
         at first.
         """
         since = self._beating_since
-        now = time.monotonic()
-        if since is None or now - since < self._timings.server_dead:
+        if since is None or time.monotonic() - since < self._timings.server_dead:
             return
-        if now - self._observed_at > 2 * self._timings.beat:
+        if self._observed.since_beat > 2 * self._timings.beat:
             return  # it was stopped itself, and has not beaten since
         while await in_thread(self._keeper, presence_store.clean_up_one, self._server_dead):
             pass
 
     async def _close_silent(self) -> None:
         """Let those depart that have not acknowledged a heartbeat in time; `alive` may have come to any process."""
-        due = self._clock - self._timings.patience
-        asked = {pk: at for pk, at in self._asked.items() if at <= due}
-        if not asked:
+        due = self._acknowledgements.due()
+        if not due:
             return
-        silent = await in_thread(self._keeper, presence_store.silent, asked)
-        for connection_id, at in asked.items():
-            if self._asked.get(connection_id) != at:
-                continue  # asked again, or registered again, meanwhile
-            del self._asked[connection_id]
-            if connection_id in silent and connection_id in self.streams:
+        silent = await in_thread(self._keeper, presence_store.silent, due)
+        for connection_id in self._acknowledgements.judge(due, silent):
+            if connection_id in self.streams:
                 self.streams[connection_id].close("no acknowledgement", departed=True)
 
     def _take(self) -> _Batch:
@@ -347,7 +326,7 @@ class Presence:
                 await in_thread(self._writer, self._depart, batch.departures)
                 for departure in batch.departures:
                     self._registered.pop(departure.connection_id, None)
-                    self._asked.pop(departure.connection_id, None)
+                    self._acknowledgements.left(departure.connection_id)
 
     async def _answer(self, batch: _Batch, known: set[Key]) -> None:
         """Give the streams that have arrived what they begin with."""
@@ -366,8 +345,7 @@ class Presence:
         for arrival in arrivals:
             self._registered[arrival.connection_id] = arrival
             if arrival.ack:
-                # A stream begins with a heartbeat.
-                self._asked[arrival.connection_id] = self._clock
+                self._acknowledgements.arrived(arrival.connection_id)
 
     def _arrive(self, arrivals: Collection[Arrival]) -> set[Key]:
         try:
@@ -381,8 +359,7 @@ class Presence:
         # Who is registered has been observed: from now on there is somebody whose silence is an outage.
         presence_store.beat(self.process, self._server_dead)
         # Their rows are new: what was acknowledged before is forgotten, and the next heartbeat asks again.
-        # A new dict, because this is the writer's thread and the loop may be looking through the old one.
-        self._asked = {}
+        self._acknowledgements.forget()
         logger.info(
             "registered this server process",
             extra={"process_id": self.process.id, "streams": len(open_streams)},

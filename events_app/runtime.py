@@ -3,16 +3,18 @@
 from dataclasses import dataclass
 
 from events_app import timings
+from events_app.database_probe import DatabaseProbe, database_answers
 from events_app.presence import Presence
 from events_app.relay import Relay
 
 
 @dataclass
 class Runtime:
-    """The relay and the presence of a serving process."""
+    """The relay and the presence of a serving process, and its eye on the database."""
 
     relay: Relay
     presence: Presence
+    database: DatabaseProbe
 
     @property
     def ready(self) -> bool:
@@ -33,5 +35,5 @@ def start() -> Runtime:
     global _current
     presence = Presence(timings.configured())
     relay = Relay(on_gap=lambda: presence.close_all("the event log has a gap"))
-    _current = Runtime(relay, presence)
+    _current = Runtime(relay, presence, DatabaseProbe(database_answers, timings.PROBE_SECONDS))
     return _current

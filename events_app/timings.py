@@ -28,6 +28,9 @@ LOOKING_BEATS: Final = 0.5
 # A process that could not touch for so many heartbeats is of no use to its clients, who have a better one elsewhere.
 HEARTBEATS_UNTIL_USELESS: Final = 3
 
+# A health check that waits for a second gets its answer, also from a server whose database does not answer.
+PROBE_SECONDS: Final = 0.8
+
 # A client that opens a stream while the database does not answer is told so (503) after this long.
 ARRIVAL_TIMEOUT_SECONDS: Final = 10.0
 

@@ -89,15 +89,17 @@ def _role(user: User, limit: Role) -> Role:
 class BearerAuth(HttpBearer):
     """`Authorization: Bearer <token>`, for a role and those above it."""
 
+    openapi_description = "A token of `manage.py createtoken`, or of the admin site."
+
     def __init__(self, role: Role) -> None:
         super().__init__()
-        self._role = role
+        self.role = role
 
     def authenticate(self, request: HttpRequest, token: str) -> Principal | None:
         """Return who asks, or None."""
         principal = principal_of_token(token)
         if principal:
-            principal.require(self._role)
+            principal.require(self.role)
         return principal
 
 
@@ -105,10 +107,13 @@ class LoginAuth(APIKeyCookie):
     """Django's login session, with its CSRF check on writes, for a role and those above it."""
 
     param_name = settings.SESSION_COOKIE_NAME
+    openapi_description = (
+        "The login session of the admin site. What writes needs the header `X-CSRFToken` too."
+    )
 
     def __init__(self, role: Role) -> None:
         super().__init__(csrf=True)
-        self._role = role
+        self.role = role
 
     def __call__(self, request: HttpRequest) -> Principal | None:
         """Return who asks, or None. A request with a header of its own is not one of the browser's session."""
@@ -121,7 +126,7 @@ class LoginAuth(APIKeyCookie):
         """Return who is logged in, or None."""
         principal = principal_of_login(request)
         if principal:
-            principal.require(self._role)
+            principal.require(self.role)
         return principal
 
 

@@ -27,25 +27,37 @@ class DomainError(Exception):
 
 
 class NotAuthenticated(DomainError):
+    """Send a valid bearer token, or log in."""
+
     status, code = 401, "not_authenticated"
 
 
 class Forbidden(DomainError):
+    """It needs a higher role, it is somebody else's, or a login session did not send `X-CSRFToken`."""
+
     status, code = 403, "forbidden"
 
 
 class NotFound(DomainError):
+    """There is no such thing, or it has ended."""
+
     status, code = 404, "not_found"
 
 
 class HardInterference(DomainError):
-    """Other workstations hold what is wanted; `holder`, or of a batch `holders`, says which."""
+    """Another workstation holds the object; `holder` says which."""
+
+    status, code = 409, "hard_interference"
+
+
+class BatchInterference(DomainError):
+    """Other workstations hold some of what is wanted; `holders` says which and what."""
 
     status, code = 409, "hard_interference"
 
     @classmethod
-    def by(cls, holders: "Sequence[EditSession]") -> "HardInterference":
-        """Return the refusal of a batch; `holders` are the sessions in the way, with their names."""
+    def by(cls, holders: "Sequence[EditSession]") -> "BatchInterference":
+        """Return the refusal; `holders` are the sessions in the way, with their names."""
         first = holders[0]
         more = f", and {len(holders) - 1} more are held" if len(holders) > 1 else ""
         return cls(
@@ -66,6 +78,8 @@ class HardInterference(DomainError):
 
 
 class NotConnected(DomainError):
+    """The event stream of this connection has ended; open a new one."""
+
     status, code = 409, "not_connected"
 
 
@@ -94,8 +108,12 @@ class NotAnEditor(DomainError):
 
 
 class AlreadyExists(DomainError):
+    """There is one of this name already."""
+
     status, code = 409, "already_exists"
 
 
 class Invalid(DomainError):
+    """The request is not valid."""
+
     status, code = 422, "invalid"

@@ -1,15 +1,29 @@
 """The API root: routers, errors, and the OpenAPI page at `/api/docs`."""
 
-from ninja import NinjaAPI
-
-from sessions_app.api import edit_sessions, handoff, history, items, line, workstations
+from sessions_app.api import edit_sessions, handoff, history, items, line, streams, workstations
+from sessions_app.authentication import VIEWER
 from silo import errors
+from silo.openapi import DescribedAPI
 
-api = NinjaAPI(
+DESCRIPTION = """\
+Edit sessions for engineering data: soft and hard locks on parts, assemblies and documents.
+
+* **Credentials**: `Authorization: Bearer <token>`, or a login session's cookie, with `X-CSRFToken` where it writes.
+  Roles: viewer, editor, admin; each may do what those before it may.
+* **Errors** are always `{"error": "<code>", "message": "<sentence>", ...}`. An address that is not described here is
+  404 `not_found`, a method 405 `method_not_allowed`.
+* **Part numbers** in a path are percent-encoded: `DIN 912/M5` is `DIN%20912%2FM5`.
+* **Times** are RFC 3339 in UTC. A body has at most 8 MB, no text has control characters.
+"""
+
+api = DescribedAPI(
     title="Silo Sessions",
     version="1",
-    description="Edit sessions for engineering data. Event streams: `GET /api/events`, see docs/.",
+    description=DESCRIPTION,
     urls_namespace="api",
+    # Every operation names its own; with this the page sends the CSRF token of who is logged in.
+    auth=VIEWER,
+    servers=[{"url": "/", "description": "This server."}],
 )
 errors.install(api)
 api.add_router("/workstations", workstations.router)
@@ -17,4 +31,5 @@ api.add_router("", history.router)
 api.add_router("", handoff.router)
 api.add_router("", line.router)
 api.add_router("", edit_sessions.router)
+api.add_router("", streams.router)
 api.add_router("/items", items.router)

@@ -13,11 +13,16 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import re_path as django_re_path
 
 from events_app import no_websocket, request_gate, stream
+from silo import health
 from silo.database import POOL_MAX_SIZE
 
-# Each thread that uses the database finds a connection in the pool: besides these requests the presence has three and
-# the streams have two. So nothing can keep a beat waiting.
-REQUESTS_AT_ONCE = POOL_MAX_SIZE - 5
+# Each thread that uses the database finds a connection in the pool: besides these requests the presence has three, the
+# streams have two and `/ready` has one. So nothing can keep a beat waiting.
+REQUESTS_AT_ONCE = POOL_MAX_SIZE - 6
+
+# `/health` and `/ready` say how this process is, so they wait for no other request. Once the database has been looked
+# at, an answer of `/ready` waits for nothing: one thread does for all who ask.
+ready = health.looked_up_before(request_gate.limited(django_application, 1))
 
 # Django's type of a route knows views only; Channels takes ASGI applications.
 re_path: Any = django_re_path
@@ -28,8 +33,8 @@ application = ProtocolTypeRouter(
             [
                 re_path(r"^api/events$", stream.application),
                 re_path(r"^api/items/(?P<part_number>.+)/events$", stream.application),
-                # It says that the process runs, so it waits for no other request.
                 re_path(r"^health$", django_application),
+                re_path(r"^ready$", ready),
                 re_path(r"", request_gate.limited(django_application, REQUESTS_AT_ONCE)),
             ]
         ),

@@ -33,6 +33,7 @@ CODES = {
     500: ("internal_error", "The server failed; it is logged. Try again."),
     503: ("unavailable", "The service is starting, stopping or cut off; try again."),
 }
+INVALID_JSON = ("invalid_json", "The body is not a JSON document in UTF-8.")
 
 
 def envelope(status: int, code: str, message: str, **details: Any) -> JsonResponse:
@@ -110,7 +111,7 @@ def _logged(response: JsonResponse) -> JsonResponse:
 
 
 def _not_json() -> JsonResponse:
-    return envelope(422, "invalid_json", "The body is not a JSON document in UTF-8.")
+    return envelope(422, *INVALID_JSON)
 
 
 def _where(place: Sequence[str | int]) -> str:

@@ -1,12 +1,17 @@
 """`/health`: the process answers. `/ready`: it may be sent traffic."""
 
-from django.db import Error as DatabaseError
-from django.db import connection
+from collections.abc import MutableMapping
+from typing import Any, Final
+
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from events_app import runtime
+from events_app.request_gate import Application
+
+# What is said of a part that works, that does not, and that it would be of no use to ask.
+_WORDS: Final = {True: "ok", False: "unavailable", None: "not asked"}
 
 
 @never_cache
@@ -19,14 +24,19 @@ def health(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """Say whether database, relay and presence work, and how many streams are open; 503 if one does not."""
+    """Say whether database, relay and presence work, and how many streams are open; 503 if one does not.
+
+    The database has been asked before, see `looked_up_before`.
+    """
     process = runtime.current()
-    parts = {"database": _database_answers(), "relay": bool(process and process.ready)}
-    is_ready = all(parts.values())
+    works = process is not None and process.ready
+    database = process.database.answers if process and works else None
+    is_ready = works and database is True
     response = JsonResponse(
         {
             "status": "ready" if is_ready else "not ready",
-            **{name: "ok" if works else "unavailable" for name, works in parts.items()},
+            "database": _WORDS[database],
+            "relay": _WORDS[works],
             "sse_clients": len(process.presence.streams) if process else 0,
         },
         status=200 if is_ready else 503,
@@ -36,10 +46,17 @@ def ready(request: HttpRequest) -> JsonResponse:
     return response
 
 
-def _database_answers() -> bool:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        return False
-    return True
+def looked_up_before(application: Application) -> Application:
+    """Return the application, which is to answer `/ready`, behind a look at the database.
+
+    Here, in the event loop, it may be waited for: in Django every request that waits has a thread. A process that
+    knows already that it is not ready asks nobody.
+    """
+
+    async def behind_look(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        process = runtime.current()
+        if process and process.ready:
+            await process.database.look()
+        await application(scope, receive, send)
+
+    return behind_look

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from events_app import event_log, sql
 from sessions_app import payloads
+from sessions_app.api.answers import answers
 from sessions_app.api.schemas import (
     AcquiredOut,
     AcquireIn,
@@ -27,7 +28,15 @@ from sessions_app.api.schemas import (
 )
 from sessions_app.authentication import ADMIN, EDITOR, VIEWER, principal
 from sessions_app.edit_session_queryset import EditSessionQuerySet
-from sessions_app.errors import Forbidden, Invalid, NotFound
+from sessions_app.errors import (
+    BatchInterference,
+    Forbidden,
+    HardInterference,
+    Invalid,
+    NotConnected,
+    NotFound,
+    StaleToken,
+)
 from sessions_app.models import EditSession, Item
 
 router = Router(tags=["edit sessions"])
@@ -37,7 +46,9 @@ OF_ITEM = "/items/{path:part_number}/edit-sessions"
 ONE = OF_ITEM + "/{uuid:session_id}"
 
 
-@router.post(OF_ITEM, auth=EDITOR, response=AcquiredOut)
+@router.post(
+    OF_ITEM, auth=EDITOR, response=answers(AcquiredOut, NotFound, HardInterference, NotConnected)
+)
 def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Answer:
     """Acquire an edit session, or get back the one that this workstation has."""
     acquired = EditSession.objects.acquire(
@@ -49,7 +60,11 @@ def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> A
     return payloads.acquired_json(acquired)
 
 
-@router.post("/edit-sessions/batch", auth=EDITOR, response=BatchOut)
+@router.post(
+    "/edit-sessions/batch",
+    auth=EDITOR,
+    response=answers(BatchOut, NotFound, NotConnected, BatchInterference),
+)
 def acquire_batch(request: HttpRequest, body: BatchIn) -> Answer:
     """Acquire many at once, all or nothing: checking out an assembly."""
     acquired = EditSession.objects.acquire_all(
@@ -61,7 +76,7 @@ def acquire_batch(request: HttpRequest, body: BatchIn) -> Answer:
     return {"sessions": [payloads.acquired_json(one) for one in acquired]}
 
 
-@router.get(OF_ITEM, auth=VIEWER, response=ItemSessionsOut)
+@router.get(OF_ITEM, auth=VIEWER, response=answers(ItemSessionsOut, NotFound))
 def list_of_item(request: HttpRequest, part_number: PartNumber) -> Answer:
     """List the active sessions on an item."""
     with sql.one_snapshot():
@@ -74,7 +89,7 @@ def list_of_item(request: HttpRequest, part_number: PartNumber) -> Answer:
         }
 
 
-@router.delete(ONE, auth=EDITOR, response={204: None})
+@router.delete(ONE, auth=EDITOR, response=answers({204: None}, NotFound))
 def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> Status[Any]:
     """Release an edit session of one's own, on whichever workstation it is."""
     session = find_session(part_number, session_id)
@@ -84,7 +99,7 @@ def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> 
     return Status(204, None)
 
 
-@router.delete(ONE + "/force-release", auth=ADMIN, response={204: None})
+@router.delete(ONE + "/force-release", auth=ADMIN, response=answers({204: None}, NotFound))
 def force_release(
     request: HttpRequest,
     part_number: PartNumber,
@@ -102,7 +117,7 @@ def force_release(
     return Status(204, None)
 
 
-@router.post(ONE + "/verify", auth=VIEWER, response=VerifiedOut)
+@router.post(ONE + "/verify", auth=VIEWER, response=answers(VerifiedOut, StaleToken))
 def verify(
     request: HttpRequest, part_number: PartNumber, session_id: UUID, body: VerifyIn
 ) -> Answer:
@@ -121,7 +136,7 @@ def verify(
     }
 
 
-@router.get("/edit-sessions", auth=VIEWER, response=SessionsOut)
+@router.get("/edit-sessions", auth=VIEWER, response=answers(SessionsOut))
 def list_all(
     request: HttpRequest,
     all: Annotated[bool, Field(description="Everybody's, not only the caller's own.")] = False,

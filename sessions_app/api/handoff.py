@@ -7,15 +7,19 @@ from django.http import HttpRequest
 from ninja import Router, Status
 
 from sessions_app import payloads
+from sessions_app.api.answers import answers
 from sessions_app.api.edit_sessions import ONE, find_session
 from sessions_app.api.schemas import AcquiredOut, Answer, HandoffIn, HandoffRequestIn, PartNumber
 from sessions_app.authentication import EDITOR, principal
+from sessions_app.errors import NotAnEditor, NotConnected, NotFound, NotRequested, OwnSession
 from sessions_app.models import EditSession
 
 router = Router(tags=["hand-off"])
 
 
-@router.post(ONE + "/request-handoff", auth=EDITOR, response={202: None})
+@router.post(
+    ONE + "/request-handoff", auth=EDITOR, response=answers({202: None}, NotFound, OwnSession)
+)
 def request_handoff(
     request: HttpRequest, part_number: PartNumber, session_id: UUID, body: HandoffRequestIn
 ) -> Status[Any]:
@@ -27,7 +31,11 @@ def request_handoff(
     return Status(202, None)
 
 
-@router.post(ONE + "/handoff", auth=EDITOR, response=AcquiredOut)
+@router.post(
+    ONE + "/handoff",
+    auth=EDITOR,
+    response=answers(AcquiredOut, NotFound, NotConnected, NotAnEditor, NotRequested),
+)
 def hand_off(
     request: HttpRequest, part_number: PartNumber, session_id: UUID, body: HandoffIn
 ) -> Answer:

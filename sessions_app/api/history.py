@@ -8,9 +8,10 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from sessions_app.api.schemas import Answer, HistoryOut, PageLimit, PartNumber, Text
+from sessions_app.api.answers import answers
+from sessions_app.api.schemas import Answer, HistoryOut, Instant, PageLimit, PartNumber, Text
 from sessions_app.authentication import VIEWER
 from sessions_app.models import EndedSession, EndReason
 
@@ -33,19 +34,36 @@ CSV_COLUMNS = (
     "ended_by",
     "note",
 )
+# What the description adds to the JSON.
+CSV = {
+    "content": {
+        "text/csv": {"schema": {"type": "string"}, "example": ",".join(CSV_COLUMNS) + "\r\n"}
+    },
+    "headers": {
+        "X-Next": {
+            "description": "With CSV: give it as `before` for the next page; absent on the last.",
+            "schema": {"type": "integer"},
+        }
+    },
+}
 # What a spreadsheet would take for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@")
 
 
-@router.get("/edit-sessions/history", auth=VIEWER, response=HistoryOut)
+@router.get(
+    "/edit-sessions/history",
+    auth=VIEWER,
+    response=answers(HistoryOut),
+    openapi_extra={"responses": {200: CSV}},
+)
 def history(
     request: HttpRequest,
     item: Annotated[PartNumber | None, Field(description="A part number.")] = None,
     user: Annotated[Text | None, Field(description="A username.")] = None,
     workstation: UUID | None = None,
     reason: EndReason | None = None,
-    since: Annotated[AwareDatetime | None, Field(description="Ended at or after.")] = None,
-    until: Annotated[AwareDatetime | None, Field(description="Ended before.")] = None,
+    since: Annotated[Instant | None, Field(description="Ended at or after.")] = None,
+    until: Annotated[Instant | None, Field(description="Ended before.")] = None,
     before: Annotated[
         int | None, Field(ge=0, lt=2**63, description="`next` of the page before.")
     ] = None,

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from ninja import Router, Status
 from pydantic import Field
 
+from sessions_app.api.answers import answers
 from sessions_app.api.schemas import Answer, ItemIn, ItemOut, ItemsOut, PageLimit, Text
 from sessions_app.authentication import EDITOR, VIEWER
 from sessions_app.errors import AlreadyExists
@@ -16,7 +17,7 @@ from sessions_app.models import Item
 router = Router(tags=["items"])
 
 
-@router.get("", auth=VIEWER, response=ItemsOut)
+@router.get("", auth=VIEWER, response=answers(ItemsOut))
 def list_items(
     request: HttpRequest,
     search: Annotated[Text, Field(description="Part of the number or the description.")] = "",
@@ -33,7 +34,7 @@ def list_items(
     return {"items": page, "next": page[-1].part_number if more else None}
 
 
-@router.post("", auth=EDITOR, response={201: ItemOut})
+@router.post("", auth=EDITOR, response=answers({201: ItemOut}, AlreadyExists))
 def create_item(request: HttpRequest, body: ItemIn) -> Status[Any]:
     """Make an item known."""
     try:

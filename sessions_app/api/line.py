@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from ninja import Router, Status
 
 from sessions_app import payloads
+from sessions_app.api.answers import answers
 from sessions_app.api.schemas import (
     AcquiredOut,
     AcquireIn,
@@ -16,7 +17,7 @@ from sessions_app.api.schemas import (
     StandingOut,
 )
 from sessions_app.authentication import EDITOR, VIEWER, principal
-from sessions_app.errors import Forbidden, NotFound
+from sessions_app.errors import Forbidden, NotConnected, NotFound
 from sessions_app.managers.line import Standing
 from sessions_app.models import Item, PlaceInLine
 
@@ -25,7 +26,11 @@ router = Router(tags=["line"])
 OF_ITEM = "/items/{path:part_number}/edit-session-requests"
 
 
-@router.post(OF_ITEM, auth=EDITOR, response={200: AcquiredOut, 201: StandingOut})
+@router.post(
+    OF_ITEM,
+    auth=EDITOR,
+    response=answers({200: AcquiredOut, 201: StandingOut}, NotFound, NotConnected),
+)
 def stand_in_line(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Status[Any]:
     """Stand in line: 201 with the position, or 200 with the session if it is free now.
 
@@ -44,7 +49,7 @@ def stand_in_line(request: HttpRequest, part_number: PartNumber, body: AcquireIn
     return Status(201, place | {"existing": answer.existing, "holder": holder})
 
 
-@router.get(OF_ITEM, auth=VIEWER, response=LineOut)
+@router.get(OF_ITEM, auth=VIEWER, response=answers(LineOut, NotFound))
 def list_line(request: HttpRequest, part_number: PartNumber) -> Answer:
     """List who stands in line on an item, with positions."""
     item = Item.objects.filter(part_number=part_number).first()
@@ -55,7 +60,7 @@ def list_line(request: HttpRequest, part_number: PartNumber) -> Answer:
     return {"requests": [payloads.place_json(place) for place in ordered]}
 
 
-@router.delete(OF_ITEM + "/{uuid:request_id}", auth=EDITOR, response={204: None})
+@router.delete(OF_ITEM + "/{uuid:request_id}", auth=EDITOR, response=answers({204: None}, NotFound))
 def leave_line(request: HttpRequest, part_number: PartNumber, request_id: UUID) -> Status[Any]:
     """Leave the line."""
     place = (

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.http import HttpRequest
 from ninja import Router, Status
 
+from sessions_app.api.answers import answers
 from sessions_app.api.schemas import (
     AliveIn,
     Answer,
@@ -15,14 +16,14 @@ from sessions_app.api.schemas import (
     WorkstationsOut,
 )
 from sessions_app.authentication import VIEWER, principal
-from sessions_app.errors import Forbidden, NotFound
+from sessions_app.errors import Forbidden, NotConnected, NotFound
 from sessions_app.models import EditSession, Workstation
 from sessions_app.roles import Role
 
 router = Router(tags=["workstations"])
 
 
-@router.post("", auth=VIEWER, response={201: WorkstationOut, 200: WorkstationOut})
+@router.post("", auth=VIEWER, response=answers({201: WorkstationOut, 200: WorkstationOut}))
 def register_workstation(request: HttpRequest, body: WorkstationIn) -> Status[Any]:
     """Register this client installation, or find it again by its fingerprint."""
     workstation, created = Workstation.objects.register(
@@ -31,7 +32,7 @@ def register_workstation(request: HttpRequest, body: WorkstationIn) -> Status[An
     return Status(201 if created else 200, workstation)
 
 
-@router.get("", auth=VIEWER, response=WorkstationsOut)
+@router.get("", auth=VIEWER, response=answers(WorkstationsOut))
 def list_workstations(request: HttpRequest) -> Answer:
     """List the caller's own."""
     mine = Workstation.objects.with_presence().filter(user=principal(request).user)
@@ -49,7 +50,11 @@ def list_workstations(request: HttpRequest) -> Answer:
     }
 
 
-@router.post("/{uuid:workstation_id}/alive", auth=VIEWER, response={204: None})
+@router.post(
+    "/{uuid:workstation_id}/alive",
+    auth=VIEWER,
+    response=answers({204: None}, NotFound, NotConnected),
+)
 def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = None) -> Status[Any]:
     """Acknowledge a heartbeat, or live without any stream. Never rate-limited."""
     EditSession.objects.alive(
@@ -58,14 +63,16 @@ def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = Non
     return Status(204, None)
 
 
-@router.delete("/{uuid:workstation_id}/edit-sessions", auth=VIEWER, response=ReleasedOut)
+@router.delete(
+    "/{uuid:workstation_id}/edit-sessions", auth=VIEWER, response=answers(ReleasedOut, NotFound)
+)
 def release_all(request: HttpRequest, workstation_id: UUID) -> Answer:
     """Release every edit session of a workstation at once. Never rate-limited."""
     _check_may_end(request, workstation_id)
     return {"released": len(EditSession.objects.release_all(workstation_id))}
 
 
-@router.delete("/{uuid:workstation_id}", auth=VIEWER, response={204: None})
+@router.delete("/{uuid:workstation_id}", auth=VIEWER, response=answers({204: None}, NotFound))
 def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status[Any]:
     """Delete one; its sessions are released."""
     _check_may_end(request, workstation_id)

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from events_app import event_log
 from sessions_app import channels, payloads
-from sessions_app.errors import HardInterference, Invalid, NotFound
+from sessions_app.errors import BatchInterference, Invalid, NotFound
 from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.managers.base import Base
 from sessions_app.managers.own import check_connected, lock_own_workstation
@@ -69,10 +69,14 @@ class Acquiring(Base):
         wanted: Wanted,
         connection_id: uuid.UUID | None = None,
     ) -> Acquired:
-        """Give a workstation the session that it wants, or the one it has; see `acquire_all`."""
+        """Give a workstation the session that it wants, or the one it has; see `acquire_all`.
+
+        Raises:
+            HardInterference: another workstation holds it.
+        """
         try:
             return self.acquire_all(user, workstation_id, [wanted], connection_id)[0]
-        except HardInterference as refusal:
+        except BatchInterference as refusal:
             raise refusal.of_one() from None
 
     def acquire_all(
@@ -98,7 +102,7 @@ class Acquiring(Base):
             NotFound: no such workstation, or no such items.
             Forbidden: somebody else's workstation, or the user was deactivated meanwhile.
             NotConnected: the connection has ended.
-            HardInterference: other workstations hold some of it; it names all of them.
+            BatchInterference: other workstations hold some of it; it names all of them.
         """
         _check_once_each(wanted)
         with transaction.atomic():
@@ -148,7 +152,7 @@ class Acquiring(Base):
         in_the_way = [held[lock] for lock in by_wanted if lock in held]
         in_the_way = [other for other in in_the_way if other.workstation_id != workstation.pk]
         if in_the_way:
-            raise HardInterference.by(in_the_way)
+            raise BatchInterference.by(in_the_way)
         self._leave_lines(workstation, by_wanted)
         self._renew(held, by_wanted)
         new = self.begin(
@@ -195,7 +199,16 @@ class Acquiring(Base):
 
     def conflicts(self, ours: Collection["EditSession"]) -> Mapping[uuid.UUID, list[Conflict]]:
         """Return whom each of these active sessions meets, by its id."""
-        meetings = self.meetings_of({session.pk for session in ours})
+        if len(ours) == 1:
+            # As nearly always: one query.
+            [one] = ours
+            meeting = (
+                self.with_names()
+                .order_by("pk")
+                .meeting(one.item_id, one.workstation_id, one.object_id, one.dependency_cone)
+            )
+            return {one.pk: [Conflict(other, other.shared) for other in meeting]}
+        meetings = self.meetings_of({session.pk for session in ours}, also_among_them=True)
         others = self.with_names().in_bulk({meeting.other_id for meeting in meetings})
         met: dict[uuid.UUID, list[Conflict]] = defaultdict(list)
         for meeting in meetings:

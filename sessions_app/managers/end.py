@@ -182,7 +182,7 @@ class Ending(Acquiring):
         found = {pk: Lock(item, level, name) for pk, item, level, name in rows}
         if not found and not leaving:
             return [], []
-        with transaction.atomic():
+        with transaction.atomic(savepoint=False):
             items = {lock.item_id for lock in found.values()}
             Item.objects.lock(items)
             if leaving:

@@ -4,10 +4,12 @@ import uuid
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Func
 from django.db.models.functions import Now
 
+from sessions_app.edit_session_queryset import ConeKeys
 from sessions_app.managers.edit_session import EditSessionManager
 from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
@@ -58,6 +60,14 @@ class EditSession(models.Model):
             models.CheckConstraint(
                 condition=models.Q(context_level__in=ContextLevel.values),
                 name="edit_session_context_level",
+            ),
+        ]
+        indexes = [
+            # Written at once: a list of what is pending would be read by every acquire.
+            GinIndex(
+                ConeKeys("item", "dependency_cone"),
+                fastupdate=False,
+                name="edit_session_cone_keys",
             ),
         ]
 

@@ -1,12 +1,15 @@
 """The database is restarted, killed, or stopped and continued: a PostgreSQL of the tests' own, real processes."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 
 from events_app import sql
+from events_app.timings import PROBE_SECONDS
 from silo.database import IDLE_IN_TRANSACTION_MS
 from tests.faults.services import is_ready, passes
 from tests.processes.service import FAST, Client, Process, Serve, SseClient, Sweeper
@@ -77,6 +80,11 @@ def unavailable(server) -> bool:
     """Whether it runs, and says that it is not ready (or cannot say so, as the database hangs)."""
     assert httpx.get(f"{server.url}/health").status_code == 200
     return not is_ready(server)
+
+
+def threads(server) -> int:
+    """How many threads a process has."""
+    return len(list(Path(f"/proc/{server.pid}/task").iterdir()))
 
 
 @however_it_goes
@@ -322,6 +330,28 @@ def test_a_request_in_flight_is_answered_truly(scene, how):
     assert {object_id for object_id, answer in answers if answer.status_code == 200} <= held
     again = [ada.acquire(PART, workstation, object_id=object_id) for object_id, _ in answers]
     assert {answer.status_code for answer in again} == {200}
+
+
+def test_who_asks_a_server_with_a_frozen_database_is_answered_and_costs_no_thread(scene):
+    server = scene.serve(**PATIENT).ready()
+    scene.go_away("frozen")
+    before, most = threads(server), 0
+    with ThreadPoolExecutor(50) as askers:
+        asked = [askers.submit(httpx.get, f"{server.url}/ready", timeout=5) for _ in range(50)]
+
+        def all_answered() -> bool:
+            nonlocal most
+            most = max(most, threads(server))
+            return all(answer.done() for answer in asked)
+
+        eventually(all_answered, step=0.001)
+    answers = [answer.result() for answer in asked]
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.json()["database"] for answer in answers} == {"unavailable"}
+    assert max(answer.elapsed.total_seconds() for answer in answers) < PROBE_SECONDS + SLACK
+    assert most <= before + 5, "one for the database, one for the answers, and what else goes on"
+    scene.come_back("frozen")
+    eventually(lambda: is_ready(server))
 
 
 def test_servers_and_sweepers_that_start_while_it_is_away_wait_for_it(scene):

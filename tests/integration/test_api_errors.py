@@ -174,11 +174,3 @@ def test_a_refusal_of_a_million_faults_is_short():
     answer = api_of(make_user())("POST", "/api/items", body)
     assert answer.status_code == 422
     assert len(answer.content) < 10_000
-
-
-def test_the_description_and_its_page_are_there():
-    description = Client().get("/api/openapi.json").json()
-    assert "/api/items/{part_number}/edit-sessions" in description["paths"]
-    page = Client().get("/api/docs")
-    assert page.status_code == 200
-    assert b"//cdn" not in page.content

@@ -1,0 +1,104 @@
+"""What the data of each event of a stream looks like; `sessions_app/payloads.py` makes it."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from ninja import Schema
+from pydantic import Field
+
+from sessions_app.api.schemas import AcquiredOut, SessionOut, WorkstationRef
+from sessions_app.models import ContextLevel, EndReason
+
+
+class NothingEvent(Schema):
+    """No members: its name says it all."""
+
+
+class StreamOpenEvent(Schema):
+    """The first event of each stream."""
+
+    connection_id: UUID | None = Field(description="Of this stream; null where it only watches.")
+    sessions: list[SessionOut] = Field(description="What the workstation holds now.")
+
+
+class SessionEvent(Schema):
+    """What every event of a session has."""
+
+    item_id: UUID
+    part_number: str
+    session_id: UUID
+    user: str
+    workstation: WorkstationRef
+    context_level: ContextLevel
+    object_id: str
+    fencing_token: int
+
+
+class SessionAcquiredEvent(SessionEvent):
+    """To who watches the item."""
+
+    acquired_at: datetime
+    interference: Literal["none", "soft"]
+
+
+class SessionReleasedEvent(SessionEvent):
+    """To who watches the item, and to the workstation that held it."""
+
+    reason: EndReason
+    released_at: datetime
+    acquired_at: datetime
+
+
+class SessionAwayEvent(SessionEvent):
+    """To who watches the item. With a grace: its workstation has left, or is back."""
+
+    away_since: datetime
+
+
+class SessionIdleEvent(SessionEvent):
+    """To who watches the item: nobody touches its workstation, or somebody does again."""
+
+    idle_since: datetime
+
+
+class SessionGrantedEvent(AcquiredOut):
+    """To the workstation whose turn in the line came, or that was handed the session."""
+
+
+class HandoffRequestedEvent(SessionEvent):
+    """To the holder's workstation: somebody would like to have its session."""
+
+    requester: str = Field(description="A username.")
+    workstation_id: UUID | None = Field(description="Where the requester wants it, if named.")
+    message: str
+
+
+class InterferenceResolvedEvent(SessionEvent):
+    """To the workstation that is left: the session that interfered softly with this one has ended."""
+
+    with_session_id: UUID
+
+
+class ForceReleasedEvent(SessionEvent):
+    """To the workstation that held it."""
+
+    by: str
+    reason: str
+
+
+EVENTS: dict[str, type[Schema]] = {
+    "stream-open": StreamOpenEvent,
+    "stream-reset": NothingEvent,
+    "heartbeat": NothingEvent,
+    "edit.session_acquired": SessionAcquiredEvent,
+    "edit.session_released": SessionReleasedEvent,
+    "edit.session_away": SessionAwayEvent,
+    "edit.session_back": SessionAwayEvent,
+    "edit.session_idle": SessionIdleEvent,
+    "edit.session_active": SessionIdleEvent,
+    "edit.session_granted": SessionGrantedEvent,
+    "edit.handoff_requested": HandoffRequestedEvent,
+    "edit.interference_resolved": InterferenceResolvedEvent,
+    "edit.force_released": ForceReleasedEvent,
+}

@@ -1,0 +1,46 @@
+"""`/health` and `/ready` in the API's description: Django serves them beside the API."""
+
+from typing import Any
+
+
+def _path(operation_id: str, summary: str, *answers: tuple[int, str, dict[str, Any]]) -> Any:
+    return {
+        "get": {
+            "operationId": operation_id,
+            "summary": summary,
+            "tags": ["health"],
+            "security": [],
+            "responses": {
+                status: {
+                    "description": description,
+                    "content": {
+                        "application/json": {"schema": _schema(example), "example": example}
+                    },
+                }
+                for status, description, example in answers
+            },
+        }
+    }
+
+
+def _schema(example: dict[str, Any]) -> dict[str, Any]:
+    types = {str: "string", int: "integer"}
+    return {
+        "type": "object",
+        "properties": {name: {"type": types[type(value)]} for name, value in example.items()},
+        "required": list(example),
+    }
+
+
+_READY = {"status": "ready", "database": "ok", "relay": "ok", "sse_clients": 7}
+_NOT_READY = _READY | {"status": "not ready", "database": "unavailable"}
+
+PATHS = {
+    "/health": _path("health", "Say that this process runs", (200, "It does.", {"status": "ok"})),
+    "/ready": _path(
+        "ready",
+        "Say whether this process may be sent traffic",
+        (200, "It may.", _READY),
+        (503, "It may not: something is starting, stopping or cut off.", _NOT_READY),
+    ),
+}

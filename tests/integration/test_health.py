@@ -1,0 +1,116 @@
+"""`/ready` asks the database only where its answer matters."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+
+import pytest
+from asgiref.testing import ApplicationCommunicator
+
+from events_app import runtime
+from events_app.database_probe import DatabaseProbe, database_answers
+from silo.asgi import application
+
+STREAMS = {"sse_clients": 2}
+READY = {"status": "ready", "database": "ok", "relay": "ok"} | STREAMS
+NO_DATABASE = {"status": "not ready", "database": "unavailable", "relay": "ok"} | STREAMS
+NOT_READY = {"status": "not ready", "database": "not asked", "relay": "unavailable"} | STREAMS
+
+
+class Process:
+    """What `/ready` sees of a serving process."""
+
+    def __init__(self, *, ready: bool = True, answers: bool = True) -> None:
+        self.ready = ready
+        self.answers = answers
+        self.asked = 0
+        self.presence = SimpleNamespace(streams={1: "a", 2: "b"})
+        self.database = DatabaseProbe(self._ask, patience=5)
+
+    def _ask(self) -> bool:
+        self.asked += 1
+        return self.answers
+
+
+@pytest.fixture
+def serving(monkeypatch):
+    def make(**how):
+        process = Process(**how)
+        monkeypatch.setattr(runtime, "_current", process)
+        return process
+
+    return make
+
+
+def request(path="/ready", method="GET", host="localhost"):
+    scope = {"type": "http", "method": method, "path": path, "query_string": b""}
+    communicator = ApplicationCommunicator(
+        application, scope | {"headers": [(b"host", host.encode())]}
+    )
+    communicator.input_queue.put_nowait({"type": "http.request", "body": b""})
+    return communicator
+
+
+async def answer(communicator):
+    start = await communicator.receive_output(timeout=10)
+    body = b""
+    while (part := await communicator.receive_output(timeout=10)).get("more_body"):
+        body += part["body"]
+    body += part["body"]
+    await communicator.wait()
+    return start["status"], body
+
+
+def ready(**how):
+    async def ask():
+        return await answer(request(**how))
+
+    status, body = asyncio.run(ask())
+    return status, json.loads(body)
+
+
+def test_it_is_ready_when_the_database_answers(serving):
+    process = serving()
+    assert ready() == (200, READY)
+    assert process.asked == 1
+
+
+def test_it_is_not_when_the_database_does_not_answer(serving):
+    process = serving(answers=False)
+    assert ready() == (503, NO_DATABASE)
+    process.answers = True
+    assert ready() == (200, READY)
+
+
+def test_who_knows_not_to_be_ready_asks_nobody(serving):
+    process = serving(ready=False)
+    assert ready() == (503, NOT_READY)
+    assert process.asked == 0
+
+
+def test_what_was_found_before_is_not_told_of_a_process_that_is_not_ready_any_more(serving):
+    process = serving()
+    ready()
+    process.ready = False
+    assert ready() == (503, NOT_READY)
+
+
+def test_where_nothing_is_served_it_is_not_ready():
+    assert ready() == (503, NOT_READY | {"sse_clients": 0})
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [({"method": "HEAD"}, 200), ({"method": "OPTIONS"}, 405), ({"host": "evil"}, 400)],
+)
+def test_it_is_asked_as_other_addresses_are(serving, how, status):
+    async def ask():
+        return (await answer(request(**how)))[0]
+
+    serving()
+    assert asyncio.run(ask()) == status
+
+
+@pytest.mark.django_db
+def test_a_database_that_answers_does():
+    assert database_answers()

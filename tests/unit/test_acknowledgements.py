@@ -1,0 +1,182 @@
+"""The clock of acknowledgements, and whose time is over by it."""
+
+import uuid
+
+import pytest
+
+from events_app.acknowledgements import Acknowledgements, ObservedClock
+
+BEAT = 2.0
+PATIENCE = 10.0
+ADA, BOB = uuid.uuid4(), uuid.uuid4()
+
+
+class Time:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time():
+    return Time()
+
+
+@pytest.fixture
+def clock(time):
+    return ObservedClock(BEAT, time)
+
+
+@pytest.fixture
+def acknowledgements(clock):
+    return Acknowledgements(clock, PATIENCE)
+
+
+@pytest.fixture
+def passes(time, clock):
+    """Let time pass in which this process beats."""
+
+    def beat(seconds):
+        for _ in range(int(seconds / BEAT)):
+            time.now += BEAT
+            clock.beaten()
+
+    return beat
+
+
+def test_the_clock_begins_at_nothing(clock):
+    assert clock.seconds == 0
+
+
+def test_between_beats_it_goes_on(time, clock):
+    time.now += 1.5
+    assert clock.seconds == clock.since_beat == 1.5
+
+
+def test_it_stands_still_when_a_beat_is_overdue(time, clock):
+    time.now += 60
+    assert clock.seconds == BEAT
+    assert clock.since_beat == 60
+
+
+def test_a_beat_tells_how_long_ago_the_one_before_was(time, clock):
+    time.now += 3
+    assert clock.beaten() == 3
+    assert clock.since_beat == 0
+
+
+def test_beats_in_time_count_all_of_it(clock, passes):
+    passes(20)
+    assert clock.seconds == 20
+
+
+def test_a_late_beat_vouches_for_two_beats_at_most(time, clock):
+    time.now += 1.5 * BEAT
+    clock.beaten()
+    assert clock.seconds == 1.5 * BEAT
+    time.now += 60
+    clock.beaten()
+    assert clock.seconds == 3.5 * BEAT
+
+
+def test_the_clock_never_goes_back(time, clock):
+    shown = []
+    for pause in (0.5, 3 * BEAT, BEAT, 100, 0):
+        time.now += pause
+        shown.append(clock.seconds)
+        clock.beaten()
+        shown.append(clock.seconds)
+    assert shown == sorted(shown)
+
+
+def test_what_was_before_it_began_does_not_count(time, clock):
+    time.now += 60
+    clock.begin()
+    assert (clock.seconds, clock.since_beat) == (0, 0)
+
+
+def test_who_arrived_has_time(acknowledgements, passes):
+    acknowledgements.arrived(ADA)
+    passes(PATIENCE - BEAT)
+    assert acknowledgements.due() == {}
+    passes(BEAT)
+    assert acknowledgements.due() == {ADA: 0}
+
+
+def test_while_nobody_beats_nobodys_time_passes(acknowledgements, passes, time):
+    acknowledgements.arrived(ADA)
+    time.now += 100 * PATIENCE
+    assert acknowledgements.due() == {}
+    passes(PATIENCE)
+    assert list(acknowledgements.due()) == [ADA]
+
+
+def test_who_has_answered_has_new_time_and_who_has_not_keeps_the_old(acknowledgements, passes):
+    acknowledgements.arrived(ADA)
+    acknowledgements.arrived(BOB)
+    passes(6)
+    acknowledgements.asked([ADA], [ADA, BOB])
+    passes(4)
+    assert acknowledgements.due() == {BOB: 0}
+    passes(6)
+    assert acknowledgements.due() == {BOB: 0, ADA: 6}
+
+
+def test_a_heartbeat_asks_who_was_not_asked_before(acknowledgements, passes):
+    passes(4)
+    acknowledgements.asked([], [ADA])
+    passes(PATIENCE)
+    assert acknowledgements.due() == {ADA: 4}
+
+
+def test_of_who_has_left_nothing_is_expected(acknowledgements, passes):
+    acknowledgements.arrived(ADA)
+    acknowledgements.left(ADA)
+    acknowledgements.left(BOB)
+    passes(PATIENCE)
+    assert acknowledgements.due() == {}
+
+
+def test_what_was_asked_is_forgotten_and_asked_again(acknowledgements, passes):
+    acknowledgements.arrived(ADA)
+    passes(PATIENCE)
+    acknowledgements.forget()
+    assert acknowledgements.due() == {}
+    acknowledgements.asked([], [ADA])
+    assert acknowledgements.due() == {}
+    passes(PATIENCE)
+    assert acknowledgements.due() == {ADA: PATIENCE}
+
+
+def test_who_is_silent_has_departed_and_who_answered_elsewhere_waits_for_the_next_heartbeat(
+    acknowledgements, passes
+):
+    acknowledgements.arrived(ADA)
+    acknowledgements.arrived(BOB)
+    passes(PATIENCE)
+    due = acknowledgements.due()
+    assert acknowledgements.judge(due, {BOB}) == {BOB}
+    assert acknowledgements.due() == {}
+    acknowledgements.asked([ADA], [ADA])
+    passes(PATIENCE)
+    assert list(acknowledgements.due()) == [ADA]
+
+
+@pytest.mark.parametrize("meanwhile", ["asked", "arrived", "forget", "left"])
+def test_who_was_asked_or_registered_again_or_left_while_the_database_was_read_is_not_judged(
+    acknowledgements, passes, meanwhile
+):
+    acknowledgements.arrived(ADA)
+    passes(PATIENCE)
+    due = acknowledgements.due()
+    passes(BEAT)
+    arguments = {"asked": [[ADA], [ADA]], "arrived": [ADA], "forget": [], "left": [ADA]}
+    getattr(acknowledgements, meanwhile)(*arguments[meanwhile])
+    assert acknowledgements.judge(due, {ADA}) == set()
+    # What was asked anew still counts.
+    passes(PATIENCE)
+    assert (ADA in acknowledgements.due()) == (meanwhile in ("asked", "arrived"))

@@ -1,0 +1,119 @@
+"""One question to the database for all who ask at the same time, and never a long wait for its answer."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from events_app.database_probe import DatabaseProbe
+
+PATIENCE = 0.1
+# On a busy machine.
+SLACK = 1.0
+
+
+class Database:
+    """Answers when it is told to; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answer = True
+        self.frozen = threading.Event()
+        self.thawed = threading.Event()
+
+    def ask(self) -> bool:
+        self.asked += 1
+        if self.frozen.is_set():
+            self.thawed.wait()
+        return self.answer
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    database = Database()
+    yield database
+    database.thawed.set()
+
+
+async def look(probe: DatabaseProbe) -> bool | None:
+    await probe.look()
+    return probe.answers
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SLACK
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_it_says_what_the_database_says(database, answer):
+    database.answer = answer
+    assert asyncio.run(look(DatabaseProbe(database.ask, 5))) is answer
+
+
+def test_nothing_is_said_before_it_was_asked(database):
+    assert DatabaseProbe(database.ask, 5).answers is None
+    assert database.asked == 0
+
+
+def test_who_asks_at_the_same_time_shares_the_answer(database):
+    async def many() -> list[bool | None]:
+        probe = DatabaseProbe(database.ask, 5)
+        return list(await asyncio.gather(*(look(probe) for _ in range(100))))
+
+    assert asyncio.run(many()) == [True] * 100
+    assert database.asked == 1
+
+
+def test_a_frozen_database_is_asked_once_and_waited_for_once(database):
+    async def ask() -> None:
+        probe = DatabaseProbe(database.ask, PATIENCE)
+        threads = threading.active_count()
+        database.frozen.set()
+        begun = time.monotonic()
+        assert set(await asyncio.gather(*(look(probe) for _ in range(100)))) == {False}
+        assert PATIENCE <= time.monotonic() - begun < PATIENCE + SLACK
+        for _ in range(100):
+            assert await look(probe) is False
+        assert time.monotonic() - begun < PATIENCE + SLACK
+        assert database.asked == 1
+        assert threading.active_count() <= threads + 1
+        database.thawed.set()
+
+    asyncio.run(ask())
+
+
+def test_an_answer_that_came_too_late_is_not_used_but_asked_for_again(database):
+    async def ask() -> None:
+        probe = DatabaseProbe(database.ask, PATIENCE)
+        database.frozen.set()
+        assert await look(probe) is False
+        database.frozen.clear()
+        database.thawed.set()
+        probe._patience = 5
+        await until(lambda: probe._asking is not None and probe._asking.done())
+        database.answer = False
+        assert await look(probe) is False
+        database.answer = True
+        assert await look(probe) is True
+        assert database.asked == 3
+
+    asyncio.run(ask())
+
+
+def test_who_gives_up_takes_the_question_from_nobody(database):
+    async def ask() -> None:
+        probe = DatabaseProbe(database.ask, 5)
+        database.frozen.set()
+        impatient, patient = (asyncio.create_task(look(probe)) for _ in range(2))
+        await until(lambda: database.asked == 1)
+        impatient.cancel()
+        database.thawed.set()
+        assert await patient is True
+        assert impatient.cancelled()
+
+    asyncio.run(ask())
