@@ -130,8 +130,8 @@ class Acquiring(Base):
         else:
             items = list(found)
             here = self.come_back([workstation.pk], active=True, also_lock=[i.pk for i in items])
-            # As the answer shows it.
-            workstation.away_since = workstation.idle_since = None
+            # The answer shows it as it is now.
+            workstation.departed_at = workstation.away_since = workstation.idle_since = None
         if missing := set(part_numbers) - {item.part_number for item in items}:
             raise NotFound(f"There is no item {', '.join(sorted(missing)[:MAX_NAMED])}.")
         return {item.part_number: item for item in items}, here
