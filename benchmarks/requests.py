@@ -4,6 +4,7 @@ Prints how many pairs of acquire and release one server answers per second, as a
 run, and how long it takes from the death of a client until a watcher is told, as a ratio to an acquire.
 """
 
+import logging
 import os
 import statistics
 import time
@@ -28,6 +29,7 @@ DEATHS = 20
 
 def main() -> None:
     """Run it and print what was measured."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     Group.objects.get_or_create(name="editor")
     name = f"bench-{time.time_ns()}"
     token = make_token(make_user(name))
@@ -41,15 +43,16 @@ def main() -> None:
 
 
 def measure_requests(server: Serve, token: str, parts: list[str]) -> None:
-    """Pairs of acquire and release of several clients, each on an item of its own."""
-    workstation = Client(server, token).workstation()
+    """Pairs of acquire and release of several clients, each on an item and a workstation of its own."""
+    client = Client(server, token)
+    workstations = {part: client.workstation(part) for part in parts}
 
     def pairs(part: str) -> None:
         with httpx.Client(
             base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=30
         ) as client:
             path = f"/api/items/{part}/edit-sessions"
-            body = {"workstation_id": workstation, "context_level": "sketch"}
+            body = {"workstation_id": workstations[part], "context_level": "sketch"}
             for _round in range(PAIRS):
                 session = client.post(path, json=body).raise_for_status().json()
                 client.delete(f"{path}/{session['id']}").raise_for_status()

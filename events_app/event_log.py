@@ -88,7 +88,6 @@ def append(events: Sequence[NewEvent]) -> list[int]:
         LogEntry(channels=sorted(set(event.channels)), type=event.type, data=_encoded(event.data))
         for event in events
     )
-    sql.notify_event_log()
     return [entry.pk for entry in entries]
 
 
@@ -148,7 +147,6 @@ def begin_epoch() -> str:
     sql.lock_event_log()
     epoch = new_epoch()
     EventLog.objects.update(epoch=epoch)
-    sql.notify_event_log()
     return epoch
 
 

@@ -15,20 +15,15 @@ CLEAN_UP_LOCK_ID: Final = 0x51_10_DE_AD
 
 
 def lock_event_log() -> None:
-    """Take the event log's lock, the last of the transaction, held to its end.
+    """Take the event log's lock, the last of the transaction, held to its end; its commit wakes every relay.
 
     What foreign keys have to check, and may have to wait for, is checked before.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock(%s)", [LOG_LOCK_ID]
+            "SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock(%s), pg_notify(%s, '')",
+            [LOG_LOCK_ID, NOTIFY_CHANNEL],
         )
-
-
-def notify_event_log() -> None:
-    """Wake every relay when this transaction commits."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, '')", [NOTIFY_CHANNEL])
 
 
 def hold_server_process(process_id: uuid.UUID) -> bool:

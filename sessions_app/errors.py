@@ -59,7 +59,7 @@ class BatchInterference(DomainError):
     def by(cls, holders: "Sequence[EditSession]") -> "BatchInterference":
         """Return the refusal; `holders` are the sessions in the way, with their names."""
         first = holders[0]
-        more = f", and {len(holders) - 1} more are held" if len(holders) > 1 else ""
+        more = f" ({len(holders)} of these are held)" if len(holders) > 1 else ""
         return cls(
             f"{first.user.get_username()} is editing {first.item} on {first.workstation.name}{more}.",
             holders=[

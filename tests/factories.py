@@ -11,7 +11,7 @@ from django.test import Client
 
 from events_app.models import Connection, LogEntry, ServerProcess
 from sessions_app.managers.acquire import Acquired, Wanted
-from sessions_app.models import ApiToken, EditSession, EndedSession, Item, Workstation
+from sessions_app.models import ApiToken, EditSession, EndedSession, Item, PlaceInLine, Workstation
 from sessions_app.roles import Role
 
 
@@ -49,6 +49,19 @@ def acquire(
     """Acquire a session."""
     wanted = Wanted(item.part_number, level, object_id, cone)
     return EditSession.objects.acquire(workstation.user, workstation.pk, wanted, **kwargs)
+
+
+def stand(
+    workstation: Workstation,
+    item: Item,
+    object_id: str = "",
+    level: str = "sketch",
+    cone: tuple[str, ...] = (),
+    **kwargs: Any,
+) -> Any:
+    """Stand in line for a session; the workstation needs a stream."""
+    wanted = Wanted(item.part_number, level, object_id, cone)
+    return PlaceInLine.objects.stand(workstation.user, workstation.pk, wanted, **kwargs)
 
 
 def connect(workstation: Workstation) -> uuid.UUID:

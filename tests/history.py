@@ -6,14 +6,19 @@ All times are seconds on one clock. What `tests/history_checker.py` checks; it k
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import inf
 from typing import Any, Final
 
 ACQUIRED: Final = "edit.session_acquired"
 RELEASED: Final = "edit.session_released"
+GRANTED: Final = "edit.session_granted"
+REQUESTED: Final = "edit.handoff_requested"
+RESOLVED: Final = "edit.interference_resolved"
+IDLE: Final = "edit.session_idle"
+ACTIVE: Final = "edit.session_active"
 
 Json = Mapping[str, Any]
 Lock = tuple[str, str, str]  # item id, context level, object id
@@ -41,6 +46,7 @@ class Limits:
     patience: float = 10.0  # until an event has come
     prompt: float = 3.0  # until a departure without a fault has released
     timeout: float = 60.0  # a session without a heartbeat
+    idle: float = inf  # a session whose workstation nobody touches
     settle: float = 90.0  # until all that was left is released, whatever happened
 
 
@@ -48,11 +54,12 @@ class Limits:
 class Operation:
     """A call of the API. Without an end its outcome is unknown: it broke, or the server failed.
 
-    The request of an acquire is the API's and `item_id`, of a release `session_id`, of a list `item_id` or None.
+    The request of an acquire, of standing in line, and each one in a batch is the API's and `item_id`, of what is done
+    to a session `session_id`, of a list `item_id` or None; of a hand-off also the lock and `to_workstation_id`.
     """
 
     client: str
-    kind: str  # acquire, release, force_release or list
+    kind: str  # acquire, batch, release, list, stand, leave, list_line, request_handoff, handoff, alive, ...
     start: float
     request: Json
     end: float = inf
@@ -67,6 +74,22 @@ class Operation:
     def got(self) -> str | None:
         """The session that an acquire was answered with; None where the answer is not known."""
         return self.answer.get("session_id")
+
+    def acquires(self) -> Iterator["Operation"]:
+        """Yield it as the acquires that it is, or may have been: a batch, a turn in line or a hand-off has them too."""
+        if self.kind == "acquire":
+            yield self
+        elif self.kind == "stand" and self.may_have_happened and self.status != 201:
+            yield replace(self, kind="acquire")
+        elif self.kind == "batch" and self.may_have_happened:
+            for number, wanted in enumerate(self.request["sessions"]):
+                request = {k: v for k, v in self.request.items() if k != "sessions"} | dict(wanted)
+                answer = self.answer["sessions"][number] if self.answer else {}
+                yield replace(self, kind="acquire", request=request, answer=answer)
+        elif self.kind == "handoff" and self.status == 200:
+            # It takes an open stream.
+            given = {"workstation_id": self.request["to_workstation_id"], "connection_id": "any"}
+            yield replace(self, kind="acquire", request={**self.request, **given})
 
 
 @dataclass(frozen=True)
@@ -209,18 +232,40 @@ class History:
         return found
 
     @cached_property
+    def granted(self) -> Mapping[str, Entry]:
+        """What was told of the sessions that somebody's turn, or a hand-off, began."""
+        return {e.session: e for e in reversed(self.log) if e.type == GRANTED}
+
+    @cached_property
+    def transactions(self) -> Mapping[int, Sequence[Entry]]:
+        """What was written in the same transaction as an entry, by its id: one statement writes all of it."""
+        groups = (list(group) for _, group in groupby(self.log, lambda e: e.at))
+        return {e.id: group for group in groups for e in group}
+
+    @cached_property
+    def acquiring(self) -> Sequence[Operation]:
+        """Every acquire, in whatever call."""
+        return [one for op in self.operations for one in op.acquires()]
+
+    @cached_property
     def acquires_of(self) -> Mapping[tuple[str, Lock], list[Operation]]:
         """What may have acquired a lock for a workstation."""
         found: dict[tuple[str, Lock], list[Operation]] = defaultdict(list)
-        for op in self.operations:
-            if op.kind == "acquire" and op.may_have_happened:
+        for op in self.acquiring:
+            if op.may_have_happened:
                 found[op.request["workstation_id"], lock_of(op.request)].append(op)
         return found
 
     def answered(self, kind: str, status: int, **members: Any) -> list[Operation]:
         """Return the operations with this answer."""
-        found = (op for op in self.operations if (op.kind, op.status) == (kind, status))
+        among = self.acquiring if kind == "acquire" else self.operations
+        found = (op for op in among if (op.kind, op.status) == (kind, status))
         return [op for op in found if members.items() <= op.answer.items()]
+
+    def latest(self, op: Operation) -> float:
+        """Return when an operation has had its effect at the latest."""
+        stopped = self.disturbed(op.start, op.start + self.limits.commit)
+        return min(op.end, inf if stopped else op.start + self.limits.commit)
 
     def disturbed(self, since: float, until: float) -> bool:
         """Whether there was a fault at any time between these."""

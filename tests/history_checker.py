@@ -1,7 +1,9 @@
 """Checks a recorded history: what clients did and saw, the event log, the record and the active sessions must agree.
 
 `check` runs every rule. A rule is a function that yields, in words, what contradicts it. Those of single streams and
-of who lives and who has left are in `tests/history_streams.py`; here is what is said of locks and sessions.
+of who lives and who has left are in `tests/history_streams.py`, of batches and interference in
+`tests/history_together.py`, of the line and hand-offs in `tests/history_line.py`, of idleness in
+`tests/history_idle.py`; here is what is said of locks and sessions.
 """
 
 from bisect import bisect_left
@@ -11,9 +13,11 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Final
 
-from tests import history_streams
+from tests import history_idle, history_line, history_streams, history_together
 from tests.history import (
     ACQUIRED,
+    ACTIVE,
+    IDLE,
     RELEASED,
     Entry,
     History,
@@ -25,6 +29,8 @@ from tests.history import (
     lock_of,
     position,
 )
+
+ABOUT_THE_ITEM: Final = frozenset({ACQUIRED, RELEASED, IDLE, ACTIVE})
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,8 @@ class Violation:
 
 def check(history: History) -> list[Violation]:
     """Return every violation of every rule."""
-    return [Violation(rule.__name__, what) for rule in RULES for what in rule(history)]
+    rules = (*RULES, *history_together.RULES, *history_line.RULES, *history_idle.RULES)
+    return [Violation(rule.__name__, what) for rule in rules for what in rule(history)]
 
 
 def one_holder_in_the_log(h: History) -> Iterator[str]:
@@ -156,13 +163,15 @@ def refusals_are_true(h: History) -> Iterator[str]:
             yield f"{op} names a holder that the log does not know: {life}"
         elif not h.overlaps(life, op.start, op.end):
             yield f"{op} names a holder of another time: {life.acquired}, {life.released}"
-    for op in h.answered("acquire", 409, error="not_connected"):
+    kinds = ("acquire", "batch", "stand", "alive")
+    for op in (op for kind in kinds for op in h.answered(kind, 409, error="not_connected")):
         around = op.start - h.limits.tolerance, op.end + h.limits.tolerance
         for stream in h.streams_of[op.request["workstation_id"]]:
-            own = stream.connection_id == op.request["connection_id"]
+            own = op.request.get("connection_id") in {None, stream.connection_id}
             if own and stream.live(*around, h.limits.silence):
                 yield f"{op}, and this was open: {stream}"
-    for op in (*h.answered("release", 404), *h.answered("force_release", 404)):
+    kinds = ("release", "force_release", "request_handoff", "handoff")
+    for op in (op for kind in kinds for op in h.answered(kind, 404)):
         life = h.lives.get(op.request["session_id"])
         if life and life.until > op.end + h.limits.clock:
             yield f"{op} came before the end: {life.released}"
@@ -185,7 +194,10 @@ def lists_are_true(h: History) -> Iterator[str]:
 
 
 def events_name_their_recipients(h: History) -> Iterator[str]:
-    """An event goes to who watches its item and who holds a session on it, an end also to who held that."""
+    """An event goes to who watches its item and who holds a session on it, an end also to who held that.
+
+    What is said to somebody, and is no news of the item, goes to that workstation only.
+    """
     active: dict[str, Life] = {}
     for e in h.log:
         own, item = f"workstation:{e.row.workstation}", e.row.lock[0]
@@ -193,7 +205,7 @@ def events_name_their_recipients(h: History) -> Iterator[str]:
             active[e.session] = h.lives[e.session]
         elif e.type == RELEASED:
             active.pop(e.session, None)
-        else:
+        elif e.type not in ABOUT_THE_ITEM:
             if e.channels != {own}:
                 yield f"{e} is addressed to {set(e.channels)}"
             continue

@@ -104,13 +104,15 @@ def all_has_a_cause(h: History) -> Iterator[str]:
     """Nothing is acquired or released unasked, a disconnect needs a client that ended a stream, a time-out its time."""
     asked: dict[tuple[str, str], float] = {}
     for op in h.operations:
-        if op.kind in {"release", "force_release"} and op.may_have_happened:
+        if op.kind in {"release", "force_release", "handoff"} and op.may_have_happened:
             key = op.kind, op.request["session_id"]
             asked[key] = min(op.start, asked.get(key, inf))
     for life in h.lives.values():
         by = life.acquired.at + h.limits.clock
         acquires = h.acquires_of.get((life.row.workstation, life.row.lock), ())
-        if not any(op.start <= by and op.got in {None, life.row.session} for op in acquires):
+        if life.row.session not in h.granted and not any(
+            op.start <= by and op.got in {None, life.row.session} for op in acquires
+        ):
             yield f"{life.acquired}: nobody asked for it"
         if life.released and not _caused(h, life, life.released, asked):
             yield f"{life.released}: without a cause"
@@ -119,7 +121,7 @@ def all_has_a_cause(h: History) -> Iterator[str]:
 def who_left_holds_nothing(h: History) -> Iterator[str]:
     """Without a stream a workstation loses what it holds: at once, or if there was a fault, a time-out later."""
     for workstation, streams in h.streams_of.items():
-        for last, back in _absences(streams):
+        for last, back in absences(streams):
             deadline = _deadline(h, last)
             if deadline > min(back, h.ended):
                 continue
@@ -145,12 +147,16 @@ def _caused(h: History, life: Life, end: Entry, asked: dict[tuple[str, str], flo
         case "disconnected":
             ends = [s.ended for s in h.streams_of.get(life.row.workstation, ()) if s.by_client]
             return any(end.at - h.limits.lateness <= ended <= by for ended in ends)
+        case "handed_off":
+            return asked.get(("handoff", end.session), inf) <= by
+        case "idle":
+            return end.at - life.acquired.at >= h.limits.idle - h.limits.clock
         case "expired":
             return end.at - life.acquired.at >= h.limits.timeout
     return False
 
 
-def _absences(streams: Iterable[Stream]) -> Iterator[tuple[Stream, float]]:
+def absences(streams: Iterable[Stream]) -> Iterator[tuple[Stream, float]]:
     """Yield the last stream before each time without any, and when that time ended."""
     last: Stream | None = None
     for stream in sorted(streams, key=lambda s: s.requested):
@@ -178,9 +184,11 @@ def _deadline(h: History, last: Stream) -> float:
 
 
 def _is_bound(h: History, life: Life, left: float) -> bool:
-    """Whether a session lived by the stream: it was there when that ended, or was wanted with it only."""
+    """Whether a session lived by the stream: it was there when that ended, or was wanted or given with it only."""
+    if life.acquired.at <= left or life.row.session in h.granted:
+        return True
     acquires = h.acquires_of.get((life.row.workstation, life.row.lock), ())
-    return life.acquired.at <= left or all(op.request.get("connection_id") for op in acquires)
+    return all(op.request.get("connection_id") for op in acquires)
 
 
 RULES: Final[tuple[Rule, ...]] = (

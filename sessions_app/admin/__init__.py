@@ -6,6 +6,7 @@ from sessions_app.admin.api_tokens import ApiTokenAdmin
 from sessions_app.admin.edit_sessions import EditSessionAdmin
 from sessions_app.admin.ended_sessions import EndedSessionAdmin
 from sessions_app.admin.items import ItemAdmin
+from sessions_app.admin.places_in_line import PlaceInLineAdmin
 from sessions_app.admin.servers import ConnectionAdmin, ServerProcessAdmin
 from sessions_app.admin.workstations import WorkstationAdmin
 
@@ -21,6 +22,7 @@ __all__ = [
     "EditSessionAdmin",
     "EndedSessionAdmin",
     "ItemAdmin",
+    "PlaceInLineAdmin",
     "ServerProcessAdmin",
     "WorkstationAdmin",
 ]

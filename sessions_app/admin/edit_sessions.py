@@ -17,7 +17,7 @@ from django.utils.text import Truncator
 
 from events_app.models import Connection
 from sessions_app.admin.base import ConnectedFilter, ReadOnlyModelAdmin, duration, is_admin
-from sessions_app.models import EditSession, EndReason
+from sessions_app.models import EditSession
 from sessions_app.text import text_fault
 
 # One transaction ends them all; an acquire of the same items waits for it.
@@ -116,6 +116,7 @@ class EditSessionAdmin(ReadOnlyModelAdmin):
         "workstation_name",
         "connected",
         "away_since",
+        "idle_since",
         "silent_for",
         "held_for",
         "fencing_token",
@@ -133,6 +134,7 @@ class EditSessionAdmin(ReadOnlyModelAdmin):
         "workstation",
         "connected",
         "away_since",
+        "idle_since",
         "fencing_token",
         "acquired_at",
         "held_for",
@@ -170,6 +172,11 @@ class EditSessionAdmin(ReadOnlyModelAdmin):
     def away_since(self, session: Any) -> Any:
         """With a grace: since when its workstation has no stream."""
         return session.workstation.away_since
+
+    @admin.display(description="idle since", ordering="workstation__idle_since")
+    def idle_since(self, session: Any) -> Any:
+        """Since when nobody touches its workstation, by its client's word."""
+        return session.workstation.idle_since
 
     @admin.display(description="held for", ordering="age")
     def held_for(self, session: Any) -> str:
@@ -279,12 +286,8 @@ class EditSessionAdmin(ReadOnlyModelAdmin):
         return TemplateResponse(request, template, context)
 
     def _end(self, request: HttpRequest, ids: Collection[uuid.UUID], reason: str) -> None:
-        ended = EditSession.objects.end(
-            EditSession.objects.filter(pk__in=ids),
-            EndReason.FORCE_RELEASED,
-            ended_by=request.user.get_username(),
-            note=reason,
-        )
+        by = request.user.get_username()
+        ended = EditSession.objects.force_release_all(ids, by, reason)
         gone = len(set(ids)) - len(ended)
         text = _counted(len(ended), "was released", "were released")
         if gone:

@@ -40,6 +40,7 @@ class WorkstationAdmin(ReadOnlyModelAdmin):
         "seen_at",
         "departed_at",
         "away_since",
+        "idle_since",
         "sessions",
         "created_at",
     )

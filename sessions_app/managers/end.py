@@ -53,6 +53,17 @@ class Ending(Acquiring):
         """
         return self._end_one(session_id, EndReason.FORCE_RELEASED, ended_by=by, note=note)
 
+    def force_release_all(self, session_ids: Ids, by: str, note: str) -> list[EndedSession]:
+        """End sessions against their holders' wish: those of them that have not ended, in one transaction.
+
+        Args:
+            session_ids: the sessions.
+            by: the name of who does it.
+            note: why.
+        """
+        sessions = self.filter(pk__in=session_ids)
+        return self._end_any(sessions, EndReason.FORCE_RELEASED, ended_by=by, note=note)
+
     def release_for_workstation(
         self,
         workstation_ids: Iterable[uuid.UUID],
@@ -182,7 +193,7 @@ class Ending(Acquiring):
         found = {pk: Lock(item, level, name) for pk, item, level, name in rows}
         if not found and not leaving:
             return [], []
-        with transaction.atomic():
+        with transaction.atomic(savepoint=False):
             items = {lock.item_id for lock in found.values()}
             Item.objects.lock(items)
             if leaving:

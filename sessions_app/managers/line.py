@@ -112,9 +112,8 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
             item = items[wanted.part_number]
             lock = Lock(item.pk, wanted.context_level, wanted.object_id)
             holder = EditSession.objects.held([lock]).get(lock)
-            others = self.filter(rows_about([lock])).exclude(workstation=workstation)
             mine = holder and holder.workstation_id == workstation_id
-            if mine or not (holder or others.reachable().exists()):
+            if mine or not (holder or self._before(workstation, lock).reachable().exists()):
                 return EditSession.objects.acquire_locked(workstation, items, [wanted], here)[0]
             place, created = self.get_or_create(
                 item=item,
@@ -169,6 +168,9 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
         Raises:
             Busy: somebody else has one of these workstations locked; see `restarting`.
         """
+        if not self.filter(rows_about(locks)).exists():
+            # As nearly always; who is reachable takes a longer question.
+            return []
         locked: set[uuid.UUID] = set()
         while first := self._first(locks):
             needed = {place.workstation_id for place in first.values()} - locked
@@ -182,6 +184,12 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
             # Until they were locked, they could leave: asked again by a later statement.
             locked |= got
         return []
+
+    def _before(self, workstation: Workstation, lock: Lock) -> PlaceInLineQuerySet:
+        """Those in the line for a lock who came before a workstation, or would if it came now."""
+        line: PlaceInLineQuerySet = self.filter(rows_about([lock]))
+        own = line.filter(workstation=workstation).values_list("number", flat=True).first()
+        return line.filter(number__lt=own) if own else line
 
     def _first(self, locks: Collection[Lock]) -> dict[Lock, Any]:
         one_line = ("item_id", "context_level", "object_id")

@@ -55,9 +55,14 @@ class Faults:
 class Calendar:
     """Says when a fault may begin, and when the traffic is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
         self._begin = time.monotonic()
         self._over = threading.Event()
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() - self._begin >= self._seconds or self._over.is_set()
 
     def next_fault(self, seconds: float) -> bool:
         """Wait so long, and for a storm; false when the traffic is over."""
@@ -65,11 +70,11 @@ class Calendar:
         passed = (time.monotonic() - self._begin) % ROUND_SECONDS
         if passed > STORM_SECONDS:
             self.wait(ROUND_SECONDS - passed)
-        return time.monotonic() - self._begin < SECONDS and not self._over.is_set()
+        return not self.is_over
 
     def wait(self, seconds: float) -> None:
         """Wait so long, or until the traffic is over."""
-        left = self._begin + SECONDS - time.monotonic()
+        left = self._begin + self._seconds - time.monotonic()
         self._over.wait(max(0.0, min(seconds, left)))
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""One client of the random traffic, a process of its own: `traffic_client.py PLAN`, where PLAN is JSON.
+"""One client of the random traffic, a process of its own; `line_client.py` runs it, with a PLAN in JSON.
 
 Does random things by its seed until it is killed, and writes what it did and what it got, one JSON line each. It
 knows HTTP only, and parses streams itself, so that what is told is what was on the wire.
@@ -15,7 +15,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -25,9 +25,9 @@ RESET = struct.pack("ii", 1, 0)
 SILENCE_SECONDS = 2.5
 RACE_SECONDS = 0.5
 LEVELS = ("sketch", "partdesign")
-OBJECTS = ("", "Pad")
+OBJECTS = ("", "Pad", "Pocket")
 
-_numbers = itertools.count()
+numbers = itertools.count()
 
 
 def tell(what: str, *more: Any) -> None:
@@ -51,6 +51,8 @@ class Plan:
         self.steady: bool = plan["steady"]
         self.last_event_id: str = plan["last_event_id"]
         self._addresses = Path(plan["addresses"])
+        # Called with name and data of every event.
+        self.heard: Callable[[str, Any], None] = lambda name, data: None
 
     def connection(self, dice: random.Random, timeout: float | None) -> http.client.HTTPConnection:
         """Return a connection to any of the servers, not yet made."""
@@ -64,11 +66,11 @@ class Stream(threading.Thread):
 
     def __init__(self, plan: Plan, dice: random.Random, last_event_id: str) -> None:
         super().__init__(daemon=True)
-        self.number = next(_numbers)
+        self.number = next(numbers)
         self.position = ""
         self.connection_id: str | None = None
         self.opened = threading.Event()
-        self._plan = plan
+        self.plan = plan
         self._brought = last_event_id
         self._http = plan.connection(dice, None if plan.steady else SILENCE_SECONDS)
         self._by_client = False
@@ -102,12 +104,12 @@ class Stream(threading.Thread):
         self.join()
 
     def _read(self) -> None:
-        headers = {"Authorization": f"Bearer {self._plan.token}"}
+        headers = {"Authorization": f"Bearer {self.plan.token}"}
         if self._brought:
             headers["Last-Event-ID"] = self._brought
         self._http.connect()
         self._socket = self._http.sock
-        self._http.request("GET", f"/api/events?{self._plan.query}", headers=headers)
+        self._http.request("GET", f"/api/events?{self.plan.query}", headers=headers)
         response = self._http.getresponse()
         with response:
             if response.status != 200:
@@ -118,6 +120,7 @@ class Stream(threading.Thread):
                     self.opened.set()
                 self.position = event_id or self.position
                 tell("event", self.number, name, event_id, data)
+                self.plan.heard(name, data)
 
 
 def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, str, Any]]:
@@ -138,8 +141,8 @@ class Watch(threading.Thread):
     def __init__(self, plan: Plan) -> None:
         super().__init__(daemon=True)
         self.stream: Stream | None = None
-        self._plan = plan
-        self._dice = random.Random(f"{plan.seed} watch")
+        self.plan = plan
+        self.dice = random.Random(f"{plan.seed} watch")
         self._position = plan.last_event_id
 
     @property
@@ -147,10 +150,10 @@ class Watch(threading.Thread):
         return self.stream.connection_id if self.stream else None
 
     def run(self) -> None:
-        dice = self._dice
+        dice = self.dice
         stream = self._open()
         while True:
-            stream.join(None if self._plan.steady else dice.uniform(0.3, 8))
+            stream.join(None if self.plan.steady else dice.uniform(0.3, 8))
             self._position = stream.position or self._position
             manner = dice.choice(["move", "move", "visit", "visit", "close", "reset", "away"])
             if stream.is_alive() and manner in {"move", "visit"}:
@@ -170,12 +173,12 @@ class Watch(threading.Thread):
 
     def _open(self) -> Stream:
         cursor = self._position
-        if (chance := self._dice.random()) < 0.03:
+        if (chance := self.dice.random()) < 0.03:
             epoch = cursor.partition("-")[0]
-            cursor = self._dice.choice(["nonsense", "0badc0de-1", f"{epoch}-987654321"])
+            cursor = self.dice.choice(["nonsense", "0badc0de-1", f"{epoch}-987654321"])
         elif chance < 0.1:
             cursor = ""
-        self.stream = Stream(self._plan, self._dice, cursor)
+        self.stream = Stream(self.plan, self.dice, cursor)
         return self.stream
 
 
@@ -183,67 +186,85 @@ class Worker:
     """Calls the API at random."""
 
     def __init__(self, plan: Plan, watch: Watch) -> None:
-        self._plan = plan
-        self._watch = watch
-        self._dice = random.Random(f"{plan.seed} work")
-        self._own: dict[str, str] = {}
-        self._others: dict[str, str] = {}
+        self.plan = plan
+        self.watch = watch
+        self.dice = random.Random(f"{plan.seed} work")
+        self.own: dict[str, str] = {}
+        self.others: dict[str, str] = {}
+        self.acts: dict[Callable[[], None], float] = {
+            self.acquire: 50,
+            self.release: 24,
+            self.list_item: 8,
+            self.list_all: 4,
+            self.force_release: 2,
+        }
 
     def run(self) -> None:
         """Work until killed."""
-        acts = [self.acquire, self.release, self.list_item, self.list_all, self.force_release]
+        acts, weights = list(self.acts), list(self.acts.values())
         while True:
-            time.sleep(min(self._dice.expovariate(4), 2))
-            if self._dice.random() < 0.5:
+            time.sleep(min(self.dice.expovariate(4), 2))
+            if self.dice.random() < 0.5:
                 # Together with others, so that they race: all processes have one clock.
                 time.sleep(-time.monotonic() % RACE_SECONDS)
-            self._dice.choices(acts, [50, 24, 8, 4, 2])[0]()
+            self.dice.choices(acts, weights)[0]()
 
     def acquire(self) -> None:
-        part = self._dice.choice(list(self._plan.items))
-        body: dict[str, Any] = {
-            "workstation_id": self._plan.workstation,
-            "context_level": self._dice.choice(LEVELS),
-            "object_id": self._dice.choice(OBJECTS),
-        }
-        if self._dice.random() < 0.7 and (connection_id := self._watch.connection_id):
+        part = self.dice.choice(list(self.plan.items))
+        body = self.caller() | self.wanted(part)
+        request = body | {"item_id": self.plan.items[part]}
+        self.note(part, *self.call("acquire", request, "POST", path_of(part), body))
+
+    def caller(self) -> dict[str, Any]:
+        """Return who asks."""
+        body: dict[str, Any] = {"workstation_id": self.plan.workstation}
+        if self.dice.random() < 0.7 and (connection_id := self.watch.connection_id):
             body["connection_id"] = connection_id
-        request = body | {"item_id": self._plan.items[part]}
-        status, answer = self._call("acquire", request, "POST", _path(part), body)
+        return body
+
+    def wanted(self, part: str) -> dict[str, Any]:
+        """Return what of a part somebody may want."""
+        return {
+            "context_level": self.dice.choice(LEVELS),
+            "object_id": self.dice.choice(OBJECTS),
+        }
+
+    def note(self, part: str, status: int, answer: Any) -> None:
+        """Remember a session that was got, or is somebody else's."""
         if status == 200:
-            self._own[answer["session_id"]] = part
-        elif status == 409 and "holder" in answer:
-            self._others[answer["holder"]["session_id"]] = part
+            self.own[answer["session_id"]] = part
+        elif holder := answer.get("holder"):
+            self.others[holder["session_id"]] = part
 
     def release(self) -> None:
-        if self._own:
-            session, part = self._dice.choice(list(self._own.items()))
-            status, _ = self._call(
-                "release", {"session_id": session}, "DELETE", f"{_path(part)}/{session}"
+        if self.own:
+            session, part = self.dice.choice(list(self.own.items()))
+            status, _ = self.call(
+                "release", {"session_id": session}, "DELETE", f"{path_of(part)}/{session}"
             )
             # Now and then it is asked a second time.
-            if status in {204, 404} and self._dice.random() < 0.9:
-                del self._own[session]
+            if status in {204, 404} and self.dice.random() < 0.9:
+                del self.own[session]
 
     def force_release(self) -> None:
-        if self._others:
-            session, part = self._others.popitem()
-            path = f"{_path(part)}/{session}/force-release"
-            body, token = {"reason": "random"}, self._plan.admin_token
-            self._call("force_release", {"session_id": session}, "DELETE", path, body, token)
+        if self.others:
+            session, part = self.others.popitem()
+            path = f"{path_of(part)}/{session}/force-release"
+            body, token = {"reason": "random"}, self.plan.admin_token
+            self.call("force_release", {"session_id": session}, "DELETE", path, body, token)
 
     def list_item(self) -> None:
-        part, item = self._dice.choice(list(self._plan.items.items()))
-        self._call("list", {"item_id": item}, "GET", _path(part))
+        part, item = self.dice.choice(list(self.plan.items.items()))
+        self.call("list", {"item_id": item}, "GET", path_of(part))
 
     def list_all(self) -> None:
-        self._call("list", {"item_id": None}, "GET", "/api/edit-sessions?all=true&limit=1000")
+        self.call("list", {"item_id": None}, "GET", "/api/edit-sessions?all=true&limit=1000")
 
-    def _call(
+    def call(
         self, kind: str, request: Any, method: str, path: str, body: Any = None, token: str = ""
     ) -> tuple[int, Any]:
-        number = next(_numbers)
-        connection = self._plan.connection(self._dice, self._dice.choice([1.0, 3.0, 8.0]))
+        number = next(numbers)
+        connection = self.plan.connection(self.dice, self.dice.choice([1.0, 3.0, 8.0]))
         tell("call", number, kind, request)
         try:
             try:
@@ -252,12 +273,12 @@ class Worker:
                 tell("answer", number, 0, {})
                 return 0, {}
             headers = {
-                "Authorization": f"Bearer {token or self._plan.token}",
+                "Authorization": f"Bearer {token or self.plan.token}",
                 "Content-Type": "application/json",
             }
             connection.request(method, path, json.dumps(body) if body else None, headers)
-            if self._dice.random() < 0.04:
-                time.sleep(self._dice.uniform(0, 0.03))
+            if self.dice.random() < 0.04:
+                time.sleep(self.dice.uniform(0, 0.03))
                 connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 return 0, {}
             response = connection.getresponse()
@@ -271,18 +292,16 @@ class Worker:
         return response.status, answer
 
 
-def _path(part_number: str) -> str:
+def path_of(part_number: str) -> str:
     return f"/api/items/{quote(part_number, safe='')}/edit-sessions"
 
 
-def main() -> None:
+def main(worker: type[Worker]) -> None:
+    """Be a client: `argv` has the plan."""
     plan = Plan(sys.argv[1])
     watch = Watch(plan)
+    works = worker(plan, watch)
     watch.start()
     if plan.workstation:
-        Worker(plan, watch).run()
+        works.run()
     watch.join()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The clients of the random traffic: each a process of `traffic_client.py`, some of them killed and started again."""
+"""The clients of the random traffic: each a process of `line_client.py`, some of them killed and started again."""
 
 import json
 import random
@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 
 from sessions_app.roles import Role
 from tests.factories import make_item, make_token, make_user, make_workstation
-from tests.faults.traffic_calendar import SECONDS, SEED, Calendar, Faults
+from tests.faults.traffic_calendar import SEED, Calendar, Faults
+from tests.processes.service import ROOT
 
 PARTS = ("DIN 912/M5 größe", *(f"A01-{number:04}" for number in range(7)))
 
@@ -37,9 +38,9 @@ class Life:
         plan["seed"] = f"{plan['seed']} {len(actor.lives)}"
         self.killed = inf
         self._path = folder / f"{actor.name}-{len(actor.lives)}.jsonl"
-        script = str(Path(__file__).with_name("traffic_client.py"))
+        command = [sys.executable, "-m", "tests.faults.line_client", json.dumps(plan)]
         with self._path.open("wb") as told:
-            self._popen = subprocess.Popen([sys.executable, script, json.dumps(plan)], stdout=told)
+            self._popen = subprocess.Popen(command, stdout=told, cwd=ROOT)
         actor.lives.append(self)
 
     @property
@@ -69,23 +70,31 @@ class Life:
 class Crowd:
     """All clients: steady and restless workstations, steady and restless watchers."""
 
-    def __init__(self, folder: Path, addresses: Path, faults: Faults) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        addresses: Path,
+        faults: Faults,
+        *,
+        parts: Sequence[str] = PARTS,
+        steady: int = 3,
+        restless: int = 9,
+    ) -> None:
         self.actors: list[Actor] = []
+        self._parts = parts
         self._folder = folder
         self._faults = faults
         self._dice = random.Random(f"{SEED} crowd")
-        self._items = {part: str(make_item(part).pk) for part in PARTS}
+        self._items = {part: str(make_item(part).pk) for part in parts}
         self._admin_token = make_token(make_user("admin", Role.ADMIN))
         self._users = [make_user(f"user-{number}", Role.EDITOR) for number in range(6)]
         self._tokens = [make_token(user) for user in self._users]
         self._addresses = addresses
         self.watchers = [self.add(f"watcher-{n}", {"all": "true"}, steady=True) for n in range(2)]
         self.add("restless-watcher-0", {"all": "true"})
-        self.add("restless-watcher-1", {"item": list(PARTS[:2])})
-        for number in range(3):
-            self.add_workstation(number, steady=True)
-        for number in range(3, 12):
-            self.add_workstation(number)
+        self.add("restless-watcher-1", {"item": list(parts[:2])})
+        for number in range(steady + restless):
+            self.add_workstation(number, steady=number < steady)
 
     def add_workstation(self, number: int, *, steady: bool = False) -> None:
         """Let another workstation come."""
@@ -94,7 +103,7 @@ class Crowd:
         workstation = str(make_workstation(self._users[user], name).pk)
         query: dict[str, Any] = {"workstation_id": workstation}
         if self._dice.random() < 0.3:
-            query["item"] = [self._dice.choice(PARTS)]
+            query["item"] = [self._dice.choice(self._parts)]
         self.add(name, query, workstation, user, steady=steady)
 
     def add(
@@ -129,8 +138,7 @@ class Crowd:
     def trouble(self, calendar: Calendar) -> None:
         """Kill restless clients, of which most come back, until the traffic is over."""
         returns: list[tuple[float, Actor]] = []
-        until = time.monotonic() + SECONDS
-        while time.monotonic() < until:
+        while not calendar.is_over:
             calendar.wait(self._dice.uniform(1, 4))
             for due, actor in [pair for pair in returns if pair[0] < time.monotonic()]:
                 returns.remove((due, actor))

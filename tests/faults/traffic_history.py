@@ -4,17 +4,30 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from django.db import connection
 
 from events_app.models import EventLog, LogEntry
 from sessions_app.models import EditSession, EndedSession
-from tests.faults.traffic_calendar import LIMITS, SECONDS, SEED, Faults
+from tests.faults.traffic_calendar import AFTERMATH_SECONDS, LIMITS, SECONDS, SEED, Faults
 from tests.faults.traffic_crowd import Actor, Crowd, Life
-from tests.history import Entry, History, Operation, Received, Row, Stream
+from tests.faults.traffic_troubles import Servers
+from tests.history import (
+    ACQUIRED,
+    RELEASED,
+    Entry,
+    History,
+    Limits,
+    Operation,
+    Received,
+    Row,
+    Stream,
+)
+from tests.history_places import Line
 
 
 def clock_offset() -> float:
@@ -71,7 +84,7 @@ def rows_of(model: Any, session_id: str) -> list[Row]:
     ]
 
 
-def read_history(crowd: Crowd, faults: Faults, offset: float) -> History:
+def read_history(crowd: Crowd, faults: Faults, offset: float, limits: Limits = LIMITS) -> History:
     """Put together what the clients told and what the database knows."""
     lives = [(actor, life) for actor in crowd.actors for life in actor.lives]
     log = [
@@ -94,21 +107,36 @@ def read_history(crowd: Crowd, faults: Faults, offset: float) -> History:
         ended=time.monotonic(),
         faults=faults.times,
         outages=faults.outages,
-        limits=LIMITS,
+        limits=limits,
     )
 
 
-def counts_of(history: History, faults: Faults, violations: int) -> str:
+def certain_turns(history: History) -> int:
+    """Return how many sessions ended while somebody certainly waited for it."""
+    line, ends = Line(history), (e for e in history.log if e.type == RELEASED)
+    return sum(bool(line.waiting(end.row.lock, end.at)) for end in ends)
+
+
+def counts_of(history: History, faults: Faults, violations: int, seconds: float = SECONDS) -> str:
     """Return one line of what there was."""
     outcomes = Counter(
         f"{op.kind} {op.answer.get('error', op.status) if op.end < inf else 'unknown'}"
         for op in history.operations
     )
     events = [event for stream in history.streams for event in stream.received]
+    places = {op.answer["request_id"] for op in history.answered("stand", 201)}
+    acquired = [e for e in history.log if e.type == ACQUIRED]
     ends = Counter(record.reason for record in history.records)
     told = {
         "operations": dict(sorted(outcomes.items())),
         "ends": dict(sorted(ends.items())),
+        "sessions": len(acquired),
+        "conflicts": sum(outcomes[f"{kind} hard_interference"] for kind in ("acquire", "batch")),
+        "soft": sum(e.data["interference"] == "soft" for e in acquired),
+        "places": len(places),
+        "granted": len(history.granted) - ends["handed_off"],
+        "handed off": ends["handed_off"],
+        "ends with a certain turn": certain_turns(history),
         "log": len(history.log),
         "events": sum(event.id != "" for event in events),
         "heartbeats": sum(event.name == "heartbeat" for event in events),
@@ -118,4 +146,28 @@ def counts_of(history: History, faults: Faults, violations: int) -> str:
         "faults": dict(sorted(faults.counts.items())),
         "violations": violations,
     }
-    return f"seed {SEED}, {SECONDS:g} s: {json.dumps(told)}"
+    return f"seed {SEED}, {seconds:g} s: {json.dumps(told)}"
+
+
+def settle(crowd: Crowd, limits: Limits = LIMITS) -> None:
+    """Wait until nothing is held and the watchers have heard of it, or for as long as it may take."""
+    deadline = time.monotonic() + AFTERMATH_SECONDS + limits.settle + 1
+    while EditSession.objects.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    last = str(LogEntry.objects.order_by("id").values_list("id", flat=True).last())
+    deadline = time.monotonic() + limits.patience + 1
+
+    def heard(actor: Actor) -> bool:
+        return actor.lives[-1].position.endswith(f"-{last}")
+
+    while not all(map(heard, crowd.watchers)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def dump(history: History, servers: Servers, folder: Path) -> Path:
+    """Write down everything for who looks for the cause."""
+    path = folder / "history.json"
+    path.write_text(json.dumps(asdict(history), default=sorted, indent=1))
+    for number, server in enumerate(servers.logs):
+        (folder / f"server-{number}.log").write_text(server.output)
+    return path

@@ -5,6 +5,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from django.db import connection
@@ -17,8 +18,15 @@ from tests.processes.service import Serve, Sweeper
 class Servers:
     """Several `serve` processes, and the file in which clients find their addresses."""
 
-    def __init__(self, count: int, addresses: Path, faults: Faults) -> None:
+    def __init__(
+        self,
+        count: int,
+        addresses: Path,
+        faults: Faults,
+        timings: Mapping[str, str] = TIMINGS,
+    ) -> None:
         self.logs: list[Serve] = []
+        self._timings = timings
         self._addresses = addresses
         self._faults = faults
         self._lock = threading.Lock()
@@ -74,7 +82,7 @@ class Servers:
 
     def _start(self) -> Serve:
         with self._lock:
-            self.logs.append(server := Serve(**TIMINGS))
+            self.logs.append(server := Serve(**self._timings))
         return server
 
     def _publish(self, number: int, server: Serve) -> None:

@@ -8,7 +8,8 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from events_app.models import Connection, ServerProcess
-from sessions_app.models import EditSession, Workstation
+from sessions_app.managers.acquire import Wanted
+from sessions_app.models import EditSession, PlaceInLine, Workstation
 from tests.factories import acquire, make_item, make_token, make_user, make_workstation
 
 PAGES = [
@@ -16,6 +17,7 @@ PAGES = [
     "sessions_app_workstation",
     "sessions_app_editsession",
     "sessions_app_endedsession",
+    "sessions_app_placeinline",
     "sessions_app_apitoken",
     "events_app_serverprocess",
     "events_app_connection",
@@ -70,3 +72,6 @@ def one_of_each() -> None:
     acquire(session.workstation, make_item("each-ended"))
     EditSession.objects.release(EditSession.objects.get(item__part_number="each-ended").pk)
     make_token(session.user)
+    waiter = make_workstation(make_user("each-waiter"))
+    connect(waiter)
+    PlaceInLine.objects.stand(waiter.user, waiter.pk, Wanted(session.item.part_number, "sketch"))

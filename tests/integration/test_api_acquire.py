@@ -7,7 +7,7 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from sessions_app.models import EditSession
+from sessions_app.models import EditSession, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
     A_SENTENCE,
@@ -161,6 +161,14 @@ def test_what_another_workstation_holds_is_refused_with_the_holder(ask, ada, bob
     }
     assert answer.json()["holder"]["acquired_at"] == A_TIME
     assert (counts(), len(events())) == (before, told)
+
+
+def test_who_is_away_is_back_with_it_and_the_answer_says_so(ask, ada, item):
+    acquire(ada, item, "older")
+    Workstation.objects.update(departed_at=Now(), away_since=Now())
+    assert ask(ada).json()["away_since"] is None
+    assert [kind for kind, _, _ in events()[-2:]] == ["edit.session_back", "edit.session_acquired"]
+    assert not Workstation.objects.exclude(away_since=None).exists()
 
 
 def test_a_refusal_does_not_keep_the_holder_alive(ask, ada, bob, item):

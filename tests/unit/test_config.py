@@ -277,6 +277,8 @@ def faults(**settings):
             {"EVENTS_HEARTBEAT_SECONDS": 301, "EVENTS_DEAD_PEER_SECONDS": 400},
             {"sessions_app.E001"},
         ),
+        ({"SESSIONS_IDLE_TIMEOUT": timedelta(seconds=29)}, {"sessions_app.E002"}),
+        ({"SESSIONS_IDLE_TIMEOUT": timedelta(seconds=30)}, set()),
         ({"EVENTS_DEAD_PEER_SECONDS": 30}, {"events_app.E001"}),
         ({"EVENTS_DEAD_PEER_SECONDS": 32.4}, {"events_app.E001"}),
         ({"EVENTS_DEAD_PEER_SECONDS": 32.5}, set()),

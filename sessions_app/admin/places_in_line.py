@@ -1,0 +1,69 @@
+"""The page of the line."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest
+from django.utils.text import Truncator
+
+from events_app.models import Connection
+from sessions_app.admin.base import ConnectedFilter, ReadOnlyModelAdmin
+from sessions_app.models import PlaceInLine
+
+
+@admin.register(PlaceInLine)
+class PlaceInLineAdmin(ReadOnlyModelAdmin):
+    """Who waits for what: looked at only."""
+
+    list_help = (
+        "Who waits for an edit session that somebody else has, first come, first served. Whose turn comes while "
+        "the workstation is not connected is passed over and keeps the place."
+    )
+    list_display = (
+        "item",
+        "context_level",
+        "object",
+        "owner",
+        "workstation",
+        "connected",
+        "requested_at",
+    )
+    list_filter = ("context_level", ConnectedFilter)
+    search_fields = ("item__part_number", "workstation__user__username", "workstation__name")
+    ordering = ("number",)
+    fields = (
+        "id",
+        "item",
+        "context_level",
+        "object_id",
+        "owner",
+        "workstation",
+        "connected",
+        "number",
+        "requested_at",
+    )
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return them with their names and presence."""
+        named = PlaceInLine.objects.select_related("item", "workstation__user")
+        places: QuerySet[Any] = named.defer("dependency_cone").annotate(
+            connected=Exists(Connection.objects.filter(key=OuterRef("workstation_id")))
+        )
+        return places
+
+    @admin.display(description="object", ordering="object_id")
+    def object(self, place: Any) -> str:
+        """The object; none means the whole item."""
+        return Truncator(place.object_id).chars(40) or "(whole item)"
+
+    @admin.display(description="user", ordering="workstation__user__username")
+    def owner(self, row: Any) -> str:
+        """Whose workstation it is."""
+        return str(row.workstation.user.get_username())
+
+    @admin.display(boolean=True, ordering="connected")
+    def connected(self, place: Any) -> bool:
+        """Whether its workstation has an open event stream."""
+        return bool(place.connected)

@@ -1,0 +1,235 @@
+"""Rules of a recorded history about what is done together, and who meets: batches and soft interference.
+
+Two sessions of different workstations on one item meet if either is of the whole item, or their cones have a node in
+common. What cone a session has is known from answers; where a call may have changed it, it may have several.
+
+Run by `tests/history_checker.py`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
+from itertools import product
+from math import inf
+from typing import Any, Final
+
+from tests.history import (
+    ACQUIRED,
+    RELEASED,
+    RESOLVED,
+    Entry,
+    History,
+    Life,
+    Operation,
+    Row,
+    Rule,
+    lock_of,
+)
+
+Cones = Collection[frozenset[str]]
+
+
+def told_while_active(h: History) -> Iterator[str]:
+    """Nothing is told of a session after its end."""
+    for e in h.log:
+        life = h.lives.get(e.session)
+        if life and life.released and e.id > life.released.id:
+            yield f"{e} comes after {life.released}"
+
+
+def batches_are_whole(h: History) -> Iterator[str]:
+    """A batch acquires all that is new of it in one transaction, or nothing."""
+    for op in h.operations:
+        if op.kind != "batch":
+            continue
+        parts = list(op.acquires())
+        if op.status == 200:
+            new = {str(part.got) for part in parts if not part.answer["existing"]}
+            begun = [h.lives[session].acquired for session in sorted(new & h.lives.keys())]
+            groups = {h.transactions[e.id][0].id for e in begun}
+            if (
+                len(groups) > 1
+                or len(begun) < len(new)
+                or len(parts) != len(op.request["sessions"])
+            ):
+                yield f"{op} is in the log as {begun}"
+        elif op.end == inf:
+            yield from _torn(h, op, parts)
+
+
+def batches_are_refused_with_all_reasons(h: History) -> Iterator[str]:
+    """A batch that is refused names everybody in the way, who were there at one moment."""
+    for op in h.answered("batch", 409, error="hard_interference"):
+        own, locks = op.request["workstation_id"], [lock_of(one) for one in op.request["sessions"]]
+        named = {holder["session_id"] for holder in op.answer["holders"]}
+        lives = [h.lives.get(session) for session in named]
+        for life in lives:
+            if (
+                not life
+                or life.row.lock not in locks
+                or life.row.workstation == own
+                or not h.overlaps(life, op.start, op.end)
+            ):
+                yield f"{op} names a holder that was not in the way: {life}"
+        ends = (x.released.id for x in lives if x and x.released)
+        if max((x.acquired.id for x in lives if x), default=0) > min(ends, default=inf):
+            yield f"{op} names holders of different moments: {lives}"
+        for life in h.lives.values():
+            other = life.row.lock in locks and life.row.workstation != own
+            if other and life.row.session not in named and h.spans(life, op.start, op.end):
+                yield f"{op} does not name {life.acquired}"
+
+
+def who_meets_is_told(h: History) -> Iterator[str]:
+    """Who begins a session is told of all whom it meets, and of nobody else; watchers are told that it does."""
+    cones = _cones(h)
+    answers = {str(o.got): o.answer for o in h.answered("acquire", 200, existing=False)}
+    answers |= {session: e.data for session, e in h.granted.items()}
+    for e, before, after in _beginnings(h):
+        must = {x.row.session for x in before if _meet(cones, e.row, x.row, surely=True)}
+        may = {x.row.session for x in after if _meet(cones, e.row, x.row, surely=False)}
+        yield from _wrongly_told(e, answers.get(e.session, {}), must, may, cones)
+        soft = e.data.get("interference")
+        if soft and ((soft == "none" and must) or (soft == "soft" and not may)):
+            yield f"{e} is told as {soft}; it meets {must or may}"
+    for op in h.answered("acquire", 200, existing=True):
+        life = h.lives.get(str(op.got))
+        if life:
+            here = [x for x in h.lives.values() if _others(x.row, life.row)]
+            must = {
+                x.row.session
+                for x in here
+                if h.spans(x, op.start, op.end) and _meet(cones, life.row, x.row, surely=True)
+            }
+            may = {
+                x.row.session
+                for x in here
+                if h.overlaps(x, op.start, op.end) and _meet(cones, life.row, x.row, surely=False)
+            }
+            yield from _wrongly_told(life.acquired, op.answer, must, may, cones)
+
+
+def who_is_left_is_told(h: History) -> Iterator[str]:
+    """When one of two that met ends, the other is told: once, in that transaction, if it does not end with it."""
+    cones = _cones(h)
+    told: dict[int, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for e in h.log:
+        if e.type == RESOLVED:
+            told[h.transactions[e.id][0].id][e.session, e.data["with_session_id"]] += 1
+    active: dict[str, dict[str, Life]] = defaultdict(dict)
+    for group in _groups(h):
+        ended = {e.session for e in group if e.type == RELEASED}
+        must, may = set(), set()
+        for e in group:
+            others = active[e.row.lock[0]].values() if e.type == RELEASED else ()
+            for x in others:
+                if x.row.session not in ended and _others(x.row, e.row):
+                    pair = x.row.session, e.session
+                    must |= {pair} if _meet(cones, e.row, x.row, surely=True) else set()
+                    may |= {pair} if _meet(cones, e.row, x.row, surely=False) else set()
+        for e in group:
+            if e.type == ACQUIRED:
+                active[e.row.lock[0]][e.session] = h.lives[e.session]
+            elif e.type == RELEASED:
+                active[e.row.lock[0]].pop(e.session, None)
+        said = told.get(group[0].id, Counter())
+        for pair in said.keys() | must:
+            if pair not in may or said[pair] != 1:
+                yield f"{pair[0]} is told {said[pair]} times that {pair[1]} ended, with {group[0]}"
+
+
+def _torn(h: History, op: Operation, parts: Collection[Operation]) -> Iterator[str]:
+    """Yield what only this batch, whose outcome is not known, can have acquired without the rest of it."""
+    own, locks = op.request["workstation_id"], {lock_of(part.request) for part in parts}
+    until = h.latest(op) + h.limits.clock
+    for e in h.log:
+        if e.type != ACQUIRED or e.row.workstation != own or e.row.lock not in locks:
+            continue
+        if e.session in h.granted or not op.start - h.limits.clock <= e.at <= until:
+            continue
+        others = (o for o in h.acquires_of[own, e.row.lock] if not _is_part(o, op))
+        if any(o.got in {None, e.session} for o in others):
+            continue
+        group = {x.row.lock for x in h.transactions[e.id] if x.type == ACQUIRED}
+        held = {x.row.lock for x in h.lives_of[own] if x.at(h.transactions[e.id][0].id - 1)}
+        if missing := locks - group - held:
+            yield f"{op} acquired {group}, and not {missing}"
+
+
+def _is_part(part: Operation, of: Operation) -> bool:
+    return (part.client, part.start) == (of.client, of.start)
+
+
+def _beginnings(h: History) -> Iterator[tuple[Entry, list[Life], list[Life]]]:
+    """Yield what began a session, who else was on its item before, and who after its transaction."""
+    active: dict[str, dict[str, Life]] = defaultdict(dict)
+    for group in _groups(h):
+        begun: list[tuple[Entry, list[Life]]] = []
+        for e in group:
+            here = active[e.row.lock[0]]
+            if e.type == ACQUIRED:
+                begun.append((e, [x for x in here.values() if _others(x.row, e.row)]))
+                here[e.session] = h.lives[e.session]
+            elif e.type == RELEASED:
+                here.pop(e.session, None)
+        for e, before in begun:
+            after = [x for x in active[e.row.lock[0]].values() if _others(x.row, e.row)]
+            yield e, before, after
+
+
+def _groups(h: History) -> Iterator[list[Entry]]:
+    """Yield each transaction once."""
+    return (list(group) for n, group in h.transactions.items() if group[0].id == n)
+
+
+def _others(one: Row, other: Row) -> bool:
+    return one.lock[0] == other.lock[0] and one.workstation != other.workstation
+
+
+def _wrongly_told(
+    e: Entry, answer: Any, must: set[str], may: set[str], cones: dict[str, Cones]
+) -> Iterator[str]:
+    if "conflicts" not in answer:
+        return
+    told = {conflict["session_id"]: conflict for conflict in answer["conflicts"]}
+    if not must <= told.keys() <= may or len(told) != len(answer["conflicts"]):
+        yield f"{e} is told to meet {set(told)}, not {must} to {may}"
+    if (answer["interference"] == "soft") != bool(told):
+        yield f"{e} is told {answer['interference']} with {set(told)}"
+    for other, conflict in told.items():
+        pairs = product(cones.get(e.session, ()), cones.get(other, ()))
+        if set(conflict["shared"]) not in [a & b for a, b in pairs]:
+            yield f"{e} is told to share {conflict['shared']} with {other}"
+
+
+def _cones(h: History) -> dict[str, Cones]:
+    """Return the cones that each session may have had."""
+    found: dict[str, Cones] = {}
+    for session, life in h.lives.items():
+        mine = set()
+        if session in h.granted:
+            mine.add(frozenset(h.granted[session].data.get("dependency_cone", ())))
+        for op in h.acquires_of.get((life.row.workstation, life.row.lock), ()):
+            if op.got == session and "dependency_cone" in op.answer:
+                mine.add(frozenset(op.answer["dependency_cone"]))
+            elif op.got is None and "dependency_cone" in op.request:
+                mine.add(frozenset(op.request["dependency_cone"]))
+        found[session] = mine
+    return found
+
+
+def _meet(cones: dict[str, Cones], one: Row, other: Row, *, surely: bool) -> bool:
+    pairs = list(product(cones.get(one.session, ()), cones.get(other.session, ())))
+    if not pairs:
+        return not surely
+    if not one.lock[2] or not other.lock[2]:
+        return True
+    return (all if surely else any)(a & b for a, b in pairs)
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    told_while_active,
+    batches_are_whole,
+    batches_are_refused_with_all_reasons,
+    who_meets_is_told,
+    who_is_left_is_told,
+)

@@ -1,0 +1,218 @@
+"""What can happen at the same moment around a line, and what must hold afterwards."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+from django.db.models import Value
+from django.db.models.functions import Now
+
+from events_app import presence_store
+from events_app.models import Connection, LogEntry, ServerProcess
+from events_app.presence_store import Arrival, Departure, ProcessIdentity
+from sessions_app import channels
+from sessions_app.errors import DomainError
+from sessions_app.managers.acquire import Wanted
+from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine, Workstation
+from tests.factories import acquire, make_item, make_user, make_workstation
+from tests.integration import interleaving
+
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+
+
+class World:
+    """A holder, two who stand in line for its session, and somebody who does not."""
+
+    def __init__(self, happening: set[str], users: Sequence[Any]) -> None:
+        self.item, self.other_item = (make_item(f"A-{uuid.uuid4()}") for _ in range(2))
+        self.holder, self.first, self.second, self.outsider = (
+            make_workstation(user, name)
+            for user, name in zip(users, ("holder", "first", "second", "outsider"), strict=True)
+        )
+        everybody = (self.holder, self.first, self.second, self.outsider)
+        self.process = ProcessIdentity()
+        self.streams = {w.pk: Arrival(uuid.uuid4(), w.pk) for w in everybody}
+        presence_store.register(self.process, list(self.streams.values()))
+        self.session = acquire(self.holder, self.item, "held").session
+        EditSession.objects.update(last_heartbeat=Now() - Value(HOUR))
+        self.wanted = Wanted(self.item.part_number, "sketch", "held")
+        for waiter in (self.first, self.second):
+            self._stand(waiter)
+        if happening & {"turn", "first_returns"}:
+            # Everybody in line was away when it ended.
+            self._depart(self.holder, by_client=False)
+            Connection.objects.filter(key__in=[self.first.pk, self.second.pk]).delete()
+            EditSession.objects.release(self.session.pk)
+            self._arrive(self.second)
+            self._arrive(self.holder)
+
+    # -- what can happen --
+
+    def release(self) -> Any:
+        return EditSession.objects.release(self.session.pk)
+
+    def force_release(self) -> Any:
+        return EditSession.objects.force_release(self.session.pk, by="root", note="why")
+
+    def sweep(self) -> Any:
+        return EditSession.objects.expire_stale(MINUTE)
+
+    def holder_departs(self) -> Any:
+        return self._depart(self.holder)
+
+    def first_departs(self) -> Any:
+        return self._depart(self.first)
+
+    def all_depart(self) -> Any:
+        return self._depart(self.holder, self.first, self.second)
+
+    def first_leaves_the_line(self) -> Any:
+        places = PlaceInLine.objects.filter(workstation=self.first)
+        return [PlaceInLine.objects.step_out(place.pk) for place in places]
+
+    def first_returns(self) -> Any:
+        return self._arrive(self.first)
+
+    def turn(self) -> Any:
+        return EditSession.objects.grant_what_is_free(10)
+
+    def outsider_acquires(self) -> Any:
+        return acquire(self.outsider, self.item, "held")
+
+    def outsider_stands(self) -> Any:
+        return self._stand(self.outsider)
+
+    def first_takes_a_batch(self) -> Any:
+        wanted = [self.wanted, Wanted(self.other_item.part_number, "sketch")]
+        return EditSession.objects.acquire_all(self.first.user, self.first.pk, wanted)
+
+    def hand_off_to_second(self) -> Any:
+        return EditSession.objects.hand_off(self.holder.user, self.session.pk, self.second.pk)
+
+    def first_is_deleted(self) -> Any:
+        return Workstation.objects.remove([self.first.pk])
+
+    def holder_is_idle(self) -> Any:
+        return EditSession.objects.alive(self.holder.user, self.holder.pk, idle_seconds=60)
+
+    def heartbeat(self) -> Any:
+        return presence_store.touch(self.process, list(self.streams), acks=False)
+
+    def new_epoch(self) -> Any:
+        return EditSession.objects.begin_epoch()
+
+    def _stand(self, workstation: Workstation) -> Any:
+        return PlaceInLine.objects.stand(workstation.user, workstation.pk, self.wanted)
+
+    def _arrive(self, workstation: Workstation) -> Any:
+        return presence_store.arrive(self.process, [Arrival(uuid.uuid4(), workstation.pk)])
+
+    def _depart(self, *workstations: Workstation, by_client: bool = True) -> Any:
+        gone = [self.streams[workstation.pk] for workstation in workstations]
+        changes = [Departure(one.connection_id, one.key, by_client) for one in gone]
+        return presence_store.depart(self.process, changes)
+
+    # -- what must hold afterwards --
+
+    def check(self, happened: set[str], results: list[Any]) -> None:
+        for result in results:
+            assert not isinstance(result, Exception) or isinstance(result, DomainError), result
+        self._check_log()
+        lock = {"item": self.item, "context_level": "sketch", "object_id": "held"}
+        holders = EditSession.objects.filter(**lock)
+        assert len(holders) <= 1
+        line = PlaceInLine.objects.filter(**lock).order_by("number")
+        assert not line.filter(workstation__in=holders.values("workstation")).exists(), (
+            "one waits for what one has"
+        )
+        # The next beat finds who was not there, or not free to be granted, at the end of the session.
+        if happened & {"turn", "first_returns", "new_epoch"}:
+            EditSession.objects.grant_what_is_free(10)
+        if not holders.all().exists():
+            assert not line.reachable().exists(), "free, and somebody waits for it"
+        for workstation in (self.holder, self.first, self.second):
+            if not Connection.objects.filter(key=workstation.pk).exists():
+                departed = Workstation.objects.filter(pk=workstation.pk, departed_at__isnull=False)
+                if departed.exists() and "new_epoch" not in happened:
+                    assert not holders.filter(workstation=workstation).exists(), "orphaned"
+                    assert not line.filter(workstation=workstation).exists(), "place kept"
+        self._check_turn(happened)
+
+    def _check_log(self) -> None:
+        entries = LogEntry.objects.filter(
+            channels__overlap=[channels.item(self.item.pk), channels.item(self.other_item.pk)]
+        ).order_by("id")
+        held: dict[tuple[str, ...], str] = {}
+        tokens = []
+        told = []
+        for entry in entries:
+            data = json.loads(entry.data)
+            lock = (data["item_id"], data["context_level"], data["object_id"])
+            if entry.type == "edit.session_acquired":
+                assert lock not in held, "two holders"
+                held[lock] = data["session_id"]
+                if data["item_id"] == str(self.item.pk):
+                    tokens.append(data["fencing_token"])
+            elif entry.type == "edit.session_released":
+                assert held.pop(lock) == data["session_id"]
+                told.append(data["session_id"])
+        assert all(a < b for a, b in pairwise(tokens)), "tokens do not grow"
+        items = [self.item.pk, self.other_item.pk]
+        records = EndedSession.objects.filter(item_id__in=items).values_list(
+            "session_id", flat=True
+        )
+        assert sorted(told) == sorted(map(str, records)), "an end without its one record and event"
+        active = EditSession.objects.filter(item__in=items).values_list("pk", flat=True)
+        assert sorted(held.values()) == sorted(map(str, active))
+
+    def _check_turn(self, happened: set[str]) -> None:
+        granted = [
+            json.loads(data)["workstation"]["id"]
+            for data in LogEntry.objects.filter(
+                type="edit.session_granted",
+                channels__overlap=[channels.workstation(w) for w in self.streams],
+            )
+            .order_by("id")
+            .values_list("data", flat=True)
+        ]
+        assert str(self.outsider.pk) not in granted[:1], "the outsider overtook the line"
+        undisturbed = not happened & {
+            "first_departs",
+            "all_depart",
+            "first_leaves_the_line",
+            "first_is_deleted",
+            "first_returns",
+            "turn",
+            "hand_off_to_second",
+        }
+        if undisturbed and granted:
+            assert granted[0] == str(self.first.pk), "it was the first one's turn"
+
+
+ACTORS = [name for name in vars(World) if not name.startswith(("_", "check"))]
+
+
+def interleave_with_every_other(first: str, subtests: Any) -> None:
+    """Hold one actor before each of its statements in turn, for every other one."""
+    users = [make_user(name) for name in ("ada", "bob", "carol", "dan")]
+    for second in ACTORS:
+        if second != first:
+            with subtests.test(second=second):
+                _interleave(first, second, users)
+
+
+def _interleave(first: str, second: str, users: Sequence[Any]) -> None:
+    before = 0
+    more = True
+    while more:
+        world = World({first, second}, users)
+        more, *results = interleaving.run(getattr(world, first), getattr(world, second), before)
+        world.check({first, second}, results)
+        for model in (PlaceInLine, HandoffRequest, EditSession, Connection, ServerProcess):
+            model.objects.all().delete()
+        before += 1
+    assert before > 1, "it was never held"

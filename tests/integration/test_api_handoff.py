@@ -1,0 +1,281 @@
+"""`POST .../{session_id}/handoff`: hand a session over to somebody who wants it."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db.models.functions import Now
+
+from events_app.models import Connection, ServerProcess
+from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine
+from sessions_app.roles import Role
+from tests.factories import (
+    A_SENTENCE,
+    acquire,
+    api_of,
+    connect,
+    counts,
+    events,
+    make_item,
+    make_user,
+    make_workstation,
+    stand,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ada():
+    return make_workstation(make_user("ada"), "ada's")
+
+
+@pytest.fixture
+def connected():
+    def make(name):
+        workstation = make_workstation(make_user(name), f"{name}'s")
+        connect(workstation)
+        return workstation
+
+    return make
+
+
+@pytest.fixture
+def bob(connected):
+    return connected("bob")
+
+
+@pytest.fixture
+def carol(connected):
+    return connected("carol")
+
+
+@pytest.fixture
+def held(ada):
+    return acquire(ada, make_item(), "Sketch001", "partdesign", ("n1",)).session
+
+
+def url(session, ending="handoff"):
+    return f"/api/items/{session.item.part_number}/edit-sessions/{session.pk}/{ending}"
+
+
+def hand_over(session, target, user=None):
+    body = {"to_workstation_id": target if isinstance(target, uuid.UUID) else target.pk}
+    return api_of(user or session.user)("POST", url(session), body)
+
+
+def ask_for(session, workstation, named=True):
+    more = {"workstation_id": workstation.pk} if named else {}
+    answer = api_of(workstation.user)(
+        "POST", url(session, "request-handoff"), {"message": "Please"} | more
+    )
+    assert answer.status_code == 202
+
+
+def line_up(session, workstation, cone=()):
+    stand(workstation, session.item, session.object_id, session.context_level, cone)
+
+
+def everything():
+    return counts(), PlaceInLine.objects.count(), HandoffRequest.objects.count()
+
+
+def check_refused(answer, status, code, before):
+    assert answer.status_code == status
+    assert answer.json() == {"error": code, "message": A_SENTENCE}
+    assert everything() == before
+
+
+wanting = pytest.mark.parametrize("want", [ask_for, line_up])
+
+
+@wanting
+def test_the_answer_is_the_new_session_of_the_target(held, bob, want):
+    want(held, bob)
+    answer = hand_over(held, bob)
+    assert answer.status_code == 200
+    session = EditSession.objects.get()
+    body = answer.json()
+    assert (body["id"], body["user"], body["existing"]) == (str(session.pk), "bob", False)
+    assert body["workstation"] == {"id": str(bob.pk), "name": "bob's"}
+    assert (body["context_level"], body["object_id"]) == ("partdesign", "Sketch001")
+    assert body["fencing_token"] == session.fencing_token > held.fencing_token
+    assert (session.workstation, session.user) == (bob, bob.user)
+    assert session.pk != held.pk
+
+
+@wanting
+def test_the_old_one_ends_as_handed_off_once(held, bob, want):
+    want(held, bob)
+    told = len(events())
+    hand_over(held, bob)
+    record = EndedSession.objects.get()
+    assert (record.session_id, record.reason, record.ended_by) == (held.pk, "handed_off", "")
+    (released, _, end), (acquired, _, begin), (granted, _, turn) = events()[told:]
+    assert (released, end["reason"]) == ("edit.session_released", "handed_off")
+    assert acquired == "edit.session_acquired"
+    assert granted == "edit.session_granted"
+    assert end["session_id"] == str(held.pk)
+    assert begin["session_id"] == turn["session_id"] == str(EditSession.objects.get().pk)
+
+
+def test_each_is_told_what_concerns_it(held, ada, bob, carol):
+    acquire(carol, held.item, "carol's")
+    ask_for(held, bob)
+    told = len(events())
+    answer = hand_over(held, bob).json()
+    (_, ended, _), (_, begun, _), (_, granted, turn) = events()[told:]
+    watching = {"all", f"item:{held.item_id}", f"workstation:{carol.pk}"}
+    assert ended == watching | {f"workstation:{ada.pk}"}
+    assert begun == watching | {f"workstation:{bob.pk}"}
+    assert granted == {f"workstation:{bob.pk}"}
+    assert turn == answer
+
+
+def test_who_has_asked_gets_the_cone_of_the_session(held, bob):
+    ask_for(held, bob)
+    assert hand_over(held, bob).json()["dependency_cone"] == ["n1"]
+
+
+def test_who_stands_in_line_gets_the_cone_of_the_place(held, bob):
+    line_up(held, bob, ("n2",))
+    ask_for(held, bob)
+    assert hand_over(held, bob).json()["dependency_cone"] == ["n2"]
+
+
+def test_an_empty_cone_of_the_place_is_no_cone(held, bob):
+    line_up(held, bob)
+    assert hand_over(held, bob).json()["dependency_cone"] == ["n1"]
+
+
+def test_the_answer_names_whom_the_target_meets(held, ada, bob, carol):
+    theirs = acquire(carol, held.item, "carol's", cone=("n1",)).session
+    acquire(bob, held.item, "bob's", cone=("n1",))
+    mine = acquire(ada, held.item, "ada's", cone=("n1",)).session
+    ask_for(held, bob)
+    answer = hand_over(held, bob).json()
+    assert answer["interference"] == "soft"
+    met = {conflict["session_id"] for conflict in answer["conflicts"]}
+    assert met == {str(theirs.pk), str(mine.pk)}
+
+
+def test_verify_refuses_the_old_token_and_takes_the_new_one(held, ada, bob):
+    ask_for(held, bob)
+    new = hand_over(held, bob).json()
+    api = api_of(ada.user)
+    old = api("POST", url(held, "verify"), {"fencing_token": held.fencing_token})
+    assert (old.status_code, old.json()["error"]) == (409, "stale_token")
+    session = EditSession.objects.get()
+    answers = [
+        api("POST", url(session, "verify"), {"fencing_token": token}).status_code
+        for token in (held.fencing_token, new["fencing_token"])
+    ]
+    assert answers == [409, 200]
+
+
+def test_the_targets_place_vanishes_and_the_others_stay(held, bob, carol, connected):
+    dora = connected("dora")
+    for one in (bob, carol, dora):
+        line_up(held, one)
+    assert hand_over(held, carol).status_code == 200
+    left = PlaceInLine.objects.order_by("number").values_list("workstation__name", flat=True)
+    assert list(left) == ["bob's", "dora's"]
+    EditSession.objects.release(EditSession.objects.get().pk)
+    assert EditSession.objects.get().workstation == bob
+
+
+def test_only_its_place_for_this_vanishes(held, ada, bob):
+    acquire(ada, held.item, "other")
+    stand(bob, held.item, "other")
+    ask_for(held, bob)
+    assert hand_over(held, bob).status_code == 200
+    assert PlaceInLine.objects.get().object_id == "other"
+
+
+def test_who_stands_in_line_does_not_get_what_is_handed_to_another(held, bob, carol):
+    line_up(held, bob)
+    ask_for(held, carol)
+    hand_over(held, carol)
+    assert EditSession.objects.get().workstation == carol
+
+
+def test_who_asked_for_any_of_its_workstations_may_get_it_on_each(held, bob):
+    at_home = make_workstation(bob.user, "at home")
+    connect(at_home)
+    ask_for(held, bob, named=False)
+    assert hand_over(held, at_home).status_code == 200
+
+
+def test_who_asked_for_one_gets_it_on_no_other(held, bob):
+    at_home = make_workstation(bob.user, "at home")
+    connect(at_home)
+    ask_for(held, bob)
+    check_refused(hand_over(held, at_home), 409, "not_requested", everything())
+
+
+def test_it_goes_to_ones_own_other_workstation_in_line(held, ada):
+    mine = make_workstation(ada.user, "ada's other")
+    connect(mine)
+    line_up(held, mine)
+    assert hand_over(held, mine).json()["workstation"]["name"] == "ada's other"
+
+
+def test_who_has_asked_for_another_session_or_left_the_line_has_not_asked(held, ada, bob):
+    ask_for(acquire(ada, held.item, "other").session, bob)
+    stand(bob, held.item, "other")
+    line_up(held, bob)
+    PlaceInLine.objects.step_out(PlaceInLine.objects.get(object_id="Sketch001").pk)
+    check_refused(hand_over(held, bob), 409, "not_requested", everything())
+
+
+def test_having_asked_does_not_outlast_the_session(held, ada, bob):
+    ask_for(held, bob)
+    EditSession.objects.release(held.pk)
+    assert not HandoffRequest.objects.exists()
+    again = acquire(ada, held.item, "Sketch001", "partdesign").session
+    check_refused(hand_over(again, bob), 409, "not_requested", everything())
+
+
+def test_the_holder_itself_is_no_target(held, ada, bob):
+    connect(ada)
+    line_up(held, bob)
+    check_refused(hand_over(held, ada), 409, "not_requested", everything())
+
+
+@wanting
+@pytest.mark.parametrize("how", ["it has no stream", "its server is dead"])
+def test_the_target_has_to_be_connected(held, bob, want, how):
+    want(held, bob)
+    if how == "it has no stream":
+        Connection.objects.all().delete()
+    else:
+        ServerProcess.objects.update(last_beat=Now() - timedelta(minutes=1))
+    check_refused(hand_over(held, bob), 409, "not_connected", everything())
+
+
+@wanting
+@pytest.mark.parametrize("how", ["a viewer", "nothing", "inactive"])
+def test_the_targets_user_has_to_be_an_editor(held, bob, want, how):
+    want(held, bob)
+    if how == "inactive":
+        type(bob.user).objects.filter(pk=bob.user_id).update(is_active=False)
+    else:
+        groups = [Group.objects.get(name=Role.VIEWER.group)] if how == "a viewer" else []
+        bob.user.groups.set(groups)
+    check_refused(hand_over(held, bob), 409, "not_an_editor", everything())
+
+
+@pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
+def test_only_its_owner_hands_it_over(held, bob, role):
+    ask_for(held, bob)
+    root = make_user("root", role)
+    check_refused(hand_over(held, bob, root), 403, "forbidden", everything())
+    check_refused(hand_over(held, bob, bob.user), 403, "forbidden", everything())
+
+
+def test_what_is_unknown_or_has_ended_is_404(held, bob):
+    ask_for(held, bob)
+    check_refused(hand_over(held, uuid.uuid4()), 404, "not_found", everything())
+    assert hand_over(held, bob).status_code == 200
+    check_refused(hand_over(held, bob), 404, "not_found", everything())

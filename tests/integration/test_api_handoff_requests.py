@@ -1,0 +1,162 @@
+"""`POST .../{session_id}/request-handoff`: ask the holder for a session."""
+
+import uuid
+
+import pytest
+
+from sessions_app.models import EditSession, HandoffRequest, Workstation
+from sessions_app.roles import Role
+from tests.factories import (
+    A_SENTENCE,
+    acquire,
+    api_of,
+    counts,
+    events,
+    make_item,
+    make_user,
+    make_workstation,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ada():
+    return make_workstation(make_user("ada"), "ada's")
+
+
+@pytest.fixture
+def bob():
+    return make_workstation(make_user("bob"), "bob's")
+
+
+@pytest.fixture
+def held(ada):
+    return acquire(ada, make_item(), "Sketch001", "partdesign").session
+
+
+def ask(session, user, message="May I?", part_number="A01-0001", **more):
+    url = f"/api/items/{part_number}/edit-sessions/{session.pk}/request-handoff"
+    return api_of(user)("POST", url, {"message": message} | more)
+
+
+def everything():
+    return counts(), HandoffRequest.objects.count()
+
+
+def check_refused(answer, status, code, before):
+    assert answer.status_code == status
+    assert answer.json() == {"error": code, "message": A_SENTENCE}
+    assert everything() == before
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_holders_workstation_alone_is_told_who_asks_and_why(held, ada, bob, named):
+    acquire(bob, held.item, "bob's")
+    told = len(events())
+    more = {"workstation_id": bob.pk} if named else {}
+    answer = ask(held, bob.user, "I fix the hole. 🛠", **more)
+    assert (answer.status_code, answer.content) == (202, b"")
+    [(kind, channels, data)] = events()[told:]
+    assert kind == "edit.handoff_requested"
+    assert channels == {f"workstation:{ada.pk}"}
+    assert data == {
+        "item_id": str(held.item_id),
+        "part_number": "A01-0001",
+        "session_id": str(held.pk),
+        "user": "ada",
+        "workstation": {"id": str(ada.pk), "name": "ada's"},
+        "context_level": "partdesign",
+        "object_id": "Sketch001",
+        "fencing_token": held.fencing_token,
+        "requester": "bob",
+        "workstation_id": str(bob.pk) if named else None,
+        "message": "I fix the hole. 🛠",
+    }
+
+
+def test_nothing_else_changes(held, bob):
+    before = EditSession.objects.values().get()
+    ask(held, bob.user)
+    assert EditSession.objects.values().get() == before
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_asking_twice_tells_twice_and_is_noted_once(held, bob, named):
+    more = {"workstation_id": bob.pk} if named else {}
+    told = len(events())
+    for message in ("May I?", "Please!"):
+        assert ask(held, bob.user, message, **more).status_code == 202
+    assert [data["message"] for _, _, data in events()[told:]] == ["May I?", "Please!"]
+    assert HandoffRequest.objects.count() == 1
+
+
+def test_several_may_ask(held, bob):
+    for user in (bob.user, make_user("carol")):
+        assert ask(held, user).status_code == 202
+    assert HandoffRequest.objects.count() == 2
+
+
+def test_nobody_asks_oneself_from_whichever_workstation(held, ada):
+    other = make_workstation(ada.user, "ada's other")
+    before = everything()
+    for more in ({}, {"workstation_id": ada.pk}, {"workstation_id": other.pk}):
+        check_refused(ask(held, ada.user, **more), 409, "own_session", before)
+
+
+def test_a_viewer_may_not_ask_and_an_admin_may(held):
+    before = everything()
+    check_refused(ask(held, make_user("vera", Role.VIEWER)), 403, "forbidden", before)
+    assert ask(held, make_user("root", Role.ADMIN)).status_code == 202
+
+
+@pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
+def test_nobody_asks_for_somebody_elses_workstation(held, bob, role):
+    carol = make_user("carol", role)
+    before = everything()
+    check_refused(ask(held, carol, workstation_id=bob.pk), 403, "forbidden", before)
+
+
+def test_what_is_unknown_is_404(held, bob):
+    make_item("A01-0002")
+    before = everything()
+    check_refused(ask(held, bob.user, part_number="A01-0002"), 404, "not_found", before)
+    check_refused(ask(held, bob.user, part_number="A01-0003"), 404, "not_found", before)
+    check_refused(ask(EditSession(), bob.user), 404, "not_found", before)
+    check_refused(ask(held, bob.user, workstation_id=uuid.uuid4()), 404, "not_found", before)
+
+
+def test_what_has_ended_is_404(held, bob):
+    EditSession.objects.release(held.pk)
+    check_refused(ask(held, bob.user), 404, "not_found", everything())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"message": None},
+        {"message": 7},
+        {"message": "a\0b"},
+        {"message": "x" * 2001},
+        {"workstation_id": "cad-1"},
+        {"why": "unknown member"},
+    ],
+)
+def test_what_is_malformed_is_refused(held, bob, wrong):
+    before = everything()
+    answer = ask(held, bob.user, **wrong)
+    assert (answer.status_code, answer.json()["error"]) == (422, "invalid")
+    assert everything() == before
+
+
+def test_a_longest_message_arrives_whole(held, bob):
+    ask(held, bob.user, "ß" * 2000)
+    assert events()[-1][2]["message"] == "ß" * 2000
+
+
+def test_an_asking_workstation_may_be_deleted(held, bob):
+    ask(held, bob.user, workstation_id=bob.pk)
+    assert Workstation.objects.remove([bob.pk]) == 1
+    assert EditSession.objects.get() == held
+    EditSession.objects.release(held.pk)
+    assert not HandoffRequest.objects.exists()

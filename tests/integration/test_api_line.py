@@ -1,0 +1,256 @@
+"""`/api/items/{part_number}/edit-session-requests`: stand in line, see it, leave it."""
+
+import uuid
+
+import pytest
+
+from events_app.models import Connection
+from sessions_app.models import EditSession, PlaceInLine
+from sessions_app.roles import Role
+from tests.factories import (
+    A_SENTENCE,
+    A_TIME,
+    A_UUID,
+    acquire,
+    api_of,
+    connect,
+    counts,
+    events,
+    make_item,
+    make_user,
+    make_workstation,
+    stand,
+)
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/items/A01-0001/edit-session-requests"
+
+
+@pytest.fixture
+def item():
+    return make_item()
+
+
+@pytest.fixture
+def connected(item):
+    def make(name, role=Role.EDITOR):
+        workstation = make_workstation(make_user(name, role), f"{name}'s")
+        connect(workstation)
+        return workstation
+
+    return make
+
+
+@pytest.fixture
+def ada(connected):
+    return connected("ada")
+
+
+@pytest.fixture
+def bob(connected):
+    return connected("bob")
+
+
+@pytest.fixture
+def carol(connected):
+    return connected("carol")
+
+
+@pytest.fixture
+def ask():
+    apis = {}
+
+    def ask(workstation, url=URL, **wanted):
+        api = apis.setdefault(workstation.user, api_of(workstation.user))
+        body = {"workstation_id": workstation.pk, "context_level": "sketch"} | wanted
+        return api("POST", url, body)
+
+    return ask
+
+
+def line(part_number="A01-0001"):
+    """The line as anybody sees it."""
+    viewer = api_of(make_user(uuid.uuid4().hex, Role.VIEWER))
+    return viewer("GET", f"/api/items/{part_number}/edit-session-requests").json()["requests"]
+
+
+def check_refused(answer, status, code, before):
+    assert answer.status_code == status
+    assert answer.json() == {"error": code, "message": A_SENTENCE}
+    assert (counts(), PlaceInLine.objects.count()) == before
+
+
+def everything():
+    return counts(), PlaceInLine.objects.count()
+
+
+def test_who_has_to_wait_gets_a_place_and_is_told_for_whom(ask, ada, bob, item):
+    held = acquire(ada, item, "Sketch001", "partdesign").session
+    before = counts()
+    answer = ask(bob, context_level="partdesign", object_id="Sketch001", dependency_cone=["n1"])
+    assert answer.status_code == 201
+    place = PlaceInLine.objects.get()
+    assert answer.json() == {
+        "id": str(place.pk),
+        "request_id": str(place.pk),
+        "item_id": str(item.pk),
+        "part_number": "A01-0001",
+        "user": "bob",
+        "workstation": {"id": str(bob.pk), "name": "bob's"},
+        "context_level": "partdesign",
+        "object_id": "Sketch001",
+        "position": 1,
+        "requested_at": A_TIME,
+        "existing": False,
+        "holder": {
+            "session_id": str(held.pk),
+            "user": "ada",
+            "workstation": {"id": str(ada.pk), "name": "ada's"},
+            "context_level": "partdesign",
+            "object_id": "Sketch001",
+            "acquired_at": A_TIME,
+        },
+    }
+    assert place.dependency_cone == ["n1"]
+    assert counts() == before
+
+
+def test_what_is_free_is_given_and_no_place_is_kept(ask, ada, item):
+    answer = ask(ada, object_id="Sketch001", dependency_cone=["n1"])
+    assert answer.status_code == 200
+    session = EditSession.objects.get()
+    body = answer.json()
+    assert (body["id"], body["existing"]) == (str(session.pk), False)
+    assert (body["interference"], body["dependency_cone"]) == ("none", ["n1"])
+    assert not PlaceInLine.objects.exists()
+    assert [kind for kind, _, _ in events()] == ["edit.session_acquired"]
+
+
+def test_what_one_holds_is_given_back(ask, ada, bob, item):
+    held = acquire(ada, item).session
+    stand(bob, item)
+    before = everything()
+    answer = ask(ada)
+    assert answer.status_code == 200
+    assert (answer.json()["id"], answer.json()["existing"]) == (str(held.pk), True)
+    assert everything() == before
+
+
+def test_first_come_first_served(ask, ada, bob, carol, connected, item):
+    acquire(ada, item)
+    waiting = [connected(name) for name in ("dora", "emil", "fritz")]
+    assert [ask(one).json()["position"] for one in (carol, *waiting, bob)] == [1, 2, 3, 4, 5]
+    found = [(place["position"], place["user"]) for place in line()]
+    assert found == [(1, "carol"), (2, "dora"), (3, "emil"), (4, "fritz"), (5, "bob")]
+
+
+def test_every_item_level_and_object_has_a_line_of_its_own(ask, ada, bob, carol, item):
+    other = make_item("A01-0002")
+    locks = [
+        (item, "sketch", ""),
+        (item, "sketch", "A"),
+        (item, "assembly", ""),
+        (other, *("sketch", "")),
+    ]
+    for where, level, name in locks:
+        acquire(ada, where, name, level)
+        for position, one in enumerate((bob, carol), 1):
+            url = URL.replace("A01-0001", where.part_number)
+            answer = ask(one, url, context_level=level, object_id=name)
+            assert answer.json()["position"] == position
+    found = [(p["context_level"], p["object_id"], p["position"], p["user"]) for p in line()]
+    assert found == [
+        ("assembly", "", 1, "bob"),
+        ("assembly", "", 2, "carol"),
+        ("sketch", "", 1, "bob"),
+        ("sketch", "", 2, "carol"),
+        ("sketch", "A", 1, "bob"),
+        ("sketch", "A", 2, "carol"),
+    ]
+    assert [place["user"] for place in line("A01-0002")] == ["bob", "carol"]
+
+
+@pytest.mark.parametrize("wanted", [{}, {"object_id": None}, {"object_id": ""}])
+def test_no_object_and_an_empty_one_are_one_line(ask, ada, bob, item, wanted):
+    acquire(ada, item)
+    first = ask(bob).json()
+    assert ask(bob, **wanted).json()["id"] == first["id"]
+
+
+def test_asking_again_gives_the_same_place_and_moves_nobody(ask, ada, bob, carol, item):
+    acquire(ada, item)
+    first = ask(bob, dependency_cone=["n1"]).json()
+    ask(carol)
+    again = ask(bob)
+    assert again.status_code == 201
+    assert again.json() == first | {"existing": True}
+    assert [place["user"] for place in line()] == ["bob", "carol"]
+    assert PlaceInLine.objects.get(workstation=bob).dependency_cone == ["n1"]
+    ask(bob, dependency_cone=["n2"])
+    assert PlaceInLine.objects.get(workstation=bob).dependency_cone == ["n2"]
+
+
+def test_each_workstation_of_a_user_has_a_place_of_its_own(ask, ada, bob, item):
+    acquire(ada, item)
+    mine = make_workstation(ada.user, "ada's other")
+    connect(mine)
+    assert [ask(one).json()["position"] for one in (mine, bob)] == [1, 2]
+
+
+def test_the_list_looks_as_the_answer_did(ask, ada, bob, item):
+    acquire(ada, item)
+    answer = ask(bob).json()
+    del answer["existing"], answer["holder"]
+    assert line() == [answer]
+    assert [answer["id"], answer["requested_at"]] == [A_UUID, A_TIME]
+
+
+def test_without_a_line_it_is_empty_and_without_the_item_404(ada, item):
+    assert line() == []
+    url = URL.replace("A01-0001", "A01-0002")
+    check_refused(api_of(ada.user)("GET", url), 404, "not_found", everything())
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_without_a_stream_nobody_stands_in_line(ask, ada, bob, item, free):
+    if not free:
+        acquire(ada, item)
+    Connection.objects.filter(key=bob.pk).delete()
+    check_refused(ask(bob), 409, "not_connected", everything())
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "another workstation's"])
+@pytest.mark.parametrize("free", [True, False])
+def test_nor_with_a_connection_that_has_ended(ask, ada, bob, item, free, whose):
+    if not free:
+        acquire(ada, item)
+    connection = uuid.uuid4() if whose == "nobody's" else connect(ada)
+    check_refused(ask(bob, connection_id=connection), 409, "not_connected", everything())
+
+
+def test_with_the_one_that_is_open_one_does(ask, ada, bob, item):
+    acquire(ada, item)
+    assert ask(bob, connection_id=connect(bob)).status_code == 201
+
+
+@pytest.mark.parametrize("free", [True, False])
+@pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
+def test_nobody_stands_in_line_for_somebody_elses_workstation(ask, ada, bob, item, role, free):
+    if not free:
+        acquire(ada, item)
+    root = make_workstation(make_user("root", role))
+    check_refused(ask(root, workstation_id=bob.pk), 403, "forbidden", everything())
+
+
+def test_a_viewer_may_see_the_line_but_not_stand_in_it(ask, connected, ada, item):
+    vera = connected("vera", Role.VIEWER)
+    acquire(ada, item)
+    check_refused(ask(vera), 403, "forbidden", everything())
+    assert api_of(vera.user)("GET", URL).status_code == 200
+
+
+def test_what_is_unknown_is_404(ask, ada):
+    before = everything()
+    check_refused(ask(ada, URL.replace("0001", "0002")), 404, "not_found", before)
+    check_refused(ask(ada, workstation_id=uuid.uuid4()), 404, "not_found", before)

@@ -1,0 +1,263 @@
+"""`edit.interference_resolved`: when one of two that interfered softly ends, the workstation that is left is told."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+
+from sessions_app.models import EditSession, Workstation
+from sessions_app.roles import Role
+from tests.factories import (
+    acquire,
+    api_of,
+    connect,
+    events,
+    make_item,
+    make_user,
+    make_workstation,
+    stand,
+)
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def item():
+    return make_item()
+
+
+@pytest.fixture
+def station():
+    def make(name):
+        workstation = make_workstation(make_user(name), f"{name}'s")
+        connect(workstation)
+        return workstation
+
+    return make
+
+
+@pytest.fixture
+def ada(station):
+    return station("ada")
+
+
+@pytest.fixture
+def bob(station):
+    return station("bob")
+
+
+@pytest.fixture
+def carol(station):
+    return station("carol")
+
+
+def resolved():
+    """Who has been told: the workstation's channel, the session that is left, and the one that ended."""
+    found = []
+    for kind, channels, data in events():
+        if kind == "edit.interference_resolved":
+            [channel] = channels
+            assert channel == f"workstation:{data['workstation']['id']}"
+            found.append((channel, data["session_id"], data["with_session_id"]))
+    return sorted(found)
+
+
+def expected(*pairs):
+    return sorted(
+        (f"workstation:{left.workstation_id}", str(left.pk), str(ended.pk)) for left, ended in pairs
+    )
+
+
+def expire(*sessions):
+    EditSession.objects.filter(pk__in=[s.pk for s in sessions]).update(last_heartbeat=Now() - HOUR)
+    ended = EditSession.objects.expire_stale(timedelta(minutes=15))
+    assert {record.session_id for record in ended} == {session.pk for session in sessions}
+
+
+@pytest.mark.parametrize("first", ["who came first ends", "who came second ends"])
+def test_the_one_that_is_left_is_told_with_its_own_session(ada, bob, item, first):
+    mine = acquire(ada, item, "A", "partdesign", ("n1", "n2")).session
+    theirs = acquire(bob, item, "B", "sketch", ("n2",)).session
+    left, ending = (theirs, mine) if first == "who came first ends" else (mine, theirs)
+    EditSession.objects.release(ending.pk)
+    kind, channels, data = events()[-1]
+    assert kind == "edit.interference_resolved"
+    assert channels == {f"workstation:{left.workstation_id}"}
+    assert data == {
+        "item_id": str(item.pk),
+        "part_number": "A01-0001",
+        "session_id": str(left.pk),
+        "user": left.user.username,
+        "workstation": {"id": str(left.workstation_id), "name": left.workstation.name},
+        "context_level": left.context_level,
+        "object_id": left.object_id,
+        "fencing_token": left.fencing_token,
+        "with_session_id": str(ending.pk),
+    }
+
+
+def release(session):
+    EditSession.objects.release(session.pk)
+
+
+def force_release(session):
+    url = f"/api/items/A01-0001/edit-sessions/{session.pk}/force-release?reason=Holiday"
+    assert api_of(make_user("root", Role.ADMIN))("DELETE", url).status_code == 204
+
+
+def release_all_of_it(session):
+    EditSession.objects.release_all(session.workstation_id)
+
+
+def delete_its_workstation(session):
+    Workstation.objects.remove([session.workstation_id])
+
+
+def idle_out(session):
+    Workstation.objects.filter(pk=session.workstation_id).update(idle_since=Now() - HOUR)
+    EditSession.objects.filter(pk=session.pk).update(acquired_at=Now() - HOUR)
+    EditSession.objects.expire_idle(timedelta(minutes=15), 100)
+
+
+def leave(session):
+    EditSession.objects.leave([session.workstation_id], timedelta(0))
+
+
+ENDS = [release, force_release, release_all_of_it, delete_its_workstation, expire, idle_out, leave]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_however_it_ends(ada, bob, item, end):
+    ending = acquire(ada, item, "A", cone=("n1",)).session
+    left = acquire(bob, item, "B", cone=("n1",)).session
+    end(ending)
+    assert resolved() == expected((left, ending))
+    assert EditSession.objects.get() == left
+
+
+def test_it_comes_after_the_end(ada, bob, item):
+    ending = acquire(ada, item, "A", cone=("n1",)).session
+    acquire(bob, item, "B", cone=("n1",))
+    EditSession.objects.release(ending.pk)
+    assert [kind for kind, _, _ in events()][2:] == [
+        "edit.session_released",
+        "edit.interference_resolved",
+    ]
+
+
+def test_each_that_is_left_is_told_of_each_that_ends(ada, bob, carol, item):
+    ending = [acquire(ada, item, name, cone=("n1", name)).session for name in ("A1", "A2")]
+    left = [acquire(one, item, "x" + one.name, cone=("n1",)).session for one in (bob, carol)]
+    acquire(bob, item, "far", cone=("n9",))
+    EditSession.objects.release_all(ada.pk)
+    assert resolved() == expected(*((one, ended) for one in left for ended in ending))
+
+
+@pytest.mark.parametrize(
+    ("ours", "our_cone", "theirs", "their_cone"),
+    [
+        ("A", ("n1",), "B", ("n2",)),
+        ("A", (), "B", ()),
+        ("A", ("n1",), "B", ()),
+        ("A", ("n1",), "B", ("N1",)),
+    ],
+)
+def test_who_did_not_interfere_is_not_told(ada, bob, item, ours, our_cone, theirs, their_cone):
+    ending = acquire(ada, item, ours, cone=our_cone).session
+    acquire(bob, item, theirs, cone=their_cone)
+    EditSession.objects.release(ending.pk)
+    assert resolved() == []
+
+
+def test_another_item_does_not_interfere(ada, bob, item):
+    ending = acquire(ada, item, "A", cone=("n1",)).session
+    acquire(bob, make_item("A01-0002"), "B", cone=("n1",))
+    EditSession.objects.release(ending.pk)
+    assert resolved() == []
+
+
+def test_the_same_workstations_own_do_not_interfere(ada, bob, item):
+    ending = acquire(ada, item, "A", cone=("n1",)).session
+    acquire(ada, item, "B", cone=("n1",))
+    acquire(bob, item, "elsewhere", cone=("n9",))
+    EditSession.objects.release(ending.pk)
+    assert resolved() == []
+
+
+def test_those_of_a_users_two_workstations_do(ada, item):
+    other = make_workstation(ada.user, "ada's other")
+    ending = acquire(ada, item, "A", cone=("n1",)).session
+    left = acquire(other, item, "B", cone=("n1",)).session
+    EditSession.objects.release(ending.pk)
+    assert resolved() == expected((left, ending))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("", "B"), ("A", ""), ("", "")])
+def test_the_whole_item_meets_every_object_of_it_without_any_cone(ada, bob, item, ours, theirs):
+    ending = acquire(ada, item, ours, "assembly").session
+    left = acquire(bob, item, theirs, "sketch").session
+    EditSession.objects.release(ending.pk)
+    assert resolved() == expected((left, ending))
+
+
+def test_where_both_end_at_once_nobody_is_told(ada, bob, item):
+    both = [acquire(one, item, one.name, cone=("n1",)).session for one in (ada, bob)]
+    expire(*both)
+    assert resolved() == []
+
+
+def test_where_both_end_at_once_and_a_third_is_left_only_that_is_told(ada, bob, carol, item):
+    both = [acquire(one, item, one.name, cone=("n1",)).session for one in (ada, bob)]
+    left = acquire(carol, item, "C", cone=("n1",)).session
+    expire(*both)
+    assert resolved() == expected(*((left, ended) for ended in both))
+
+
+@pytest.mark.parametrize("stays", ["ada", "bob"])
+def test_what_ends_at_once_is_not_told_of_though_its_workstation_holds_another(
+    ada, bob, item, stays
+):
+    both = [acquire(one, item, one.name, cone=("n1",)).session for one in (ada, bob)]
+    acquire(ada if stays == "ada" else bob, item, "stays", cone=("n9",))
+    expire(*both)
+    assert resolved() == []
+
+
+def test_nor_is_what_has_ended_before(ada, bob, item):
+    first = acquire(ada, item, "A", cone=("n1",)).session
+    EditSession.objects.release(acquire(bob, item, "B", cone=("n1",)).session.pk)
+    told = resolved()
+    EditSession.objects.release(first.pk)
+    assert resolved() == told
+
+
+def test_a_hand_off_resolves_with_the_old_one_and_interferes_with_the_new(ada, bob, carol, item):
+    old = acquire(ada, item, "A", cone=("n1",)).session
+    left = acquire(carol, item, "C", cone=("n1",)).session
+    stand(bob, item, "A")
+    new = EditSession.objects.hand_off(ada.user, old.pk, bob.pk)
+    assert resolved() == expected((left, old))
+    assert [conflict.session for conflict in new.conflicts] == [left]
+    EditSession.objects.release(new.session.pk)
+    assert resolved() == expected((left, old), (left, new.session))
+
+
+def test_who_gets_it_handed_over_is_told_that_its_own_other_meets_it_no_more(ada, bob, item):
+    old = acquire(ada, item, "A", cone=("n1",)).session
+    mine = acquire(bob, item, "B", cone=("n1",)).session
+    stand(bob, item, "A")
+    assert EditSession.objects.hand_off(ada.user, old.pk, bob.pk).conflicts == []
+    assert resolved() == expected((mine, old))
+
+
+def test_a_turn_resolves_with_the_old_one_and_interferes_with_the_new(ada, bob, carol, item):
+    old = acquire(ada, item, "A", cone=("n1",)).session
+    left = acquire(carol, item, "C", cone=("n1", "n2")).session
+    stand(bob, item, "A", cone=("n2",))
+    EditSession.objects.release(old.pk)
+    assert resolved() == expected((left, old))
+    [granted] = [data for kind, _, data in events() if kind == "edit.session_granted"]
+    assert [conflict["session_id"] for conflict in granted["conflicts"]] == [str(left.pk)]
+    assert granted["conflicts"][0]["shared"] == ["n2"]

@@ -1,0 +1,249 @@
+"""Who is away is passed over, keeps the place, and gets its turn when it is back and the lock is free."""
+
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db.models.functions import Now
+
+from events_app import timings
+from events_app.models import Connection, ServerProcess
+from events_app.presence_domain import domain
+from sessions_app.models import EditSession, PlaceInLine
+from sessions_app.roles import Role
+from tests.factories import acquire, connect, events, make_item, make_user, make_workstation, stand
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def item():
+    return make_item()
+
+
+@pytest.fixture
+def waiter():
+    def make(name):
+        workstation = make_workstation(make_user(name), f"{name}'s")
+        connect(workstation)
+        return workstation
+
+    return make
+
+
+@pytest.fixture
+def held(item):
+    return acquire(make_workstation(make_user("ada"), "ada's"), item).session
+
+
+@pytest.fixture
+def bob(waiter):
+    return waiter("bob")
+
+
+@pytest.fixture
+def carol(waiter):
+    return waiter("carol")
+
+
+def lose_the_stream(workstation):
+    Connection.objects.filter(key=workstation.pk).delete()
+
+
+def silence_the_server(workstation):
+    silent = timedelta(seconds=timings.configured().server_dead + 1)
+    served = Connection.objects.filter(key=workstation.pk)
+    ServerProcess.objects.filter(connection__in=served).update(last_beat=Now() - silent)
+
+
+def lose_the_role(workstation):
+    workstation.user.groups.set([Group.objects.get(name=Role.VIEWER.group)])
+
+
+def deactivate(workstation):
+    # Not by `save`, which is also what the sweeper finds.
+    type(workstation.user).objects.filter(pk=workstation.user_id).update(is_active=False)
+
+
+def bring_the_server_back(workstation):
+    ServerProcess.objects.update(last_beat=Now())
+
+
+def give_the_role_back(workstation):
+    workstation.user.groups.set([Group.objects.get(name=Role.ADMIN.group)])
+
+
+def activate(workstation):
+    type(workstation.user).objects.filter(pk=workstation.user_id).update(is_active=True)
+
+
+AWAY = {
+    "no stream": (lose_the_stream, connect),
+    "its server is silent": (silence_the_server, bring_the_server_back),
+    "its user is no editor": (lose_the_role, give_the_role_back),
+    "its user is inactive": (deactivate, activate),
+}
+away = pytest.mark.parametrize(("go", "come_back"), AWAY.values(), ids=AWAY)
+
+
+def holder():
+    session = EditSession.objects.first()
+    return session and session.workstation
+
+
+def kinds_since(told):
+    return [kind for kind, _, _ in events()[told:]]
+
+
+@away
+def test_who_is_away_is_passed_over_and_keeps_the_place(held, bob, carol, go, come_back):
+    stand(bob, held.item)
+    stand(carol, held.item)
+    go(bob)
+    EditSession.objects.release(held.pk)
+    assert holder() == carol
+    assert PlaceInLine.objects.get().workstation == bob
+    come_back(bob)
+    assert not EditSession.objects.grant_what_is_free(10)
+    EditSession.objects.release(EditSession.objects.get().pk)
+    assert holder() == bob
+
+
+@away
+def test_where_all_are_away_it_is_free_and_given_to_who_comes_back(held, bob, go, come_back):
+    stand(bob, held.item, cone=("n1",))
+    go(bob)
+    EditSession.objects.release(held.pk)
+    told = len(events())
+    assert EditSession.objects.grant_what_is_free(10) == []
+    assert (holder(), PlaceInLine.objects.count(), len(events())) == (None, 1, told)
+    come_back(bob)
+    [granted] = EditSession.objects.grant_what_is_free(10)
+    assert holder() == bob
+    assert granted.session.dependency_cone == ["n1"]
+    assert granted.session.fencing_token > held.fencing_token
+    assert kinds_since(told) == ["edit.session_acquired", "edit.session_granted"]
+    assert not PlaceInLine.objects.exists()
+    assert EditSession.objects.grant_what_is_free(10) == []
+
+
+def test_a_beat_gives_it(held, bob):
+    stand(bob, held.item)
+    lose_the_stream(bob)
+    EditSession.objects.release(held.pk)
+    assert not domain().time_passes()
+    connect(bob)
+    assert domain().time_passes()
+    assert holder() == bob
+    assert not domain().time_passes()
+
+
+def test_of_those_who_are_back_the_first_one_gets_it(held, bob, carol, waiter):
+    dora = waiter("dora")
+    for one in (bob, carol, dora):
+        stand(one, held.item)
+        lose_the_stream(one)
+    EditSession.objects.release(held.pk)
+    for one in (dora, carol):
+        connect(one)
+    assert len(EditSession.objects.grant_what_is_free(10)) == 1
+    assert holder() == carol
+
+
+def test_a_beat_gives_every_lock_to_the_first_of_its_line_a_limited_number_at_once(item, waiter):
+    bob, carol = waiter("bob"), waiter("carol")
+    ada = make_workstation(make_user("ada"))
+    for number in range(6):
+        acquire(ada, item, str(number))
+        for one in (bob, carol) if number % 2 else (carol, bob):
+            stand(one, item, str(number))
+    for one in (bob, carol):
+        lose_the_stream(one)
+    EditSession.objects.release_all(ada.pk)
+    for one in (bob, carol):
+        connect(one)
+    first = EditSession.objects.grant_what_is_free(4)
+    assert 1 <= len(first) <= 4
+    while EditSession.objects.grant_what_is_free(4):
+        pass
+    got = EditSession.objects.order_by("object_id").values_list("user__username", flat=True)
+    assert list(got) == ["carol", "bob"] * 3
+    assert PlaceInLine.objects.count() == 6
+
+
+def test_anybody_may_acquire_what_is_free_and_the_line_stays(held, bob, carol):
+    stand(bob, held.item)
+    lose_the_stream(bob)
+    EditSession.objects.release(held.pk)
+    acquire(carol, held.item)
+    connect(bob)
+    assert not EditSession.objects.grant_what_is_free(10)
+    EditSession.objects.release(EditSession.objects.get().pk)
+    assert holder() == bob
+
+
+def test_who_asks_for_what_is_free_while_those_before_it_are_away_gets_it(held, bob, carol):
+    stand(bob, held.item)
+    lose_the_stream(bob)
+    EditSession.objects.release(held.pk)
+    assert stand(carol, held.item).session.workstation == carol
+    assert PlaceInLine.objects.get().workstation == bob
+
+
+def test_but_does_not_overtake_who_is_back(held, bob, carol):
+    stand(bob, held.item)
+    lose_the_stream(bob)
+    EditSession.objects.release(held.pk)
+    connect(bob)
+    standing = stand(carol, held.item)
+    assert (standing.place.position, standing.holder) == (2, None)
+    EditSession.objects.grant_what_is_free(10)
+    assert holder() == bob
+
+
+def test_the_first_one_who_is_back_and_asks_again_gets_it_at_once(held, bob, carol):
+    for one in (bob, carol):
+        stand(one, held.item)
+        lose_the_stream(one)
+    EditSession.objects.release(held.pk)
+    for one in (carol, bob):
+        connect(one)
+    assert stand(bob, held.item).session.workstation == bob
+    assert PlaceInLine.objects.get().workstation == carol
+
+
+def test_one_of_two_streams_on_a_server_that_beats_is_enough(held, bob):
+    silence_the_server(bob)
+    connect(bob)
+    stand(bob, held.item)
+    EditSession.objects.release(held.pk)
+    assert holder() == bob
+
+
+def test_a_superuser_without_a_group_has_a_turn_too(held, bob):
+    bob.user.groups.clear()
+    type(bob.user).objects.filter(pk=bob.user_id).update(is_superuser=True)
+    stand(bob, held.item)
+    EditSession.objects.release(held.pk)
+    assert holder() == bob
+
+
+def test_who_is_in_two_groups_has_one_turn(held, bob, carol):
+    bob.user.groups.set(Group.objects.all())
+    stand(bob, held.item)
+    stand(carol, held.item)
+    EditSession.objects.release(held.pk)
+    assert holder() == bob
+    assert PlaceInLine.objects.get().workstation == carol
+
+
+def test_who_is_away_with_a_grace_is_passed_over(held, bob, carol, monkeypatch):
+    monkeypatch.setattr(settings, "SESSIONS_GRACE", timedelta(minutes=5))
+    for one in (bob, carol):
+        stand(one, held.item)
+    lose_the_stream(bob)
+    domain().departed({bob.pk}, {bob.pk}, held.pk)
+    EditSession.objects.release(held.pk)
+    assert holder() == carol
+    assert PlaceInLine.objects.get().workstation == bob

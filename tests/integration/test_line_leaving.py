@@ -1,0 +1,244 @@
+"""How a place in line is lost: by leaving, by an acquire, a departure, the time-out; and how it is not."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.db.models.functions import Now
+
+from events_app import presence_store
+from events_app.models import Connection, Observation, ServerProcess
+from events_app.presence_domain import domain
+from events_app.presence_store import Arrival, Departure, ProcessIdentity
+from sessions_app.models import EditSession, PlaceInLine, Workstation
+from sessions_app.roles import Role
+from tests.factories import (
+    A_SENTENCE,
+    acquire,
+    api_of,
+    counts,
+    make_item,
+    make_user,
+    make_workstation,
+    stand,
+)
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/items/A01-0001/edit-session-requests"
+TIMEOUT = timedelta(minutes=15)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def server():
+    process = ProcessIdentity()
+    presence_store.register(process, [])
+    return process
+
+
+@pytest.fixture
+def connected(server):
+    def make(name):
+        workstation = make_workstation(make_user(name), f"{name}'s")
+        open_stream(server, workstation)
+        return workstation
+
+    return make
+
+
+@pytest.fixture
+def ada(connected):
+    return connected("ada")
+
+
+@pytest.fixture
+def bob(connected):
+    return connected("bob")
+
+
+@pytest.fixture
+def carol(connected):
+    return connected("carol")
+
+
+@pytest.fixture
+def item():
+    return make_item()
+
+
+@pytest.fixture
+def waiting(ada, bob, item):
+    """Bob waits for what ada has."""
+    acquire(ada, item)
+    return stand(bob, item).place
+
+
+def open_stream(server, workstation):
+    stream = Arrival(uuid.uuid4(), workstation.pk)
+    presence_store.arrive(server, [stream])
+    return stream
+
+
+def leave(server, workstation, by_client=True):
+    streams = Connection.objects.filter(key=workstation.pk)
+    presence_store.depart(server, [Departure(s.pk, s.key, by_client) for s in streams])
+
+
+def one_line():
+    places = PlaceInLine.objects.with_position().order_by("number")
+    return [(place.position, place.workstation.user.username) for place in places]
+
+
+def delete(place, user):
+    return api_of(user)("DELETE", f"{URL}/{place.pk}")
+
+
+def everything():
+    return counts(), PlaceInLine.objects.count()
+
+
+def check_refused(answer, status, code, before):
+    assert answer.status_code == status
+    assert answer.json() == {"error": code, "message": A_SENTENCE}
+    assert everything() == before
+
+
+def test_who_leaves_makes_the_others_move_up_and_is_gone(waiting, carol, connected, item):
+    place = stand(carol, item).place
+    stand(connected("dora"), item)
+    before = counts()
+    answer = delete(place, carol.user)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert one_line() == [(1, "bob"), (2, "dora")]
+    assert counts() == before
+    assert stand(carol, item).place.position == 3
+
+
+def test_a_second_time_there_is_no_place_to_leave(waiting, bob):
+    assert delete(waiting, bob.user).status_code == 204
+    check_refused(delete(waiting, bob.user), 404, "not_found", everything())
+
+
+def test_a_place_is_known_by_its_item_and_id_together(waiting, bob):
+    make_item("A01-0002")
+    before = everything()
+    for url in (f"{URL}/{waiting.pk}".replace("0001", "0002", 1), f"{URL}/{uuid.uuid4()}"):
+        check_refused(api_of(bob.user)("DELETE", url), 404, "not_found", before)
+
+
+@pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
+def test_nobody_elses_place_is_left(waiting, role):
+    root = make_user("root", role)
+    check_refused(delete(waiting, root), 403, "forbidden", everything())
+
+
+def test_its_user_leaves_it_from_anywhere(waiting, bob):
+    make_workstation(bob.user, "at home")
+    assert delete(waiting, bob.user).status_code == 204
+
+
+def test_a_place_whose_turn_has_come_is_gone(waiting, bob):
+    EditSession.objects.release(EditSession.objects.get().pk)
+    check_refused(delete(waiting, bob.user), 404, "not_found", everything())
+
+
+def test_acquiring_what_one_waits_for_ends_the_waiting_for_it_only(ada, bob, carol, item):
+    held = acquire(ada, item, "A").session
+    acquire(ada, item, "B")
+    for one in (bob, carol):
+        stand(one, item, "A")
+        stand(one, item, "B")
+    # As if all in the line had been away when it ended.
+    held.delete()
+    acquire(carol, item, "A")
+    left = PlaceInLine.objects.order_by("object_id", "number").values_list(
+        "object_id", "workstation__name"
+    )
+    assert list(left) == [("A", "bob's"), ("B", "bob's"), ("B", "carol's")]
+
+
+def test_a_departure_loses_the_places_and_only_ones_own(waiting, server, bob, carol, item):
+    stand(carol, item)
+    leave(server, bob)
+    assert one_line() == [(1, "carol")]
+
+
+def test_who_comes_back_after_it_stands_at_the_end(waiting, server, bob, carol, item):
+    stand(carol, item)
+    leave(server, bob)
+    open_stream(server, bob)
+    assert stand(bob, item).place.position == 2
+
+
+def test_the_departure_of_who_holds_and_waits_gives_what_it_held_to_the_next(
+    waiting, server, ada, bob, carol, item
+):
+    acquire(bob, item, "bob's")
+    stand(carol, item, "bob's")
+    stand(ada, item, "bob's")
+    leave(server, bob)
+    assert one_line() == [(1, "ada")]
+    assert EditSession.objects.get(object_id="bob's").workstation == carol
+
+
+def test_two_who_depart_at_once_get_nothing_of_each_other(server, ada, bob, item):
+    acquire(ada, item, "A")
+    acquire(bob, item, "B")
+    stand(ada, item, "B")
+    stand(bob, item, "A")
+    streams = Connection.objects.all()
+    presence_store.depart(server, [Departure(s.pk, s.key, True) for s in streams])
+    assert not EditSession.objects.exists()
+    assert not PlaceInLine.objects.exists()
+
+
+def test_one_of_two_windows_that_closes_loses_nothing(waiting, server, bob):
+    newer = open_stream(server, bob)
+    presence_store.depart(server, [Departure(newer.connection_id, newer.key, True)])
+    assert one_line() == [(1, "bob")]
+
+
+def test_with_a_grace_only_its_end_loses_them(waiting, server, bob, monkeypatch):
+    monkeypatch.setattr(settings, "SESSIONS_GRACE", TIMEOUT)
+    leave(server, bob)
+    domain().time_passes()
+    assert one_line() == [(1, "bob")]
+    Observation.objects.update(last_beat=Now(), since=Now() - HOUR)
+    Workstation.objects.filter(pk=bob.pk).update(away_since=Now() - HOUR)
+    domain().time_passes()
+    assert one_line() == []
+
+
+def test_who_comes_back_within_the_grace_keeps_them(waiting, server, bob, monkeypatch):
+    monkeypatch.setattr(settings, "SESSIONS_GRACE", TIMEOUT)
+    leave(server, bob)
+    open_stream(server, bob)
+    Observation.objects.update(last_beat=Now(), since=Now() - HOUR)
+    domain().time_passes()
+    assert one_line() == [(1, "bob")]
+
+
+@pytest.mark.parametrize("end", ["it stops", "it dies", "it closes the stream"])
+def test_a_server_that_goes_loses_no_place(waiting, server, bob, end):
+    if end == "it stops":
+        presence_store.unregister(server)
+    elif end == "it closes the stream":
+        leave(server, bob, by_client=False)
+    else:
+        ServerProcess.objects.update(last_beat=Now() - HOUR)
+        assert presence_store.clean_up_one(timedelta(seconds=10))
+    assert not Connection.objects.filter(key=bob.pk).exists()
+    assert one_line() == [(1, "bob")]
+
+
+def test_but_who_left_elsewhere_while_a_dead_one_stood_for_it_has_departed(waiting, server, bob):
+    other = ProcessIdentity()
+    presence_store.register(other, [])
+    newer = open_stream(other, bob)
+    ServerProcess.objects.filter(pk=server.id).update(last_beat=Now() - HOUR)
+    presence_store.depart(other, [Departure(newer.connection_id, newer.key, True)])
+    assert one_line() == [(1, "bob")]
+    assert presence_store.clean_up_one(timedelta(seconds=10))
+    assert one_line() == []

@@ -1,0 +1,291 @@
+"""Whose turn it is: in the transaction that ends a session, the first in line gets it."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+
+from events_app.presence_store import Arrival, Departure, ProcessIdentity, depart, register
+from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
+from sessions_app.roles import Role
+from tests.factories import (
+    A_TIME,
+    acquire,
+    api_of,
+    connect,
+    events,
+    make_item,
+    make_user,
+    make_workstation,
+    stand,
+)
+
+pytestmark = pytest.mark.django_db
+
+IDENTITY = {
+    *("item_id", "part_number", "session_id", "user", "workstation"),
+    *("context_level", "object_id", "fencing_token"),
+}
+
+
+@pytest.fixture
+def item():
+    return make_item()
+
+
+@pytest.fixture
+def ada(item):
+    return make_workstation(make_user("ada"), "ada's")
+
+
+@pytest.fixture
+def waiter():
+    def make(name):
+        workstation = make_workstation(make_user(name), f"{name}'s")
+        connect(workstation)
+        return workstation
+
+    return make
+
+
+@pytest.fixture
+def bob(waiter):
+    return waiter("bob")
+
+
+@pytest.fixture
+def carol(waiter):
+    return waiter("carol")
+
+
+@pytest.fixture
+def held(ada, item):
+    return acquire(ada, item, "Sketch001", "partdesign", ("n1",)).session
+
+
+def wait_for(session, workstation, cone=("n2",)):
+    return stand(workstation, session.item, session.object_id, session.context_level, cone)
+
+
+def url(session, ending=""):
+    return f"/api/items/{session.item.part_number}/edit-sessions/{session.pk}{ending}"
+
+
+def check_is_held_by(workstation, after):
+    """The lock has gone over: one session, with a greater token, and no place any more."""
+    session = EditSession.objects.get(item=after.item, object_id=after.object_id)
+    assert (session.workstation, session.user) == (workstation, workstation.user)
+    assert session.fencing_token > after.fencing_token
+    assert not PlaceInLine.objects.filter(workstation=workstation).exists()
+    return session
+
+
+def release(session, **_):
+    api_of(session.user)("DELETE", url(session))
+
+
+def force_release(session, **_):
+    api_of(make_user("root", Role.ADMIN))("DELETE", url(session, "/force-release?reason=Holiday"))
+
+
+def release_all_of_it(session, **_):
+    api_of(session.user)("DELETE", f"/api/workstations/{session.workstation_id}/edit-sessions")
+
+
+def delete_its_workstation(session, **_):
+    api_of(session.user)("DELETE", f"/api/workstations/{session.workstation_id}")
+
+
+def depart_from_it(session, **_):
+    process, stream = ProcessIdentity(), Arrival(session.pk, session.workstation_id)
+    register(process, [stream])
+    depart(process, [Departure(stream.connection_id, stream.key, by_client=True)])
+
+
+def let_it_time_out(session, **_):
+    EditSession.objects.filter(pk=session.pk).update(last_heartbeat=Now() - timedelta(hours=1))
+    EditSession.objects.expire_stale(timedelta(minutes=15))
+
+
+def let_it_idle_out(session, **_):
+    EditSession.objects.filter(pk=session.pk).update(acquired_at=Now() - timedelta(hours=1))
+    Workstation.objects.filter(pk=session.workstation_id).update(
+        idle_since=Now() - timedelta(hours=1)
+    )
+    EditSession.objects.expire_idle(timedelta(minutes=15), 100)
+
+
+def deactivate_its_user(session, on_commit):
+    with on_commit(execute=True):
+        session.user.is_active = False
+        session.user.save()
+
+
+ENDS = {
+    release: "released",
+    force_release: "force_released",
+    release_all_of_it: "released",
+    delete_its_workstation: "workstation_deleted",
+    depart_from_it: "disconnected",
+    let_it_time_out: "expired",
+    let_it_idle_out: "idle",
+    deactivate_its_user: "force_released",
+}
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"), ENDS.items(), ids=lambda end: getattr(end, "__name__", "")
+)
+def test_however_it_ends_the_first_in_line_gets_it(
+    held, bob, carol, end, reason, django_capture_on_commit_callbacks
+):
+    wait_for(held, bob)
+    wait_for(held, carol)
+    told = len(events())
+    end(held, on_commit=django_capture_on_commit_callbacks)
+    assert [record.reason for record in EndedSession.objects.all()] == [reason]
+    check_is_held_by(bob, held)
+    assert PlaceInLine.objects.get().workstation == carol
+    kinds = [kind for kind, _, _ in events()[told:]]
+    forced = ["edit.force_released"] if reason == "force_released" else []
+    assert kinds == [
+        *forced,
+        "edit.session_released",
+        "edit.session_acquired",
+        "edit.session_granted",
+    ]
+
+
+def test_the_watchers_are_told_of_an_acquire_and_only_it_of_its_turn(held, bob, waiter):
+    dora = waiter("dora")
+    met = acquire(dora, held.item, "elsewhere", cone=("n2", "n3")).session
+    wait_for(held, bob)
+    told = len(events())
+    EditSession.objects.release(held.pk)
+    session = check_is_held_by(bob, held)
+    [_, (_, watchers, acquired), (_, own, granted)] = events()[told:]
+    watching = {"all", f"item:{held.item_id}", f"workstation:{dora.pk}"}
+    assert watchers == watching | {f"workstation:{bob.pk}"}
+    assert own == {f"workstation:{bob.pk}"}
+    assert acquired.keys() == IDENTITY | {"acquired_at", "interference"}
+    assert {key: granted[key] for key in acquired} == acquired
+    assert granted["fencing_token"] == session.fencing_token
+    assert granted["dependency_cone"] == ["n2"]
+    assert granted["interference"] == "soft"
+    assert granted["conflicts"] == [
+        {
+            "session_id": str(met.pk),
+            "user": "dora",
+            "workstation": {"id": str(dora.pk), "name": "dora's"},
+            "context_level": "sketch",
+            "object_id": "elsewhere",
+            "acquired_at": A_TIME,
+            "shared": ["n2"],
+        }
+    ]
+
+
+def test_what_is_granted_reads_as_an_acquire_would_answer_it(held, bob):
+    wait_for(held, bob)
+    EditSession.objects.release(held.pk)
+    granted = events()[-1][2]
+    again = api_of(bob.user)(
+        "POST",
+        "/api/items/A01-0001/edit-sessions",
+        {
+            "workstation_id": bob.pk,
+            "context_level": "partdesign",
+            "object_id": "Sketch001",
+        },
+    ).json()
+    assert again.pop("last_heartbeat") >= granted.pop("last_heartbeat")
+    assert again == granted | {"existing": True}
+
+
+def test_one_after_the_other_has_its_turn_with_ever_greater_tokens(held, waiter):
+    line = [waiter(name) for name in ("zoe", "bob", "yves", "carol")]
+    for one in line:
+        wait_for(held, one)
+    session = held
+    for one in line:
+        EditSession.objects.release(session.pk)
+        session = check_is_held_by(one, session)
+    EditSession.objects.release(session.pk)
+    assert not EditSession.objects.exists()
+
+
+def test_the_line_for_another_object_level_or_item_has_no_turn(held, bob, ada, item):
+    other = make_item("A01-0002")
+    locks = [
+        (item, "Sketch002", "partdesign"),
+        (item, "Sketch001", "sketch"),
+        (item, "", "partdesign"),
+    ]
+    for where, name, level in [*locks, (other, "Sketch001", "partdesign")]:
+        acquire(ada, where, name, level)
+        stand(bob, where, name, level)
+    EditSession.objects.release(held.pk)
+    assert PlaceInLine.objects.count() == 4
+    assert EditSession.objects.filter(workstation=bob).count() == 0
+
+
+def test_many_that_end_at_once_go_to_many_each_the_first_of_its_line(ada, bob, carol, item):
+    other = make_item("A01-0002")
+    names = [(where, name) for where in (item, other) for name in "AB"]
+    for where, name in names:
+        acquire(ada, where, name)
+    for number, (where, name) in enumerate(names):
+        for one in (bob, carol) if number % 2 else (carol, bob):
+            stand(one, where, name)
+    EditSession.objects.release_all(ada.pk)
+    got = EditSession.objects.values_list("item__part_number", "object_id", "user__username")
+    assert set(got) == {
+        ("A01-0001", "A", "carol"),
+        ("A01-0001", "B", "bob"),
+        ("A01-0002", "A", "carol"),
+        ("A01-0002", "B", "bob"),
+    }
+    assert PlaceInLine.objects.count() == 4
+    kinds = [kind for kind, _, _ in events()]
+    assert kinds.count("edit.session_granted") == 4
+
+
+def test_one_who_waits_for_what_its_users_other_workstation_has_gets_it(held, ada):
+    mine = make_workstation(ada.user, "ada's other")
+    connect(mine)
+    wait_for(held, mine)
+    EditSession.objects.release(held.pk)
+    check_is_held_by(mine, held)
+
+
+def test_a_deleted_workstation_has_no_turn_any_more(held, ada, bob):
+    connect(ada)
+    acquire(bob, held.item, "bob's")
+    stand(ada, held.item, "bob's")
+    wait_for(held, bob)
+    delete_its_workstation(held)
+    check_is_held_by(bob, held)
+    EditSession.objects.release(EditSession.objects.get(object_id="bob's").pk)
+    assert EditSession.objects.count() == 1
+    assert not PlaceInLine.objects.exists()
+
+
+def test_nobody_gets_what_nobody_waits_for(held):
+    EditSession.objects.release(held.pk)
+    assert not EditSession.objects.exists()
+    assert events()[-1][0] == "edit.session_released"
+
+
+def test_what_does_not_end_after_all_is_nobodys_turn(held, bob, monkeypatch):
+    wait_for(held, bob)
+    EditSession.objects.update(last_heartbeat=Now() - timedelta(hours=1))
+    turns = PlaceInLine.objects.turns
+
+    def after_a_heartbeat(locks):
+        EditSession.objects.touch_heartbeat([held.workstation_id])
+        return turns(locks)
+
+    monkeypatch.setattr(PlaceInLine.objects, "turns", after_a_heartbeat)
+    assert EditSession.objects.expire_stale(timedelta(minutes=15)) == []
+    assert EditSession.objects.get() == held
+    assert PlaceInLine.objects.exists()
