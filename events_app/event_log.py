@@ -19,8 +19,10 @@ from django.db.models.functions import Now
 from events_app import sql
 from events_app.models import EventLog, LogEntry, new_epoch
 
-# Entries a replay or a relay reads at once: a few hundred kB at the most.
+# Entries a replay or a relay reads at once: mostly a few hundred kB.
 PAGE_SIZE = 500
+# A relay stops earlier where they are large, so that no page takes longer than its time-out.
+PAGE_BYTES = 8 * 1024 * 1024
 
 _CURSOR = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,18})", re.ASCII)
 
@@ -83,12 +85,13 @@ def append(events: Sequence[NewEvent]) -> list[int]:
         raise RuntimeError("events are appended inside the transaction of what they tell")
     if not events:
         return []
-    sql.lock_event_log()
-    entries = LogEntry.objects.bulk_create(
+    # Before the lock, for which everybody waits.
+    entries = [
         LogEntry(channels=sorted(set(event.channels)), type=event.type, data=_encoded(event.data))
         for event in events
-    )
-    return [entry.pk for entry in entries]
+    ]
+    sql.lock_event_log()
+    return [entry.pk for entry in LogEntry.objects.bulk_create(entries)]
 
 
 def state() -> LogState:

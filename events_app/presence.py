@@ -9,10 +9,11 @@ import itertools
 import logging
 import time
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from typing import Protocol
 
 from events_app import presence_store, timings
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # A window of a CAD program holds one stream; what has more has lost count of them.
 MAX_STREAMS_PER_KEY = 8
+# Whose departures one transaction writes: it stays well below the time after which the database gives it up.
+MAX_KEYS_AT_ONCE = 1000
 
 
 class OpenStream(Protocol):
@@ -70,6 +73,8 @@ class Presence:
         self._writing = asyncio.Lock()
         self._must_register = True
         self._unregistered = False
+        # After a failure one at a time: one that cannot be written keeps nobody else from leaving.
+        self._keys_at_once = MAX_KEYS_AT_ONCE
         # Since when, by the loop's clock, this process has beaten without a gap.
         self._beating_since: float | None = None
         self._observed = ObservedClock(configured.beat)
@@ -227,8 +232,10 @@ class Presence:
     async def heartbeat(self) -> None:
         """One heartbeat of this process."""
         streams = list(self.streams.values())
-        # Only keys whose arrival is committed: a stream that is still opening is nobody's heartbeat.
-        arrivals = list(self._registered.values())
+        # Only keys whose arrival is committed, and that have not left: a stream that is still opening is nobody's
+        # heartbeat, and neither is one whose departure waits to be written.
+        registered = list(self._registered.values())
+        arrivals = [arrival for arrival in registered if arrival.connection_id in self.streams]
         keys = {arrival.key for arrival in arrivals}
         if keys:
             acks = any(arrival.ack for arrival in arrivals)
@@ -322,9 +329,14 @@ class Presence:
                 await self._answer(batch, set())
             # A departure that has to wait for a lock keeps no arrival waiting, and is tried again without it.
             batch.arrivals = []
-            if batch.departures:
-                await in_thread(self._writer, self._depart, batch.departures)
-                for departure in batch.departures:
+            while batch.departures:
+                some, others = _of_keys(batch.departures, self._keys_at_once)
+                # If this fails, the others' turn is before it.
+                batch.departures = [*others, *some]
+                self._keys_at_once = 1
+                await in_thread(self._writer, self._depart, some)
+                batch.departures, self._keys_at_once = others, MAX_KEYS_AT_ONCE
+                for departure in some:
                     self._registered.pop(departure.connection_id, None)
                     self._acknowledgements.left(departure.connection_id)
 
@@ -372,3 +384,14 @@ class Presence:
         except NotRegistered:
             self._register()
             presence_store.depart(self.process, departures)
+
+
+def _of_keys(
+    departures: Sequence[Departure], count: int
+) -> tuple[list[Departure], list[Departure]]:
+    """Return the departures of the first so many keys, and the others."""
+    keys = set(islice(dict.fromkeys(departure.key for departure in departures), count))
+    return (
+        [departure for departure in departures if departure.key in keys],
+        [departure for departure in departures if departure.key not in keys],
+    )

@@ -106,7 +106,8 @@ class Relay:
     async def _read_page(self, connection: AsyncConnection) -> bool:
         """Deliver the next entries; return whether there may be more."""
         async with asyncio.timeout(timings.RELAY_PROBE_SECONDS):
-            cursor = await connection.execute(sql.LOG_AFTER, [self._position, event_log.PAGE_SIZE])
+            page = [self._position, event_log.PAGE_SIZE, event_log.PAGE_BYTES]
+            cursor = await connection.execute(sql.LOG_AFTER, page)
             rows = await cursor.fetchall()
         epoch, trimmed_through = rows[0][:2]
         if epoch != self._epoch or trimmed_through > self._position:
@@ -114,11 +115,11 @@ class Relay:
             await self._go_to_head(connection)
             self._on_gap()
             return True
-        for _, _, event_id, channels, event_type, data in rows:
+        for _, _, event_id, channels, event_type, data, _ in rows:
             if event_id is not None:
                 deliver(event_id, channels, event_type, data)
                 self._position = event_id
-        return len(rows) == event_log.PAGE_SIZE
+        return len(rows) == event_log.PAGE_SIZE or (rows[-1][-1] or 0) >= event_log.PAGE_BYTES
 
     async def _go_to_head(self, connection: AsyncConnection) -> None:
         row = await (await connection.execute(sql.LOG_HEAD)).fetchone()

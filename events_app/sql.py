@@ -94,10 +94,14 @@ def listen_parameters() -> dict[str, Any]:
 LISTEN: Final = f"LISTEN {NOTIFY_CHANNEL}"
 # Always at least one row, so that epoch and trimming are of the same moment as the entries.
 LOG_AFTER: Final = """
-    SELECT log.epoch, log.trimmed_through, entry.id, entry.channels, entry.type, entry.data
+    SELECT log.epoch, log.trimmed_through, entry.id, entry.channels, entry.type, entry.data, entry.bytes
     FROM events_app_eventlog log
     LEFT JOIN LATERAL (
-        SELECT * FROM events_app_logentry WHERE id > %s ORDER BY id LIMIT %s
+        SELECT * FROM (
+            SELECT *, sum(octet_length(data)) OVER (ORDER BY id) AS bytes
+            FROM (SELECT * FROM events_app_logentry WHERE id > %s ORDER BY id LIMIT %s) page
+        ) sized
+        WHERE bytes - octet_length(data) < %s
     ) entry ON true
     ORDER BY entry.id
 """

@@ -1,9 +1,7 @@
 """The vocabulary of active edit sessions: which are stale, away, or in each other's way."""
 
 import uuid
-from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +19,9 @@ from django.db.models import (
     Value,
 )
 from django.db.models.functions import Now
+
+from sessions_app import interference
+from sessions_app.interference import Compared, Meeting
 
 if TYPE_CHECKING:
     from sessions_app.models.edit_session import EditSession
@@ -58,21 +59,6 @@ class _SharedNodeKeys(Func):
     template = "ARRAY(SELECT DISTINCT key FROM unnest(%(expressions)s) ORDER BY key)"
     arg_joiner = ") key WHERE key = ANY("
     output_field = ArrayField(TextField())
-
-
-@dataclass(frozen=True)
-class Meeting:
-    """Two sessions of different workstations that interfere softly.
-
-    Attributes:
-        session_id: the one that was asked about.
-        other_id: the one that it meets.
-        shared: the node keys that both cones have, sorted.
-    """
-
-    session_id: uuid.UUID
-    other_id: uuid.UUID
-    shared: Sequence[str]
 
 
 class EditSessionQuerySet(models.QuerySet[Any]):
@@ -120,20 +106,34 @@ class EditSessionQuerySet(models.QuerySet[Any]):
     def meetings_of(
         self, ids: Collection[uuid.UUID], *, also_among_them: bool = False
     ) -> list[Meeting]:
-        """Return every meeting of these sessions with others: two queries for any number of them.
+        """Return whom these sessions meet: two queries for any number of them.
 
         Args:
             ids: the sessions, on any number of items.
             also_among_them: whether those that they have with each other count; each is then named from both sides.
 
         Returns:
-            The meetings, in the order of both ids.
+            The meetings, in the order of both ids; no more than `interference.MAX_MEETINGS`, but each session that
+            meets anybody has one.
         """
-        every = self.model._default_manager
-        asked = list(every.filter(pk__in=ids).values_list(*_COMPARED, "dependency_cone"))
-        whole_items = {item_id for _, item_id, _, object_id, _ in asked if not object_id}
+        asked = self._compared(ids)
+        return interference.meetings(asked, self._company(asked, also_among_them))
+
+    def met_by(self, ids: Collection[uuid.UUID]) -> list[Meeting]:
+        """Return the same from the other side: each other session that meets any of these, and whom of them."""
+        asked = self._compared(ids)
+        return interference.meetings(self._company(asked, False), asked)
+
+    def _compared(self, ids: Collection[uuid.UUID]) -> list[Compared]:
+        rows = self.model._default_manager.filter(pk__in=ids)
+        return [Compared(*row) for row in rows.values_list(*_COMPARED, "dependency_cone")]
+
+    def _company(self, asked: Collection[Compared], also_among_them: bool) -> list[Compared]:
+        """Return all that may meet one of these, with the node keys that any of these has."""
+        ids = [one.id for one in asked]
+        whole_items = {one.item_id for one in asked if not one.object_id}
         # For each one a scan of the index: PostgreSQL's time for one scan grows with the square of its keys.
-        reached = every.filter(pk__in=ids).values_list(
+        reached = self.model._default_manager.filter(pk__in=ids).values_list(
             _Unnest(
                 ArraySubquery(
                     self._reached_by(
@@ -143,14 +143,14 @@ class EditSessionQuerySet(models.QuerySet[Any]):
                 output_field=UUIDField(),
             )
         )
-        others = self.filter(item__in={item_id for _, item_id, *_ in asked}).filter(
+        others = self.filter(item__in={one.item_id for one in asked}).filter(
             Q(object_id="") | Q(item__in=whole_items) | Q(pk__in=reached)
         )
         if not also_among_them:
             others = others.exclude(pk__in=ids)
-        keys = _text_array({key for *_, cone in asked for key in cone})
+        keys = _text_array({key for one in asked for key in one.node_keys})
         shared = _SharedNodeKeys("dependency_cone", keys)
-        return _meetings(asked, others.values_list(*_COMPARED, shared))
+        return [Compared(*row) for row in others.values_list(*_COMPARED, shared)]
 
     def _reached_by(self, wanted: ConeKeys) -> "models.QuerySet[EditSession]":
         """Those whose cones have one of these keys.
@@ -164,33 +164,7 @@ class EditSessionQuerySet(models.QuerySet[Any]):
 
 # What two sessions are compared by, next to their cones.
 _COMPARED = ("pk", "item_id", "workstation_id", "object_id")
-_Compared = tuple[uuid.UUID, uuid.UUID, uuid.UUID, str, Sequence[str]]
 
 
 def _text_array(texts: Collection[str]) -> Value:
     return Value(list(texts), ArrayField(TextField()))
-
-
-def _meetings(asked: Collection[_Compared], others: Collection[_Compared]) -> list[Meeting]:
-    """Return the meetings between two sets of sessions, key by key and not pair by pair."""
-    # By item: who has which key, and who edits all of it. The latter meets everyone, whatever the keys.
-    having: dict[tuple[uuid.UUID, str], list[_Compared]] = defaultdict(list)
-    on_item: dict[uuid.UUID, list[_Compared]] = defaultdict(list)
-    for session in asked:
-        _, item_id, _, _, cone = session
-        on_item[item_id].append(session)
-        for key in set(cone):
-            having[item_id, key].append(session)
-    found: dict[tuple[uuid.UUID, uuid.UUID], list[str]] = {}
-    for other_id, item_id, workstation_id, object_id, keys in others:
-        for session_id, _, its_workstation_id, its_object_id, _ in on_item[item_id]:
-            if its_workstation_id != workstation_id and not (object_id and its_object_id):
-                found[session_id, other_id] = []
-        # Sorted as the database does it.
-        for key in keys:
-            for session_id, _, its_workstation_id, _, _ in having.get((item_id, key), ()):
-                if its_workstation_id != workstation_id:
-                    found.setdefault((session_id, other_id), []).append(key)
-    # Ids are compared by Python code, numbers are not.
-    in_order = sorted(found, key=lambda pair: (pair[0].int, pair[1].int))
-    return [Meeting(*pair, found[pair]) for pair in in_order]

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from events_app.observation import observed_for
 from events_app.restarting import Busy, restarting
 from sessions_app import channels, payloads
 from sessions_app.errors import NotFound
-from sessions_app.locks import Lock
+from sessions_app.locks import Lock, rows_about
 from sessions_app.managers.acquire import Acquired, Acquiring
 from sessions_app.models.ended_session import EndedSession, EndReason
 from sessions_app.models.item import Item
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 Ids = Collection[uuid.UUID]
 # Whose turn it is for each of these locks, if anybody's; their workstations are locked.
 Turns = Callable[[Collection[Lock]], Sequence[PlaceInLine]]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What ended, and who got what was free then."""
+
+    records: list[EndedSession]
+    granted: list[Acquired]
 
 
 class Ending(Acquiring):
@@ -73,7 +82,7 @@ class Ending(Acquiring):
     ) -> list[EndedSession]:
         """End every session of these workstations, whose rows the caller has locked; see `end`."""
         held = self.filter(workstation_id__in=list(workstation_ids))
-        return self.end(held, reason, leaving=leaving)
+        return self.end(held, reason, leaving=leaving).records
 
     def release_all(self, workstation_id: uuid.UUID) -> list[EndedSession]:
         """End every session of one workstation at its user's wish, or an administrator's."""
@@ -122,7 +131,7 @@ class Ending(Acquiring):
             # Who is back has said so in this row, under this lock: asked again by a later statement.
             still = set(idle.filter(pk__in=set(found.values())).values_list("pk", flat=True))
             ending = [pk for pk, workstation in found.items() if workstation in still]
-            return self.end(self.filter(pk__in=ending), EndReason.IDLE)
+            return self.end(self.filter(pk__in=ending), EndReason.IDLE).records
 
         return restarting(operation)
 
@@ -148,7 +157,8 @@ class Ending(Acquiring):
         ended_by: str = "",
         note: str = "",
         leaving: Ids = (),
-    ) -> list[EndedSession]:
+        turns: Turns | None = None,
+    ) -> Ended:
         """End sessions: the only way there is. Row, record, events and turns go in one transaction.
 
         Args:
@@ -159,40 +169,18 @@ class Ending(Acquiring):
             ended_by: who ends them by force.
             note: why they are ended by force.
             leaving: workstations, locked by the caller, that lose their places in line with it.
+            turns: whose turn it is then, if it is not the line that says so.
 
         Returns:
-            The records of those that this call ended, in the order of the sessions' ids.
+            What this call ended, in the order of the sessions' ids, and what it gave.
 
         Raises:
             Busy: it is the turn of a workstation that somebody else has locked; see `restarting`.
         """
-        return self.end_and_pass_on(
-            candidates, reason, limit=limit, ended_by=ended_by, note=note, leaving=leaving
-        )[0]
-
-    def end_and_pass_on(
-        self,
-        candidates: models.QuerySet["EditSession"],
-        reason: EndReason,
-        *,
-        limit: int | None = None,
-        ended_by: str = "",
-        note: str = "",
-        leaving: Ids = (),
-        turns: Turns | None = None,
-    ) -> tuple[list[EndedSession], list[Acquired]]:
-        """End sessions, and give what is free then to those whose turn it is.
-
-        Args:
-            turns: whose turn it is, if it is not the line that says so.
-
-        Returns:
-            The records of what ended, and what was given.
-        """
         rows = candidates.values_list("pk", "item_id", "context_level", "object_id")[:limit]
         found = {pk: Lock(item, level, name) for pk, item, level, name in rows}
         if not found and not leaving:
-            return [], []
+            return Ended([], [])
         with transaction.atomic(savepoint=False):
             items = {lock.item_id for lock in found.values()}
             Item.objects.lock(items)
@@ -226,7 +214,7 @@ class Ending(Acquiring):
                     *(payloads.resolved_event(left, ended) for left, ended in freed),
                 ]
             )
-        return records, granted
+        return Ended(records, granted)
 
     def grant_what_is_free(self, limit: int) -> list[Acquired]:
         """Give what is free though somebody stands in line for it: all were away when it ended.
@@ -237,19 +225,29 @@ class Ending(Acquiring):
             limit: at most so many.
         """
         waiting = PlaceInLine.objects.of_free_locks().reachable()
-        found = {Lock.of(place) for place in waiting.defer("dependency_cone")[:limit]}
+        oldest = waiting.order_by("number").defer("dependency_cone")[:limit]
+        found = {Lock.of(place) for place in oldest}
         if not found:
             return []
 
-        items = {lock.item_id for lock in found}
-        with suppress(Busy), transaction.atomic():
+        try:
+            return self._grant_free(found)
+        except Busy as busy:
+            theirs = PlaceInLine.objects.filter(rows_about(found), workstation__in=busy.keys)
+            found -= {Lock.of(place) for place in theirs.defer("dependency_cone")}
+        with suppress(Busy):
+            return self._grant_free(found)
+        return []
+
+    def _grant_free(self, locks: Collection[Lock]) -> list[Acquired]:
+        items = {lock.item_id for lock in locks}
+        with transaction.atomic():
             Item.objects.lock(items)
-            free = found - self.held(found).keys()
+            free = set(locks) - self.held(locks).keys()
             audiences = channels.audiences(self.filter(item_id__in=items), items)
             granted = self._grant(PlaceInLine.objects.turns(free))
             event_log.append([*payloads.grant_events(granted, audiences)])
-            return granted
-        return []
+        return granted
 
     def _grant(self, places: Sequence[PlaceInLine]) -> list[Acquired]:
         """Give these places, whose items and workstations are locked, what they wait for; it is free."""
@@ -279,10 +277,13 @@ class Ending(Acquiring):
             for session in ending
             if channels.has_others(audiences[session.item_id], session.workstation_id)
         }
+        if not ids:
+            return []
+        # Nobody is told of an end at which both end.
         ended = {session.pk for session in ending}
-        meetings = [m for m in self.meetings_of(ids) if m.other_id not in ended] if ids else []
-        left = self.with_names().in_bulk({m.other_id for m in meetings}) if meetings else {}
-        return [(left[m.other_id], m.session_id) for m in meetings]
+        meetings = [meeting for meeting in self.met_by(ids) if meeting.session_id not in ended]
+        left = self.with_names().in_bulk({meeting.session_id for meeting in meetings})
+        return [(left[meeting.session_id], meeting.other_id) for meeting in meetings]
 
     def _end_one(
         self, session_id: uuid.UUID, reason: EndReason, ended_by: str = "", note: str = ""
@@ -305,6 +306,6 @@ class Ending(Acquiring):
 
         def operation(also: Ids) -> list[EndedSession]:
             Workstation.objects.lock(also)
-            return self.end(candidates, reason, limit=limit, ended_by=ended_by, note=note)
+            return self.end(candidates, reason, limit=limit, ended_by=ended_by, note=note).records
 
         return restarting(operation)

@@ -113,12 +113,10 @@ class HandingOff(Staying):
             def to_target(locks: Collection[Lock]) -> list[PlaceInLine]:
                 return [place]
 
-            _, granted = self.end_and_pass_on(
-                self.filter(pk=session_id), EndReason.HANDED_OFF, turns=to_target
-            )
-            if not granted:
-                raise NotFound("There is no such session, or it has ended.")
-            return granted[0]
+            ended = self.end(self.filter(pk=session_id), EndReason.HANDED_OFF, turns=to_target)
+            # It stays under the lock of its item, so it has ended now.
+            [acquired] = ended.granted
+            return acquired
 
     def verify(self, part_number: str, session_id: uuid.UUID, fencing_token: int) -> "EditSession":
         """Return a session, with its names, if it is live with this token.

@@ -4,10 +4,20 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import models, transaction
-from django.db.models import DurationField, Exists, F, OuterRef, Q, Value, Window
+from django.db.models import (
+    DurationField,
+    Exists,
+    F,
+    Func,
+    IntegerField,
+    OuterRef,
+    Q,
+    Value,
+    Window,
+)
 from django.db.models.functions import Now, RowNumber
 
 from events_app import event_log
@@ -25,6 +35,16 @@ if TYPE_CHECKING:
     from sessions_app.managers.acquire import Acquired, Wanted
     from sessions_app.models.edit_session import EditSession
     from sessions_app.models.place_in_line import PlaceInLine
+
+# As in a batch: what one transaction writes stays within a second or two. The next beat goes on with the rest.
+MAX_TURN_NODE_KEYS: Final = 100_000
+
+
+class _Cardinality(Func):
+    """How many elements an array has."""
+
+    function = "cardinality"
+    output_field = IntegerField()
 
 
 @dataclass(frozen=True)
@@ -108,6 +128,9 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
         with transaction.atomic():
             workstation = lock_own_workstation(user, workstation_id)
             check_connected(workstation_id, connection_id)
+            if connection_id:
+                # Who waits has to be reached: a stream of a dead server does not do.
+                check_connected(workstation_id, None)
             items, here = EditSession.objects.lock_items(workstation, [wanted.part_number])
             item = items[wanted.part_number]
             lock = Lock(item.pk, wanted.context_level, wanted.object_id)
@@ -192,6 +215,20 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
         return line.filter(number__lt=own) if own else line
 
     def _first(self, locks: Collection[Lock]) -> dict[Lock, Any]:
+        """Return the first reachable place for each lock, up to `MAX_TURN_NODE_KEYS`; the others' turn is later."""
         one_line = ("item_id", "context_level", "object_id")
         first = self.filter(rows_about(locks)).reachable().order_by(*one_line, "number")
-        return by_lock(first.distinct(*one_line).defer("dependency_cone"), locks)
+        sized = (
+            first.distinct(*one_line)
+            .defer("dependency_cone")
+            .annotate(size=_Cardinality("dependency_cone"))
+        )
+        found = by_lock(sized, locks)
+        room = MAX_TURN_NODE_KEYS
+        now: dict[Lock, Any] = {}
+        for lock, place in sorted(found.items(), key=lambda pair: pair[1].number):
+            room -= place.size
+            if room < 0 and now:
+                break
+            now[lock] = place
+        return now

@@ -95,8 +95,8 @@ class Staying(Ending):
         """
         left = Workstation.objects.filter(pk__in=workstation_ids)
         if not grace:
-            self.release_for_workstation(workstation_ids, leaving=workstation_ids)
             left.filter(idle_since__isnull=False).update(idle_since=None)
+            self.release_for_workstation(workstation_ids, leaving=workstation_ids)
             return
         with transaction.atomic():
             left.update(away_since=F("departed_at"))
@@ -119,10 +119,8 @@ class Staying(Ending):
             Workstation.objects.lock({*candidates, *also})
             # Who came back has said so in this row, under this lock: asked again by a later statement.
             gone = list(over.filter(pk__in=candidates).values_list("pk", flat=True))
-            ended = self.release_for_workstation(gone, leaving=gone)
-            left = Workstation.objects.filter(pk__in=gone)
-            left.update(away_since=None, idle_since=None)
-            return ended
+            Workstation.objects.filter(pk__in=gone).update(away_since=None, idle_since=None)
+            return self.release_for_workstation(gone, leaving=gone)
 
         return restarting(operation)
 

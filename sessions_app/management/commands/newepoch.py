@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from sessions_app.managers.epoch import MAX_TOKEN, TOKEN_LEAP
 from sessions_app.models import EditSession
@@ -36,6 +37,8 @@ class Command(BaseCommand):
             new = EditSession.objects.begin_epoch(above)
         except ValueError as error:
             raise CommandError(str(error)) from error
+        except OperationalError as error:
+            raise CommandError(f"Nothing was changed, try again: {error}") from error
         self.stdout.write(
             f"Epoch {new.epoch}: every fencing token is above {new.tokens_above}; "
             f"{new.sessions} active sessions have a new one. Every stream is reset."

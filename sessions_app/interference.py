@@ -1,0 +1,105 @@
+"""Which sessions meet, put together from two sets of them. Found in the database: `EditSessionQuerySet.meetings_of`."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any, Final, NamedTuple
+
+# What one transaction names in all, evenly: two workstations with 1,000 sessions each on one item could meet a
+# million times. Everybody who meets anybody is named with one at least.
+MAX_MEETINGS: Final = 10_000
+# Of node keys that both have, likewise; each meeting names these at least.
+MAX_SHARED: Final = 100_000
+MIN_SHARED_EACH: Final = 10
+
+
+class Compared(NamedTuple):
+    """What sessions are compared by: of the others, only keys that anybody asked about has."""
+
+    id: uuid.UUID
+    item_id: uuid.UUID
+    workstation_id: uuid.UUID
+    object_id: str
+    node_keys: Sequence[str]
+
+
+class Meeting(NamedTuple):
+    """Two sessions of different workstations that interfere softly.
+
+    Args:
+        session_id: the one that was asked about.
+        other_id: the one that it meets.
+        shared: the node keys that both cones have, in the order of the other's.
+    """
+
+    session_id: uuid.UUID
+    other_id: uuid.UUID
+    shared: Sequence[str]
+
+
+ByWorkstation = Mapping[uuid.UUID, Sequence[Compared]]
+
+
+def meetings(ones: Collection[Compared], others: Collection[Compared]) -> list[Meeting]:
+    """Return whom each of the ones meets among the others, in the order of both ids.
+
+    The work grows with the node keys of both, and with what is named, not with the pairs.
+    """
+    if not ones:
+        return []
+    each = max(1, MAX_MEETINGS // len(ones))
+    on_item: dict[Any, dict[uuid.UUID, list[Compared]]] = _groups()
+    on_whole_item: dict[Any, dict[uuid.UUID, list[Compared]]] = _groups()
+    having: dict[Any, dict[uuid.UUID, list[Compared]]] = _groups()
+    for other in others:
+        on_item[other.item_id][other.workstation_id].append(other)
+        if not other.object_id:
+            on_whole_item[other.item_id][other.workstation_id].append(other)
+        for key in other.node_keys:
+            having[other.item_id, key][other.workstation_id].append(other)
+
+    def candidates(one: Compared) -> Iterator[Compared]:
+        if not one.object_id:
+            return _not_of(one, on_item[one.item_id])
+        by_key = (_not_of(one, having.get((one.item_id, key), {})) for key in one.node_keys)
+        return chain(_not_of(one, on_whole_item[one.item_id]), chain.from_iterable(by_key))
+
+    pairs: list[tuple[Compared, Compared]] = []
+    for one in ones:
+        company = on_item[one.item_id]
+        possible = sum(
+            len(group)
+            for workstation, group in company.items()
+            if workstation != one.workstation_id
+        )
+        met: dict[uuid.UUID, Compared] = {}
+        limit = min(each, possible)
+        if limit:
+            for other in candidates(one):
+                met[other.id] = other
+                if len(met) == limit:
+                    break
+        pairs += [(one, other) for other in met.values()]
+    # Ids are compared by Python code, numbers are not.
+    pairs.sort(key=lambda pair: (pair[0].id.int, pair[1].id.int))
+    named = max(MIN_SHARED_EACH, MAX_SHARED // max(1, len(pairs)))
+    cones = {one.id: frozenset(one.node_keys) for one in ones}
+    return [
+        Meeting(
+            one.id,
+            other.id,
+            list(islice(filter(cones[one.id].__contains__, other.node_keys), named)),
+        )
+        for one, other in pairs
+    ]
+
+
+def _groups() -> dict[Any, dict[uuid.UUID, list[Compared]]]:
+    return defaultdict(lambda: defaultdict(list))
+
+
+def _not_of(one: Compared, groups: ByWorkstation) -> Iterator[Compared]:
+    for workstation_id, group in groups.items():
+        if workstation_id != one.workstation_id:
+            yield from group
