@@ -1,0 +1,75 @@
+"""How many departures one transaction writes, and that one which cannot be written keeps nobody else from leaving."""
+
+import asyncio
+import time
+import uuid
+
+import pytest
+from django.db import OperationalError
+
+from events_app import presence, presence_store, timings
+from events_app.presence_domain import StreamGrant
+
+
+class Stream:
+    """An open stream, as far as presence knows it."""
+
+    def __init__(self, key):
+        self.connection_id, self.opened = uuid.uuid4(), time.monotonic()
+        self.grant = StreamGrant(frozenset(), key, user_id=1)
+
+
+@pytest.fixture
+def writes(monkeypatch):
+    """What is written: a list of sets of keys, and the set of those that never can be."""
+    written, doomed = [], set()
+
+    def depart(process, departures):
+        keys = {departure.key for departure in departures}
+        if keys & doomed:
+            raise OperationalError("given up")
+        written.append(keys)
+
+    monkeypatch.setattr(presence_store, "depart", depart)
+    monkeypatch.setattr(presence_store, "arrive", lambda process, them: {one.key for one in them})
+    monkeypatch.setattr(presence_store, "snapshot", lambda keys: None)
+    monkeypatch.setattr(presence, "backoff", lambda attempt: 0)
+    return written, doomed
+
+
+def leave_together(keys, until):
+    """Have a stream of each key open, and all of them end at once."""
+
+    async def run():
+        here = presence.Presence(timings.configured())
+        writing = asyncio.create_task(here.write_loop())
+        streams = [Stream(key) for key in keys]
+        await asyncio.gather(*(here.arrive(stream) for stream in streams))
+        for stream in streams:
+            here.leave(stream, by_client=True)
+        async with asyncio.timeout(20):
+            while not until():
+                assert not writing.done(), writing.result()
+                await asyncio.sleep(0.001)
+        writing.cancel()
+
+    asyncio.run(run())
+
+
+def test_so_many_keys_are_written_at_once(monkeypatch, writes):
+    monkeypatch.setattr(presence, "MAX_KEYS_AT_ONCE", 4)
+    written, _ = writes
+    keys = [uuid.uuid4() for _ in range(10)]
+    # Both streams of one client are written together.
+    leave_together([*keys, keys[0]], lambda: sum(map(len, written)) == 10)
+    assert [len(some) for some in written] == [4, 4, 2]
+
+
+@pytest.mark.parametrize("place", [0, 5, 9])
+def test_one_that_cannot_be_written_keeps_nobody_else_from_leaving(writes, place):
+    written, doomed = writes
+    keys = [uuid.uuid4() for _ in range(10)]
+    doomed.add(keys[place])
+    leave_together(keys, lambda: sum(map(len, written)) == 9)
+    assert set().union(*written) == set(keys) - doomed
+    doomed.clear()
