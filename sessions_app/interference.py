@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 # What one transaction names in all, evenly: two workstations with 1,000 sessions each on one item could meet a
 # million times. Everybody who meets anybody is named with one at least.
-MAX_MEETINGS: Final = 10_000
+MAX_MEETINGS: Final = 5_000
 # Of node keys that both have, likewise; each meeting names these at least.
 MAX_SHARED: Final = 100_000
 MIN_SHARED_EACH: Final = 10

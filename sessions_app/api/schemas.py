@@ -297,7 +297,9 @@ class AcquiredOut(SessionOut):
     dependency_cone: list[str]
     interference: Literal["none", "soft"]
     existing: bool = Field(False, description="This workstation had it already.")
-    conflicts: list[ConflictOut] = []
+    conflicts: list[ConflictOut] = Field(
+        [], description="Whom it meets. Where several are acquired at once, at most 5,000 in all."
+    )
 
 
 class BatchOut(Schema):
