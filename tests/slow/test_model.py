@@ -27,7 +27,7 @@ STEPS = 50
 # A step waits for real processes.
 REAL_STEPS = 30
 # On a machine with other work to do fewer examples are tried, so that the whole stays within 20 minutes.
-SECONDS, REAL_SECONDS = 420.0, 300.0
+SECONDS, REAL_SECONDS = 360.0, 240.0
 BATCH = 10
 # Explaining a failure takes longer than finding it.
 PHASES = (Phase.generate, Phase.shrink)
