@@ -2,6 +2,7 @@
 
 import secrets
 import uuid
+from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
@@ -101,3 +102,13 @@ class Connection(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+def is_connected(key: str, **further: Any) -> models.Exists:
+    """Return the condition of a query that a stream is open, on any server.
+
+    Args:
+        key: the field that is the presence key.
+        further: what the connection has to be besides.
+    """
+    return models.Exists(Connection.objects.filter(key=models.OuterRef(key), **further))

@@ -11,8 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.db.models import Q
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
@@ -104,12 +102,8 @@ class WorkstationPresence(PresenceDomain):
             ApiToken.objects.valid().filter(pk__in=tokens).values_list("pk", flat=True)
         )
         good_keys = set(Workstation.objects.filter(pk__in=keys).values_list("pk", flat=True))
-        in_role = Q(is_superuser=True) | Q(groups__name__in=[role.group for role in Role])
-        good_users = set(
-            get_user_model()
-            .objects.filter(in_role, is_active=True, pk__in={grant.user_id for grant in grants})
-            .values_list("pk", flat=True)
-        )
+        users = {grant.user_id for grant in grants}
+        good_users = set(Role.VIEWER.users().filter(pk__in=users).values_list("pk", flat=True))
         return {
             grant
             for grant in grants

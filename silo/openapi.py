@@ -10,9 +10,9 @@ from ninja.operation import Operation
 from ninja.schema import NinjaGenerateJsonSchema
 
 from sessions_app.api import examples
+from sessions_app.api.answer_schemas import ErrorOut
 from sessions_app.api.answers import error_schema, schema_of
 from sessions_app.api.event_schemas import EVENTS
-from sessions_app.api.schemas import ErrorOut
 from sessions_app.authentication import BearerAuth
 from sessions_app.errors import Forbidden, Invalid, NotAuthenticated, NotFound
 from silo import health_description

@@ -8,14 +8,14 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.text import Truncator
 
-from events_app.models import Connection
+from events_app.models import is_connected
 from sessions_app.admin.base import ConnectedFilter, ReadOnlyModelAdmin, duration, is_admin
 from sessions_app.models import EditSession
 from sessions_app.text import text_fault
@@ -147,7 +147,7 @@ class EditSessionAdmin(ReadOnlyModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return them with their names, ages and presence; the database's clock counts."""
         sessions: QuerySet[Any] = EditSession.objects.with_names().annotate(
-            connected=Exists(Connection.objects.filter(key=OuterRef("workstation_id"))),
+            connected=is_connected("workstation_id"),
             age=Now() - F("acquired_at"),
             silence=Now() - F("last_heartbeat"),
         )

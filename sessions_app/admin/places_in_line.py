@@ -3,11 +3,11 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import Truncator
 
-from events_app.models import Connection
+from events_app.models import is_connected
 from sessions_app.admin.base import ConnectedFilter, ReadOnlyModelAdmin
 from sessions_app.models import PlaceInLine
 
@@ -49,7 +49,7 @@ class PlaceInLineAdmin(ReadOnlyModelAdmin):
         """Return them with their names and presence."""
         named = PlaceInLine.objects.select_related("item", "workstation__user")
         places: QuerySet[Any] = named.defer("dependency_cone").annotate(
-            connected=Exists(Connection.objects.filter(key=OuterRef("workstation_id")))
+            connected=is_connected("workstation_id")
         )
         return places
 

@@ -1,1 +1,1 @@
-"""The HTTP API of the domain: one file a resource, all schemas in `schemas.py`."""
+"""The HTTP API of the domain: one file a resource; types in `fields.py`, bodies in `*_schemas.py`."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import create_model
 
-from sessions_app.api.schemas import ErrorOut, HeldByManyOut, HeldOut, InvalidOut
+from sessions_app.api.answer_schemas import ErrorOut, HeldByManyOut, HeldOut, InvalidOut
 from sessions_app.errors import BatchInterference, DomainError, HardInterference, Invalid
 
 # The errors that have further members.

@@ -9,23 +9,17 @@ from pydantic import Field
 
 from events_app import event_log, sql
 from sessions_app import payloads
-from sessions_app.api.answers import answers
-from sessions_app.api.schemas import (
+from sessions_app.api.answer_schemas import (
     AcquiredOut,
-    AcquireIn,
     Answer,
-    BatchIn,
     BatchOut,
-    ForceReleaseIn,
     ItemSessionsOut,
-    PageLimit,
-    PartNumber,
-    Reason,
     SessionsOut,
-    Text,
     VerifiedOut,
-    VerifyIn,
 )
+from sessions_app.api.answers import answers
+from sessions_app.api.fields import PageLimit, PartNumber, Reason, Text
+from sessions_app.api.request_schemas import AcquireIn, BatchIn, ForceReleaseIn, VerifyIn
 from sessions_app.authentication import ADMIN, EDITOR, VIEWER, principal
 from sessions_app.edit_session_queryset import EditSessionQuerySet
 from sessions_app.errors import (

@@ -7,7 +7,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import Field
 
-from sessions_app.api.schemas import AcquiredOut, SessionOut, WorkstationRef
+from sessions_app.api.answer_schemas import AcquiredOut, SessionOut, WorkstationRef
 from sessions_app.models import ContextLevel, EndReason
 
 

@@ -7,9 +7,11 @@ from django.http import HttpRequest
 from ninja import Router, Status
 
 from sessions_app import payloads
+from sessions_app.api.answer_schemas import AcquiredOut, Answer
 from sessions_app.api.answers import answers
 from sessions_app.api.edit_sessions import ONE, find_session
-from sessions_app.api.schemas import AcquiredOut, Answer, HandoffIn, HandoffRequestIn, PartNumber
+from sessions_app.api.fields import PartNumber
+from sessions_app.api.request_schemas import HandoffIn, HandoffRequestIn
 from sessions_app.authentication import EDITOR, principal
 from sessions_app.errors import NotAnEditor, NotConnected, NotFound, NotRequested, OwnSession
 from sessions_app.models import EditSession

@@ -10,8 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from pydantic import Field
 
+from sessions_app.api.answer_schemas import Answer, HistoryOut
 from sessions_app.api.answers import answers
-from sessions_app.api.schemas import Answer, HistoryOut, Instant, PageLimit, PartNumber, Text
+from sessions_app.api.fields import Instant, PageLimit, PartNumber, Text
 from sessions_app.authentication import VIEWER
 from sessions_app.models import EndedSession, EndReason
 

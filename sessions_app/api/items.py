@@ -8,8 +8,10 @@ from django.http import HttpRequest
 from ninja import Router, Status
 from pydantic import Field
 
+from sessions_app.api.answer_schemas import Answer, ItemOut, ItemsOut
 from sessions_app.api.answers import answers
-from sessions_app.api.schemas import Answer, ItemIn, ItemOut, ItemsOut, PageLimit, Text
+from sessions_app.api.fields import PageLimit, Text
+from sessions_app.api.request_schemas import ItemIn
 from sessions_app.authentication import EDITOR, VIEWER
 from sessions_app.errors import AlreadyExists
 from sessions_app.models import Item

@@ -7,15 +7,10 @@ from django.http import HttpRequest
 from ninja import Router, Status
 
 from sessions_app import payloads
+from sessions_app.api.answer_schemas import AcquiredOut, Answer, LineOut, StandingOut
 from sessions_app.api.answers import answers
-from sessions_app.api.schemas import (
-    AcquiredOut,
-    AcquireIn,
-    Answer,
-    LineOut,
-    PartNumber,
-    StandingOut,
-)
+from sessions_app.api.fields import PartNumber
+from sessions_app.api.request_schemas import AcquireIn
 from sessions_app.authentication import EDITOR, VIEWER, principal
 from sessions_app.errors import Forbidden, NotConnected, NotFound
 from sessions_app.managers.line import Standing

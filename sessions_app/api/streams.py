@@ -12,7 +12,7 @@ from pydantic import Field
 from sessions_app.api import examples
 from sessions_app.api.answers import answers
 from sessions_app.api.event_schemas import EVENTS
-from sessions_app.api.schemas import PartNumber
+from sessions_app.api.fields import PartNumber
 from sessions_app.authentication import VIEWER
 from sessions_app.errors import NotFound
 from sessions_app.stream_requests import MAX_ITEMS

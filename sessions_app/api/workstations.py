@@ -6,15 +6,9 @@ from uuid import UUID
 from django.http import HttpRequest
 from ninja import Router, Status
 
+from sessions_app.api.answer_schemas import Answer, ReleasedOut, WorkstationOut, WorkstationsOut
 from sessions_app.api.answers import answers
-from sessions_app.api.schemas import (
-    AliveIn,
-    Answer,
-    ReleasedOut,
-    WorkstationIn,
-    WorkstationOut,
-    WorkstationsOut,
-)
+from sessions_app.api.request_schemas import AliveIn, WorkstationIn
 from sessions_app.authentication import VIEWER, principal
 from sessions_app.errors import Forbidden, NotConnected, NotFound
 from sessions_app.models import EditSession, Workstation

@@ -8,11 +8,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
-from django.db.models import Case, DurationField, Exists, OuterRef, Q, Value, When
+from django.db.models import Case, DurationField, Q, Value, When
 from django.db.models.functions import Now
 
 from events_app import timings
-from events_app.models import Connection
+from events_app.models import is_connected
 from events_app.observation import observed_for
 from events_app.restarting import restarting
 from sessions_app.models.ended_session import EndReason
@@ -57,10 +57,6 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
 
         return restarting(operation)
 
-    def connected(self) -> "WorkstationQuerySet":
-        """Those that have a stream open, on any server."""
-        return self.filter(Exists(Connection.objects.filter(key=OuterRef("pk"))))
-
     def away(self, longer_than: timedelta) -> "WorkstationQuerySet":
         """Those that have been away for longer, by the database's clock."""
         return self.filter(away_since__lt=Now() - Value(longer_than, DurationField()))
@@ -71,11 +67,9 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         Right after an outage every server is silent; then each of them counts, until it has had the time to beat.
         """
         server_dead = timedelta(seconds=timings.configured().server_dead)
-        connection = Connection.objects.filter(key=OuterRef("pk"))
-        beating = connection.filter(
-            process__last_beat__gte=Now() - Value(server_dead, DurationField())
-        )
-        return self.filter(Exists(beating) | (Exists(connection) & ~observed_for(server_dead)))
+        since = Now() - Value(server_dead, DurationField())
+        beating = is_connected("pk", process__last_beat__gte=since)
+        return self.filter(beating | (is_connected("pk") & ~observed_for(server_dead)))
 
     def reachable(self) -> "WorkstationQuerySet":
         """Those that would hear of their turn, and may have it: served, and of users who may edit."""
@@ -108,9 +102,9 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
 
     def with_presence(self) -> "models.QuerySet[Any]":
         """Annotate `connected`, and `seen_at`: now where it is, else when it was last seen."""
-        return self.annotate(
-            connected=Exists(Connection.objects.filter(key=OuterRef("pk"))),
-        ).annotate(seen_at=Case(When(connected=True, then=Now()), default="last_seen"))
+        return self.annotate(connected=is_connected("pk")).annotate(
+            seen_at=Case(When(connected=True, then=Now()), default="last_seen")
+        )
 
 
 class Workstation(models.Model):

@@ -1,0 +1,85 @@
+"""The types of members and parameters: what they accept, and how the description says it."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from sessions_app.text import PART_NUMBER_MAX, part_number_fault, text_fault
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A regular expression that is only described: the validator beside it gives the better reason."""
+
+    expression: str
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Add the expression to the description."""
+        return handler(core_schema) | {"pattern": self.expression}
+
+
+def _no_fault(text: str) -> str:
+    if fault := text_fault(text):
+        raise ValueError(fault)
+    return text
+
+
+def _is_part_number(text: str) -> str:
+    if fault := part_number_fault(text):
+        raise ValueError(fault)
+    return text
+
+
+def _is_not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _is_no_number(text: str) -> str:
+    """Pydantic would take the year 2020 for 2,020 seconds after 1970."""
+    if not re.match(r"\d{4}-", text):
+        raise ValueError("must be a time as in RFC 3339, such as 2025-03-04T09:30:00Z")
+    return text
+
+
+def _in_utc(time: datetime) -> datetime:
+    """Some offsets that Python knows are too large for PostgreSQL."""
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be in the years 1 to 9999 of UTC") from None
+
+
+# What the functions above accept, said in the description.
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+Text = Annotated[str, AfterValidator(_no_fault), Pattern(f"^[^{_CONTROLS}]*$")]
+Name = Annotated[
+    Text,
+    Field(min_length=1, max_length=200),
+    AfterValidator(_is_not_blank),
+    Pattern(rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"),
+]
+PartNumber = Annotated[
+    str,
+    Field(min_length=1, max_length=PART_NUMBER_MAX),
+    AfterValidator(_is_part_number),
+    Pattern(rf"^(?!\.\.?$)[^\s{_CONTROLS}]([^{_CONTROLS}]*[^\s{_CONTROLS}])?$"),
+]
+ObjectId = Annotated[Text, Field(max_length=500)]
+NodeKey = Annotated[Text, Field(min_length=1, max_length=500)]
+Reason = Annotated[Text, Field(max_length=2000)]
+ConnectionId = Annotated[
+    UUID | None,
+    Field(description="The client's open stream. If it has ended, nothing is acquired."),
+]
+Instant = Annotated[AwareDatetime, BeforeValidator(_is_no_number), AfterValidator(_in_utc)]
+PageLimit = Annotated[int, Field(ge=1, le=1000)]

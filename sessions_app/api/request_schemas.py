@@ -1,0 +1,120 @@
+"""What the bodies of requests look like."""
+
+from typing import Annotated
+from uuid import UUID
+
+from ninja import Schema
+from pydantic import ConfigDict, Field, field_validator
+
+from sessions_app.api import examples
+from sessions_app.api.examples import shown
+from sessions_app.api.fields import ConnectionId, Name, NodeKey, ObjectId, PartNumber, Reason, Text
+from sessions_app.managers.acquire import Wanted
+from sessions_app.models import ContextLevel
+
+MAX_NODE_KEYS = 10_000
+MAX_BATCH = 1_000
+MAX_BATCH_NODE_KEYS = 100_000
+# Longer than anybody is away; what is more is a mistake of units.
+MAX_IDLE_SECONDS = 366 * 24 * 3600
+
+
+class Input(Schema):
+    """A request's body. Unknown members are refused: they are typing errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class WorkstationIn(Input):
+    model_config = shown(examples.WORKSTATION_IN)
+
+    name: Name
+    fingerprint: Name = Field(description="Stable across restarts of the client.")
+
+
+class AliveIn(Input):
+    model_config = shown({"connection_id": examples.CONNECTION_ID})
+
+    connection_id: UUID | None = Field(
+        None, description="The stream whose heartbeat this acknowledges; all of them without it."
+    )
+    idle_seconds: Annotated[float, Field(ge=0, le=MAX_IDLE_SECONDS, strict=True)] | None = Field(
+        None,
+        description="For how long nobody has touched the workstation; less than `heartbeat_seconds`"
+        " is not idle. Without it nothing is said.",
+    )
+
+
+class ItemIn(Input):
+    model_config = shown(examples.ITEM_IN)
+
+    part_number: PartNumber
+    description: Annotated[Text, Field(max_length=1000)] = ""
+    item_type: Annotated[Text, Field(max_length=100)] = ""
+
+
+class WantedIn(Input):
+    """What a workstation wants to edit."""
+
+    context_level: ContextLevel
+    object_id: ObjectId | None = None
+    dependency_cone: Annotated[list[NodeKey], Field(max_length=MAX_NODE_KEYS)] = []
+
+    def wanted(self, part_number: str) -> Wanted:
+        """Return it as the domain says it. No object and an empty one are the same."""
+        return Wanted(part_number, self.context_level, self.object_id or "", self.dependency_cone)
+
+
+class AcquireIn(WantedIn):
+    model_config = shown(examples.ACQUIRE_IN)
+
+    workstation_id: UUID
+    connection_id: ConnectionId = None
+
+
+class BatchedIn(WantedIn):
+    model_config = shown(examples.BATCHED_IN)
+
+    part_number: PartNumber
+
+
+class BatchIn(Input):
+    model_config = shown(examples.BATCH_IN)
+
+    workstation_id: UUID
+    connection_id: ConnectionId = None
+    sessions: Annotated[list[BatchedIn], Field(min_length=1, max_length=MAX_BATCH)]
+
+    @field_validator("sessions")
+    @classmethod
+    def _limit_node_keys(cls, sessions: list[BatchedIn]) -> list[BatchedIn]:
+        if sum(len(session.dependency_cone) for session in sessions) > MAX_BATCH_NODE_KEYS:
+            raise ValueError(f"a batch has at most {MAX_BATCH_NODE_KEYS} node keys")
+        return sessions
+
+
+class HandoffRequestIn(Input):
+    model_config = shown(examples.HANDOFF_REQUEST_IN)
+
+    message: Annotated[Text, Field(max_length=2000)] = Field(description="Why; for the holder.")
+    workstation_id: UUID | None = Field(
+        None, description="Where the caller wants to have it; any of the caller's without it."
+    )
+
+
+class HandoffIn(Input):
+    model_config = shown({"to_workstation_id": examples.OTHER_WORKSTATION_ID})
+
+    to_workstation_id: UUID
+
+
+class VerifyIn(Input):
+    model_config = shown({"fencing_token": examples.FENCING_TOKEN})
+
+    fencing_token: Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+
+
+class ForceReleaseIn(Input):
+    model_config = shown({"reason": "On holiday, and the drawing is due."})
+
+    reason: Reason | None = Field(None, description="Required here or as `?reason=`.")
