@@ -129,26 +129,22 @@ def released_event(ended: "EndedSession", audience: set[str]) -> NewEvent:
 
 def away_event(session: "EditSession", audience: set[str]) -> NewEvent:
     """Return `edit.session_away`: its workstation has departed, and a grace runs."""
-    data = _without_id(_identity(session)) | {"away_since": session.workstation.away_since}
-    return NewEvent(audience, "edit.session_away", data)
+    return _since_event("edit.session_away", "away_since", session, audience)
 
 
 def back_event(session: "EditSession", audience: set[str]) -> NewEvent:
     """Return `edit.session_back`: its workstation came back before the grace was over."""
-    data = _without_id(_identity(session)) | {"away_since": session.workstation.away_since}
-    return NewEvent(audience, "edit.session_back", data)
+    return _since_event("edit.session_back", "away_since", session, audience)
 
 
 def idle_event(session: "EditSession", audience: set[str]) -> NewEvent:
     """Return `edit.session_idle`: nobody touches its workstation."""
-    data = _without_id(_identity(session)) | {"idle_since": session.workstation.idle_since}
-    return NewEvent(audience, "edit.session_idle", data)
+    return _since_event("edit.session_idle", "idle_since", session, audience)
 
 
 def active_event(session: "EditSession", audience: set[str]) -> NewEvent:
     """Return `edit.session_active`: somebody is back at its workstation, which was idle since then."""
-    data = _without_id(_identity(session)) | {"idle_since": session.workstation.idle_since}
-    return NewEvent(audience, "edit.session_active", data)
+    return _since_event("edit.session_active", "idle_since", session, audience)
 
 
 def place_json(place: Any) -> Json:
@@ -171,6 +167,12 @@ def force_released_event(ended: "EndedSession") -> NewEvent:
     """Return `edit.force_released` for the workstation that held it."""
     data = _ended_identity(ended) | {"by": ended.ended_by, "reason": ended.note}
     return NewEvent({channels.workstation(ended.workstation_id)}, "edit.force_released", data)
+
+
+def _since_event(name: str, member: str, session: "EditSession", audience: set[str]) -> NewEvent:
+    """Return an event that tells of this member of the session's workstation."""
+    since = {member: getattr(session.workstation, member)}
+    return NewEvent(audience, name, _without_id(_identity(session)) | since)
 
 
 def _identity(session: "EditSession") -> Json:
