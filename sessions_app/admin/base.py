@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.text import capfirst
+from django.utils.text import Truncator, capfirst
 
 from sessions_app.roles import Role
 
@@ -40,6 +40,29 @@ def _units(time: timedelta) -> str:
     if minutes:
         return f"{minutes} min {seconds % 60} s"
     return f"{seconds} s"
+
+
+def object_shown(row: Any) -> str:
+    """Return the object of a session, a place in line or a record; none means the whole item."""
+    return Truncator(row.object_id).chars(40) or "(whole item)"
+
+
+class ConnectedColumn:
+    """The column `connected`: the annotation of that name."""
+
+    @admin.display(boolean=True, ordering="connected")
+    def connected(self, row: Any) -> bool:
+        """Whether the workstation has an open event stream."""
+        return bool(row.connected)
+
+
+class ObjectColumn:
+    """The column `object`, by which the rows can be sorted."""
+
+    @admin.display(description="object", ordering="object_id")
+    def object(self, row: Any) -> str:
+        """The object; none means the whole item."""
+        return object_shown(row)
 
 
 class RoleModelAdmin(AnyModelAdmin):

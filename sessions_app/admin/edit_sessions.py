@@ -13,10 +13,16 @@ from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.text import Truncator
 
 from events_app.models import is_connected
-from sessions_app.admin.base import ConnectedFilter, ReadOnlyModelAdmin, duration, is_admin
+from sessions_app.admin.base import (
+    ConnectedColumn,
+    ConnectedFilter,
+    ObjectColumn,
+    ReadOnlyModelAdmin,
+    duration,
+    is_admin,
+)
 from sessions_app.models import EditSession
 from sessions_app.text import text_fault
 
@@ -100,7 +106,7 @@ class ForceReleaseForm(forms.Form):
 
 
 @admin.register(EditSession)
-class EditSessionAdmin(ReadOnlyModelAdmin):
+class EditSessionAdmin(ObjectColumn, ConnectedColumn, ReadOnlyModelAdmin):
     """Active sessions: looked at by staff with the view permission, force-released by the role admin."""
 
     list_help = (
@@ -153,20 +159,10 @@ class EditSessionAdmin(ReadOnlyModelAdmin):
         )
         return sessions
 
-    @admin.display(description="object", ordering="object_id")
-    def object(self, session: Any) -> str:
-        """The object; none means the whole item."""
-        return Truncator(session.object_id).chars(40) or "(whole item)"
-
     @admin.display(description="workstation", ordering="workstation__name")
     def workstation_name(self, session: Any) -> str:
         """The workstation."""
         return str(session.workstation.name)
-
-    @admin.display(boolean=True, ordering="connected")
-    def connected(self, session: Any) -> bool:
-        """Whether its workstation has an open event stream."""
-        return bool(session.connected)
 
     @admin.display(description="away since", ordering="workstation__away_since")
     def away_since(self, session: Any) -> Any:

@@ -7,9 +7,8 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
-from django.utils.text import Truncator
 
-from sessions_app.admin.base import ReadOnlyModelAdmin, duration
+from sessions_app.admin.base import ReadOnlyModelAdmin, duration, object_shown
 from sessions_app.models import EndedSession
 
 if TYPE_CHECKING:
@@ -78,8 +77,8 @@ class EndedSessionAdmin(ReadOnlyModelAdmin):
 
     @admin.display(description="object")
     def object(self, record: Any) -> str:
-        """The object; none means the whole item."""
-        return Truncator(record.object_id).chars(40) or "(whole item)"
+        """The object. Nobody sorts the record by it: there is no index for that."""
+        return object_shown(record)
 
     @admin.display(description="held for")
     def held_for(self, record: Any) -> str:

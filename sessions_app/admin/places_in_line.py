@@ -5,15 +5,19 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.text import Truncator
 
 from events_app.models import is_connected
-from sessions_app.admin.base import ConnectedFilter, ReadOnlyModelAdmin
+from sessions_app.admin.base import (
+    ConnectedColumn,
+    ConnectedFilter,
+    ObjectColumn,
+    ReadOnlyModelAdmin,
+)
 from sessions_app.models import PlaceInLine
 
 
 @admin.register(PlaceInLine)
-class PlaceInLineAdmin(ReadOnlyModelAdmin):
+class PlaceInLineAdmin(ObjectColumn, ConnectedColumn, ReadOnlyModelAdmin):
     """Who waits for what: looked at only."""
 
     list_help = (
@@ -53,17 +57,7 @@ class PlaceInLineAdmin(ReadOnlyModelAdmin):
         )
         return places
 
-    @admin.display(description="object", ordering="object_id")
-    def object(self, place: Any) -> str:
-        """The object; none means the whole item."""
-        return Truncator(place.object_id).chars(40) or "(whole item)"
-
     @admin.display(description="user", ordering="workstation__user__username")
     def owner(self, row: Any) -> str:
         """Whose workstation it is."""
         return str(row.workstation.user.get_username())
-
-    @admin.display(boolean=True, ordering="connected")
-    def connected(self, place: Any) -> bool:
-        """Whether its workstation has an open event stream."""
-        return bool(place.connected)

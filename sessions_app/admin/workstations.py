@@ -11,12 +11,12 @@ from django.http import HttpRequest
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 
-from sessions_app.admin.base import ConnectedFilter, ReadOnlyModelAdmin, is_admin
+from sessions_app.admin.base import ConnectedColumn, ConnectedFilter, ReadOnlyModelAdmin, is_admin
 from sessions_app.models import EditSession, Workstation
 
 
 @admin.register(Workstation)
-class WorkstationAdmin(ReadOnlyModelAdmin):
+class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
     """Workstations: looked at, and removed by the role admin.
 
     Clients register them. Removing one goes the way of the API: its sessions are released, recorded and told.
@@ -59,11 +59,6 @@ class WorkstationAdmin(ReadOnlyModelAdmin):
             sessions_held=Coalesce(Subquery(held, IntegerField()), 0)
         )
         return workstations
-
-    @admin.display(boolean=True, ordering="connected")
-    def connected(self, workstation: Any) -> bool:
-        """Whether it has an open event stream."""
-        return bool(workstation.connected)
 
     @admin.display(description="last seen", ordering="seen_at")
     def seen_at(self, workstation: Any) -> str:

@@ -56,7 +56,7 @@ def error_schema(
         base: has the further members.
     """
     further = {
-        name: field.examples[0] for name, field in base.model_fields.items() if field.examples
+        member: field.examples[0] for member, field in base.model_fields.items() if field.examples
     }
     example = {"error": code, "message": message, **further}
     named: dict[str, Any] = {"error": Literal[code]}

@@ -11,7 +11,7 @@ class ItemQuerySet(models.QuerySet["Item"]):
     """The vocabulary of items."""
 
     def lock(self, ids: Collection[uuid.UUID]) -> list["Item"]:
-        """Lock these items, the third in the order of locks; return those that exist.
+        """Lock these items, the fourth in the order of locks; return those that exist.
 
         Until the transaction's end nobody else acquires or ends a session on them.
         """

@@ -128,10 +128,24 @@ def test_a_place_is_known_by_its_item_and_id_together(waiting, bob):
         check_refused(api_of(bob.user)("DELETE", url), 404, "not_found", before)
 
 
-@pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
 def test_nobody_elses_place_is_left(waiting, role):
-    root = make_user("root", role)
-    check_refused(delete(waiting, root), 403, "forbidden", everything())
+    other = make_user("other", role)
+    check_refused(delete(waiting, other), 403, "forbidden", everything())
+
+
+def test_but_an_admin_removes_anybodys_and_the_others_move_up(waiting, carol, item):
+    stand(carol, item)
+    before = counts()
+    assert delete(waiting, make_user("root", Role.ADMIN)).status_code == 204
+    assert one_line() == [(1, "carol")]
+    assert counts() == before
+
+
+def test_a_token_below_admin_limits_an_admin_here_too(waiting):
+    root = make_user("root", Role.ADMIN)
+    editing = api_of(root, Role.EDITOR)
+    check_refused(editing("DELETE", f"{URL}/{waiting.pk}"), 403, "forbidden", everything())
 
 
 def test_its_user_leaves_it_from_anywhere(waiting, bob):

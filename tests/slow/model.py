@@ -77,8 +77,7 @@ class Sessions(Core):
         self._need(user, EDITOR)
         if place not in self.places:
             raise Refused(404, "not_found")
-        if place.workstation.user is not user:
-            raise Refused(403, "forbidden")
+        self._check_may_end(user, place.workstation)
         self.places.remove(place)
         return 204, None
 
