@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.core.exceptions import BadRequest, ValidationError
-from django.db.models import QuerySet
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import Truncator, capfirst
 
@@ -45,6 +46,18 @@ def _units(time: timedelta) -> str:
 def object_shown(row: Any) -> str:
     """Return the object of a session, a place in line or a record; none means the whole item."""
     return Truncator(row.object_id).chars(40) or "(whole item)"
+
+
+def how_many(rows: QuerySet[Any], field: str) -> Coalesce:
+    """Return how many of the rows point with a foreign key to each row of a query, without a join."""
+    counted = (
+        rows.filter(**{field: OuterRef("pk")})
+        .order_by()
+        .values(field)
+        .annotate(count=Count("pk"))
+        .values("count")
+    )
+    return Coalesce(Subquery(counted, IntegerField()), 0)
 
 
 class ConnectedColumn:

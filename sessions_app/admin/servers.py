@@ -3,12 +3,12 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, F, IntegerField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce, Now
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Now
 from django.http import HttpRequest
 
 from events_app.models import Connection, ServerProcess
-from sessions_app.admin.base import ReadOnlyModelAdmin, duration
+from sessions_app.admin.base import ReadOnlyModelAdmin, duration, how_many
 from sessions_app.models import Workstation
 
 
@@ -27,15 +27,8 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return them with their streams and the time since their last beat."""
-        served = (
-            Connection.objects.filter(process=OuterRef("pk"))
-            .order_by()
-            .values("process")
-            .annotate(count=Count("pk"))
-            .values("count")
-        )
         return ServerProcess.objects.annotate(
-            stream_count=Coalesce(Subquery(served, IntegerField()), 0),
+            stream_count=how_many(Connection.objects.all(), "process"),
             silence=Now() - F("last_beat"),
         )
 

@@ -5,13 +5,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 
-from sessions_app.admin.base import ConnectedColumn, ConnectedFilter, ReadOnlyModelAdmin, is_admin
+from sessions_app.admin.base import (
+    ConnectedColumn,
+    ConnectedFilter,
+    ReadOnlyModelAdmin,
+    how_many,
+    is_admin,
+)
 from sessions_app.models import EditSession, Workstation
 
 
@@ -48,15 +53,8 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return them with their presence and how many sessions they hold."""
-        held = (
-            EditSession.objects.filter(workstation=OuterRef("pk"))
-            .order_by()
-            .values("workstation")
-            .annotate(count=Count("pk"))
-            .values("count")
-        )
         workstations: QuerySet[Any] = Workstation.objects.with_presence().annotate(
-            sessions_held=Coalesce(Subquery(held, IntegerField()), 0)
+            sessions_held=how_many(EditSession.objects.all(), "workstation")
         )
         return workstations
 

@@ -1,14 +1,17 @@
 """Fixtures of faults: those of real processes, and what breaks around them."""
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
 
 from tests.faults import measuring
 from tests.faults import network as networks
+from tests.faults.database_scene import Scene
 from tests.faults.network import Network
 from tests.faults.own_postgres import OwnPostgres
+from tests.faults.proxies import PROXIES, Proxy, is_ready_through, make_certificate
 from tests.faults.services import ServeAt, TcpProxy
 from tests.processes.conftest import (  # noqa: F401
     client_of,
@@ -17,6 +20,8 @@ from tests.processes.conftest import (  # noqa: F401
     runsweeper,
     serve,
 )
+from tests.processes.service import Serve
+from tests.waiting import eventually
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -97,3 +102,49 @@ def processes_without_a_database(own_postgres: OwnPostgres) -> Iterator[ExitStac
     with ExitStack() as stack:
         yield stack
         own_postgres.thaw()
+
+
+@pytest.fixture
+def scene(own_postgres: OwnPostgres, processes_without_a_database: ExitStack) -> Scene:
+    """That PostgreSQL, to go away and come back, and who uses it."""
+    return Scene(own_postgres, processes_without_a_database)
+
+
+@pytest.fixture(params=PROXIES)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which proxy."""
+    return str(request.param)
+
+
+@pytest.fixture
+def start_proxy(
+    kind: str,
+    processes: ExitStack,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Proxy]:
+    """Start one of the proxies in front of two servers, and wait until it serves."""
+    for program in ("openssl", kind):
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+
+    def start(
+        servers: Sequence[Serve], host: str = "127.0.0.1", changes: dict[str, str] | None = None
+    ) -> Proxy:
+        folder = tmp_path_factory.mktemp("certificate")
+        make_certificate(folder, host)
+        # The account that a proxy's workers run as, if it is not ours.
+        for place in (folder, *folder.parents[:2]):
+            place.chmod(0o755)
+        monkeypatch.setenv("SSL_CERT_FILE", str(folder / "silo.crt"))
+        proxy = PROXIES[kind](folder, servers, host, changes or {})
+        processes.callback(proxy.close)
+
+        def serves() -> bool:
+            assert proxy.running, proxy.output
+            return is_ready_through(proxy)
+
+        eventually(serves)
+        return proxy
+
+    return start

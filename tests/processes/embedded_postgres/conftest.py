@@ -1,0 +1,51 @@
+"""Folders of clusters: one to be, and copies of one that was made."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes.postgres_users import Worker, environment, stop_what_is_left
+
+
+@pytest.fixture(autouse=True)
+def state(seed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where relocated clusters go in the tests, instead of /var/lib."""
+    folder = Path(tempfile.mkdtemp(prefix="silo-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    monkeypatch.setenv("TEST_STATE", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def fresh_var(tmp_path: Path) -> Iterator[Path]:
+    """A folder to be: below one that nobody but its owner can enter, as pytest makes them."""
+    folder = tmp_path / "var"
+    yield folder
+    stop_what_is_left(folder)
+
+
+@pytest.fixture(scope="session")
+def seed() -> Iterator[Path]:
+    """A folder with a cluster, made once."""
+    with tempfile.TemporaryDirectory(prefix="silo-test-", dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with Worker(folder / "var", env=environment() | {"TEST_STATE": name}) as worker:
+            worker.query("select 1")
+        yield folder / "var"
+
+
+@pytest.fixture
+def var(seed: Path, state: Path) -> Iterator[Path]:
+    """A folder with a new cluster, copied to save the time of making it."""
+    folder = state / "var"
+    subprocess.run(["cp", "-a", seed, folder], check=True)
+    yield folder
+    stop_what_is_left(folder)
