@@ -333,12 +333,13 @@ class Presence:
                 some, others = _of_keys(batch.departures, self._keys_at_once)
                 # If this fails, the others' turn is before it.
                 batch.departures = [*others, *some]
-                self._keys_at_once = 1
+                count, self._keys_at_once = self._keys_at_once, 1
                 await in_thread(self._writer, self._depart, some)
-                batch.departures, self._keys_at_once = others, MAX_KEYS_AT_ONCE
+                batch.departures, self._keys_at_once = others, count
                 for departure in some:
                     self._registered.pop(departure.connection_id, None)
                     self._acknowledgements.left(departure.connection_id)
+            self._keys_at_once = MAX_KEYS_AT_ONCE
 
     async def _answer(self, batch: _Batch, known: set[Key]) -> None:
         """Give the streams that have arrived what they begin with."""
