@@ -21,7 +21,7 @@ class Stream:
 
 @pytest.fixture
 def writes(monkeypatch):
-    """What is written: a list of sets of keys, the set of those that never can be, and of each failure how many sets were written before."""
+    """The sets of keys that were written, those that never can be, and how many were written before each failure."""
     written, doomed, failures = [], set(), []
 
     def depart(process, departures):
