@@ -7,6 +7,7 @@ short, and are killed. `SILO_TEST_SECONDS` says how long (60), `SILO_TEST_SEED` 
 import os
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,8 +50,7 @@ LIMITS = Limits(
 pytestmark = [pytest.mark.timeout(SECONDS + 180), pytest.mark.usefixtures("committed_db")]
 
 
-def test_sixteen_clients_leave_a_true_history(tmp_path: Path) -> None:
-    print(f"seed {SEED}")
+def test_sixteen_clients_leave_a_true_history(tmp_path: Path, capsys: Any) -> None:
     offset, faults = clock_offset(), Faults()
     addresses = tmp_path / "addresses.json"
     with ExitStack() as stack:
@@ -66,7 +66,8 @@ def test_sixteen_clients_leave_a_true_history(tmp_path: Path) -> None:
         crowd.close()
         history = read_history(crowd, faults, offset, LIMITS)
     violations = check(history)
-    print(counts_of(history, faults, len(violations), SECONDS))
+    with capsys.disabled():
+        print(f"\nseed {SEED}\n{counts_of(history, faults, len(violations), SECONDS)}")
     if violations or servers.failures:
         print(f"The history is in {dump(history, servers, tmp_path)}")
     assert not violations, "\n".join(map(str, violations[:20]))

@@ -1,10 +1,11 @@
 """The server against a plain model of it, in any order of all that can happen: `make test-slow`.
 
-`SILO_TEST_EXAMPLES` says how many orders are tried (150). A failure prints the shortest order that shows it, and a line
-`@reproduce_failure` that repeats it.
+`SILO_TEST_EXAMPLES` says how many orders are tried (150), `SILO_TEST_SEED` which ones; without it others each time. The
+seed is printed, and of a failure the shortest order that shows it, with a line `@reproduce_failure` that repeats it.
 """
 
 import os
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.processes.service import Serve, Sweeper
@@ -23,6 +24,7 @@ from tests.slow.machine_presence import Everything
 from tests.slow.real_processes import RealProcesses
 
 EXAMPLES = int(os.environ.get("SILO_TEST_EXAMPLES", "150"))
+SEED = os.environ.get("SILO_TEST_SEED") or secrets.token_hex(4)
 STEPS = 50
 # A step waits for real processes.
 REAL_STEPS = 30
@@ -38,6 +40,8 @@ def settings_of(examples: int, steps: int) -> settings:
     return settings(
         max_examples=examples,
         stateful_step_count=steps,
+        # Which each batch would then repeat; CI machines are derandomized otherwise.
+        derandomize=False,
         # A step is a dozen requests; how long one takes says nothing.
         deadline=None,
         # They judge how fast examples are made, and these wait for a database.
@@ -52,7 +56,7 @@ def settings_of(examples: int, steps: int) -> settings:
 def report(name: str, counts: Counter[str], seconds: float) -> None:
     """Show that everything was reached."""
     steps = sum(n for what, n in counts.items() if what.startswith("did "))
-    print(f"\n{name}: {counts['examples']} examples, {steps} steps, {seconds:.0f} s")
+    print(f"\n{name}: {counts['examples']} examples, {steps} steps, {seconds:.0f} s, seed {SEED}")
     for kind in ("did", "refused", "told", "ended"):
         some = sorted((what.partition(" ")[2], n) for what, n in counts.items())
         some = [(what, n) for what, n in some if f"{kind} {what}" in counts]
@@ -103,6 +107,7 @@ def search(
     try:
         while machine.counts["examples"] < examples and time.monotonic() - begun < seconds:
             left = examples - machine.counts["examples"]
+            seed(f"{SEED} {left}")(machine)
             run_state_machine_as_test(machine, settings=settings_of(min(left, BATCH), steps))
     finally:
         with capsys.disabled():
