@@ -11,7 +11,7 @@ IN_VENV = exec "$(VENV)/bin/python"
 help:
 	@echo "make run    run Silo Sessions with example data on 127.0.0.1 (PORT, default 8000) until Ctrl-C"
 	@echo "make test   run every test but the slow ones"
-	@echo "make test-slow    run the server against a model of it, in any order of all that can happen"
+	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
 	@echo "make lint   check style and types"
 	@echo "make clean  remove .venv and the caches; var/, the data, stays"
