@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.traffic_calendar import SEED, TIMEOUT_SECONDS, TIMINGS, Calendar, Faults
+from tests.faults.traffic_calendar import TIMEOUT_SECONDS, TIMINGS, Calendar, Faults
 from tests.faults.traffic_crowd import Crowd
 from tests.faults.traffic_history import (
     certain_turns,
@@ -67,7 +67,7 @@ def test_sixteen_clients_leave_a_true_history(tmp_path: Path, capsys: Any) -> No
         history = read_history(crowd, faults, offset, LIMITS)
     violations = check(history)
     with capsys.disabled():
-        print(f"\nseed {SEED}\n{counts_of(history, faults, len(violations), SECONDS)}")
+        print(f"\n{counts_of(history, faults, len(violations), SECONDS)}")
     if violations or servers.failures:
         print(f"The history is in {dump(history, servers, tmp_path)}")
     assert not violations, "\n".join(map(str, violations[:20]))
