@@ -11,7 +11,15 @@ from django.test import Client
 
 from events_app.models import Connection, LogEntry, ServerProcess
 from sessions_app.managers.acquire import Acquired, Wanted
-from sessions_app.models import ApiToken, EditSession, EndedSession, Item, PlaceInLine, Workstation
+from sessions_app.models import (
+    ApiToken,
+    EditSession,
+    EndedSession,
+    HandoffRequest,
+    Item,
+    PlaceInLine,
+    Workstation,
+)
 from sessions_app.roles import Role
 
 
@@ -72,8 +80,23 @@ def connect(workstation: Workstation) -> uuid.UUID:
 
 def counts() -> dict[str, int]:
     """Return how many rows there are of everything that a request can change."""
-    models = (Item, Workstation, EditSession, EndedSession, LogEntry)
+    models = (
+        Item,
+        Workstation,
+        EditSession,
+        EndedSession,
+        PlaceInLine,
+        HandoffRequest,
+        LogEntry,
+    )
     return {model.__name__: model.objects.count() for model in models}
+
+
+def check_refused(answer: Any, status: int, code: str, before: dict[str, int]) -> None:
+    """Check that a request was refused in the envelope, and changed nothing since these `counts`."""
+    assert answer.status_code == status
+    assert answer.json() == {"error": code, "message": A_SENTENCE}
+    assert counts() == before
 
 
 def events() -> list[tuple[str, set[str], dict[str, Any]]]:

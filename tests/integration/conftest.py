@@ -1,12 +1,45 @@
-"""Users of the admin site."""
+"""Who and what most tests speak of, and users of the admin site."""
+
+from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
+from sessions_app.models import Item, Workstation
 from sessions_app.roles import Role
-from tests.factories import make_user
+from tests.factories import connect, make_item, make_user, make_workstation
 from tests.integration.admin_site import client_of
+
+
+@pytest.fixture
+def item() -> Item:
+    """An item."""
+    return make_item()
+
+
+@pytest.fixture
+def ada() -> Workstation:
+    """An editor's workstation, without a stream."""
+    return make_workstation(make_user("ada"), "ada's")
+
+
+@pytest.fixture
+def bob() -> Workstation:
+    """Another one's."""
+    return make_workstation(make_user("bob"), "bob's")
+
+
+@pytest.fixture
+def connected() -> Callable[..., Workstation]:
+    """Make a workstation that has a stream open, of a user of this name and role."""
+
+    def make(name: str, role: Role = Role.EDITOR) -> Workstation:
+        workstation = make_workstation(make_user(name, role), f"{name}'s")
+        connect(workstation)
+        return workstation
+
+    return make
 
 
 @pytest.fixture

@@ -29,11 +29,6 @@ URL = "/api/items/A01-0001/edit-sessions"
 
 
 @pytest.fixture
-def item():
-    return make_item()
-
-
-@pytest.fixture
 def ada(item):
     return make_workstation(make_user("ada"), "ada's")
 

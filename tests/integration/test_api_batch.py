@@ -10,10 +10,10 @@ from django.db.models.functions import Now
 from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.roles import Role
 from tests.factories import (
-    A_SENTENCE,
     A_TIME,
     acquire,
     api_of,
+    check_refused,
     connect,
     counts,
     events,
@@ -62,12 +62,6 @@ def want(part, object_id=None, level="sketch", **more):
 
 def told_since(before):
     return events()[before:]
-
-
-def check_refused(answer, status, code, before):
-    assert answer.status_code == status
-    assert answer.json() == {"error": code, "message": A_SENTENCE}
-    assert counts() == before
 
 
 def test_all_of_them_are_given_in_the_order_asked(ask, items):

@@ -11,9 +11,9 @@ from events_app.models import Connection, ServerProcess
 from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine
 from sessions_app.roles import Role
 from tests.factories import (
-    A_SENTENCE,
     acquire,
     api_of,
+    check_refused,
     connect,
     counts,
     events,
@@ -24,21 +24,6 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def ada():
-    return make_workstation(make_user("ada"), "ada's")
-
-
-@pytest.fixture
-def connected():
-    def make(name):
-        workstation = make_workstation(make_user(name), f"{name}'s")
-        connect(workstation)
-        return workstation
-
-    return make
 
 
 @pytest.fixture
@@ -75,16 +60,6 @@ def ask_for(session, workstation, named=True):
 
 def line_up(session, workstation, cone=()):
     stand(workstation, session.item, session.object_id, session.context_level, cone)
-
-
-def everything():
-    return counts(), PlaceInLine.objects.count(), HandoffRequest.objects.count()
-
-
-def check_refused(answer, status, code, before):
-    assert answer.status_code == status
-    assert answer.json() == {"error": code, "message": A_SENTENCE}
-    assert everything() == before
 
 
 wanting = pytest.mark.parametrize("want", [ask_for, line_up])
@@ -211,7 +186,7 @@ def test_who_asked_for_one_gets_it_on_no_other(held, bob):
     at_home = make_workstation(bob.user, "at home")
     connect(at_home)
     ask_for(held, bob)
-    check_refused(hand_over(held, at_home), 409, "not_requested", everything())
+    check_refused(hand_over(held, at_home), 409, "not_requested", counts())
 
 
 def test_it_goes_to_ones_own_other_workstation_in_line(held, ada):
@@ -226,7 +201,7 @@ def test_who_has_asked_for_another_session_or_left_the_line_has_not_asked(held, 
     stand(bob, held.item, "other")
     line_up(held, bob)
     PlaceInLine.objects.step_out(PlaceInLine.objects.get(object_id="Sketch001").pk)
-    check_refused(hand_over(held, bob), 409, "not_requested", everything())
+    check_refused(hand_over(held, bob), 409, "not_requested", counts())
 
 
 def test_having_asked_does_not_outlast_the_session(held, ada, bob):
@@ -234,13 +209,13 @@ def test_having_asked_does_not_outlast_the_session(held, ada, bob):
     EditSession.objects.release(held.pk)
     assert not HandoffRequest.objects.exists()
     again = acquire(ada, held.item, "Sketch001", "partdesign").session
-    check_refused(hand_over(again, bob), 409, "not_requested", everything())
+    check_refused(hand_over(again, bob), 409, "not_requested", counts())
 
 
 def test_the_holder_itself_is_no_target(held, ada, bob):
     connect(ada)
     line_up(held, bob)
-    check_refused(hand_over(held, ada), 409, "not_requested", everything())
+    check_refused(hand_over(held, ada), 409, "not_requested", counts())
 
 
 @wanting
@@ -251,7 +226,7 @@ def test_the_target_has_to_be_connected(held, bob, want, how):
         Connection.objects.all().delete()
     else:
         ServerProcess.objects.update(last_beat=Now() - timedelta(minutes=1))
-    check_refused(hand_over(held, bob), 409, "not_connected", everything())
+    check_refused(hand_over(held, bob), 409, "not_connected", counts())
 
 
 @wanting
@@ -263,19 +238,19 @@ def test_the_targets_user_has_to_be_an_editor(held, bob, want, how):
     else:
         groups = [Group.objects.get(name=Role.VIEWER.group)] if how == "a viewer" else []
         bob.user.groups.set(groups)
-    check_refused(hand_over(held, bob), 409, "not_an_editor", everything())
+    check_refused(hand_over(held, bob), 409, "not_an_editor", counts())
 
 
 @pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
 def test_only_its_owner_hands_it_over(held, bob, role):
     ask_for(held, bob)
     root = make_user("root", role)
-    check_refused(hand_over(held, bob, root), 403, "forbidden", everything())
-    check_refused(hand_over(held, bob, bob.user), 403, "forbidden", everything())
+    check_refused(hand_over(held, bob, root), 403, "forbidden", counts())
+    check_refused(hand_over(held, bob, bob.user), 403, "forbidden", counts())
 
 
 def test_what_is_unknown_or_has_ended_is_404(held, bob):
     ask_for(held, bob)
-    check_refused(hand_over(held, uuid.uuid4()), 404, "not_found", everything())
+    check_refused(hand_over(held, uuid.uuid4()), 404, "not_found", counts())
     assert hand_over(held, bob).status_code == 200
-    check_refused(hand_over(held, bob), 404, "not_found", everything())
+    check_refused(hand_over(held, bob), 404, "not_found", counts())

@@ -7,9 +7,9 @@ import pytest
 from sessions_app.models import EditSession, HandoffRequest, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
-    A_SENTENCE,
     acquire,
     api_of,
+    check_refused,
     counts,
     events,
     make_item,
@@ -21,16 +21,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def ada():
-    return make_workstation(make_user("ada"), "ada's")
-
-
-@pytest.fixture
-def bob():
-    return make_workstation(make_user("bob"), "bob's")
-
-
-@pytest.fixture
 def held(ada):
     return acquire(ada, make_item(), "Sketch001", "partdesign").session
 
@@ -38,16 +28,6 @@ def held(ada):
 def ask(session, user, message="May I?", part_number="A01-0001", **more):
     url = f"/api/items/{part_number}/edit-sessions/{session.pk}/request-handoff"
     return api_of(user)("POST", url, {"message": message} | more)
-
-
-def everything():
-    return counts(), HandoffRequest.objects.count()
-
-
-def check_refused(answer, status, code, before):
-    assert answer.status_code == status
-    assert answer.json() == {"error": code, "message": A_SENTENCE}
-    assert everything() == before
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -99,13 +79,13 @@ def test_several_may_ask(held, bob):
 
 def test_nobody_asks_oneself_from_whichever_workstation(held, ada):
     other = make_workstation(ada.user, "ada's other")
-    before = everything()
+    before = counts()
     for more in ({}, {"workstation_id": ada.pk}, {"workstation_id": other.pk}):
         check_refused(ask(held, ada.user, **more), 409, "own_session", before)
 
 
 def test_a_viewer_may_not_ask_and_an_admin_may(held):
-    before = everything()
+    before = counts()
     check_refused(ask(held, make_user("vera", Role.VIEWER)), 403, "forbidden", before)
     assert ask(held, make_user("root", Role.ADMIN)).status_code == 202
 
@@ -113,13 +93,13 @@ def test_a_viewer_may_not_ask_and_an_admin_may(held):
 @pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
 def test_nobody_asks_for_somebody_elses_workstation(held, bob, role):
     carol = make_user("carol", role)
-    before = everything()
+    before = counts()
     check_refused(ask(held, carol, workstation_id=bob.pk), 403, "forbidden", before)
 
 
 def test_what_is_unknown_is_404(held, bob):
     make_item("A01-0002")
-    before = everything()
+    before = counts()
     check_refused(ask(held, bob.user, part_number="A01-0002"), 404, "not_found", before)
     check_refused(ask(held, bob.user, part_number="A01-0003"), 404, "not_found", before)
     check_refused(ask(EditSession(), bob.user), 404, "not_found", before)
@@ -128,7 +108,7 @@ def test_what_is_unknown_is_404(held, bob):
 
 def test_what_has_ended_is_404(held, bob):
     EditSession.objects.release(held.pk)
-    check_refused(ask(held, bob.user), 404, "not_found", everything())
+    check_refused(ask(held, bob.user), 404, "not_found", counts())
 
 
 @pytest.mark.parametrize(
@@ -143,10 +123,10 @@ def test_what_has_ended_is_404(held, bob):
     ],
 )
 def test_what_is_malformed_is_refused(held, bob, wrong):
-    before = everything()
+    before = counts()
     answer = ask(held, bob.user, **wrong)
     assert (answer.status_code, answer.json()["error"]) == (422, "invalid")
-    assert everything() == before
+    assert counts() == before
 
 
 def test_a_longest_message_arrives_whole(held, bob):

@@ -20,7 +20,6 @@ from tests.factories import (
     counts,
     events,
     make_item,
-    make_user,
     make_workstation,
     stand,
 )
@@ -28,21 +27,6 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 JITTER = IDLE_JITTER.total_seconds()
-
-
-@pytest.fixture
-def item():
-    return make_item()
-
-
-@pytest.fixture
-def ada():
-    return make_workstation(make_user("ada"), "ada's")
-
-
-@pytest.fixture
-def bob():
-    return make_workstation(make_user("bob"), "bob's")
 
 
 @pytest.fixture

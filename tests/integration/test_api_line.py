@@ -8,11 +8,11 @@ from events_app.models import Connection
 from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.roles import Role
 from tests.factories import (
-    A_SENTENCE,
     A_TIME,
     A_UUID,
     acquire,
     api_of,
+    check_refused,
     connect,
     counts,
     events,
@@ -22,24 +22,9 @@ from tests.factories import (
     stand,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("item")]
 
 URL = "/api/items/A01-0001/edit-session-requests"
-
-
-@pytest.fixture
-def item():
-    return make_item()
-
-
-@pytest.fixture
-def connected(item):
-    def make(name, role=Role.EDITOR):
-        workstation = make_workstation(make_user(name, role), f"{name}'s")
-        connect(workstation)
-        return workstation
-
-    return make
 
 
 @pytest.fixture
@@ -75,16 +60,6 @@ def line(part_number="A01-0001"):
     return viewer("GET", f"/api/items/{part_number}/edit-session-requests").json()["requests"]
 
 
-def check_refused(answer, status, code, before):
-    assert answer.status_code == status
-    assert answer.json() == {"error": code, "message": A_SENTENCE}
-    assert (counts(), PlaceInLine.objects.count()) == before
-
-
-def everything():
-    return counts(), PlaceInLine.objects.count()
-
-
 def test_who_has_to_wait_gets_a_place_and_is_told_for_whom(ask, ada, bob, item):
     held = acquire(ada, item, "Sketch001", "partdesign").session
     before = counts()
@@ -113,7 +88,7 @@ def test_who_has_to_wait_gets_a_place_and_is_told_for_whom(ask, ada, bob, item):
         },
     }
     assert place.dependency_cone == ["n1"]
-    assert counts() == before
+    assert counts() == before | {"PlaceInLine": 1}
 
 
 def test_what_is_free_is_given_and_no_place_is_kept(ask, ada, item):
@@ -130,11 +105,11 @@ def test_what_is_free_is_given_and_no_place_is_kept(ask, ada, item):
 def test_what_one_holds_is_given_back(ask, ada, bob, item):
     held = acquire(ada, item).session
     stand(bob, item)
-    before = everything()
+    before = counts()
     answer = ask(ada)
     assert answer.status_code == 200
     assert (answer.json()["id"], answer.json()["existing"]) == (str(held.pk), True)
-    assert everything() == before
+    assert counts() == before
 
 
 def test_first_come_first_served(ask, ada, bob, carol, connected, item):
@@ -209,7 +184,7 @@ def test_the_list_looks_as_the_answer_did(ask, ada, bob, item):
 def test_without_a_line_it_is_empty_and_without_the_item_404(ada, item):
     assert line() == []
     url = URL.replace("A01-0001", "A01-0002")
-    check_refused(api_of(ada.user)("GET", url), 404, "not_found", everything())
+    check_refused(api_of(ada.user)("GET", url), 404, "not_found", counts())
 
 
 @pytest.mark.parametrize("free", [True, False])
@@ -217,7 +192,7 @@ def test_without_a_stream_nobody_stands_in_line(ask, ada, bob, item, free):
     if not free:
         acquire(ada, item)
     Connection.objects.filter(key=bob.pk).delete()
-    check_refused(ask(bob), 409, "not_connected", everything())
+    check_refused(ask(bob), 409, "not_connected", counts())
 
 
 @pytest.mark.parametrize("whose", ["nobody's", "another workstation's"])
@@ -226,7 +201,7 @@ def test_nor_with_a_connection_that_has_ended(ask, ada, bob, item, free, whose):
     if not free:
         acquire(ada, item)
     connection = uuid.uuid4() if whose == "nobody's" else connect(ada)
-    check_refused(ask(bob, connection_id=connection), 409, "not_connected", everything())
+    check_refused(ask(bob, connection_id=connection), 409, "not_connected", counts())
 
 
 def test_with_the_one_that_is_open_one_does(ask, ada, bob, item):
@@ -240,17 +215,17 @@ def test_nobody_stands_in_line_for_somebody_elses_workstation(ask, ada, bob, ite
     if not free:
         acquire(ada, item)
     root = make_workstation(make_user("root", role))
-    check_refused(ask(root, workstation_id=bob.pk), 403, "forbidden", everything())
+    check_refused(ask(root, workstation_id=bob.pk), 403, "forbidden", counts())
 
 
 def test_a_viewer_may_see_the_line_but_not_stand_in_it(ask, connected, ada, item):
     vera = connected("vera", Role.VIEWER)
     acquire(ada, item)
-    check_refused(ask(vera), 403, "forbidden", everything())
+    check_refused(ask(vera), 403, "forbidden", counts())
     assert api_of(vera.user)("GET", URL).status_code == 200
 
 
 def test_what_is_unknown_is_404(ask, ada):
-    before = everything()
+    before = counts()
     check_refused(ask(ada, URL.replace("0001", "0002")), 404, "not_found", before)
     check_refused(ask(ada, workstation_id=uuid.uuid4()), 404, "not_found", before)

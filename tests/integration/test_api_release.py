@@ -35,16 +35,6 @@ IDENTITY = {
 
 
 @pytest.fixture
-def ada():
-    return make_workstation(make_user("ada"), "ada's")
-
-
-@pytest.fixture
-def bob():
-    return make_workstation(make_user("bob"), "bob's")
-
-
-@pytest.fixture
 def root():
     return api_of(make_user("root", Role.ADMIN))
 

@@ -8,24 +8,9 @@ from sessions_app import interference
 from sessions_app.managers import line
 from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, PlaceInLine, Workstation
-from tests.factories import acquire, connect, events, make_item, make_user, make_workstation, stand
+from tests.factories import acquire, connect, events, make_user, make_workstation, stand
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def item():
-    return make_item()
-
-
-@pytest.fixture
-def ada():
-    return make_workstation(make_user("ada"), "ada's")
-
-
-@pytest.fixture
-def bob():
-    return make_workstation(make_user("bob"), "bob's")
 
 
 def fill(workstation, item, count):

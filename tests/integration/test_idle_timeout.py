@@ -10,23 +10,13 @@ from django.db.models.functions import Now
 from events_app.models import Observation
 from sessions_app.models import EditSession, EndedSession, Workstation
 from sessions_app.sweeper import Sweep
-from tests.factories import acquire, events, make_item, make_user, make_workstation
+from tests.factories import acquire, events, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
 
 TIMEOUT = timedelta(minutes=15)
 LONGER = timedelta(minutes=16)
 SHORTER = timedelta(minutes=14)
-
-
-@pytest.fixture
-def item():
-    return make_item()
-
-
-@pytest.fixture
-def ada():
-    return make_workstation(make_user("ada"), "ada's")
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from sessions_app.roles import Role
 from tests.factories import (
     acquire,
     api_of,
-    connect,
     events,
     make_item,
     make_user,
@@ -24,33 +23,18 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def item():
-    return make_item()
+def ada(connected):
+    return connected("ada")
 
 
 @pytest.fixture
-def station():
-    def make(name):
-        workstation = make_workstation(make_user(name), f"{name}'s")
-        connect(workstation)
-        return workstation
-
-    return make
+def bob(connected):
+    return connected("bob")
 
 
 @pytest.fixture
-def ada(station):
-    return station("ada")
-
-
-@pytest.fixture
-def bob(station):
-    return station("bob")
-
-
-@pytest.fixture
-def carol(station):
-    return station("carol")
+def carol(connected):
+    return connected("carol")
 
 
 def resolved():

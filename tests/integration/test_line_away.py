@@ -12,24 +12,9 @@ from events_app.models import Connection, ServerProcess
 from events_app.presence_domain import domain
 from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.roles import Role
-from tests.factories import acquire, connect, events, make_item, make_user, make_workstation, stand
+from tests.factories import acquire, connect, events, make_user, make_workstation, stand
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def item():
-    return make_item()
-
-
-@pytest.fixture
-def waiter():
-    def make(name):
-        workstation = make_workstation(make_user(name), f"{name}'s")
-        connect(workstation)
-        return workstation
-
-    return make
 
 
 @pytest.fixture
@@ -38,13 +23,13 @@ def held(item):
 
 
 @pytest.fixture
-def bob(waiter):
-    return waiter("bob")
+def bob(connected):
+    return connected("bob")
 
 
 @pytest.fixture
-def carol(waiter):
-    return waiter("carol")
+def carol(connected):
+    return connected("carol")
 
 
 def lose_the_stream(workstation):
@@ -139,8 +124,8 @@ def test_a_beat_gives_it(held, bob):
     assert not domain().time_passes()
 
 
-def test_of_those_who_are_back_the_first_one_gets_it(held, bob, carol, waiter):
-    dora = waiter("dora")
+def test_of_those_who_are_back_the_first_one_gets_it(held, bob, carol, connected):
+    dora = connected("dora")
     for one in (bob, carol, dora):
         stand(one, held.item)
         lose_the_stream(one)
@@ -151,8 +136,8 @@ def test_of_those_who_are_back_the_first_one_gets_it(held, bob, carol, waiter):
     assert holder() == carol
 
 
-def test_a_beat_gives_every_lock_to_the_first_of_its_line_a_limited_number_at_once(item, waiter):
-    bob, carol = waiter("bob"), waiter("carol")
+def test_a_beat_gives_every_lock_to_the_first_of_its_line_a_limited_number_at_once(item, connected):
+    bob, carol = connected("bob"), connected("carol")
     ada = make_workstation(make_user("ada"))
     for number in range(6):
         acquire(ada, item, str(number))

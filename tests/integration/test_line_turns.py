@@ -29,33 +29,18 @@ IDENTITY = {
 
 
 @pytest.fixture
-def item():
-    return make_item()
-
-
-@pytest.fixture
 def ada(item):
     return make_workstation(make_user("ada"), "ada's")
 
 
 @pytest.fixture
-def waiter():
-    def make(name):
-        workstation = make_workstation(make_user(name), f"{name}'s")
-        connect(workstation)
-        return workstation
-
-    return make
+def bob(connected):
+    return connected("bob")
 
 
 @pytest.fixture
-def bob(waiter):
-    return waiter("bob")
-
-
-@pytest.fixture
-def carol(waiter):
-    return waiter("carol")
+def carol(connected):
+    return connected("carol")
 
 
 @pytest.fixture
@@ -156,8 +141,8 @@ def test_however_it_ends_the_first_in_line_gets_it(
     ]
 
 
-def test_the_watchers_are_told_of_an_acquire_and_only_it_of_its_turn(held, bob, waiter):
-    dora = waiter("dora")
+def test_the_watchers_are_told_of_an_acquire_and_only_it_of_its_turn(held, bob, connected):
+    dora = connected("dora")
     met = acquire(dora, held.item, "elsewhere", cone=("n2", "n3")).session
     wait_for(held, bob)
     told = len(events())
@@ -202,8 +187,8 @@ def test_what_is_granted_reads_as_an_acquire_would_answer_it(held, bob):
     assert again == granted | {"existing": True}
 
 
-def test_one_after_the_other_has_its_turn_with_ever_greater_tokens(held, waiter):
-    line = [waiter(name) for name in ("zoe", "bob", "yves", "carol")]
+def test_one_after_the_other_has_its_turn_with_ever_greater_tokens(held, connected):
+    line = [connected(name) for name in ("zoe", "bob", "yves", "carol")]
     for one in line:
         wait_for(held, one)
     session = held

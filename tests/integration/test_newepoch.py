@@ -9,14 +9,9 @@ from events_app import event_log, sql
 from sessions_app.errors import StaleToken
 from sessions_app.managers.epoch import MAX_TOKEN, TOKEN_LEAP, TOKEN_SEQUENCE
 from sessions_app.models import EditSession, EndedSession
-from tests.factories import acquire, make_item, make_user, make_workstation
+from tests.factories import acquire, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def item():
-    return make_item()
 
 
 @pytest.fixture
