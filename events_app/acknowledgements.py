@@ -19,16 +19,19 @@ class ObservedClock:
         # What is counted up to the last beat, and when that was.
         self._counted = 0.0
         self._beaten_at = now()
+        # When the last beat that is committed was begun: then, or later, this process was known to live.
+        self.proved = float("-inf")
 
     def begin(self) -> None:
         """Count from now on."""
         self._beaten_at = self._now()
 
-    def beaten(self) -> float:
-        """A beat is committed; return the seconds since the one before.
+    def beaten(self, begun: float) -> float:
+        """A beat is committed that was begun at that moment; return the seconds since the one before.
 
         What a beat vouches for is the time since the one before, unless that was long ago.
         """
+        self.proved = begun
         now = self._now()
         gap = now - self._beaten_at
         self._counted += min(gap, 2 * self._beat)

@@ -77,8 +77,8 @@ class Presence:
         self._keys_at_once = MAX_KEYS_AT_ONCE
         # Since when, by the loop's clock, this process has beaten without a gap.
         self._beating_since: float | None = None
-        self._observed = ObservedClock(configured.beat)
-        self._acknowledgements = Acknowledgements(self._observed, configured.patience)
+        self.observed = ObservedClock(configured.beat)
+        self._acknowledgements = Acknowledgements(self.observed, configured.patience)
         # In a row, not committed.
         self._missed_heartbeats = 0
         # One thread, one connection and one order each. Nothing may keep a beat waiting.
@@ -154,11 +154,12 @@ class Presence:
 
     async def beat_loop(self) -> None:
         """Beat. Who finds itself taken for dead has the writer register it again, with all its streams."""
-        self._observed.begin()
+        self.observed.begin()
         while True:
+            begun = time.monotonic()
             try:
                 await in_thread(self._beater, presence_store.beat, self.process, self._server_dead)
-                gap = self._observed.beaten()
+                gap = self.observed.beaten(begun)
                 if self._beating_since is None or gap > self._timings.server_dead:
                     self._beating_since = time.monotonic()
             except NotRegistered:
@@ -286,7 +287,7 @@ class Presence:
         since = self._beating_since
         if since is None or time.monotonic() - since < self._timings.server_dead:
             return
-        if self._observed.since_beat > 2 * self._timings.beat:
+        if self.observed.since_beat > 2 * self._timings.beat:
             return  # it was stopped itself, and has not beaten since
         while await in_thread(self._keeper, presence_store.clean_up_one, self._server_dead):
             pass

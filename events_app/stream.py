@@ -41,7 +41,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 HEARTBEAT: Final = b"event: heartbeat\ndata: {}\n\n"
 RESET_ID: Final = "reset"
-KEEPALIVE: Final = b": keep-alive\n\n"
 HEADERS: Final = [
     EVENT_STREAM,
     (b"cache-control", b"no-cache, no-store"),
@@ -64,7 +63,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     process = runtime.current()
     if process is None or process.presence.stopping:
         return await _refuse(send, _unavailable())
-    stream = Stream(send, timings.configured().keepalive)
+    stream = Stream(send, timings.configured(), lambda: process.presence.observed.proved)
     leaving = asyncio.create_task(_until_disconnect(receive))
     closing = asyncio.create_task(stream.closed.wait())
     writing = asyncio.create_task(stream.serve(scope, process))
@@ -90,7 +89,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 class Stream:
     """One open stream. Its life is `serve`; the rest is called from outside."""
 
-    def __init__(self, send: Send, keepalive: float) -> None:
+    def __init__(
+        self, send: Send, configured: timings.Timings, proved: Callable[[], float]
+    ) -> None:
         self.connection_id = uuid.uuid4()
         self.opened = time.monotonic()
         self.grant: StreamGrant
@@ -100,7 +101,8 @@ class Stream:
         self._started = False
         self.ended = False
         self._last_event_id = ""
-        self._keepalive = keepalive
+        self._timings = configured
+        self._proved = proved
         self._listener = Listener()
         self._listening = False
         self._heartbeat_due = False
@@ -196,7 +198,11 @@ class Stream:
         opening = _named(
             "stream-open",
             RESET_ID if reset else start,
-            {"connection_id": self._public_id(), "sessions": held},
+            {
+                "connection_id": self._public_id(),
+                "sessions": held,
+                "timings": self._timings.told(),
+            },
         )
         if reset:
             opening += _named("stream-reset", head, {})
@@ -230,10 +236,10 @@ class Stream:
     async def _pass_on(self) -> None:
         """Wait until there is something to write, and write it."""
         try:
-            async with asyncio.timeout(self._keepalive):
+            async with asyncio.timeout(self._timings.keepalive):
                 await self._listener.aevent.wait()
         except TimeoutError:
-            return await self._write(KEEPALIVE)
+            return await self._write(b"")
         queued, overflowed = self._take_queue()
         if overflowed:
             await self._replay()
@@ -264,7 +270,10 @@ class Stream:
             await self._write(b"".join(chunks))
 
     async def _write(self, body: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        """Write, and up to which age of the stream this proves that it is kept, however late it arrives."""
+        proved = min(time.monotonic(), self._proved() + self._timings.vouched)
+        stamp = b": keep-alive %.3f\n\n" % max(0.0, proved - self.opened)
+        await self._send({"type": "http.response.body", "body": body + stamp, "more_body": True})
 
 
 async def _until_disconnect(receive: Receive) -> None:

@@ -12,6 +12,8 @@ KEEPALIVE_MAX_SECONDS: Final = 8.0
 # kernel gives a peer up (TCP_USER_TIMEOUT). Together 70 %; the rest is for the kernel, which notices at the first
 # retransmission after the time-out.
 KEEPALIVE_SHARE: Final = 0.2
+# And of the grace, within which a client has to hear that its connection lives, so as to be sure of what it holds.
+KEEPALIVE_GRACE_SHARE: Final = 1 / 3
 USER_TIMEOUT_SHARE: Final = 0.5
 
 # The LISTEN connection is asked for a sign of life, and the log read, at least this often.
@@ -42,6 +44,9 @@ class Timings:
     heartbeat: float
     server_dead: float
     dead_peer: float
+    # How long the domain lets a key that has departed come back, and one that lives go without a heartbeat.
+    grace: float
+    timeout: float
 
     @property
     def beat(self) -> float:
@@ -51,7 +56,8 @@ class Timings:
     @property
     def keepalive(self) -> float:
         """The most between two writes to a stream."""
-        return min(KEEPALIVE_MAX_SECONDS, self.dead_peer * KEEPALIVE_SHARE)
+        most = min(KEEPALIVE_MAX_SECONDS, self.dead_peer * KEEPALIVE_SHARE)
+        return min(most, self.grace * KEEPALIVE_GRACE_SHARE) if self.grace else most
 
     @property
     def acknowledgement(self) -> float:
@@ -68,6 +74,34 @@ class Timings:
         """For TCP_USER_TIMEOUT."""
         return self.dead_peer * USER_TIMEOUT_SHARE
 
+    @property
+    def safe(self) -> float:
+        """How long after the moment that a line proves, at least, the key keeps what it holds.
+
+        With a grace, whatever happens. Without one, a dead peer is noticed so late at the earliest; a connection that
+        is reset on the server's side alone cannot be known in time. docs/client.md says what a client makes of it.
+        """
+        return self.grace or self.user_timeout
+
+    @property
+    def vouched(self) -> float:
+        """How long after the last beat of its process a line may still be written as proof of the moment.
+
+        Who departed elsewhere meanwhile is released when the process is taken for dead and the grace is over.
+        """
+        return max(0.0, self.server_dead - self.safe)
+
+    def told(self) -> dict[str, float]:
+        """Return what a client is told of them, in seconds."""
+        return {
+            "heartbeat_seconds": self.heartbeat,
+            "keepalive_seconds": self.keepalive,
+            "acknowledge_seconds": self.patience,
+            "grace_seconds": self.grace,
+            "safe_seconds": self.safe,
+            "timeout_seconds": self.timeout,
+        }
+
 
 def configured() -> Timings:
     """Return what the settings say."""
@@ -75,4 +109,6 @@ def configured() -> Timings:
         heartbeat=settings.EVENTS_HEARTBEAT_SECONDS,
         server_dead=settings.EVENTS_SERVER_DEAD_SECONDS,
         dead_peer=settings.EVENTS_DEAD_PEER_SECONDS,
+        grace=settings.EVENTS_GRACE_SECONDS,
+        timeout=settings.EVENTS_TIMEOUT_SECONDS,
     )

@@ -113,6 +113,8 @@ EVENTS_PRESENCE_DOMAIN = "sessions_app.presence.WorkstationPresence"
 EVENTS_HEARTBEAT_SECONDS = SESSIONS.heartbeat_seconds
 EVENTS_SERVER_DEAD_SECONDS = SESSIONS.server_dead_seconds
 EVENTS_DEAD_PEER_SECONDS = SESSIONS.dead_peer_seconds
+EVENTS_GRACE_SECONDS = SESSIONS.disconnect_grace_seconds
+EVENTS_TIMEOUT_SECONDS = SESSIONS.session_timeout.total_seconds()
 EVENTS_CONNECTION_POOL = database.POOL
 EVENTS_RETENTION = SESSIONS.event_retention
 

@@ -14,12 +14,19 @@ from sessions_app.api.answer_schemas import (
     Answer,
     BatchOut,
     ItemSessionsOut,
+    ReleasedOut,
     SessionsOut,
     VerifiedOut,
 )
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import PageLimit, PartNumber, Reason, Text
-from sessions_app.api.request_schemas import AcquireIn, BatchIn, ForceReleaseIn, VerifyIn
+from sessions_app.api.request_schemas import (
+    AcquireIn,
+    BatchIn,
+    ForceReleaseIn,
+    ReleaseIn,
+    VerifyIn,
+)
 from sessions_app.authentication import ADMIN, EDITOR, VIEWER, principal
 from sessions_app.edit_session_queryset import EditSessionQuerySet
 from sessions_app.errors import (
@@ -68,6 +75,16 @@ def acquire_batch(request: HttpRequest, body: BatchIn) -> Answer:
         body.connection_id,
     )
     return {"sessions": [payloads.acquired_json(one) for one in acquired]}
+
+
+@router.post("/edit-sessions/release", auth=EDITOR, response=answers(ReleasedOut))
+def release_many(request: HttpRequest, body: ReleaseIn) -> Answer:
+    """Release many of one's own at once, in one transaction. Never rate-limited.
+
+    What has ended already, or is somebody else's, is left alone and not counted.
+    """
+    ended = EditSession.objects.release_many(principal(request).user, body.session_ids)
+    return {"released": len(ended)}
 
 
 @router.get(OF_ITEM, auth=VIEWER, response=answers(ItemSessionsOut, NotFound))

@@ -15,11 +15,28 @@ class NothingEvent(Schema):
     """No members: its name says it all."""
 
 
+class TimingsOut(Schema):
+    """The server's timings, in seconds."""
+
+    heartbeat_seconds: float = Field(description="Between two heartbeats.")
+    keepalive_seconds: float = Field(description="The most between two lines.")
+    acknowledge_seconds: float = Field(
+        description="With `ack=true`: without an `alive` for so long after a heartbeat, the client has departed."
+    )
+    grace_seconds: float = Field(description="How long who has departed may take to come back.")
+    safe_seconds: float = Field(
+        description="For so long after the moment that a keep-alive proves, at least, what the workstation holds is"
+        " given to nobody: with a grace whatever happens, without one unless the server alone loses the connection."
+    )
+    timeout_seconds: float = Field(description="Without a heartbeat for so long, sessions expire.")
+
+
 class StreamOpenEvent(Schema):
     """The first event of each stream."""
 
     connection_id: UUID | None = Field(description="Of this stream; null where it only watches.")
     sessions: list[SessionOut] = Field(description="What the workstation holds now.")
+    timings: TimingsOut
 
 
 class SessionEvent(Schema):

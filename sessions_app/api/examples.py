@@ -108,6 +108,16 @@ ENDED = {
     "note": "On holiday, and the drawing is due.",
 }
 
+# The defaults.
+TIMINGS = {
+    "heartbeat_seconds": 30.0,
+    "keepalive_seconds": 8.0,
+    "acknowledge_seconds": 13.75,
+    "grace_seconds": 0.0,
+    "safe_seconds": 22.5,
+    "timeout_seconds": 900.0,
+}
+
 # What the parameters of this name in a path are, in every operation.
 IN_PATH = {
     "part_number": {

@@ -93,6 +93,12 @@ class BatchIn(Input):
         return sessions
 
 
+class ReleaseIn(Input):
+    model_config = shown({"session_ids": [examples.SESSION_ID]})
+
+    session_ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_BATCH)]
+
+
 class HandoffRequestIn(Input):
     model_config = shown(examples.HANDOFF_REQUEST_IN)
 

@@ -19,10 +19,15 @@ from sessions_app.stream_requests import MAX_ITEMS
 
 router = Router(tags=["event streams"])
 
-_OPENING = {"connection_id": examples.CONNECTION_ID, "sessions": [examples.SESSION]}
+_OPENING = {
+    "connection_id": examples.CONNECTION_ID,
+    "sessions": [examples.SESSION],
+    "timings": examples.TIMINGS,
+}
 EXAMPLE = (
     f"event: stream-open\nid: {examples.CURSOR}\ndata: {json.dumps(_OPENING)}\n\n"
     "event: heartbeat\ndata: {}\n\n"
+    ": keep-alive 0.012\n\n"
 )
 # JSON Schema has no word for a stream: its text is described as text, and the data of its events by name.
 STREAM = {
@@ -89,7 +94,8 @@ def events(
     """Follow what happens, as server-sent events.
 
     It needs `workstation_id`, `item` or `all=true`. It begins with `stream-open`; `heartbeat` comes at once and then
-    every 30 s, a comment line at least every 10 s. Every event but `heartbeat` has an `id`, opaque to clients.
+    every 30 s, a comment line at least every 10 s. Its number proves that the stream was kept up to that age of it, in
+    seconds since the server got the request. Every event but `heartbeat` has an `id`, opaque to clients.
     `x-events` names the schema of each event's data.
     """
     raise _not_here()

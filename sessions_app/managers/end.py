@@ -23,6 +23,8 @@ from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.workstation import Workstation
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
     from sessions_app.models.edit_session import EditSession
 
 Ids = Collection[uuid.UUID]
@@ -48,6 +50,15 @@ class Ending(Acquiring):
             NotFound: if it has ended already.
         """
         return self._end_one(session_id, EndReason.RELEASED)
+
+    def release_many(self, user: "User", session_ids: Ids) -> list[EndedSession]:
+        """End sessions at their holder's wish: those that are this user's and have not ended, in one transaction.
+
+        Args:
+            user: who wishes it.
+            session_ids: the sessions, on whichever workstations of the user.
+        """
+        return self._end_any(self.filter(pk__in=session_ids, user=user), EndReason.RELEASED)
 
     def force_release(self, session_id: uuid.UUID, by: str, note: str) -> EndedSession:
         """End one session against its holder's wish.

@@ -43,7 +43,7 @@ def passes(time, clock):
     def beat(seconds):
         for _ in range(int(seconds / BEAT)):
             time.now += BEAT
-            clock.beaten()
+            clock.beaten(0)
 
     return beat
 
@@ -65,7 +65,7 @@ def test_it_stands_still_when_a_beat_is_overdue(time, clock):
 
 def test_a_beat_tells_how_long_ago_the_one_before_was(time, clock):
     time.now += 3
-    assert clock.beaten() == 3
+    assert clock.beaten(0) == 3
     assert clock.since_beat == 0
 
 
@@ -76,10 +76,10 @@ def test_beats_in_time_count_all_of_it(clock, passes):
 
 def test_a_late_beat_vouches_for_two_beats_at_most(time, clock):
     time.now += 1.5 * BEAT
-    clock.beaten()
+    clock.beaten(0)
     assert clock.seconds == 1.5 * BEAT
     time.now += 60
-    clock.beaten()
+    clock.beaten(0)
     assert clock.seconds == 3.5 * BEAT
 
 
@@ -88,7 +88,7 @@ def test_the_clock_never_goes_back(time, clock):
     for pause in (0.5, 3 * BEAT, BEAT, 100, 0):
         time.now += pause
         shown.append(clock.seconds)
-        clock.beaten()
+        clock.beaten(0)
         shown.append(clock.seconds)
     assert shown == sorted(shown)
 

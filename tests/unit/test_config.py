@@ -9,6 +9,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
+from events_app import timings
 from silo import config
 
 SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2"
@@ -291,3 +292,27 @@ def faults(**settings):
 )
 def test_intervals_that_would_end_what_lives_fail_the_system_check(settings, ids):
     assert faults(**settings) == ids
+
+
+@pytest.mark.parametrize(
+    ("settings", "keepalive", "grace", "safe", "vouched"),
+    [
+        ({}, 8, 0, 22.5, 0),
+        ({"EVENTS_DEAD_PEER_SECONDS": 35}, 7, 0, 17.5, 0),
+        ({"EVENTS_GRACE_SECONDS": 15}, 5, 15, 15, 0),
+        ({"EVENTS_GRACE_SECONDS": 60}, 8, 60, 60, 0),
+        ({"EVENTS_GRACE_SECONDS": 0.75}, 0.25, 0.75, 0.75, 9.25),
+    ],
+)
+def test_what_a_client_can_be_sure_of(settings, keepalive, grace, safe, vouched):
+    with override_settings(**settings):
+        configured = timings.configured()
+    assert configured.vouched == vouched
+    assert configured.told() == {
+        "heartbeat_seconds": 30,
+        "keepalive_seconds": pytest.approx(keepalive),
+        "acknowledge_seconds": configured.patience,
+        "grace_seconds": grace,
+        "safe_seconds": safe,
+        "timeout_seconds": 900,
+    }

@@ -1,0 +1,65 @@
+"""Edit sessions of a Silo server.
+
+from silo_client import Workstation
+
+with Workstation.connect("https://silo.example.com", token) as workstation:
+    with workstation.edit("A01-0002", level="sketch", object_id="Sketch001") as session:
+        ...
+"""
+
+from silo_client.api import Api
+from silo_client.compat import SiloClient
+from silo_client.data import (
+    Conflict,
+    EditSessionResult,
+    HandoffRequest,
+    Holder,
+    Lock,
+    Lost,
+    Waiting,
+    Wanted,
+)
+from silo_client.edit_session import EditSession, EditSessions
+from silo_client.errors import (
+    ApiError,
+    AuthenticationError,
+    ForbiddenError,
+    HardInterferenceError,
+    HelperError,
+    InvalidRequestError,
+    NotConnectedError,
+    NotFoundError,
+    ServerUnavailableError,
+    SiloError,
+    StaleTokenError,
+    WaitTimeoutError,
+)
+from silo_client.workstation import Workstation
+
+__all__ = [
+    "Api",
+    "ApiError",
+    "AuthenticationError",
+    "Conflict",
+    "EditSession",
+    "EditSessionResult",
+    "EditSessions",
+    "ForbiddenError",
+    "HandoffRequest",
+    "HardInterferenceError",
+    "HelperError",
+    "Holder",
+    "InvalidRequestError",
+    "Lock",
+    "Lost",
+    "NotConnectedError",
+    "NotFoundError",
+    "ServerUnavailableError",
+    "SiloClient",
+    "SiloError",
+    "StaleTokenError",
+    "WaitTimeoutError",
+    "Waiting",
+    "Wanted",
+    "Workstation",
+]

@@ -1,0 +1,235 @@
+"""One request each. Every refusal is an exception of `errors.py`."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from silo_client.data import Wanted
+from silo_client.errors import ServerUnavailableError, refusal
+
+CONNECT_SECONDS = 5.0
+# The largest batch that the server takes is answered in seconds, on a busy server.
+ANSWER_SECONDS = 30.0
+# The server is there, and says that it cannot serve now; a proxy says so for it.
+UNAVAILABLE = frozenset({502, 503, 504})
+RETRY_SECONDS = 0.5
+
+Json = dict[str, Any]
+
+
+def make_context(ca_file: str | None) -> ssl.SSLContext | bool:
+    """Return what httpx takes as `verify`.
+
+    Args:
+        ca_file: the certificates to trust, in a PEM file; None for those that httpx trusts.
+    """
+    return ssl.create_default_context(cafile=ca_file) if ca_file else True
+
+
+def headers(token: str) -> dict[str, str]:
+    """Return the headers of every request."""
+    return {"Authorization": f"Bearer {token}", "User-Agent": "silo-client"}
+
+
+def part_path(part_number: str, *more: str) -> str:
+    """Return the path of what belongs to an item; its slashes are not the path's."""
+    return "/".join(["/api/items", quote(part_number, safe=""), *more])
+
+
+def check_url(url: str) -> str:
+    """Return the address of a server without a slash at its end.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    parsed = httpx.URL(url)
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise ValueError(
+            f"{url!r} is not the address of a server, such as https://silo.example.com"
+        )
+    return url.rstrip("/")
+
+
+class Api:
+    """The calls of a server's API.
+
+    Args:
+        url: the server's address.
+        token: a bearer token.
+        ca_file: the certificates to trust, in a PEM file; the usual ones without it.
+    """
+
+    def __init__(self, url: str, token: str, ca_file: str | None = None) -> None:
+        self.url = check_url(url)
+        self.token = token
+        self.ca_file = ca_file
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers(token),
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            verify=make_context(ca_file),
+        )
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def call(self, method: str, path: str, body: Any = None, params: Any = None) -> httpx.Response:
+        """Send one request.
+
+        Raises:
+            ServerUnavailableError: there was no answer, or one that says "not now". Whether the server has done what
+                was asked is not known.
+            ApiError: the server has refused it.
+        """
+        try:
+            answer = self._http.request(method, path, json=body, params=params)
+        except httpx.TransportError as error:
+            why = str(error) or type(error).__name__
+            raise ServerUnavailableError(f"{self.url} cannot be reached: {why}") from error
+        if answer.status_code in UNAVAILABLE:
+            raise ServerUnavailableError(f"{self.url} cannot serve now ({answer.status_code}).")
+        if answer.status_code >= 400:
+            raise refusal(answer.status_code, _json(answer))
+        return answer
+
+    def insist(self, deadline: float, method: str, path: str, body: Any = None) -> httpx.Response:
+        """Send a request that may be repeated, until it is answered or `time.monotonic` is at the deadline."""
+        while True:
+            try:
+                return self.call(method, path, body)
+            except ServerUnavailableError:
+                if time.monotonic() + RETRY_SECONDS > deadline:
+                    raise
+                time.sleep(RETRY_SECONDS)
+
+    # -- workstations --
+
+    def register(self, name: str, fingerprint: str, deadline: float) -> Json:
+        """Make a workstation known; return it."""
+        body = {"name": name, "fingerprint": fingerprint}
+        return _object(self.insist(deadline, "POST", "/api/workstations", body))
+
+    def workstations(self) -> list[Json]:
+        """Return the caller's own workstations."""
+        return list(_object(self.call("GET", "/api/workstations"))["workstations"])
+
+    # -- sessions --
+
+    def acquire(self, wanted: Wanted, workstation_id: str, connection_id: str | None) -> Json:
+        """Acquire a session, or get back the one that this workstation has."""
+        body = wanted.body() | _caller(workstation_id, connection_id)
+        return _object(self.call("POST", part_path(wanted.part_number, "edit-sessions"), body))
+
+    def acquire_batch(
+        self, wanted: Sequence[Wanted], workstation_id: str, connection_id: str | None
+    ) -> list[Json]:
+        """Acquire many, all or nothing; return them in the order asked."""
+        sessions = [{"part_number": one.part_number, **one.body()} for one in wanted]
+        body = _caller(workstation_id, connection_id) | {"sessions": sessions}
+        return list(_object(self.call("POST", "/api/edit-sessions/batch", body))["sessions"])
+
+    def release(self, part_number: str, session_id: str) -> None:
+        """Release a session of one's own."""
+        self.call("DELETE", part_path(part_number, "edit-sessions", session_id))
+
+    def release_many(self, session_ids: Iterable[str]) -> int:
+        """Release sessions of one's own in one transaction; return how many were still there."""
+        body = {"session_ids": list(session_ids)}
+        return int(_object(self.call("POST", "/api/edit-sessions/release", body))["released"])
+
+    def force_release(self, part_number: str, session_id: str, reason: str) -> None:
+        """End somebody's session."""
+        path = part_path(part_number, "edit-sessions", session_id, "force-release")
+        self.call("DELETE", path, {"reason": reason})
+
+    def verify(self, part_number: str, session_id: str, fencing_token: int) -> Json:
+        """Say whose a live session with this token is."""
+        path = part_path(part_number, "edit-sessions", session_id, "verify")
+        return _object(self.call("POST", path, {"fencing_token": fencing_token}))
+
+    def sessions_of(self, part_number: str) -> Json:
+        """Return the sessions on an item, and the cursor from which to go on."""
+        return _object(self.call("GET", part_path(part_number, "edit-sessions")))
+
+    def sessions(self, **filters: Any) -> tuple[list[Json], str]:
+        """Return sessions, all pages of them, and the cursor of the first page."""
+        found: list[Json] = []
+        params = {"limit": 1000} | filters
+        page = _object(self.call("GET", "/api/edit-sessions", params=params))
+        cursor = str(page["cursor"])
+        found += page["sessions"]
+        while page["next"] is not None:
+            params["after"] = page["next"]
+            page = _object(self.call("GET", "/api/edit-sessions", params=params))
+            found += page["sessions"]
+        return found, cursor
+
+    def history(self, **filters: Any) -> list[Json]:
+        """Return one page of ended sessions, the latest first."""
+        answer = self.call("GET", "/api/edit-sessions/history", params=filters)
+        return list(_object(answer)["history"])
+
+    def items(self, search: str = "", limit: int = 100) -> list[Json]:
+        """Return items whose number or description has this text."""
+        answer = self.call("GET", "/api/items", params={"search": search, "limit": limit})
+        return list(_object(answer)["items"])
+
+    # -- line and hand-off --
+
+    def stand(self, wanted: Wanted, workstation_id: str, connection_id: str | None) -> Json:
+        """Stand in line; return the place (it has a `position`), or the session where it is free."""
+        body = wanted.body() | _caller(workstation_id, connection_id)
+        path = part_path(wanted.part_number, "edit-session-requests")
+        return _object(self.call("POST", path, body))
+
+    def line(self, part_number: str) -> list[Json]:
+        """Return who stands in line on an item."""
+        path = part_path(part_number, "edit-session-requests")
+        return list(_object(self.call("GET", path))["requests"])
+
+    def leave_line(self, part_number: str, request_id: str) -> None:
+        """Give a place in line up."""
+        self.call("DELETE", part_path(part_number, "edit-session-requests", request_id))
+
+    def request_handoff(
+        self, part_number: str, session_id: str, message: str, workstation_id: str | None = None
+    ) -> None:
+        """Tell the holder of a session who would like to have it."""
+        body = {"message": message}
+        if workstation_id:
+            body["workstation_id"] = workstation_id
+        path = part_path(part_number, "edit-sessions", session_id, "request-handoff")
+        self.call("POST", path, body)
+
+    def hand_off(self, part_number: str, session_id: str, to_workstation_id: str) -> Json:
+        """Hand a session over; return the other workstation's new one."""
+        path = part_path(part_number, "edit-sessions", session_id, "handoff")
+        return _object(self.call("POST", path, {"to_workstation_id": to_workstation_id}))
+
+
+def _caller(workstation_id: str, connection_id: str | None) -> Json:
+    caller = {"workstation_id": workstation_id}
+    if connection_id:
+        caller["connection_id"] = connection_id
+    return caller
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
+
+
+def _object(answer: httpx.Response) -> Json:
+    body = _json(answer)
+    if not isinstance(body, Mapping):
+        raise ServerUnavailableError(f"{answer.url} did not answer as a Silo server does.")
+    return dict(body)

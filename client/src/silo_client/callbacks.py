@@ -1,0 +1,54 @@
+"""Calling a program's callbacks, where it wants them to be called."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import Any, Callable
+
+logger = logging.getLogger("silo_client")
+
+Call = Callable[[], Any]
+Dispatch = Callable[[Call], Any]
+
+
+class Callbacks:
+    """Calls functions one after the other.
+
+    Args:
+        dispatch: takes a function and has it called, in a GUI's thread say; without it a thread of its own does.
+    """
+
+    def __init__(self, dispatch: Dispatch | None) -> None:
+        self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._dispatch = dispatch or self._calls.put
+        self._thread: threading.Thread | None = None
+        if dispatch is None:
+            self._thread = threading.Thread(target=self._run, daemon=True, name="silo callbacks")
+            self._thread.start()
+
+    def call(self, function: Callable[..., Any] | None, *arguments: Any) -> None:
+        """Have a function called, if there is one."""
+        if function is not None:
+            chosen = function
+            self._dispatch(lambda: _call(chosen, arguments))
+
+    def close(self) -> None:
+        """Call nothing any more that is not on its way; wait for that, unless a callback asks for it."""
+        if self._thread is not None:
+            self._calls.put(None)
+            if self._thread is not threading.current_thread():
+                self._thread.join()
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    try:
+        function(*arguments)
+    except Exception:
+        # A callback that fails is the program's own affair, and must not end those after it.
+        logger.exception("a callback failed")

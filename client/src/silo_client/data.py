@@ -1,0 +1,190 @@
+"""What the server tells of sessions, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+def time_of(text: Any) -> datetime | None:
+    """Return a time as the API writes it, or None for none."""
+    # Python before 3.11 does not read the Z.
+    return datetime.fromisoformat(str(text).replace("Z", "+00:00")) if text else None
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What a session locks: this object of this item at this context level.
+
+    Args:
+        part_number: the item.
+        level: `sketch`, `partdesign` or `assembly`.
+        object_id: the object; "" for the whole item.
+    """
+
+    part_number: str
+    level: str
+    object_id: str = ""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Lock:
+        """Return the lock of a session, a place in line or an event."""
+        return cls(told["part_number"], told["context_level"], told["object_id"])
+
+    def __str__(self) -> str:
+        parts = [self.part_number, self.level, self.object_id]
+        return " / ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to edit.
+
+    Args:
+        part_number: the item.
+        level: `sketch`, `partdesign` or `assembly`.
+        object_id: the object; "" for the whole item.
+        cone: the node keys that a change of it can reach; cones that meet are soft interference.
+    """
+
+    part_number: str
+    level: str
+    object_id: str = ""
+    cone: Sequence[str] = ()
+
+    @property
+    def lock(self) -> Lock:
+        """What it locks."""
+        return Lock(self.part_number, self.level, self.object_id)
+
+    def body(self) -> dict[str, Any]:
+        """Return it as the API reads it."""
+        body: dict[str, Any] = {"context_level": self.level}
+        if self.object_id:
+            body["object_id"] = self.object_id
+        if self.cone:
+            body["dependency_cone"] = list(self.cone)
+        return body
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a session."""
+
+    session_id: str
+    user: str
+    workstation: str
+    workstation_id: str
+    level: str
+    object_id: str
+    acquired_at: datetime | None
+    part_number: str = ""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Holder:
+        """Return the holder that an answer names; what it does not say is empty."""
+        workstation = told.get("workstation") or {}
+        return cls(
+            session_id=str(told.get("session_id", "")),
+            user=str(told.get("user", "")),
+            workstation=str(workstation.get("name", "")),
+            workstation_id=str(workstation.get("id", "")),
+            level=str(told.get("context_level", "")),
+            object_id=str(told.get("object_id", "")),
+            acquired_at=time_of(told.get("acquired_at")),
+            part_number=str(told.get("part_number", "")),
+        )
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Another workstation's session whose dependency cone meets one's own: soft interference."""
+
+    holder: Holder
+    shared: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Conflict:
+        """Return one of an answer's `conflicts`."""
+        return cls(Holder.of(told), tuple(told.get("shared", ())))
+
+
+@dataclass(frozen=True)
+class Lost:
+    """How a session was lost.
+
+    Args:
+        reason: as `edit.session_released` says (`expired`, `force_released`, ...), or `unknown` where the server only
+            says that it has ended.
+        by: who ended it by force, else "".
+        note: why it was ended by force, else "".
+    """
+
+    reason: str
+    by: str = ""
+    note: str = ""
+
+    def __str__(self) -> str:
+        by = f" by {self.by}" if self.by else ""
+        return f"{self.reason}{by}" + (f": {self.note}" if self.note else "")
+
+
+@dataclass(frozen=True)
+class HandoffRequest:
+    """Somebody would like to have a session of this workstation.
+
+    Args:
+        lock: what is asked for.
+        session_id: the session.
+        requester: who asks.
+        message: why.
+        workstation_id: where the requester wants it; "" where that was not said.
+    """
+
+    lock: Lock
+    session_id: str
+    requester: str
+    message: str
+    workstation_id: str = ""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> HandoffRequest:
+        """Return what `edit.handoff_requested` tells."""
+        return cls(
+            lock=Lock.of(told),
+            session_id=str(told["session_id"]),
+            requester=str(told["requester"]),
+            message=str(told["message"]),
+            workstation_id=str(told["workstation_id"] or ""),
+        )
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A place in line, as it is shown to who waits.
+
+    Args:
+        lock: what is waited for.
+        position: from 1.
+        holder: who has it; None while that is not known.
+        seconds: since the waiting began.
+    """
+
+    lock: Lock
+    position: int
+    holder: Holder | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EditSessionResult:
+    """What acquiring answers, by the names that existing Silo clients use."""
+
+    session_id: str
+    interference: str
+    fencing_token: int
+    existing: bool = False
+    conflicts: list[dict[str, Any]] = field(default_factory=list)
+    session: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,116 @@
+"""An edit session that this process has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from silo_client.data import Conflict, Lock, Lost, time_of
+
+if TYPE_CHECKING:
+    from silo_client.workstation import Workstation
+
+
+class EditSession:
+    """A session, from its acquire to its end. `Workstation.edit` returns it; leaving its `with` block ends it.
+
+    Args:
+        workstation: whose it is.
+        told: the session as the server answered it.
+    """
+
+    def __init__(self, workstation: Workstation, told: Mapping[str, Any]) -> None:
+        self._workstation = workstation
+        self.id = str(told["session_id"])
+        self.lock = Lock.of(told)
+        self.user = str(told["user"])
+        self.fencing_token = int(told["fencing_token"])
+        self.acquired_at: datetime | None = time_of(told["acquired_at"])
+        # Another window of this workstation has it too, or a predecessor had it.
+        self.existing = bool(told.get("existing", False))
+        self.interference = str(told.get("interference", "none"))
+        self.conflicts = [Conflict.of(one) for one in told.get("conflicts", ())]
+        self.lost: Lost | None = None
+        # By `Holdings`, under its lock: how many `with` blocks use it, whether it has ended by its own doing, and if not
+        # 0, that the server has to be asked about it.
+        self.users = 1
+        self.released = False
+        self.doubt = 0
+
+    @property
+    def part_number(self) -> str:
+        """The item."""
+        return self.lock.part_number
+
+    @property
+    def level(self) -> str:
+        """The context level."""
+        return self.lock.level
+
+    @property
+    def object_id(self) -> str:
+        """The object, "" for the whole item."""
+        return self.lock.object_id
+
+    @property
+    def valid(self) -> bool:
+        """Whether this workstation certainly has the session now.
+
+        False as soon as the client itself can no longer be sure; true again when it is. It asks nobody, so look as
+        often as you like. It is for not losing work: what protects the data is the `fencing_token`, which the vault
+        compares.
+        """
+        return self._workstation.is_sure_of(self)
+
+    def release(self) -> None:
+        """End it now. Where the server cannot be reached, the helper goes on trying. A second time does nothing."""
+        self._workstation.release(self)
+
+    def hand_over(self, to_workstation_id: str) -> None:
+        """End it and begin the other workstation's, which has asked for it or stands in line, in one transaction.
+
+        Raises:
+            NotFoundError: it has ended.
+            ApiError: 409 `not_requested`, `not_connected` or `not_an_editor`; the session stays.
+        """
+        self._workstation.hand_over(self, to_workstation_id)
+
+    def __enter__(self) -> EditSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._workstation.leave([self])
+
+    def __repr__(self) -> str:
+        return f"<EditSession {self.lock} token={self.fencing_token}>"
+
+
+class EditSessions(list[EditSession]):
+    """The sessions of a batch, in the order asked. Leaving its `with` block ends them all."""
+
+    def __init__(self, workstation: Workstation, sessions: Iterable[EditSession]) -> None:
+        super().__init__(sessions)
+        self._workstation = workstation
+
+    @property
+    def valid(self) -> bool:
+        """Whether all of them are."""
+        return all(session.valid for session in self)
+
+    def __enter__(self) -> EditSessions:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._workstation.leave(self)

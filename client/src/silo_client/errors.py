@@ -1,0 +1,103 @@
+"""What can go wrong, each with a sentence that says what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from silo_client.data import Holder
+
+
+class SiloError(Exception):
+    """Anything that this package raises."""
+
+
+class ServerUnavailableError(SiloError):
+    """The server cannot be reached, or says that it cannot serve now."""
+
+
+class HelperError(SiloError):
+    """The helper process could not be started."""
+
+
+class WaitTimeoutError(SiloError):
+    """The turn in the line did not come in time; the place is given up."""
+
+
+class ApiError(SiloError):
+    """The server has refused a request; nothing was changed.
+
+    Args:
+        status: the HTTP status.
+        code: the server's name for the error.
+        message: the server's sentence for a person.
+        details: everything that the answer says.
+    """
+
+    def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = dict(details)
+
+
+class AuthenticationError(ApiError):
+    """The token is not valid, or no longer (401)."""
+
+
+class ForbiddenError(ApiError):
+    """It needs a higher role, or it is somebody else's (403)."""
+
+
+class NotFoundError(ApiError):
+    """There is no such thing, or it has ended (404)."""
+
+
+class NotConnectedError(ApiError):
+    """The event stream of the workstation has ended (409 `not_connected`)."""
+
+
+class StaleTokenError(ApiError):
+    """The session is not live, or not with this token (409 `stale_token`)."""
+
+
+class InvalidRequestError(ApiError):
+    """The server does not understand what was asked (422)."""
+
+
+class HardInterferenceError(ApiError):
+    """Another workstation is editing it (409 `hard_interference`)."""
+
+    @property
+    def holders(self) -> list[Holder]:
+        """Who is in the way: one, or several of a batch."""
+        held = self.details.get("holders") or [self.details.get("holder") or {}]
+        return [Holder.of(one) for one in held]
+
+    @property
+    def holder(self) -> Holder:
+        """Who is in the way; the first of them."""
+        return self.holders[0]
+
+
+_BY_CODE = {
+    "hard_interference": HardInterferenceError,
+    "not_connected": NotConnectedError,
+    "stale_token": StaleTokenError,
+}
+_BY_STATUS = {
+    401: AuthenticationError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    422: InvalidRequestError,
+}
+
+
+def refusal(status: int, body: Any) -> ApiError:
+    """Return the exception for an answer of the API."""
+    details = body if isinstance(body, dict) else {}
+    code = str(details.get("error", "unknown"))
+    message = str(details.get("message", f"The server answered {status}."))
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status, ApiError)
+    return kind(status, code, message, details)

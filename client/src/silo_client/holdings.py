@@ -1,0 +1,272 @@
+"""What this process knows of its workstation: its connection, which sessions it has, what was granted to it.
+
+Written by the thread that reads what the helper tells and by the program's own; all under one lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from silo_client.data import Lock, Lost
+from silo_client.edit_session import EditSession
+from silo_client.errors import ServerUnavailableError, SiloError
+
+# Ends that may overtake the answer of their acquire; far more than a program has requests under way.
+REMEMBERED_ENDS = 10_000
+
+Json = Mapping[str, Any]
+
+
+class Holdings:
+    """See the module. Methods lock by themselves.
+
+    Args:
+        workstation_id: the workstation's.
+        sole: whether no other window of it lived on this machine when this one began. What the server says then that
+            the workstation holds is a predecessor's, which is dead.
+    """
+
+    def __init__(self, workstation_id: str, *, sole: bool) -> None:
+        self.position = ""
+        self._workstation_id = workstation_id
+        self._changed = threading.Condition()
+        self._connection: str | None = None
+        self._final: SiloError | None = None
+        self._sessions: dict[str, EditSession] = {}
+        # What the workstation has, and no `EditSession` here stands for: another window's, or a predecessor's.
+        self._others: dict[str, Json] = {}
+        self._inherited: set[str] | None = None if sole else set()
+        # Of `_others`: what was given to who stood in line or asked.
+        self._granted: dict[str, Json] = {}
+        self._forced: dict[str, tuple[str, str]] = {}
+        self._ended: dict[str, Lost] = {}
+        self._doubts = 0
+
+    # -- the connection --
+
+    @property
+    def connection(self) -> str | None:
+        """The id of the open stream's connection; None while there is none."""
+        return self._connection
+
+    def await_connection(self, deadline: float, other_than: str | None = None) -> str:
+        """Wait until a stream is open, another one than that.
+
+        Raises:
+            ServerUnavailableError: there is none when `time.monotonic` is at the deadline.
+            SiloError: there never will be one.
+        """
+        with self._changed:
+            while self._connection is None or self._connection == other_than:
+                if self._final is not None:
+                    raise self._final
+                if not self._changed.wait(max(0.0, deadline - time.monotonic())):
+                    raise ServerUnavailableError("There is no event stream to the server now.")
+            return self._connection
+
+    def interrupted(self) -> None:
+        """There is no stream now."""
+        with self._changed:
+            self._connection = None
+
+    def give_up(self, why: SiloError) -> None:
+        """There never will be one again."""
+        with self._changed:
+            self._connection = None
+            self._final = why
+            self._changed.notify_all()
+
+    @property
+    def final(self) -> SiloError | None:
+        """Why there never will be a stream again."""
+        return self._final
+
+    # -- what the helper tells --
+
+    def opened(self, connection: str, held: Iterable[Json]) -> None:
+        """A stream is open, and this is what the server says that the workstation holds.
+
+        What it does not name is in doubt.
+        """
+        with self._changed:
+            self._connection = connection
+            named = {str(told["session_id"]): told for told in held}
+            if self._inherited is None:
+                self._inherited = set(named)
+            self._others = {pk: told for pk, told in named.items() if pk not in self._sessions}
+            self._granted = {pk: told for pk, told in self._granted.items() if pk in named}
+            for session in self._sessions.values():
+                if session.id in named:
+                    # `newepoch` gives new ones.
+                    session.fencing_token = int(named[session.id]["fencing_token"])
+                else:
+                    self._doubt(session)
+            self._changed.notify_all()
+
+    def began(self, told: Json) -> None:
+        """A session began: perhaps this workstation's, in another window or by an answer that is under way."""
+        with self._changed:
+            session_id, whose = str(told["session_id"]), told["workstation"]["id"]
+            if whose == self._workstation_id and session_id not in self._sessions:
+                self._others[session_id] = told
+
+    def granted(self, told: Json) -> None:
+        """A turn has come, or a session was handed over."""
+        with self._changed:
+            session_id = str(told["session_id"])
+            if session_id not in self._sessions:
+                self._others[session_id] = self._granted[session_id] = told
+            self._changed.notify_all()
+
+    def forced(self, told: Json) -> None:
+        """An admin ends a session: its end will be told next."""
+        with self._changed:
+            self._forced[str(told["session_id"])] = str(told["by"]), str(told["reason"])
+
+    def ended(self, session_id: str, reason: str) -> EditSession | None:
+        """A session has ended; return it if it is lost by that."""
+        with self._changed:
+            by, note = self._forced.pop(session_id, ("", ""))
+            lost = Lost(reason, by, note)
+            self._others.pop(session_id, None)
+            self._granted.pop(session_id, None)
+            self._ended[session_id] = lost
+            if len(self._ended) > REMEMBERED_ENDS:
+                del self._ended[next(iter(self._ended))]
+            return self._lose(session_id, lost)
+
+    # -- doubt --
+
+    def doubt(self, sessions: Iterable[EditSession] | None = None) -> None:
+        """The server has to be asked about sessions; about all of them where none are named."""
+        with self._changed:
+            for session in list(self._sessions.values() if sessions is None else sessions):
+                self._doubt(session)
+
+    @property
+    def doubted(self) -> dict[EditSession, int]:
+        """What the server has to be asked about, each with the doubt that its answer will settle."""
+        with self._changed:
+            return {one: one.doubt for one in self._sessions.values() if one.doubt}
+
+    def settle(self, session: EditSession, doubt: int, fencing_token: int) -> None:
+        """The server, asked after that doubt, has said that it is there, with this token."""
+        with self._changed:
+            session.fencing_token = fencing_token
+            if session.doubt == doubt:
+                session.doubt = 0
+
+    def lose(self, session: EditSession, lost: Lost) -> bool:
+        """The server has said that it is not there; return whether that is news."""
+        with self._changed:
+            return self._lose(session.id, lost) is not None
+
+    # -- what the program does --
+
+    def is_held_elsewhere(self, lock: Lock) -> bool:
+        """Whether another window of the workstation has it, as far as was told."""
+        with self._changed:
+            inherited = self._inherited or set()
+            return any(
+                Lock.of(told) == lock for pk, told in self._others.items() if pk not in inherited
+            )
+
+    def take(
+        self, workstation: Any, told: Json, connection: str, *, own: bool
+    ) -> EditSession | None:
+        """Have what was acquired; return None if its end has been told already.
+
+        Args:
+            workstation: whose it is.
+            told: the session as the server answered it.
+            connection: by which it was acquired. If there is another one by now, the session is in doubt.
+            own: it is this process's though the server calls it `existing`: a repeated request, or one's turn.
+        """
+        with self._changed:
+            session_id = str(told["session_id"])
+            if session_id in self._ended:
+                return None
+            session = self._sessions.get(session_id)
+            if session is not None:
+                session.users += 1
+                return session
+            session = EditSession(workstation, told)
+            if own or session_id in (self._inherited or ()):
+                session.existing = False
+            if self._connection != connection:
+                self._doubt(session)
+            self._sessions[session_id] = session
+            self._others.pop(session_id, None)
+            self._granted.pop(session_id, None)
+            return session
+
+    def granted_for(self, lock: Lock, until: float) -> Json | None:
+        """Wait until `time.monotonic` is there for a session that this lock is granted by; return it or None."""
+        with self._changed:
+            while True:
+                for told in self._granted.values():
+                    if Lock.of(told) == lock:
+                        return told
+                left = until - time.monotonic()
+                if self._final is not None or left <= 0:
+                    return None
+                self._changed.wait(left)
+
+    def let_go(self, session: EditSession) -> bool:
+        """It is about to be ended by its own doing; return whether it was still there."""
+        with self._changed:
+            there = self._sessions.pop(session.id, None) is not None
+            session.released = session.released or there
+            return there
+
+    def keep(self, session: EditSession) -> None:
+        """It was not ended after all."""
+        with self._changed:
+            session.released = False
+            if lost := self._ended.get(session.id):
+                session.lost = lost
+            else:
+                self._sessions[session.id] = session
+
+    def leave(self, session: EditSession) -> bool:
+        """A `with` block has ended; return whether the session is to be ended with it."""
+        with self._changed:
+            session.users -= 1
+            if session.users > 0 or session.id not in self._sessions:
+                return False
+            if session.existing:
+                # Whoever acquired it ends it.
+                del self._sessions[session.id]
+                session.released = True
+                return False
+            return True
+
+    @property
+    def sessions(self) -> list[EditSession]:
+        """What this process has."""
+        with self._changed:
+            return list(self._sessions.values())
+
+    @property
+    def own_ids(self) -> list[str]:
+        """The ids of what it has acquired itself."""
+        with self._changed:
+            return [pk for pk, session in self._sessions.items() if not session.existing]
+
+    def is_sure_of(self, session: EditSession) -> bool:
+        """Whether it has not ended, as far as was told, and there is no doubt about it."""
+        with self._changed:
+            return self._sessions.get(session.id) is session and not session.doubt
+
+    def _doubt(self, session: EditSession) -> None:
+        self._doubts += 1
+        session.doubt = self._doubts
+
+    def _lose(self, session_id: str, lost: Lost) -> EditSession | None:
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            session.lost = lost
+        return session

@@ -1,0 +1,103 @@
+"""The windows (processes) of one workstation on this machine: whether others live, and when any was last touched.
+
+Each has a numbered file in the user's folder, which it keeps locked; the system frees the lock when the process dies.
+The time of one more file is that of the last touch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from platformdirs import user_state_path
+
+STATE_VARIABLE = "SILO_STATE"
+
+
+def state_folder() -> Path:
+    """Return the folder for what outlives a process, which only its user can read; it may be named by SILO_STATE."""
+    named = os.environ.get(STATE_VARIABLE)
+    folder = Path(named) if named else user_state_path("silo", appauthor=False)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+class Window:
+    """One window of a workstation, from now until `close`.
+
+    Args:
+        fingerprint: the workstation's.
+        server: its server's address, where the same fingerprint is another workstation.
+    """
+
+    def __init__(self, fingerprint: str, server: str) -> None:
+        stem = hashlib.sha256(f"{server}\n{fingerprint}".encode()).hexdigest()[:32]
+        self._folder = state_folder()
+        self._stem = stem
+        self.touched = Touched(self._folder / f"{stem}.touched")
+        number = 0
+        while (lock := _locked(self._file(number))) is None:
+            number += 1
+        self._lock = lock
+        self._number = number
+        # Asked after its own is locked: of two that begin at once each sees the other.
+        self.sole = all(self._is_dead(file) for file in self._folder.glob(f"{stem}.*.window"))
+
+    def close(self) -> None:
+        """It has ended."""
+        self._lock.release()
+
+    def _file(self, number: int) -> Path:
+        return self._folder / f"{self._stem}.{number}.window"
+
+    def _is_dead(self, file: Path) -> bool:
+        """Whether a file is this window's own, or nobody's."""
+        if file == self._file(self._number):
+            return True
+        lock = _locked(file)
+        if lock is None:
+            return False
+        lock.release()
+        return True
+
+
+class Touched:
+    """When somebody last touched any window of a workstation, by the system's time.
+
+    Args:
+        file: whose time it is.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    @property
+    def seconds_ago(self) -> float | None:
+        """For how long nobody has; None if nobody ever said so."""
+        try:
+            return max(0.0, time.time() - self.file.stat().st_mtime)
+        except OSError:
+            return None
+
+    def note(self, seconds_ago: float) -> None:
+        """One window was touched so long ago."""
+        known = self.seconds_ago
+        if known is None or seconds_ago < known:
+            moment = time.time() - seconds_ago
+            with suppress(OSError):
+                self.file.touch(mode=0o600)
+                os.utime(self.file, (moment, moment))
+
+
+def _locked(file: Path) -> FileLock | None:
+    """Lock a file; return None if another process, or this one, has it locked."""
+    lock = FileLock(file, mode=0o600, thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    return lock
