@@ -33,8 +33,8 @@ class EditSession:
         self.interference = str(told.get("interference", "none"))
         self.conflicts = [Conflict.of(one) for one in told.get("conflicts", ())]
         self.lost: Lost | None = None
-        # By `Holdings`, under its lock: how many `with` blocks use it, whether it has ended by its own doing, and if not
-        # 0, that the server has to be asked about it.
+        # By `Holdings`, under its lock: how many `with` blocks use it, whether it has ended by its own doing, and unless
+        # 0, which doubt an answer of the server has to settle.
         self.users = 1
         self.released = False
         self.doubt = 0

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Callable, cast
+from typing import Any, cast
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
