@@ -104,6 +104,9 @@ class World:
     def release(self) -> None:
         EditSession.objects.release(self.session.pk)
 
+    def release_many(self) -> None:
+        EditSession.objects.release_many(self.ada, [self.session.pk])
+
     def force_release(self) -> None:
         EditSession.objects.force_release(self.session.pk, by="root", note="why")
 
@@ -213,6 +216,7 @@ class World:
 
 ENDS_A_SESSION = {
     "release",
+    "release_many",
     "force_release",
     "depart",
     "expire",

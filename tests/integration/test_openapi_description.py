@@ -11,6 +11,7 @@ import schemathesis
 from django.core.serializers.json import DjangoJSONEncoder
 from django.test import Client
 
+from events_app import timings
 from events_app.presence_domain import StreamRefused
 from sessions_app.api.event_schemas import EVENTS
 from sessions_app.errors import DomainError
@@ -217,7 +218,8 @@ def test_events_are_as_described(settings):
     EditSession.objects.release(released.pk)
     happened = [(name, data) for name, _, data in events()]
     assert {name for name, _ in happened} == {name for name in EVENTS if name.startswith("edit.")}
-    opened = {"connection_id": None, "sessions": held}
+    told = timings.configured().told()
+    opened = {"connection_id": None, "sessions": held, "timings": told}
     for name, data in [*happened, ("stream-open", opened), ("heartbeat", {}), ("stream-reset", {})]:
         check_valid(data, {"$ref": f"#/components/schemas/{EVENTS[name].__name__}"})
 

@@ -33,7 +33,7 @@ class EditSession:
         self.interference = str(told.get("interference", "none"))
         self.conflicts = [Conflict.of(one) for one in told.get("conflicts", ())]
         self.lost: Lost | None = None
-        # By `Holdings`, under its lock: how many `with` blocks use it, whether it has ended by its own doing, and unless
+        # By `Holdings`, under its lock: how many `with` blocks use it, whether it ended by its own doing, and unless
         # 0, which doubt an answer of the server has to settle.
         self.users = 1
         self.released = False
