@@ -1,0 +1,6 @@
+"""`python -m silo_client.cli` is `silo`."""
+
+from silo_client.cli.main import run
+
+if __name__ == "__main__":
+    run()

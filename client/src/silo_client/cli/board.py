@@ -1,0 +1,106 @@
+"""What `silo watch` knows of sessions: from lists, and from the events after them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from silo_client.cli import sessions
+from silo_client.cli.guard import WHY
+from silo_client.cli.output import make_table
+from silo_client.data import Lock, time_of
+
+Json = Mapping[str, Any]
+
+# What a glance takes in.
+NEWS = 5
+
+
+class Board:
+    """The sessions, and the latest news of them.
+
+    Args:
+        title: what is watched.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.connected = False
+        self._title = title
+        self._sessions: dict[str, dict[str, Any]] = {}
+        self._news: deque[str] = deque(maxlen=NEWS)
+
+    def fill(self, told: Iterable[Json]) -> None:
+        """Begin anew with what a list says."""
+        self._sessions = {str(session["session_id"]): dict(session) for session in told}
+
+    def apply(self, event: str, data: Json) -> None:
+        """Take in an event. What a list has told already changes nothing."""
+        if "session_id" not in data:
+            return
+        session_id = str(data["session_id"])
+        if event == "edit.session_released":
+            self._sessions.pop(session_id, None)
+        elif event == "edit.session_acquired":
+            self._sessions[session_id] = dict(data)
+        elif session := self._sessions.get(session_id):
+            session.update(_changed(event, data))
+        self._news.append(f"{clock_time(data)}  {sentence(event, data)}")
+
+    def render(self) -> RenderableType:
+        """Return the table and the news for a terminal."""
+        known = sorted(self._sessions.values(), key=lambda one: str(one["acquired_at"]))
+        title = f"{self._title}: {len(known)} being edited"
+        if not self.connected:
+            title += " (no connection to the server; trying again)"
+        shown: list[RenderableType] = [Text(title, "bold" if self.connected else "bold yellow")]
+        if known:
+            shown += [Text(""), make_table(sessions.COLUMNS, map(sessions.row, reversed(known)))]
+        if self._news:
+            shown += [Text(""), *(Text(news, "dim") for news in self._news)]
+        return Group(*shown)
+
+
+def _changed(event: str, data: Json) -> Json:
+    """Return what an event changes of a session."""
+    return {
+        "edit.session_away": {"away_since": data.get("away_since")},
+        "edit.session_back": {"away_since": None},
+        "edit.session_idle": {"idle_since": data.get("idle_since")},
+        "edit.session_active": {"idle_since": None},
+    }.get(event, {})
+
+
+def sentence(event: str, data: Json) -> str:
+    """Return an event in words."""
+    who = f"{data['user']} on {data['workstation']['name']}"
+    what = Lock.of(data)
+    if event == "edit.session_acquired":
+        meets = ", which meets what others edit" if data.get("interference") == "soft" else ""
+        return f"{what}: {who} is editing it{meets}"
+    if event == "edit.session_released":
+        reason = str(data["reason"])
+        ended = {"released": "", "force_released": ": an admin released it by force"}
+        why = ended.get(
+            reason, f": {WHY.get(reason, reason)}".replace("this machine", "the machine")
+        )
+        return f"{what}: {who} is no longer editing it{why.replace('this workstation', 'it')}"
+    said = {
+        "edit.session_away": "is away",
+        "edit.session_back": "is back",
+        "edit.session_idle": "is idle",
+        "edit.session_active": "is active again",
+    }
+    return f"{what}: {who} {said.get(event, event)}"
+
+
+def clock_time(data: Json) -> str:
+    """Return the time of day of an event, in this machine's time zone: that of the server where it tells it."""
+    moments = [time_of(data.get("released_at")), time_of(data.get("acquired_at"))]
+    told = next((moment for moment in moments if moment), None)
+    local = told.astimezone() if told else datetime.now().astimezone()
+    return f"{local:%H:%M:%S}"

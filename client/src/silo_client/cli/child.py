@@ -1,0 +1,101 @@
+"""The command that runs while a session is held."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+from silo_client.cli.exit_codes import KILLED, CommandError, ExitCode
+from silo_client.cli.signals import ENDING, TYPED, handling
+
+# After being asked to end, so long until it is killed.
+END_SECONDS = 10.0
+
+
+def check_command(command: Sequence[str]) -> None:
+    """See that a command can be run, before anybody waits for a session to run it with.
+
+    Raises:
+        CommandError: there is no such program, or it cannot be executed.
+    """
+    name = command[0]
+    if shutil.which(name):
+        return
+    if os.sep in name and Path(name).exists():
+        message = f"{name} cannot be executed."
+        raise CommandError(message, code=ExitCode.NOT_EXECUTABLE)
+    raise CommandError(f"There is no command {name!r}.", code=ExitCode.COMMAND_NOT_FOUND)
+
+
+class Child:
+    """A command: started, told of signals, ended.
+
+    Args:
+        command: the program and its arguments.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pending: list[int] = []
+        self._killing: threading.Timer | None = None
+        self._changing = threading.Lock()
+        self._unwanted = False
+
+    def run(self, environment: Mapping[str, str]) -> int:
+        """Run it in the foreground; return its exit code, as a shell tells it.
+
+        What is typed, Ctrl-C say, the terminal sends to the command as well, whose affair it is. What is sent to this
+        process to end it is passed on; it goes on until the command has ended.
+
+        Raises:
+            CommandError: it cannot be executed after all.
+        """
+        with handling(TYPED, _leave_to_command), handling(ENDING, self._pass_on):
+            with self._changing:
+                self._process = process = self._start(environment)
+                if self._unwanted:
+                    self._end(process)
+            for number in self._pending:
+                process.send_signal(number)
+            code = process.wait()
+        if self._killing is not None:
+            self._killing.cancel()
+        return code if code >= 0 else KILLED - code
+
+    def end(self) -> None:
+        """Ask it to end, and kill it if it does not. It may not have begun, or be over."""
+        with self._changing:
+            self._unwanted = True
+            if self._process is not None:
+                self._end(self._process)
+
+    def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(self._command, env=dict(environment))
+        except FileNotFoundError as error:
+            # The interpreter that its first line names, perhaps.
+            raise CommandError(f"{error}.", code=ExitCode.COMMAND_NOT_FOUND) from error
+        except OSError as error:
+            raise CommandError(f"{error}.", code=ExitCode.NOT_EXECUTABLE) from error
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        self._killing = threading.Timer(END_SECONDS, process.kill)
+        self._killing.daemon = True
+        self._killing.start()
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        if self._process is None:
+            self._pending.append(number)
+        else:
+            self._process.send_signal(number)
+
+
+def _leave_to_command(number: int, frame: FrameType | None) -> None:
+    """Do nothing. Unlike a signal that is ignored, this is not inherited by the command."""

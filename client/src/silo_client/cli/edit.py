@@ -1,0 +1,237 @@
+"""`silo edit`: holds a session while a command runs."""
+
+import os
+import signal
+import threading
+from contextlib import closing
+from enum import Enum
+from itertools import count
+from typing import Annotated, Optional, Union
+
+import typer
+
+from silo_client.api import Api
+from silo_client.cli.child import Child, check_command
+from silo_client.cli.connection import about, current_login, make_api
+from silo_client.cli.exit_codes import CommandError, ExitCode
+from silo_client.cli.guard import Guard
+from silo_client.cli.options import Level, Part
+from silo_client.cli.output import WARNING, err, say, typed, when
+from silo_client.cli.sessions import command_for
+from silo_client.cli.signals import ENDING, Terminated, handling, terminated
+from silo_client.cli.waiting import Progress
+from silo_client.credentials import Login
+from silo_client.data import Lock
+from silo_client.edit_session import EditSession
+from silo_client.errors import HardInterferenceError
+from silo_client.fingerprint import default_fingerprint, default_name
+from silo_client.windows import Window
+from silo_client.workstation import Workstation
+
+AT_ONCE = 1000
+
+
+class OnLost(str, Enum):
+    """What is done when the session is lost."""
+
+    warn = "warn"
+    end = "end"
+
+
+def edit(
+    part: Part,
+    command: Annotated[
+        Optional[list[str]],
+        typer.Argument(
+            metavar="[-- COMMAND...]",
+            help="What to run; without it, the session is held until Ctrl-C.",
+            show_default=False,
+        ),
+    ] = None,
+    level: Annotated[
+        Level, typer.Option("--level", "-l", help="The context level.")
+    ] = Level.assembly,
+    object_id: Annotated[
+        str,
+        typer.Option(
+            "--object",
+            "-o",
+            metavar="OBJECT",
+            help="The object, such as Sketch001; the whole part without it.",
+            show_default=False,
+        ),
+    ] = "",
+    wait: Annotated[
+        bool, typer.Option("--wait", "-w", help="Stand in line if somebody else is editing it.")
+    ] = False,
+    wait_for: Annotated[
+        Optional[float],
+        typer.Option(
+            metavar="SECONDS", min=0, help="Stand in line for so long at most.", show_default=False
+        ),
+    ] = None,
+    ask: Annotated[
+        str,
+        typer.Option(
+            metavar="MESSAGE",
+            help="Ask who is editing it to hand it over, and stand in line.",
+            show_default=False,
+        ),
+    ] = "",
+    on_lost: Annotated[
+        OnLost,
+        typer.Option(
+            help="If the session is lost while the command runs: warn, or end the command."
+        ),
+    ] = OnLost.warn,
+) -> None:
+    """Edit a part: hold its session while a command runs.
+
+    When the command has ended, or this terminal, the session is released.
+
+    The command finds SILO_PART_NUMBER, SILO_SESSION_ID, SILO_FENCING_TOKEN and SILO_URL in its environment. Each
+    `silo edit` is a workstation of its own, so what one edits another one waits for.
+
+    Example: `silo edit 'DIN 912/M5' --wait -- freecad M5.FCStd`
+    """
+    if command:
+        check_command(command)
+    lock = Lock(part, level.value, object_id)
+    waiting = (wait or bool(ask)) if wait_for is None else wait_for
+    login = current_login()
+    child = Child(command) if command else None
+    # Its own connections: it may ask something while the workstation closes.
+    with handling(ENDING, terminated), closing(make_api(login)) as asking:
+        end = child.end if child is not None and on_lost is OnLost.end else _go_on
+        guard = Guard(asking, end)
+        with Progress() as progress:
+            if err.is_terminal:
+                progress.show(f"Connecting to {login.url}")
+            workstation = _connect(login, guard)
+        with workstation, about(part):
+            session = _acquire(workstation, lock, waiting, ask)
+            with session:
+                code = _hold(session, login.url, guard, child)
+    raise typer.Exit(code)
+
+
+def _go_on() -> None:
+    """The command goes on."""
+
+
+def _connect(login: Login, guard: Guard) -> Workstation:
+    """Connect as the first of this machine's numbered workstations that no other `silo edit` is."""
+    api = make_api(login)
+    for number in count(1):
+        program = f"silo {number}"
+        fingerprint = default_fingerprint(program)
+        window = Window(fingerprint, api.url)
+        if window.sole:
+            break
+        window.close()
+    return Workstation.of_window(
+        window,
+        api,
+        name=default_name(program),
+        fingerprint=fingerprint,
+        on_lost=guard.tell_lost,
+        on_handoff_request=guard.tell_request,
+        on_refused=guard.tell_refused,
+    )
+
+
+def _acquire(
+    workstation: Workstation, lock: Lock, wait: Union[bool, float], ask: str
+) -> EditSession:
+    """Acquire the session; say whom it meets."""
+    # No other process is this workstation: what it holds is left of one that has died.
+    left = [told for told in workstation.unclaimed() if Lock.of(told) != lock]
+    ids = [told["session_id"] for told in left]
+    for first in range(0, len(ids), AT_ONCE):
+        workstation.api.release_many(ids[first : first + AT_ONCE])
+    try:
+        with Progress() as progress:
+            session = workstation.edit(
+                lock.part_number,
+                level=lock.level,
+                object_id=lock.object_id,
+                wait=wait,
+                on_wait=progress.waiting,
+                ask=ask,
+            )
+    except HardInterferenceError as error:
+        raise _held(workstation.api, lock, error) from error
+    for conflict in session.conflicts:
+        holder = conflict.holder
+        what = " / ".join(word for word in (holder.level, holder.object_id) if word)
+        say(
+            f"{holder.user} is editing {what} of it on {holder.workstation} since"
+            f" {when(holder.acquired_at)}: what you change meets that.",
+            WARNING,
+        )
+    return session
+
+
+def _held(api: Api, lock: Lock, error: HardInterferenceError) -> CommandError:
+    """Return what to say when somebody else has it."""
+    holder = error.holder
+    own, _ = api.sessions(item=lock.part_number)
+    where = f"on {holder.workstation} since {when(holder.acquired_at)}"
+    if holder.session_id in {told["session_id"] for told in own}:
+        return CommandError(
+            f"You are editing {lock} yourself, {where}.",
+            f"`{command_for('release', lock)}` ends that.",
+            ExitCode.HELD,
+        )
+    waiting = typed("silo", "edit", lock.part_number, *_options(lock), "--wait")
+    return CommandError(
+        f"{holder.user} is editing {lock} {where}.",
+        f"`{waiting}` stands in line, `{command_for('request', lock, '-m')} ...` asks for it.",
+        ExitCode.HELD,
+    )
+
+
+def _options(lock: Lock) -> list[str]:
+    """Return the options of `silo edit` that are not what they are without being named."""
+    level = [] if lock.level == Level.assembly.value else ["--level", lock.level]
+    return level + (["--object", lock.object_id] if lock.object_id else [])
+
+
+def _hold(session: EditSession, url: str, guard: Guard, child: Optional[Child]) -> int:
+    """Run the command, or wait for Ctrl-C; return the exit code."""
+    threading.Thread(target=guard.watch, args=(session,), daemon=True, name="guard").start()
+    try:
+        code = child.run(_environment(session, url)) if child is not None else _wait(session, guard)
+    finally:
+        guard.stop()
+    if guard.is_kept(session):
+        return code
+    if child is not None:
+        say(f"The command has ended with {code}, and its session before it: {int(ExitCode.LOST)}.")
+    return ExitCode.LOST
+
+
+def _wait(session: EditSession, guard: Guard) -> int:
+    """Hold the session until somebody ends this process, or it is lost."""
+    say(f"Editing {session.lock} until Ctrl-C.")
+    try:
+        # With a time-out, as Windows sees a Ctrl-C only then.
+        while not guard.lost.wait(1.0):
+            pass
+    except KeyboardInterrupt:
+        pass
+    except Terminated as ended:
+        if ended.number != signal.SIGTERM:
+            raise
+    return ExitCode.OK
+
+
+def _environment(session: EditSession, url: str) -> dict[str, str]:
+    """Return what the command finds in its environment. A token is there only if it was before."""
+    return {
+        **os.environ,
+        "SILO_URL": url,
+        "SILO_PART_NUMBER": session.part_number,
+        "SILO_SESSION_ID": session.id,
+        "SILO_FENCING_TOKEN": str(session.fencing_token),
+    }

@@ -1,0 +1,117 @@
+"""`silo history`: who held what, and how it ended."""
+
+import re
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any, Optional
+
+import typer
+
+from silo_client.api import Api
+from silo_client.cli.connection import PAGE, connected, pages
+from silo_client.cli.exit_codes import CommandError, ExitCode
+from silo_client.cli.options import AnyPart, AsJson, EndReason
+from silo_client.cli.output import how_long, say, show_table, when, write, write_json
+from silo_client.data import time_of
+
+PATH = "/api/edit-sessions/history"
+COLUMNS = ("Part", "Level", "Object", "User", "Workstation", "From", "For", "Ended", "How")
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+MOMENT = "a date (2025-11-26), a time ('2025-11-26 10:42', this machine's zone) or how long ago (30m, 2h, 7d)"
+
+
+def moment(text: str, now: Optional[datetime] = None) -> datetime:
+    """Return the moment that a person means.
+
+    Args:
+        text: a date, a date and a time (local where no zone is named), or how long ago: 30m, 2h, 7d, 1w.
+        now: the present, for how long ago.
+
+    Raises:
+        CommandError: it is none of these.
+    """
+    if match := re.fullmatch(r"(\d{1,6})([mhdw])", text.strip()):
+        past = timedelta(**{UNITS[match[2]]: int(match[1])})
+        return (now or datetime.now(timezone.utc)) - past
+    try:
+        # Python before 3.11 does not read the Z.
+        named = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        return named.astimezone(timezone.utc)
+    except (ValueError, OverflowError, OSError) as error:
+        raise CommandError(f"{text!r} is not {MOMENT}.", code=ExitCode.USAGE) from error
+
+
+def history(
+    part: AnyPart = None,
+    user: Annotated[
+        Optional[str], typer.Option(help="Only this user's.", show_default=False)
+    ] = None,
+    reason: Annotated[
+        Optional[EndReason], typer.Option(help="Only what ended so.", show_default=False)
+    ] = None,
+    since: Annotated[
+        Optional[str], typer.Option(help=f"Ended at or after: {MOMENT}.", show_default=False)
+    ] = None,
+    until: Annotated[
+        Optional[str], typer.Option(help="Ended before; as --since.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the API's own CSV.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show sessions that have ended, the latest first."""
+    wanted: dict[str, Any] = {
+        "item": part,
+        "user": user,
+        "reason": reason and reason.value,
+        "since": since and moment(since).isoformat(),
+        "until": until and moment(until).isoformat(),
+    }
+    params = {name: value for name, value in wanted.items() if value is not None}
+    with connected() as api:
+        if as_csv:
+            _write_csv(api, params, limit)
+            return
+        told = pages(api, PATH, "history", "before", params, limit)
+    if as_json:
+        write_json(told)
+    elif told["history"]:
+        show_table(COLUMNS, map(_row, told["history"]))
+        if told["next"] is not None:
+            say(f"There are more: these are the last {limit}; --limit shows more of them.")
+    else:
+        say("No session has ended." if not params else "No session has ended that matches this.")
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    begun, ended = time_of(record["acquired_at"]), time_of(record["released_at"])
+    assert begun is not None
+    assert ended is not None
+    how = record["reason"].replace("_", " ")
+    how += f" by {record['ended_by']}" if record["ended_by"] else ""
+    how += f": {record['note']}" if record["note"] else ""
+    return (
+        record["part_number"],
+        record["context_level"],
+        record["object_id"],
+        record["user"],
+        record["workstation"]["name"],
+        when(begun),
+        how_long((ended - begun).total_seconds()),
+        when(ended),
+        how,
+    )
+
+
+def _write_csv(api: Api, params: dict[str, Any], limit: int) -> None:
+    params = params | {"format": "csv"}
+    left, first = limit, True
+    while left > 0:
+        page = api.call("GET", PATH, params=params | {"limit": min(left, PAGE)})
+        _, _, records = page.text.partition("\r\n")
+        text = page.text if first else records
+        if text:
+            write(text.replace("\r\n", "\n").rstrip("\n"))
+        following = page.headers.get("X-Next")
+        if following is None:
+            return
+        params["before"], left, first = following, left - PAGE, False

@@ -1,0 +1,124 @@
+"""The command `silo`: its commands, and how it ends."""
+
+import logging
+import os
+import sys
+import traceback
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from silo_client.cli import handoff, history, login, reading, release, watch
+from silo_client.cli.edit import edit
+from silo_client.cli.exit_codes import KILLED, CommandError, ExitCode, explain
+from silo_client.cli.output import say
+from silo_client.cli.signals import Terminated
+from silo_client.errors import SiloError
+
+PACKAGE = "silo-client"
+DEBUG_VARIABLE = "SILO_DEBUG"
+# What typer raises where the command line is wrong; its own name for it is another one in each version.
+UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
+
+_EPILOG = "\n".join(
+    [
+        "Exit codes:\n",
+        *(f"* {int(code)}: {code.reason}" for code in ExitCode),
+        f"* {KILLED} + n: ended by signal n\n",
+        "`silo edit` ends with the code of its command, if nothing of this happened.",
+    ]
+)
+
+app = typer.Typer(
+    help="Edit sessions of a Silo server: who edits what, and editing it.",
+    epilog=_EPILOG,
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"silo {version(PACKAGE)}")
+        raise typer.Exit
+
+
+@app.callback()
+def silo(
+    shown: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Edit sessions of a Silo server: who edits what, and editing it."""
+
+
+for _command in (
+    login.login,
+    login.logout,
+    reading.who,
+    edit,
+    watch.watch,
+    release.release,
+    handoff.request,
+    handoff.handoff,
+    reading.line,
+    history.history,
+    reading.items,
+):
+    app.command()(_command)
+
+
+def run() -> None:
+    """Run `silo` with the arguments of the process, and end with its exit code."""
+    logging.basicConfig(format="silo: %(message)s", level=logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        # A part number that the terminal has no letters for is no reason to fail.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    sys.exit(_code())
+
+
+def _code() -> int:
+    try:
+        ended = typer.main.get_command(app).main(prog_name="silo", standalone_mode=False)
+        return ended if isinstance(ended, int) else ExitCode.OK
+    except CommandError as error:
+        return _tell(error)
+    except SiloError as error:
+        return _tell(explain(error))
+    except UsageProblem as error:
+        return _tell_usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return KILLED + 2
+    except Terminated as ended:
+        return KILLED + ended.number
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        say(f"{type(error).__name__}: {error}")
+        say(f"That is a mistake in silo; {DEBUG_VARIABLE}=1 shows where.")
+        return ExitCode.ERROR
+
+
+def _tell(error: CommandError) -> int:
+    say(error.message)
+    if error.advice:
+        say(error.advice)
+    return error.code
+
+
+def _tell_usage(error: Exception) -> int:
+    message = getattr(error, "format_message", error.__str__)()
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "silo"
+    if message:
+        say(message)
+        say(f"`{path} --help` says how it is used.")
+    # Without a message there was no command at all, and the help has been shown.
+    return ExitCode.USAGE

@@ -1,0 +1,109 @@
+"""The arguments and options that several commands have, and the completion of part numbers.
+
+Typer reads the annotations while the program runs, so they are written as Python 3.9 has them.
+"""
+
+import os
+import re
+from enum import Enum
+from typing import Annotated, Optional
+
+import httpx
+import typer
+
+from silo_client import credentials
+from silo_client.api import headers, make_context
+
+# Nobody waits longer for a completion.
+COMPLETION_SECONDS = 1.0
+COMPLETIONS = 100
+
+
+class Level(str, Enum):
+    """The context levels."""
+
+    sketch = "sketch"
+    partdesign = "partdesign"
+    assembly = "assembly"
+
+
+class EndReason(str, Enum):
+    """How a session can end."""
+
+    released = "released"
+    disconnected = "disconnected"
+    expired = "expired"
+    force_released = "force_released"
+    handed_off = "handed_off"
+    idle = "idle"
+    workstation_deleted = "workstation_deleted"
+
+
+def complete_part(incomplete: str) -> list[str]:
+    """Return the part numbers that begin so. Without a server, or a quick one, there are none."""
+    try:
+        login = credentials.current()
+        answer = httpx.get(
+            f"{login.url}/api/items",
+            params={"search": incomplete, "limit": COMPLETIONS},
+            headers=headers(login.token),
+            timeout=COMPLETION_SECONDS,
+            verify=make_context(login.ca_file),
+        )
+        answer.raise_for_status()
+        numbers = [str(item["part_number"]) for item in answer.json()["items"]]
+    except Exception:
+        # Someone is typing: anything that is said now would be in the way.
+        return []
+    begun = incomplete.casefold()
+    return [_for_shell(number) for number in numbers if number.casefold().startswith(begun)]
+
+
+def _for_shell(number: str) -> str:
+    """Return a part number as the shell is to insert it. Bash takes it as it is; the others quote by themselves."""
+    if not os.environ.get("COMP_WORDS") or _is_quoted():
+        return number
+    return re.sub(r"([^\w@%+=:,./-])", r"\\\1", number)
+
+
+def _is_quoted() -> bool:
+    # Typer's script has bash write the words with a line end between them.
+    words = os.environ["COMP_WORDS"].split("\n")
+    try:
+        return words[int(os.environ["COMP_CWORD"])].startswith(("'", '"'))
+    except (KeyError, ValueError, IndexError):
+        return False
+
+
+Part = Annotated[
+    str,
+    typer.Argument(
+        metavar="PART", help="The part number.", show_default=False, autocompletion=complete_part
+    ),
+]
+AnyPart = Annotated[
+    Optional[str],
+    typer.Argument(
+        metavar="[PART]",
+        help="The part number; every part without it.",
+        show_default=False,
+        autocompletion=complete_part,
+    ),
+]
+AnyLevel = Annotated[
+    Optional[Level],
+    typer.Option("--level", "-l", help="Only at this context level.", show_default=False),
+]
+AnyObject = Annotated[
+    Optional[str],
+    typer.Option(
+        "--object",
+        "-o",
+        metavar="OBJECT",
+        help="Only this object; '' for the whole part.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the API's own JSON, with times in UTC.")
+]

@@ -1,0 +1,116 @@
+"""What a person or a script reads: tables, times, messages.
+
+On a terminal there are tables with headings; into a pipe go lines with tabs between the columns and no headings.
+Results go to the standard output, everything that is said about them to the standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from silo_client.cli.exit_codes import KILLED
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+WARNING, ALARM = "yellow", "bold red"
+BROKEN_PIPE = KILLED + (signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 13)
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def say(message: str, style: str = "") -> None:
+    """Write a message to the standard error, whose lines are left as they are: commands in them can be copied."""
+    for line in message.splitlines():
+        err.print(Text(f"silo: {line}", style), soft_wrap=True)
+
+
+def write(line: str) -> None:
+    """Write a line to the standard output at once. Who reads it may have gone: then it ends quietly."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nothing is to be written when the interpreter ends, either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(BROKEN_PIPE) from None
+
+
+def write_json(value: Any, *, indent: int | None = 2) -> None:
+    """Write JSON; in one line without an indent."""
+    # Where the letters cannot be written they are escaped, which is JSON as well.
+    unicode = (getattr(sys.stdout, "encoding", "") or "").lower().startswith("utf")
+    write(json.dumps(value, ensure_ascii=not unicode, indent=indent))
+
+
+def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table for a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        # Not as rich's markup: a part number may have brackets.
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table to the standard output."""
+    if out.is_terminal:
+        out.print(make_table(columns, rows))
+        return
+    for row in rows:
+        write("\t".join(cell.replace("\t", " ") for cell in row))
+
+
+def when(moment: datetime | None, now: datetime | None = None) -> str:
+    """Return a time in this machine's time zone, as short as it can be told: 10:42, 26 Nov 10:42, 2025-11-26 10:42.
+
+    Args:
+        moment: with a time zone; None gives "".
+        now: what today is; the present without it.
+    """
+    if moment is None:
+        return ""
+    local = moment.astimezone()
+    today = (now or datetime.now(timezone.utc)).astimezone()
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    if local.year == today.year:
+        return f"{local.day} {local:%b %H:%M}"
+    return f"{local:%Y-%m-%d %H:%M}"
+
+
+def how_long(seconds: float) -> str:
+    """Return a duration as short as it is useful: 40 s, 12 min, 3 h 20 min, 2 d."""
+    if seconds < MINUTE:
+        return f"{max(0, int(seconds))} s"
+    if seconds < HOUR:
+        return f"{int(seconds // MINUTE)} min"
+    if seconds < DAY:
+        minutes = int(seconds % HOUR // MINUTE)
+        return f"{int(seconds // HOUR)} h" + (f" {minutes} min" if minutes else "")
+    return f"{int(seconds // DAY)} d"
+
+
+def ago(moment: datetime | None, now: datetime | None = None) -> str:
+    """Return for how long it has been so: the time since a moment; "" without one."""
+    if moment is None:
+        return ""
+    return how_long(((now or datetime.now(timezone.utc)) - moment).total_seconds())
+
+
+def typed(*words: str) -> str:
+    """Return a command as it can be typed."""
+    return " ".join(shlex.quote(word) for word in words)

@@ -1,0 +1,83 @@
+"""`silo who`, `line`, `items`: what is now."""
+
+from typing import Annotated, Any, Optional
+
+import typer
+
+from silo_client.cli import sessions
+from silo_client.cli.connection import about, connected, pages
+from silo_client.cli.options import AnyPart, AsJson, Part
+from silo_client.cli.output import say, show_table, when, write_json
+from silo_client.data import time_of
+
+
+def who(part: AnyPart = None, as_json: AsJson = False) -> None:
+    """Show who edits what, since when, and who is away or idle."""
+    told: dict[str, Any]
+    with connected() as api, about(part):
+        if part is None:
+            held, cursor = api.sessions(all="true")
+            told = {"sessions": held, "cursor": cursor, "next": None}
+        else:
+            told = api.sessions_of(part)
+    if as_json:
+        write_json(told)
+    elif told["sessions"]:
+        # What belongs together stands together.
+        by_part = sorted(told["sessions"], key=lambda one: (one["part_number"], one["acquired_at"]))
+        show_table(sessions.COLUMNS, map(sessions.row, by_part))
+    else:
+        say(f"Nobody is editing {'anything' if part is None else part}.")
+
+
+def line(part: Part, as_json: AsJson = False) -> None:
+    """Show who stands in line for a part."""
+    with connected() as api, about(part):
+        places = api.line(part)
+    if as_json:
+        write_json({"requests": places})
+    elif places:
+        show_table(
+            ("Place", "Level", "Object", "User", "Workstation", "Since"),
+            (
+                (
+                    str(place["position"]),
+                    place["context_level"],
+                    place["object_id"],
+                    place["user"],
+                    place["workstation"]["name"],
+                    when(time_of(place["requested_at"])),
+                )
+                for place in places
+            ),
+        )
+    else:
+        say(f"Nobody stands in line for {part}.")
+
+
+def items(
+    search: Annotated[
+        Optional[str],
+        typer.Argument(
+            metavar="[SEARCH]",
+            help="Only those with this text in number or description.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Look for parts."""
+    with connected() as api:
+        told = pages(api, "/api/items", "items", "after", {"search": search or ""}, limit)
+    if as_json:
+        write_json(told)
+    elif told["items"]:
+        show_table(
+            ("Part", "Type", "Description"),
+            ((one["part_number"], one["item_type"], one["description"]) for one in told["items"]),
+        )
+        if told["next"] is not None:
+            say(f"There are more: these are the first {limit}; --limit shows more of them.")
+    else:
+        say("There are no such parts." if search else "There are no parts.")

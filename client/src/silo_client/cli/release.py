@@ -1,0 +1,100 @@
+"""`silo release`."""
+
+from typing import Annotated, Optional
+
+import typer
+
+from silo_client.api import Api
+from silo_client.cli import sessions
+from silo_client.cli.connection import connected
+from silo_client.cli.exit_codes import CommandError, ExitCode
+from silo_client.cli.options import AnyLevel, AnyObject, AnyPart
+from silo_client.cli.output import say
+from silo_client.cli.sessions import Filter, Json
+from silo_client.data import Lock
+from silo_client.errors import NotFoundError
+
+# What the server takes in one request.
+AT_ONCE = 1000
+
+
+def release(
+    part: AnyPart = None,
+    level: AnyLevel = None,
+    object_id: AnyObject = None,
+    session: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="ID", help="This session; the first letters of its id do.", show_default=False
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that match.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Somebody else's: for admins, with --reason.")
+    ] = False,
+    reason: Annotated[
+        Optional[str],
+        typer.Option(help="With --force: why, for the holder and the record.", show_default=False),
+    ] = None,
+) -> None:
+    """Release sessions of yours, on whichever workstation.
+
+    A `silo edit` that holds one of them says that it is lost; its command goes on, unless it was told to end it.
+    """
+    if force and not (reason or "").strip():
+        raise CommandError(
+            "--force needs a --reason: the holder is told, and it is kept.", code=ExitCode.USAGE
+        )
+    if reason and not force:
+        raise CommandError("--reason goes with --force.", code=ExitCode.USAGE)
+    if force and everything and part is None and session is None:
+        raise CommandError("--force --all needs a PART.", code=ExitCode.USAGE)
+    wanted = Filter(part, level, object_id)
+    with connected() as api:
+        whose = {"all": "true"} if force else {}
+        found = [
+            one
+            for one in sessions.sessions_of(api, wanted, **whose)
+            if session is None or one["session_id"].startswith(session.lower())
+        ]
+        if not found:
+            raise _none(wanted, force)
+        if len(found) > 1 and not everything:
+            raise sessions.several(
+                found, "Say which one by PART, --level, --object or --session, or --all of them."
+            )
+        if force:
+            _force(api, found, reason or "")
+        else:
+            _release(api, found)
+
+
+def _release(api: Api, found: list[Json]) -> None:
+    ids = [one["session_id"] for one in found]
+    ended = sum(
+        api.release_many(ids[first : first + AT_ONCE]) for first in range(0, len(ids), AT_ONCE)
+    )
+    for one in found:
+        say(f"Released {Lock.of(one)} on {one['workstation']['name']}.")
+    if ended < len(found):
+        say(f"{len(found) - ended} of them had ended already.")
+
+
+def _force(api: Api, found: list[Json], reason: str) -> None:
+    for one in found:
+        try:
+            api.force_release(one["part_number"], one["session_id"], reason)
+        except NotFoundError:
+            say(f"{sessions.named(one)}: had ended already.")
+        else:
+            say(f"Released by force: {sessions.named(one)}.")
+
+
+def _none(wanted: Filter, force: bool) -> CommandError:
+    if force:
+        message = f"Nobody is editing {wanted}."
+    elif wanted == Filter():
+        message = "You are editing nothing."
+    else:
+        message = f"You are not editing {wanted}."
+    return CommandError(message, "`silo who` says who edits what.", ExitCode.NOT_FOUND)

@@ -1,0 +1,220 @@
+"""Which server the command line talks to, and with which token.
+
+Addresses are kept in a file of the user's configuration; tokens in the system's keyring where the package `keyring` is
+installed and has one, else in that file, which only its user can read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_config_path
+
+from silo_client.api import check_url
+from silo_client.errors import SiloError
+
+URL_VARIABLE = "SILO_URL"
+TOKEN_VARIABLE = "SILO_TOKEN"  # noqa: S105  (its name)
+CA_FILE_VARIABLE = "SILO_CA_FILE"
+FOLDER_VARIABLE = "SILO_CONFIG_HOME"
+
+FILE = "credentials.json"
+# The name by which the keyring shows the tokens; the address is the user name in it.
+SERVICE = "silo"
+
+
+class NotLoggedInError(SiloError):
+    """No server, or no token for it, is known."""
+
+
+class CredentialsError(SiloError):
+    """What is kept cannot be read or written."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """A server and how to be let in.
+
+    Args:
+        url: the server's address.
+        token: the bearer token.
+        ca_file: the certificates to trust, in a PEM file; None for the usual ones.
+    """
+
+    url: str
+    token: str = field(repr=False)
+    ca_file: str | None = None
+
+
+def config_folder() -> Path:
+    """Return the folder of the user's configuration; it may be named by SILO_CONFIG_HOME."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named) if named else user_config_path("silo", appauthor=False)
+
+
+def current(environment: Mapping[str, str] = os.environ) -> Login:
+    """Return what to use now: what the environment says, and what is kept for the rest.
+
+    A kept token is sent to the server that it was kept for, and to no other one.
+
+    Raises:
+        NotLoggedInError: no address or no token is known.
+        CredentialsError: what is kept cannot be read.
+        ValueError: the environment's address is none.
+    """
+    named, token = environment.get(URL_VARIABLE, ""), environment.get(TOKEN_VARIABLE, "")
+    url = check_url(named) if named else ""
+    # What the environment says completely needs no file, which may be broken or not there.
+    kept = {} if url and token else _read()
+    url = url or str(kept.get("current") or "")
+    if not url:
+        raise NotLoggedInError("No server is known.")
+    server = kept.get("servers", {}).get(url, {})
+    token = token or _token_of(url, server)
+    if not token:
+        raise NotLoggedInError(f"There is no token for {url}.")
+    return Login(url, token, environment.get(CA_FILE_VARIABLE) or server.get("ca_file"))
+
+
+def kept_url() -> str:
+    """Return the address of the server that is logged in to, "" if there is none.
+
+    Raises:
+        CredentialsError: what is kept cannot be read.
+    """
+    return str(_read().get("current") or "")
+
+
+def store(login: Login) -> str:
+    """Keep a server and its token, and talk to it from now on; return where the token is.
+
+    Raises:
+        CredentialsError: the file cannot be written.
+    """
+    kept = _read()
+    server: dict[str, Any] = {"ca_file": login.ca_file} if login.ca_file else {}
+    where = _store_in_keyring(login)
+    if where:
+        server["keyring"] = True
+    else:
+        server["token"] = login.token
+        where = f"the file {config_folder() / FILE}, which only you can read"
+    kept.setdefault("servers", {})[login.url] = server
+    kept["current"] = login.url
+    _write(kept)
+    return where
+
+
+def forget(url: str) -> bool:
+    """Remove what is kept of a server; return whether anything was.
+
+    Raises:
+        CredentialsError: the file cannot be written, or the keyring keeps the token.
+    """
+    kept = _read()
+    server = kept.get("servers", {}).pop(url, None)
+    if server is None:
+        return False
+    if server.get("keyring"):
+        _remove_from_keyring(url)
+    if kept.get("current") == url:
+        kept["current"] = None
+    _write(kept)
+    return True
+
+
+# -- the file --
+
+
+def _read() -> dict[str, Any]:
+    file = config_folder() / FILE
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CredentialsError(f"{file} cannot be read: {error}") from error
+    if not isinstance(kept, dict) or not isinstance(kept.get("servers", {}), dict):
+        raise CredentialsError(f"{file} is not what `silo login` writes.")
+    return kept
+
+
+def _write(kept: dict[str, Any]) -> None:
+    """Replace the file as a whole: it is never there with half of it, nor for a moment readable by others."""
+    folder = config_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Made with mode 0600.
+        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{FILE}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(kept, file, indent=2)
+            Path(name).replace(folder / FILE)
+        except BaseException:
+            with suppress(OSError):
+                Path(name).unlink()
+            raise
+    except OSError as error:
+        raise CredentialsError(f"{folder / FILE} cannot be written: {error}") from error
+
+
+# -- the keyring --
+
+
+def _keyring() -> Any:
+    """Return the package, if there is one that works here; else None."""
+    try:
+        import keyring
+        from keyring.backends import fail, null
+
+        backend = keyring.get_keyring()
+    except Exception:
+        # Not installed, or a backend that breaks when it is loaded: the file does as well.
+        return None
+    return None if isinstance(backend, (fail.Keyring, null.Keyring)) else keyring
+
+
+def _store_in_keyring(login: Login) -> str:
+    """Return what the keyring is called, or "" if it does not keep the token."""
+    keyring = _keyring()
+    if keyring is None:
+        return ""
+    try:
+        keyring.set_password(SERVICE, login.url, login.token)
+        # Some keep nothing and do not say so.
+        if keyring.get_password(SERVICE, login.url) != login.token:
+            return ""
+    except Exception:
+        # Locked, refused, no session bus: whatever it is, it is no reason not to log in.
+        return ""
+    return f"the system's keyring ({getattr(keyring.get_keyring(), 'name', 'keyring')})"
+
+
+def _token_of(url: str, server: Mapping[str, Any]) -> str:
+    if not server.get("keyring"):
+        return str(server.get("token", ""))
+    keyring = _keyring()
+    if keyring is None:
+        raise NotLoggedInError(f"The token for {url} is in a keyring that is not here.")
+    try:
+        return str(keyring.get_password(SERVICE, url) or "")
+    except Exception as error:
+        raise NotLoggedInError(f"The keyring does not give the token for {url}: {error}") from error
+
+
+def _remove_from_keyring(url: str) -> None:
+    keyring = _keyring()
+    if keyring is None:
+        raise CredentialsError(f"The token for {url} is in a keyring that is not here.")
+    try:
+        if keyring.get_password(SERVICE, url) is not None:
+            keyring.delete_password(SERVICE, url)
+    except Exception as error:
+        raise CredentialsError(f"The keyring keeps the token for {url}: {error}") from error
