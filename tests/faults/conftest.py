@@ -14,9 +14,12 @@ from tests.faults.own_postgres import OwnPostgres
 from tests.faults.proxies import PROXIES, Proxy, is_ready_through, make_certificate
 from tests.faults.services import ServeAt, TcpProxy
 from tests.processes.conftest import (  # noqa: F401
+    _client_state,
     client_of,
+    connect,
     part,
     processes,
+    run_program,
     runsweeper,
     serve,
 )

@@ -35,8 +35,12 @@ class TcpProxy(Process):
         """Reset every connection and refuse new ones."""
         self._tell(signal.SIGUSR1, "cut")
 
+    def halve(self) -> None:
+        """Reset the connections to the target; who is connected to the proxy is not told."""
+        self._tell(signal.SIGHUP, "halved")
+
     def mend(self) -> None:
-        """Serve again after `cut`."""
+        """Serve again after `cut` or `halve`."""
         self._tell(signal.SIGUSR2, "mended")
 
     def freeze(self) -> None:

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sessions_app.roles import Role
+from silo_client import Workstation
+from silo_client.windows import STATE_VARIABLE
 from tests.factories import make_item, make_token, make_user
+from tests.processes.client_processes import ClientProgram
 from tests.processes.service import Client, Process, Serve, Sweeper
 
 
@@ -45,6 +49,34 @@ def client_of(processes: ExitStack) -> Callable[..., Client]:
         return client
 
     return make
+
+
+@pytest.fixture
+def _client_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The windows of these workstations, and nobody else's."""
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "client"))
+
+
+@pytest.fixture
+def connect(processes: ExitStack, _client_state: None) -> Callable[..., Workstation]:
+    """Connect a workstation of a client's user, in this process."""
+
+    def make(client: Client, **options: Any) -> Workstation:
+        workstation = Workstation.connect(client.server.url, client.token, **options)
+        processes.callback(workstation.close)
+        return workstation
+
+    return make
+
+
+@pytest.fixture
+def run_program(processes: ExitStack, _client_state: None) -> Callable[..., ClientProgram]:
+    """Run a program that connects as a workstation of a client's user."""
+
+    def run(client: Client, **options: Any) -> ClientProgram:
+        return _closing(processes, ClientProgram(client.server.url, client.token, **options))
+
+    return run
 
 
 @pytest.fixture

@@ -43,13 +43,14 @@ def environment(**overrides: str) -> dict[str, str]:
 class Process:
     """A child process whose output is collected line by line."""
 
-    def __init__(self, *command: str, env: dict[str, str]) -> None:
+    def __init__(self, *command: str, env: dict[str, str], stdin: int | None = None) -> None:
         self.lines: list[str] = []
         self._popen = subprocess.Popen(
             command,
             cwd=ROOT,
             env=env,
             text=True,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             # A Ctrl-C at the terminal is for the tests, which then end their children.

@@ -126,6 +126,11 @@ class EventStream:
             await asyncio.wait({self._task})
 
     @property
+    def is_open(self) -> bool:
+        """Whether the server has opened it, and it has not ended."""
+        return self.connection_id is not None and not self.ended.is_set()
+
+    @property
     def age(self) -> float:
         """The seconds since its request."""
         return clock.now() - self._sent

@@ -155,9 +155,9 @@ class Helper:
     def obey(self, command: Message) -> None:
         """Carry out a command."""
         self._holds.update(command.get("hold", ()))
-        self._holds.difference_update(command.get("drop", ()))
         self._asking.update(map(tuple, command.get("asking", ())))
         self._asking.difference_update(map(tuple, command.get("answered", ())))
+        self._holds.difference_update(command.get("drop", ()))
         self._places.update(command.get("stand", {}))
         for place in command.get("unstand", ()):
             self._places.pop(place, None)
@@ -180,10 +180,8 @@ class Helper:
                 for old in self._streams[:-1]:
                     await old.close()
                 self._streams = [stream]
+                self._start(self._until_end(stream))
                 why = await self._until_doubtful(stream)
-                if stream.ended.is_set():
-                    self._evidence.ended()
-                    self._be_sure()
                 self._parent.tell({"interrupted": why, "ended": stream.ended.is_set()})
                 # What does not last is opened less and less often.
                 self._attempt = 0 if stream.age > STEADY_SECONDS else self._attempt + 1
@@ -211,6 +209,13 @@ class Helper:
 
     def _params(self) -> list[tuple[str, str]]:
         return [("workstation_id", self._plan.workstation_id), ("ack", "true")]
+
+    async def _until_end(self, stream: EventStream) -> None:
+        """Be less sure when there is no stream any more."""
+        await stream.ended.wait()
+        if not any(one.is_open for one in self._streams):
+            self._evidence.ended()
+            self._be_sure()
 
     async def _until_doubtful(self, stream: EventStream) -> str:
         while not (stream.ended.is_set() or stream.doubt()):

@@ -59,8 +59,11 @@ class HelperLink:
         self._sending = threading.Lock()
         self._closing = threading.Event()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (as long as the helper)
-        self._process = self._start(plan)
+        self._process = self._begin(plan)
         self._thread = threading.Thread(target=self._follow, daemon=True, name="silo helper")
+
+    def start(self) -> None:
+        """Have messages handled from now on."""
         self._thread.start()
 
     @property
@@ -106,12 +109,14 @@ class HelperLink:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._thread.join(END_SECONDS)
+        if self._thread.ident is not None:
+            self._thread.join(END_SECONDS)
+        self._process.stdout.close()  # type: ignore[union-attr]
         self.shared.sure_until = 0.0
         self.shared.remove()
         self._errors.close()
 
-    def _start(self, plan: Plan) -> subprocess.Popen[str]:
+    def _begin(self, plan: Plan) -> subprocess.Popen[str]:
         path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
         try:
             process = subprocess.Popen(
@@ -147,7 +152,11 @@ class HelperLink:
             self._handle({"died": code, "why": self._complaint(), "final": not started})
             if not started or self._closing.wait(RESTART_SECONDS):
                 return
-            self._restart()
+            try:
+                self._restart()
+            except HelperError as error:
+                self._handle({"died": code, "why": str(error), "final": True})
+                return
 
     def _read_one(self) -> bool:
         """Read all that one helper tells; return whether it has told anything."""
@@ -167,7 +176,7 @@ class HelperLink:
         self.shared.told = self._read
         with self._sending:
             self._process.stdout.close()  # type: ignore[union-attr]
-            self._process = self._start(plan)
+            self._process = self._begin(plan)
 
     def _complaint(self) -> str:
         self._errors.seek(0)

@@ -256,6 +256,13 @@ class Holdings:
         with self._changed:
             return [pk for pk, session in self._sessions.items() if not session.existing]
 
+    def existing_ids(self, locks: Iterable[Lock]) -> list[str]:
+        """The ids of what another window has acquired of these."""
+        wanted = set(locks)
+        with self._changed:
+            sessions = self._sessions.values()
+            return [one.id for one in sessions if one.existing and one.lock in wanted]
+
     def is_sure_of(self, session: EditSession) -> bool:
         """Whether it has not ended, as far as was told, and there is no doubt about it."""
         with self._changed:

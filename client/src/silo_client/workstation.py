@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from threading import Thread
 from types import TracebackType
 from typing import Any, Callable
 
@@ -80,7 +79,9 @@ class Workstation:
         self._refused: set[Lock] = set()
         # In line for these now, each with its part number.
         self._places: dict[str, str] = {}
-        self._asking_server = threading.Lock()
+        self._settling = threading.Lock()
+        self._settler: threading.Thread | None = None
+        self._to_settle = False
         self._closed = False
         self._callbacks = Callbacks(dispatch)
         shared = Shared()
@@ -98,6 +99,7 @@ class Workstation:
             self._state,
             python,
         )
+        self._link.start()
 
     @classmethod
     def connect(
@@ -336,18 +338,21 @@ class Workstation:
         if not session.existing:
             self._link.send({"hold": [session.id]})
         if session.doubt:
-            self._settle()
+            self._settle(time.monotonic() + self._patience)
+            self._settle_soon()
         return None if session.lost else session
 
     @contextmanager
     def asking_for(self, wanted: Iterable[Wanted]) -> Iterator[None]:
-        """Let the helper know of what is asked for: what an answer gives that nobody reads, it releases."""
-        locks = [dataclasses.astuple(one.lock) for one in wanted]
-        self._link.send({"asking": locks})
+        """Let the helper know of what is asked for: if nobody lives to read the answer, it releases that."""
+        locks = [one.lock for one in wanted]
+        told = [dataclasses.astuple(lock) for lock in locks]
+        self._link.send({"asking": told})
         try:
             yield
         finally:
-            self._link.send({"answered": locks})
+            # What another window acquired in this moment is not to be released.
+            self._link.send({"answered": told, "drop": self.holdings.existing_ids(locks)})
 
     def stands(self, place: str, part_number: str) -> None:
         """It has a place in line, which the helper gives up if it dies."""
@@ -529,29 +534,43 @@ class Workstation:
 
     def _settle_soon(self) -> None:
         """Settle what is in doubt, in a thread of its own."""
-        if self.holdings.doubted:
-            Thread(target=self._settle, daemon=True, name="silo sessions").start()
+        with self._settling:
+            self._to_settle = True
+            if self._settler is None and self.holdings.doubted:
+                self._settler = threading.Thread(
+                    target=self._keep_settling, daemon=True, name="silo sessions"
+                )
+                self._settler.start()
 
-    def _settle(self) -> None:
-        """Ask the server about the sessions in doubt until there are none."""
-        with self._asking_server:
-            while (doubted := self.holdings.doubted) and not self._closed:
-                try:
-                    told, _ = self.api.sessions(workstation=self.id)
-                except ServerUnavailableError:
-                    time.sleep(RETRY_SECONDS)
-                    continue
-                except ApiError as error:
-                    # Nobody will tell: the token was withdrawn, say.
-                    for session in doubted:
-                        self._lose(session, Lost("unknown", note=error.message))
+    def _keep_settling(self) -> None:
+        while True:
+            with self._settling:
+                if not self._to_settle or self._closed:
+                    self._settler = None
                     return
-                tokens = {one["session_id"]: int(one["fencing_token"]) for one in told}
-                for session, doubt in doubted.items():
-                    if session.id in tokens:
-                        self.holdings.settle(session, doubt, tokens[session.id])
-                    else:
-                        self._lose(session, self._how_it_ended(session))
+                self._to_settle = False
+            self._settle()
+
+    def _settle(self, deadline: float = FOREVER) -> None:
+        """Ask the server about the sessions in doubt until there are none, or `time.monotonic` is at the deadline."""
+        while self.holdings.doubted and not self._closed and time.monotonic() < deadline:
+            try:
+                self._ask_about(self.holdings.doubted)
+            except ServerUnavailableError:
+                time.sleep(RETRY_SECONDS)
+            except ApiError as error:
+                # Nobody will tell: the token was withdrawn, say.
+                for session in self.holdings.doubted:
+                    self._lose(session, Lost("unknown", note=error.message))
+
+    def _ask_about(self, doubted: Mapping[EditSession, int]) -> None:
+        told, _ = self.api.sessions(workstation=self.id)
+        tokens = {one["session_id"]: int(one["fencing_token"]) for one in told}
+        for session, doubt in doubted.items():
+            if session.id in tokens:
+                self.holdings.settle(session, doubt, tokens[session.id])
+            else:
+                self._lose(session, self._how_it_ended(session))
 
     def _lose(self, session: EditSession, lost: Lost) -> None:
         if self.holdings.lose(session, lost):
