@@ -1,7 +1,7 @@
 """The helper: a process of its own that keeps a workstation's event stream, whatever its parent computes.
 
-`python -m silo_client.helper`. On its standard input come commands, on its standard output go messages, one JSON line
-each; `helper_link.py` is the other end. It ends with its parent.
+`helper_link.py` starts it, and is the other end. On its standard input come commands, on its standard output go
+messages, one JSON line each. It ends with its parent.
 """
 
 from __future__ import annotations
@@ -392,7 +392,3 @@ def main() -> None:
     # The threads wait for a parent that may never say anything more.
     sys.stdout = sys.stderr = None
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -111,7 +111,7 @@ class HelperLink:
             self._process.wait()
         if self._thread.ident is not None:
             self._thread.join(END_SECONDS)
-        self._process.stdout.close()  # type: ignore[union-attr]
+        self._close_pipes()
         self.shared.sure_until = 0.0
         self.shared.remove()
         self._errors.close()
@@ -120,7 +120,7 @@ class HelperLink:
         path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
         try:
             process = subprocess.Popen(
-                [self._python, "-m", "silo_client.helper"],
+                [self._python, "-c", "from silo_client.helper import main; main()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -175,8 +175,14 @@ class HelperLink:
         # What the dead one had counted and not written never comes.
         self.shared.told = self._read
         with self._sending:
-            self._process.stdout.close()  # type: ignore[union-attr]
+            self._close_pipes()
             self._process = self._begin(plan)
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(OSError):  # what was to be written finds no reader
+                pipe.close()
 
     def _complaint(self) -> str:
         self._errors.seek(0)

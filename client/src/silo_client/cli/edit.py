@@ -16,7 +16,7 @@ from silo_client.cli.connection import about, current_login, make_api
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.guard import Guard
 from silo_client.cli.options import Level, Part
-from silo_client.cli.output import WARNING, err, say, typed, when
+from silo_client.cli.output import WARNING, err, one_line, say, typed, when
 from silo_client.cli.sessions import command_for
 from silo_client.cli.signals import ENDING, Terminated, handling, terminated
 from silo_client.cli.waiting import Progress
@@ -109,7 +109,7 @@ def edit(
                 progress.show(f"Connecting to {login.url}")
             workstation = _connect(login, guard)
         with workstation, about(part):
-            session = _acquire(workstation, lock, waiting, ask)
+            session = _acquire(workstation, lock, waiting, one_line(ask))
             with session:
                 code = _hold(session, login.url, guard, child)
     raise typer.Exit(code)

@@ -96,5 +96,7 @@ def _sentence(error: SiloError) -> str:
     if isinstance(error, ApiError):
         faults = error.details.get("faults") or []
         reasons = [f"{fault.get('where')}: {fault.get('why')}" for fault in faults]
-        text = " ".join([text, *([f"({'; '.join(reasons)})"] if reasons else [])])
+        # The message names the first of them.
+        more = [reason for reason in reasons if reason not in text]
+        text = " ".join([text, *([f"({'; '.join(more)})"] if more else [])])
     return text if text.endswith((".", "!", "?", ")")) else f"{text}."

@@ -10,7 +10,7 @@ from silo_client.cli import sessions
 from silo_client.cli.connection import about, connected
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import AnyLevel, AnyObject, Part
-from silo_client.cli.output import say, typed
+from silo_client.cli.output import one_line, say, typed
 from silo_client.cli.sessions import Filter, Json
 from silo_client.data import Lock
 from silo_client.errors import ApiError
@@ -31,7 +31,7 @@ def request(
             found, f"Nobody is editing {Filter(part, level, object_id)}.", f"{_edit(part)} begins."
         )
         try:
-            api.request_handoff(part, held["session_id"], message, _own_place(api, held))
+            api.request_handoff(part, held["session_id"], one_line(message), _own_place(api, held))
         except ApiError as error:
             if error.code != "own_session":
                 raise

@@ -111,6 +111,11 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
     return how_long(((now or datetime.now(timezone.utc)) - moment).total_seconds())
 
 
+def one_line(text: str) -> str:
+    """Return a text that a person has typed without its line ends, which the server does not take."""
+    return " ".join(text.split())
+
+
 def typed(*words: str) -> str:
     """Return a command as it can be typed."""
     return " ".join(shlex.quote(word) for word in words)

@@ -9,7 +9,7 @@ from silo_client.cli import sessions
 from silo_client.cli.connection import connected
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import AnyLevel, AnyObject, AnyPart
-from silo_client.cli.output import say
+from silo_client.cli.output import one_line, say
 from silo_client.cli.sessions import Filter, Json
 from silo_client.data import Lock
 from silo_client.errors import NotFoundError
@@ -41,7 +41,8 @@ def release(
 
     A `silo edit` that holds one of them says that it is lost; its command goes on, unless it was told to end it.
     """
-    if force and not (reason or "").strip():
+    reason = one_line(reason or "")
+    if force and not reason:
         raise CommandError(
             "--force needs a --reason: the holder is told, and it is kept.", code=ExitCode.USAGE
         )
@@ -64,7 +65,7 @@ def release(
                 found, "Say which one by PART, --level, --object or --session, or --all of them."
             )
         if force:
-            _force(api, found, reason or "")
+            _force(api, found, reason)
         else:
             _release(api, found)
 

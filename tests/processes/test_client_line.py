@@ -1,0 +1,254 @@
+"""`silo_client`: standing in line, hand-offs, soft interference that ends, idleness."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine, Workstation
+from silo_client import ApiError, Lock, WaitTimeoutError
+from silo_client import HandoffRequest as Asked
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def ada(serve, client_of):
+    return client_of(serve())
+
+
+@pytest.fixture
+def bob(ada, client_of):
+    return client_of(ada.server, "bob")
+
+
+class Waiter(threading.Thread):
+    """Waits for a session in a thread of its own."""
+
+    def __init__(self, workstation, part, **options):
+        super().__init__(daemon=True)
+        self.calls = []
+        self.outcome = None
+        self._edit = lambda: workstation.edit(
+            part, level="sketch", on_wait=self.calls.append, **{"wait": True, **options}
+        )
+        self.start()
+
+    def run(self):
+        try:
+            self.outcome = self._edit()
+        except Exception as error:
+            self.outcome = error
+
+    @property
+    def session(self):
+        return eventually(lambda: self.outcome)
+
+
+@pytest.fixture
+def waiter():
+    started = []
+
+    def start(*arguments, **options):
+        started.append(Waiter(*arguments, **options))
+        return started[-1]
+
+    return start
+
+
+def test_who_waits_is_told_of_the_line_and_gets_its_turn(ada, bob, connect, waiter, part):
+    held = connect(bob, name="bob's").edit(part, level="sketch")
+    first = waiter(connect(ada, program="1"), part)
+    eventually(lambda: first.calls)
+    second = waiter(connect(ada, program="2"), part)
+    eventually(lambda: second.calls)
+    told = second.calls[-1]
+    assert (told.position, told.lock) == (2, Lock(part, "sketch"))
+    assert (told.holder.user, told.holder.workstation) == ("bob", "bob's")
+    assert 0 <= told.seconds < 60
+    held.release()
+    assert first.session.valid
+    assert first.session.existing is False
+    assert second.outcome is None
+    first.session.release()
+    second.session.release()
+    assert [one.reason for one in EndedSession.objects.all()] == ["released"] * 3
+    assert not PlaceInLine.objects.exists()
+
+
+def test_what_is_free_is_given_at_once(ada, connect, part):
+    workstation = connect(ada)
+    with workstation.edit(part, level="sketch", wait=5) as session:
+        assert session.valid
+        assert session.existing is False
+
+
+def test_who_waits_too_long_leaves_the_line(ada, bob, connect, part):
+    connect(bob).edit(part, level="sketch")
+    with pytest.raises(WaitTimeoutError, match="not free within"):
+        connect(ada).edit(part, level="sketch", wait=0.5)
+    assert not PlaceInLine.objects.exists()
+
+
+def test_what_the_callback_raises_ends_the_waiting(ada, bob, connect, part):
+    connect(bob).edit(part, level="sketch")
+
+    def cancel(waiting):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        connect(ada).edit(part, level="sketch", wait=True, on_wait=cancel)
+    assert not PlaceInLine.objects.exists()
+
+
+def test_ones_position_moves_up(ada, bob, connect, waiter, client_of, monkeypatch, part):
+    monkeypatch.setattr("silo_client.waiting.LOOK_SECONDS", 0.1)
+    connect(bob).edit(part, level="sketch")
+    carols = connect(client_of(ada.server, "carol"))
+    before = waiter(carols, part)
+    eventually(lambda: before.calls)
+    waiting = waiter(connect(ada), part)
+    eventually(lambda: waiting.calls and waiting.calls[-1].position == 2)
+    carols.close()
+    eventually(lambda: waiting.calls[-1].position == 1)
+
+
+def test_a_lost_place_is_taken_anew(ada, bob, connect, waiter, monkeypatch, part):
+    monkeypatch.setattr("silo_client.waiting.LOOK_SECONDS", 0.1)
+    held = connect(bob).edit(part, level="sketch")
+    waiting = waiter(connect(ada), part)
+    eventually(lambda: waiting.calls)
+    old = PlaceInLine.objects.get()
+    PlaceInLine.objects.step_out(old.pk)
+    eventually(lambda: PlaceInLine.objects.exclude(pk=old.pk).exists())
+    held.release()
+    assert waiting.session.valid
+
+
+def test_who_waits_over_the_death_of_its_helper_gets_its_turn(ada, bob, connect, waiter, part):
+    held = connect(bob).edit(part, level="sketch")
+    workstation = connect(ada)
+    waiting = waiter(workstation, part)
+    eventually(lambda: waiting.calls)
+    old = PlaceInLine.objects.get()
+    os.kill(workstation.helper_pid, signal.SIGKILL)
+    # A departure: the place was lost, and is taken again.
+    eventually(lambda: PlaceInLine.objects.exclude(pk=old.pk).exists())
+    held.release()
+    assert waiting.session.valid
+
+
+def test_a_turn_that_comes_over_an_interrupted_stream_is_found(
+    serve, client_of, connect, waiter, part
+):
+    ada = client_of(serve(SILO_DISCONNECT_GRACE_SECONDS="60"))
+    held = connect(client_of(ada.server, "bob")).edit(part, level="sketch")
+    workstation = connect(ada)
+    waiting = waiter(workstation, part)
+    eventually(lambda: waiting.calls)
+    os.kill(workstation.helper_pid, signal.SIGKILL)
+    held.release()
+    assert waiting.session.valid
+    assert waiting.session.existing is False
+    waiting.session.release()
+    assert not EditSession.objects.exists()
+
+
+def test_the_holder_is_asked_and_hands_over(ada, bob, connect, waiter, part):
+    asked = []
+    theirs = connect(bob, on_handoff_request=asked.append)
+    held = theirs.edit(part, level="sketch", object_id="Pad")
+    mine = connect(ada)
+    waiting = waiter(mine, part, object_id="Pad", ask="The drawing is due.")
+    eventually(lambda: asked)
+    lock = Lock(part, "sketch", "Pad")
+    assert asked == [Asked(lock, held.id, "ada", "The drawing is due.", mine.id)]
+    held.hand_over(asked[0].workstation_id)
+    assert waiting.session.fencing_token > held.fencing_token
+    assert (held.valid, held.lost) == (False, None)
+    assert EndedSession.objects.get().reason == "handed_off"
+    assert not HandoffRequest.objects.exists()
+
+
+def test_a_hand_over_that_is_refused_keeps_the_session(ada, bob, connect, part):
+    mine = connect(ada)
+    held = mine.edit(part, level="sketch")
+    with pytest.raises(ApiError) as caught:
+        held.hand_over(connect(bob).id)
+    assert caught.value.code == "not_requested"
+    assert held.valid
+    held.release()
+    assert not EditSession.objects.exists()
+
+
+def test_what_is_handed_over_without_waiting_is_unclaimed(ada, bob, connect, part):
+    asked, events = [], []
+    theirs = connect(bob, on_handoff_request=asked.append)
+    held = theirs.edit(part, level="sketch")
+    mine = connect(ada, on_event=lambda name, data: events.append(name))
+    mine.request_handoff(held.id, part, "please")
+    eventually(lambda: asked)
+    held.hand_over(mine.id)
+    eventually(lambda: "edit.session_granted" in events)
+    [told] = mine.unclaimed()
+    assert told["part_number"] == part
+
+
+def test_the_end_of_soft_interference_is_told(ada, bob, connect, part):
+    events = []
+    theirs = connect(bob).edit(part, level="sketch", object_id="A", cone=["n1"])
+    workstation = connect(ada, on_event=lambda *told: events.append(told))
+    mine = workstation.edit(part, level="sketch", object_id="B", cone=["n1"])
+    theirs.release()
+    eventually(lambda: [d for n, d in events if n == "edit.interference_resolved"])
+    [resolved] = [data for name, data in events if name == "edit.interference_resolved"]
+    assert (resolved["session_id"], resolved["with_session_id"]) == (mine.id, theirs.id)
+
+
+def test_the_server_is_told_for_how_long_nobody_has_touched_it(ada, connect, run_program, part):
+    workstation = connect(ada)
+    workstation.edit(part, level="sketch")
+    beats = EditSession.objects.get().last_heartbeat
+    eventually(lambda: EditSession.objects.get().last_heartbeat > beats)
+    assert Workstation.objects.get().idle_since is None, "nobody says anything"
+    workstation.touched()
+    touched = time.time()
+    idle = eventually(lambda: Workstation.objects.get().idle_since)
+    assert idle.timestamp() == pytest.approx(touched, abs=1)
+    workstation.touched()
+    eventually(lambda: Workstation.objects.get().idle_since is None)
+
+
+def test_a_workstation_is_idle_when_all_its_windows_are(ada, connect, part):
+    idle, busy = connect(ada), connect(ada)
+    assert idle.id == busy.id
+    idle.edit(part, level="sketch")
+    idle.touched()
+    eventually(lambda: Workstation.objects.get().idle_since)
+    stop = threading.Event()
+
+    def work():
+        while not stop.wait(0.05):
+            busy.touched()
+
+    working = threading.Thread(target=work)
+    working.start()
+    try:
+        eventually(lambda: Workstation.objects.get().idle_since is None)
+    finally:
+        stop.set()
+        working.join()
+
+
+def test_callbacks_come_where_a_program_wants_them(ada, connect, part):
+    calls = []
+    lost = []
+    workstation = connect(ada, dispatch=calls.append, on_lost=lambda *told: lost.append(told))
+    session = workstation.edit(part, level="sketch")
+    EditSession.objects.release(session.id)
+    eventually(lambda: calls)
+    assert not lost
+    for call in calls:
+        call()
+    assert lost == [(session, session.lost)]
