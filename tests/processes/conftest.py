@@ -11,6 +11,7 @@ from sessions_app.roles import Role
 from silo_client import Workstation
 from silo_client.windows import STATE_VARIABLE
 from tests.factories import make_item, make_token, make_user
+from tests.processes.cli_user import CliUser, Gate
 from tests.processes.client_processes import ClientProgram
 from tests.processes.service import Client, Process, Serve, Sweeper
 
@@ -83,3 +84,25 @@ def run_program(processes: ExitStack, _client_state: None) -> Callable[..., Clie
 def part(committed_db: None) -> str:
     """The part number of an item, with everything in it that a URL could stumble over."""
     return make_item("DIN 912/M5 größe").part_number
+
+
+@pytest.fixture
+def cli_user_of(
+    client_of: Callable[..., Client], processes: ExitStack, tmp_path: Path
+) -> Callable[..., CliUser]:
+    """Make a user of the command `silo` at a server."""
+
+    def make(server: Serve, name: str = "ada", role: Role = Role.EDITOR) -> CliUser:
+        user = CliUser(client_of(server, name, role), tmp_path / name)
+        processes.callback(lambda: [process.close() for process in user.started])
+        return user
+
+    return make
+
+
+@pytest.fixture
+def gate(processes: ExitStack, tmp_path: Path) -> Gate:
+    """A command that ends when the test says so, and with the test at the latest."""
+    made = Gate(tmp_path / "gate")
+    processes.callback(made.open)
+    return made

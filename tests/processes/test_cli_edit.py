@@ -1,0 +1,194 @@
+"""`silo edit`: the session is held just as long as the command, the terminal and the machine live."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def ada(serve, cli_user_of):
+    return cli_user_of(serve())
+
+
+def watch(user, part):
+    """Watch a part by a stream."""
+    return user.client.stream(item=part)
+
+
+def test_holds_the_session_while_the_command_runs_and_ends_with_its_code(ada, part, gate):
+    process = ada.edit(part, gate.command(7), "--level", "sketch", "--object", "Sketch001")
+    [row] = ada.run("who", part).stdout.splitlines()
+    assert row.split("\t")[:4] == [part, "sketch", "Sketch001", "ada"]
+    gate.open()
+    assert process.wait() == 7
+    assert ada.holders(part) == []
+    nobody = ada.run("who", part)
+    assert (nobody.stdout, nobody.returncode) == ("", 0)
+    assert "Nobody is editing" in nobody.stderr
+
+
+def test_tells_the_command_what_it_holds_and_not_the_token(ada, part):
+    script = "import os; print({k: v for k, v in os.environ.items() if k.startswith('SILO_')})"
+    config = ada.run("login", ada.client.server.url, "--token-stdin", given=ada.client.token)
+    assert config.returncode == 0, config.stderr
+    del ada.env["SILO_TOKEN"]
+    done = ada.run("edit", part, "--", sys.executable, "-c", script)
+    told = eval(done.stdout)
+    assert told["SILO_PART_NUMBER"] == part
+    assert told["SILO_URL"] == ada.client.server.url
+    assert int(told["SILO_FENCING_TOKEN"]) > 0
+    [record] = ada.json("history", part)["history"]
+    assert told["SILO_SESSION_ID"] == record["session_id"]
+    assert ada.client.token not in done.stdout + done.stderr
+
+
+def test_a_second_terminal_is_refused_and_told_what_to_do(ada, part, gate, cli_user_of):
+    ada.edit(part, gate.command())
+    own = ada.run("edit", part, "--", "true")
+    assert own.returncode == 6
+    assert "yourself" in own.stderr
+    bob = cli_user_of(ada.client.server, "bob")
+    other = bob.run("edit", part, "--", "true")
+    assert other.returncode == 6
+    assert f"silo: ada is editing {part} / assembly on " in other.stderr
+    assert f"`silo edit '{part}' --wait` stands in line" in other.stderr
+    # Another object of it is free.
+    assert bob.run("edit", part, "--level", "sketch", "--", "true").returncode == 0
+
+
+def test_who_waits_gets_it_when_the_first_ends(ada, part, gate, cli_user_of):
+    first = ada.edit(part, gate.command())
+    bob = cli_user_of(ada.client.server, "bob")
+    second = bob.start("edit", part, "--wait", "--", "echo", "my turn")
+    assert "place 1. ada has been editing it" in second.line("In line for")
+    gate.open()
+    assert first.wait() == 0
+    second.line("my turn")
+    assert second.wait() == 0
+
+
+def test_who_does_not_get_it_in_time_ends_with_7(ada, part, gate, cli_user_of):
+    ada.edit(part, gate.command())
+    late = cli_user_of(ada.client.server, "bob").run(
+        "edit", part, "--wait-for", "0.3", "--", "true"
+    )
+    assert late.returncode == 7
+    assert "place in line is given up" in late.stderr
+    assert ada.json("line", part) == {"requests": []}
+
+
+def test_ctrl_c_leaves_the_line(ada, part, gate, cli_user_of):
+    ada.edit(part, gate.command())
+    bob = cli_user_of(ada.client.server, "bob").start("edit", part, "--wait", "--", "true")
+    bob.line("In line for")
+    bob.signal_group(signal.SIGINT)
+    assert bob.wait() == 130
+    assert ada.json("line", part) == {"requests": []}
+    assert "Traceback" not in bob.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+def test_the_end_of_a_terminal_frees_what_it_edits_at_once(ada, part, gate, number):
+    process = ada.edit(part, gate.command())
+    watcher = watch(ada, part)
+    process.signal(number)
+    watcher.event("edit.session_released", within=5)
+    assert ada.holders(part) == []
+    gate.open()
+    # What ends the terminal has ended the command too, except for what cannot be passed on.
+    assert process.wait() == (-number if number == signal.SIGKILL else 128 + number)
+
+
+def test_two_terminals_edit_two_parts_and_one_that_dies_keeps_the_others(ada, part, gate):
+    first = ada.edit(part, gate.command(), "--object", "one")
+    ada.edit(part, gate.command(), "--object", "two")
+    watcher = watch(ada, part)
+    first.signal(signal.SIGKILL)
+    watcher.event("edit.session_released", object_id="one")
+    [left] = ada.client.held(part)
+    assert left["object_id"] == "two"
+    # The number of the dead one is free again.
+    third = ada.edit(part, gate.command(), "--object", "three")
+    names = {held["object_id"]: held["workstation"]["name"] for held in ada.client.held(part)}
+    assert names["three"] != names["two"]
+    gate.open()
+    assert third.wait() == 0
+    assert len(watcher.named("edit.session_released")) >= 1
+
+
+def test_with_a_grace_the_dead_predecessors_session_is_no_obstacle(serve, cli_user_of, part, gate):
+    ada = cli_user_of(serve(SILO_DISCONNECT_GRACE_SECONDS="30"))
+    first = ada.edit(part, gate.command(), "--object", "one")
+    # Both at once, as when the machine loses power: nobody is left to release anything.
+    helper = helper_of(first)
+    first.signal(signal.SIGSTOP)
+    os.kill(helper, signal.SIGKILL)
+    first.signal(signal.SIGKILL)
+    eventually(lambda: ada.client.held(part)[0]["away_since"], "away")
+    second = ada.edit(part, gate.command(), "--object", "two")
+    [held] = ada.client.held(part)
+    assert held["object_id"] == "two"
+    gate.open()
+    assert second.wait() == 0
+
+
+def test_without_a_command_it_holds_until_ctrl_c(ada, part):
+    process = ada.edit(part)
+    assert len(ada.holders(part)) == 1
+    process.signal_group(signal.SIGINT)
+    assert process.wait() == 0
+    assert ada.holders(part) == []
+    again = ada.edit(part)
+    again.signal(signal.SIGTERM)
+    assert again.wait() == 0
+    assert ada.holders(part) == []
+
+
+def test_ctrl_c_is_the_commands_affair(ada, part):
+    script = "trap 'echo caught; exit 3' INT; echo begun; while :; do sleep 0.05; done"
+    process = ada.edit(part, ("sh", "-c", script))
+    process.signal_group(signal.SIGINT)
+    process.line("caught")
+    assert process.wait() == 3
+    dies = ada.edit(part, ("sh", "-c", "echo begun; while :; do sleep 0.05; done"))
+    dies.signal_group(signal.SIGINT)
+    assert dies.wait() == 130
+    assert ada.holders(part) == []
+
+
+def test_commands_that_cannot_be_run(ada, part, tmp_path):
+    assert ada.run("edit", part, "--", "no-such-command").returncode == 127
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    assert ada.run("edit", part, "--", str(script)).returncode == 126
+    script.chmod(0o755)
+    assert ada.run("edit", part, "--", str(script)).returncode == 127
+    assert ada.run("edit", part, "--", "sh", "-c", "kill -9 $$").returncode == 137
+    assert ada.holders(part) == []
+
+
+def test_soft_interference_is_told(ada, part, gate, cli_user_of):
+    ada.edit(part, gate.command(), "--level", "sketch")
+    client = ada.client
+    other = client.workstation("cad-9")
+    client.acquire(part, other, context_level="partdesign", dependency_cone=["Pad"])
+    bob = cli_user_of(client.server, "bob")
+    done = bob.run("edit", part, "--level", "sketch", "--object", "Sketch001", "--", "true")
+    assert done.returncode == 0
+    assert "ada is editing sketch of it on" in done.stderr
+
+
+def helper_of(process):
+    """The process id of the helper of a `silo edit`."""
+    found = subprocess.run(
+        ["pgrep", "-P", str(process.pid), "-f", "silo_client.helper"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(found.stdout)

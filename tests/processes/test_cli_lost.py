@@ -1,0 +1,95 @@
+"""`silo edit` when its session is lost, or may be."""
+
+import re
+import signal
+
+import pytest
+
+from sessions_app.models import ApiToken
+from sessions_app.roles import Role
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def ada(serve, cli_user_of):
+    return cli_user_of(serve())
+
+
+@pytest.fixture
+def admin(ada, cli_user_of):
+    return cli_user_of(ada.client.server, "chief", Role.ADMIN)
+
+
+def test_warns_and_ends_with_9_although_the_command_succeeds(ada, admin, part, gate):
+    process = ada.edit(part, gate.command(0))
+    done = admin.run("release", part, "--force", "--reason", "maintenance")
+    assert done.returncode == 0, done.stderr
+    told = process.line("LOST")
+    assert "is no longer yours: chief released it by force: “maintenance”." in told
+    assert process.running
+    gate.open()
+    assert process.wait() == 9
+
+
+def test_ends_the_command_where_told_to(ada, admin, part, gate):
+    process = ada.edit(part, gate.command(0), "--on-lost", "end")
+    admin.run("release", part, "--force", "--reason", "maintenance")
+    assert process.wait() == 9
+    assert "ended with 143" in process.output
+
+
+def test_without_a_command_there_is_nothing_left_to_do(ada, part):
+    process = ada.edit(part)
+    assert ada.run("release", part).returncode == 0
+    assert process.wait() == 9
+    assert "it was released from elsewhere" in process.output
+
+
+def test_says_who_has_it_now(ada, part, gate, cli_user_of):
+    process = ada.edit(part, gate.command())
+    bob = cli_user_of(ada.client.server, "bob").start("edit", part, "--wait", "--ask", "for me")
+    request = process.line("bob asks for")
+    assert request.endswith("“for me”")
+    # What is printed can be typed.
+    answer = process.line("To hand it over: silo handoff")
+    words = re.findall(r"'[^']+'|\S+", answer.split("silo handoff ", 1)[1])
+    done = ada.run("handoff", *[word.strip("'") for word in words])
+    assert done.returncode == 0, done.stderr
+    assert "bob on" in done.stderr
+    assert "it was handed over" in process.line("LOST")
+    process.line("bob is editing it on")
+    bob.line("until Ctrl-C")
+    gate.open()
+    assert process.wait() == 9
+
+
+def test_says_once_that_it_is_not_certain_and_once_that_it_is_again(serve, cli_user_of, part, gate):
+    server = serve(SILO_DISCONNECT_GRACE_SECONDS="3")
+    ada = cli_user_of(server)
+    process = ada.edit(part, gate.command(0))
+    server.signal(signal.SIGSTOP)
+    process.line("It is not certain that")
+    server.signal(signal.SIGCONT)
+    process.line("It is certain again that")
+    gate.open()
+    assert process.wait() == 0
+    assert process.output.count("not certain") == 1
+
+
+def test_ends_with_9_where_nobody_can_say_that_it_was_held(serve, cli_user_of, part, gate):
+    server = serve(SILO_DISCONNECT_GRACE_SECONDS="3")
+    ada = cli_user_of(server)
+    process = ada.edit(part, gate.command(0))
+    server.kill()
+    process.line("It is not certain that")
+    gate.open()
+    assert process.wait(40) == 9
+    assert "was yours until the end" in process.output
+
+
+def test_a_token_that_is_withdrawn_is_told(ada, part, gate):
+    process = ada.edit(part, gate.command(0))
+    ApiToken.objects.filter(user__username="ada").delete()
+    eventually(lambda: "not certain" in process.output or "LOST" in process.output, "told")
+    gate.open()
+    assert process.wait() == 9
