@@ -14,8 +14,8 @@ from tests.faults.own_postgres import OwnPostgres
 from tests.faults.proxies import PROXIES, Proxy, is_ready_through, make_certificate
 from tests.faults.services import ServeAt, TcpProxy
 from tests.processes.conftest import (  # noqa: F401
-    _client_state,
     client_of,
+    client_state,
     connect,
     part,
     processes,

@@ -104,20 +104,6 @@ class InsideClient(SseClient):
         Process.__init__(self, *command, env=dict(os.environ))
 
 
-class AnsweringClient(Process):
-    """A client inside of a network that calls `alive` after each heartbeat of its stream with `ack=true`."""
-
-    def __init__(self, network: Network, url: str, token: str, workstation: str) -> None:
-        script = str(Path(__file__).with_name("answering_client.py"))
-        command = network.command(sys.executable, script, url, token, workstation)
-        super().__init__(*command, env=dict(os.environ))
-
-    @property
-    def answers(self) -> int:
-        """How many heartbeats it has answered."""
-        return self.lines.count("answered")
-
-
 def stream_inside(
     network: Network, client: Client, url: str | None = None, **query: Any
 ) -> InsideClient:

@@ -31,6 +31,11 @@ class TcpProxy(Process):
         """Where it listens."""
         return int(self.line("port ").split()[1])
 
+    @property
+    def url(self) -> str:
+        """Where a web server behind it is reached."""
+        return f"http://{self.host}:{self.port}"
+
     def cut(self) -> None:
         """Reset every connection and refuse new ones."""
         self._tell(signal.SIGUSR1, "cut")

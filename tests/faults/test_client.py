@@ -43,7 +43,6 @@ def proxied(serve, client_of, tcp_proxy):
         server = serve(**env)
         ada = client_of(server)
         proxy = tcp_proxy(server.url.removeprefix("http://"))
-        proxy.url = f"http://{proxy.host}:{proxy.port}"
         ada.server = proxy
         return ada, server, proxy
 

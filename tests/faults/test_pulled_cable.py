@@ -1,9 +1,12 @@
 """A cable is pulled, and neither FIN nor RST ever comes. Real servers, clients in a network namespace."""
 
+from typing import Any
+
 import pytest
 
+from events_app.models import Connection
 from sessions_app.models import EndedSession
-from tests.faults.network import AnsweringClient, stream_inside
+from tests.faults.network import stream_inside
 from tests.waiting import eventually
 
 RELEASED = "edit.session_released"
@@ -128,22 +131,24 @@ def proxied(network, network_serve, client_of, tcp_proxy, part):
         server = network_serve(**timings(dead_peer, heartbeat))
         proxy = tcp_proxy(server.url.removeprefix("http://"), network.host)
         ada, bob = client_of(server), client_of(server, "bob")
-        return ada, bob.stream(item=part), ada.workstation(), f"http://{proxy.host}:{proxy.port}"
+        return ada, bob.stream(item=part), ada.workstation(), proxy
 
     return make
 
 
 @pytest.mark.parametrize(("dead_peer", "heartbeat"), [(4, 1), (8, 5)])
 def test_behind_a_proxy_that_hides_it_who_acknowledges_is_noticed(
-    proxied, network, processes, part, measured, dead_peer, heartbeat
+    proxied, network, run_program, part, measured, dead_peer, heartbeat
 ):
-    ada, watching, workstation, url = proxied(dead_peer, heartbeat)
-    stream = AnsweringClient(network, url, ada.token, workstation)
-    processes.callback(stream.close)
-    stream.line("answered")
-    ada.acquire(part, workstation)
-    answered = stream.answers
-    eventually(lambda: stream.answers > answered)
+    ada, watching, _, ada.server = proxied(dead_peer, heartbeat)
+    program = run_program(ada, before=network.command())
+    program.edit(part)
+
+    def acknowledged() -> Any:
+        return Connection.objects.get(key=program.workstation_id).acked_at
+
+    before = acknowledged()
+    eventually(lambda: acknowledged() != before)
 
     with measured(
         f"cable pulled behind a proxy, ack=true, dead_peer_seconds {dead_peer}", dead_peer
@@ -154,8 +159,8 @@ def test_behind_a_proxy_that_hides_it_who_acknowledges_is_noticed(
 
 def test_behind_a_proxy_that_hides_it_who_does_not_acknowledge_stays(proxied, network, part):
     dead_peer, heartbeat = 2, 0.5
-    ada, watching, workstation, url = proxied(dead_peer, heartbeat)
-    stream = stream_inside(network, ada, url, workstation_id=workstation)
+    ada, watching, workstation, proxy = proxied(dead_peer, heartbeat)
+    stream = stream_inside(network, ada, proxy.url, workstation_id=workstation)
     ada.acquire(part, workstation)
     network.pull()
     beats = len(watching.named("heartbeat"))
