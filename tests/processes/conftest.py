@@ -53,13 +53,13 @@ def client_of(processes: ExitStack) -> Callable[..., Client]:
 
 
 @pytest.fixture
-def _client_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def client_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The windows of these workstations, and nobody else's."""
     monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "client"))
 
 
 @pytest.fixture
-def connect(processes: ExitStack, _client_state: None) -> Callable[..., Workstation]:
+def connect(processes: ExitStack, client_state: None) -> Callable[..., Workstation]:
     """Connect a workstation of a client's user, in this process."""
 
     def make(client: Client, **options: Any) -> Workstation:
@@ -71,7 +71,7 @@ def connect(processes: ExitStack, _client_state: None) -> Callable[..., Workstat
 
 
 @pytest.fixture
-def run_program(processes: ExitStack, _client_state: None) -> Callable[..., ClientProgram]:
+def run_program(processes: ExitStack, client_state: None) -> Callable[..., ClientProgram]:
     """Run a program that connects as a workstation of a client's user."""
 
     def run(client: Client, **options: Any) -> ClientProgram:
