@@ -20,12 +20,20 @@ class ClientProgram(Process):
         url: the server's address.
         token: a user's.
         before: what its command begins with, to run it elsewhere.
+        python: the interpreter; that of the tests without it.
         options: of `Workstation.connect`.
     """
 
-    def __init__(self, url: str, token: str, before: tuple[str, ...] = (), **options: Any) -> None:
-        command = (*before, sys.executable, "-W", "error", SCRIPT, url, token, json.dumps(options))
-        super().__init__(*command, env=dict(os.environ), stdin=subprocess.PIPE)
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        before: tuple[str, ...] = (),
+        python: str = sys.executable,
+        **options: Any,
+    ) -> None:
+        arguments = ("-W", "error", SCRIPT, url, token, json.dumps(options))
+        super().__init__(*before, python, *arguments, env=dict(os.environ), stdin=subprocess.PIPE)
         told = json.loads(self.line('"connected"'))
         self.workstation_id: str = told["connected"]
         self.helper_pid: int = told["helper"]

@@ -4,6 +4,8 @@ Reads one command a line, each a JSON list of a name and its argument, and answe
 get is told by lines of their own. With no command it is idle, as a CAD program is.
 """
 
+from __future__ import annotations
+
 import itertools
 import json
 import os
@@ -15,7 +17,7 @@ from typing import Any
 from silo_client import EditSession, HardInterferenceError, SiloError, Workstation, clock
 
 sessions: list[EditSession] = []
-watches: list["Watch"] = []
+watches: list[Watch] = []
 
 
 def tell(**what: Any) -> None:
