@@ -39,6 +39,14 @@ class EndReason(str, Enum):
     workstation_deleted = "workstation_deleted"
 
 
+class Completion(str):
+    """What is inserted in place of what was typed. Typer drops what does not begin, letter by letter, like that."""
+
+    def startswith(self, *whatever: object) -> bool:
+        """Let typer keep it."""
+        return True
+
+
 def complete_part(incomplete: str) -> list[str]:
     """Return the part numbers that begin so. Without a server, or a quick one, there are none."""
     try:
@@ -56,7 +64,9 @@ def complete_part(incomplete: str) -> list[str]:
         # Someone is typing: anything that is said now would be in the way.
         return []
     begun = incomplete.casefold()
-    return [_for_shell(number) for number in numbers if number.casefold().startswith(begun)]
+    return [
+        Completion(_for_shell(number)) for number in numbers if number.casefold().startswith(begun)
+    ]
 
 
 def _for_shell(number: str) -> str:

@@ -1,0 +1,112 @@
+"""`silo login` and `logout`, at a server and at a terminal."""
+
+import os
+import pty
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.processes.cli_user import SILO
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def ada(serve, cli_user_of):
+    user = cli_user_of(serve())
+    # What is kept is what counts here.
+    del user.env["SILO_TOKEN"], user.env["SILO_URL"]
+    return user
+
+
+def kept(user):
+    """The file with the token."""
+    return os.path.join(user.env["SILO_CONFIG_HOME"], "credentials.json")
+
+
+def test_keeps_a_good_token_where_only_its_owner_can_read_it(ada):
+    assert ada.run("who").returncode == 3
+    done = ada.run("login", ada.client.server.url, "--token-stdin", given=f"{ada.client.token}\n")
+    assert done.returncode == 0, done.stderr
+    assert kept(ada) in done.stderr
+    assert ada.client.token not in done.stdout + done.stderr
+    assert stat.S_IMODE(os.stat(kept(ada)).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(os.path.dirname(kept(ada))).st_mode) == 0o700
+    assert ada.run("who").returncode == 0
+    assert ada.run("logout").returncode == 0
+    assert ada.client.token not in Path(kept(ada)).read_text()
+    assert ada.run("who").returncode == 3
+    assert ada.run("logout").returncode == 3
+
+
+def test_refuses_a_bad_token_and_keeps_nothing(ada):
+    done = ada.run("login", ada.client.server.url, "--token-stdin", given="silo_wrong")
+    assert done.returncode == 3
+    assert "silo_wrong" not in done.stdout + done.stderr
+    assert not os.path.exists(kept(ada))
+    assert ada.run("login", ada.client.server.url, "--token-stdin", given="a b").returncode == 2
+    assert ada.run("login", ada.client.server.url).returncode == 2
+
+
+def test_a_token_for_one_server_is_not_sent_to_another(ada):
+    given = ada.client.token
+    assert ada.run("login", ada.client.server.url, "--token-stdin", given=given).returncode == 0
+    done = ada.run("who", SILO_URL="http://127.0.0.1:1")
+    assert done.returncode == 3
+    assert "There is no token for http://127.0.0.1:1." in done.stderr
+
+
+def test_asks_at_a_terminal_and_does_not_show_the_token(ada):
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [*SILO, "login"], stdin=its, stdout=its, stderr=its, env=ada.env, start_new_session=True
+    )
+    os.close(its)
+    shown = b""
+
+    def read(until):
+        nonlocal shown
+        while until not in shown:
+            shown += os.read(ours, 1000)
+
+    try:
+        read(b"Address of the server:")
+        os.write(ours, f"{ada.client.server.url}\n".encode())
+        read(b"Token:")
+        os.write(ours, f"{ada.client.token}\n".encode())
+        read(b"Logged in to")
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert ada.client.token.encode() not in shown
+    assert ada.run("who").returncode == 0
+
+
+def test_part_numbers_are_completed(ada, part):
+    ada.run("login", ada.client.server.url, "--token-stdin", given=ada.client.token)
+
+    def complete(word, shell="fish", **env):
+        asked = {
+            "_SILO_COMPLETE": f"complete_{shell}",
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+            "_TYPER_COMPLETE_ARGS": f"silo who {word}",
+        }
+        return ada.run(**asked | env)
+
+    assert complete("'DIN 9").stdout.strip() == part
+    in_bash = {"COMP_CWORD": "2", "COMP_WORDS": "silo\nwho\nDIN\\ 9"}
+    escaped = complete("", "bash", **in_bash)
+    assert escaped.stdout.strip() == part.replace(" ", "\\ ")
+    assert escaped.stderr == ""
+    quoted = complete("", "bash", **in_bash | {"COMP_WORDS": "silo\nwho\n'DIN 9"})
+    assert quoted.stdout.strip() == part
+    small = complete("", "bash", **in_bash | {"COMP_WORDS": "silo\nwho\ndin"})
+    assert small.stdout.strip() == escaped.stdout.strip()
+    # Somebody is typing: without an answer there is nothing to say.
+    ada.client.server.kill()
+    nothing = complete("", "bash", **in_bash)
+    assert (nothing.stdout.strip(), nothing.stderr) == ("", "")
+    eventually(lambda: not ada.client.server.running)

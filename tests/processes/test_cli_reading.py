@@ -1,0 +1,141 @@
+"""`silo who`, `items`, `history` and `watch` at a real server."""
+
+import csv
+import io
+import signal
+
+import pytest
+from django.core.management import call_command
+
+from tests.factories import make_item
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def ada(serve, cli_user_of):
+    return cli_user_of(serve())
+
+
+def events(watching):
+    """The names of the events that `watch --json` has told."""
+    return [one["event"] for one in watching.news]
+
+
+def told(watching, event):
+    """Wait for an event; return its data."""
+    found = eventually(
+        lambda: [one for one in watching.news if one["event"] == event],
+        f"{event} in {watching.output}",
+    )
+    return found[0]["data"]
+
+
+def test_who_in_json_is_what_the_api_says(ada, part, gate):
+    ada.edit(part, gate.command())
+    of_part, of_all = ada.json("who", part), ada.json("who")
+    assert set(of_part) == {"sessions", "cursor"}
+    assert set(of_all) == {"sessions", "cursor", "next"}
+    [session] = of_all["sessions"]
+    assert session["part_number"] == part
+    assert session["acquired_at"].endswith("Z")
+    assert [one["id"] for one in of_part["sessions"]] == [session["id"]]
+
+
+def test_who_of_a_part_that_does_not_exist(ada):
+    done = ada.run("who", "no such/part")
+    assert done.returncode == 5
+    assert done.stderr.splitlines() == [
+        "silo: There is no part 'no such/part'.",
+        "silo: `silo items TEXT` looks for parts by number or description.",
+    ]
+    for command in ("edit", "line", "watch"):
+        assert ada.run(command, "no such/part").returncode == 5
+
+
+def test_items(ada, part):
+    for number in range(5):
+        make_item(f"A01-{number:04}")
+    assert ada.run("items", "größe").stdout == f"{part}\t\t\n"
+    some = ada.run("items", "A01", "--limit", "3")
+    assert len(some.stdout.splitlines()) == 3
+    assert "There are more" in some.stderr
+    assert len(ada.json("items", "A01")["items"]) == 5
+
+
+def test_history(ada, part):
+    for code in (0, 1):
+        assert ada.run("edit", part, "--", "sh", "-c", f"exit {code}").returncode == code
+    rows = [line.split("\t") for line in ada.run("history", part).stdout.splitlines()]
+    assert [(row[0], row[1], row[3], row[8]) for row in rows] == 2 * [
+        (part, "assembly", "ada", "released")
+    ]
+    assert len(ada.json("history", "--user", "ada", "--since", "1h")["history"]) == 2
+    assert ada.json("history", "--until", "2020-01-01")["history"] == []
+    assert ada.json("history", "--reason", "expired") == {"history": [], "next": None}
+    one = ada.json("history", "--limit", "1")
+    assert one["next"] is not None
+    table = list(csv.reader(io.StringIO(ada.run("history", "--csv").stdout)))
+    assert [row[2] for row in table] == ["part_number", part, part]
+    assert ada.run("history", "--since", "yesterday").returncode == 2
+
+
+def test_watch_tells_each_event_in_a_line(ada, part, gate):
+    before = ada.edit(part, gate.command(), "--object", "before")
+    watching = ada.start("watch", part, "--json")
+    assert [one["object_id"] for one in told(watching, "sessions")["sessions"]] == ["before"]
+    told(watching, "stream-open")
+    ada.edit(part, gate.command(), "--object", "after")
+    assert told(watching, "edit.session_acquired")["object_id"] == "after"
+    before.signal(signal.SIGKILL)
+    ended = told(watching, "edit.session_released")
+    assert (ended["object_id"], ended["reason"]) == ("before", "disconnected")
+    assert "heartbeat" not in events(watching)
+    watching.signal_group(signal.SIGINT)
+    assert watching.wait() == 130
+    assert "Traceback" not in watching.output
+
+
+def test_watch_in_words(ada, part, gate):
+    held = ada.edit(part, gate.command())
+    watching = ada.start("watch")
+    watching.line(f"{part} / assembly: ada on")
+    held.signal(signal.SIGKILL)
+    line = watching.line("is no longer editing it: the server lost the connection to the machine")
+    time, words = line.split("\t")
+    assert len(time) == len("10:42:03")
+    assert words.startswith(f"{part} / assembly: ada on")
+
+
+def test_watch_comes_back_and_misses_nothing(ada, serve, part, gate):
+    watching = ada.start("watch", part, "--json")
+    told(watching, "stream-open")
+    server = ada.client.server
+    server.signal(signal.SIGSTOP)
+    watching.line("The connection to the server is lost")
+    other = serve()
+    ada.env["SILO_URL"] = other.url
+    ada.run("edit", part, "--", "true")
+    server.signal(signal.SIGCONT)
+    assert told(watching, "edit.session_released")["reason"] == "released"
+    assert events(watching).count("edit.session_acquired") == 1
+    assert events(watching).count("sessions") == 1
+
+
+def test_watch_reads_the_lists_again_where_events_may_be_missing(ada, part, gate):
+    ada.edit(part, gate.command())
+    watching = ada.start("watch", part, "--json")
+    told(watching, "stream-open")
+    call_command("newepoch", stdout=io.StringIO())
+    told(watching, "stream-reset")
+    eventually(lambda: events(watching).count("sessions") == 2, "the lists again")
+    first, second = (one["data"] for one in watching.news if one["event"] == "sessions")
+    assert second["sessions"][0]["id"] == first["sessions"][0]["id"]
+    assert second["sessions"][0]["fencing_token"] > first["sessions"][0]["fencing_token"]
+
+
+def test_a_server_that_is_not_there(ada, part):
+    ada.client.server.kill()
+    done = ada.run("who")
+    assert done.returncode == 8
+    assert "cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
