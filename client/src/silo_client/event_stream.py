@@ -43,7 +43,8 @@ def pause(attempt: int) -> float:
     """Return the seconds before a try: next to none, then one, two, four, at most eight, up to half of it less."""
     if attempt == 0:
         return random.uniform(0, FIRST_TRY_SECONDS)
-    longest = min(2.0 ** (attempt - 1), LONGEST_PAUSE_SECONDS)
+    # An outage of hours has more tries than a float can double.
+    longest = min(2.0 ** min(attempt - 1, 10), LONGEST_PAUSE_SECONDS)
     return random.uniform(longest / 2, longest)
 
 

@@ -1,0 +1,211 @@
+"""What a client knows of its sessions, in whichever order the helper and the server's answers tell it."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from silo_client import Lock, Lost, ServerUnavailableError, SiloError
+from silo_client.holdings import REMEMBERED_ENDS, Holdings
+
+MINE = "w1"
+WORKSTATION = SimpleNamespace(id=MINE)
+
+
+def told(session_id="s1", object_id="A", token=1, whose=MINE, **more):
+    """A session as the server tells it."""
+    return {
+        "session_id": session_id,
+        "part_number": "P",
+        "context_level": "sketch",
+        "object_id": object_id,
+        "user": "ada",
+        "workstation": {"id": whose, "name": whose},
+        "fencing_token": token,
+        "acquired_at": "2026-01-01T10:00:00Z",
+        **more,
+    }
+
+
+@pytest.fixture
+def holdings():
+    made = Holdings(MINE, sole=False)
+    made.opened("c1", [])
+    return made
+
+
+@pytest.fixture
+def take(holdings):
+    def take(session=None, connection="c1", own=False, of=holdings):
+        return of.take(WORKSTATION, session or told(), connection, own=own)
+
+    return take
+
+
+def test_what_was_acquired_is_there_and_sure(holdings, take):
+    session = take()
+    assert holdings.sessions == [session]
+    assert holdings.is_sure_of(session)
+    assert holdings.own_ids == ["s1"]
+
+
+def test_an_end_that_overtakes_the_answer_is_not_forgotten(holdings, take):
+    assert holdings.ended("s1", "disconnected") is None
+    assert take() is None
+    assert holdings.sessions == []
+
+
+def test_not_every_end_is_remembered_for_ever(holdings, take):
+    for number in range(REMEMBERED_ENDS + 1):
+        holdings.ended(f"other {number}", "released")
+    assert take(told("other 0")) is not None
+    assert take(told("other 1")) is None
+
+
+def test_what_was_acquired_by_a_connection_of_before_is_in_doubt(holdings, take):
+    holdings.opened("c2", [])
+    session = take(connection="c1")
+    assert not holdings.is_sure_of(session)
+    [(doubted, doubt)] = holdings.doubted.items()
+    holdings.settle(doubted, doubt, 1)
+    assert holdings.is_sure_of(session)
+
+
+def test_what_a_new_stream_does_not_name_is_in_doubt_and_the_rest_is_not(holdings, take):
+    kept, gone = take(), take(told("s2", "B"))
+    holdings.opened("c2", [told(token=5)])
+    assert holdings.is_sure_of(kept)
+    assert kept.fencing_token == 5
+    assert list(holdings.doubted) == [gone]
+
+
+def test_an_older_answer_does_not_settle_a_newer_doubt(holdings, take):
+    session = take()
+    holdings.doubt()
+    [first] = holdings.doubted.values()
+    holdings.doubt()
+    holdings.settle(session, first, 1)
+    assert not holdings.is_sure_of(session)
+    [second] = holdings.doubted.values()
+    holdings.settle(session, second, 1)
+    assert holdings.is_sure_of(session)
+
+
+def test_who_ended_it_by_force_is_told_once(holdings, take):
+    session = take()
+    holdings.forced(told() | {"by": "root", "reason": "Holiday"})
+    assert holdings.ended("s1", "force_released") is session
+    assert session.lost == Lost("force_released", "root", "Holiday")
+    assert str(session.lost) == "force_released by root: Holiday"
+    assert holdings.ended("s1", "force_released") is None
+    assert not holdings.lose(session, Lost("unknown"))
+    assert session.lost.by == "root"
+
+
+def test_ones_own_release_is_no_loss(holdings, take):
+    session = take()
+    assert holdings.let_go(session)
+    assert not holdings.let_go(session)
+    assert holdings.ended("s1", "released") is None
+    assert (session.released, session.lost) == (True, None)
+
+
+def test_what_was_not_ended_after_all_is_there_again_unless_it_ended_otherwise(holdings, take):
+    session, other = take(), take(told("s2", "B"))
+    for one in (session, other):
+        holdings.let_go(one)
+    holdings.ended("s2", "expired")
+    for one in (session, other):
+        holdings.keep(one)
+    assert holdings.sessions == [session]
+    assert (session.released, other.released, other.lost) == (False, False, Lost("expired"))
+
+
+def test_the_last_of_several_blocks_ends_it(holdings, take):
+    session = take()
+    assert take(told(existing=True)) is session
+    assert not holdings.leave(session)
+    assert holdings.leave(session)
+
+
+def test_what_another_window_acquired_stays_when_a_block_ends(holdings, take):
+    session = take(told(existing=True))
+    assert session.existing
+    assert holdings.own_ids == []
+    assert holdings.existing_ids([Lock("P", "sketch", "A")]) == ["s1"]
+    assert not holdings.leave(session)
+    assert holdings.sessions == []
+    assert not holdings.is_sure_of(session)
+
+
+def test_what_a_repeated_request_finds_is_ones_own(holdings, take):
+    assert not take(told(existing=True), own=True).existing
+
+
+@pytest.mark.parametrize("sole", [True, False])
+def test_who_is_alone_inherits_what_the_first_stream_names(take, sole):
+    holdings = Holdings(MINE, sole=sole)
+    holdings.opened("c1", [told()])
+    holdings.opened("c2", [told(), told("s2", "B")])
+    assert holdings.is_held_elsewhere(Lock("P", "sketch", "A")) is not sole
+    assert holdings.is_held_elsewhere(Lock("P", "sketch", "B"))
+    assert take(told(existing=True), "c2", of=holdings).existing is not sole
+    assert take(told("s2", "B", existing=True), "c2", of=holdings).existing
+
+
+def test_another_window_is_known_by_what_begins_and_ends(holdings):
+    lock = Lock("P", "sketch", "A")
+    holdings.began(told(whose="w2"))
+    assert not holdings.is_held_elsewhere(lock)
+    holdings.began(told())
+    assert holdings.is_held_elsewhere(lock)
+    holdings.ended("s1", "released")
+    assert not holdings.is_held_elsewhere(lock)
+
+
+def test_a_turn_is_found_by_its_lock_and_only_once(holdings, take):
+    holdings.began(told("s0", "A"))
+    assert holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic()) is None
+    holdings.granted(told("s1", "A"))
+    assert holdings.granted_for(Lock("P", "sketch", "B"), time.monotonic()) is None
+    granted = holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic())
+    assert granted["session_id"] == "s1"
+    take(granted)
+    assert holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic()) is None
+    holdings.granted(told("s1", "A"))
+    assert holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic()) is None
+
+
+def test_a_turn_that_was_lost_again_is_none(holdings):
+    for end in (lambda: holdings.ended("s1", "expired"), lambda: holdings.opened("c2", [])):
+        holdings.granted(told("s1", "A"))
+        end()
+        assert holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic()) is None
+
+
+def test_who_waits_for_a_turn_is_woken(holdings):
+    threading.Timer(0.05, holdings.granted, [told()]).start()
+    begun = time.monotonic()
+    assert holdings.granted_for(Lock("P", "sketch", "A"), begun + 20)
+    assert time.monotonic() < begun + 10
+
+
+def test_a_connection_is_waited_for(holdings):
+    assert holdings.await_connection(0) == "c1"
+    with pytest.raises(ServerUnavailableError):
+        holdings.await_connection(0, other_than="c1")
+    holdings.interrupted()
+    with pytest.raises(ServerUnavailableError):
+        holdings.await_connection(0)
+    threading.Timer(0.05, holdings.opened, ["c2", []]).start()
+    assert holdings.await_connection(time.monotonic() + 20, other_than="c1") == "c2"
+
+
+def test_where_there_never_will_be_one_nobody_waits(holdings):
+    why = SiloError("withdrawn")
+    threading.Timer(0.05, holdings.give_up, [why]).start()
+    with pytest.raises(SiloError, match="withdrawn"):
+        holdings.await_connection(time.monotonic() + 20, other_than="c1")
+    assert holdings.final is why
+    assert holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic() + 20) is None

@@ -1,0 +1,192 @@
+"""Reading an event stream: pieces of any size, comments between events, refusals; and when it is of no use."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from silo_client import AuthenticationError, clock, event_stream
+from silo_client.event_stream import EventStream, Unavailable, pause
+from silo_client.evidence import Evidence, Timings
+from tests.unit.test_client_evidence import WITH_GRACE
+
+OPEN = {"connection_id": "c1", "sessions": [], "timings": WITH_GRACE}
+TEXT = "a\u2028b\x85c\x0bd größe"
+BODY = (
+    f"event: stream-open\nid: e-1\ndata: {json.dumps(OPEN)}\n\n"
+    "event: heartbeat\ndata: {}\n\n"
+    ": keep-alive 0.000\n\n"
+    f"event: edit.session_acquired\nid: e-2\ndata: {json.dumps({'part_number': TEXT}, ensure_ascii=False)}\n\n"
+    ": keep-alive 0.001\n\n"
+    "event: edit.session_released\nid: e-3\ndata: {}\n\n"
+).encode()
+
+
+def transport(body, status=200, size=None, headers=None, seen=None):
+    async def pieces():
+        for first in range(0, len(body), size or len(body) or 1):
+            yield body[first : first + (size or len(body))]
+
+    def handle(request):
+        if seen is not None:
+            seen.append(request)
+        kind = "text/event-stream" if status == 200 else "application/json"
+        return httpx.Response(
+            status, headers={"Content-Type": kind, **(headers or {})}, content=pieces()
+        )
+
+    return httpx.MockTransport(handle)
+
+
+def read(body=BODY, last_event_id="", **answer):
+    """Read it to its end; return the stream and in which order what was handled."""
+    order, evidence = [], Evidence()
+
+    async def main():
+        async with httpx.AsyncClient(
+            base_url="http://silo", transport=transport(body, **answer)
+        ) as http:
+            stream = EventStream(http, [("workstation_id", "w1")], evidence)
+            await stream.open(
+                last_event_id,
+                lambda sse: order.append((sse.event, sse.id, sse.data)),
+                lambda: order.append("proof"),
+            )
+            await stream.ended.wait()
+            return stream
+
+    return asyncio.run(main()), order, evidence
+
+
+@pytest.mark.parametrize("size", [None, 1, 7, 64])
+def test_events_and_proofs_come_in_their_order_whatever_the_pieces(size):
+    stream, order, evidence = read(size=size)
+    names = [each if each == "proof" else each[0] for each in order]
+    assert names == [
+        "stream-open",
+        "heartbeat",
+        "proof",
+        "edit.session_acquired",
+        "proof",
+        "edit.session_released",
+    ]
+    assert json.loads(order[3][2]) == {"part_number": TEXT}
+    assert [each[1] for each in order if each != "proof"] == ["e-1", "e-1", "e-2", "e-3"]
+    assert (stream.connection_id, stream.last_id) == ("c1", "e-3")
+    assert stream.why == "the server closed it"
+    assert not stream.is_open
+    assert evidence.connected == pytest.approx(clock.now(), abs=5)
+
+
+def test_it_says_from_where_to_go_on_and_for_whom():
+    seen = []
+    read(last_event_id="e-0", seen=seen)
+    assert seen[0].headers["Last-Event-ID"] == "e-0"
+    assert seen[0].url.params["workstation_id"] == "w1"
+
+
+def test_a_line_proves_no_more_than_its_age_and_never_the_future(monkeypatch):
+    body = BODY.replace(b"keep-alive 0.001", b"keep-alive 4.5")
+    now = iter(1000 + 0.5 * number for number in range(100))
+    monkeypatch.setattr(clock, "now", lambda: next(now))
+    _, _, evidence = read(body)
+    assert evidence.connected < 1000 + 4.5
+    stood_still = BODY.replace(b"keep-alive 0.001", b"keep-alive 5000")
+    _, _, evidence = read(stood_still)
+    assert evidence.connected < 1100
+
+
+@pytest.mark.parametrize("junk", [b": keep-alive soon\n\n", b": hello\n\n", b"nonsense\n\n", b"\n"])
+def test_what_is_no_proof_proves_nothing(junk):
+    _, order, _ = read(BODY + junk)
+    assert order.count("proof") == 2
+
+
+def test_a_refusal_is_told_with_its_reason():
+    body = json.dumps({"error": "not_authenticated", "message": "Log in."}).encode()
+    with pytest.raises(AuthenticationError, match=r"Log in\."):
+        read(body, status=401)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [(503, {"Retry-After": "3"}, 3), (503, {}, 0), (502, {"Retry-After": "soon"}, 0), (429, {}, 0)],
+)
+def test_what_passes_is_to_be_tried_again(status, headers, seconds):
+    with pytest.raises(Unavailable) as caught:
+        read(b"no JSON", status=status, headers=headers)
+    assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b": keep-alive 0\n\n",
+        b"event: stream-open\nid: 1\ndata: {}\n\n",
+        b"event: stream-open\ndata: nonsense\n\n",
+        b'event: stream-open\ndata: {"connection_id": "c", "sessions": [], "timings": {}}\n\n',
+    ],
+)
+def test_what_is_no_stream_of_ours_is_to_be_tried_again(body):
+    with pytest.raises(Unavailable):
+        read(body)
+
+
+def test_a_page_of_a_stranger_is_to_be_tried_again():
+    with pytest.raises(Unavailable, match="text/event-stream"):
+        read(b"<html>", headers={"Content-Type": "text/html"})
+
+
+def doubt_after(monkeypatch, seconds, line_ago=0.0, heartbeat_ago=0.0, **timings):
+    """What is said of a stream of that age whose last line and heartbeat came so long ago."""
+    stream, _, _ = read()
+    stream.ended.clear()
+    stream._timings = Timings.told(WITH_GRACE | timings)
+    now = stream._sent + seconds
+    monkeypatch.setattr(clock, "now", lambda: now)
+    stream._line_at, stream._heartbeat_at = now - line_ago, now - heartbeat_ago
+    return stream.doubt()
+
+
+def test_a_healthy_stream_is_not_doubted(monkeypatch):
+    assert doubt_after(monkeypatch, 600, line_ago=5.5, heartbeat_ago=31) == ""
+
+
+@pytest.mark.parametrize(
+    ("timings", "silence"),
+    [
+        ({}, 9.0),  # three quarters of the limit of 12 s
+        ({"safe_seconds": 60.0}, 12.5),  # two and a half keep-alives
+        ({"safe_seconds": 5.0}, 7.5),  # never less than one and a half
+    ],
+)
+def test_silence_is_doubted_while_there_is_time_to_find_another(monkeypatch, timings, silence):
+    assert not doubt_after(monkeypatch, 60, line_ago=silence - 0.1, **timings)
+    said = doubt_after(monkeypatch, 60, line_ago=silence + 0.1, **timings)
+    assert said == "nothing was heard of the server"
+
+
+def test_three_missing_heartbeats_are_doubted(monkeypatch):
+    assert doubt_after(monkeypatch, 600, heartbeat_ago=89) == ""
+    assert doubt_after(monkeypatch, 600, heartbeat_ago=91) == "three heartbeats are missing"
+
+
+def test_an_old_stream_is_replaced_before_clocks_drift_apart(monkeypatch):
+    assert doubt_after(monkeypatch, 1199) == ""
+    assert doubt_after(monkeypatch, 200 * 12 + 1) == "it is old"
+
+
+def test_a_clock_that_stood_still_is_noticed_by_two_lines():
+    strange = b": keep-alive 7.0\n\n"
+    assert read(BODY + strange)[0].doubt() == ""
+    assert read(BODY + 2 * strange)[0].doubt() == "a clock has stood still"
+    assert read(BODY + 2 * strange + b": keep-alive 0.01\n\n")[0].doubt() == ""
+
+
+def test_pauses_grow_to_eight_seconds_and_differ():
+    assert all(0 <= pause(0) <= event_stream.FIRST_TRY_SECONDS for _ in range(100))
+    for attempt, longest in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 8), (100_000, 8)]:
+        pauses = [pause(attempt) for _ in range(100)]
+        assert longest / 2 <= min(pauses) < max(pauses) <= longest
