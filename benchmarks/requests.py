@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import django
 
@@ -19,6 +20,7 @@ django.setup()
 import httpx
 from django.contrib.auth.models import Group
 
+from silo_client import Api, Wanted
 from tests.factories import make_item, make_token, make_user
 from tests.processes.service import Client, Serve
 
@@ -48,14 +50,10 @@ def measure_requests(server: Serve, token: str, parts: list[str]) -> None:
     workstations = {part: client.workstation(part) for part in parts}
 
     def pairs(part: str) -> None:
-        with httpx.Client(
-            base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=30
-        ) as client:
-            path = f"/api/items/{part}/edit-sessions"
-            body = {"workstation_id": workstations[part], "context_level": "sketch"}
+        with closing(Api(server.url, token)) as api:
             for _round in range(PAIRS):
-                session = client.post(path, json=body).raise_for_status().json()
-                client.delete(f"{path}/{session['id']}").raise_for_status()
+                session = api.acquire(Wanted(part, "sketch"), workstations[part], None)
+                api.release(part, session["id"])
 
     def empty(_: str) -> None:
         with httpx.Client(base_url=server.url) as client:
