@@ -129,6 +129,7 @@ class HelperLink:
                 **_detached(),
             )
         except OSError as error:
+            self._errors.close()
             raise HelperError(
                 f"{self._python} could not be started ({error}): name a Python interpreter"
                 f" by python= or {PYTHON_VARIABLE}."

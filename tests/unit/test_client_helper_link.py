@@ -1,0 +1,106 @@
+"""Starting the helper: which Python, and what is told when it does not start."""
+
+import os
+import sys
+
+import pytest
+
+from silo_client import HelperError, clock, helper_link
+from silo_client.helper import Plan
+from silo_client.helper_link import HelperLink, find_python
+from silo_client.shared import Shared
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def embedding(tmp_path, monkeypatch):
+    """A program that embeds Python, in a folder of its own."""
+    program = tmp_path / "FreeCAD"
+    monkeypatch.delenv(helper_link.PYTHON_VARIABLE, raising=False)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(sys, "_base_executable", str(program), raising=False)
+    for name in ("prefix", "exec_prefix"):
+        monkeypatch.setattr(sys, name, str(tmp_path / "lib"))
+    return tmp_path
+
+
+def make_program(path, text="#!/bin/sh\nexit 0\n"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_it_is_this_one_where_this_is_python(monkeypatch):
+    monkeypatch.delenv(helper_link.PYTHON_VARIABLE, raising=False)
+    assert find_python() == sys.executable
+
+
+def test_a_program_is_never_started_again_in_place_of_python(embedding):
+    make_program(embedding / "FreeCAD")
+    with pytest.raises(HelperError, match="SILO_PYTHON"):
+        find_python()
+
+
+@pytest.mark.parametrize("place", ["lib/bin/python3", "bin/python3", "lib/python.exe"])
+def test_the_one_beside_a_program_is_found(embedding, place):
+    make_program(embedding / "FreeCAD")
+    python = make_program(embedding / place)
+    assert find_python() == python
+
+
+def test_what_cannot_be_executed_is_none(embedding):
+    os.chmod(make_program(embedding / "lib/bin/python3"), 0o644)
+    with pytest.raises(HelperError):
+        find_python()
+
+
+def test_the_named_one_wins(embedding, monkeypatch):
+    make_program(embedding / "lib/bin/python3")
+    monkeypatch.setenv(helper_link.PYTHON_VARIABLE, "/opt/python")
+    assert find_python() == "/opt/python"
+
+
+@pytest.fixture
+def link():
+    made, memories = [], []
+
+    def link(python):
+        shared = Shared()
+        memories.append(shared)
+        plan = Plan("http://127.0.0.1:1", "t", "w", str(shared.path), "/nowhere")
+        messages = []
+        made.append(HelperLink(plan, shared, messages.append, dict, python))
+        made[-1].start()
+        return made[-1], messages
+
+    yield link
+    for each in made:
+        each.close()
+    for each in memories:
+        each.remove()
+
+
+def test_what_cannot_be_started_is_told(link):
+    with pytest.raises(HelperError, match=r"/no/such could not be started .*SILO_PYTHON"):
+        link("/no/such")
+
+
+def test_what_ends_at_once_is_told_with_what_it_said_and_not_tried_again(link, tmp_path):
+    python = make_program(tmp_path / "python", "#!/bin/sh\necho no httpx here >&2\nexit 3\n")
+    started, messages = link(python)
+    eventually(lambda: messages)
+    assert messages == [{"died": 3, "why": "no httpx here", "final": True}]
+    started.shared.sure_until = clock.now() + 60
+    assert started.sure_until() == 0.0
+
+
+def test_what_is_told_and_not_yet_read_is_waited_for_and_not_for_long(link, monkeypatch):
+    monkeypatch.setattr(helper_link, "CATCH_UP_SECONDS", 0.05)
+    started, messages = link(sys.executable)
+    eventually(lambda: any("trying" in message for message in messages))
+    shared = started.shared
+    shared.sure_until = until = clock.now() + 60
+    eventually(lambda: started.sure_until() == until)
+    shared.told += 1
+    assert started.sure_until() == 0.0
