@@ -2,12 +2,16 @@
 
 import csv
 import io
+import os
+import pty
 import signal
+import subprocess
 
 import pytest
 from django.core.management import call_command
 
 from tests.factories import make_item
+from tests.processes.cli_user import SILO
 from tests.waiting import eventually
 
 
@@ -131,6 +135,33 @@ def test_watch_reads_the_lists_again_where_events_may_be_missing(ada, part, gate
     first, second = (one["data"] for one in watching.news if one["event"] == "sessions")
     assert second["sessions"][0]["id"] == first["sessions"][0]["id"]
     assert second["sessions"][0]["fencing_token"] > first["sessions"][0]["fencing_token"]
+
+
+def test_watch_is_a_table_on_a_terminal(ada, part, gate):
+    ours, its = pty.openpty()
+    env = ada.env | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    watching = subprocess.Popen([*SILO, "watch"], stdin=its, stdout=its, stderr=its, env=env)
+    os.close(its)
+    shown = b""
+
+    def read(until):
+        nonlocal shown
+        while until not in shown:
+            shown += os.read(ours, 1000)
+        shown = b""
+
+    try:
+        read(b"All parts: 0 being edited")
+        ada.edit(part, gate.command())
+        read(b"1 being edited")
+        gate.open()
+        read(b"is no longer editing it")
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 130
+    finally:
+        watching.kill()
+        watching.wait()
+        os.close(ours)
 
 
 def test_a_server_that_is_not_there(ada, part):

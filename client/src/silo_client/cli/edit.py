@@ -43,7 +43,7 @@ def edit(
     command: Annotated[
         Optional[list[str]],
         typer.Argument(
-            metavar="[-- COMMAND]",
+            metavar="-- COMMAND",
             help="What to run; without it, the session is held until Ctrl-C.",
             show_default=False,
         ),

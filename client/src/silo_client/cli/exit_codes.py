@@ -92,6 +92,9 @@ def explain(error: SiloError) -> CommandError:
 
 
 def _sentence(error: SiloError) -> str:
+    if isinstance(error, AuthenticationError):
+        # The server's sentence is for who writes a client.
+        return "The server does not accept the token."
     text = str(error).strip() or type(error).__name__
     if isinstance(error, ApiError):
         faults = error.details.get("faults") or []

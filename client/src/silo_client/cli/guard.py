@@ -45,8 +45,8 @@ class Guard:
 
     def tell_lost(self, session: EditSession, lost: Lost) -> None:
         """Say loudly that it is lost, why, and who has it now."""
-        bell = "\a" if err.is_terminal else ""
-        say(f"{bell}LOST: {session.lock} is no longer yours: {why(lost)}.", ALARM)
+        err.bell()
+        say(f"LOST: {session.lock} is no longer yours: {why(lost)}.", ALARM)
         if holder := self._holder(session.lock):
             say(f"{holder}. What is saved from now on may collide with that work.", ALARM)
         self.lost.set()

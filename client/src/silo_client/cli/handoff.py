@@ -61,7 +61,7 @@ def handoff(
     wanted = Filter(part, level, object_id)
     with connected() as api:
         held = sessions.the_one(
-            sessions.own_sessions(api, wanted),
+            sessions.sessions_of(api, wanted),
             f"You are not editing {wanted}.",
             "`silo who` says who edits what.",
         )

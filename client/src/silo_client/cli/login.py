@@ -19,7 +19,7 @@ from silo_client.credentials import Login
 Url = Annotated[
     Optional[str],
     typer.Argument(
-        metavar="[URL]",
+        metavar="URL",
         help="The server's address, such as https://silo.example.com.",
         show_default=False,
     ),

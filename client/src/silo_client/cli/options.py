@@ -94,7 +94,7 @@ Part = Annotated[
 AnyPart = Annotated[
     Optional[str],
     typer.Argument(
-        metavar="[PART]",
+        metavar="PART",
         help="The part number; every part without it.",
         show_default=False,
         autocompletion=complete_part,

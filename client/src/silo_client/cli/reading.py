@@ -59,7 +59,7 @@ def items(
     search: Annotated[
         Optional[str],
         typer.Argument(
-            metavar="[SEARCH]",
+            metavar="SEARCH",
             help="Only those with this text in number or description.",
             show_default=False,
         ),

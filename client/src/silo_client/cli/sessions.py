@@ -44,13 +44,8 @@ class Filter:
         return " / ".join(word for word in words if word) or "any part"
 
 
-def own_sessions(api: Api, wanted: Filter) -> list[Json]:
-    """Return the caller's sessions, on whichever workstation."""
-    return sessions_of(api, wanted)
-
-
 def sessions_of(api: Api, wanted: Filter, **filters: Any) -> list[Json]:
-    """Return the sessions that are meant.
+    """Return the caller's sessions that are meant, on whichever workstation.
 
     Args:
         api: of the server.

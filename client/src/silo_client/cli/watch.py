@@ -32,7 +32,7 @@ def watch(
     parts: Annotated[
         Optional[list[str]],
         typer.Argument(
-            metavar="[PART]...",
+            metavar="PART",
             help="The part numbers; every part without them.",
             show_default=False,
             autocompletion=complete_part,
