@@ -99,7 +99,7 @@ def test_what_the_callback_raises_ends_the_waiting(ada, bob, connect, part):
 
     with pytest.raises(KeyboardInterrupt):
         connect(ada).edit(part, level="sketch", wait=True, on_wait=cancel)
-    assert not PlaceInLine.objects.exists()
+    eventually(lambda: not PlaceInLine.objects.exists())
 
 
 def test_ones_position_moves_up(ada, bob, connect, waiter, client_of, monkeypatch, part):

@@ -21,12 +21,12 @@ class InThread(threading.Thread):
     def __init__(self, client, workstation_id, tmp_path):
         super().__init__(daemon=True)
         self.messages = []
-        self.shared = Shared()
+        self.shared = Shared(tmp_path / "memory", new=True)
         self.plan = Plan(
             url=client.server.url,
             token=client.token,
             workstation_id=workstation_id,
-            shared=str(self.shared.path),
+            memory=str(self.shared.path),
             touched=str(tmp_path / "touched"),
         )
         self.start()
@@ -46,7 +46,6 @@ class InThread(threading.Thread):
     def leave(self):
         self.loop.call_soon_threadsafe(self.helper.obey, {"leave": True})
         self.join()
-        self.shared.remove()
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """Starting the helper: which Python, and what is told when it does not start."""
 
+import json
 import os
 import sys
+import threading
 
 import pytest
 
@@ -62,23 +64,20 @@ def test_the_named_one_wins(embedding, monkeypatch):
 
 
 @pytest.fixture
-def link():
-    made, memories = [], []
+def link(tmp_path):
+    made = []
 
     def link(python):
-        shared = Shared()
-        memories.append(shared)
+        shared = Shared(tmp_path / "memory", new=True)
         plan = Plan("http://127.0.0.1:1", "t", "w", str(shared.path), "/nowhere")
         messages = []
-        made.append(HelperLink(plan, shared, messages.append, dict, python))
+        made.append(HelperLink(plan, shared, messages.append, str, python))
         made[-1].start()
         return made[-1], messages
 
     yield link
     for each in made:
         each.close()
-    for each in memories:
-        each.remove()
 
 
 def test_what_cannot_be_started_is_told(link):
@@ -104,3 +103,61 @@ def test_what_is_told_and_not_yet_read_is_waited_for_and_not_for_long(link, monk
     eventually(lambda: started.sure_until() == until)
     shared.told += 1
     assert started.sure_until() == 0.0
+
+
+def test_a_line_that_is_no_message_does_no_harm(link, tmp_path):
+    python = make_program(
+        tmp_path / "python",
+        "#!/bin/sh\nread plan\necho hello\necho '{\"started\": 1}'\necho '{\"half'\nexec sleep 60\n",
+    )
+    started, messages = link(python)
+    eventually(lambda: messages)
+    assert messages == [{"started": 1}]
+    os.kill(started.pid, 9)
+    eventually(lambda: messages[1:])
+    assert messages[1]["final"] is False
+
+
+def test_what_the_parent_has_is_told_to_the_next_helper(link, tmp_path, monkeypatch):
+    monkeypatch.setattr(helper_link, "RESTART_SECONDS", 0.01)
+    python = make_program(
+        tmp_path / "python",
+        f'#!/bin/sh\nread plan\necho "$plan" >>{tmp_path}/plans\necho \'{{"started": 1}}\'\ncat >/dev/null\n',
+    )
+    started, messages = link(python)
+    eventually(lambda: messages)
+    started.send(hold=["s1", "s2", "s3"], stand=[("P", "sketch", "")])
+    started.send(drop=["s1"], release=["s2"], ask=[("P", "sketch", "A")])
+    os.kill(started.pid, 9)
+    started.send(leave_line=[("P", "sketch", "")])
+    plans = eventually(lambda: (tmp_path / "plans").read_text().splitlines()[1:])
+    assert json.loads(plans[0])["leftovers"] == {
+        "hold": ["s2", "s3"],
+        "release": ["s2"],
+        "ask": [["P", "sketch", "A"]],
+        "stand": [],
+        "leave_line": [["P", "sketch", ""]],
+    }
+
+
+def test_a_helper_that_reads_nothing_does_not_keep_anybody(link, tmp_path, monkeypatch):
+    monkeypatch.setattr(helper_link, "SEND_SECONDS", 0.1)
+    python = make_program(
+        tmp_path / "python", "#!/bin/sh\necho '{\"started\": 1}'\nexec sleep 60\n"
+    )
+    started, messages = link(python)
+    eventually(lambda: messages)
+    sending = threading.Thread(target=started.send, kwargs={"hold": ["x" * 500_000]}, daemon=True)
+    sending.start()
+    eventually(started._sending.locked)
+    started.close()
+    sending.join(5)
+    assert not sending.is_alive()
+
+
+def test_nothing_of_the_current_folder_is_run(link, tmp_path, monkeypatch):
+    for name in ("queue.py", "silo_client.py", "httpx.py"):
+        (tmp_path / name).write_text("raise SystemExit(99)")
+    monkeypatch.chdir(tmp_path)
+    _, messages = link(sys.executable)
+    eventually(lambda: any("trying" in message for message in messages))

@@ -30,14 +30,14 @@ def told(session_id="s1", object_id="A", token=1, whose=MINE, **more):
 
 @pytest.fixture
 def holdings():
-    made = Holdings(MINE, sole=False)
+    made = Holdings(MINE, lambda: False)
     made.opened("c1", [])
     return made
 
 
 @pytest.fixture
 def take(holdings):
-    def take(session=None, connection="c1", own=False, of=holdings):
+    def take(session=None, connection="c1", own=None, of=holdings):
         return of.take(WORKSTATION, session or told(), connection, own=own)
 
     return take
@@ -47,7 +47,6 @@ def test_what_was_acquired_is_there_and_sure(holdings, take):
     session = take()
     assert holdings.sessions == [session]
     assert holdings.is_sure_of(session)
-    assert holdings.own_ids == ["s1"]
 
 
 def test_an_end_that_overtakes_the_answer_is_not_forgotten(holdings, take):
@@ -122,6 +121,25 @@ def test_what_was_not_ended_after_all_is_there_again_unless_it_ended_otherwise(h
     assert (session.released, other.released, other.lost) == (False, False, Lost("expired"))
 
 
+def test_an_answer_that_is_older_than_ones_own_release_is_not_believed(holdings, take):
+    session = take()
+    holdings.let_go(session)
+    assert take(told(existing=True)) is None
+    holdings.opened("c2", [told()])
+    holdings.began(told())
+    holdings.granted(told())
+    assert not holdings.is_held_elsewhere(session.lock)
+    assert holdings.granted_for(session.lock, 0) is None
+
+
+def test_an_older_answer_does_not_bring_an_old_token_back(holdings, take):
+    session = take(told(token=5))
+    holdings.opened("c2", [told(token=4)])
+    assert session.fencing_token == 5
+    holdings.settle(session, 0, 7)
+    assert session.fencing_token == 7
+
+
 def test_the_last_of_several_blocks_ends_it(holdings, take):
     session = take()
     assert take(told(existing=True)) is session
@@ -132,20 +150,23 @@ def test_the_last_of_several_blocks_ends_it(holdings, take):
 def test_what_another_window_acquired_stays_when_a_block_ends(holdings, take):
     session = take(told(existing=True))
     assert session.existing
-    assert holdings.own_ids == []
-    assert holdings.existing_ids([Lock("P", "sketch", "A")]) == ["s1"]
     assert not holdings.leave(session)
     assert holdings.sessions == []
     assert not holdings.is_sure_of(session)
+    assert holdings.is_held_elsewhere(Lock("P", "sketch", "A"))
 
 
 def test_what_a_repeated_request_finds_is_ones_own(holdings, take):
     assert not take(told(existing=True), own=True).existing
 
 
+def test_what_comes_in_the_turn_of_another_window_is_not(holdings, take):
+    assert take(told(), own=False).existing
+
+
 @pytest.mark.parametrize("sole", [True, False])
 def test_who_is_alone_inherits_what_the_first_stream_names(take, sole):
-    holdings = Holdings(MINE, sole=sole)
+    holdings = Holdings(MINE, lambda: sole)
     holdings.opened("c1", [told()])
     holdings.opened("c2", [told(), told("s2", "B")])
     assert holdings.is_held_elsewhere(Lock("P", "sketch", "A")) is not sole

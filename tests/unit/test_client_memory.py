@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from silo_client import clock, windows
+from silo_client import StateError, clock, windows
 from silo_client.shared import Shared
 from silo_client.windows import Touched, Window
 
@@ -25,10 +25,8 @@ def _state(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def shared():
-    memory = Shared()
-    yield memory
-    memory.remove()
+def shared(tmp_path):
+    return Shared(tmp_path / "memory", new=True)
 
 
 def test_what_one_writes_the_other_reads(shared):
@@ -41,14 +39,30 @@ def test_what_one_writes_the_other_reads(shared):
     assert other.touched == 17.25
 
 
-def test_only_its_user_can_open_it_and_it_outlives_its_file(shared):
+def test_only_its_user_can_open_it_and_a_new_one_is_empty(shared):
     assert stat.S_IMODE(shared.path.stat().st_mode) == 0o600
-    other = Shared(shared.path)
-    shared.remove()
-    shared.remove()
-    assert not shared.path.exists()
-    other.told = 5
-    assert shared.told == 5
+    shared.told = 5
+    assert Shared(shared.path, new=True).told == 0
+
+
+def test_values_are_read_whole_while_another_process_writes_them(shared):
+    script = (
+        "import sys; from pathlib import Path; from silo_client.shared import Shared\n"
+        "shared = Shared(Path(sys.argv[1])); print(flush=True)\n"
+        "while True:\n"
+        "    for shared.told in (2**63 - 1, 1): shared.sure_until = float(shared.told)\n"
+    )
+    shared.told, shared.sure_until = 1, 1.0
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(shared.path)], stdout=subprocess.PIPE
+    )
+    try:
+        other.stdout.readline()
+        assert {shared.told for _ in range(200_000)} == {1, 2**63 - 1}
+        assert {shared.sure_until for _ in range(200_000)} == {1.0, float(2**63 - 1)}
+    finally:
+        other.kill()
+        other.communicate()
 
 
 def test_the_clock_is_the_same_in_another_process():
@@ -62,11 +76,21 @@ def test_the_clock_is_the_same_in_another_process():
 
 def test_a_window_that_is_alone_knows_it():
     first = Window("f", SERVER)
+    assert first.sole
     second = Window("f", SERVER)
-    assert (first.sole, second.sole) == (True, False)
+    assert not first.sole
+    assert not second.sole
+    assert first.memory != second.memory
     first.close()
-    assert not Window("f", SERVER).sole, "the second one lives"
+    assert second.sole
     second.close()
+
+
+def test_a_folder_that_cannot_be_used_is_told(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(windows.STATE_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(StateError, match=windows.STATE_VARIABLE):
+        Window("f", SERVER)
 
 
 def test_windows_of_other_workstations_and_servers_do_not_count():

@@ -109,6 +109,13 @@ def test_a_refusal_is_told_with_its_reason():
         read(body, status=401)
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 422])
+@pytest.mark.parametrize("body", [b"404 page not found", b'{"detail": "no backend"}', b"[]"])
+def test_what_a_proxy_says_is_never_final(status, body):
+    with pytest.raises(Unavailable):
+        read(body, status=status)
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "seconds"),
     [(503, {"Retry-After": "3"}, 3), (503, {}, 0), (502, {"Retry-After": "soon"}, 0), (429, {}, 0)],
@@ -178,11 +185,25 @@ def test_an_old_stream_is_replaced_before_clocks_drift_apart(monkeypatch):
     assert doubt_after(monkeypatch, 200 * 12 + 1) == "it is old"
 
 
-def test_a_clock_that_stood_still_is_noticed_by_two_lines():
-    strange = b": keep-alive 7.0\n\n"
-    assert read(BODY + strange)[0].doubt() == ""
-    assert read(BODY + 2 * strange)[0].doubt() == "a clock has stood still"
-    assert read(BODY + 2 * strange + b": keep-alive 0.01\n\n")[0].doubt() == ""
+def test_lines_from_the_future_say_that_a_clock_has_stood_still():
+    assert read(BODY + b": keep-alive 5.9\n\n")[0].doubt() == ""
+    assert read(BODY + b": keep-alive 7.0\n\n")[0].doubt() == "a clock has stood still"
+
+
+def test_lines_that_are_too_old_say_so_when_that_lasts(monkeypatch):
+    stream, _, _ = read()
+    for late, seconds, doubt in [
+        (7, 0, ""),
+        (7, 59, ""),
+        (5, 61, ""),
+        (7, 62, ""),
+        (7, 123, "a clock has stood still"),
+    ]:
+        now = stream._sent + seconds
+        stream._line_at = stream._heartbeat_at = now
+        monkeypatch.setattr(clock, "now", lambda now=now: now)
+        stream._note_clocks(late, 6.0)
+        assert stream.doubt() == doubt
 
 
 def test_pauses_grow_to_eight_seconds_and_differ():

@@ -23,6 +23,7 @@ from silo_client.edit_session import EditSession, EditSessions
 from silo_client.errors import (
     ApiError,
     AuthenticationError,
+    ClosedError,
     ForbiddenError,
     HardInterferenceError,
     HelperError,
@@ -32,6 +33,7 @@ from silo_client.errors import (
     ServerUnavailableError,
     SiloError,
     StaleTokenError,
+    StateError,
     WaitTimeoutError,
 )
 from silo_client.workstation import Workstation
@@ -40,6 +42,7 @@ __all__ = [
     "Api",
     "ApiError",
     "AuthenticationError",
+    "ClosedError",
     "Conflict",
     "EditSession",
     "EditSessionResult",
@@ -58,6 +61,7 @@ __all__ = [
     "SiloClient",
     "SiloError",
     "StaleTokenError",
+    "StateError",
     "WaitTimeoutError",
     "Waiting",
     "Wanted",

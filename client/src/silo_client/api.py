@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 from silo_client.data import Wanted
-from silo_client.errors import ServerUnavailableError, refusal
+from silo_client.errors import ClosedError, ServerUnavailableError, refusal
 
 CONNECT_SECONDS = 5.0
-# The largest batch that the server takes is answered in seconds, on a busy server.
-ANSWER_SECONDS = 30.0
-# The server is there, and says that it cannot serve now; a proxy says so for it.
-UNAVAILABLE = frozenset({502, 503, 504})
+# An answer takes milliseconds; what takes longer is asked again. The largest batch takes seconds, on a busy server.
+ANSWER_SECONDS = 10.0
+BATCH_SECONDS = 30.0
+# The server, or a proxy for it, says "not now".
+UNAVAILABLE = frozenset({429, 502, 503, 504})
 RETRY_SECONDS = 0.5
 
 Json = dict[str, Any]
@@ -69,34 +70,56 @@ class Api:
         self.url = check_url(url)
         self.token = token
         self.ca_file = ca_file
+        self._closed = False
         self._http = httpx.Client(
             base_url=self.url,
             headers=headers(token),
-            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             verify=make_context(ca_file),
         )
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close its connections; what is called from then on is refused."""
+        self._closed = True
         self._http.close()
 
-    def call(self, method: str, path: str, body: Any = None, params: Any = None) -> httpx.Response:
-        """Send one request.
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        params: Any = None,
+        seconds: float = ANSWER_SECONDS,
+    ) -> httpx.Response:
+        """Send one request, and wait so long for its answer.
 
         Raises:
+            ClosedError: `close` was called.
             ServerUnavailableError: there was no answer, or one that says "not now". Whether the server has done what
                 was asked is not known.
             ApiError: the server has refused it.
         """
+        if self._closed:
+            raise ClosedError("The workstation was closed.")
         try:
-            answer = self._http.request(method, path, json=body, params=params)
+            answer = self._http.request(
+                method, path, json=body, params=params, timeout=_timeout(seconds)
+            )
         except httpx.TransportError as error:
             why = str(error) or type(error).__name__
             raise ServerUnavailableError(f"{self.url} cannot be reached: {why}") from error
+        except RuntimeError as error:
+            # httpx says so of a client that was closed meanwhile.
+            if self._closed:
+                raise ClosedError("The workstation was closed.") from error
+            raise
         if answer.status_code in UNAVAILABLE:
             raise ServerUnavailableError(f"{self.url} cannot serve now ({answer.status_code}).")
         if answer.status_code >= 400:
-            raise refusal(answer.status_code, _json(answer))
+            if refused := refusal(answer.status_code, _json(answer)):
+                raise refused
+            raise ServerUnavailableError(
+                f"{self.url} did not answer as a Silo server does ({answer.status_code})."
+            )
         return answer
 
     def insist(self, deadline: float, method: str, path: str, body: Any = None) -> httpx.Response:
@@ -133,16 +156,18 @@ class Api:
         """Acquire many, all or nothing; return them in the order asked."""
         sessions = [{"part_number": one.part_number, **one.body()} for one in wanted]
         body = _caller(workstation_id, connection_id) | {"sessions": sessions}
-        return list(_object(self.call("POST", "/api/edit-sessions/batch", body))["sessions"])
+        answer = self.call("POST", "/api/edit-sessions/batch", body, seconds=BATCH_SECONDS)
+        return list(_object(answer)["sessions"])
 
     def release(self, part_number: str, session_id: str) -> None:
         """Release a session of one's own."""
         self.call("DELETE", part_path(part_number, "edit-sessions", session_id))
 
-    def release_many(self, session_ids: Iterable[str]) -> int:
-        """Release sessions of one's own in one transaction; return how many were still there."""
+    def release_many(self, session_ids: Sequence[str]) -> int:
+        """Release up to 1,000 sessions of one's own in one transaction; return how many were still there."""
         body = {"session_ids": list(session_ids)}
-        return int(_object(self.call("POST", "/api/edit-sessions/release", body))["released"])
+        answer = self.call("POST", "/api/edit-sessions/release", body, seconds=BATCH_SECONDS)
+        return int(_object(answer)["released"])
 
     def force_release(self, part_number: str, session_id: str, reason: str) -> None:
         """End somebody's session."""
@@ -219,6 +244,10 @@ def _caller(workstation_id: str, connection_id: str | None) -> Json:
     if connection_id:
         caller["connection_id"] = connection_id
     return caller
+
+
+def _timeout(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=CONNECT_SECONDS)
 
 
 def _json(answer: httpx.Response) -> Any:

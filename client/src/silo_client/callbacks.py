@@ -9,6 +9,8 @@ from typing import Any, Callable
 
 logger = logging.getLogger("silo_client")
 
+CLOSE_SECONDS = 2.0
+
 Call = Callable[[], Any]
 Dispatch = Callable[[Call], Any]
 
@@ -32,14 +34,20 @@ class Callbacks:
         """Have a function called, if there is one."""
         if function is not None:
             chosen = function
-            self._dispatch(lambda: _call(chosen, arguments))
+            try:
+                self._dispatch(lambda: _call(chosen, arguments))
+            except Exception:
+                logger.exception("a callback could not be dispatched")
 
     def close(self) -> None:
-        """Call nothing any more that is not on its way; wait for that, unless a callback asks for it."""
+        """Call nothing any more that is not on its way; wait for that a little, unless a callback asks for it.
+
+        A callback may wait for the very thread that closes.
+        """
         if self._thread is not None:
             self._calls.put(None)
             if self._thread is not threading.current_thread():
-                self._thread.join()
+                self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
@@ -49,6 +57,6 @@ class Callbacks:
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     try:
         function(*arguments)
-    except Exception:
+    except (Exception, SystemExit):
         # A callback that fails is the program's own affair, and must not end those after it.
         logger.exception("a callback failed")

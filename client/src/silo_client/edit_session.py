@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 from silo_client.data import Conflict, Lock, Lost, time_of
 
 if TYPE_CHECKING:
-    from silo_client.workstation import Workstation
+    from silo_client.acquiring import Acquiring
 
 
 class EditSession:
     """A session, from its acquire to its end. `Workstation.edit` returns it; leaving its `with` block ends it.
 
     Args:
-        workstation: whose it is.
+        acquiring: by which this process has it, and ends it.
         told: the session as the server answered it.
     """
 
-    def __init__(self, workstation: Workstation, told: Mapping[str, Any]) -> None:
-        self._workstation = workstation
+    def __init__(self, acquiring: Acquiring, told: Mapping[str, Any]) -> None:
+        self._acquiring = acquiring
+        self.told = told
         self.id = str(told["session_id"])
         self.lock = Lock.of(told)
         self.user = str(told["user"])
@@ -62,11 +63,11 @@ class EditSession:
         often as you like. It is for not losing work: what protects the data is the `fencing_token`, which the vault
         compares.
         """
-        return self._workstation.is_sure_of(self)
+        return self._acquiring.is_sure_of(self)
 
     def release(self) -> None:
         """End it now. Where the server cannot be reached, the helper goes on trying. A second time does nothing."""
-        self._workstation.release(self)
+        self._acquiring.release(self)
 
     def hand_over(self, to_workstation_id: str) -> None:
         """End it and begin the other workstation's, which has asked for it or stands in line, in one transaction.
@@ -75,7 +76,7 @@ class EditSession:
             NotFoundError: it has ended.
             ApiError: 409 `not_requested`, `not_connected` or `not_an_editor`; the session stays.
         """
-        self._workstation.hand_over(self, to_workstation_id)
+        self._acquiring.hand_over(self, to_workstation_id)
 
     def __enter__(self) -> EditSession:
         return self
@@ -86,7 +87,7 @@ class EditSession:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._workstation.leave([self])
+        self._acquiring.leave([self])
 
     def __repr__(self) -> str:
         return f"<EditSession {self.lock} token={self.fencing_token}>"
@@ -95,9 +96,9 @@ class EditSession:
 class EditSessions(list[EditSession]):
     """The sessions of a batch, in the order asked. Leaving its `with` block ends them all."""
 
-    def __init__(self, workstation: Workstation, sessions: Iterable[EditSession]) -> None:
+    def __init__(self, acquiring: Acquiring, sessions: Iterable[EditSession]) -> None:
         super().__init__(sessions)
-        self._workstation = workstation
+        self._acquiring = acquiring
 
     @property
     def valid(self) -> bool:
@@ -113,4 +114,4 @@ class EditSessions(list[EditSession]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._workstation.leave(self)
+        self._acquiring.leave(self)

@@ -20,6 +20,14 @@ class HelperError(SiloError):
     """The helper process could not be started."""
 
 
+class StateError(SiloError):
+    """The folder for what windows of one workstation know of each other cannot be used."""
+
+
+class ClosedError(SiloError):
+    """The workstation was closed."""
+
+
 class WaitTimeoutError(SiloError):
     """The turn in the line did not come in time; the place is given up."""
 
@@ -94,10 +102,10 @@ _BY_STATUS = {
 }
 
 
-def refusal(status: int, body: Any) -> ApiError:
-    """Return the exception for an answer of the API."""
-    details = body if isinstance(body, dict) else {}
-    code = str(details.get("error", "unknown"))
-    message = str(details.get("message", f"The server answered {status}."))
+def refusal(status: int, body: Any) -> ApiError | None:
+    """Return the exception for a refusal of the API, or None where somebody else answered: a proxy, say."""
+    if not isinstance(body, dict) or not isinstance(body.get("error"), str):
+        return None
+    code, message = body["error"], str(body.get("message", ""))
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, ApiError)
-    return kind(status, code, message, details)
+    return kind(status, code, message, body)

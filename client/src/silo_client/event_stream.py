@@ -19,7 +19,6 @@ STAMP = ": keep-alive "
 # The server answers within ten seconds, be it that it cannot serve now; the rest is for the way. Giving up earlier
 # would close a stream that the server has opened, which looks like a departure.
 OPEN_SECONDS = 20.0
-CONNECT_SECONDS = 5.0
 # There is a better stream to be had after so many keep-alive times without a line, or earlier, so that there is time to
 # find it while the client is still sure: this share of its limit, but never less than the first figure.
 LEAST_KEEPALIVES, MOST_KEEPALIVES = 1.5, 2.5
@@ -32,9 +31,14 @@ MAX_AGE_SECONDS = 6 * 3600.0
 # The first try comes at once; many clients that lost one server do not come in the same instant.
 FIRST_TRY_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 8.0
-# One of the clocks has stood still, in a virtual machine say, if lines are so much older or younger than they can be.
+# One of the clocks has stood still, in a virtual machine say, if lines are so much older than they should be (of the
+# limit) for so long; or younger than they can be. A server whose database is slow sends older ones for a while too, and
+# should not have all its clients come again just then.
 STRANGE_LIMITS = 0.5
-STRANGE_LINES = 2
+STRANGE_SECONDS = 60.0
+
+# The token is not good, its user may not, there is no such workstation, or the request makes no sense.
+FINAL = frozenset({401, 403, 404, 422})
 
 Handler = Callable[[ServerSentEvent], None]
 
@@ -90,7 +94,7 @@ class EventStream:
         self._line_at = self._heartbeat_at = 0.0
         # What the last line proved.
         self._proved = 0.0
-        self._strange_lines = 0
+        self._strange_since: float | None = None
         self._max_age = MAX_AGE_SECONDS
         self._timings: Timings | None = None
         self._task: asyncio.Task[None] | None = None
@@ -112,13 +116,19 @@ class EventStream:
         """
         self._task = asyncio.create_task(self._read(last_event_id, handle, proved))
         try:
-            await asyncio.wait_for(asyncio.shield(self._opened), OPEN_SECONDS)
-        except asyncio.TimeoutError:
-            await self.close()
-            raise Unavailable("The server did not open the stream in time.") from None
+            # Not wait_for, which may miss that it is cancelled.
+            await asyncio.wait({self._opened}, timeout=OPEN_SECONDS)
+            if not self._opened.done():
+                raise Unavailable("The server did not open the stream in time.")
+            self._opened.result()
         except BaseException:
             await self.close()
             raise
+
+    async def wait_for_end(self, seconds: float) -> None:
+        """Wait until it has ended, or for so long."""
+        assert self._task is not None
+        await asyncio.wait({self._task}, timeout=seconds)
 
     async def close(self) -> None:
         """End it, and wait until its connection is closed."""
@@ -145,7 +155,7 @@ class EventStream:
             return "nothing was heard of the server"
         if now - self._heartbeat_at > MISSING_HEARTBEATS * self._timings.heartbeat:
             return "three heartbeats are missing"
-        if self._strange_lines >= STRANGE_LINES:
+        if self._strange_since is not None and now >= self._strange_since + STRANGE_SECONDS:
             return "a clock has stood still"
         if self.age > self._max_age:
             return "it is old"
@@ -226,10 +236,18 @@ class EventStream:
             return
         # If the server's clock is the faster one, the line seems to come from the future.
         self._proved = min(self._line_at, self._sent + age)
-        strange = abs(self._line_at - self._sent - age) > STRANGE_LIMITS * self._timings.limit
-        self._strange_lines = self._strange_lines + 1 if strange else 0
+        self._note_clocks(self._line_at - self._sent - age, STRANGE_LIMITS * self._timings.limit)
         self._evidence.stamped(self._proved)
         proved()
+
+    def _note_clocks(self, late: float, most: float) -> None:
+        """A line came so many seconds after the moment that it proves."""
+        if late < -most:
+            self._strange_since = float("-inf")
+        elif late <= most:
+            self._strange_since = None
+        elif self._strange_since is None:
+            self._strange_since = self._line_at
 
     async def _refused(self, response: httpx.Response) -> None:
         await response.aread()
@@ -238,9 +256,11 @@ class EventStream:
         except ValueError:
             body = None
         error = refusal(response.status_code, body)
-        if 400 <= response.status_code < 500 and response.status_code not in {408, 425, 429}:
+        # Only the server itself refuses for good; a proxy may say anything while the server restarts.
+        if error is not None and error.status in FINAL:
             raise error
-        raise Unavailable(error.message, _seconds(response.headers.get("Retry-After", "")))
+        why = error.message if error else f"The server answered {response.status_code}."
+        raise Unavailable(why, _seconds(response.headers.get("Retry-After", "")))
 
 
 class _Lines:

@@ -12,26 +12,22 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import httpx
 from httpx_sse import ServerSentEvent
 
 from silo_client import clock
-from silo_client.api import CONNECT_SECONDS, UNAVAILABLE, headers, make_context, part_path
+from silo_client.api import CONNECT_SECONDS, headers, make_context
 from silo_client.errors import ApiError
-from silo_client.event_stream import (
-    LONGEST_PAUSE_SECONDS,
-    EventStream,
-    Unavailable,
-    pause,
-)
+from silo_client.event_stream import LONGEST_PAUSE_SECONDS, EventStream, Unavailable, pause
 from silo_client.evidence import Evidence
+from silo_client.leaving import Leftovers
 from silo_client.shared import Shared
 from silo_client.windows import Touched
 
@@ -45,13 +41,8 @@ TOUCH_SECONDS = 1.0
 ALIVE_SECONDS = 4.0
 ALIVE_TRIES = 3
 ALIVE_PAUSE_SECONDS = 0.5
-# The departure is given a moment to release everything, with its own reason; what it leaves is released by name.
-DEPARTURE_SECONDS = 0.15
-LEAVING_SECONDS = 5.0
 # Of what two streams may both bring: far more than comes while one is opened.
 REMEMBERED = 10_000
-# What the server takes in one request.
-RELEASED_AT_ONCE = 1000
 
 Message = dict[str, Any]
 
@@ -63,22 +54,20 @@ class Plan:
     Args:
         url, token, ca_file: of the server.
         workstation_id: whose stream it is.
-        shared: the file of the shared memory.
-        last_event_id: from where to go on; "" for now.
+        memory: the file of the shared memory.
         touched: the file that tells when somebody touched the workstation.
-        holds: the sessions that the parent has acquired.
-        places: its places in line, each with its part number.
+        last_event_id: from where to go on; "" for now.
+        leftovers: what the parent has, as a command; see `Ledger`.
     """
 
     url: str
-    token: str
+    token: str = field(repr=False)
     workstation_id: str
-    shared: str
+    memory: str
     touched: str
     ca_file: str | None = None
     last_event_id: str = ""
-    holds: list[str] = field(default_factory=list)
-    places: dict[str, str] = field(default_factory=dict)
+    leftovers: Message = field(default_factory=dict)
 
 
 class Parent:
@@ -125,10 +114,6 @@ class Helper:
         self._position = plan.last_event_id
         # What was taken while two streams are open, or may be.
         self._taken: dict[str, None] = {}
-        self._holds = set(plan.holds)
-        self._places = dict(plan.places)
-        # What the parent has asked for and not been answered: of whom an acquire could be without its knowing.
-        self._asking: set[tuple[str, str, str]] = set()
         self._touched = Touched(Path(plan.touched))
         self._attempt = 0
         self._streams: list[EventStream] = []
@@ -140,29 +125,38 @@ class Helper:
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             verify=make_context(plan.ca_file),
         )
+        self._leftovers = Leftovers(self._http, plan.workstation_id, parent.tell)
 
     async def run(self) -> None:
-        """Keep connected until the parent is gone or says so, then leave."""
-        tasks = {asyncio.create_task(self._keep()), asyncio.create_task(self._share_touches())}
-        await self._leaving.wait()
-        for task in tasks:
+        """Keep connected until the parent is gone or says so, then leave.
+
+        Raises:
+            Exception: what should never happen; the parent starts another helper.
+        """
+        self._leftovers.obey(self._plan.leftovers)
+        tasks = {
+            asyncio.create_task(work())
+            for work in (self._keep, self._share_touches, self._leftovers.run, self._leaving.wait)
+        }
+        done, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in running:
             task.cancel()
-        await asyncio.wait(tasks)
+        if running:
+            await asyncio.wait(running)
         await self._leave()
+        for task in done:
+            task.result()
 
     # -- what the parent says --
 
     def obey(self, command: Message) -> None:
         """Carry out a command."""
-        self._holds.update(command.get("hold", ()))
-        self._asking.update(map(tuple, command.get("asking", ())))
-        self._asking.difference_update(map(tuple, command.get("answered", ())))
-        self._holds.difference_update(command.get("drop", ()))
-        self._places.update(command.get("stand", {}))
-        for place in command.get("unstand", ()):
-            self._places.pop(place, None)
-        if release := command.get("release"):
-            self._start(self._insist_on_release(release))
+        self._leftovers.obey(command)
+        for stream in self._streams:
+            if stream.connection_id == command.get("not_connected", ""):
+                stream.doubted = "the server no longer has this connection"
+        if "confirm" in command:
+            self._parent.tell({"confirmed": command["confirm"]})
         if command.get("leave"):
             self._leaving.set()
 
@@ -174,7 +168,7 @@ class Helper:
 
     async def _keep(self) -> None:
         try:
-            while True:
+            while not self._leaving.is_set():
                 stream = await self._open()
                 # Only now: the end of the last stream would be a departure.
                 for old in self._streams[:-1]:
@@ -189,6 +183,8 @@ class Helper:
             self._parent.tell(
                 {"refused": error.status, "code": error.code, "message": error.message}
             )
+            # What the parent still says has to be heard.
+            await self._leaving.wait()
 
     async def _open(self) -> EventStream:
         """Try until a stream is open."""
@@ -219,8 +215,7 @@ class Helper:
 
     async def _until_doubtful(self, stream: EventStream) -> str:
         while not (stream.ended.is_set() or stream.doubt()):
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(stream.ended.wait(), LOOK_SECONDS)
+            await stream.wait_for_end(LOOK_SECONDS)
         return stream.why or stream.doubt()
 
     def _take(self, stream: EventStream, cursor: str, sse: ServerSentEvent) -> None:
@@ -229,10 +224,10 @@ class Helper:
             self._start(self._acknowledge(stream))
             return
         if sse.event == "stream-open":
-            self._parent.tell({"open": stream.opening})
             if not cursor or sse.id != cursor:
                 self._position = sse.id
             # Else the stream that it replaces has meanwhile brought what this one begins with.
+            self._parent.tell({"open": stream.opening, "id": self._position})
             self._be_sure(gap=False)
             return
         if sse.id in self._taken:
@@ -242,14 +237,8 @@ class Helper:
             del self._taken[next(iter(self._taken))]
         self._position = sse.id
         data = json.loads(sse.data)
-        if sse.event == "edit.session_acquired" and self._is_unanswered(data):
-            self._holds.add(data["session_id"])
+        self._leftovers.hear(sse.event, data)
         self._parent.tell({"event": sse.event, "id": sse.id, "data": data})
-
-    def _is_unanswered(self, told: Message) -> bool:
-        """Whether a session began that the parent has asked for, and does not know of yet."""
-        lock = told["part_number"], told["context_level"], told["object_id"]
-        return told["workstation"]["id"] == self._plan.workstation_id and lock in self._asking
 
     def _be_sure(self, *, gap: bool = True) -> None:
         """Say until when the client is sure.
@@ -280,11 +269,11 @@ class Helper:
             if answer.status_code == 204:
                 self._evidence.acknowledged(sent)
                 self._be_sure()
-            elif answer.status_code == 409:
+                return
+            if answer.status_code == 409:
                 stream.doubted = "the server no longer has this connection"
-            elif answer.status_code in UNAVAILABLE:
-                continue
-            return
+                return
+            # Else the server cannot now, or will say for good on the stream what is wrong.
 
     def _alive(self, stream: EventStream, now: float) -> Message:
         body: Message = {"connection_id": stream.connection_id}
@@ -302,48 +291,16 @@ class Helper:
                 known = touched
                 self._touched.note(max(0.0, clock.now() - touched))
 
-    # -- releasing and leaving --
-
-    async def _insist_on_release(self, session_ids: list[str]) -> None:
-        attempt = 0
-        while not await self._release(session_ids):
-            attempt += 1
-            await asyncio.sleep(pause(attempt))
-
-    async def _release(self, session_ids: Iterable[str]) -> bool:
-        """Release sessions by their ids; return whether the server has answered."""
-        ids = list(session_ids)
-        for first in range(0, len(ids), RELEASED_AT_ONCE):
-            body = {"session_ids": ids[first : first + RELEASED_AT_ONCE]}
-            try:
-                answer = await self._http.post(
-                    "/api/edit-sessions/release", json=body, timeout=LEAVING_SECONDS
-                )
-            except httpx.TransportError:
-                return False
-            if answer.status_code in UNAVAILABLE:
-                return False
-        return True
+    # -- leaving --
 
     async def _leave(self) -> None:
-        """Close the streams, which releases what the workstation holds, then release by name what is left."""
+        """Close the streams, which releases what the workstation holds, then give up by name what is left."""
         self._shared.sure_until = 0.0
         for stream in self._streams:
             await stream.close()
-        if self._holds or self._places:
-            await asyncio.sleep(DEPARTURE_SECONDS)
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._give_up_all(), LEAVING_SECONDS)
+        await self._leftovers.give_up_all()
 
-    async def _give_up_all(self) -> None:
-        # Places first: the turn would come to who has gone.
-        for place, part_number in self._places.items():
-            path = part_path(part_number, "edit-session-requests", place)
-            with suppress(httpx.TransportError):
-                await self._http.delete(path, timeout=LEAVING_SECONDS)
-        await self._release(self._holds)
-
-    def _start(self, work: Any) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         # The loop keeps no reference of its own.
         self._tasks.add(task)
@@ -367,7 +324,7 @@ async def _watch_parent(helper: Helper, parent: int) -> None:
 
 async def _main() -> None:
     plan = Plan(**json.loads(sys.stdin.readline()))
-    shared = Shared(plan.shared)
+    shared = Shared(Path(plan.memory))
     parent = Parent(shared, _write)
     helper = Helper(plan, shared, parent)
     loop = asyncio.get_running_loop()
@@ -387,8 +344,15 @@ def _write(line: str) -> None:
 
 def main() -> None:
     """Run it."""
-    with suppress(KeyboardInterrupt):
+    code = 0
+    try:
         asyncio.run(_main())
+    except KeyboardInterrupt:
+        pass
+    except Exception as error:
+        # The parent reads the last line.
+        code = 1
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.flush()
     # The threads wait for a parent that may never say anything more.
-    sys.stdout = sys.stderr = None
-    os._exit(0)
+    os._exit(code)

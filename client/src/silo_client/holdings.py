@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from silo_client.data import Lock, Lost
 from silo_client.edit_session import EditSession
 from silo_client.errors import ServerUnavailableError, SiloError
+
+if TYPE_CHECKING:
+    from silo_client.acquiring import Acquiring
 
 # Ends that may overtake the answer of their acquire; far more than a program has requests under way.
 REMEMBERED_ENDS = 10_000
@@ -20,16 +23,21 @@ REMEMBERED_ENDS = 10_000
 Json = Mapping[str, Any]
 
 
+def _forget(remembered: dict[str, Any]) -> None:
+    if len(remembered) > REMEMBERED_ENDS:
+        del remembered[next(iter(remembered))]
+
+
 class Holdings:
     """See the module. Methods lock by themselves.
 
     Args:
         workstation_id: the workstation's.
-        sole: whether no other window of it lived on this machine when this one began. What the server says then that
-            the workstation holds is a predecessor's, which is dead.
+        is_sole: says whether no other window of it lives on this machine. Where that is so when the first stream is
+            open, what the server says that the workstation holds is a predecessor's, which is dead.
     """
 
-    def __init__(self, workstation_id: str, *, sole: bool) -> None:
+    def __init__(self, workstation_id: str, is_sole: Callable[[], bool]) -> None:
         self.position = ""
         self._workstation_id = workstation_id
         self._changed = threading.Condition()
@@ -38,11 +46,14 @@ class Holdings:
         self._sessions: dict[str, EditSession] = {}
         # What the workstation has, and no `EditSession` here stands for: another window's, or a predecessor's.
         self._others: dict[str, Json] = {}
-        self._inherited: set[str] | None = None if sole else set()
+        self._is_sole = is_sole
+        self._inherited: set[str] | None = None
         # Of `_others`: what was given to who stood in line or asked.
         self._granted: dict[str, Json] = {}
         self._forced: dict[str, tuple[str, str]] = {}
         self._ended: dict[str, Lost] = {}
+        # Ended by this process, or about to be: an answer that still names one is older than that.
+        self._let_go: dict[str, None] = {}
         self._doubts = 0
 
     # -- the connection --
@@ -95,13 +106,15 @@ class Holdings:
             self._connection = connection
             named = {str(told["session_id"]): told for told in held}
             if self._inherited is None:
-                self._inherited = set(named)
-            self._others = {pk: told for pk, told in named.items() if pk not in self._sessions}
+                # Asked now: who began after that had no session yet when the server looked.
+                self._inherited = set(named) if self._is_sole() else set()
+            known = {*self._sessions, *self._ended, *self._let_go}
+            self._others = {pk: told for pk, told in named.items() if pk not in known}
             self._granted = {pk: told for pk, told in self._granted.items() if pk in named}
             for session in self._sessions.values():
                 if session.id in named:
                     # `newepoch` gives new ones.
-                    session.fencing_token = int(named[session.id]["fencing_token"])
+                    self._renew(session, int(named[session.id]["fencing_token"]))
                 else:
                     self._doubt(session)
             self._changed.notify_all()
@@ -110,14 +123,14 @@ class Holdings:
         """A session began: perhaps this workstation's, in another window or by an answer that is under way."""
         with self._changed:
             session_id, whose = str(told["session_id"]), told["workstation"]["id"]
-            if whose == self._workstation_id and session_id not in self._sessions:
+            if whose == self._workstation_id and not self._knows(session_id):
                 self._others[session_id] = told
 
     def granted(self, told: Json) -> None:
         """A turn has come, or a session was handed over."""
         with self._changed:
             session_id = str(told["session_id"])
-            if session_id not in self._sessions:
+            if not self._knows(session_id):
                 self._others[session_id] = self._granted[session_id] = told
             self._changed.notify_all()
 
@@ -134,8 +147,7 @@ class Holdings:
             self._others.pop(session_id, None)
             self._granted.pop(session_id, None)
             self._ended[session_id] = lost
-            if len(self._ended) > REMEMBERED_ENDS:
-                del self._ended[next(iter(self._ended))]
+            _forget(self._ended)
             return self._lose(session_id, lost)
 
     # -- doubt --
@@ -155,7 +167,7 @@ class Holdings:
     def settle(self, session: EditSession, doubt: int, fencing_token: int) -> None:
         """The server, asked after that doubt, has said that it is there, with this token."""
         with self._changed:
-            session.fencing_token = fencing_token
+            self._renew(session, fencing_token)
             if session.doubt == doubt:
                 session.doubt = 0
 
@@ -175,26 +187,29 @@ class Holdings:
             )
 
     def take(
-        self, workstation: Any, told: Json, connection: str, *, own: bool
+        self, acquiring: Acquiring, told: Json, connection: str, *, own: bool | None = None
     ) -> EditSession | None:
         """Have what was acquired; return None if its end has been told already.
 
         Args:
-            workstation: whose it is.
+            acquiring: by which the session is ended.
             told: the session as the server answered it.
             connection: by which it was acquired. If there is another one by now, the session is in doubt.
-            own: it is this process's though the server calls it `existing`: a repeated request, or one's turn.
+            own: whose it is whatever the server says: this process's, after a repeated request or in its turn; or
+                another window's, with which it stood in line together. None: as the server says.
         """
         with self._changed:
             session_id = str(told["session_id"])
-            if session_id in self._ended:
+            if session_id in self._ended or session_id in self._let_go:
                 return None
             session = self._sessions.get(session_id)
             if session is not None:
                 session.users += 1
                 return session
-            session = EditSession(workstation, told)
-            if own or session_id in (self._inherited or ()):
+            session = EditSession(acquiring, told)
+            if own is not None:
+                session.existing = not own
+            elif session_id in (self._inherited or ()):
                 session.existing = False
             if self._connection != connection:
                 self._doubt(session)
@@ -220,12 +235,25 @@ class Holdings:
         with self._changed:
             there = self._sessions.pop(session.id, None) is not None
             session.released = session.released or there
+            if there:
+                self._let_go[session.id] = None
+                _forget(self._let_go)
             return there
+
+    def releasing(self, session_ids: Iterable[str]) -> None:
+        """The helper is about to release what this process does not want any more."""
+        with self._changed:
+            for session_id in session_ids:
+                self._others.pop(session_id, None)
+                self._granted.pop(session_id, None)
+                self._let_go[session_id] = None
+                _forget(self._let_go)
 
     def keep(self, session: EditSession) -> None:
         """It was not ended after all."""
         with self._changed:
             session.released = False
+            self._let_go.pop(session.id, None)
             if lost := self._ended.get(session.id):
                 session.lost = lost
             else:
@@ -239,7 +267,7 @@ class Holdings:
                 return False
             if session.existing:
                 # Whoever acquired it ends it.
-                del self._sessions[session.id]
+                self._others[session.id] = self._sessions.pop(session.id).told
                 session.released = True
                 return False
             return True
@@ -250,23 +278,19 @@ class Holdings:
         with self._changed:
             return list(self._sessions.values())
 
-    @property
-    def own_ids(self) -> list[str]:
-        """The ids of what it has acquired itself."""
-        with self._changed:
-            return [pk for pk, session in self._sessions.items() if not session.existing]
-
-    def existing_ids(self, locks: Iterable[Lock]) -> list[str]:
-        """The ids of what another window has acquired of these."""
-        wanted = set(locks)
-        with self._changed:
-            sessions = self._sessions.values()
-            return [one.id for one in sessions if one.existing and one.lock in wanted]
-
     def is_sure_of(self, session: EditSession) -> bool:
         """Whether it has not ended, as far as was told, and there is no doubt about it."""
         with self._changed:
             return self._sessions.get(session.id) is session and not session.doubt
+
+    def _knows(self, session_id: str) -> bool:
+        return (
+            session_id in self._sessions or session_id in self._ended or session_id in self._let_go
+        )
+
+    def _renew(self, session: EditSession, fencing_token: int) -> None:
+        # An answer may be older than the one before.
+        session.fencing_token = max(session.fencing_token, fencing_token)
 
     def _doubt(self, session: EditSession) -> None:
         self._doubts += 1

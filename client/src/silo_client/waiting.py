@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from silo_client.data import Holder, Waiting, Wanted
 from silo_client.errors import (
@@ -13,13 +13,13 @@ from silo_client.errors import (
     NotConnectedError,
     NotFoundError,
     ServerUnavailableError,
+    SiloError,
     WaitTimeoutError,
 )
 
 if TYPE_CHECKING:
-    from silo_client.api import Api
+    from silo_client.acquiring import Acquiring
     from silo_client.edit_session import EditSession
-    from silo_client.workstation import Workstation
 
 # Often enough for the windows of who waits to be drawn by the callback.
 CALL_SECONDS = 0.2
@@ -35,26 +35,25 @@ class Line:
     """One waiting for one lock.
 
     Args:
-        workstation: who waits.
+        acquiring: by which it comes by the session.
         wanted: for what.
         on_wait: called in this thread several times a second; what it raises ends the waiting.
         ask: if not "", the holder is asked for a hand-off with this message.
     """
 
     def __init__(
-        self, workstation: Workstation, wanted: Wanted, on_wait: OnWait | None, ask: str
+        self, acquiring: Acquiring, wanted: Wanted, on_wait: OnWait | None, ask: str
     ) -> None:
-        self._workstation = workstation
-        self._api: Api = workstation.api
-        self._holdings = workstation.holdings
+        self._acquiring = acquiring
+        self._api = acquiring.api
+        self._holdings = acquiring.holdings
         self._wanted = wanted
         self._on_wait = on_wait
         self._ask = ask
         self._begun = time.monotonic()
         self._place: str | None = None
-        # Whether what is there by now was not another window's before.
-        self._elsewhere = self._holdings.is_held_elsewhere(wanted.lock)
-        self._asked_once = False
+        # A place that another window of this workstation has taken: its own is the turn too.
+        self._shared = False
         self._position = 0
         self._holder: Holder | None = None
         self._connection: str | None = None
@@ -73,11 +72,13 @@ class Line:
                 if time.monotonic() >= deadline:
                     break
                 self._tell()
+            session = self._give_up()
         except BaseException:
-            if session := self._give_up():
-                session.release()
+            # Whatever has been or is still to be given for this place is released, here or by the helper.
+            if not self._shared:
+                self._acquiring.abandon_line(self._wanted.lock)
             raise
-        if session := self._give_up():
+        if session is not None:
             return session
         seconds = time.monotonic() - self._begun
         raise WaitTimeoutError(
@@ -87,36 +88,42 @@ class Line:
     def _look(self, deadline: float) -> EditSession | None:
         """See that there is a place, then wait a little for the turn."""
         until = min(deadline, time.monotonic() + CALL_SECONDS)
-        connection = self._holdings.connection
-        if connection is None:
-            if self._holdings.final is not None:
-                raise self._holdings.final
-            with suppress(ServerUnavailableError):
-                self._holdings.await_connection(until)
-            return None
-        with suppress(NotConnectedError, ServerUnavailableError):
-            # Whether the place is still there after a new connection, asking for it again tells.
-            if self._place is None or connection != self._connection:
-                if session := self._stand(connection):
-                    return session
-            elif time.monotonic() >= self._look_at:
-                self._see()
-        told = self._holdings.granted_for(self._wanted.lock, until)
-        return self._take(told, connection) if told else None
+        with suppress(ServerUnavailableError):
+            connection = self._holdings.await_connection(until)
+            try:
+                # Whether the place is still there after a new connection, asking for it again tells.
+                if self._place is None or connection != self._connection:
+                    if session := self._stand(connection):
+                        return session
+                elif time.monotonic() >= self._look_at:
+                    self._see()
+            except NotConnectedError:
+                self._acquiring.note_not_connected(connection)
+            told = self._holdings.granted_for(self._wanted.lock, until)
+            return self._take(told, connection) if told else None
+        time.sleep(max(0.0, until - time.monotonic()))
+        return None
 
     def _stand(self, connection: str) -> EditSession | None:
-        own, self._asked_once = self._asked_once and not self._elsewhere, True
-        with self._workstation.asking_for([self._wanted]):
-            answer = self._api.stand(self._wanted, self._workstation.id, connection)
-            self._connection = connection
+        with self._acquiring.asking_for([self._wanted]) as is_own:
+            answer = self._api.stand(self._wanted, self._acquiring.workstation_id, connection)
             if "position" not in answer:
-                return self._take(answer, connection, own=own)
-        self._leave_place()
-        self._place = str(answer["request_id"])
-        self._workstation.stands(self._place, self._wanted.part_number)
+                own = not self._shared if self._place else is_own(self._wanted.lock)
+                return self._acquiring.take(answer, connection, own=own)
+        place = str(answer["request_id"])
+        # What another window has taken is known as existing at the first answer.
+        if place != self._place:
+            self._shared = bool(answer["existing"]) and not is_own(self._wanted.lock)
+        self._place, self._connection = place, connection
+        if not self._shared:
+            self._acquiring.stands(self._wanted.lock)
         self._position = int(answer["position"])
         self._holder = Holder.of(answer["holder"]) if answer.get("holder") else None
         self._look_at = time.monotonic() + LOOK_SECONDS
+        self._ask_holder()
+        return None
+
+    def _ask_holder(self) -> None:
         if self._ask and self._holder:
             message, self._ask = self._ask, ""
             with suppress(ApiError):  # it has ended just now, or it is the same user's
@@ -124,9 +131,8 @@ class Line:
                     self._wanted.part_number,
                     self._holder.session_id,
                     message,
-                    self._workstation.id,
+                    self._acquiring.workstation_id,
                 )
-        return None
 
     def _see(self) -> None:
         """Ask for the position. A place that is gone was lost, or its turn has come: standing again tells which."""
@@ -136,20 +142,14 @@ class Line:
         if mine:
             self._position = int(mine[0]["position"])
         else:
-            self._leave_place()
+            # With the next look it stands again, and what it gets then is its own.
+            self._connection = None
 
-    def _take(
-        self, told: Mapping[str, Any], connection: str, *, own: bool = True
-    ) -> EditSession | None:
-        session = self._workstation.take(told, connection, own=own)
-        if session is not None:
-            self._leave_place()
+    def _take(self, told: Mapping[str, Any], connection: str) -> EditSession | None:
+        session = self._acquiring.take(told, connection, own=not self._shared)
+        if session is not None and not self._shared:
+            self._acquiring.stands_no_more(self._wanted.lock)
         return session
-
-    def _leave_place(self) -> None:
-        if self._place is not None:
-            self._workstation.stands_no_more(self._place)
-            self._place = None
 
     def _tell(self) -> None:
         if self._on_wait is not None and self._place is not None:
@@ -158,17 +158,21 @@ class Line:
 
     def _give_up(self) -> EditSession | None:
         """Leave the line; return the session if the turn has come in this moment."""
-        if self._place is None:
+        if self._shared:
             return None
-        place = self._place
-        self._leave_place()
+        if self._place is None:
+            # None that it knows of: an answer may have been lost.
+            self._acquiring.abandon_line(self._wanted.lock)
+            return None
         try:
-            self._api.leave_line(self._wanted.part_number, place)
+            self._api.leave_line(self._wanted.part_number, self._place)
         except NotFoundError:
             until = time.monotonic() + TURN_SECONDS
             if told := self._holdings.granted_for(self._wanted.lock, until):
                 return self._take(told, self._holdings.connection or "")
-        except (ApiError, ServerUnavailableError):
-            # The place is lost with the stream, or its turn comes and the helper is told to release that.
-            self._workstation.refuse(self._wanted.lock)
+            self._acquiring.abandon_line(self._wanted.lock)
+        except SiloError:
+            self._acquiring.abandon_line(self._wanted.lock)
+        else:
+            self._acquiring.stands_no_more(self._wanted.lock)
         return None

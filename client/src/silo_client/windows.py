@@ -15,7 +15,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
+from silo_client.errors import StateError
+
 STATE_VARIABLE = "SILO_STATE"
+# Far more than anybody opens.
+MOST_WINDOWS = 1000
 
 
 def state_folder() -> Path:
@@ -32,24 +36,43 @@ class Window:
     Args:
         fingerprint: the workstation's.
         server: its server's address, where the same fingerprint is another workstation.
+
+    Raises:
+        StateError: the folder for such files cannot be used.
     """
 
     def __init__(self, fingerprint: str, server: str) -> None:
         stem = hashlib.sha256(f"{server}\n{fingerprint}".encode()).hexdigest()[:32]
-        self._folder = state_folder()
-        self._stem = stem
+        try:
+            self._folder = state_folder()
+            self._stem = stem
+            self._lock, self._number = self._first_free()
+        except OSError as error:
+            raise StateError(
+                f"The folder for what windows know of each other cannot be used ({error}):"
+                f" name another one by {STATE_VARIABLE}."
+            ) from error
         self.touched = Touched(self._folder / f"{stem}.touched")
-        number = 0
-        while (lock := _locked(self._file(number))) is None:
-            number += 1
-        self._lock = lock
-        self._number = number
-        # Asked after its own is locked: of two that begin at once each sees the other.
-        self.sole = all(self._is_dead(file) for file in self._folder.glob(f"{stem}.*.window"))
+
+    @property
+    def memory(self) -> Path:
+        """The file for the memory that it shares with its helper."""
+        return self._folder / f"{self._stem}.{self._number}.memory"
+
+    @property
+    def sole(self) -> bool:
+        """Whether no other window lives. Of two that begin at once each sees the other."""
+        return all(self._is_dead(file) for file in self._folder.glob(f"{self._stem}.*.window"))
 
     def close(self) -> None:
         """It has ended."""
         self._lock.release()
+
+    def _first_free(self) -> tuple[FileLock, int]:
+        for number in range(MOST_WINDOWS):
+            if lock := _locked(self._file(number)):
+                return lock, number
+        raise OSError("none of its files can be locked")
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{self._stem}.{number}.window"

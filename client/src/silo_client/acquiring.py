@@ -1,0 +1,239 @@
+"""How this process comes by sessions and ends them: whatever happens in between, none is left behind."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from silo_client import clock
+from silo_client.api import Api
+from silo_client.data import Lock, Wanted
+from silo_client.edit_session import EditSession
+from silo_client.errors import (
+    ApiError,
+    NotConnectedError,
+    NotFoundError,
+    ServerUnavailableError,
+    SiloError,
+)
+from silo_client.helper_link import HelperLink
+from silo_client.holdings import Holdings
+from silo_client.leaving import ABANDONED_SECONDS
+from silo_client.ledger import LockKey
+from silo_client.settling import Settling
+from silo_client.windows import Window
+
+logger = logging.getLogger("silo_client")
+
+RETRY_SECONDS = 0.5
+# Until what is on its way to being released is.
+AGAIN_SECONDS = 0.05
+
+
+class Acquiring:
+    """Acquires and ends sessions of a workstation.
+
+    Args:
+        workstation_id: the workstation's.
+        api: of the server.
+        link: to the helper.
+        holdings: what this process has.
+        settling: of what is in doubt.
+        window: which of the workstation's this process is.
+        patience: seconds for which a call goes on trying while the server cannot be reached.
+    """
+
+    def __init__(
+        self,
+        workstation_id: str,
+        api: Api,
+        link: HelperLink,
+        holdings: Holdings,
+        settling: Settling,
+        window: Window,
+        patience: float,
+    ) -> None:
+        self.workstation_id = workstation_id
+        self.api = api
+        self.link = link
+        self.holdings = holdings
+        self.settling = settling
+        self.patience = patience
+        # Until when the helper may release what is given for these: they were given up.
+        self._abandoned: dict[Lock, float] = {}
+        self._window = window
+
+    def is_sure_of(self, session: EditSession) -> bool:
+        """See `EditSession.valid`."""
+        # First what may wait for news, then what the news have changed, and last what time it is.
+        sure_until = self.link.sure_until()
+        return self.holdings.is_sure_of(session) and clock.now() < sure_until
+
+    def take(
+        self, told: Mapping[str, Any], connection: str, *, own: bool | None = None
+    ) -> EditSession | None:
+        """Have a session that the server has given; None if it has ended already. See `Holdings.take`."""
+        session = self.holdings.take(self, told, connection, own=own)
+        if session is None:
+            return None
+        if not session.existing:
+            self.link.send(hold=[session.id])
+        if session.doubt:
+            self.settling.now(time.monotonic() + self.patience)
+            self.settling.soon()
+        return None if session.lost else session
+
+    @contextmanager
+    def asking_for(self, wanted: Iterable[Wanted]) -> Iterator[Callable[[Lock], bool | None]]:
+        """Ask for sessions inside of the block. Whatever happens to the answer, no session is left behind.
+
+        The helper knows of what is asked for until the answer was read. What is asked for a second time because the
+        first answer was not read is this process's own, though the server calls it `existing`: the block gets a
+        function that says so of a lock, or None.
+        """
+        locks = [one.lock for one in wanted]
+        now = time.monotonic()
+        abandoned = {lock for lock in locks if self._abandoned.pop(lock, 0.0) > now}
+        unread = abandoned | {lock for lock in locks if self.link.has_asked(_key(lock))}
+        # What another window has is not to be released with what this one asks for.
+        keys = [
+            _key(lock)
+            for lock in locks
+            if lock in unread or not self.holdings.is_held_elsewhere(lock)
+        ]
+        if abandoned:
+            # What it releases nevertheless, this process knows before it asks.
+            self.link.send_and_confirm(ask=keys)
+        else:
+            self.link.send(ask=keys)
+        try:
+            yield lambda lock: True if lock in unread else None
+        except ApiError:
+            self.link.send(answered=keys)
+            raise
+        self.link.send(answered=keys)
+
+    def stands(self, lock: Lock) -> None:
+        """It has a place in line, which the helper gives up if this process dies."""
+        self.link.send(stand=[_key(lock)])
+
+    def stands_no_more(self, lock: Lock) -> None:
+        """The place is given up, or its turn has come."""
+        self.link.send(unstand=[_key(lock)])
+
+    def abandon_line(self, lock: Lock) -> None:
+        """Nobody waits any more: the helper gives up the place, and what is given for it meanwhile."""
+        self._abandon([lock])
+        self.link.send(leave_line=[_key(lock)])
+
+    def note_not_connected(self, connection: str) -> None:
+        """The server says that it has no such connection: the helper opens another one."""
+        self.link.send(not_connected=connection)
+
+    def release(self, session: EditSession) -> None:
+        """See `EditSession.release`."""
+        self._release([session])
+
+    def leave(self, sessions: Iterable[EditSession]) -> None:
+        """`with` blocks of these have ended."""
+        self._release([session for session in sessions if self.holdings.leave(session)])
+
+    def hand_over(self, session: EditSession, to_workstation_id: str) -> None:
+        """See `EditSession.hand_over`."""
+        if not self.holdings.let_go(session):
+            raise NotFoundError(404, "not_found", "The session has ended.", {})
+        try:
+            self.api.hand_off(session.part_number, session.id, to_workstation_id)
+        except ApiError:
+            self.holdings.keep(session)
+            raise
+        except BaseException:
+            # Perhaps it was done.
+            self.holdings.keep(session)
+            self.holdings.doubt([session])
+            self.settling.soon()
+            raise
+        self.link.send(drop=[session.id])
+
+    def acquire(
+        self, wanted: Sequence[Wanted], ask: Callable[[str], list[dict[str, Any]]]
+    ) -> list[EditSession]:
+        """Acquire by an open connection; wait for one, and repeat what may not have arrived."""
+        taken: list[EditSession] = []
+        try:
+            self._acquire_into(taken, wanted, ask)
+        except BaseException:
+            self.leave(taken)
+            unread = [one.lock for one in wanted if self.link.has_asked(_key(one.lock))]
+            if unread and self._window.sole:
+                # Else it might be another window's that begins. It is released when this one ends.
+                self._abandon(unread)
+                self.link.send(abandon=[_key(lock) for lock in unread])
+            raise
+        return taken
+
+    def _abandon(self, locks: Iterable[Lock]) -> None:
+        self._abandoned.update(dict.fromkeys(locks, time.monotonic() + ABANDONED_SECONDS))
+
+    def _acquire_into(
+        self,
+        taken: list[EditSession],
+        wanted: Sequence[Wanted],
+        ask: Callable[[str], list[dict[str, Any]]],
+    ) -> None:
+        deadline = time.monotonic() + self.patience
+        gone: str | None = None
+        while True:
+            connection = self.holdings.await_connection(deadline, other_than=gone)
+            try:
+                with self.asking_for(wanted) as is_own:
+                    answers = ask(connection)
+                    for told in answers:
+                        session = self.take(told, connection, own=is_own(Lock.of(told)))
+                        if session is not None:
+                            taken.append(session)
+            except NotConnectedError:
+                self.note_not_connected(connection)
+                gone = connection
+                continue
+            except ServerUnavailableError:
+                if time.monotonic() + RETRY_SECONDS > deadline:
+                    raise
+                time.sleep(RETRY_SECONDS)
+                continue
+            if len(taken) == len(answers):
+                return
+            # Some have ended before they could be returned: what is left would be no batch.
+            self.leave(taken)
+            taken.clear()
+            if time.monotonic() > deadline:
+                raise ServerUnavailableError("What was acquired was lost at once.")
+            time.sleep(AGAIN_SECONDS)
+
+    def _release(self, sessions: Iterable[EditSession]) -> None:
+        gone = [session for session in sessions if self.holdings.let_go(session)]
+        if not gone:
+            return
+        ids = [session.id for session in gone]
+        try:
+            if len(gone) == 1:
+                self.api.release(gone[0].part_number, gone[0].id)
+            else:
+                self.api.release_many(ids)
+        except NotFoundError:
+            pass
+        except SiloError as error:
+            logger.warning("a release goes on in the background: %s", error)
+            self.link.send(release=ids)
+            return
+        except BaseException:
+            self.link.send(release=ids)
+            raise
+        self.link.send(drop=ids)
+
+
+def _key(lock: Lock) -> LockKey:
+    return lock.part_number, lock.level, lock.object_id

@@ -1,0 +1,174 @@
+"""What a program leaves behind, and how the helper gives it up: sessions, places in line, answers that nobody read.
+
+Nobody shall wait for what nobody has. So whatever a program wanted to end and could not, the helper goes on trying;
+and when the program is gone, it gives up by name what the end of the stream has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+from silo_client.api import part_path
+from silo_client.event_stream import pause
+from silo_client.ledger import Command, Ledger, LockKey, lock_of, locks
+
+# The departure is given a moment to release everything, with its own reason; what it leaves is released by name.
+DEPARTURE_SECONDS = 0.15
+LEAVING_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
+# A request that was given up is not carried out by the server any later.
+ABANDONED_SECONDS = 60.0
+# What the server takes in one request.
+RELEASED_AT_ONCE = 1000
+# After these there is nothing left to do: it is done, there is no such thing, or the server will never do it.
+SETTLED = frozenset({200, 204, 401, 403, 404})
+
+
+class Leftovers:
+    """Gives up what the parent has left.
+
+    Args:
+        http: the server.
+        workstation_id: the workstation's.
+        tell: tells the parent.
+    """
+
+    def __init__(
+        self, http: httpx.AsyncClient, workstation_id: str, tell: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self.ledger = Ledger()
+        self._http = http
+        self._workstation_id = workstation_id
+        self._tell = tell
+        # What began for locks that the parent has asked for, or stands in line for.
+        self._began: dict[LockKey, str] = {}
+        # Until when what begins for these is released: nobody reads of it.
+        self._abandoned: dict[LockKey, float] = {}
+        self._work = asyncio.Event()
+
+    def obey(self, command: Command) -> None:
+        """Take note of what the parent says, see `Ledger.obey`."""
+        self.ledger.obey(command)
+        for lock in (*locks(command, "answered"), *locks(command, "unstand")):
+            self._began.pop(lock, None)
+        for lock in (*locks(command, "ask"), *locks(command, "stand")):
+            self._abandoned.pop(lock, None)
+        for lock in (*locks(command, "abandon"), *locks(command, "leave_line")):
+            self._abandoned[lock] = time.monotonic() + ABANDONED_SECONDS
+            if began := self._began.pop(lock, None):
+                self.ledger.to_release.add(began)
+        self._look_for_work()
+
+    def hear(self, name: str, data: Mapping[str, Any]) -> None:
+        """An event of the stream: perhaps a session began that the parent does not know of."""
+        if name == "edit.session_released":
+            self.ledger.held.discard(data["session_id"])
+        if name != "edit.session_acquired" or data["workstation"]["id"] != self._workstation_id:
+            return
+        lock = lock_of(data)
+        if lock in self.ledger.asked or lock in self.ledger.lines:
+            self._began[lock] = data["session_id"]
+        elif self._abandoned.get(lock, 0.0) > time.monotonic():
+            self.ledger.to_release.add(data["session_id"])
+            self._look_for_work()
+
+    async def run(self) -> None:
+        """Go on trying what could not be done."""
+        attempt = 0
+        while True:
+            await self._work.wait()
+            if await self._try_all():
+                attempt = 0
+            else:
+                attempt += 1
+                await asyncio.sleep(pause(attempt))
+
+    async def give_up_all(self) -> None:
+        """The parent is gone, or closes, and the streams are closed: give up what that has left."""
+        ledger = self.ledger
+        if ledger.held or ledger.to_release or ledger.lines or ledger.to_leave or ledger.asked:
+            await asyncio.sleep(DEPARTURE_SECONDS)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._give_up_all(), LEAVING_SECONDS)
+
+    async def _give_up_all(self) -> None:
+        ledger = self.ledger
+        wanted = ledger.asked | ledger.lines | ledger.to_leave
+        ledger.to_leave |= ledger.lines
+        ledger.to_release |= ledger.held
+        attempt = 0
+        while not await self._try_all():
+            attempt += 1
+            await asyncio.sleep(pause(attempt))
+        if wanted:
+            # What began, or whose turn came, in this very moment: no event has told it.
+            params = {"workstation": self._workstation_id, "limit": str(RELEASED_AT_ONCE)}
+            answer = await self._call("GET", "/api/edit-sessions", params=params)
+            if answer is not None and answer.status_code == 200:
+                sessions = answer.json()["sessions"]
+                await self._release([s["session_id"] for s in sessions if lock_of(s) in wanted])
+
+    def _look_for_work(self) -> None:
+        if self.ledger.to_release or self.ledger.to_leave:
+            self._work.set()
+
+    async def _try_all(self) -> bool:
+        """Try once what is to be done; return whether all of it is."""
+        self._work.clear()
+        # Lines first: the turn would come to who has gone.
+        left = [lock for lock in list(self.ledger.to_leave) if await self._leave_line(lock)]
+        released = list(self.ledger.to_release)
+        if released:
+            # First: an answer that still names one is older than this.
+            self._tell({"releasing": released})
+        if not await self._release(released):
+            released = []
+        done = {"drop": released, "unstand": left}
+        self.ledger.obey(done)
+        if released or left:
+            self._tell({"done": done})
+        self._look_for_work()
+        return not self._work.is_set()
+
+    async def _release(self, session_ids: list[str]) -> bool:
+        """Release sessions; return whether there is nothing left to do about them."""
+        for first in range(0, len(session_ids), RELEASED_AT_ONCE):
+            body = {"session_ids": session_ids[first : first + RELEASED_AT_ONCE]}
+            if not _is_settled(await self._call("POST", "/api/edit-sessions/release", json=body)):
+                return False
+        return True
+
+    async def _leave_line(self, lock: LockKey) -> bool:
+        """Give up the workstation's place in this line; return whether there is nothing left to do about it."""
+        path = part_path(lock[0], "edit-session-requests")
+        line = await self._call("GET", path)
+        if line is None or line.status_code != 200:
+            return _is_settled(line)
+        for place in line.json()["requests"]:
+            if place["workstation"]["id"] == self._workstation_id and lock_of(place) == lock:
+                return _is_settled(await self._call("DELETE", f"{path}/{place['request_id']}"))
+        return True
+
+    async def _call(self, method: str, path: str, **more: Any) -> httpx.Response | None:
+        try:
+            return await self._http.request(method, path, timeout=ANSWER_SECONDS, **more)
+        except httpx.TransportError:
+            return None
+
+
+def _is_settled(answer: httpx.Response | None) -> bool:
+    """Whether a server, and not a proxy for it, has given an answer after which nothing is left to do."""
+    if answer is None or answer.status_code not in SETTLED:
+        return False
+    if answer.status_code in {200, 204}:
+        return True
+    try:
+        return "error" in answer.json()
+    except ValueError:
+        return False

@@ -1,0 +1,73 @@
+"""What a program has at the server and wants to be rid of: kept alike by the program and its helper.
+
+The program changes it by commands, which it also sends to its helper. So a helper that is started in place of a dead
+one can be told all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# Part number, context level and object, as JSON brings them.
+LockKey = tuple[str, str, str]
+Command = Mapping[str, Any]
+
+
+class Ledger:
+    """Sessions by their ids, and locks for which the program asks or stands in line."""
+
+    def __init__(self) -> None:
+        # Acquired; and to be released until the server has answered.
+        self.held: set[str] = set()
+        self.to_release: set[str] = set()
+        # In line; and to leave the line until the server has answered.
+        self.lines: set[LockKey] = set()
+        self.to_leave: set[LockKey] = set()
+        # Asked for, and the answer not read.
+        self.asked: set[LockKey] = set()
+
+    def obey(self, command: Command) -> None:
+        """Take note of a command.
+
+        `hold`, `release`, `drop`: sessions that are acquired; that are to be released until the server has answered;
+        that have ended.
+        `ask`, `answered`, `abandon`: locks that are asked for; whose answer was read; whose answer will not be read.
+        `stand`, `leave_line`, `unstand`: locks in whose line it is; that it is to leave until the server has answered;
+        that it has left, or whose turn has come.
+        """
+        self.held.update(command.get("hold", ()))
+        self.to_release.update(command.get("release", ()))
+        for session_id in command.get("drop", ()):
+            self.held.discard(session_id)
+            self.to_release.discard(session_id)
+        self.asked.update(locks(command, "ask"))
+        self.asked.difference_update(locks(command, "answered"))
+        self.asked.difference_update(locks(command, "abandon"))
+        self.lines.update(locks(command, "stand"))
+        self.to_leave.difference_update(locks(command, "stand"))
+        self.to_leave.update(locks(command, "leave_line"))
+        self.asked.difference_update(locks(command, "leave_line"))
+        for lock in locks(command, "unstand"):
+            self.lines.discard(lock)
+            self.to_leave.discard(lock)
+
+    def commands(self) -> dict[str, Any]:
+        """Return the command that makes an empty ledger this one."""
+        return {
+            "hold": sorted(self.held),
+            "release": sorted(self.to_release),
+            "ask": sorted(self.asked),
+            "stand": sorted(self.lines - self.to_leave),
+            "leave_line": sorted(self.to_leave),
+        }
+
+
+def lock_of(told: Mapping[str, Any]) -> LockKey:
+    """Return the lock of a session, a place in line or an event."""
+    return told["part_number"], told["context_level"], told["object_id"]
+
+
+def locks(command: Command, name: str) -> Iterable[LockKey]:
+    """Return the locks that a command names."""
+    return [(part, level, object_id) for part, level, object_id in command.get(name, ())]

@@ -1,0 +1,360 @@
+"""`silo_client`: whatever happens to a request or to a process, no lock is left behind, and no live one is ended."""
+
+import threading
+import time
+
+import pytest
+
+from sessions_app.models import EditSession, EndedSession, PlaceInLine
+from silo_client import (
+    Api,
+    ClosedError,
+    HardInterferenceError,
+    ServerUnavailableError,
+    WaitTimeoutError,
+    Wanted,
+)
+from silo_client.api import ANSWER_SECONDS
+from tests.factories import make_item
+from tests.waiting import eventually
+
+LOST = ServerUnavailableError("the answer was lost")
+
+
+@pytest.fixture
+def ada(serve, client_of):
+    return client_of(serve())
+
+
+@pytest.fixture
+def bob(ada, client_of):
+    return client_of(ada.server, "bob")
+
+
+@pytest.fixture
+def lose_answers(monkeypatch):
+    """Have the answers of a call get lost, so many times: what was asked for is done."""
+
+    def lose(name, times=1000, error=LOST, arrives=True):
+        call, left = getattr(Api, name), [times]
+
+        def lossy(*arguments, **options):
+            if not left[0]:
+                return call(*arguments, **options)
+            left[0] -= 1
+            if arrives:
+                call(*arguments, **options)
+            raise error
+
+        monkeypatch.setattr(Api, name, lossy)
+        return lambda: monkeypatch.setattr(Api, name, call)
+
+    return lose
+
+
+def is_free():
+    return not EditSession.objects.exists() and not PlaceInLine.objects.exists()
+
+
+def test_what_a_lost_answer_gave_is_ones_own_when_asked_again(ada, connect, part, lose_answers):
+    lose_answers("acquire", times=1)
+    with connect(ada).edit(part, level="sketch") as session:
+        assert session.existing is False
+    eventually(is_free)
+    assert [one.reason for one in EndedSession.objects.all()] == ["released"]
+
+
+def test_what_lost_answers_gave_is_released_when_nobody_asks_again(
+    ada, connect, part, lose_answers
+):
+    workstation = connect(ada, patience=2)
+    lose_answers("acquire")
+    with pytest.raises(ServerUnavailableError):
+        workstation.edit(part, level="sketch")
+    eventually(is_free)
+    assert EndedSession.objects.exists()
+
+
+def test_and_stays_when_somebody_does(ada, connect, part, lose_answers):
+    workstation = connect(ada, patience=2)
+    mend = lose_answers("acquire")
+    with pytest.raises(ServerUnavailableError):
+        workstation.edit(part, level="sketch")
+    mend()
+    with workstation.edit(part, level="sketch") as session:
+        assert session.existing is False
+        beats = EditSession.objects.get().last_heartbeat
+        eventually(lambda: EditSession.objects.get().last_heartbeat > beats)
+        assert session.valid
+    eventually(is_free)
+
+
+def test_what_another_window_has_is_not_released_with_it(ada, connect, part, lose_answers):
+    first, second = connect(ada), connect(ada, patience=1)
+    held = first.edit(part, level="sketch")
+    lose_answers("acquire")
+    with pytest.raises(ServerUnavailableError):
+        second.edit(part, level="sketch")
+    second.close()
+    assert held.valid
+    assert EditSession.objects.get().pk.hex == held.id.replace("-", "")
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+@pytest.mark.parametrize("error", [LOST, KeyboardInterrupt()], ids=["lost", "interrupted"])
+def test_a_release_that_fails_goes_on_in_the_helper(
+    ada, connect, part, lose_answers, arrives, error
+):
+    workstation = connect(ada)
+    session = workstation.edit(part, level="sketch")
+    lose_answers("release", times=1, error=error, arrives=arrives)
+    if error is LOST:
+        session.release()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            session.release()
+    assert not session.valid
+    eventually(is_free)
+    # What comes after it is another one, and stays.
+    with workstation.edit(part, level="sketch") as again:
+        assert again.id != session.id
+        beats = EditSession.objects.get().last_heartbeat
+        eventually(lambda: EditSession.objects.get().last_heartbeat > beats)
+        assert again.valid
+
+
+def test_also_when_the_program_ends_right_then_and_another_window_lives(
+    ada, connect, part, lose_answers
+):
+    workstation, other = connect(ada), connect(ada)
+    session = workstation.edit(part, level="sketch")
+    lose_answers("release", arrives=False)
+    session.release()
+    workstation.close()
+    eventually(is_free)
+    assert other.connected
+
+
+def test_an_interrupted_hand_over_keeps_the_session(ada, bob, connect, part, lose_answers):
+    asked = []
+    held = connect(bob, on_handoff_request=asked.append).edit(part, level="sketch")
+    mine = connect(ada)
+    mine.request_handoff(held.id, part, "please")
+    eventually(lambda: asked)
+    lose_answers("hand_off", times=1, error=KeyboardInterrupt(), arrives=False)
+    with pytest.raises(KeyboardInterrupt):
+        held.hand_over(mine.id)
+    eventually(lambda: held.valid)
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_place_that_could_not_be_given_up_is_given_up_by_the_helper(
+    ada, bob, connect, part, lose_answers, arrives
+):
+    held = connect(bob).edit(part, level="sketch")
+    workstation = connect(ada)
+    lose_answers("leave_line", arrives=arrives)
+    with pytest.raises(WaitTimeoutError):
+        workstation.edit(part, level="sketch", wait=0.3)
+    eventually(lambda: not PlaceInLine.objects.exists())
+    held.release()
+    eventually(is_free)
+
+
+def test_a_place_whose_answer_was_lost_is_given_up(ada, bob, connect, part, lose_answers):
+    held = connect(bob).edit(part, level="sketch")
+    workstation = connect(ada)
+    lose_answers("stand")
+    calls = []
+
+    def end_it(waiting):
+        calls.append(waiting)
+
+    with pytest.raises(WaitTimeoutError):
+        workstation.edit(part, level="sketch", wait=0.5, on_wait=end_it)
+    assert not calls, "it never had a place, as far as it knew"
+    eventually(lambda: not PlaceInLine.objects.exists())
+    held.release()
+    eventually(is_free)
+
+
+def test_a_turn_that_comes_while_the_place_is_given_up_is_nobodys_left_over(
+    ada, bob, connect, part, lose_answers
+):
+    held = connect(bob).edit(part, level="sketch")
+    workstation = connect(ada)
+
+    def interrupt(waiting):
+        held.release()
+        eventually(lambda: EditSession.objects.filter(workstation=workstation.id).exists())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        workstation.edit(part, level="sketch", wait=True, on_wait=interrupt)
+    eventually(is_free)
+
+
+def test_what_is_acquired_later_is_not_taken_for_left_over(ada, bob, connect, part, lose_answers):
+    held = connect(bob).edit(part, level="sketch")
+    workstation = connect(ada)
+    lose_answers("leave_line", times=1, arrives=False)
+    with pytest.raises(WaitTimeoutError):
+        workstation.edit(part, level="sketch", wait=0.3)
+    with pytest.raises(HardInterferenceError):
+        workstation.edit(part, level="sketch")
+    eventually(lambda: not PlaceInLine.objects.exists())
+    held.release()
+    with workstation.edit_all([Wanted(part, "sketch")]) as sessions:
+        beats = EditSession.objects.get().last_heartbeat
+        eventually(lambda: EditSession.objects.get().last_heartbeat > beats)
+        assert sessions.valid
+
+
+def test_two_windows_that_stand_in_line_together(ada, bob, connect, part):
+    held = connect(bob).edit(part, level="sketch")
+    windows = connect(ada), connect(ada)
+    got, waiting = {}, []
+
+    def wait(number):
+        got[number] = windows[number].edit(
+            part, level="sketch", wait=True, on_wait=lambda _: waiting.append(number)
+        )
+
+    threads = []
+    for number in (0, 1):
+        threads.append(threading.Thread(target=wait, args=(number,), daemon=True))
+        threads[-1].start()
+        eventually(lambda number=number: number in waiting)
+    assert PlaceInLine.objects.count() == 1
+    held.release()
+    for thread in threads:
+        thread.join(20)
+    assert got[0].id == got[1].id
+    assert [got[number].existing for number in (0, 1)] == [False, True]
+    with got[1]:
+        pass
+    assert got[0].valid, "it is the first one's"
+    got[0].release()
+    assert is_free()
+
+
+def test_one_of_them_that_gives_up_leaves_the_place_to_the_other(ada, bob, connect, part):
+    connect(bob).edit(part, level="sketch")
+    first, second = connect(ada), connect(ada)
+    waiting = []
+    thread = threading.Thread(
+        target=lambda: first.edit(part, level="sketch", wait=True, on_wait=waiting.append),
+        daemon=True,
+    )
+    thread.start()
+    eventually(lambda: waiting)
+    with pytest.raises(WaitTimeoutError):
+        second.edit(part, level="sketch", wait=0.5)
+    assert PlaceInLine.objects.count() == 1
+    bob.call("DELETE", f"/api/workstations/{EditSession.objects.get().workstation_id}")
+    thread.join(20)
+    assert len(first.sessions) == 1
+
+
+def test_what_a_window_acquires_before_the_other_is_connected_is_not_inherited(
+    ada, connect, run_program, part
+):
+    # It has its window, and no stream yet.
+    first = run_program(ada)
+    session = first.edit(part)
+    second = connect(ada)
+    with second.edit(part, level="sketch") as again:
+        assert (again.id, again.existing) == (session["session_id"], True)
+    assert first.ask("valid") == [True]
+
+
+def test_closing_ends_the_waiting_of_other_threads(ada, bob, connect, part):
+    connect(bob).edit(part, level="sketch")
+    workstation = connect(ada)
+    outcome, waiting = [], []
+
+    def wait():
+        try:
+            workstation.edit(part, level="sketch", wait=True, on_wait=waiting.append)
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    eventually(lambda: waiting)
+    workstation.close()
+    thread.join(20)
+    assert isinstance(outcome[0], ClosedError)
+    with pytest.raises(ClosedError):
+        workstation.edit(part, level="sketch")
+    assert not PlaceInLine.objects.exists()
+
+
+@pytest.mark.parametrize("inline", [True, False], ids=["inline", "a thread"])
+def test_a_callback_may_close(ada, connect, part, inline):
+    closed = threading.Event()
+
+    def close(*_):
+        workstation.close()
+        closed.set()
+
+    options = {"dispatch": lambda call: call()} if inline else {}
+    workstation = connect(ada, on_lost=close, **options)
+    session = workstation.edit(part, level="sketch")
+    EditSession.objects.release(session.id)
+    assert closed.wait(20)
+    workstation.close()
+
+
+def test_callbacks_that_fail_cost_nothing(ada, connect, part):
+    events = []
+
+    def fail(*_):
+        events.append(1)
+        raise SystemExit
+
+    workstation = connect(ada, on_event=fail)
+    for number in range(3):
+        make_item(f"C-{number}")
+        with workstation.edit(f"C-{number}", level="sketch"):
+            pass
+    eventually(lambda: len(events) == 6)
+
+
+def test_a_dispatch_that_fails_costs_nothing(ada, connect, part):
+    def fail(call):
+        raise RuntimeError("the window is gone")
+
+    workstation = connect(ada, dispatch=fail, on_lost=print)
+    first = workstation.edit(part, level="sketch", object_id="A")
+    EditSession.objects.release(first.id)
+    eventually(lambda: first.lost)
+    assert workstation.edit(part, level="sketch", object_id="B").valid
+
+
+def test_a_slow_answer_is_repeated_before_the_patience_is_over(ada, connect):
+    assert connect(ada)._acquiring.patience > ANSWER_SECONDS
+
+
+def test_many_threads_edit_and_leave_at_once(ada, connect, part):
+    workstation = connect(ada)
+    failures = []
+
+    def work(number):
+        try:
+            until = time.monotonic() + 3
+            while time.monotonic() < until:
+                # Two threads share each lock.
+                with workstation.edit(part, level="sketch", object_id=f"{number // 2}") as session:
+                    assert session.lost is None
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    eventually(is_free)
+    assert workstation.sessions == []
