@@ -22,10 +22,12 @@ run: port installed
 	@$(IN_VENV) manage.py createdemo
 	@$(IN_VENV) -m tools.side_by_side
 
-# What starts no processes of its own runs on all cores; the others would disturb each other's clocks.
+# What starts no processes of its own runs on all cores, and the client's tests, which mostly wait for processes to
+# start; the others would disturb each other's clocks.
 test: installed
 	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 tests/unit tests/integration
-	@$(IN_VENV) -m pytest tests/processes
+	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 tests/processes/client
+	@$(IN_VENV) -m pytest tests/processes --ignore tests/processes/client
 
 # The server against a model of it: up to 20 minutes.
 test-slow: installed

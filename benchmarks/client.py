@@ -22,7 +22,7 @@ from django.contrib.auth.models import Group
 
 from silo_client import Wanted, Workstation
 from tests.factories import make_item, make_token, make_user
-from tests.processes.client_processes import ClientProgram
+from tests.processes.client.client_processes import ClientProgram
 from tests.processes.service import Client, Serve
 
 CONNECTIONS = 10

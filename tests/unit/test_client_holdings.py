@@ -126,9 +126,7 @@ def test_an_answer_that_is_older_than_ones_own_release_is_not_believed(holdings,
     holdings.let_go(session)
     assert take(told(existing=True)) is None
     holdings.opened("c2", [told()])
-    holdings.began(told())
     holdings.granted(told())
-    assert not holdings.is_held_elsewhere(session.lock)
     assert holdings.granted_for(session.lock, 0) is None
 
 
@@ -153,7 +151,6 @@ def test_what_another_window_acquired_stays_when_a_block_ends(holdings, take):
     assert not holdings.leave(session)
     assert holdings.sessions == []
     assert not holdings.is_sure_of(session)
-    assert holdings.is_held_elsewhere(Lock("P", "sketch", "A"))
 
 
 def test_what_a_repeated_request_finds_is_ones_own(holdings, take):
@@ -169,25 +166,11 @@ def test_who_is_alone_inherits_what_the_first_stream_names(take, sole):
     holdings = Holdings(MINE, lambda: sole)
     holdings.opened("c1", [told()])
     holdings.opened("c2", [told(), told("s2", "B")])
-    assert holdings.is_held_elsewhere(Lock("P", "sketch", "A")) is not sole
-    assert holdings.is_held_elsewhere(Lock("P", "sketch", "B"))
     assert take(told(existing=True), "c2", of=holdings).existing is not sole
     assert take(told("s2", "B", existing=True), "c2", of=holdings).existing
 
 
-def test_another_window_is_known_by_what_begins_and_ends(holdings):
-    lock = Lock("P", "sketch", "A")
-    holdings.began(told(whose="w2"))
-    assert not holdings.is_held_elsewhere(lock)
-    holdings.began(told())
-    assert holdings.is_held_elsewhere(lock)
-    holdings.ended("s1", "released")
-    assert not holdings.is_held_elsewhere(lock)
-
-
 def test_a_turn_is_found_by_its_lock_and_only_once(holdings, take):
-    holdings.began(told("s0", "A"))
-    assert holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic()) is None
     holdings.granted(told("s1", "A"))
     assert holdings.granted_for(Lock("P", "sketch", "B"), time.monotonic()) is None
     granted = holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic())

@@ -93,17 +93,15 @@ class Acquiring:
         The helper knows of what is asked for until the answer was read. What is asked for a second time because the
         first answer was not read is this process's own, though the server calls it `existing`: the block gets a
         function that says so of a lock, or None.
+
+        That is so where this is the only window. Where there are others, what is found may as well be theirs, and is.
         """
         locks = [one.lock for one in wanted]
         now = time.monotonic()
         abandoned = {lock for lock in locks if self._abandoned.pop(lock, 0.0) > now}
         unread = abandoned | {lock for lock in locks if self.link.has_asked(_key(lock))}
-        # What another window has is not to be released with what this one asks for.
-        keys = [
-            _key(lock)
-            for lock in locks
-            if lock in unread or not self.holdings.is_held_elsewhere(lock)
-        ]
+        sole = self._window.sole
+        keys = [_key(lock) for lock in locks if sole or lock in unread]
         if abandoned:
             # What it releases nevertheless, this process knows before it asks.
             self.link.send_and_confirm(ask=keys)
@@ -168,8 +166,7 @@ class Acquiring:
         except BaseException:
             self.leave(taken)
             unread = [one.lock for one in wanted if self.link.has_asked(_key(one.lock))]
-            if unread and self._window.sole:
-                # Else it might be another window's that begins. It is released when this one ends.
+            if unread:
                 self._abandon(unread)
                 self.link.send(abandon=[_key(lock) for lock in unread])
             raise

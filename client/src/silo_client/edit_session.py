@@ -23,7 +23,6 @@ class EditSession:
 
     def __init__(self, acquiring: Acquiring, told: Mapping[str, Any]) -> None:
         self._acquiring = acquiring
-        self.told = told
         self.id = str(told["session_id"])
         self.lock = Lock.of(told)
         self.user = str(told["user"])

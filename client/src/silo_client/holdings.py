@@ -44,11 +44,9 @@ class Holdings:
         self._connection: str | None = None
         self._final: SiloError | None = None
         self._sessions: dict[str, EditSession] = {}
-        # What the workstation has, and no `EditSession` here stands for: another window's, or a predecessor's.
-        self._others: dict[str, Json] = {}
         self._is_sole = is_sole
         self._inherited: set[str] | None = None
-        # Of `_others`: what was given to who stood in line or asked.
+        # What was given to who stood in line or asked, and no `EditSession` here stands for.
         self._granted: dict[str, Json] = {}
         self._forced: dict[str, tuple[str, str]] = {}
         self._ended: dict[str, Lost] = {}
@@ -108,8 +106,6 @@ class Holdings:
             if self._inherited is None:
                 # Asked now: who began after that had no session yet when the server looked.
                 self._inherited = set(named) if self._is_sole() else set()
-            known = {*self._sessions, *self._ended, *self._let_go}
-            self._others = {pk: told for pk, told in named.items() if pk not in known}
             self._granted = {pk: told for pk, told in self._granted.items() if pk in named}
             for session in self._sessions.values():
                 if session.id in named:
@@ -119,19 +115,12 @@ class Holdings:
                     self._doubt(session)
             self._changed.notify_all()
 
-    def began(self, told: Json) -> None:
-        """A session began: perhaps this workstation's, in another window or by an answer that is under way."""
-        with self._changed:
-            session_id, whose = str(told["session_id"]), told["workstation"]["id"]
-            if whose == self._workstation_id and not self._knows(session_id):
-                self._others[session_id] = told
-
     def granted(self, told: Json) -> None:
         """A turn has come, or a session was handed over."""
         with self._changed:
             session_id = str(told["session_id"])
             if not self._knows(session_id):
-                self._others[session_id] = self._granted[session_id] = told
+                self._granted[session_id] = told
             self._changed.notify_all()
 
     def forced(self, told: Json) -> None:
@@ -144,7 +133,6 @@ class Holdings:
         with self._changed:
             by, note = self._forced.pop(session_id, ("", ""))
             lost = Lost(reason, by, note)
-            self._others.pop(session_id, None)
             self._granted.pop(session_id, None)
             self._ended[session_id] = lost
             _forget(self._ended)
@@ -178,14 +166,6 @@ class Holdings:
 
     # -- what the program does --
 
-    def is_held_elsewhere(self, lock: Lock) -> bool:
-        """Whether another window of the workstation has it, as far as was told."""
-        with self._changed:
-            inherited = self._inherited or set()
-            return any(
-                Lock.of(told) == lock for pk, told in self._others.items() if pk not in inherited
-            )
-
     def take(
         self, acquiring: Acquiring, told: Json, connection: str, *, own: bool | None = None
     ) -> EditSession | None:
@@ -214,7 +194,6 @@ class Holdings:
             if self._connection != connection:
                 self._doubt(session)
             self._sessions[session_id] = session
-            self._others.pop(session_id, None)
             self._granted.pop(session_id, None)
             return session
 
@@ -244,7 +223,6 @@ class Holdings:
         """The helper is about to release what this process does not want any more."""
         with self._changed:
             for session_id in session_ids:
-                self._others.pop(session_id, None)
                 self._granted.pop(session_id, None)
                 self._let_go[session_id] = None
                 _forget(self._let_go)
@@ -267,7 +245,7 @@ class Holdings:
                 return False
             if session.existing:
                 # Whoever acquired it ends it.
-                self._others[session.id] = self._sessions.pop(session.id).told
+                del self._sessions[session.id]
                 session.released = True
                 return False
             return True

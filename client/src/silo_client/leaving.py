@@ -100,7 +100,7 @@ class Leftovers:
     async def _give_up_all(self) -> None:
         ledger = self.ledger
         wanted = ledger.asked | ledger.lines | ledger.to_leave
-        ledger.to_leave |= ledger.lines
+        ledger.to_leave |= ledger.lines | ledger.asked
         ledger.to_release |= ledger.held
         attempt = 0
         while not await self._try_all():

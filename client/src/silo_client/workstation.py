@@ -365,8 +365,6 @@ class Workstation:
             lost = self.holdings.ended(data["session_id"], data["reason"])
             if lost is not None:
                 self._tell_lost(lost)
-        elif name == "edit.session_acquired":
-            self.holdings.began(data)
         elif name == "edit.force_released":
             self.holdings.forced(data)
         elif name == "stream-reset":

@@ -16,7 +16,7 @@ from silo_client import (
 )
 from silo_client.holdings import Lost
 from tests.factories import make_item
-from tests.processes.client_processes import is_running
+from tests.processes.client.client_processes import is_running
 from tests.waiting import eventually
 
 RELEASED = "edit.session_released"
@@ -177,21 +177,6 @@ def test_who_ends_leaves_nothing_whatever_the_grace_and_other_windows(
         assert [told["user"] for told in ada.held(part) if told["object_id"] == "wanted"] == ["bob"]
         bobs.release()
     assert not [told for told in ada.held(part) if told["object_id"] == "wanted"]
-
-
-def test_a_computation_that_keeps_the_interpreter_loses_nothing(
-    serve, client_of, run_program, part
-):
-    # Who does not acknowledge for 1.25 s, or reads nothing, is gone.
-    ada = client_of(serve(SILO_DEAD_PEER_SECONDS="2"))
-    watching = client_of(ada.server, "bob").stream(item=part)
-    program = run_program(ada)
-    program.edit(part)
-    longest = program.ask("hold_the_interpreter", 8, within=40)
-    assert longest > 4, "other threads could run"
-    assert program.told[-2]["valid_at_once"] is True
-    assert program.ask("valid") == [True]
-    assert not watching.named(RELEASED)
 
 
 def test_without_its_helper_nothing_is_sure_and_a_new_one_is_started(

@@ -10,7 +10,7 @@ from sessions_app.models import EditSession
 from silo_client.cli.exit_codes import ExitCode
 from tests.factories import make_item
 
-README = (Path(__file__).parents[2] / "client" / "README.md").read_text()
+README = (Path(__file__).parents[3] / "client" / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S)
 
 

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import call_command
 
 from tests.factories import make_item
-from tests.processes.cli_user import SILO
+from tests.processes.client.cli_user import SILO
 from tests.waiting import eventually
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.cli_user import SILO
+from tests.processes.client.cli_user import SILO
 from tests.waiting import eventually
 
 
