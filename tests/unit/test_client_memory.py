@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from silo_client import StateError, clock, windows
+from silo_client import NoWindowError, StateError, clock, windows
 from silo_client.shared import Shared
 from silo_client.windows import Touched, Window
 
@@ -84,6 +84,14 @@ def test_a_window_that_is_alone_knows_it():
     first.close()
     assert second.sole
     second.close()
+
+
+def test_there_are_no_more_than_there_may_be():
+    only = Window("f", SERVER, most=1)
+    with pytest.raises(NoWindowError):
+        Window("f", SERVER, most=1)
+    only.close()
+    Window("f", SERVER, most=1).close()
 
 
 def test_a_folder_that_cannot_be_used_is_told(tmp_path, monkeypatch):

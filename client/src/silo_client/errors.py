@@ -24,6 +24,10 @@ class StateError(SiloError):
     """The folder for what windows of one workstation know of each other cannot be used."""
 
 
+class NoWindowError(SiloError):
+    """As many windows of one workstation are open as there may be."""
+
+
 class ClosedError(SiloError):
     """The workstation was closed."""
 

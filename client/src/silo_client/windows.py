@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
-from silo_client.errors import StateError
+from silo_client.errors import NoWindowError, StateError
 
 STATE_VARIABLE = "SILO_STATE"
 # Far more than anybody opens.
@@ -36,17 +36,19 @@ class Window:
     Args:
         fingerprint: the workstation's.
         server: its server's address, where the same fingerprint is another workstation.
+        most: how many there may be.
 
     Raises:
+        NoWindowError: there are as many already.
         StateError: the folder for such files cannot be used.
     """
 
-    def __init__(self, fingerprint: str, server: str) -> None:
+    def __init__(self, fingerprint: str, server: str, most: int = MOST_WINDOWS) -> None:
         stem = hashlib.sha256(f"{server}\n{fingerprint}".encode()).hexdigest()[:32]
         try:
             self._folder = state_folder()
             self._stem = stem
-            self._lock, self._number = self._first_free()
+            self._lock, self._number = self._first_free(most)
         except OSError as error:
             raise StateError(
                 f"The folder for what windows know of each other cannot be used ({error}):"
@@ -68,11 +70,11 @@ class Window:
         """It has ended."""
         self._lock.release()
 
-    def _first_free(self) -> tuple[FileLock, int]:
-        for number in range(MOST_WINDOWS):
+    def _first_free(self, most: int) -> tuple[FileLock, int]:
+        for number in range(most):
             if lock := _locked(self._file(number)):
                 return lock, number
-        raise OSError("none of its files can be locked")
+        raise NoWindowError(f"{most} windows of this workstation are open already.")
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{self._stem}.{number}.window"

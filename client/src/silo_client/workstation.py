@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import count
 from types import TracebackType
-from typing import Any, Callable
+from typing import Any
 
 from silo_client import clock
 from silo_client.acquiring import Acquiring
@@ -17,6 +19,7 @@ from silo_client.edit_session import EditSession, EditSessions
 from silo_client.errors import (
     ClosedError,
     HelperError,
+    NoWindowError,
     SiloError,
     refusal,
 )
@@ -33,7 +36,6 @@ logger = logging.getLogger("silo_client")
 
 # How long a call goes on trying while the server cannot be reached: its restart takes less.
 PATIENCE_SECONDS = 15.0
-RETRY_SECONDS = 0.5
 FOREVER = float("inf")
 
 OnLost = Callable[[EditSession, Lost], Any]
@@ -57,19 +59,15 @@ class Workstation:
         patience: float,
         dispatch: Dispatch | None,
         python: str | None,
-        on_lost: OnLost | None,
-        on_handoff_request: OnHandoffRequest | None,
-        on_event: OnEvent | None,
-        on_refused: OnRefused | None,
     ) -> None:
         self.api = api
         self.id = str(told["id"])
         self.name = str(told["name"])
         self.holdings = Holdings(self.id, lambda: window.sole)
-        self.on_lost = on_lost
-        self.on_handoff_request = on_handoff_request
-        self.on_event = on_event
-        self.on_refused = on_refused
+        self.on_lost: OnLost | None = None
+        self.on_handoff_request: OnHandoffRequest | None = None
+        self.on_event: OnEvent | None = None
+        self.on_refused: OnRefused | None = None
         self._window = window
         self._closed = False
         plan = Plan(
@@ -92,7 +90,6 @@ class Workstation:
         self._acquiring = Acquiring(
             self.id, api, self._link, self.holdings, self._settling, window, patience
         )
-        self._link.start()
 
     @classmethod
     def connect(
@@ -103,6 +100,7 @@ class Workstation:
         name: str = "",
         program: str = "",
         fingerprint: str = "",
+        numbered: bool = False,
         ca_file: str | None = None,
         patience: float = PATIENCE_SECONDS,
         dispatch: Dispatch | None = None,
@@ -120,6 +118,8 @@ class Workstation:
             name: what others see; the machine's name, and the program's, without it.
             program: tells the workstations of several programs on one machine apart.
             fingerprint: who this workstation is, the same after a restart; of machine, user and program without it.
+            numbered: be a workstation of one's own among those of this program: the first, by a number, that no other
+                process is. What it finds there, see `unclaimed`, is left of a dead one.
             ca_file: the certificates to trust, in a PEM file; the usual ones without it.
             patience: seconds for which a call goes on trying while the server cannot be reached.
             dispatch: takes a function and has it called in the thread in which callbacks are wanted; without it a
@@ -135,60 +135,29 @@ class Workstation:
             AuthenticationError, ForbiddenError: the token is not good, or the fingerprint is somebody else's.
             HelperError: the helper process cannot be started.
         """
-        fingerprint = fingerprint or default_fingerprint(program)
-        api = Api(url, token, ca_file)
-        window = Window(fingerprint, api.url)
-        return cls.of_window(
-            window,
-            api,
-            name=name or default_name(program),
-            fingerprint=fingerprint,
-            patience=patience,
-            dispatch=dispatch,
-            python=python,
-            on_lost=on_lost,
-            on_handoff_request=on_handoff_request,
-            on_event=on_event,
-            on_refused=on_refused,
-        )
-
-    @classmethod
-    def of_window(
-        cls,
-        window: Window,
-        api: Api,
-        *,
-        name: str,
-        fingerprint: str,
-        patience: float = PATIENCE_SECONDS,
-        dispatch: Dispatch | None = None,
-        python: str | None = None,
-        on_lost: OnLost | None = None,
-        on_handoff_request: OnHandoffRequest | None = None,
-        on_event: OnEvent | None = None,
-        on_refused: OnRefused | None = None,
-    ) -> Workstation:
-        """Connect, see `connect`, as a window that has been opened. It and `api` are closed with the workstation."""
         deadline = time.monotonic() + patience
+        api = Api(url, token, ca_file)
+        window: Window | None = None
         try:
-            told = api.register(name, fingerprint, deadline)
+            if numbered:
+                window, program, fingerprint = _first_number(api.url, program)
+            fingerprint = fingerprint or default_fingerprint(program)
+            window = window or Window(fingerprint, api.url)
+            told = api.register(name or default_name(program), fingerprint, deadline)
             workstation = cls(
-                api,
-                told,
-                window,
-                patience=patience,
-                dispatch=dispatch,
-                python=python,
-                on_lost=on_lost,
-                on_handoff_request=on_handoff_request,
-                on_event=on_event,
-                on_refused=on_refused,
+                api, told, window, patience=patience, dispatch=dispatch, python=python
             )
         except BaseException:
             api.close()
-            window.close()
+            if window is not None:
+                window.close()
             raise
+        workstation.on_lost = on_lost
+        workstation.on_handoff_request = on_handoff_request
+        workstation.on_event = on_event
+        workstation.on_refused = on_refused
         try:
+            workstation._link.start()
             workstation.holdings.await_connection(deadline)
         except BaseException:
             workstation.close()
@@ -380,3 +349,13 @@ class Workstation:
     def _tell_lost(self, session: EditSession) -> None:
         self._link.send(drop=[session.id])
         self._callbacks.call(self.on_lost, session, session.lost)
+
+
+def _first_number(server: str, program: str) -> tuple[Window, str, str]:
+    """Return the window, the program and the fingerprint of the first numbered workstation that is free."""
+    for number in count(1):
+        numbered = f"{program} {number}".strip()
+        fingerprint = default_fingerprint(numbered)
+        with suppress(NoWindowError):
+            return Window(fingerprint, server, most=1), numbered, fingerprint
+    raise AssertionError("there is always another number")

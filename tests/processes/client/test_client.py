@@ -127,6 +127,19 @@ def test_two_windows_are_told_of_each_other_and_neither_takes_from_the_other(
     assert ada.held(part) == []
 
 
+def test_numbered_ones_exclude_each_other_and_numbers_are_used_again(ada, connect, part):
+    first, second = (connect(ada, program="job", numbered=True) for _ in range(2))
+    assert first.id != second.id
+    assert first.name.endswith("(job 1)")
+    assert second.name.endswith("(job 2)")
+    first.edit(part, level="sketch")
+    with pytest.raises(HardInterferenceError):
+        second.edit(part, level="sketch")
+    first.close()
+    again = connect(ada, program="job", numbered=True)
+    assert again.id == first.id
+
+
 def test_what_a_dead_predecessor_held_is_ones_own(serve, client_of, run_program, connect, part):
     ada = client_of(serve(**GRACE))
     first = run_program(ada)

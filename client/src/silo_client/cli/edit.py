@@ -5,7 +5,6 @@ import signal
 import threading
 from contextlib import closing
 from enum import Enum
-from itertools import count
 from typing import Annotated, Optional, Union
 
 import typer
@@ -24,8 +23,6 @@ from silo_client.credentials import Login
 from silo_client.data import Lock
 from silo_client.edit_session import EditSession
 from silo_client.errors import HardInterferenceError
-from silo_client.fingerprint import default_fingerprint, default_name
-from silo_client.windows import Window
 from silo_client.workstation import Workstation
 
 AT_ONCE = 1000
@@ -121,19 +118,13 @@ def _go_on() -> None:
 
 def _connect(login: Login, guard: Guard) -> Workstation:
     """Connect as the first of this machine's numbered workstations that no other `silo edit` is."""
-    api = make_api(login)
-    for number in count(1):
-        program = f"silo {number}"
-        fingerprint = default_fingerprint(program)
-        window = Window(fingerprint, api.url)
-        if window.sole:
-            break
-        window.close()
-    return Workstation.of_window(
-        window,
-        api,
-        name=default_name(program),
-        fingerprint=fingerprint,
+    make_api(login).close()  # says what is wrong with an address or certificates
+    return Workstation.connect(
+        login.url,
+        login.token,
+        ca_file=login.ca_file,
+        program="silo",
+        numbered=True,
         on_lost=guard.tell_lost,
         on_handoff_request=guard.tell_request,
         on_refused=guard.tell_refused,
