@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import time
+import uuid
 
 import pytest
 
@@ -12,9 +13,9 @@ from silo_client import NoWindowError, StateError, clock, windows
 from silo_client.shared import Shared
 from silo_client.windows import Touched, Window
 
-SERVER = "http://silo"
+ID, OTHER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
 HOLD = (
-    "import sys; from silo_client.windows import Window; window = Window('f', 'http://silo');"
+    f"import sys; from silo_client.windows import Window; window = Window('{ID}');"
     " print(window.sole, flush=True); sys.stdin.read()"
 )
 
@@ -75,9 +76,9 @@ def test_the_clock_is_the_same_in_another_process():
 
 
 def test_a_window_that_is_alone_knows_it():
-    first = Window("f", SERVER)
+    first = Window(ID)
     assert first.sole
-    second = Window("f", SERVER)
+    second = Window(ID)
     assert not first.sole
     assert not second.sole
     assert first.memory != second.memory
@@ -87,25 +88,32 @@ def test_a_window_that_is_alone_knows_it():
 
 
 def test_there_are_no_more_than_there_may_be():
-    only = Window("f", SERVER, most=1)
+    only = Window(ID, most=1)
     with pytest.raises(NoWindowError):
-        Window("f", SERVER, most=1)
+        Window(ID, most=1)
     only.close()
-    Window("f", SERVER, most=1).close()
+    Window(ID, most=1).close()
 
 
 def test_a_folder_that_cannot_be_used_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv(windows.STATE_VARIABLE, str(tmp_path / "file"))
     with pytest.raises(StateError, match=windows.STATE_VARIABLE):
-        Window("f", SERVER)
+        Window(ID)
 
 
-def test_windows_of_other_workstations_and_servers_do_not_count():
-    one = Window("f", SERVER)
-    assert Window("g", SERVER).sole
-    assert Window("f", SERVER + ":8000").sole
+def test_windows_of_other_workstations_do_not_count():
+    one, other = Window(ID), Window(OTHER)
+    assert one.sole
+    assert other.sole
     one.close()
+    other.close()
+
+
+@pytest.mark.parametrize("nonsense", ["../../etc/passwd", "", "w1"])
+def test_a_stranger_that_answers_cannot_name_files(nonsense):
+    with pytest.raises(ValueError, match="UUID"):
+        Window(nonsense)
 
 
 def test_a_killed_window_is_no_window_any_more():
@@ -113,18 +121,18 @@ def test_a_killed_window_is_no_window_any_more():
         [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert other.stdout.readline() == b"True\n"
-    window = Window("f", SERVER)
+    window = Window(ID)
     assert not window.sole
     window.close()
     other.kill()
     other.communicate()
-    window = Window("f", SERVER)
+    window = Window(ID)
     assert window.sole
     window.close()
 
 
 def test_the_folder_is_its_users_alone(tmp_path):
-    Window("f", SERVER).close()
+    Window(ID).close()
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
 
 

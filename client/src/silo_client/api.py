@@ -137,7 +137,7 @@ class Api:
     def register(self, name: str, fingerprint: str, deadline: float) -> Json:
         """Make a workstation known; return it."""
         body = {"name": name, "fingerprint": fingerprint}
-        return _object(self.insist(deadline, "POST", "/api/workstations", body))
+        return _object(self.insist(deadline, "POST", "/api/workstations", body), "id")
 
     def workstations(self) -> list[Json]:
         """Return the caller's own workstations."""
@@ -257,8 +257,8 @@ def _json(answer: httpx.Response) -> Any:
         return None
 
 
-def _object(answer: httpx.Response) -> Json:
+def _object(answer: httpx.Response, *members: str) -> Json:
     body = _json(answer)
-    if not isinstance(body, Mapping):
+    if not isinstance(body, Mapping) or not body.keys() >= set(members):
         raise ServerUnavailableError(f"{answer.url} did not answer as a Silo server does.")
     return dict(body)

@@ -6,9 +6,9 @@ The time of one more file is that of the last touch.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,8 +34,7 @@ class Window:
     """One window of a workstation, from now until `close`.
 
     Args:
-        fingerprint: the workstation's.
-        server: its server's address, where the same fingerprint is another workstation.
+        workstation_id: the workstation's.
         most: how many there may be.
 
     Raises:
@@ -43,18 +42,18 @@ class Window:
         StateError: the folder for such files cannot be used.
     """
 
-    def __init__(self, fingerprint: str, server: str, most: int = MOST_WINDOWS) -> None:
-        stem = hashlib.sha256(f"{server}\n{fingerprint}".encode()).hexdigest()[:32]
+    def __init__(self, workstation_id: str, most: int = MOST_WINDOWS) -> None:
+        # It names a file, whatever a server says.
+        self._stem = str(uuid.UUID(workstation_id))
         try:
             self._folder = state_folder()
-            self._stem = stem
             self._lock, self._number = self._first_free(most)
         except OSError as error:
             raise StateError(
                 f"The folder for what windows know of each other cannot be used ({error}):"
                 f" name another one by {STATE_VARIABLE}."
             ) from error
-        self.touched = Touched(self._folder / f"{stem}.touched")
+        self.touched = Touched(self._folder / f"{self._stem}.touched")
 
     @property
     def memory(self) -> Path:

@@ -139,11 +139,7 @@ class Workstation:
         api = Api(url, token, ca_file)
         window: Window | None = None
         try:
-            if numbered:
-                window, program, fingerprint = _first_number(api.url, program)
-            fingerprint = fingerprint or default_fingerprint(program)
-            window = window or Window(fingerprint, api.url)
-            told = api.register(name or default_name(program), fingerprint, deadline)
+            told, window = _open_window(api, deadline, name, program, fingerprint, numbered)
             workstation = cls(
                 api, told, window, patience=patience, dispatch=dispatch, python=python
             )
@@ -351,11 +347,19 @@ class Workstation:
         self._callbacks.call(self.on_lost, session, session.lost)
 
 
-def _first_number(server: str, program: str) -> tuple[Window, str, str]:
-    """Return the window, the program and the fingerprint of the first numbered workstation that is free."""
+def _open_window(
+    api: Api, deadline: float, name: str, program: str, fingerprint: str, numbered: bool
+) -> tuple[Mapping[str, Any], Window]:
+    """Register the workstation; return it, and the window of it that this process is. See `connect`."""
+    if not numbered:
+        told = api.register(
+            name or default_name(program), fingerprint or default_fingerprint(program), deadline
+        )
+        return told, Window(told["id"])
     for number in count(1):
-        numbered = f"{program} {number}".strip()
-        fingerprint = default_fingerprint(numbered)
+        one = f"{program} {number}".strip()
+        given = f"{fingerprint} {number}" if fingerprint else default_fingerprint(one)
+        told = api.register(name or default_name(one), given, deadline)
         with suppress(NoWindowError):
-            return Window(fingerprint, server, most=1), numbered, fingerprint
+            return told, Window(told["id"], most=1)
     raise AssertionError("there is always another number")

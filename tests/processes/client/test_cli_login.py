@@ -4,6 +4,7 @@ import os
 import pty
 import stat
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,8 @@ def test_asks_at_a_terminal_and_does_not_show_the_token(ada):
         read(b"Address of the server:")
         os.write(ours, f"{ada.client.server.url}\n".encode())
         read(b"Token:")
+        # What is typed before it listens for a secret is thrown away.
+        eventually(lambda: not termios.tcgetattr(ours)[3] & termios.ECHO)
         os.write(ours, f"{ada.client.token}\n".encode())
         read(b"Logged in to")
         assert process.wait(20) == 0
