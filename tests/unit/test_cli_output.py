@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from silo_client.cli import main, output
+from silo_client.cli import guard, main, output
 from silo_client.cli.board import Board, sentence
 from silo_client.cli.exit_codes import CommandError, ExitCode, explain
 from silo_client.cli.history import moment
@@ -243,3 +243,17 @@ def test_a_mistake_in_silo_shows_no_traceback(monkeypatch, capsys):
     told = capsys.readouterr().err
     assert "ZeroDivisionError" in told
     assert "Traceback" not in told
+
+
+def test_a_lost_session_ends_the_command_though_nobody_can_be_told(monkeypatch):
+    ended = []
+
+    def fail():
+        raise OSError("the terminal is gone")
+
+    monkeypatch.setattr(guard.err, "bell", fail)
+    watching = guard.Guard(None, lambda: ended.append(1))
+    with pytest.raises(OSError, match="gone"):
+        watching.tell_lost(None, None)
+    assert ended
+    assert watching.lost.is_set()

@@ -69,7 +69,7 @@ def link(tmp_path):
 
     def link(python):
         shared = Shared(tmp_path / "memory", new=True)
-        plan = Plan("http://127.0.0.1:1", "t", "w", str(shared.path), "/nowhere")
+        plan = Plan("http://127.0.0.1:1", "t", "w", str(shared.path), "/nowhere", "/no/0.window")
         messages = []
         made.append(HelperLink(plan, shared, messages.append, str, python))
         made[-1].start()
@@ -135,6 +135,7 @@ def test_what_the_parent_has_is_told_to_the_next_helper(link, tmp_path, monkeypa
         "hold": ["s2", "s3"],
         "release": ["s2"],
         "ask": [["P", "sketch", "A"]],
+        "abandon": [],
         "stand": [],
         "leave_line": [["P", "sketch", ""]],
     }

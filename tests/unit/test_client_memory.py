@@ -10,6 +10,7 @@ import uuid
 import pytest
 
 from silo_client import NoWindowError, StateError, clock, windows
+from silo_client.fingerprint import default_fingerprint
 from silo_client.shared import Shared
 from silo_client.windows import Touched, Window
 
@@ -81,10 +82,30 @@ def test_a_window_that_is_alone_knows_it():
     second = Window(ID)
     assert not first.sole
     assert not second.sole
-    assert first.memory != second.memory
+    assert first.file != second.file
     first.close()
     assert second.sole
     second.close()
+
+
+def test_a_window_uses_no_memory_that_may_be_in_use_and_leaves_none_behind(tmp_path):
+    window = Window(ID)
+    first = Shared(window.new_memory(), new=True)
+    second = Shared(window.new_memory(), new=True)
+    first.told = 5
+    assert second.told == 0
+    assert [file.name for file in (tmp_path / "state").glob("*.memory")] == [second.path.name]
+    window.close()
+
+
+def test_an_installation_has_one_name_and_another_one_another(tmp_path, monkeypatch):
+    name = windows.installation()
+    assert len(name) == 32
+    assert windows.installation() == name
+    mine = default_fingerprint("cad")
+    assert mine == default_fingerprint("cad") != default_fingerprint("other")
+    monkeypatch.setenv(windows.STATE_VARIABLE, str(tmp_path / "another"))
+    assert default_fingerprint("cad") != mine
 
 
 def test_there_are_no_more_than_there_may_be():

@@ -114,6 +114,10 @@ class Acquiring:
             raise
         self.link.send(answered=keys)
 
+    def is_in_line(self, lock: Lock) -> bool:
+        """Whether this process has a place in the line for it."""
+        return self.link.stands(_key(lock))
+
     def stands(self, lock: Lock) -> None:
         """It has a place in line, which the helper gives up if this process dies."""
         self.link.send(stand=[_key(lock)])

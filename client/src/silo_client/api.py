@@ -54,7 +54,21 @@ def check_url(url: str) -> str:
         raise ValueError(
             f"{url!r} is not the address of a server, such as https://silo.example.com"
         )
+    if parsed.userinfo:
+        raise ValueError("The address of a server has no user and password in it")
     return url.rstrip("/")
+
+
+def check_token(token: str) -> str:
+    """Return a token without white space around it. What is wrong is not repeated.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    token = token.strip()
+    if not token or not (token.isascii() and token.isprintable()) or " " in token:
+        raise ValueError("That is no token: it is one word of letters, digits, - and _")
+    return token
 
 
 class Api:
@@ -68,12 +82,12 @@ class Api:
 
     def __init__(self, url: str, token: str, ca_file: str | None = None) -> None:
         self.url = check_url(url)
-        self.token = token
+        self.token = check_token(token)
         self.ca_file = ca_file
         self._closed = False
         self._http = httpx.Client(
             base_url=self.url,
-            headers=headers(token),
+            headers=headers(self.token),
             verify=make_context(ca_file),
         )
 

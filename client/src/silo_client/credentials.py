@@ -98,7 +98,11 @@ def store(login: Login) -> str:
     Raises:
         CredentialsError: the file cannot be written.
     """
-    kept = _read()
+    try:
+        kept = _read()
+    except CredentialsError:
+        # A broken file is replaced: what to log in for otherwise?
+        kept = {}
     server: dict[str, Any] = {"ca_file": login.ca_file} if login.ca_file else {}
     where = _store_in_keyring(login)
     if where:
@@ -124,6 +128,10 @@ def forget(url: str) -> bool:
         return False
     if server.get("keyring"):
         _remove_from_keyring(url)
+    else:
+        # One of before may be there.
+        with suppress(CredentialsError):
+            _remove_from_keyring(url)
     if kept.get("current") == url:
         kept["current"] = None
     _write(kept)

@@ -157,7 +157,7 @@ class EventStream:
             return "three heartbeats are missing"
         if self._strange_since is not None and now >= self._strange_since + STRANGE_SECONDS:
             return "a clock has stood still"
-        if self.age > self._max_age:
+        if self._evidence is not None and self.age > self._max_age:
             return "it is old"
         return ""
 

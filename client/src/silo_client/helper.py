@@ -29,7 +29,7 @@ from silo_client.event_stream import LONGEST_PAUSE_SECONDS, EventStream, Unavail
 from silo_client.evidence import Evidence
 from silo_client.leaving import Leftovers
 from silo_client.shared import Shared
-from silo_client.windows import Touched
+from silo_client.windows import Touched, is_sole
 
 LOOK_SECONDS = 0.2
 PARENT_SECONDS = 1.0
@@ -56,6 +56,7 @@ class Plan:
         workstation_id: whose stream it is.
         memory: the file of the shared memory.
         touched: the file that tells when somebody touched the workstation.
+        window: the file that the parent's window keeps locked.
         last_event_id: from where to go on; "" for now.
         leftovers: what the parent has, as a command; see `Ledger`.
     """
@@ -65,6 +66,7 @@ class Plan:
     workstation_id: str
     memory: str
     touched: str
+    window: str
     ca_file: str | None = None
     last_event_id: str = ""
     leftovers: Message = field(default_factory=dict)
@@ -125,7 +127,9 @@ class Helper:
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             verify=make_context(plan.ca_file),
         )
-        self._leftovers = Leftovers(self._http, plan.workstation_id, parent.tell)
+        self._leftovers = Leftovers(
+            self._http, plan.workstation_id, partial(is_sole, Path(plan.window)), parent.tell
+        )
 
     async def run(self) -> None:
         """Keep connected until the parent is gone or says so, then leave.
@@ -143,7 +147,8 @@ class Helper:
             task.cancel()
         if running:
             await asyncio.wait(running)
-        await self._leave()
+        if self._leaving.is_set():
+            await self._leave()
         for task in done:
             task.result()
 
@@ -227,6 +232,7 @@ class Helper:
             if not cursor or sse.id != cursor:
                 self._position = sse.id
             # Else the stream that it replaces has meanwhile brought what this one begins with.
+            self._leftovers.opened()
             self._parent.tell({"open": stream.opening, "id": self._position})
             self._be_sure(gap=False)
             return
@@ -246,6 +252,8 @@ class Helper:
         Args:
             gap: whether there may have been time of which nothing is known. What happened in it may not be told yet.
         """
+        if self._leaving.is_set():
+            return
         if gap and self._shared.sure_until < self._evidence.connected:
             self._parent.tell({"lapsed": True})
         self._shared.sure_until = self._evidence.sure_until

@@ -133,6 +133,11 @@ class HelperLink:
         with self._caught_up:
             self._caught_up.wait_for(lambda: self._confirmed >= number, CONFIRM_SECONDS)
 
+    def stands(self, lock: tuple[str, str, str]) -> bool:
+        """Whether this process has a place in the line for this lock."""
+        with self._sending:
+            return lock in self._ledger.lines
+
     def has_asked(self, lock: tuple[str, str, str]) -> bool:
         """Whether a session for this lock may have begun, or its turn have come, without anybody reading of it."""
         with self._sending:
@@ -167,6 +172,8 @@ class HelperLink:
             self._thread.join(END_SECONDS)
         self._close_pipes()
         self.shared.sure_until = 0.0
+        with suppress(OSError):
+            self.shared.path.unlink()
         self._errors.close()
 
     @property

@@ -36,20 +36,26 @@ class Leftovers:
     Args:
         http: the server.
         workstation_id: the workstation's.
+        is_sole: says whether no other window of it lives.
         tell: tells the parent.
     """
 
     def __init__(
-        self, http: httpx.AsyncClient, workstation_id: str, tell: Callable[[dict[str, Any]], None]
+        self,
+        http: httpx.AsyncClient,
+        workstation_id: str,
+        is_sole: Callable[[], bool],
+        tell: Callable[[dict[str, Any]], None],
     ) -> None:
         self.ledger = Ledger()
         self._http = http
         self._workstation_id = workstation_id
+        self._is_sole = is_sole
         self._tell = tell
         # What began for locks that the parent has asked for, or stands in line for.
         self._began: dict[LockKey, str] = {}
-        # Until when what begins for these is released: nobody reads of it.
-        self._abandoned: dict[LockKey, float] = {}
+        # Until when what begins for what was abandoned, and what is granted for places that were left, is released.
+        self._until: dict[LockKey, float] = {}
         self._work = asyncio.Event()
 
     def obey(self, command: Command) -> None:
@@ -58,32 +64,58 @@ class Leftovers:
         for lock in (*locks(command, "answered"), *locks(command, "unstand")):
             self._began.pop(lock, None)
         for lock in (*locks(command, "ask"), *locks(command, "stand")):
-            self._abandoned.pop(lock, None)
+            self._until.pop(lock, None)
         for lock in (*locks(command, "abandon"), *locks(command, "leave_line")):
-            self._abandoned[lock] = time.monotonic() + ABANDONED_SECONDS
+            self._until[lock] = time.monotonic() + ABANDONED_SECONDS
             if began := self._began.pop(lock, None):
                 self.ledger.to_release.add(began)
         self._look_for_work()
 
     def hear(self, name: str, data: Mapping[str, Any]) -> None:
-        """An event of the stream: perhaps a session began that the parent does not know of."""
+        """An event of the stream: perhaps a session began that nobody knows of, or wants."""
         if name == "edit.session_released":
             self.ledger.held.discard(data["session_id"])
-        if name != "edit.session_acquired" or data["workstation"]["id"] != self._workstation_id:
-            return
-        lock = lock_of(data)
+        elif name == "edit.session_acquired":
+            if data["workstation"]["id"] == self._workstation_id:
+                self._began_here(lock_of(data), data["session_id"])
+        elif name == "edit.session_granted":
+            # Only for a place, which another window does not have for the same lock.
+            lock = lock_of(data)
+            if self._is_unwanted(lock) and lock not in self.ledger.lines - self.ledger.to_leave:
+                self._release_soon(data["session_id"])
+
+    def opened(self) -> None:
+        """A stream is open: what happened in an outage is told from now on."""
+        for lock in (*self.ledger.abandoned, *self.ledger.to_leave):
+            self._until[lock] = time.monotonic() + ABANDONED_SECONDS
+
+    def _began_here(self, lock: LockKey, session_id: str) -> None:
         if lock in self.ledger.asked or lock in self.ledger.lines:
-            self._began[lock] = data["session_id"]
-        elif self._abandoned.get(lock, 0.0) > time.monotonic():
-            self.ledger.to_release.add(data["session_id"])
-            self._look_for_work()
+            self._began[lock] = session_id
+        elif lock in self.ledger.abandoned and self._is_unwanted(lock) and self._is_sole():
+            # With another window it could be that one's.
+            self._release_soon(session_id)
+
+    def _is_unwanted(self, lock: LockKey) -> bool:
+        return self._until.get(lock, 0.0) > time.monotonic()
+
+    def _release_soon(self, session_id: str) -> None:
+        self.ledger.to_release.add(session_id)
+        self._look_for_work()
 
     async def run(self) -> None:
         """Go on trying what could not be done."""
         attempt = 0
         while True:
             await self._work.wait()
-            if await self._try_all():
+            done = False
+            try:
+                done = await self._try_all()
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                # A stranger answers; the next try may find the server.
+                self._tell({"trying": f"What came is no answer of a Silo server ({error!r})."})
+                self._work.set()
+            if done:
                 attempt = 0
             else:
                 attempt += 1
@@ -94,7 +126,7 @@ class Leftovers:
         ledger = self.ledger
         if ledger.held or ledger.to_release or ledger.lines or ledger.to_leave or ledger.asked:
             await asyncio.sleep(DEPARTURE_SECONDS)
-            with suppress(asyncio.TimeoutError):
+            with suppress(asyncio.TimeoutError, ValueError, KeyError, TypeError, AttributeError):
                 await asyncio.wait_for(self._give_up_all(), LEAVING_SECONDS)
 
     async def _give_up_all(self) -> None:
@@ -106,7 +138,7 @@ class Leftovers:
         while not await self._try_all():
             attempt += 1
             await asyncio.sleep(pause(attempt))
-        if wanted:
+        if wanted and self._is_sole():
             # What began, or whose turn came, in this very moment: no event has told it.
             params = {"workstation": self._workstation_id, "limit": str(RELEASED_AT_ONCE)}
             answer = await self._call("GET", "/api/edit-sessions", params=params)
@@ -166,9 +198,10 @@ def _is_settled(answer: httpx.Response | None) -> bool:
     """Whether a server, and not a proxy for it, has given an answer after which nothing is left to do."""
     if answer is None or answer.status_code not in SETTLED:
         return False
-    if answer.status_code in {200, 204}:
+    if answer.status_code == 204:
         return True
     try:
-        return "error" in answer.json()
+        body = answer.json()
     except ValueError:
         return False
+    return isinstance(body, dict) and ("released" in body or "error" in body)

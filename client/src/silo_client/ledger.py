@@ -24,8 +24,9 @@ class Ledger:
         # In line; and to leave the line until the server has answered.
         self.lines: set[LockKey] = set()
         self.to_leave: set[LockKey] = set()
-        # Asked for, and the answer not read.
+        # Asked for, and the answer not read; and given up, so that nobody will.
         self.asked: set[LockKey] = set()
+        self.abandoned: set[LockKey] = set()
 
     def obey(self, command: Command) -> None:
         """Take note of a command.
@@ -42,7 +43,10 @@ class Ledger:
             self.held.discard(session_id)
             self.to_release.discard(session_id)
         self.asked.update(locks(command, "ask"))
+        self.abandoned.difference_update(locks(command, "ask"))
         self.asked.difference_update(locks(command, "answered"))
+        self.abandoned.update(locks(command, "abandon"))
+        self.abandoned.update(self.asked.intersection(locks(command, "leave_line")))
         self.asked.difference_update(locks(command, "abandon"))
         self.lines.update(locks(command, "stand"))
         self.to_leave.difference_update(locks(command, "stand"))
@@ -58,6 +62,7 @@ class Ledger:
             "hold": sorted(self.held),
             "release": sorted(self.to_release),
             "ask": sorted(self.asked),
+            "abandon": sorted(self.abandoned),
             "stand": sorted(self.lines - self.to_leave),
             "leave_line": sorted(self.to_leave),
         }

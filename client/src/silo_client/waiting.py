@@ -109,11 +109,18 @@ class Line:
             answer = self._api.stand(self._wanted, self._acquiring.workstation_id, connection)
             if "position" not in answer:
                 own = not self._shared if self._place else is_own(self._wanted.lock)
-                return self._acquiring.take(answer, connection, own=own)
+                session = self._acquiring.take(answer, connection, own=own)
+                if session is not None and own:
+                    self._acquiring.stands_no_more(self._wanted.lock)
+                return session
         place = str(answer["request_id"])
-        # What another window has taken is known as existing at the first answer.
         if place != self._place:
-            self._shared = bool(answer["existing"]) and not is_own(self._wanted.lock)
+            # What another window has taken, and no other thread of this one.
+            self._shared = (
+                bool(answer["existing"])
+                and not is_own(self._wanted.lock)
+                and not self._acquiring.is_in_line(self._wanted.lock)
+            )
         self._place, self._connection = place, connection
         if not self._shared:
             self._acquiring.stands(self._wanted.lock)

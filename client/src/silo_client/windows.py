@@ -56,14 +56,21 @@ class Window:
         self.touched = Touched(self._folder / f"{self._stem}.touched")
 
     @property
-    def memory(self) -> Path:
-        """The file for the memory that it shares with its helper."""
-        return self._folder / f"{self._stem}.{self._number}.memory"
+    def file(self) -> Path:
+        """What it keeps locked."""
+        return self._file(self._number)
 
     @property
     def sole(self) -> bool:
         """Whether no other window lives. Of two that begin at once each sees the other."""
-        return all(self._is_dead(file) for file in self._folder.glob(f"{self._stem}.*.window"))
+        return is_sole(self.file)
+
+    def new_memory(self) -> Path:
+        """Return a file for the memory that it shares with its helper: not a predecessor's, which may be in use."""
+        for left in self._folder.glob(f"{self._stem}.{self._number}.*.memory"):
+            with suppress(OSError):
+                left.unlink()
+        return self._folder / f"{self._stem}.{self._number}.{uuid.uuid4().hex[:8]}.memory"
 
     def close(self) -> None:
         """It has ended."""
@@ -78,15 +85,26 @@ class Window:
     def _file(self, number: int) -> Path:
         return self._folder / f"{self._stem}.{number}.window"
 
-    def _is_dead(self, file: Path) -> bool:
-        """Whether a file is this window's own, or nobody's."""
-        if file == self._file(self._number):
-            return True
-        lock = _locked(file)
-        if lock is None:
-            return False
-        lock.release()
-        return True
+
+def is_sole(own: Path) -> bool:
+    """Return whether no other window of the workstation lives than that of this file."""
+    stem = own.name.partition(".")[0]
+    return all(file == own or _is_dead(file) for file in own.parent.glob(f"{stem}.*.window"))
+
+
+def installation() -> str:
+    """Return a name for this user's installation, which another machine or user has not, however alike they are.
+
+    Raises:
+        StateError: the folder for such files cannot be used.
+    """
+    try:
+        file = state_folder() / "installation"
+        with suppress(FileExistsError), file.open("x") as new:
+            new.write(uuid.uuid4().hex)
+        return file.read_text()
+    except OSError as error:
+        raise StateError(f"The folder {STATE_VARIABLE} cannot be used ({error}).") from error
 
 
 class Touched:
@@ -125,3 +143,11 @@ def _locked(file: Path) -> FileLock | None:
     except Timeout:
         return None
     return lock
+
+
+def _is_dead(file: Path) -> bool:
+    lock = _locked(file)
+    if lock is None:
+        return False
+    lock.release()
+    return True

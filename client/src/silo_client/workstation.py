@@ -70,17 +70,19 @@ class Workstation:
         self.on_refused: OnRefused | None = None
         self._window = window
         self._closed = False
+        memory = window.new_memory()
         plan = Plan(
             url=api.url,
             token=api.token,
             ca_file=api.ca_file,
             workstation_id=self.id,
-            memory=str(window.memory),
+            memory=str(memory),
             touched=str(window.touched.file),
+            window=str(window.file),
         )
         self._link = HelperLink(
             plan,
-            Shared(window.memory, new=True),
+            Shared(memory, new=True),
             self._told,
             lambda: self.holdings.position,
             python,

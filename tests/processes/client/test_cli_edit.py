@@ -161,6 +161,13 @@ def test_ctrl_c_is_the_commands_affair(ada, part):
     assert ada.holders(part) == []
 
 
+def test_an_interrupt_that_is_sent_to_silo_alone_reaches_the_command(ada, part):
+    script = "trap 'exit 4' INT; echo begun; while :; do sleep 0.05; done"
+    process = ada.edit(part, ("sh", "-c", script))
+    process.signal(signal.SIGINT)
+    assert process.wait() == 4
+
+
 def test_commands_that_cannot_be_run(ada, part, tmp_path):
     assert ada.run("edit", part, "--", "no-such-command").returncode == 127
     script = tmp_path / "script"

@@ -268,6 +268,65 @@ def test_what_a_window_acquires_before_the_other_is_connected_is_not_inherited(
     assert first.ask("valid") == [True]
 
 
+def test_who_gave_up_waiting_does_not_end_what_another_window_acquires(ada, bob, connect, part):
+    held = connect(bob).edit(part, level="sketch")
+    first, second = connect(ada), connect(ada)
+
+    def cancel(waiting):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        first.edit(part, level="sketch", wait=True, on_wait=cancel)
+    eventually(lambda: not PlaceInLine.objects.exists())
+    held.release()
+    session = second.edit(part, level="sketch")
+    first.close()
+    check_stays(session)
+
+
+def test_nor_does_who_got_its_turn_by_standing_again(ada, bob, connect, part, monkeypatch):
+    # No event tells of the turn.
+    monkeypatch.setattr("silo_client.waiting.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("silo_client.holdings.Holdings.granted", lambda *_: None)
+    held = connect(bob).edit(part, level="sketch")
+    first, second = connect(ada), connect(ada)
+    with first.edit(part, level="sketch", wait=True, on_wait=lambda _: held.release()) as session:
+        assert session.existing is False
+    session = second.edit(part, level="sketch")
+    first.close()
+    check_stays(session)
+
+
+def check_stays(session):
+    beats = EditSession.objects.get().last_heartbeat
+    eventually(lambda: EditSession.objects.get().last_heartbeat > beats)
+    assert session.valid
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_two_threads_that_wait_for_one_lock_have_it_together(ada, bob, connect, part, attempt):
+    held = connect(bob).edit(part, level="sketch")
+    workstation = connect(ada)
+    waiting, got = [], []
+
+    def wait(number):
+        with workstation.edit(
+            part, level="sketch", wait=True, on_wait=lambda _: waiting.append(number)
+        ) as session:
+            got.append(session)
+            eventually(lambda: len(got) == 2)
+
+    threads = [threading.Thread(target=wait, args=(number,), daemon=True) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: set(waiting) == {0, 1})
+    held.release()
+    for thread in threads:
+        thread.join(20)
+    assert got[0] is got[1]
+    assert is_free()
+
+
 def test_closing_ends_the_waiting_of_other_threads(ada, bob, connect, part):
     connect(bob).edit(part, level="sketch")
     workstation = connect(ada)

@@ -61,7 +61,7 @@ class Board:
         if known:
             shown += [Text(""), make_table(sessions.COLUMNS, map(sessions.row, reversed(known)))]
         if self._news:
-            shown += [Text(""), *(Text(news, "dim") for news in self._news)]
+            shown += [Text(""), *(Text(news, "dim") for news in list(self._news))]
         return Group(*shown)
 
 

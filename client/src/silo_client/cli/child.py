@@ -51,12 +51,12 @@ class Child:
         """Run it in the foreground; return its exit code, as a shell tells it.
 
         What is typed, Ctrl-C say, the terminal sends to the command as well, whose affair it is. What is sent to this
-        process to end it is passed on; it goes on until the command has ended.
+        process alone is passed on; it goes on until the command has ended.
 
         Raises:
             CommandError: it cannot be executed after all.
         """
-        with handling(TYPED, _leave_to_command), handling(ENDING, self._pass_on):
+        with handling(TYPED, self._leave_to_command), handling(ENDING, self._pass_on):
             with self._changing:
                 self._process = process = self._start(environment)
                 if self._unwanted:
@@ -96,6 +96,19 @@ class Child:
         else:
             self._process.send_signal(number)
 
+    def _leave_to_command(self, number: int, frame: FrameType | None) -> None:
+        """Do nothing, if it was typed. Unlike a signal that is ignored, this is not inherited by the command."""
+        if not _is_in_foreground():
+            self._pass_on(number, frame)
 
-def _leave_to_command(number: int, frame: FrameType | None) -> None:
-    """Do nothing. Unlike a signal that is ignored, this is not inherited by the command."""
+
+def _is_in_foreground() -> bool:
+    """Whether what is typed at this process's terminal reaches it."""
+    if not hasattr(os, "tcgetpgrp"):
+        return True
+    try:
+        with Path("/dev/tty").open() as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        # It has none.
+        return False

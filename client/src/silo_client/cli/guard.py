@@ -44,13 +44,14 @@ class Guard:
     # -- callbacks of the workstation --
 
     def tell_lost(self, session: EditSession, lost: Lost) -> None:
-        """Say loudly that it is lost, why, and who has it now."""
+        """Have the command end if that is wanted; say loudly that it is lost, why, and who has it now."""
+        # First: a terminal that is gone, or stopped by Ctrl-S, keeps nobody.
+        self.lost.set()
+        self._on_lost()
         err.bell()
         say(f"LOST: {session.lock} is no longer yours: {why(lost)}.", ALARM)
         if holder := self._holder(session.lock):
             say(f"{holder}. What is saved from now on may collide with that work.", ALARM)
-        self.lost.set()
-        self._on_lost()
 
     def tell_request(self, request: HandoffRequest) -> None:
         """Say who asks for it, and how that is answered."""

@@ -29,10 +29,10 @@ def moment(text: str, now: Optional[datetime] = None) -> datetime:
     Raises:
         CommandError: it is none of these.
     """
-    if match := re.fullmatch(r"(\d{1,6})([mhdw])", text.strip()):
-        past = timedelta(**{UNITS[match[2]]: int(match[1])})
-        return (now or datetime.now(timezone.utc)) - past
     try:
+        if match := re.fullmatch(r"(\d{1,6})([mhdw])", text.strip()):
+            past = timedelta(**{UNITS[match[2]]: int(match[1])})
+            return (now or datetime.now(timezone.utc)) - past
         # Python before 3.11 does not read the Z.
         named = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
         return named.astimezone(timezone.utc)

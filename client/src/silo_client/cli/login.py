@@ -10,11 +10,11 @@ import httpx
 import typer
 
 from silo_client import credentials
-from silo_client.api import check_url
+from silo_client.api import check_token, check_url
 from silo_client.cli.connection import make_api
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.output import WARNING, say
-from silo_client.credentials import Login
+from silo_client.credentials import CredentialsError, Login
 
 Url = Annotated[
     Optional[str],
@@ -77,7 +77,11 @@ def logout(url: Url = None) -> None:
 def _ask_url() -> str:
     if not sys.stdin.isatty():
         raise CommandError("Name the server: `silo login URL`.", code=ExitCode.USAGE)
-    kept = credentials.kept_url() or None
+    try:
+        kept = credentials.kept_url() or None
+    except CredentialsError:
+        # A broken file is replaced.
+        kept = None
     return str(typer.prompt("Address of the server", default=kept, err=True))
 
 
@@ -99,12 +103,10 @@ def _token(from_stdin: bool) -> str:
             "Give it by the standard input: `silo login URL --token-stdin < FILE`.",
             ExitCode.USAGE,
         )
-    # What a header can carry; what was pasted wrongly is not to be repeated in a message.
-    if not token or not (token.isascii() and token.isprintable()) or " " in token:
-        raise CommandError(
-            "That is no token: it is one word of letters, digits, - and _.", code=ExitCode.USAGE
-        )
-    return token
+    try:
+        return check_token(token)
+    except ValueError as error:
+        raise CommandError(f"{error}.", code=ExitCode.USAGE) from error
 
 
 def _is_private(url: str) -> bool:

@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -32,16 +33,17 @@ err = Console(stderr=True, highlight=False)
 
 def say(message: str, style: str = "") -> None:
     """Write a message to the standard error, whose lines are left as they are: commands in them can be copied."""
-    for line in message.splitlines():
-        text = Text(f"silo: {line}", style)
-        if err.is_terminal:
-            # The command may have it in raw mode, an editor say, where a line end alone stays in its column.
-            err.file.write("\r")
-            err.print(text, soft_wrap=True, end="")
-            err.file.write("\r\n")
-            err.file.flush()
-        else:
-            err.print(text, soft_wrap=True)
+    with suppress(OSError):  # nobody reads it
+        for line in message.splitlines():
+            text = Text(f"silo: {line}", style)
+            if err.is_terminal:
+                # The command may have it in raw mode, an editor say, where a line end alone stays in its column.
+                err.file.write("\r")
+                err.print(text, soft_wrap=True, end="")
+                err.file.write("\r\n")
+                err.file.flush()
+            else:
+                err.print(text, soft_wrap=True)
 
 
 def write(line: str) -> None:

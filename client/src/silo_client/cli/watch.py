@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Annotated, Any, Optional
 
 import httpx
@@ -160,8 +160,7 @@ class Watching:
                 self._say(True)
                 try:
                     while not (stream.ended.is_set() or stream.doubt()):
-                        with suppress(asyncio.TimeoutError):
-                            await asyncio.wait_for(stream.ended.wait(), LOOK_SECONDS)
+                        await stream.wait_for_end(LOOK_SECONDS)
                 finally:
                     await stream.close()
                 self._say(False)

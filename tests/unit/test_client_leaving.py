@@ -1,0 +1,170 @@
+"""What a helper does about what its parent has left: whichever answers and events come."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from silo_client.leaving import ABANDONED_SECONDS, Leftovers
+from silo_client.ledger import Ledger
+
+LOCK = ["P", "sketch", "A"]
+KEY = ("P", "sketch", "A")
+EVENT = {
+    "session_id": "s1",
+    "part_number": "P",
+    "context_level": "sketch",
+    "object_id": "A",
+    "workstation": {"id": "w1"},
+}
+
+
+@pytest.fixture
+def leftovers():
+    """Of a helper at a server that gives these answers, and whether another window lives."""
+
+    def make(*answers, sole=True):
+        left, told, asked = list(answers), [], []
+
+        def answer(request):
+            asked.append((request.method, request.url.path))
+            return left.pop(0) if left else httpx.Response(200, json={"released": 1})
+
+        http = httpx.AsyncClient(base_url="http://silo", transport=httpx.MockTransport(answer))
+        made = Leftovers(http, "w1", lambda: sole, told.append)
+        made.told, made.requests = told, asked
+        return made
+
+    return make
+
+
+def acquired(leftovers, **changes):
+    leftovers.hear("edit.session_acquired", EVENT | changes)
+
+
+def test_what_begins_for_what_was_asked_is_released_when_it_is_given_up(leftovers):
+    made = leftovers()
+    made.obey({"ask": [LOCK]})
+    acquired(made)
+    assert not made.ledger.to_release
+    made.obey({"abandon": [LOCK]})
+    assert made.ledger.to_release == {"s1"}
+
+
+@pytest.mark.parametrize(("sole", "released"), [(True, {"s1"}), (False, set())])
+def test_what_begins_afterwards_only_if_it_cannot_be_another_windows(leftovers, sole, released):
+    made = leftovers(sole=sole)
+    made.obey({"ask": [LOCK]})
+    made.obey({"abandon": [LOCK]})
+    acquired(made, workstation={"id": "w2"})
+    acquired(made, object_id="B")
+    assert not made.ledger.to_release
+    acquired(made)
+    assert made.ledger.to_release == released
+
+
+def test_what_is_asked_for_again_is_not_released(leftovers):
+    made = leftovers()
+    made.obey({"ask": [LOCK]})
+    made.obey({"abandon": [LOCK]})
+    made.obey({"ask": [LOCK]})
+    acquired(made)
+    made.obey({"answered": [LOCK], "hold": ["s1"]})
+    assert not made.ledger.to_release
+
+
+def test_nor_what_begins_long_afterwards_unless_there_was_an_outage(leftovers, monkeypatch):
+    made = leftovers()
+    made.obey({"ask": [LOCK]})
+    now = [1000.0]
+    monkeypatch.setattr("silo_client.leaving.time.monotonic", lambda: now[0])
+    made.obey({"abandon": [LOCK]})
+    now[0] += ABANDONED_SECONDS + 1
+    acquired(made)
+    assert not made.ledger.to_release
+    made.opened()
+    acquired(made)
+    assert made.ledger.to_release == {"s1"}
+
+
+@pytest.mark.parametrize("sole", [True, False])
+def test_the_turn_of_a_place_that_was_left_is_released_and_nothing_else(leftovers, sole):
+    made = leftovers(sole=sole)
+    made.obey({"stand": [LOCK]})
+    made.obey({"leave_line": [LOCK]})
+    acquired(made)
+    assert not made.ledger.to_release, "it may be another window's"
+    made.hear("edit.session_granted", EVENT)
+    assert made.ledger.to_release == {"s1"}
+
+
+def test_a_turn_that_somebody_waits_for_again_is_not(leftovers):
+    made = leftovers()
+    made.obey({"stand": [LOCK]})
+    made.obey({"leave_line": [LOCK]})
+    made.obey({"stand": [LOCK]})
+    made.hear("edit.session_granted", EVENT)
+    assert not made.ledger.to_release
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        httpx.Response(200, text="<html>"),
+        httpx.Response(200, json=[]),
+        httpx.Response(404, text="no backend"),
+        httpx.Response(401, json={"detail": "log in to the proxy"}),
+        httpx.Response(500, json={"error": "internal_error", "message": "Failed."}),
+        httpx.Response(429, json={"error": "too_many_requests", "message": "Slow down."}),
+        httpx.Response(503),
+    ],
+)
+def test_what_a_stranger_answers_does_no_harm_and_is_tried_again(leftovers, strange, monkeypatch):
+    monkeypatch.setattr("silo_client.leaving.pause", lambda attempt: 0.01)
+    # The line is asked for first.
+    line = httpx.Response(200, json={"requests": []})
+    made = leftovers(strange, strange, line)
+
+    async def main():
+        made.obey({"release": ["s1"], "leave_line": [LOCK]})
+        running = asyncio.create_task(made.run())
+        while made.ledger.to_release or made.ledger.to_leave:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        running.cancel()
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert ("POST", "/api/edit-sessions/release") in made.requests
+
+
+def test_what_has_to_be_done_is_told_before_and_after(leftovers):
+    made = leftovers()
+    made.obey({"hold": ["s1", "s2"], "release": ["s1"]})
+
+    async def main():
+        running = asyncio.create_task(made.run())
+        while made.ledger.to_release:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        running.cancel()
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert made.told == [
+        {"releasing": ["s1"]},
+        {"done": {"drop": ["s1"], "unstand": []}},
+    ]
+    assert made.ledger.held == {"s2"}
+
+
+def test_a_ledger_is_made_again_by_its_commands():
+    ledger = Ledger()
+    for command in (
+        {"hold": ["s1", "s2", "s3"], "ask": [LOCK, ["P", "sketch", "B"], ["P", "sketch", "C"]]},
+        {"release": ["s1"], "drop": ["s2"], "abandon": [["P", "sketch", "B"]]},
+        {"stand": [["Q", "sketch", ""], ["R", "sketch", ""]], "leave_line": [["Q", "sketch", ""]]},
+        {"answered": [["P", "sketch", "C"]]},
+    ):
+        ledger.obey(command)
+    again = Ledger()
+    again.obey(ledger.commands())
+    assert vars(again) | {"lines": set()} == vars(ledger) | {"lines": set()}
+    assert again.lines == ledger.lines - ledger.to_leave
+    assert again.asked == {KEY}
