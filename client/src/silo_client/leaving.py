@@ -108,14 +108,7 @@ class Leftovers:
         attempt = 0
         while True:
             await self._work.wait()
-            done = False
-            try:
-                done = await self._try_all()
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                # A stranger answers; the next try may find the server.
-                self._tell({"trying": f"What came is no answer of a Silo server ({error!r})."})
-                self._work.set()
-            if done:
+            if await self._try_all():
                 attempt = 0
             else:
                 attempt += 1
@@ -126,7 +119,7 @@ class Leftovers:
         ledger = self.ledger
         if ledger.held or ledger.to_release or ledger.lines or ledger.to_leave or ledger.asked:
             await asyncio.sleep(DEPARTURE_SECONDS)
-            with suppress(asyncio.TimeoutError, ValueError, KeyError, TypeError, AttributeError):
+            with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._give_up_all(), LEAVING_SECONDS)
 
     async def _give_up_all(self) -> None:
@@ -141,10 +134,8 @@ class Leftovers:
         if wanted and self._is_sole():
             # What began, or whose turn came, in this very moment: no event has told it.
             params = {"workstation": self._workstation_id, "limit": str(RELEASED_AT_ONCE)}
-            answer = await self._call("GET", "/api/edit-sessions", params=params)
-            if answer is not None and answer.status_code == 200:
-                sessions = answer.json()["sessions"]
-                await self._release([s["session_id"] for s in sessions if lock_of(s) in wanted])
+            found = _list(await self._call("GET", "/api/edit-sessions", params=params), "sessions")
+            await self._release([s["session_id"] for s in found or () if lock_of(s) in wanted])
 
     def _look_for_work(self) -> None:
         if self.ledger.to_release or self.ledger.to_leave:
@@ -179,10 +170,11 @@ class Leftovers:
     async def _leave_line(self, lock: LockKey) -> bool:
         """Give up the workstation's place in this line; return whether there is nothing left to do about it."""
         path = part_path(lock[0], "edit-session-requests")
-        line = await self._call("GET", path)
-        if line is None or line.status_code != 200:
-            return _is_settled(line)
-        for place in line.json()["requests"]:
+        answer = await self._call("GET", path)
+        line = _list(answer, "requests")
+        if line is None:
+            return _is_settled(answer)
+        for place in line:
             if place["workstation"]["id"] == self._workstation_id and lock_of(place) == lock:
                 return _is_settled(await self._call("DELETE", f"{path}/{place['request_id']}"))
         return True
@@ -194,14 +186,23 @@ class Leftovers:
             return None
 
 
+def _body(answer: httpx.Response | None) -> dict[str, Any]:
+    """Return what an answer says; nothing where it is no object, as those of a Silo server are."""
+    try:
+        body = answer.json() if answer is not None else None
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _list(answer: httpx.Response | None, member: str) -> list[dict[str, Any]] | None:
+    """Return a list that a server has answered, or None."""
+    listed = _body(answer).get(member)
+    return listed if isinstance(listed, list) else None
+
+
 def _is_settled(answer: httpx.Response | None) -> bool:
     """Whether a server, and not a proxy for it, has given an answer after which nothing is left to do."""
     if answer is None or answer.status_code not in SETTLED:
         return False
-    if answer.status_code == 204:
-        return True
-    try:
-        body = answer.json()
-    except ValueError:
-        return False
-    return isinstance(body, dict) and ("released" in body or "error" in body)
+    return answer.status_code == 204 or bool(_body(answer).keys() & {"released", "error"})
