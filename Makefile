@@ -4,13 +4,14 @@ VENV ?= .venv
 PYTHON ?= python3
 IN_VENV = exec "$(VENV)/bin/python"
 
-.PHONY: help run test test-slow test-faults lint clean python port installed
+.PHONY: help run test test-client test-slow test-faults lint clean python port installed
 .NOTPARALLEL:
 .SUFFIXES:
 
 help:
 	@echo "make run    run Silo Sessions with example data on 127.0.0.1 (PORT, default 8000) until Ctrl-C"
-	@echo "make test   run every test but the slow ones"
+	@echo "make test   run every test but the client's and the slow ones, in ten minutes"
+	@echo "make test-client  run those of the client and the command line as programs, in five minutes"
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
 	@echo "make lint   check style and types"
@@ -22,12 +23,14 @@ run: port installed
 	@$(IN_VENV) manage.py createdemo
 	@$(IN_VENV) -m tools.side_by_side
 
-# What starts no processes of its own runs on all cores, and the client's tests, which mostly wait for processes to
-# start; the others would disturb each other's clocks.
+# What starts no processes of its own runs on all cores; the others would disturb each other's clocks.
 test: installed
 	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 tests/unit tests/integration
-	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 tests/processes/client
 	@$(IN_VENV) -m pytest tests/processes --ignore tests/processes/client
+
+# The client and the command line as programs: five minutes. They mostly wait for processes to start.
+test-client: installed
+	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 tests/processes/client $(PYTEST)
 
 # The server against a model of it: up to 20 minutes.
 test-slow: installed
