@@ -1,0 +1,140 @@
+"""`silo_client`: windows and threads of one workstation take nothing from each other."""
+
+import threading
+
+import pytest
+
+from sessions_app.models import EditSession, PlaceInLine
+from silo_client import WaitTimeoutError
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def ada(serve, client_of):
+    return client_of(serve())
+
+
+@pytest.fixture
+def bob(ada, client_of):
+    return client_of(ada.server, "bob")
+
+
+def is_free():
+    return not EditSession.objects.exists() and not PlaceInLine.objects.exists()
+
+
+def test_two_windows_that_stand_in_line_together(ada, bob, connect, part):
+    held = connect(bob).edit(part, level="sketch")
+    windows = connect(ada), connect(ada)
+    got, waiting = {}, []
+
+    def wait(number):
+        got[number] = windows[number].edit(
+            part, level="sketch", wait=True, on_wait=lambda _: waiting.append(number)
+        )
+
+    threads = []
+    for number in (0, 1):
+        threads.append(threading.Thread(target=wait, args=(number,), daemon=True))
+        threads[-1].start()
+        eventually(lambda number=number: number in waiting)
+    assert PlaceInLine.objects.count() == 1
+    held.release()
+    for thread in threads:
+        thread.join(20)
+    assert got[0].id == got[1].id
+    assert [got[number].existing for number in (0, 1)] == [False, True]
+    with got[1]:
+        pass
+    assert got[0].valid, "it is the first one's"
+    got[0].release()
+    assert is_free()
+
+
+def test_one_of_them_that_gives_up_leaves_the_place_to_the_other(ada, bob, connect, part):
+    connect(bob).edit(part, level="sketch")
+    first, second = connect(ada), connect(ada)
+    waiting = []
+    thread = threading.Thread(
+        target=lambda: first.edit(part, level="sketch", wait=True, on_wait=waiting.append),
+        daemon=True,
+    )
+    thread.start()
+    eventually(lambda: waiting)
+    with pytest.raises(WaitTimeoutError):
+        second.edit(part, level="sketch", wait=0.5)
+    assert PlaceInLine.objects.count() == 1
+    bob.call("DELETE", f"/api/workstations/{EditSession.objects.get().workstation_id}")
+    thread.join(20)
+    assert len(first.sessions) == 1
+
+
+def test_what_a_window_acquires_before_the_other_is_connected_is_not_inherited(
+    ada, connect, run_program, part
+):
+    # It has its window, and no stream yet.
+    first = run_program(ada)
+    session = first.edit(part)
+    second = connect(ada)
+    with second.edit(part, level="sketch") as again:
+        assert (again.id, again.existing) == (session["session_id"], True)
+    assert first.ask("valid") == [True]
+
+
+def test_who_gave_up_waiting_does_not_end_what_another_window_acquires(ada, bob, connect, part):
+    held = connect(bob).edit(part, level="sketch")
+    first, second = connect(ada), connect(ada)
+
+    def cancel(waiting):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        first.edit(part, level="sketch", wait=True, on_wait=cancel)
+    eventually(lambda: not PlaceInLine.objects.exists())
+    held.release()
+    session = second.edit(part, level="sketch")
+    first.close()
+    check_stays(session)
+
+
+def test_nor_does_who_got_its_turn_by_standing_again(ada, bob, connect, part, monkeypatch):
+    # No event tells of the turn.
+    monkeypatch.setattr("silo_client.waiting.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("silo_client.holdings.Holdings.granted", lambda *_: None)
+    held = connect(bob).edit(part, level="sketch")
+    first, second = connect(ada), connect(ada)
+    with first.edit(part, level="sketch", wait=True, on_wait=lambda _: held.release()) as session:
+        assert session.existing is False
+    session = second.edit(part, level="sketch")
+    first.close()
+    check_stays(session)
+
+
+def check_stays(session):
+    beats = EditSession.objects.get().last_heartbeat
+    eventually(lambda: EditSession.objects.get().last_heartbeat > beats)
+    assert session.valid
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_two_threads_that_wait_for_one_lock_have_it_together(ada, bob, connect, part, attempt):
+    held = connect(bob).edit(part, level="sketch")
+    workstation = connect(ada)
+    waiting, got = [], []
+
+    def wait(number):
+        with workstation.edit(
+            part, level="sketch", wait=True, on_wait=lambda _: waiting.append(number)
+        ) as session:
+            got.append(session)
+            eventually(lambda: len(got) == 2)
+
+    threads = [threading.Thread(target=wait, args=(number,), daemon=True) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: set(waiting) == {0, 1})
+    held.release()
+    for thread in threads:
+        thread.join(20)
+    assert got[0] is got[1]
+    assert is_free()
