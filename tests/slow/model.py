@@ -54,7 +54,8 @@ class Sessions(Core):
         """Stand in line, or acquire what is free."""
         self._need(user, EDITOR)
         self._check_own(user, at, stream)
-        if not (stream or self.served(at)):
+        # Whichever stream it names: of a dead server none will tell it of its turn.
+        if not self.served(at):
             raise Refused(409, "not_connected")
         lock, cone = wanted
         holder = self.sessions.get(lock)
