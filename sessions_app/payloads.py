@@ -17,6 +17,7 @@ Json = dict[str, Any]
 def session_json(session: "EditSession") -> Json:
     """Return an active session as lists and `stream-open` show it. Needs item, user and workstation loaded."""
     return _identity(session) | {
+        "connection_id": session.connection_id,
         "acquired_at": session.acquired_at,
         "last_heartbeat": session.last_heartbeat,
         "away_since": session.workstation.away_since,
@@ -53,6 +54,7 @@ def acquired_event(acquired: "Acquired", audience: Collection[str]) -> NewEvent:
     """Return `edit.session_acquired` for these channels."""
     session = acquired.session
     data = _identity(session) | {
+        "connection_id": session.connection_id,
         "acquired_at": session.acquired_at,
         "interference": acquired.interference,
     }
@@ -158,6 +160,7 @@ def place_json(place: Any) -> Json:
         "workstation": _workstation(place.workstation_id, place.workstation.name),
         "context_level": place.context_level,
         "object_id": place.object_id,
+        "connection_id": place.connection_id,
         "position": place.position,
         "requested_at": place.requested_at,
     }

@@ -1,7 +1,7 @@
 """What answers look like, those of errors included; `sessions_app/payloads.py` makes most of them."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from ninja import Schema
@@ -11,6 +11,14 @@ from sessions_app.api import examples
 from sessions_app.api.examples import shown
 from sessions_app.models import ContextLevel, EndReason
 
+# Of a workstation's windows, the one that a session or a place belongs to.
+Owner = Annotated[
+    UUID | None,
+    Field(
+        description="The stream that the client named when it acquired this, or stood in line for it. It may have"
+        " ended. Null if it named none, or was handed the session without standing in line."
+    ),
+]
 # What an operation returns, for one of the schemas below.
 Answer = dict[str, Any]
 
@@ -85,6 +93,7 @@ class SessionOut(Schema):
     context_level: ContextLevel
     object_id: str
     fencing_token: int
+    connection_id: Owner
     acquired_at: datetime
     last_heartbeat: datetime
     away_since: datetime | None = Field(
@@ -156,6 +165,7 @@ class PlaceOut(Schema):
     workstation: WorkstationRef
     context_level: ContextLevel
     object_id: str
+    connection_id: Owner
     position: int = Field(description="From 1, in the line for this level and object.")
     requested_at: datetime
 

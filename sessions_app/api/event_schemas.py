@@ -7,7 +7,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import Field
 
-from sessions_app.api.answer_schemas import AcquiredOut, SessionOut, WorkstationRef
+from sessions_app.api.answer_schemas import AcquiredOut, Owner, SessionOut, WorkstationRef
 from sessions_app.models import ContextLevel, EndReason
 
 
@@ -55,6 +55,7 @@ class SessionEvent(Schema):
 class SessionAcquiredEvent(SessionEvent):
     """To who watches the item."""
 
+    connection_id: Owner
     acquired_at: datetime
     interference: Literal["none", "soft"]
 

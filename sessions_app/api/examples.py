@@ -49,6 +49,7 @@ SESSION = {
     "context_level": "sketch",
     "object_id": "Sketch001",
     "fencing_token": FENCING_TOKEN,
+    "connection_id": CONNECTION_ID,
     "acquired_at": ACQUIRED_AT,
     "last_heartbeat": LATER,
     "away_since": None,
@@ -86,6 +87,7 @@ PLACE = {
     **{name: SESSION[name] for name in ("item_id", "part_number", "user", "workstation")},
     "context_level": HOLDER["context_level"],
     "object_id": HOLDER["object_id"],
+    "connection_id": CONNECTION_ID,
     "position": 1,
     "requested_at": LATER,
 }
@@ -100,8 +102,10 @@ VERIFIED = {
     "context_level": "sketch",
     "object_id": "Sketch001",
 }
+# What no record has.
+OF_ACTIVE = {"id", "connection_id", "away_since", "idle_since"}
 ENDED = {
-    **{name: SESSION[name] for name in SESSION if name not in {"id", "away_since", "idle_since"}},
+    **{name: value for name, value in SESSION.items() if name not in OF_ACTIVE},
     "released_at": LATER,
     "reason": "force_released",
     "ended_by": OTHER_USER,

@@ -110,7 +110,7 @@ class Acquiring(Base):
             if connection_id:
                 check_connected(workstation_id, connection_id)
             items, here = self.lock_items(workstation, {want.part_number for want in wanted})
-            return self.acquire_locked(workstation, items, wanted, here)
+            return self.acquire_locked(workstation, items, wanted, connection_id, here)
 
     def lock_items(
         self, workstation: "Workstation", part_numbers: Collection[str]
@@ -141,6 +141,7 @@ class Acquiring(Base):
         workstation: "Workstation",
         items: Mapping[str, Item],
         wanted: Sequence[Wanted],
+        connection_id: uuid.UUID | None,
         here: Sequence[event_log.NewEvent],
     ) -> list[Acquired]:
         """Do what `acquire_all` does, with everything locked by `lock_items`, as the last act of its transaction."""
@@ -160,6 +161,7 @@ class Acquiring(Base):
                 item=items[want.part_number],
                 workstation=workstation,
                 user=workstation.user,
+                connection_id=connection_id,
                 context_level=want.context_level,
                 object_id=want.object_id,
                 dependency_cone=list(want.dependency_cone),

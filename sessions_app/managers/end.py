@@ -270,6 +270,7 @@ class Ending(Acquiring):
                 item=place.item,
                 workstation=place.workstation,
                 user=place.workstation.user,
+                connection_id=place.connection_id,
                 context_level=place.context_level,
                 object_id=place.object_id,
                 dependency_cone=place.dependency_cone,

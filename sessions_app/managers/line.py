@@ -137,16 +137,21 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
             holder = EditSession.objects.held([lock]).get(lock)
             mine = holder and holder.workstation_id == workstation_id
             if mine or not (holder or self._before(workstation, lock).reachable().exists()):
-                return EditSession.objects.acquire_locked(workstation, items, [wanted], here)[0]
+                return EditSession.objects.acquire_locked(
+                    workstation, items, [wanted], connection_id, here
+                )[0]
             place, created = self.get_or_create(
                 item=item,
                 workstation=workstation,
                 context_level=wanted.context_level,
                 object_id=wanted.object_id,
-                defaults={"dependency_cone": list(wanted.dependency_cone)},
+                defaults={
+                    "dependency_cone": list(wanted.dependency_cone),
+                    "connection_id": connection_id,
+                },
             )
-            if wanted.dependency_cone and not created:
-                self.filter(pk=place.pk).update(dependency_cone=list(wanted.dependency_cone))
+            if not created:
+                self._renew(place, wanted, connection_id)
             line = self.filter(rows_about([lock])).with_position()
             standing = next(one for one in line if one.pk == place.pk)
             event_log.append(here)
@@ -207,6 +212,19 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
             # Until they were locked, they could leave: asked again by a later statement.
             locked |= got
         return []
+
+    def _renew(
+        self, place: "PlaceInLine", wanted: "Wanted", connection_id: uuid.UUID | None
+    ) -> None:
+        """Give a place the cone that is wanted now, and the stream, where that of who took it has ended."""
+        changed: dict[str, Any] = {}
+        if wanted.dependency_cone:
+            changed["dependency_cone"] = list(wanted.dependency_cone)
+        owner = place.connection_id
+        if connection_id and not (owner and Connection.objects.filter(pk=owner).exists()):
+            changed["connection_id"] = connection_id
+        if changed:
+            self.filter(pk=place.pk).update(**changed)
 
     def _before(self, workstation: Workstation, lock: Lock) -> PlaceInLineQuerySet:
         """Those in the line for a lock who came before a workstation, or would if it came now."""

@@ -40,6 +40,8 @@ class EditSession(models.Model):
     item = models.ForeignKey(Item, on_delete=models.PROTECT, db_index=False)
     workstation = models.ForeignKey(Workstation, on_delete=models.PROTECT)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    # The stream that its client named: of a workstation's windows, which one it belongs to. It may have ended.
+    connection_id = models.UUIDField("acquired by connection", null=True, editable=False)
     context_level = models.CharField(max_length=20, choices=ContextLevel)
     object_id = models.CharField(max_length=500, blank=True, default="")
     dependency_cone = ArrayField(models.TextField(), default=list, blank=True)

@@ -26,6 +26,8 @@ class PlaceInLine(models.Model):
     number = models.BigIntegerField(db_default=NextPlaceNumber(), unique=True, editable=False)
     item = models.ForeignKey(Item, on_delete=models.PROTECT, db_index=False)
     workstation = models.ForeignKey(Workstation, on_delete=models.PROTECT)
+    # As in `EditSession`, which gets it in the turn.
+    connection_id = models.UUIDField("taken by connection", null=True, editable=False)
     context_level = models.CharField(max_length=20)
     object_id = models.CharField(max_length=500, blank=True, default="")
     dependency_cone = ArrayField(models.TextField(), default=list, blank=True)

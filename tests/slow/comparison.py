@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from tests.slow.model_state import End, Event, Expected, Got, Lock, Session, Standing, State
+from tests.slow.model_state import End, Event, Expected, Got, Lock, Place, Session, Standing, State
 
 Json = Any
 
@@ -68,9 +68,7 @@ class Comparison:
         """A place in line; the model learns its id."""
         place = expected.place
         place.id = place.id or body["request_id"]
-        assert self._place(place.lock, place.workstation, place.id, expected.position) == (
-            _form_of_place(body)
-        )
+        assert self._place(place, expected.position) == _form_of_place(body)
         assert body["existing"] == expected.existing
         holder = expected.holder and self._holder(expected.holder)
         assert holder == (body["holder"] and _form_of_holder(body["holder"]))
@@ -119,7 +117,7 @@ class Comparison:
         wanted = []
         for lock in sorted({place.lock for place in self.model.places if place.lock.item == item}):
             for position, place in enumerate(self.model.line(lock), 1):
-                wanted.append(self._place(lock, place.workstation, place.id, position))
+                wanted.append(self._place(place, position))
         assert wanted == [_form_of_place(request) for request in requests]
 
     def verified(self, session: Session, body: Json) -> None:
@@ -170,6 +168,7 @@ class Comparison:
 
     def _shown(self, session: Session) -> dict[str, Json]:
         return self._identity(session) | {
+            "connection_id": session.stream and session.stream.id,
             "away": session.workstation.away_since is not None,
             "idle": session.workstation.idle_since is not None,
         }
@@ -190,15 +189,17 @@ class Comparison:
             ),
         }
 
-    def _place(self, lock: Lock, at: Any, place_id: str, position: int) -> dict[str, Json]:
+    def _place(self, place: Place, position: int) -> dict[str, Json]:
+        at, lock = place.workstation, place.lock
         return {
-            "request_id": place_id,
+            "request_id": place.id,
             "part_number": lock.item,
             "user": at.user.name,
             "workstation": {"id": self.workstations[at.name], "name": at.name},
             "context_level": lock.level,
             "object_id": lock.object_id,
             "position": position,
+            "connection_id": place.stream and place.stream.id,
         }
 
     def _event_form(self, event: Event) -> tuple[str, list[str], dict[str, Json]]:
@@ -223,8 +224,8 @@ class Comparison:
         if entry.type == "edit.session_granted":
             data = _form_of_got(entry.data)
         else:
-            members = (*IDENTITY, "interference", "by", "reason", "with_session_id")
-            members += ("requester", "workstation_id", "message")
+            members = (*IDENTITY, "connection_id", "interference", "by", "reason")
+            members += ("with_session_id", "requester", "workstation_id", "message")
             data = {name: entry.data[name] for name in members if name in entry.data}
         names = {f"item:{pk}": f"item:{name}" for name, pk in self.items.items()}
         names |= {f"workstation:{pk}": f"workstation:{n}" for n, pk in self.workstations.items()}
@@ -233,7 +234,7 @@ class Comparison:
 
 def _form_of_shown(session: Json) -> dict[str, Json]:
     assert session["id"] == session["session_id"]
-    return {name: session[name] for name in IDENTITY} | {
+    return {name: session[name] for name in (*IDENTITY, "connection_id")} | {
         "away": session["away_since"] is not None,
         "idle": session["idle_since"] is not None,
     }
@@ -259,7 +260,7 @@ def _form_of_got(session: Json) -> dict[str, Json]:
 def _form_of_place(place: Json) -> dict[str, Json]:
     assert place["id"] == place["request_id"]
     members = ("request_id", "part_number", "user", "workstation", "context_level")
-    members += ("object_id", "position")
+    members += ("object_id", "position", "connection_id")
     return {name: place[name] for name in members}
 
 

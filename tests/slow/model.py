@@ -45,7 +45,7 @@ class Sessions(Core):
     ) -> tuple[int, list[Got]]:
         self._need(user, EDITOR)
         self._check_own(user, at, stream)
-        return 200, self._acquire(at, wanted)
+        return 200, self._acquire(at, wanted, stream)
 
     @operation
     def stand(
@@ -62,13 +62,16 @@ class Sessions(Core):
         others = [place for place in self.line(lock) if place.workstation is not at]
         waited_for = any(self.reachable(place.workstation) for place in others)
         if (holder and holder.workstation is at) or not (holder or waited_for):
-            return 200, self._acquire(at, [wanted])
+            return 200, self._acquire(at, [wanted], stream)
         self.come_back(at, active=True)
         place = self.place_of(at, lock)
         existing = place is not None
         if place is None:
-            place = Place(lock, at, cone)
+            place = Place(lock, at, cone, stream)
             self.places.append(place)
+        if stream and place.stream not in self.streams:
+            # Of the window that took it nothing is heard any more.
+            place.stream = stream
         place.cone = cone or place.cone
         position = self.line(lock).index(place) + 1
         return 201, Standing(place, position, existing, holder)

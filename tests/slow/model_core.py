@@ -66,7 +66,9 @@ class Core(State):
         for session in self.held_by(workstations):
             self.events.append(Event(kind, session, self.watchers(session.lock.item), {}))
 
-    def _acquire(self, at: Workstation, wanted: Sequence[Wanted]) -> list[Got]:
+    def _acquire(
+        self, at: Workstation, wanted: Sequence[Wanted], stream: Stream | None
+    ) -> list[Got]:
         in_the_way = [
             held
             for lock, _ in wanted
@@ -83,7 +85,7 @@ class Core(State):
                 held.cone = cone or held.cone
                 self.touch_sessions([at])
             else:
-                self.sessions[lock] = Session(lock, at, cone, self.now, self.now)
+                self.sessions[lock] = Session(lock, at, cone, self.now, self.now, stream)
         got = []
         for (lock, _), had in zip(wanted, existing, strict=True):
             session = self.sessions[lock]
@@ -93,7 +95,8 @@ class Core(State):
         return got
 
     def _tell_acquired(self, got: Got, to: frozenset[str]) -> None:
-        data = {"interference": got.interference}
+        stream = got.session.stream
+        data = {"interference": got.interference, "connection_id": stream and stream.id}
         self.events.append(Event("edit.session_acquired", got.session, to, data))
 
     def _end(
@@ -135,7 +138,9 @@ class Core(State):
         sessions, audiences = [], []
         for place in self.in_order(places):
             self.places = [other for other in self.places if other is not place]
-            session = Session(place.lock, place.workstation, place.cone, self.now, self.now)
+            session = Session(
+                place.lock, place.workstation, place.cone, self.now, self.now, place.stream
+            )
             self.sessions[place.lock] = session
             sessions.append(session)
             audiences.append(self.watchers(place.lock.item))

@@ -60,6 +60,8 @@ class Session:
     cone: frozenset[str]
     acquired_at: float
     heartbeat: float
+    # The stream that its client named.
+    stream: Stream | None = None
     asked: set[tuple[User, Workstation | None]] = field(default_factory=set)
     id: str = ""
     token: int = 0
@@ -72,6 +74,7 @@ class Place:
     lock: Lock
     workstation: Workstation
     cone: frozenset[str]
+    stream: Stream | None = None
     id: str = ""
 
 

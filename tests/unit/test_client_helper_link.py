@@ -69,7 +69,7 @@ def link(tmp_path):
 
     def link(python):
         shared = Shared(tmp_path / "memory", new=True)
-        plan = Plan("http://127.0.0.1:1", "t", "w", str(shared.path), "/nowhere", "/no/0.window")
+        plan = Plan("http://127.0.0.1:1", "t", "w", str(shared.path), "/nowhere")
         messages = []
         made.append(HelperLink(plan, shared, messages.append, str, python))
         made[-1].start()
@@ -126,12 +126,14 @@ def test_what_the_parent_has_is_told_to_the_next_helper(link, tmp_path, monkeypa
     )
     started, messages = link(python)
     eventually(lambda: messages)
+    started.note(connected=["c1"])
     started.send(hold=["s1", "s2", "s3"], stand=[("P", "sketch", "")])
     started.send(drop=["s1"], release=["s2"], ask=[("P", "sketch", "A")])
     os.kill(started.pid, 9)
     started.send(leave_line=[("P", "sketch", "")])
     plans = eventually(lambda: (tmp_path / "plans").read_text().splitlines()[1:])
     assert json.loads(plans[0])["leftovers"] == {
+        "connected": ["c1"],
         "hold": ["s2", "s3"],
         "release": ["s2"],
         "ask": [["P", "sketch", "A"]],

@@ -37,8 +37,8 @@ def holdings():
 
 @pytest.fixture
 def take(holdings):
-    def take(session=None, connection="c1", own=None, of=holdings):
-        return of.take(WORKSTATION, session or told(), connection, own=own)
+    def take(session=None, connection="c1", owned=False, of=holdings):
+        return of.take(WORKSTATION, session or told(), connection, owned=owned)
 
     return take
 
@@ -154,11 +154,19 @@ def test_what_another_window_acquired_stays_when_a_block_ends(holdings, take):
 
 
 def test_what_a_repeated_request_finds_is_ones_own(holdings, take):
-    assert not take(told(existing=True), own=True).existing
+    assert not take(told(existing=True, connection_id="c1"), owned=True).existing
 
 
 def test_what_comes_in_the_turn_of_another_window_is_not(holdings, take):
-    assert take(told(), own=False).existing
+    holdings.granted(told(connection_id="c9"))
+    assert take(told(existing=False, connection_id="c9")).existing
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_what_was_handed_over_is_who_takes_its(holdings, take, heard):
+    if heard:
+        holdings.granted(told(existing=False, connection_id=None))
+    assert take(told(existing=True, connection_id=None)).existing is not heard
 
 
 @pytest.mark.parametrize("sole", [True, False])

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from silo_client.leaving import ABANDONED_SECONDS, Leftovers
-from silo_client.ledger import Ledger
+from silo_client.ledger import REMEMBERED_CONNECTIONS, Ledger
 
 LOCK = ["P", "sketch", "A"]
 KEY = ("P", "sketch", "A")
@@ -16,14 +16,15 @@ EVENT = {
     "context_level": "sketch",
     "object_id": "A",
     "workstation": {"id": "w1"},
+    "connection_id": "c1",
 }
 
 
 @pytest.fixture
 def leftovers():
-    """Of a helper at a server that gives these answers, and whether another window lives."""
+    """Of a helper at a server that gives these answers, whose connections are `c1` and `c2`."""
 
-    def make(*answers, sole=True):
+    def make(*answers):
         left, told, asked = list(answers), [], []
 
         def answer(request):
@@ -31,7 +32,8 @@ def leftovers():
             return left.pop(0) if left else httpx.Response(200, json={"released": 1})
 
         http = httpx.AsyncClient(base_url="http://silo", transport=httpx.MockTransport(answer))
-        made = Leftovers(http, "w1", lambda: sole, told.append)
+        made = Leftovers(http, "w1", told.append)
+        made.obey({"connected": ["c1", "c2"]})
         made.told, made.requests = told, asked
         return made
 
@@ -51,16 +53,25 @@ def test_what_begins_for_what_was_asked_is_released_when_it_is_given_up(leftover
     assert made.ledger.to_release == {"s1"}
 
 
-@pytest.mark.parametrize(("sole", "released"), [(True, {"s1"}), (False, set())])
-def test_what_begins_afterwards_only_if_it_cannot_be_another_windows(leftovers, sole, released):
-    made = leftovers(sole=sole)
+def test_what_begins_afterwards_only_if_it_is_its_own(leftovers):
+    made = leftovers()
     made.obey({"ask": [LOCK]})
     made.obey({"abandon": [LOCK]})
-    acquired(made, workstation={"id": "w2"})
+    acquired(made, workstation={"id": "w2"}, connection_id="c3")
+    acquired(made, connection_id="c4")
+    acquired(made, connection_id=None)
     acquired(made, object_id="B")
     assert not made.ledger.to_release
-    acquired(made)
-    assert made.ledger.to_release == released
+    acquired(made, connection_id="c2")
+    assert made.ledger.to_release == {"s1"}
+
+
+def test_nor_is_what_another_window_acquires_meanwhile_taken_for_it(leftovers):
+    made = leftovers()
+    made.obey({"ask": [LOCK]})
+    acquired(made, connection_id="c4")
+    made.obey({"abandon": [LOCK]})
+    assert not made.ledger.to_release
 
 
 def test_what_is_asked_for_again_is_not_released(leftovers):
@@ -82,19 +93,28 @@ def test_nor_what_begins_long_afterwards_unless_there_was_an_outage(leftovers, m
     now[0] += ABANDONED_SECONDS + 1
     acquired(made)
     assert not made.ledger.to_release
-    made.opened()
+    made.opened("c5")
+    acquired(made, connection_id="c5")
+    assert made.ledger.to_release == {"s1"}
+
+
+def test_the_turn_of_a_place_that_was_left_is_released_and_nothing_else(leftovers):
+    made = leftovers()
+    made.obey({"stand": [LOCK]})
+    made.obey({"leave_line": [LOCK]})
+    acquired(made, connection_id="c4")
+    assert not made.ledger.to_release, "it is another window's"
     acquired(made)
     assert made.ledger.to_release == {"s1"}
 
 
-@pytest.mark.parametrize("sole", [True, False])
-def test_the_turn_of_a_place_that_was_left_is_released_and_nothing_else(leftovers, sole):
-    made = leftovers(sole=sole)
+def test_the_turn_that_comes_before_the_answer_was_read_is_not_forgotten(leftovers):
+    made = leftovers()
+    made.obey({"ask": [LOCK]})
     made.obey({"stand": [LOCK]})
-    made.obey({"leave_line": [LOCK]})
     acquired(made)
-    assert not made.ledger.to_release, "it may be another window's"
-    made.hear("edit.session_granted", EVENT)
+    made.obey({"answered": [LOCK]})
+    made.obey({"leave_line": [LOCK]})
     assert made.ledger.to_release == {"s1"}
 
 
@@ -103,7 +123,7 @@ def test_a_turn_that_somebody_waits_for_again_is_not(leftovers):
     made.obey({"stand": [LOCK]})
     made.obey({"leave_line": [LOCK]})
     made.obey({"stand": [LOCK]})
-    made.hear("edit.session_granted", EVENT)
+    acquired(made)
     assert not made.ledger.to_release
 
 
@@ -136,6 +156,26 @@ def test_what_a_stranger_answers_does_no_harm_and_is_tried_again(leftovers, stra
     assert ("POST", "/api/edit-sessions/release") in made.requests
 
 
+@pytest.mark.parametrize(("owner", "left"), [("c1", True), ("c4", False), (None, False)])
+def test_only_its_own_place_is_given_up(leftovers, owner, left):
+    place = EVENT | {"request_id": "r1", "connection_id": owner}
+    made = leftovers(httpx.Response(200, json={"requests": [place]}))
+    made.obey({"stand": [LOCK]})
+    asyncio.run(asyncio.wait_for(made.give_up_all(), 10))
+    path = "/api/items/P/edit-session-requests"
+    assert (("DELETE", f"{path}/r1") in made.requests) is left
+    assert made.requests[0] == ("GET", path)
+
+
+def test_its_own_connections_are_remembered_but_not_for_ever():
+    ledger = Ledger()
+    ledger.obey({"connected": [str(number) for number in range(REMEMBERED_CONNECTIONS)]})
+    ledger.obey({"connected": ["the latest"]})
+    assert [ledger.owns({"connection_id": one}) for one in ("0", "1", "the latest", None)] == [
+        *(False, True, True, False)
+    ]
+
+
 def test_what_has_to_be_done_is_told_before_and_after(leftovers):
     made = leftovers()
     made.obey({"hold": ["s1", "s2"], "release": ["s1"]})
@@ -160,7 +200,8 @@ def test_a_ledger_is_made_again_by_its_commands():
         {"hold": ["s1", "s2", "s3"], "ask": [LOCK, ["P", "sketch", "B"], ["P", "sketch", "C"]]},
         {"release": ["s1"], "drop": ["s2"], "abandon": [["P", "sketch", "B"]]},
         {"stand": [["Q", "sketch", ""], ["R", "sketch", ""]], "leave_line": [["Q", "sketch", ""]]},
-        {"answered": [["P", "sketch", "C"]]},
+        {"answered": [["P", "sketch", "C"]], "connected": ["c1"]},
+        {"connected": ["c2"]},
     ):
         ledger.obey(command)
     again = Ledger()

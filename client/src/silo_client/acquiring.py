@@ -24,7 +24,6 @@ from silo_client.holdings import Holdings
 from silo_client.leaving import ABANDONED_SECONDS
 from silo_client.ledger import LockKey
 from silo_client.settling import Settling
-from silo_client.windows import Window
 
 logger = logging.getLogger("silo_client")
 
@@ -42,7 +41,6 @@ class Acquiring:
         link: to the helper.
         holdings: what this process has.
         settling: of what is in doubt.
-        window: which of the workstation's this process is.
         patience: seconds for which a call goes on trying while the server cannot be reached.
     """
 
@@ -53,7 +51,6 @@ class Acquiring:
         link: HelperLink,
         holdings: Holdings,
         settling: Settling,
-        window: Window,
         patience: float,
     ) -> None:
         self.workstation_id = workstation_id
@@ -64,7 +61,6 @@ class Acquiring:
         self.patience = patience
         # Until when the helper may release what is given for these: they were given up.
         self._abandoned: dict[Lock, float] = {}
-        self._window = window
 
     def is_sure_of(self, session: EditSession) -> bool:
         """See `EditSession.valid`."""
@@ -72,11 +68,13 @@ class Acquiring:
         sure_until = self.link.sure_until()
         return self.holdings.is_sure_of(session) and clock.now() < sure_until
 
-    def take(
-        self, told: Mapping[str, Any], connection: str, *, own: bool | None = None
-    ) -> EditSession | None:
+    def owns(self, told: Mapping[str, Any]) -> bool:
+        """Whether a session or place in line is this process's, and not another window's."""
+        return self.link.owns(told)
+
+    def take(self, told: Mapping[str, Any], connection: str) -> EditSession | None:
         """Have a session that the server has given; None if it has ended already. See `Holdings.take`."""
-        session = self.holdings.take(self, told, connection, own=own)
+        session = self.holdings.take(self, told, connection, owned=self.owns(told))
         if session is None:
             return None
         if not session.existing:
@@ -87,36 +85,25 @@ class Acquiring:
         return None if session.lost else session
 
     @contextmanager
-    def asking_for(self, wanted: Iterable[Wanted]) -> Iterator[Callable[[Lock], bool | None]]:
+    def asking_for(self, wanted: Iterable[Wanted]) -> Iterator[None]:
         """Ask for sessions inside of the block. Whatever happens to the answer, no session is left behind.
 
-        The helper knows of what is asked for until the answer was read. What is asked for a second time because the
-        first answer was not read is this process's own, though the server calls it `existing`: the block gets a
-        function that says so of a lock, or None.
-
-        That is so where this is the only window. Where there are others, what is found may as well be theirs, and is.
+        The helper knows of what is asked for until the answer was read.
         """
         locks = [one.lock for one in wanted]
+        keys = [_key(lock) for lock in locks]
         now = time.monotonic()
-        abandoned = {lock for lock in locks if self._abandoned.pop(lock, 0.0) > now}
-        unread = abandoned | {lock for lock in locks if self.link.has_asked(_key(lock))}
-        sole = self._window.sole
-        keys = [_key(lock) for lock in locks if sole or lock in unread]
-        if abandoned:
+        if [lock for lock in locks if self._abandoned.pop(lock, 0.0) > now]:
             # What it releases nevertheless, this process knows before it asks.
             self.link.send_and_confirm(ask=keys)
         else:
             self.link.send(ask=keys)
         try:
-            yield lambda lock: True if lock in unread else None
+            yield
         except ApiError:
             self.link.send(answered=keys)
             raise
         self.link.send(answered=keys)
-
-    def is_in_line(self, lock: Lock) -> bool:
-        """Whether this process has a place in the line for it."""
-        return self.link.stands(_key(lock))
 
     def stands(self, lock: Lock) -> None:
         """It has a place in line, which the helper gives up if this process dies."""
@@ -190,10 +177,10 @@ class Acquiring:
         while True:
             connection = self.holdings.await_connection(deadline, other_than=gone)
             try:
-                with self.asking_for(wanted) as is_own:
+                with self.asking_for(wanted):
                     answers = ask(connection)
                     for told in answers:
-                        session = self.take(told, connection, own=is_own(Lock.of(told)))
+                        session = self.take(told, connection)
                         if session is not None:
                             taken.append(session)
             except NotConnectedError:

@@ -29,7 +29,7 @@ from silo_client.event_stream import LONGEST_PAUSE_SECONDS, EventStream, Unavail
 from silo_client.evidence import Evidence
 from silo_client.leaving import Leftovers
 from silo_client.shared import Shared
-from silo_client.windows import Touched, is_sole
+from silo_client.windows import Touched
 
 LOOK_SECONDS = 0.2
 PARENT_SECONDS = 1.0
@@ -56,7 +56,6 @@ class Plan:
         workstation_id: whose stream it is.
         memory: the file of the shared memory.
         touched: the file that tells when somebody touched the workstation.
-        window: the file that the parent's window keeps locked.
         last_event_id: from where to go on; "" for now.
         leftovers: what the parent has, as a command; see `Ledger`.
     """
@@ -66,7 +65,6 @@ class Plan:
     workstation_id: str
     memory: str
     touched: str
-    window: str
     ca_file: str | None = None
     last_event_id: str = ""
     leftovers: Message = field(default_factory=dict)
@@ -127,9 +125,7 @@ class Helper:
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             verify=make_context(plan.ca_file),
         )
-        self._leftovers = Leftovers(
-            self._http, plan.workstation_id, partial(is_sole, Path(plan.window)), parent.tell
-        )
+        self._leftovers = Leftovers(self._http, plan.workstation_id, parent.tell)
 
     async def run(self) -> None:
         """Keep connected until the parent is gone or says so, then leave.
@@ -232,7 +228,7 @@ class Helper:
             if not cursor or sse.id != cursor:
                 self._position = sse.id
             # Else the stream that it replaces has meanwhile brought what this one begins with.
-            self._leftovers.opened()
+            self._leftovers.opened(stream.opening["connection_id"])
             self._parent.tell({"open": stream.opening, "id": self._position})
             self._be_sure(gap=False)
             return

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -133,18 +133,18 @@ class HelperLink:
         with self._caught_up:
             self._caught_up.wait_for(lambda: self._confirmed >= number, CONFIRM_SECONDS)
 
-    def stands(self, lock: tuple[str, str, str]) -> bool:
-        """Whether this process has a place in the line for this lock."""
+    def owns(self, told: Mapping[str, Any]) -> bool:
+        """Whether what the server tells of is this process's, and no other window's; see `Ledger.owns`."""
         with self._sending:
-            return lock in self._ledger.lines
+            return self._ledger.owns(told)
 
     def has_asked(self, lock: tuple[str, str, str]) -> bool:
         """Whether a session for this lock may have begun, or its turn have come, without anybody reading of it."""
         with self._sending:
             return lock in self._ledger.asked or lock in self._ledger.to_leave
 
-    def done(self, command: Message) -> None:
-        """The helper has done what it was to do."""
+    def note(self, **command: Any) -> None:
+        """Take note of what the helper has told, as of a command."""
         with self._sending:
             self._ledger.obey(command)
 

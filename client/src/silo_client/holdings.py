@@ -167,16 +167,15 @@ class Holdings:
     # -- what the program does --
 
     def take(
-        self, acquiring: Acquiring, told: Json, connection: str, *, own: bool | None = None
+        self, acquiring: Acquiring, told: Json, connection: str, *, owned: bool
     ) -> EditSession | None:
         """Have what was acquired; return None if its end has been told already.
 
         Args:
             acquiring: by which the session is ended.
             told: the session as the server answered it.
-            connection: by which it was acquired. If there is another one by now, the session is in doubt.
-            own: whose it is whatever the server says: this process's, after a repeated request or in its turn; or
-                another window's, with which it stood in line together. None: as the server says.
+            connection: by which it was asked for. If there is another one by now, the session is in doubt.
+            owned: whether it was acquired, or stood in line for, by a connection of this process.
         """
         with self._changed:
             session_id = str(told["session_id"])
@@ -187,9 +186,13 @@ class Holdings:
                 session.users += 1
                 return session
             session = EditSession(acquiring, told)
-            if own is not None:
-                session.existing = not own
-            elif session_id in (self._inherited or ()):
+            if owned or session_id in (self._inherited or ()):
+                # Also if it was asked for a second time because the first answer was not read.
+                session.existing = False
+            elif told.get("connection_id"):
+                session.existing = True
+            elif session_id in self._granted:
+                # It was handed over, and nobody has taken it yet.
                 session.existing = False
             if self._connection != connection:
                 self._doubt(session)

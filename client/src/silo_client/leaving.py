@@ -36,7 +36,6 @@ class Leftovers:
     Args:
         http: the server.
         workstation_id: the workstation's.
-        is_sole: says whether no other window of it lives.
         tell: tells the parent.
     """
 
@@ -44,13 +43,11 @@ class Leftovers:
         self,
         http: httpx.AsyncClient,
         workstation_id: str,
-        is_sole: Callable[[], bool],
         tell: Callable[[dict[str, Any]], None],
     ) -> None:
         self.ledger = Ledger()
         self._http = http
         self._workstation_id = workstation_id
-        self._is_sole = is_sole
         self._tell = tell
         # What began for locks that the parent has asked for, or stands in line for.
         self._began: dict[LockKey, str] = {}
@@ -62,7 +59,9 @@ class Leftovers:
         """Take note of what the parent says, see `Ledger.obey`."""
         self.ledger.obey(command)
         for lock in (*locks(command, "answered"), *locks(command, "unstand")):
-            self._began.pop(lock, None)
+            # The answer may have been a place, whose turn has come meanwhile.
+            if lock not in self.ledger.lines:
+                self._began.pop(lock, None)
         for lock in (*locks(command, "ask"), *locks(command, "stand")):
             self._until.pop(lock, None)
         for lock in (*locks(command, "abandon"), *locks(command, "leave_line")):
@@ -75,33 +74,22 @@ class Leftovers:
         """An event of the stream: perhaps a session began that nobody knows of, or wants."""
         if name == "edit.session_released":
             self.ledger.held.discard(data["session_id"])
-        elif name == "edit.session_acquired":
-            if data["workstation"]["id"] == self._workstation_id:
-                self._began_here(lock_of(data), data["session_id"])
-        elif name == "edit.session_granted":
-            # Only for a place, which another window does not have for the same lock.
-            lock = lock_of(data)
-            if self._is_unwanted(lock) and lock not in self.ledger.lines - self.ledger.to_leave:
-                self._release_soon(data["session_id"])
+        elif name == "edit.session_acquired" and self.ledger.owns(data):
+            self._own_began(lock_of(data), data["session_id"])
 
-    def opened(self) -> None:
+    def opened(self, connection: str) -> None:
         """A stream is open: what happened in an outage is told from now on."""
+        self.ledger.obey({"connected": [connection]})
         for lock in (*self.ledger.abandoned, *self.ledger.to_leave):
             self._until[lock] = time.monotonic() + ABANDONED_SECONDS
 
-    def _began_here(self, lock: LockKey, session_id: str) -> None:
-        if lock in self.ledger.asked or lock in self.ledger.lines:
+    def _own_began(self, lock: LockKey, session_id: str) -> None:
+        """A session began, in this program's turn or because it has asked for it."""
+        if lock in self.ledger.asked or lock in self.ledger.lines - self.ledger.to_leave:
             self._began[lock] = session_id
-        elif lock in self.ledger.abandoned and self._is_unwanted(lock) and self._is_sole():
-            # With another window it could be that one's.
-            self._release_soon(session_id)
-
-    def _is_unwanted(self, lock: LockKey) -> bool:
-        return self._until.get(lock, 0.0) > time.monotonic()
-
-    def _release_soon(self, session_id: str) -> None:
-        self.ledger.to_release.add(session_id)
-        self._look_for_work()
+        elif self._until.get(lock, 0.0) > time.monotonic():
+            self.ledger.to_release.add(session_id)
+            self._look_for_work()
 
     async def run(self) -> None:
         """Go on trying what could not be done."""
@@ -131,11 +119,12 @@ class Leftovers:
         while not await self._try_all():
             attempt += 1
             await asyncio.sleep(pause(attempt))
-        if wanted and self._is_sole():
+        if wanted:
             # What began, or whose turn came, in this very moment: no event has told it.
             params = {"workstation": self._workstation_id, "limit": str(RELEASED_AT_ONCE)}
             found = _list(await self._call("GET", "/api/edit-sessions", params=params), "sessions")
-            await self._release([s["session_id"] for s in found or () if lock_of(s) in wanted])
+            own = (session for session in found or () if ledger.owns(session))
+            await self._release([s["session_id"] for s in own if lock_of(s) in wanted])
 
     def _look_for_work(self) -> None:
         if self.ledger.to_release or self.ledger.to_leave:
@@ -175,7 +164,7 @@ class Leftovers:
         if line is None:
             return _is_settled(answer)
         for place in line:
-            if place["workstation"]["id"] == self._workstation_id and lock_of(place) == lock:
+            if self.ledger.owns(place) and lock_of(place) == lock:
                 return _is_settled(await self._call("DELETE", f"{path}/{place['request_id']}"))
         return True
 

@@ -13,11 +13,16 @@ from typing import Any
 LockKey = tuple[str, str, str]
 Command = Mapping[str, Any]
 
+# Of one's own connections. Each lasts for minutes at least, and what is acquired by one mostly not much longer.
+REMEMBERED_CONNECTIONS = 10_000
+
 
 class Ledger:
     """Sessions by their ids, and locks for which the program asks or stands in line."""
 
     def __init__(self) -> None:
+        # By which connections it has acquired and stood in line: what names one of them is its own.
+        self.connections: dict[str, None] = {}
         # Acquired; and to be released until the server has answered.
         self.held: set[str] = set()
         self.to_release: set[str] = set()
@@ -31,12 +36,17 @@ class Ledger:
     def obey(self, command: Command) -> None:
         """Take note of a command.
 
+        `connected`: connections that are its own.
         `hold`, `release`, `drop`: sessions that are acquired; that are to be released until the server has answered;
         that have ended.
         `ask`, `answered`, `abandon`: locks that are asked for; whose answer was read; whose answer will not be read.
         `stand`, `leave_line`, `unstand`: locks in whose line it is; that it is to leave until the server has answered;
         that it has left, or whose turn has come.
         """
+        for connection in command.get("connected", ()):
+            self.connections[connection] = None
+            if len(self.connections) > REMEMBERED_CONNECTIONS:
+                del self.connections[next(iter(self.connections))]
         self.held.update(command.get("hold", ()))
         self.to_release.update(command.get("release", ()))
         for session_id in command.get("drop", ()):
@@ -56,9 +66,14 @@ class Ledger:
             self.lines.discard(lock)
             self.to_leave.discard(lock)
 
+    def owns(self, told: Mapping[str, Any]) -> bool:
+        """Whether a session, a place in line or an event of one belongs to this program, and to no other window."""
+        return told.get("connection_id") in self.connections
+
     def commands(self) -> dict[str, Any]:
         """Return the command that makes an empty ledger this one."""
         return {
+            "connected": list(self.connections),
             "hold": sorted(self.held),
             "release": sorted(self.to_release),
             "ask": sorted(self.asked),

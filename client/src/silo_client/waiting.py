@@ -52,7 +52,7 @@ class Line:
         self._ask = ask
         self._begun = time.monotonic()
         self._place: str | None = None
-        # A place that another window of this workstation has taken: its own is the turn too.
+        # A place that another window of this workstation has taken: that one's is the turn too.
         self._shared = False
         self._position = 0
         self._holder: Holder | None = None
@@ -105,30 +105,25 @@ class Line:
         return None
 
     def _stand(self, connection: str) -> EditSession | None:
-        with self._acquiring.asking_for([self._wanted]) as is_own:
+        with self._acquiring.asking_for([self._wanted]):
             answer = self._api.stand(self._wanted, self._acquiring.workstation_id, connection)
             if "position" not in answer:
-                own = not self._shared if self._place else is_own(self._wanted.lock)
-                session = self._acquiring.take(answer, connection, own=own)
-                if session is not None and own:
-                    self._acquiring.stands_no_more(self._wanted.lock)
-                return session
-        place = str(answer["request_id"])
-        if place != self._place:
-            # What another window has taken, and no other thread of this one.
-            self._shared = (
-                bool(answer["existing"])
-                and not is_own(self._wanted.lock)
-                and not self._acquiring.is_in_line(self._wanted.lock)
-            )
-        self._place, self._connection = place, connection
-        if not self._shared:
-            self._acquiring.stands(self._wanted.lock)
+                return self._take(answer, connection)
+            self._place, self._connection = str(answer["request_id"]), connection
+            self._share_place(not self._acquiring.owns(answer))
         self._position = int(answer["position"])
         self._holder = Holder.of(answer["holder"]) if answer.get("holder") else None
         self._look_at = time.monotonic() + LOOK_SECONDS
         self._ask_holder()
         return None
+
+    def _share_place(self, shared: bool) -> None:
+        """Whose the place is: another window's, or this one's, whose helper gives it up if this process dies."""
+        if not shared:
+            self._acquiring.stands(self._wanted.lock)
+        elif not self._shared:
+            self._acquiring.stands_no_more(self._wanted.lock)
+        self._shared = shared
 
     def _ask_holder(self) -> None:
         if self._ask and self._holder:
@@ -144,6 +139,10 @@ class Line:
     def _see(self) -> None:
         """Ask for the position. A place that is gone was lost, or its turn has come: standing again tells which."""
         self._look_at = time.monotonic() + LOOK_SECONDS
+        if self._shared:
+            # Standing again takes it over once the other window is gone.
+            self._connection = None
+            return
         line = self._api.line(self._wanted.part_number)
         mine = [place for place in line if place["request_id"] == self._place]
         if mine:
@@ -153,7 +152,7 @@ class Line:
             self._connection = None
 
     def _take(self, told: Mapping[str, Any], connection: str) -> EditSession | None:
-        session = self._acquiring.take(told, connection, own=not self._shared)
+        session = self._acquiring.take(told, connection)
         if session is not None and not self._shared:
             self._acquiring.stands_no_more(self._wanted.lock)
         return session

@@ -56,14 +56,11 @@ class Window:
         self.touched = Touched(self._folder / f"{self._stem}.touched")
 
     @property
-    def file(self) -> Path:
-        """What it keeps locked."""
-        return self._file(self._number)
-
-    @property
     def sole(self) -> bool:
         """Whether no other window lives. Of two that begin at once each sees the other."""
-        return is_sole(self.file)
+        own = self._file(self._number)
+        files = self._folder.glob(f"{self._stem}.*.window")
+        return all(file == own or _is_dead(file) for file in files)
 
     def new_memory(self) -> Path:
         """Return a file for the memory that it shares with its helper: not a predecessor's, which may be in use."""
@@ -84,12 +81,6 @@ class Window:
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{self._stem}.{number}.window"
-
-
-def is_sole(own: Path) -> bool:
-    """Return whether no other window of the workstation lives than that of this file."""
-    stem = own.name.partition(".")[0]
-    return all(file == own or _is_dead(file) for file in own.parent.glob(f"{stem}.*.window"))
 
 
 def installation() -> str:

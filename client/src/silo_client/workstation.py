@@ -78,7 +78,6 @@ class Workstation:
             workstation_id=self.id,
             memory=str(memory),
             touched=str(window.touched.file),
-            window=str(window.file),
         )
         self._link = HelperLink(
             plan,
@@ -90,7 +89,7 @@ class Workstation:
         self._callbacks = Callbacks(dispatch)
         self._settling = Settling(api, self.id, self.holdings, self._tell_lost)
         self._acquiring = Acquiring(
-            self.id, api, self._link, self.holdings, self._settling, window, patience
+            self.id, api, self._link, self.holdings, self._settling, patience
         )
 
     @classmethod
@@ -296,6 +295,8 @@ class Workstation:
             self._event(message["event"], message["data"])
         elif "open" in message:
             self.holdings.position = message["id"]
+            # Before anything is acquired by it.
+            self._link.note(connected=[message["open"]["connection_id"]])
             self.holdings.opened(message["open"]["connection_id"], message["open"]["sessions"])
             self._settling.soon()
         elif "lapsed" in message:
@@ -304,7 +305,7 @@ class Workstation:
         elif "releasing" in message:
             self.holdings.releasing(message["releasing"])
         elif "done" in message:
-            self._link.done(message["done"])
+            self._link.note(**message["done"])
         elif "interrupted" in message:
             logger.info("the event stream is replaced: %s", message["interrupted"])
             if message["ended"]:

@@ -1,5 +1,7 @@
 """`silo_client`: whatever happens to a request or to a process, no lock is left behind, and no live one is ended."""
 
+import os
+import signal
 import threading
 import time
 
@@ -56,18 +58,23 @@ def is_free():
     return not EditSession.objects.exists() and not PlaceInLine.objects.exists()
 
 
-def test_what_a_lost_answer_gave_is_ones_own_when_asked_again(ada, connect, part, lose_answers):
+@pytest.fixture(params=[1, 2], ids=["alone", "two windows"])
+def workstation(request, ada, connect):
+    """Ada's, and perhaps another window of it."""
+    windows = [connect(ada, patience=2) for _ in range(request.param)]
+    yield windows[0]
+    assert all(window.connected for window in windows[1:])
+
+
+def test_what_a_lost_answer_gave_is_ones_own_when_asked_again(workstation, part, lose_answers):
     lose_answers("acquire", times=1)
-    with connect(ada).edit(part, level="sketch") as session:
+    with workstation.edit(part, level="sketch") as session:
         assert session.existing is False
     eventually(is_free)
     assert [one.reason for one in EndedSession.objects.all()] == ["released"]
 
 
-def test_what_lost_answers_gave_is_released_when_nobody_asks_again(
-    ada, connect, part, lose_answers
-):
-    workstation = connect(ada, patience=2)
+def test_what_lost_answers_gave_is_released_when_nobody_asks_again(workstation, part, lose_answers):
     lose_answers("acquire")
     with pytest.raises(ServerUnavailableError):
         workstation.edit(part, level="sketch")
@@ -75,8 +82,7 @@ def test_what_lost_answers_gave_is_released_when_nobody_asks_again(
     assert EndedSession.objects.exists()
 
 
-def test_and_stays_when_somebody_does(ada, connect, part, lose_answers):
-    workstation = connect(ada, patience=2)
+def test_and_stays_when_somebody_does(workstation, part, lose_answers):
     mend = lose_answers("acquire")
     with pytest.raises(ServerUnavailableError):
         workstation.edit(part, level="sketch")
@@ -179,10 +185,9 @@ def test_a_place_whose_answer_was_lost_is_given_up(ada, bob, connect, part, lose
 
 
 def test_a_turn_that_comes_while_the_place_is_given_up_is_nobodys_left_over(
-    ada, bob, connect, part, lose_answers
+    workstation, bob, connect, part
 ):
     held = connect(bob).edit(part, level="sketch")
-    workstation = connect(ada)
 
     def interrupt(waiting):
         held.release()
@@ -191,6 +196,42 @@ def test_a_turn_that_comes_while_the_place_is_given_up_is_nobodys_left_over(
 
     with pytest.raises(KeyboardInterrupt):
         workstation.edit(part, level="sketch", wait=True, on_wait=interrupt)
+    eventually(is_free)
+
+
+def test_the_turn_of_a_window_that_dies_is_freed_though_another_one_lives(
+    ada, bob, connect, run_program, part
+):
+    held = connect(bob).edit(part, level="sketch")
+    dying, other = run_program(ada), connect(ada)
+    dying.send("edit", {"part_number": part, "level": "sketch", "wait": True})
+    eventually(PlaceInLine.objects.exists)
+    # It does not take its turn any more.
+    dying.signal(signal.SIGSTOP)
+    held.release()
+    eventually(lambda: EditSession.objects.filter(workstation=other.id).exists())
+    dying.kill()
+    eventually(is_free)
+    assert other.connected
+
+
+def test_who_waits_takes_the_place_of_a_window_that_nobody_speaks_for(
+    ada, bob, connect, run_program, part, monkeypatch
+):
+    monkeypatch.setattr("silo_client.waiting.LOOK_SECONDS", 0.1)
+    held = connect(bob).edit(part, level="sketch")
+    dying, other = run_program(ada), connect(ada)
+    dying.send("edit", {"part_number": part, "level": "sketch", "wait": True})
+    place = eventually(PlaceInLine.objects.first)
+    os.kill(dying.helper_pid, signal.SIGKILL)
+    dying.kill()
+
+    def release(waiting):
+        if PlaceInLine.objects.exclude(connection_id=place.connection_id).exists():
+            held.release()
+
+    with other.edit(part, level="sketch", wait=True, on_wait=release) as session:
+        assert session.existing is False
     eventually(is_free)
 
 

@@ -182,7 +182,9 @@ def test_a_hand_over_that_is_refused_keeps_the_session(ada, bob, connect, part):
     assert not EditSession.objects.exists()
 
 
-def test_what_is_handed_over_without_waiting_is_unclaimed(ada, bob, connect, part):
+def test_what_is_handed_over_without_waiting_is_unclaimed_until_somebody_edits_it(
+    ada, bob, connect, part
+):
     asked, events = [], []
     theirs = connect(bob, on_handoff_request=asked.append)
     held = theirs.edit(part, level="sketch")
@@ -193,6 +195,9 @@ def test_what_is_handed_over_without_waiting_is_unclaimed(ada, bob, connect, par
     eventually(lambda: "edit.session_granted" in events)
     [told] = mine.unclaimed()
     assert told["part_number"] == part
+    with mine.edit(part, level="sketch") as session:
+        assert (session.id, session.existing) == (told["session_id"], False)
+    assert not EditSession.objects.exists()
 
 
 def test_the_end_of_soft_interference_is_told(ada, bob, connect, part):

@@ -28,7 +28,6 @@ class InThread(threading.Thread):
             workstation_id=workstation_id,
             memory=str(self.shared.path),
             touched=str(tmp_path / "touched"),
-            window=str(tmp_path / "0.0.window"),
         )
         self.start()
 
