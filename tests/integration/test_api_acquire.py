@@ -71,6 +71,7 @@ def test_what_is_free_is_given(ask, ada, item):
         "context_level": "sketch",
         "object_id": "Sketch001",
         "fencing_token": session.fencing_token,
+        "connection_id": None,
         "acquired_at": A_TIME,
         "last_heartbeat": A_TIME,
         "away_since": None,
@@ -92,7 +93,7 @@ def test_the_watchers_and_the_holders_of_the_item_are_told(ask, ada, bob, item):
     assert channels == {"all", f"item:{item.pk}", f"workstation:{ada.pk}", f"workstation:{bob.pk}"}
     same = (
         "item_id part_number session_id user workstation context_level object_id fencing_token"
-        " acquired_at interference"
+        " connection_id acquired_at interference"
     )
     assert data == {key: answer[key] for key in same.split()}
 

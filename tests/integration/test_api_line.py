@@ -76,6 +76,7 @@ def test_who_has_to_wait_gets_a_place_and_is_told_for_whom(ask, ada, bob, item):
         "context_level": "partdesign",
         "object_id": "Sketch001",
         "position": 1,
+        "connection_id": None,
         "requested_at": A_TIME,
         "existing": False,
         "holder": {

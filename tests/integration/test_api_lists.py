@@ -63,6 +63,7 @@ def check_shape(shown, session):
         "context_level": "sketch",
         "object_id": session.object_id,
         "fencing_token": session.fencing_token,
+        "connection_id": None,
         "acquired_at": A_TIME,
         "last_heartbeat": A_TIME,
         "away_since": None,

@@ -152,7 +152,7 @@ def test_the_watchers_are_told_of_an_acquire_and_only_it_of_its_turn(held, bob, 
     watching = {"all", f"item:{held.item_id}", f"workstation:{dora.pk}"}
     assert watchers == watching | {f"workstation:{bob.pk}"}
     assert own == {f"workstation:{bob.pk}"}
-    assert acquired.keys() == IDENTITY | {"acquired_at", "interference"}
+    assert acquired.keys() == IDENTITY | {"connection_id", "acquired_at", "interference"}
     assert {key: granted[key] for key in acquired} == acquired
     assert granted["fencing_token"] == session.fencing_token
     assert granted["dependency_cone"] == ["n2"]

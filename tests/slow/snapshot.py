@@ -64,7 +64,7 @@ class Snapshot:
 
 def _seen(session: Json, shift: timedelta, kept: Json = None) -> dict[str, Json]:
     """What a client knows of a session. Times are given back what the test took from them."""
-    seen = {name: session[name] for name in IDENTITY}
+    seen = {name: session[name] for name in (*IDENTITY, "connection_id")}
     for name in TIMES:
         at = session[name]
         if isinstance(at, str):

@@ -42,7 +42,8 @@ class World:
         for number, (name, user) in enumerate(NAMES.items()):
             self.model.register(self.model.users[user], name)
             self.comparison.workstations[name] = f"id-of-{name}"
-            self.model.connect([Stream(self.at(name), self.server, number + 1)])
+            stream = Stream(self.at(name), self.server, number + 1, f"stream of {name}")
+            self.model.connect([stream])
 
     def at(self, name: str) -> Any:
         return self.model.workstations[name]
@@ -50,13 +51,16 @@ class World:
     def user(self, name: str) -> User:
         return self.model.users[name]
 
+    def stream(self, name: str) -> Stream:
+        return next(one for one in self.model.streams if one.workstation is self.at(name))
+
     def acquire(self, name: str, lock: Lock = BOLT, cone: str = "") -> Expected:
         at = self.at(name)
-        return self.model.acquire(at.user, at, [(lock, frozenset(cone))], None)
+        return self.model.acquire(at.user, at, [(lock, frozenset(cone))], self.stream(name))
 
     def stand(self, name: str, lock: Lock = BOLT) -> Expected:
         at = self.at(name)
-        expected = self.model.stand(at.user, at, (lock, frozenset()), None)
+        expected = self.model.stand(at.user, at, (lock, frozenset()), self.stream(name))
         expected.answer.place.id = f"place of {name}"
         return expected
 
@@ -106,6 +110,7 @@ class World:
 
     def got(self, got: Got) -> dict[str, Any]:
         return {
+            "connection_id": got.session.stream and got.session.stream.id,
             "dependency_cone": sorted(got.session.cone),
             "interference": got.interference,
             "existing": got.existing,
@@ -117,7 +122,10 @@ class World:
 
     def listed(self) -> list[Any]:
         held = sorted(self.model.sessions.values(), key=lambda one: one.token)
-        return [self.json(one) for one in held]
+        return [self.shown(one) for one in held]
+
+    def shown(self, session: Session) -> dict[str, Any]:
+        return self.json(session) | {"connection_id": session.stream and session.stream.id}
 
     def check(self, expected: Expected, entries: list[Entry] | None = None) -> None:
         told = self.tell(expected) if entries is None else entries

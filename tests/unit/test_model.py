@@ -149,6 +149,11 @@ def another_reason(world: World, expected: Expected, told: list[Entry]) -> Any:
 
 
 @forgery
+def another_windows(world: World, expected: Expected, told: list[Entry]) -> Any:
+    return [told[0], *(_changed(entry, connection_id="another") for entry in told[1:])]
+
+
+@forgery
 def a_token_that_does_not_grow(world: World, expected: Expected, told: list[Entry]) -> Any:
     return [_changed(entry, fencing_token=1) for entry in told]
 
@@ -180,7 +185,7 @@ def an_old_record_is_gone(world: World, expected: Expected, told: list[Entry]) -
 @forgery
 def a_session_stays(world: World, expected: Expected, told: list[Entry]) -> Any:
     listed = world.listed()
-    world.listed = lambda: [*listed, world.json(expected.ended[0].session)]  # type: ignore[method-assign]
+    world.listed = lambda: [*listed, world.shown(expected.ended[0].session)]  # type: ignore[method-assign]
     return told
 
 
@@ -225,6 +230,7 @@ def test_finds_a_line_out_of_order() -> None:
         shown = {"id": place.id, "request_id": place.id, "position": position}
         at = {"id": f"id-of-{name}", "name": name}
         shown |= {"part_number": "bolt", "user": NAMES[name], "workstation": at}
+        shown |= {"connection_id": world.stream(name).id}
         places.append(shown | {"context_level": "sketch", "object_id": "head"})
     world.comparison.line("bolt", places)
     for wrong in (places[:1], places[::-1], [*places, places[0]], []):
