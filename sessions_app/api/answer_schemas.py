@@ -15,8 +15,9 @@ from sessions_app.models import ContextLevel, EndReason
 Owner = Annotated[
     UUID | None,
     Field(
-        description="The stream that the client named when it acquired this, or stood in line for it. It may have"
-        " ended. Null if it named none, or was handed the session without standing in line."
+        description="The stream that the client named when it acquired this, or stood in line for it; it may have"
+        " ended. Null if it named none, or was handed the session without standing in line, until a client that"
+        " names one asks for it."
     ),
 ]
 # What an operation returns, for one of the schemas below.

@@ -58,7 +58,10 @@ def list_line(request: HttpRequest, part_number: PartNumber) -> Answer:
 
 @router.delete(OF_ITEM + "/{uuid:request_id}", auth=EDITOR, response=answers({204: None}, NotFound))
 def leave_line(request: HttpRequest, part_number: PartNumber, request_id: UUID) -> Status[Any]:
-    """Leave the line, from wherever the user is. An admin may remove anybody's place."""
+    """Leave the line, from wherever the user is. An admin may remove anybody's place.
+
+    What this workstation has asked of the holder is taken back with it.
+    """
     place = (
         PlaceInLine.objects.filter(pk=request_id, item__part_number=part_number)
         .select_related("workstation")

@@ -155,7 +155,7 @@ class Acquiring(Base):
         if in_the_way:
             raise BatchInterference.by(in_the_way)
         self._leave_lines(workstation, by_wanted)
-        self._renew(held, by_wanted)
+        self._renew(held, by_wanted, connection_id)
         new = self.begin(
             self.model(
                 item=items[want.part_number],
@@ -224,8 +224,13 @@ class Acquiring(Base):
         if places:
             PlaceInLine.objects.filter(pk__in=[place.pk for place in places]).delete()
 
-    def _renew(self, held: Mapping[Lock, Any], wanted: Mapping[Lock, Wanted]) -> None:
-        """Touch what is held already, and give it the cones that are wanted now."""
+    def _renew(
+        self,
+        held: Mapping[Lock, Any],
+        wanted: Mapping[Lock, Wanted],
+        connection_id: uuid.UUID | None,
+    ) -> None:
+        """Touch what is held already, and give it the cones that are wanted now; what is nobody's is the asker's."""
         if not held:
             return
         # First, because it locks them in their one order.
@@ -236,6 +241,13 @@ class Acquiring(Base):
                 session.dependency_cone = list(wanted[lock].dependency_cone)
                 changed.append(session)
         self.bulk_update(changed, ["dependency_cone"])
+        nobodys = [session for session in held.values() if session.connection_id is None]
+        if connection_id and nobodys:
+            self.filter(pk__in=[session.pk for session in nobodys]).update(
+                connection_id=connection_id
+            )
+            for session in nobodys:
+                session.connection_id = connection_id
         renewed = self.in_bulk([session.pk for session in held.values()])
         for session in held.values():
             session.last_heartbeat = renewed[session.pk].last_heartbeat

@@ -158,16 +158,26 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
             return Standing(standing, existing=not created, holder=holder)
 
     def step_out(self, place_id: uuid.UUID) -> None:
-        """Leave the line.
+        """Leave the line, and take back what the workstation has asked of the holder: nobody waits there any more.
 
         Raises:
             NotFound: if the place is not there any more: it was lost, or its turn has come.
         """
+        from sessions_app.models.handoff_request import HandoffRequest  # whose models import this file
+
         with transaction.atomic():
             workstations = self.filter(pk=place_id).values_list("workstation_id", flat=True)
             Workstation.objects.lock(list(workstations))
-            if not self.filter(pk=place_id).delete()[0]:
+            place = self.filter(pk=place_id).defer("dependency_cone").first()
+            if place is None:
                 raise NotFound("There is no such place in line.")
+            self.filter(pk=place_id).delete()
+            HandoffRequest.objects.filter(
+                workstation=place.workstation_id,
+                session__item=place.item_id,
+                session__context_level=place.context_level,
+                session__object_id=place.object_id,
+            ).delete()
 
     def lose(self, timeout: timedelta, limit: int) -> list["PlaceInLine"]:
         """Delete the places that are lost by the time-out, or with their user; return them.
@@ -216,12 +226,11 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
     def _renew(
         self, place: "PlaceInLine", wanted: "Wanted", connection_id: uuid.UUID | None
     ) -> None:
-        """Give a place the cone that is wanted now, and the stream, where that of who took it has ended."""
+        """Give a place the cone that is wanted now, and the stream, where who took it named none."""
         changed: dict[str, Any] = {}
         if wanted.dependency_cone:
             changed["dependency_cone"] = list(wanted.dependency_cone)
-        owner = place.connection_id
-        if connection_id and not (owner and Connection.objects.filter(pk=owner).exists()):
+        if place.connection_id is None:
             changed["connection_id"] = connection_id
         if changed:
             self.filter(pk=place.pk).update(**changed)

@@ -9,7 +9,9 @@ from sessions_app.models.workstation import Workstation
 
 
 class HandoffRequest(models.Model):
-    """Somebody would like to have a session handed over; written under the lock of its item.
+    """Somebody would like to have a session handed over.
+
+    Written under the lock of its item, and of the workstation that it names, under which alone it is taken back.
 
     The database deletes it with its session (migration 0005), so that no end of a session has to look for it. Of a
     workstation that is deleted it stays as long: it then names nobody.

@@ -254,3 +254,29 @@ def test_what_is_unknown_or_has_ended_is_404(held, bob):
     check_refused(hand_over(held, uuid.uuid4()), 404, "not_found", counts())
     assert hand_over(held, bob).status_code == 200
     check_refused(hand_over(held, bob), 404, "not_found", counts())
+
+
+def leave_line(session, workstation):
+    [place] = PlaceInLine.objects.filter(workstation=workstation)
+    path = url(session, "").replace("edit-sessions", "edit-session-requests").rstrip("/")
+    path = path.replace(str(session.pk), str(place.pk))
+    assert api_of(workstation.user)("DELETE", path).status_code == 204
+
+
+def test_who_leaves_the_line_takes_back_what_was_asked_there(held, bob, carol):
+    for one in (bob, carol):
+        ask_for(held, one)
+        stand(one, held.item, "Sketch001", "partdesign")
+    leave_line(held, bob)
+    check_refused(hand_over(held, bob), 409, "not_requested", counts())
+    assert hand_over(held, carol).status_code == 200
+
+
+def test_but_not_what_was_asked_for_any_workstation_or_elsewhere(held, bob):
+    other = acquire(held.workstation, held.item, "Sketch002", "partdesign").session
+    ask_for(held, bob, named=False)
+    ask_for(other, bob)
+    stand(bob, held.item, "Sketch001", "partdesign")
+    leave_line(held, bob)
+    for session in (held, other):
+        assert hand_over(session, bob).status_code == 200

@@ -64,9 +64,13 @@ def test_another_window_that_gets_it_back_learns_whose_it_is(ask, bob, window):
     assert owner_of(ask(bob, connect(bob))) == str(window)
 
 
-def test_without_a_stream_it_is_nobodys(ask, bob):
+def test_without_a_stream_it_is_nobodys_until_somebody_asks_with_one(ask, bob, window):
     assert owner_of(ask(bob, None)) is None
     assert told("edit.session_acquired") is None
+    assert owner_of(ask(bob, None)) is None
+    for connection in (window, connect(bob), None):
+        assert owner_of(ask(bob, connection)) == str(window)
+        assert EditSession.objects.get().connection_id == window
 
 
 def test_a_batch_belongs_to_who_asked_for_it(ask, bob, window):
@@ -90,20 +94,13 @@ def test_what_is_free_belongs_to_who_would_have_stood_in_line(ask, bob, window):
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_place_goes_to_another_window_only_when_the_stream_of_the_first_has_ended(
-    ada, bob, window, item, named
-):
+def test_so_is_a_place(ada, bob, window, item, named):
     acquire(ada, item)
     stand(bob, item, connection_id=window if named else None)
     other = connect(bob)
-    stand(bob, item, connection_id=other)
+    for connection in (None, other):
+        stand(bob, item, connection_id=connection)
     assert PlaceInLine.objects.get().connection_id == (window if named else other)
-    Connection.objects.filter(pk=window).delete()
-    # Who names none takes it from nobody.
-    stand(bob, item)
-    assert PlaceInLine.objects.get().connection_id == (window if named else other)
-    stand(bob, item, connection_id=other)
-    assert PlaceInLine.objects.get().connection_id == other
 
 
 @pytest.mark.parametrize("in_line", [True, False])

@@ -69,9 +69,7 @@ class Sessions(Core):
         if place is None:
             place = Place(lock, at, cone, stream)
             self.places.append(place)
-        if stream and place.stream not in self.streams:
-            # Of the window that took it nothing is heard any more.
-            place.stream = stream
+        place.stream = place.stream or stream
         place.cone = cone or place.cone
         position = self.line(lock).index(place) + 1
         return 201, Standing(place, position, existing, holder)
@@ -83,6 +81,8 @@ class Sessions(Core):
             raise Refused(404, "not_found")
         self._check_may_end(user, place.workstation)
         self.places.remove(place)
+        if held := self.sessions.get(place.lock):
+            held.asked = {(who, at) for who, at in held.asked if at is not place.workstation}
         return 204, None
 
     @operation

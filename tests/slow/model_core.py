@@ -83,6 +83,7 @@ class Core(State):
         for lock, cone in wanted:
             if held := self.sessions.get(lock):
                 held.cone = cone or held.cone
+                held.stream = held.stream or stream
                 self.touch_sessions([at])
             else:
                 self.sessions[lock] = Session(lock, at, cone, self.now, self.now, stream)

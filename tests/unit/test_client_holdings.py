@@ -162,11 +162,9 @@ def test_what_comes_in_the_turn_of_another_window_is_not(holdings, take):
     assert take(told(existing=False, connection_id="c9")).existing
 
 
-@pytest.mark.parametrize("heard", [True, False])
-def test_what_was_handed_over_is_who_takes_its(holdings, take, heard):
-    if heard:
-        holdings.granted(told(existing=False, connection_id=None))
-    assert take(told(existing=True, connection_id=None)).existing is not heard
+@pytest.mark.parametrize("existing", [True, False])
+def test_an_old_server_is_taken_at_its_word(take, existing):
+    assert take(told(existing=existing)).existing is existing
 
 
 @pytest.mark.parametrize("sole", [True, False])

@@ -93,7 +93,7 @@ def test_nor_what_begins_long_afterwards_unless_there_was_an_outage(leftovers, m
     now[0] += ABANDONED_SECONDS + 1
     acquired(made)
     assert not made.ledger.to_release
-    made.opened("c5")
+    made.opened({"connection_id": "c5", "sessions": []})
     acquired(made, connection_id="c5")
     assert made.ledger.to_release == {"s1"}
 
@@ -116,6 +116,55 @@ def test_the_turn_that_comes_before_the_answer_was_read_is_not_forgotten(leftove
     made.obey({"answered": [LOCK]})
     made.obey({"leave_line": [LOCK]})
     assert made.ledger.to_release == {"s1"}
+
+
+def test_what_another_thread_has_taken_is_not_released_with_the_place(leftovers):
+    made = leftovers()
+    made.obey({"stand": [LOCK]})
+    acquired(made)
+    made.obey({"ask": [LOCK]})
+    made.obey({"hold": ["s1"]})
+    made.obey({"answered": [LOCK]})
+    made.obey({"leave_line": [LOCK]})
+    assert not made.ledger.to_release
+
+
+@pytest.mark.parametrize("given_up", ["before", "afterwards", "when it was taken"])
+def test_what_began_while_nobody_heard_of_it_is_in_the_first_event_of_the_stream(
+    leftovers, given_up
+):
+    made = leftovers()
+    made.obey({"ask": [LOCK]})
+    if given_up == "before":
+        made.obey({"abandon": [LOCK]})
+    if given_up == "when it was taken":
+        made.obey({"hold": ["s1"], "answered": [LOCK]})
+    made.opened({"connection_id": "c5", "sessions": [EVENT]})
+    made.opened({"connection_id": "c6", "sessions": [EVENT | {"connection_id": "c4"}]})
+    made.obey({"abandon": [LOCK]})
+    assert made.ledger.to_release == (set() if given_up == "when it was taken" else {"s1"})
+
+
+def test_who_dies_right_after_giving_up_looks_for_what_began_meanwhile(leftovers):
+    listed = {"sessions": [EVENT, EVENT | {"session_id": "s2", "connection_id": "c4"}]}
+    made = leftovers(httpx.Response(200, json=listed))
+    made.obey({"ask": [LOCK]})
+    made.obey({"abandon": [LOCK]})
+    asyncio.run(asyncio.wait_for(made.give_up_all(), 10))
+    assert made.requests[-1] == ("POST", "/api/edit-sessions/release")
+
+
+def test_a_place_that_is_taken_anew_while_the_helper_leaves_stays_known():
+    ledger = Ledger()
+    ledger.obey({"stand": [LOCK]})
+    ledger.obey({"leave_line": [LOCK]})
+    ledger.obey({"stand": [LOCK]})
+    ledger.obey({"left": [LOCK]})
+    assert ledger.lines == {KEY}
+    ledger.obey({"leave_line": [LOCK]})
+    ledger.obey({"left": [LOCK]})
+    assert not ledger.lines
+    assert not ledger.to_leave
 
 
 def test_a_turn_that_somebody_waits_for_again_is_not(leftovers):
@@ -156,7 +205,7 @@ def test_what_a_stranger_answers_does_no_harm_and_is_tried_again(leftovers, stra
     assert ("POST", "/api/edit-sessions/release") in made.requests
 
 
-@pytest.mark.parametrize(("owner", "left"), [("c1", True), ("c4", False), (None, False)])
+@pytest.mark.parametrize(("owner", "left"), [("c1", True), ("c4", False), (None, True)])
 def test_only_its_own_place_is_given_up(leftovers, owner, left):
     place = EVENT | {"request_id": "r1", "connection_id": owner}
     made = leftovers(httpx.Response(200, json={"requests": [place]}))
@@ -189,7 +238,7 @@ def test_what_has_to_be_done_is_told_before_and_after(leftovers):
     asyncio.run(asyncio.wait_for(main(), 10))
     assert made.told == [
         {"releasing": ["s1"]},
-        {"done": {"drop": ["s1"], "unstand": []}},
+        {"done": {"drop": ["s1"], "left": []}},
     ]
     assert made.ledger.held == {"s2"}
 

@@ -24,6 +24,7 @@ from silo_client.holdings import Holdings
 from silo_client.leaving import ABANDONED_SECONDS
 from silo_client.ledger import LockKey
 from silo_client.settling import Settling
+from silo_client.windows import Window
 
 logger = logging.getLogger("silo_client")
 
@@ -41,6 +42,7 @@ class Acquiring:
         link: to the helper.
         holdings: what this process has.
         settling: of what is in doubt.
+        window: which of the workstation's this process is.
         patience: seconds for which a call goes on trying while the server cannot be reached.
     """
 
@@ -51,6 +53,7 @@ class Acquiring:
         link: HelperLink,
         holdings: Holdings,
         settling: Settling,
+        window: Window,
         patience: float,
     ) -> None:
         self.workstation_id = workstation_id
@@ -59,6 +62,7 @@ class Acquiring:
         self.holdings = holdings
         self.settling = settling
         self.patience = patience
+        self._window = window
         # Until when the helper may release what is given for these: they were given up.
         self._abandoned: dict[Lock, float] = {}
 
@@ -71,6 +75,14 @@ class Acquiring:
     def owns(self, told: Mapping[str, Any]) -> bool:
         """Whether a session or place in line is this process's, and not another window's."""
         return self.link.owns(told)
+
+    def inherits(self, told: Mapping[str, Any]) -> bool:
+        """Whether a place in line that another window has taken is this process's now: no other one lives any more."""
+        if not self._window.sole:
+            return False
+        if owner := told.get("connection_id"):
+            self.link.send(connected=[owner])
+        return True
 
     def take(self, told: Mapping[str, Any], connection: str) -> EditSession | None:
         """Have a session that the server has given; None if it has ended already. See `Holdings.take`."""
@@ -100,6 +112,9 @@ class Acquiring:
             self.link.send(ask=keys)
         try:
             yield
+        except NotConnectedError:
+            # It says nothing of the times before: their answers may have been lost.
+            raise
         except ApiError:
             self.link.send(answered=keys)
             raise

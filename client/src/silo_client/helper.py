@@ -228,7 +228,7 @@ class Helper:
             if not cursor or sse.id != cursor:
                 self._position = sse.id
             # Else the stream that it replaces has meanwhile brought what this one begins with.
-            self._leftovers.opened(stream.opening["connection_id"])
+            self._leftovers.opened(stream.opening)
             self._parent.tell({"open": stream.opening, "id": self._position})
             self._be_sure(gap=False)
             return

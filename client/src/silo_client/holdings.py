@@ -190,10 +190,8 @@ class Holdings:
                 # Also if it was asked for a second time because the first answer was not read.
                 session.existing = False
             elif told.get("connection_id"):
+                # In the turn of a place that another window took, say.
                 session.existing = True
-            elif session_id in self._granted:
-                # It was handed over, and nobody has taken it yet.
-                session.existing = False
             if self._connection != connection:
                 self._doubt(session)
             self._sessions[session_id] = session

@@ -59,8 +59,8 @@ class Leftovers:
         """Take note of what the parent says, see `Ledger.obey`."""
         self.ledger.obey(command)
         for lock in (*locks(command, "answered"), *locks(command, "unstand")):
-            # The answer may have been a place, whose turn has come meanwhile.
-            if lock not in self.ledger.lines:
+            # Else the answer was a place, whose turn has come meanwhile.
+            if lock not in self.ledger.lines or self._began.get(lock) in self.ledger.held:
                 self._began.pop(lock, None)
         for lock in (*locks(command, "ask"), *locks(command, "stand")):
             self._until.pop(lock, None)
@@ -77,11 +77,15 @@ class Leftovers:
         elif name == "edit.session_acquired" and self.ledger.owns(data):
             self._own_began(lock_of(data), data["session_id"])
 
-    def opened(self, connection: str) -> None:
-        """A stream is open: what happened in an outage is told from now on."""
-        self.ledger.obey({"connected": [connection]})
+    def opened(self, opening: Mapping[str, Any]) -> None:
+        """A stream is open, and begins so: what happened in an outage is told from now on."""
+        self.ledger.obey({"connected": [opening["connection_id"]]})
         for lock in (*self.ledger.abandoned, *self.ledger.to_leave):
             self._until[lock] = time.monotonic() + ABANDONED_SECONDS
+        for session in opening["sessions"]:
+            # Began while nobody heard of it.
+            if self.ledger.owns(session) and session["session_id"] not in self.ledger.held:
+                self._own_began(lock_of(session), session["session_id"])
 
     def _own_began(self, lock: LockKey, session_id: str) -> None:
         """A session began, in this program's turn or because it has asked for it."""
@@ -105,14 +109,14 @@ class Leftovers:
     async def give_up_all(self) -> None:
         """The parent is gone, or closes, and the streams are closed: give up what that has left."""
         ledger = self.ledger
-        if ledger.held or ledger.to_release or ledger.lines or ledger.to_leave or ledger.asked:
+        if ledger.held or ledger.to_release or ledger.wanted:
             await asyncio.sleep(DEPARTURE_SECONDS)
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._give_up_all(), LEAVING_SECONDS)
 
     async def _give_up_all(self) -> None:
         ledger = self.ledger
-        wanted = ledger.asked | ledger.lines | ledger.to_leave
+        wanted = ledger.wanted
         ledger.to_leave |= ledger.lines | ledger.asked
         ledger.to_release |= ledger.held
         attempt = 0
@@ -141,7 +145,7 @@ class Leftovers:
             self._tell({"releasing": released})
         if not await self._release(released):
             released = []
-        done = {"drop": released, "unstand": left}
+        done = {"drop": released, "left": left}
         self.ledger.obey(done)
         if released or left:
             self._tell({"done": done})
@@ -164,7 +168,8 @@ class Leftovers:
         if line is None:
             return _is_settled(answer)
         for place in line:
-            if self.ledger.owns(place) and lock_of(place) == lock:
+            ours = place["workstation"]["id"] == self._workstation_id
+            if ours and lock_of(place) == lock and not self.ledger.is_foreign(place):
                 return _is_settled(await self._call("DELETE", f"{path}/{place['request_id']}"))
         return True
 

@@ -40,8 +40,8 @@ class Ledger:
         `hold`, `release`, `drop`: sessions that are acquired; that are to be released until the server has answered;
         that have ended.
         `ask`, `answered`, `abandon`: locks that are asked for; whose answer was read; whose answer will not be read.
-        `stand`, `leave_line`, `unstand`: locks in whose line it is; that it is to leave until the server has answered;
-        that it has left, or whose turn has come.
+        `stand`, `leave_line`, `left`, `unstand`: locks in whose line it is; that it is to leave until the server has
+        answered; that the helper has left, if it was still to; that it has left, or whose turn has come.
         """
         for connection in command.get("connected", ()):
             self.connections[connection] = None
@@ -62,13 +62,23 @@ class Ledger:
         self.to_leave.difference_update(locks(command, "stand"))
         self.to_leave.update(locks(command, "leave_line"))
         self.asked.difference_update(locks(command, "leave_line"))
-        for lock in locks(command, "unstand"):
+        left = self.to_leave.intersection(locks(command, "left"))
+        for lock in (*left, *locks(command, "unstand")):
             self.lines.discard(lock)
             self.to_leave.discard(lock)
 
     def owns(self, told: Mapping[str, Any]) -> bool:
         """Whether a session, a place in line or an event of one belongs to this program, and to no other window."""
         return told.get("connection_id") in self.connections
+
+    def is_foreign(self, told: Mapping[str, Any]) -> bool:
+        """Whether it belongs to another window. What names no connection, as of an old server, may be anybody's."""
+        return told.get("connection_id") is not None and not self.owns(told)
+
+    @property
+    def wanted(self) -> set[LockKey]:
+        """Locks for which something may begin, or may have begun, that it does not know."""
+        return self.asked | self.abandoned | self.lines | self.to_leave
 
     def commands(self) -> dict[str, Any]:
         """Return the command that makes an empty ledger this one."""

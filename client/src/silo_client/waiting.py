@@ -74,9 +74,8 @@ class Line:
                 self._tell()
             session = self._give_up()
         except BaseException:
-            # Whatever has been or is still to be given for this place is released, here or by the helper.
-            if not self._shared:
-                self._acquiring.abandon_line(self._wanted.lock)
+            # Whatever has been or is still to be given for a place of one's own is released, here or by the helper.
+            self._acquiring.abandon_line(self._wanted.lock)
             raise
         if session is not None:
             return session
@@ -110,7 +109,7 @@ class Line:
             if "position" not in answer:
                 return self._take(answer, connection)
             self._place, self._connection = str(answer["request_id"]), connection
-            self._share_place(not self._acquiring.owns(answer))
+            self._share_place(bool(answer["existing"]) and not self._acquiring.owns(answer))
         self._position = int(answer["position"])
         self._holder = Holder.of(answer["holder"]) if answer.get("holder") else None
         self._look_at = time.monotonic() + LOOK_SECONDS
@@ -139,21 +138,19 @@ class Line:
     def _see(self) -> None:
         """Ask for the position. A place that is gone was lost, or its turn has come: standing again tells which."""
         self._look_at = time.monotonic() + LOOK_SECONDS
-        if self._shared:
-            # Standing again takes it over once the other window is gone.
-            self._connection = None
-            return
         line = self._api.line(self._wanted.part_number)
         mine = [place for place in line if place["request_id"] == self._place]
         if mine:
             self._position = int(mine[0]["position"])
+            if self._shared and self._acquiring.inherits(mine[0]):
+                self._share_place(False)
         else:
-            # With the next look it stands again, and what it gets then is its own.
+            # With the next look it stands again.
             self._connection = None
 
     def _take(self, told: Mapping[str, Any], connection: str) -> EditSession | None:
         session = self._acquiring.take(told, connection)
-        if session is not None and not self._shared:
+        if session is not None:
             self._acquiring.stands_no_more(self._wanted.lock)
         return session
 
@@ -164,10 +161,8 @@ class Line:
 
     def _give_up(self) -> EditSession | None:
         """Leave the line; return the session if the turn has come in this moment."""
-        if self._shared:
-            return None
-        if self._place is None:
-            # None that it knows of: an answer may have been lost.
+        if self._shared or self._place is None:
+            # None of its own that it knows of: an answer may have been lost.
             self._acquiring.abandon_line(self._wanted.lock)
             return None
         try:

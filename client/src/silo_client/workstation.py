@@ -89,7 +89,7 @@ class Workstation:
         self._callbacks = Callbacks(dispatch)
         self._settling = Settling(api, self.id, self.holdings, self._tell_lost)
         self._acquiring = Acquiring(
-            self.id, api, self._link, self.holdings, self._settling, patience
+            self.id, api, self._link, self.holdings, self._settling, window, patience
         )
 
     @classmethod
