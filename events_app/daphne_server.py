@@ -41,8 +41,10 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
     _dropped = 0
 
     def gotLength(self, length: int | None) -> None:
-        """Look at the announced length, before any of the body."""
+        """Look at the announced length, before any of the body: all headers have been received."""
         super().gotLength(length)
+        if self.server.draining:
+            self.be_the_last()
         if length is not None and length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             self._refuse()
 
@@ -58,8 +60,16 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
             self._refuse()
 
     def process(self) -> Any:
-        """Nothing is left to do for a request that was refused."""
-        return None if self.refused else super().process()
+        """Do nothing for a request that was refused, or that comes too late."""
+        if self.server.drained:
+            # Its thread would wait for a loop that has ended.
+            self.channel.loseConnection()
+        return None if self.refused or self.server.drained else super().process()
+
+    def be_the_last(self) -> None:
+        """Close the connection after the answer, and say so in it if it has not begun."""
+        self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        self.channel.persistent = False
 
     def _refuse(self) -> None:
         # Twisted has no word for an answer to half a request; its own refusals are written so too.
@@ -94,7 +104,10 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
     """Daphne on a listening socket that was made before."""
 
     def __init__(self, listening: socket.socket) -> None:
-        self.ports: list[Any] = []
+        # The connections end, each with its next answer; and no request is begun any more.
+        self.draining = False
+        self.drained = False
+        self._ports: list[Any] = []
         super().__init__(
             application=get_default_application(),
             # Twisted closes the descriptor that it is given; it gets it for good.
@@ -106,7 +119,7 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
     def listen_success(self, port: Any) -> None:
         """Keep the port, so that it can be closed, and have it make limited requests."""
         super().listen_success(port)
-        self.ports.append(port)
+        self._ports.append(port)
         factory = self.http_factory
         assert isinstance(factory, HTTPFactory)
         build = factory.buildProtocol
@@ -117,6 +130,16 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
             return protocol
 
         factory.buildProtocol = build_limited
+
+    def drain(self) -> None:
+        """Accept no connections, and end each with the answer that is under way, or else with the next one."""
+        self.draining = True
+        for port in self._ports:
+            port.stopListening()
+        for request in self.connections:
+            # Daphne keeps those that have been answered for a while: Twisted has taken their channel from them.
+            if isinstance(request, LimitedRequest) and getattr(request, "channel", None):
+                request.be_the_last()
 
     async def handle_reply(self, protocol: Any, message: MutableMapping[str, Any]) -> None:
         """Pass a part of an answer on; after a part of a stream, wait until its client has read enough.

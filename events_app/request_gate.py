@@ -25,13 +25,22 @@ def limited(application: Application, at_once: int) -> Application:
 
     async def behind_gate(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         nonlocal gate
-        global in_flight
         gate = gate or asyncio.Semaphore(at_once)
+        async with gate:
+            await application(scope, receive, send)
+
+    return counted(behind_gate)
+
+
+def counted(application: Application) -> Application:
+    """Return the application, whose requests are among those in flight."""
+
+    async def run(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        global in_flight
         in_flight += 1
         try:
-            async with gate:
-                await application(scope, receive, send)
+            await application(scope, receive, send)
         finally:
             in_flight -= 1
 
-    return behind_gate
+    return run

@@ -16,7 +16,7 @@ from twisted.internet import reactor as twisted_reactor
 
 from events_app import request_gate, runtime, timings
 from events_app.daphne_server import EventServer
-from events_app.stopping import in_order, leave_after
+from events_app.stopping import END_SECONDS, leave_after
 
 logger = logging.getLogger(__name__)
 
@@ -134,15 +134,17 @@ class Service:
         try:
             # First of all: from here on no end of a stream is a departure.
             presence.stopping = True
-            for port in self._server.ports:
-                port.stopListening()
+            self._server.drain()
             await _until(lambda: request_gate.in_flight == 0, DRAIN_SECONDS)
             for stream in list(presence.streams.values()):
                 stream.close("the server stops")
             await _until(lambda: not presence.streams, CLOSE_STREAMS_SECONDS)
             async with asyncio.timeout(UNREGISTER_SECONDS):
                 await presence.stop()
-            in_order()
+            if request_gate.in_flight == 0:
+                self._server.drained = True
+                leave_after(END_SECONDS, self.exit_code)
+            # Else threads are about to wait for this loop for ever: they are left behind.
         except TimeoutError:
             logger.warning("the database did not answer in time; this process will be found dead")
         except Exception:

@@ -33,7 +33,7 @@ application = ProtocolTypeRouter(
             [
                 re_path(r"^api/events$", stream.application),
                 re_path(r"^api/items/(?P<part_number>.+)/events$", stream.application),
-                re_path(r"^health$", django_application),
+                re_path(r"^health$", request_gate.counted(django_application)),
                 re_path(r"^ready$", ready),
                 re_path(r"", request_gate.limited(django_application, REQUESTS_AT_ONCE)),
             ]

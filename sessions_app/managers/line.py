@@ -163,7 +163,9 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
         Raises:
             NotFound: if the place is not there any more: it was lost, or its turn has come.
         """
-        from sessions_app.models.handoff_request import HandoffRequest  # whose models import this file
+        from sessions_app.models.handoff_request import (
+            HandoffRequest,  # whose models import this file
+        )
 
         with transaction.atomic():
             workstations = self.filter(pk=place_id).values_list("workstation_id", flat=True)

@@ -3,25 +3,16 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-from django.db import connection, transaction
+from django.db import transaction
 
 from sessions_app.models import Item
 from silo.asgi import REQUESTS_AT_ONCE
-from tests.waiting import eventually
-
-WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock'
-"""
+from tests.waiting import eventually, waiting_for_locks
 
 
 def all_wait() -> bool:
     """Whether as many requests as a server lets into Django wait for a lock."""
-    with connection.cursor() as cursor:
-        # Within a transaction it would show the same again and again.
-        cursor.execute("SELECT pg_stat_clear_snapshot()")
-        cursor.execute(WAITING)
-        return bool(cursor.fetchone()[0] == REQUESTS_AT_ONCE)
+    return waiting_for_locks() == REQUESTS_AT_ONCE
 
 
 def test_ready_waits_for_no_other_request(serve, client_of, part):

@@ -2,11 +2,18 @@
 
 import signal
 import socket
+import threading
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
+from django.db import transaction
 
+from sessions_app.models import Item
+from tests.factories import make_item
 from tests.processes.service import Serve
+from tests.waiting import eventually, waiting_for_locks
 
 
 def half_sent_request(server: Serve) -> socket.socket:
@@ -56,3 +63,71 @@ def test_comment_lines_keep_an_idle_stream_going(serve, client_of):
     ada = client_of(serve(SILO_HEARTBEAT_SECONDS="30", SILO_SESSION_TIMEOUT_MINUTES="15"))
     stream = ada.stream(all="true")
     stream.event("comment", within=10)
+
+
+class Caller(threading.Thread):
+    """A client that asks without a pause, by one connection as long as that is kept open."""
+
+    def __init__(self, client, path):
+        super().__init__(daemon=True)
+        self.answers, self.errors = [], []
+        self._url = client.server.url + path
+        self._headers = {"Authorization": f"Bearer {client.token}"}
+        self._end = threading.Event()
+        self.start()
+
+    def run(self):
+        with httpx.Client(headers=self._headers) as http:
+            while not self._end.is_set():
+                try:
+                    self.answers.append(http.get(self._url))
+                except httpx.TransportError as error:
+                    self.errors.append(error)
+
+    def close(self):
+        self._end.set()
+        self.join()
+
+
+@pytest.mark.parametrize("path", ["/api/items?limit=1", "/health", "/ready"])
+@pytest.mark.parametrize("callers", [1, 6])
+def test_sigterm_ends_it_within_two_seconds_also_with_clients_that_never_pause(
+    serve, client_of, processes, path, callers
+):
+    server = serve()
+    ada = client_of(server)
+    busy = [Caller(ada, path) for _ in range(callers)]
+    for caller in busy:
+        processes.callback(caller.close)
+    eventually(lambda: all(len(caller.answers) > 5 for caller in busy))
+    server.signal(signal.SIGTERM)
+    assert server.wait(within=2) == 0
+    for text in ("leaving without it", "Traceback"):
+        assert text not in server.output
+    for caller in busy:
+        caller.close()
+        assert {answer.status_code for answer in caller.answers} <= {200, 503}
+        assert caller.answers[-1].headers["Connection"] == "close"
+        # One at most was connecting in that moment.
+        others = [one for one in caller.errors if not isinstance(one, httpx.ConnectError)]
+        assert len(others) <= 1, others
+
+
+def test_a_request_that_takes_too_long_does_not_keep_it(serve, client_of):
+    server = serve()
+    ada = client_of(server)
+    item, workstation = make_item(), ada.workstation()
+
+    def acquire():
+        with suppress(httpx.TransportError):
+            ada.acquire(item.part_number, workstation)
+
+    acquiring = threading.Thread(target=acquire)
+    with transaction.atomic():
+        Item.objects.lock([item.pk])
+        acquiring.start()
+        eventually(waiting_for_locks)
+        server.signal(signal.SIGTERM)
+        assert server.wait(within=2) == 0
+    acquiring.join()
+    assert "leaving without it" in server.output

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
 from events_app.database_away import DATABASE_AWAY, backoff
-from events_app.stopping import in_order, leave_after
+from events_app.stopping import END_SECONDS, leave_after
 from sessions_app.sweeper import Sweep
 
 # A step takes some 100 ms; longer only takes a database that does not answer.
@@ -49,7 +49,7 @@ class Command(BaseCommand):
                 attempt += 1
                 pause = backoff(attempt)
                 logger.warning("no sweep", extra={"error": error, "retry_in_seconds": pause})
-        in_order()
+        leave_after(END_SECONDS, exit_code=0)
         logger.info("stopped")
 
 
