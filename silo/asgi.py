@@ -32,7 +32,7 @@ application = ProtocolTypeRouter(
         "http": URLRouter(
             [
                 re_path(r"^api/events$", stream.application),
-                re_path(r"^api/items/(?P<part_number>.+)/events$", stream.application),
+                re_path(r"^api/items/(?P<part_number>[\s\S]+)/events$", stream.application),
                 re_path(r"^health$", request_gate.counted(django_application)),
                 re_path(r"^ready$", ready),
                 re_path(r"", request_gate.limited(django_application, REQUESTS_AT_ONCE)),

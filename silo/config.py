@@ -1,11 +1,13 @@
 """The configuration: `silo.yaml` (or the file named by `SILO_CONFIG`), overridden by environment variables.
 
 Every key is also an environment variable: `SILO_` and the key in capitals, e.g. `SILO_HEARTBEAT_SECONDS=10`.
-Unknown keys and bad values are refused with the key's name and the reason.
+Unknown keys and bad values are refused with the key's name and the reason, misspelt variables too.
 """
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -35,6 +37,8 @@ SecondsOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=Fal
 Minutes = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
 MinutesOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
 Hours = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 3600, allow_inf_nan=False)]
+# How alike two names are of which one is a typing error.
+NEARLY = 0.9
 CommaSeparated = Annotated[list[str], NoDecode]
 
 
@@ -116,10 +120,20 @@ def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig]:
     unknown = [*document, *(f"modules.{key}" for key in modules)]
     if unknown:
         raise ImproperlyConfigured(f"{path}: unknown key {', '.join(map(str, unknown))}")
+    _check_environment()
     return (
         _section(SessionsConfig, sessions, "modules.sessions", path),
         _section(ServerConfig, server, "server", path),
     )
+
+
+def _check_environment() -> None:
+    """Refuse a variable that is nearly one of ours. Others that begin so belong to tests, tools and the client."""
+    keys = (*SessionsConfig.model_fields, *ServerConfig.model_fields)
+    ours = {f"SILO_{key.upper()}" for key in keys}
+    for name in sorted(os.environ.keys() - ours):
+        if name.startswith("SILO_") and (near := get_close_matches(name, ours, 1, NEARLY)):
+            raise ImproperlyConfigured(f"{name} is unknown: is {near[0]} meant?")
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:

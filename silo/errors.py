@@ -5,7 +5,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    BadRequest,
+    DisallowedHost,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, RawPostDataException
 from django.http.multipartparser import MultiPartParserError
@@ -33,6 +38,7 @@ CODES = {
     500: ("internal_error", "The server failed; it is logged. Try again."),
     503: ("unavailable", "The service is starting, stopping or cut off; try again."),
 }
+HOST_REFUSED = "This name of the server is not among its `allowed_hosts`."
 INVALID_JSON = ("invalid_json", "The body is not a JSON document in UTF-8.")
 
 
@@ -122,13 +128,15 @@ def _where(place: Sequence[str | int]) -> str:
 
 
 class EnvelopeMiddleware:
-    """Puts what Django itself answers under `/api` (404, 405, a refused host, ...) into the envelope."""
+    """Puts what Django itself answers under `/api` (404, 405, ...) into the envelope, and anywhere a refused host."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self._get_response(request)
+        if response.status_code == 400 and _is_host_refused(request):
+            return envelope(400, CODES[400][0], HOST_REFUSED)
         if response.status_code < 400 or not f"{request.path}/".startswith("/api/"):
             return response
         if _is_enveloped(response):
@@ -147,3 +155,11 @@ def _is_enveloped(response: HttpResponse) -> bool:
         return "error" in json.loads(response.content)
     except ValueError:
         return False
+
+
+def _is_host_refused(request: HttpRequest) -> bool:
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return True
+    return False

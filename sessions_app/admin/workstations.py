@@ -91,8 +91,9 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Remove one."""
-        Workstation.objects.remove([obj.pk])
+        Workstation.objects.remove([obj.pk], request.user.get_username())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Remove the selected ones."""
-        Workstation.objects.remove(list(queryset.order_by().values_list("pk", flat=True)))
+        ids = list(queryset.order_by().values_list("pk", flat=True))
+        Workstation.objects.remove(ids, request.user.get_username())

@@ -222,7 +222,7 @@ class EndedSessionOut(Schema):
     last_heartbeat: datetime
     released_at: datetime
     reason: EndReason
-    ended_by: str = Field(description="Who ended it by force, else empty.")
+    ended_by: str = Field(description="Who ended it, if that was not its user; else empty.")
     note: str = Field(description="Why it was ended by force, else empty.")
 
 

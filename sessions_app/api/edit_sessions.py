@@ -9,6 +9,7 @@ from pydantic import Field
 
 from events_app import event_log, sql
 from sessions_app import payloads
+from sessions_app.api import paths
 from sessions_app.api.answer_schemas import (
     AcquiredOut,
     Answer,
@@ -42,8 +43,7 @@ from sessions_app.models import EditSession, Item
 
 router = Router(tags=["edit sessions"])
 
-# `path`, because a part number may hold slashes, which arrive here already decoded.
-OF_ITEM = "/items/{path:part_number}/edit-sessions"
+OF_ITEM = paths.OF_ITEM + "/edit-sessions"
 ONE = OF_ITEM + "/{uuid:session_id}"
 
 

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from ninja import Router, Status
 
 from sessions_app import payloads
+from sessions_app.api import paths
 from sessions_app.api.answer_schemas import AcquiredOut, Answer, LineOut, StandingOut
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import PartNumber
@@ -19,7 +20,7 @@ from sessions_app.roles import Role
 
 router = Router(tags=["line"])
 
-OF_ITEM = "/items/{path:part_number}/edit-session-requests"
+OF_ITEM = paths.OF_ITEM + "/edit-session-requests"
 
 
 @router.post(

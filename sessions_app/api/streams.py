@@ -9,7 +9,7 @@ from ninja import Header, Query, Router, Schema
 from ninja.errors import HttpError
 from pydantic import Field
 
-from sessions_app.api import examples
+from sessions_app.api import examples, paths
 from sessions_app.api.answers import answers
 from sessions_app.api.event_schemas import EVENTS
 from sessions_app.api.fields import PartNumber
@@ -101,7 +101,7 @@ def events(
     raise _not_here()
 
 
-@router.get("/items/{path:part_number}/events", **DESCRIBED)
+@router.get(paths.OF_ITEM + "/events", **DESCRIBED)
 def events_of_item(
     request: HttpRequest,
     part_number: PartNumber,

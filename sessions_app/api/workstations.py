@@ -62,24 +62,30 @@ def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = Non
 )
 def release_all(request: HttpRequest, workstation_id: UUID) -> Answer:
     """Release every edit session of a workstation at once. Never rate-limited."""
-    _check_may_end(request, workstation_id)
-    return {"released": len(EditSession.objects.release_all(workstation_id))}
+    ended_by = _may_end(request, workstation_id)
+    return {"released": len(EditSession.objects.release_all(workstation_id, ended_by))}
 
 
 @router.delete("/{uuid:workstation_id}", auth=VIEWER, response=answers({204: None}, NotFound))
 def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status[Any]:
     """Delete one; its sessions are released."""
-    _check_may_end(request, workstation_id)
-    if not Workstation.objects.remove([workstation_id]):
+    ended_by = _may_end(request, workstation_id)
+    if not Workstation.objects.remove([workstation_id], ended_by):
         raise NotFound("There is no such workstation.")
     return Status(204, None)
 
 
-def _check_may_end(request: HttpRequest, workstation_id: UUID) -> None:
-    """Check that the caller owns the workstation, or is an admin. Whose it is never changes: no lock is needed."""
+def _may_end(request: HttpRequest, workstation_id: UUID) -> str:
+    """Check that the caller owns the workstation, or is an admin, whose name is returned.
+
+    Whose it is never changes: no lock is needed.
+    """
     workstation = Workstation.objects.filter(pk=workstation_id).first()
     if workstation is None:
         raise NotFound("There is no such workstation.")
     who = principal(request)
-    if not who.owns(workstation) and who.role < Role.ADMIN:
+    if who.owns(workstation):
+        return ""
+    if who.role < Role.ADMIN:
         raise Forbidden("This workstation is somebody else's.")
+    return who.user.get_username()

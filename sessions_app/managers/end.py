@@ -89,18 +89,21 @@ class Ending(Acquiring):
         workstation_ids: Iterable[uuid.UUID],
         reason: EndReason = EndReason.DISCONNECTED,
         *,
+        ended_by: str = "",
         leaving: Ids = (),
     ) -> list[EndedSession]:
         """End every session of these workstations, whose rows the caller has locked; see `end`."""
         held = self.filter(workstation_id__in=list(workstation_ids))
-        return self.end(held, reason, leaving=leaving).records
+        return self.end(held, reason, ended_by=ended_by, leaving=leaving).records
 
-    def release_all(self, workstation_id: uuid.UUID) -> list[EndedSession]:
-        """End every session of one workstation at its user's wish, or an administrator's."""
+    def release_all(self, workstation_id: uuid.UUID, ended_by: str = "") -> list[EndedSession]:
+        """End every session of one workstation at its user's wish, or an administrator's, whom the records name."""
 
         def operation(also: Ids) -> list[EndedSession]:
             Workstation.objects.lock({workstation_id, *also})
-            return self.release_for_workstation([workstation_id], EndReason.RELEASED)
+            return self.release_for_workstation(
+                [workstation_id], EndReason.RELEASED, ended_by=ended_by
+            )
 
         return restarting(operation)
 
@@ -177,7 +180,7 @@ class Ending(Acquiring):
                 when the rows are locked.
             reason: how they end.
             limit: at most so many.
-            ended_by: who ends them by force.
+            ended_by: who ends them, if it is not their user.
             note: why they are ended by force.
             leaving: workstations, locked by the caller, that lose their places in line with it.
             turns: whose turn it is then, if it is not the line that says so.

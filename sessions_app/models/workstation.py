@@ -41,8 +41,13 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         free = self.filter(pk__in=ids).select_for_update(no_key=True, skip_locked=True)
         return set(free.values_list("pk", flat=True))
 
-    def remove(self, ids: Collection[uuid.UUID]) -> int:
-        """Delete these workstations and release what they hold; return how many there were."""
+    def remove(self, ids: Collection[uuid.UUID], ended_by: str = "") -> int:
+        """Delete these workstations and release what they hold; return how many there were.
+
+        Args:
+            ids: the workstations.
+            ended_by: the name of who does it, if it is not their user.
+        """
         from sessions_app.models.edit_session import EditSession  # which imports this file
 
         def operation(also: Collection[uuid.UUID]) -> int:
@@ -50,7 +55,7 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
             locked = self.filter(pk__in={*ids, *also}).order_by("pk").select_for_update()
             found = set(locked.values_list("pk", flat=True)) & set(ids)
             EditSession.objects.release_for_workstation(
-                found, EndReason.WORKSTATION_DELETED, leaving=found
+                found, EndReason.WORKSTATION_DELETED, ended_by=ended_by, leaving=found
             )
             self.filter(pk__in=found).delete()
             return len(found)

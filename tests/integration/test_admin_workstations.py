@@ -22,7 +22,7 @@ def test_deleting_a_workstation_releases_what_it_holds(boss):
     assert not Workstation.objects.filter(pk=session.workstation_id).exists()
     record = EndedSession.objects.get()
     assert record.session_id == session.pk
-    assert record.reason == EndReason.WORKSTATION_DELETED
+    assert (record.reason, record.ended_by) == (EndReason.WORKSTATION_DELETED, "boss")
     assert LogEntry.objects.filter(type="edit.session_released").count() == 1
 
 

@@ -76,8 +76,11 @@ def test_an_unknown_method_is_405_and_says_which_are_known(method, path, allowed
     assert set(answer["Allow"].split(", ")) == allowed
 
 
-def test_a_foreign_host_is_refused_in_the_envelope():
-    check_envelope(Client().get("/api/nothing/", headers={"Host": "evil"}), 400, "invalid_request")
+@pytest.mark.parametrize("path", ["/api/nothing/", "/api/items", "/health", "/admin/", "/nothing"])
+def test_a_foreign_host_is_refused_in_the_envelope_which_says_why(path):
+    answer = Client().get(path, headers={"Host": "evil"})
+    check_envelope(answer, 400, "invalid_request")
+    assert "allowed_hosts" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("extra", [1, settings.DATA_UPLOAD_MAX_MEMORY_SIZE])

@@ -174,7 +174,19 @@ def test_an_admin_may_delete_anybodys(ada):
     acquire(workstation, make_item())
     root = api_of(make_user("root", Role.ADMIN))
     assert root("DELETE", f"/api/workstations/{workstation.pk}").status_code == 204
-    assert EndedSession.objects.get().reason == "workstation_deleted"
+    record = EndedSession.objects.get()
+    assert (record.reason, record.ended_by) == ("workstation_deleted", "root")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_who_releases_all_of_a_workstation_is_on_record_if_it_is_another_one(ada, own):
+    workstation = make_workstation(ada)
+    acquire(workstation, make_item())
+    who = ada if own else make_user("root", Role.ADMIN)
+    path = f"/api/workstations/{workstation.pk}/edit-sessions"
+    assert api_of(who)("DELETE", path).json() == {"released": 1}
+    record = EndedSession.objects.get()
+    assert (record.reason, record.ended_by) == ("released", "" if own else "root")
 
 
 def test_not_with_a_lesser_token(ada):

@@ -84,7 +84,7 @@ def test_no_cursor_of_before_can_be_continued(workstation, item):
 @pytest.mark.parametrize("above", ["-1", "x", str(MAX_TOKEN), ""])
 def test_what_is_no_token_is_refused(above):
     state = event_log.state()
-    with pytest.raises(CommandError):
+    with pytest.raises(CommandError, match=f"'{above}' is no fencing token"):
         newepoch("--above", above)
     assert event_log.state() == state
 

@@ -97,13 +97,14 @@ class Sessions(Core):
     def release_all(self, user: User, at: Workstation) -> tuple[int, int]:
         self._check_may_end(user, at)
         held = self.held_by([at])
-        self._end(held, "released")
+        self._end(held, "released", by="" if at.user is user else user.name)
         return 200, len(held)
 
     @operation
     def delete_workstation(self, user: User, at: Workstation) -> tuple[int, Any]:
         self._check_may_end(user, at)
-        self._end(self.held_by([at]), "workstation_deleted", leaving=[at])
+        by = "" if at.user is user else user.name
+        self._end(self.held_by([at]), "workstation_deleted", by=by, leaving=[at])
         del self.workstations[at.name]
         self.streams = [stream for stream in self.streams if stream.workstation is not at]
         for session in self.sessions.values():

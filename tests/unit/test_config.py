@@ -149,6 +149,29 @@ def test_an_unknown_key_is_refused_by_its_full_name(refusal, text, name):
     assert name in message
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SILO_HEARTBEAT_SECOND", "SILO_HEARTBEAT_SECONDS"),
+        ("SILO_ALLOWED_HOST", "SILO_ALLOWED_HOSTS"),
+        ("SILO_SESSIONS_TIMEOUT_MINUTES", "SILO_SESSION_TIMEOUT_MINUTES"),
+    ],
+)
+def test_a_variable_that_is_misspelt_is_refused_and_says_how_it_is_spelt(
+    refusal, monkeypatch, name, meant
+):
+    monkeypatch.setenv(name, SECRET)
+    message = refusal()
+    assert name in message
+    assert meant in message
+
+
+def test_other_variables_are_none_of_its_business(load, monkeypatch):
+    for name in ("SILO_CONFIG", "SILO_STATE", "SILO_TEST_SECONDS", "SILO_URL", "HEARTBEAT_SECOND"):
+        monkeypatch.setenv(name, "1")
+    load()
+
+
 def test_every_fault_of_a_section_is_named(refusal):
     message = refusal("modules: {sessions: {heartbeat_seconds: 0, sweep_seconds: soon}}")
     assert "heartbeat_seconds" in message

@@ -1,6 +1,6 @@
 """`manage.py newepoch`: after a restore from a backup, or a failover that lost commits."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -11,10 +11,9 @@ from sessions_app.models import EditSession
 
 
 def _token(text: str) -> int:
-    token = int(text)
-    if not 0 <= token <= MAX_TOKEN - TOKEN_LEAP:
-        raise ValueError
-    return token
+    if not text.isdecimal() or int(text) > MAX_TOKEN - TOKEN_LEAP:
+        raise ArgumentTypeError(f"{text!r} is no fencing token")
+    return int(text)
 
 
 class Command(BaseCommand):
