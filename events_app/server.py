@@ -26,10 +26,12 @@ reactor: Any = twisted_reactor
 # Clients of a server that was restarted come back all at once; the kernel caps it at somaxconn.
 BACKLOG: Final = 4096
 
-# How a stop spends its two seconds: requests that are being answered, streams, the last write.
+# How a stop spends its two seconds: requests that are being answered, streams, the last write, and what is left of it
+# for requests that take longer.
 DRAIN_SECONDS: Final = 0.7
 CLOSE_STREAMS_SECONDS: Final = 0.5
 UNREGISTER_SECONDS: Final = 0.4
+ANSWER_SECONDS: Final = 1.7
 STOP_SECONDS: Final = 1.8
 
 # Seconds idle, between probes, and probes: an idle dead peer is noticed within 25 s.
@@ -131,6 +133,7 @@ class Service:
     async def _stop(self) -> None:
         presence = self._runtime.presence
         leave_after(STOP_SECONDS, self.exit_code)
+        answered_by = twisted_loop.time() + ANSWER_SECONDS
         try:
             # First of all: from here on no end of a stream is a departure.
             presence.stopping = True
@@ -141,6 +144,7 @@ class Service:
             await _until(lambda: not presence.streams, CLOSE_STREAMS_SECONDS)
             async with asyncio.timeout(UNREGISTER_SECONDS):
                 await presence.stop()
+            await _until(lambda: request_gate.in_flight == 0, answered_by - twisted_loop.time())
             if request_gate.in_flight == 0:
                 self._server.drained = True
                 leave_after(END_SECONDS, self.exit_code)

@@ -1,5 +1,6 @@
 """`manage.py serve` as a process: its start, its stop, its signals."""
 
+import functools
 import signal
 import socket
 import threading
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from django.db import transaction
 
+from events_app.models import ServerProcess
 from sessions_app.models import Item
 from tests.factories import make_item
 from tests.processes.service import Serve
@@ -113,21 +115,41 @@ def test_sigterm_ends_it_within_two_seconds_also_with_clients_that_never_pause(
         assert len(others) <= 1, others
 
 
-def test_a_request_that_takes_too_long_does_not_keep_it(serve, client_of):
-    server = serve()
-    ada = client_of(server)
-    item, workstation = make_item(), ada.workstation()
+class Acquire(threading.Thread):
+    """A request that waits for somebody's lock."""
 
-    def acquire():
+    def __init__(self, client, item):
+        super().__init__(daemon=True)
+        self.answer = None
+        self._acquire = functools.partial(client.acquire, item.part_number, client.workstation())
+        self.start()
+
+    def run(self):
         with suppress(httpx.TransportError):
-            ada.acquire(item.part_number, workstation)
+            self.answer = self._acquire()
 
-    acquiring = threading.Thread(target=acquire)
+
+def test_a_request_that_takes_longer_than_the_rest_of_the_stop_is_answered(serve, client_of):
+    ada, item = client_of(server := serve()), make_item()
     with transaction.atomic():
         Item.objects.lock([item.pk])
-        acquiring.start()
+        acquire = Acquire(ada, item)
+        eventually(waiting_for_locks)
+        server.signal(signal.SIGTERM)
+        eventually(lambda: not ServerProcess.objects.exists())
+    assert server.wait(within=2) == 0
+    acquire.join()
+    assert acquire.answer.status_code == 200
+
+
+def test_one_that_takes_too_long_does_not_keep_it(serve, client_of):
+    ada, item = client_of(server := serve()), make_item()
+    with transaction.atomic():
+        Item.objects.lock([item.pk])
+        acquire = Acquire(ada, item)
         eventually(waiting_for_locks)
         server.signal(signal.SIGTERM)
         assert server.wait(within=2) == 0
-    acquiring.join()
+    acquire.join()
+    assert acquire.answer is None
     assert "leaving without it" in server.output
