@@ -4,7 +4,7 @@ import functools
 import signal
 import socket
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -116,12 +116,12 @@ def test_sigterm_ends_it_within_two_seconds_also_with_clients_that_never_pause(
 
 
 class Acquire(threading.Thread):
-    """A request that waits for somebody's lock."""
+    """A request in a thread of its own."""
 
-    def __init__(self, client, item):
+    def __init__(self, client, part_number):
         super().__init__(daemon=True)
         self.answer = None
-        self._acquire = functools.partial(client.acquire, item.part_number, client.workstation())
+        self._acquire = functools.partial(client.acquire, part_number, client.workstation())
         self.start()
 
     def run(self):
@@ -129,27 +129,31 @@ class Acquire(threading.Thread):
             self.answer = self._acquire()
 
 
-def test_a_request_that_takes_longer_than_the_rest_of_the_stop_is_answered(serve, client_of):
-    ada, item = client_of(server := serve()), make_item()
+@contextmanager
+def a_waiting_request(client):
+    """It waits for a lock, inside of the block."""
+    item = make_item()
     with transaction.atomic():
         Item.objects.lock([item.pk])
-        acquire = Acquire(ada, item)
+        acquire = Acquire(client, item.part_number)
         eventually(waiting_for_locks)
+        yield acquire
+    acquire.join()
+
+
+def test_a_request_that_takes_longer_than_the_rest_of_the_stop_is_answered(serve, client_of):
+    ada = client_of(server := serve())
+    with a_waiting_request(ada) as acquire:
         server.signal(signal.SIGTERM)
         eventually(lambda: not ServerProcess.objects.exists())
-    assert server.wait(within=2) == 0
-    acquire.join()
     assert acquire.answer.status_code == 200
+    assert server.wait(within=2) == 0
 
 
 def test_one_that_takes_too_long_does_not_keep_it(serve, client_of):
-    ada, item = client_of(server := serve()), make_item()
-    with transaction.atomic():
-        Item.objects.lock([item.pk])
-        acquire = Acquire(ada, item)
-        eventually(waiting_for_locks)
+    ada = client_of(server := serve())
+    with a_waiting_request(ada) as acquire:
         server.signal(signal.SIGTERM)
         assert server.wait(within=2) == 0
-    acquire.join()
     assert acquire.answer is None
     assert "leaving without it" in server.output
