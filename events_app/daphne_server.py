@@ -141,6 +141,14 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
             if isinstance(request, LimitedRequest) and getattr(request, "channel", None):
                 request.be_the_last()
 
+    def kill_all_applications(self) -> Any:
+        """Cancel what is under way; Daphne would fail on a request that has not become an application."""
+        for details in self.connections.values():
+            if "application_instance" not in details:
+                details["application_instance"] = done = asyncio.Future[None]()
+                done.set_result(None)
+        return super().kill_all_applications()
+
     async def handle_reply(self, protocol: Any, message: MutableMapping[str, Any]) -> None:
         """Pass a part of an answer on; after a part of a stream, wait until its client has read enough.
 

@@ -1,6 +1,7 @@
 """Daphne inside a command: a listening socket of its own, relay and presence beside it, an orderly stop."""
 
 import asyncio
+import atexit
 import logging
 import os
 import resource
@@ -86,6 +87,7 @@ class Service:
         self._server = EventServer(listening)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping: asyncio.Task[None] | None = None
+        self._signalled = False
 
     def run(self) -> int:
         """Serve until a signal; return the exit code."""
@@ -93,6 +95,9 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             twisted_loop.add_signal_handler(number, self._on_signal, number)
         self._server.run()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # The loop's own handlers do nothing any more.
+            signal.signal(number, lambda again, _: os._exit(128 + again))
         return self.exit_code
 
     def _start(self) -> None:
@@ -120,19 +125,20 @@ class Service:
         self._begin_stop()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        if self._stopping:
+        if self._signalled:
             logger.warning("second signal: ending at once")
             os._exit(128 + number)
-        logger.info("stopping", extra={"signal": number.name})
+        self._signalled = True
         self._begin_stop()
+        logger.info("stopping", extra={"signal": number.name})
 
     def _begin_stop(self) -> None:
         if not self._stopping:
+            leave_after(STOP_SECONDS, self.exit_code)
             self._stopping = twisted_loop.create_task(self._stop())
 
     async def _stop(self) -> None:
         presence = self._runtime.presence
-        leave_after(STOP_SECONDS, self.exit_code)
         answered_by = twisted_loop.time() + ANSWER_SECONDS
         try:
             # First of all: from here on no end of a stream is a departure.
@@ -144,20 +150,30 @@ class Service:
             await _until(lambda: not presence.streams, CLOSE_STREAMS_SECONDS)
             async with asyncio.timeout(UNREGISTER_SECONDS):
                 await presence.stop()
-            await _until(lambda: request_gate.in_flight == 0, answered_by - twisted_loop.time())
-            if request_gate.in_flight == 0:
-                self._server.drained = True
-                leave_after(END_SECONDS, self.exit_code)
-            # Else threads are about to wait for this loop for ever: they are left behind.
+            await self._answer_the_last(answered_by)
         except TimeoutError:
             logger.warning("the database did not answer in time; this process will be found dead")
         except Exception:
             logger.exception("the stop failed")
             self.exit_code = 1
+            leave_after(STOP_SECONDS, self.exit_code)
         finally:
+            # Threads are waited for first: what they wait for may never come, and then they are left behind.
+            atexit.register(leave_after, END_SECONDS, self.exit_code)
             for task in self._tasks:
                 task.cancel()
             reactor.stop()
+
+    async def _answer_the_last(self, by: float) -> None:
+        """Wait until every request that has begun is answered, and the answers are sent, at most until then."""
+        await _until(lambda: request_gate.in_flight == 0, by - twisted_loop.time())
+        self._server.drained = True
+        # One may have begun in this very turn of the loop.
+        await asyncio.sleep(0)
+        await _until(
+            lambda: request_gate.in_flight == 0 and not reactor.getWriters(),
+            by - twisted_loop.time(),
+        )
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> None:

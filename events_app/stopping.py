@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 from typing import Final
 
 logger = logging.getLogger(__name__)
@@ -10,7 +11,34 @@ logger = logging.getLogger(__name__)
 # For what a process does at its very end, after an orderly stop: longer than the embedded database may take to stop.
 END_SECONDS: Final = 75.0
 
-_timer: threading.Timer | None = None
+
+class _LastResort(threading.Thread):
+    """One thread that is there in time: at its very end an interpreter may refuse to start any."""
+
+    def __init__(self) -> None:
+        super().__init__(name="last resort", daemon=True)
+        self._changed = threading.Condition()
+        self._deadline = float("inf")
+        self._exit_code = 0
+
+    def leave_after(self, seconds: float, exit_code: int) -> None:
+        with self._changed:
+            self._deadline = time.monotonic() + seconds
+            self._exit_code = exit_code
+            self._changed.notify()
+            if self.ident is None:
+                self.start()
+
+    def run(self) -> None:
+        with self._changed:
+            while (left := self._deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+        logger.warning("the database or a request does not answer; leaving without it")
+        logging.shutdown()
+        os._exit(self._exit_code)
+
+
+_last_resort = _LastResort()
 
 
 def leave_after(seconds: float, exit_code: int) -> None:
@@ -22,15 +50,4 @@ def leave_after(seconds: float, exit_code: int) -> None:
         seconds: how long the stop may take.
         exit_code: the exit code of a process that was left so.
     """
-    global _timer
-    if _timer is not None:
-        _timer.cancel()
-    _timer = threading.Timer(seconds, _leave, [exit_code])
-    _timer.daemon = True
-    _timer.start()
-
-
-def _leave(exit_code: int) -> None:
-    logger.warning("the database or a request does not answer; leaving without it")
-    logging.shutdown()
-    os._exit(exit_code)
+    _last_resort.leave_after(seconds, exit_code)

@@ -89,7 +89,7 @@ def _role(user: User, limit: Role) -> Role:
 class BearerAuth(HttpBearer):
     """`Authorization: Bearer <token>`, for a role and those above it."""
 
-    openapi_description = "A token of `manage.py createtoken`, or of the admin site."
+    openapi_description = "A token of `manage.py createtoken`."
 
     def __init__(self, role: Role) -> None:
         super().__init__()

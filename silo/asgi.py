@@ -16,13 +16,15 @@ from events_app import no_websocket, request_gate, stream
 from silo import health
 from silo.database import POOL_MAX_SIZE
 
+# Signs of life wait for no other request: a client whose own comes too late loses what it has.
+ALIVE_AT_ONCE = 2
 # Each thread that uses the database finds a connection in the pool: besides these requests the presence has three, the
-# streams have two and `/ready` has one. So nothing can keep a beat waiting.
-REQUESTS_AT_ONCE = POOL_MAX_SIZE - 6
+# streams have two, signs of life theirs and `/ready` has one. So nothing can keep a beat waiting.
+REQUESTS_AT_ONCE = POOL_MAX_SIZE - 6 - ALIVE_AT_ONCE
 
 # `/health` and `/ready` say how this process is, so they wait for no other request. Once the database has been looked
 # at, an answer of `/ready` waits for nothing: one thread does for all who ask.
-ready = health.looked_up_before(request_gate.limited(django_application, 1))
+ready = request_gate.counted(health.looked_up_before(request_gate.limited(django_application, 1)))
 
 # Django's type of a route knows views only; Channels takes ASGI applications.
 re_path: Any = django_re_path
@@ -35,6 +37,10 @@ application = ProtocolTypeRouter(
                 re_path(r"^api/items/(?P<part_number>[\s\S]+)/events$", stream.application),
                 re_path(r"^health$", request_gate.counted(django_application)),
                 re_path(r"^ready$", ready),
+                re_path(
+                    r"^api/workstations/[^/]+/alive$",
+                    request_gate.limited(django_application, ALIVE_AT_ONCE),
+                ),
                 re_path(r"", request_gate.limited(django_application, REQUESTS_AT_ONCE)),
             ]
         ),

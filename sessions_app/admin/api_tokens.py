@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import transaction
 from django.db.models import Case, CharField, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.http import HttpRequest
@@ -112,10 +114,15 @@ class ApiTokenAdmin(ReadOnlyModelAdmin):
 
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        """Revoke the selected ones that are not revoked yet."""
-        ids = queryset.order_by().values("pk")
-        count = ApiToken.objects.filter(pk__in=ids, revoked_at__isnull=True).update(
-            revoked_at=Now()
-        )
+        """Revoke the selected ones that are not revoked yet; who did it is in their history."""
+        ids = list(queryset.order_by().values_list("pk", flat=True))
+        with transaction.atomic():
+            good = ApiToken.objects.filter(pk__in=ids, revoked_at__isnull=True)
+            revoked = list(good.order_by("pk").select_for_update())
+            ApiToken.objects.filter(pk__in=[token.pk for token in revoked]).update(revoked_at=Now())
+            if revoked:
+                who: Any = request.user
+                LogEntry.objects.log_actions(who.pk, revoked, CHANGE, "Revoked.")
+        count = len(revoked)
         text = "1 token was revoked." if count == 1 else f"{count} tokens were revoked."
         self.message_user(request, text, messages.SUCCESS if count else messages.WARNING)

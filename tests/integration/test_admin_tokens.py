@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin.models import LogEntry
 
 from sessions_app.models import ApiToken
 from tests.factories import api_of, make_token, make_user
@@ -43,6 +44,10 @@ def test_revoked_token_is_refused(boss):
     assert row.revoked_at == revoked_at
     assert listed(boss.get(page + "?state=revoked")) == {row.pk}
     assert listed(boss.get(page + "?state=valid")) == set()
+    [entry] = LogEntry.objects.all()
+    assert (entry.user.username, entry.object_id, entry.get_change_message()) == (
+        *("boss", str(row.pk), "Revoked."),
+    )
 
 
 def test_onlooker_revokes_nothing(onlooker):

@@ -1,5 +1,6 @@
 """Fixtures of real processes. All end before the test database is emptied."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,10 @@ from tests.factories import make_item, make_token, make_user
 from tests.processes.client.cli_user import CliUser, Gate
 from tests.processes.client.client_processes import ClientProgram
 from tests.processes.service import Client, Process, Serve, Sweeper
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    # Under nohup; children inherit that, but no handler.
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
-"""`/ready` of a server whose requests all wait for something else."""
+"""`/ready` and signs of life at a server whose requests all wait for something else."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import pytest
 from django.db import transaction
 
 from sessions_app.models import Item
@@ -15,16 +16,31 @@ def all_wait() -> bool:
     return waiting_for_locks() == REQUESTS_AT_ONCE
 
 
-def test_ready_waits_for_no_other_request(serve, client_of, part):
-    ada = client_of(server := serve())
+@pytest.fixture
+def full(serve, client_of, part):
+    """A server in which as many requests as it lets into Django wait for a lock."""
+    ada = client_of(serve())
     workstation = ada.workstation()
     names = [str(number) for number in range(REQUESTS_AT_ONCE + 2)]
     # The lock is let go before the threads are waited for.
     with ThreadPoolExecutor(len(names)) as others, transaction.atomic():
         Item.objects.select_for_update().get(part_number=part)
+        other = ada.workstation("cad-2")
         acquires = [others.submit(ada.acquire, part, workstation, object_id=n) for n in names]
         eventually(all_wait)
-        # Well before the requests give up waiting for the lock.
-        assert httpx.get(f"{server.url}/ready", timeout=2).status_code == 200
+        yield ada, other
         assert all_wait()
     assert {acquire.result().status_code for acquire in acquires} == {200}
+
+
+def test_ready_waits_for_no_other_request(full):
+    ada, _ = full
+    # Well before the requests give up waiting for the lock.
+    assert httpx.get(f"{ada.server.url}/ready", timeout=2).status_code == 200
+
+
+def test_nor_does_a_sign_of_life(full):
+    ada, workstation = full
+    url = f"{ada.server.url}/api/workstations/{workstation}/alive"
+    headers = {"Authorization": f"Bearer {ada.token}"}
+    assert httpx.post(url, headers=headers, timeout=2).status_code == 204

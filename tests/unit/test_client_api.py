@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from silo_client import Api, NotFoundError, ServerUnavailableError
+from silo_client import Api, ConfigurationError, NotFoundError, ServerUnavailableError, SiloError
 
 URL = "http://127.0.0.1:1"
 
@@ -12,7 +12,7 @@ URL = "http://127.0.0.1:1"
     "token", ["", " ", "se cret", "se\ncret", "se\rcret", "sécret", "se\0cret"]
 )
 def test_what_is_no_token_is_refused_and_not_repeated(token):
-    with pytest.raises(ValueError, match="That is no token") as caught:
+    with pytest.raises(ConfigurationError, match="That is no token") as caught:
         Api(URL, token)
     assert "cret" not in str(caught.value)
 
@@ -24,12 +24,26 @@ def test_white_space_around_one_does_not_matter():
 
 
 @pytest.mark.parametrize(
-    "url", ["", "silo", "ftp://silo", "http://", "http://user:secret@silo", "http://user@silo"]
+    "url",
+    [
+        *("", "silo", "ftp://silo", "http://", "http://user:secret@silo", "http://user@silo"),
+        *("http://silo:port", "http://si lo\n"),
+    ],
 )
 def test_what_is_no_address_is_refused(url):
-    with pytest.raises(ValueError, match="address of a server") as caught:
+    with pytest.raises(ConfigurationError, match="address of a server") as caught:
         Api(url, "t")
+    assert isinstance(caught.value, SiloError)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [None, "", "no certificate"])
+def test_what_is_no_file_of_certificates_is_refused_by_its_name(tmp_path, text):
+    file = tmp_path / "ca.pem"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"ca\.pem is no file of certificates"):
+        Api(URL, "t", str(file))
 
 
 @pytest.mark.parametrize(

@@ -76,12 +76,12 @@ class Acquiring:
         """Whether a session or place in line is this process's, and not another window's."""
         return self.link.owns(told)
 
-    def inherits(self, told: Mapping[str, Any]) -> bool:
-        """Whether a place in line that another window has taken is this process's now: no other one lives any more."""
+    def inherits(self, connection: str | None) -> bool:
+        """Whether what another window has by its connection is this process's now: no other window lives any more."""
         if not self._window.sole:
             return False
-        if owner := told.get("connection_id"):
-            self.link.send(connected=[owner])
+        if connection is not None:
+            self.link.send(connected=[connection])
         return True
 
     def take(self, told: Mapping[str, Any], connection: str) -> EditSession | None:
@@ -100,10 +100,12 @@ class Acquiring:
     def asking_for(self, wanted: Iterable[Wanted]) -> Iterator[None]:
         """Ask for sessions inside of the block. Whatever happens to the answer, no session is left behind.
 
-        The helper knows of what is asked for until the answer was read.
+        The helper knows of what is asked for until the answer was read. A refusal is no answer to an earlier try that
+        got none: that one may still be carried out.
         """
         locks = [one.lock for one in wanted]
         keys = [_key(lock) for lock in locks]
+        unread = any(self.link.has_asked(key) for key in keys)
         now = time.monotonic()
         if [lock for lock in locks if self._abandoned.pop(lock, 0.0) > now]:
             # What it releases nevertheless, this process knows before it asks.
@@ -112,11 +114,9 @@ class Acquiring:
             self.link.send(ask=keys)
         try:
             yield
-        except NotConnectedError:
-            # It says nothing of the times before: their answers may have been lost.
-            raise
         except ApiError:
-            self.link.send(answered=keys)
+            if not unread:
+                self.link.send(answered=keys)
             raise
         self.link.send(answered=keys)
 
@@ -125,8 +125,18 @@ class Acquiring:
         self.link.send(stand=[_key(lock)])
 
     def stands_no_more(self, lock: Lock) -> None:
-        """The place is given up, or its turn has come."""
+        """Another window has the place."""
         self.link.send(unstand=[_key(lock)])
+
+    def has_its_turn(self, lock: Lock) -> None:
+        """The turn has come, and the session is taken."""
+        self.link.send(unstand=[_key(lock)], answered=[_key(lock)])
+
+    def has_left(self, lock: Lock) -> None:
+        """The place is given up. Another one may follow, of a request that got no answer."""
+        self.link.send(unstand=[_key(lock)])
+        if self.link.has_asked(_key(lock)):
+            self.abandon_line(lock)
 
     def abandon_line(self, lock: Lock) -> None:
         """Nobody waits any more: the helper gives up the place, and what is given for it meanwhile."""

@@ -11,7 +11,12 @@ from urllib.parse import quote
 import httpx
 
 from silo_client.data import Wanted
-from silo_client.errors import ClosedError, ServerUnavailableError, refusal
+from silo_client.errors import (
+    ClosedError,
+    ConfigurationError,
+    ServerUnavailableError,
+    refusal,
+)
 
 CONNECT_SECONDS = 5.0
 # An answer takes milliseconds; what takes longer is asked again. The largest batch takes seconds, on a busy server.
@@ -29,8 +34,14 @@ def make_context(ca_file: str | None) -> ssl.SSLContext | bool:
 
     Args:
         ca_file: the certificates to trust, in a PEM file; None for those that httpx trusts.
+
+    Raises:
+        ConfigurationError: if the file is none.
     """
-    return ssl.create_default_context(cafile=ca_file) if ca_file else True
+    try:
+        return ssl.create_default_context(cafile=ca_file) if ca_file else True
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigurationError(f"{ca_file} is no file of certificates: {error}") from error
 
 
 def headers(token: str) -> dict[str, str]:
@@ -47,15 +58,18 @@ def check_url(url: str) -> str:
     """Return the address of a server without a slash at its end.
 
     Raises:
-        ValueError: if it is none.
+        ConfigurationError: if it is none.
     """
-    parsed = httpx.URL(url)
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
     if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise ValueError(
+        raise ConfigurationError(
             f"{url!r} is not the address of a server, such as https://silo.example.com"
         )
     if parsed.userinfo:
-        raise ValueError("The address of a server has no user and password in it")
+        raise ConfigurationError("The address of a server has no user and password in it")
     return url.rstrip("/")
 
 
@@ -63,11 +77,11 @@ def check_token(token: str) -> str:
     """Return a token without white space around it. What is wrong is not repeated.
 
     Raises:
-        ValueError: if it is none.
+        ConfigurationError: if it is none.
     """
     token = token.strip()
     if not token or not (token.isascii() and token.isprintable()) or " " in token:
-        raise ValueError("That is no token: it is one word of letters, digits, - and _")
+        raise ConfigurationError("That is no token: it is one word of letters, digits, - and _")
     return token
 
 
@@ -78,6 +92,9 @@ class Api:
         url: the server's address.
         token: a bearer token.
         ca_file: the certificates to trust, in a PEM file; the usual ones without it.
+
+    Raises:
+        ConfigurationError: one of them is none.
     """
 
     def __init__(self, url: str, token: str, ca_file: str | None = None) -> None:

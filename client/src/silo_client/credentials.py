@@ -67,7 +67,7 @@ def current(environment: Mapping[str, str] = os.environ) -> Login:
     Raises:
         NotLoggedInError: no address or no token is known.
         CredentialsError: what is kept cannot be read.
-        ValueError: the environment's address is none.
+        ConfigurationError: the environment's address is none.
     """
     named, token = environment.get(URL_VARIABLE, ""), environment.get(TOKEN_VARIABLE, "")
     url = check_url(named) if named else ""

@@ -16,6 +16,10 @@ class ServerUnavailableError(SiloError):
     """The server cannot be reached, or says that it cannot serve now."""
 
 
+class ConfigurationError(SiloError, ValueError):
+    """An address, a token or a file of certificates is none."""
+
+
 class HelperError(SiloError):
     """The helper process could not be started."""
 

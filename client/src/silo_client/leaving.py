@@ -66,7 +66,8 @@ class Leftovers:
             self._until.pop(lock, None)
         for lock in (*locks(command, "abandon"), *locks(command, "leave_line")):
             self._until[lock] = time.monotonic() + ABANDONED_SECONDS
-            if began := self._began.pop(lock, None):
+            began = self._began.pop(lock, None)
+            if began is not None and began not in self.ledger.held:
                 self.ledger.to_release.add(began)
         self._look_for_work()
 
@@ -83,9 +84,11 @@ class Leftovers:
         for lock in (*self.ledger.abandoned, *self.ledger.to_leave):
             self._until[lock] = time.monotonic() + ABANDONED_SECONDS
         for session in opening["sessions"]:
-            # Began while nobody heard of it.
-            if self.ledger.owns(session) and session["session_id"] not in self.ledger.held:
-                self._own_began(lock_of(session), session["session_id"])
+            # Began while nobody heard of it; what has been heard of is newer.
+            lock, session_id = lock_of(session), session["session_id"]
+            known = lock in self._began or session_id in self.ledger.held
+            if self.ledger.owns(session) and not known:
+                self._own_began(lock, session_id)
 
     def _own_began(self, lock: LockKey, session_id: str) -> None:
         """A session began, in this program's turn or because it has asked for it."""
@@ -168,10 +171,16 @@ class Leftovers:
         if line is None:
             return _is_settled(answer)
         for place in line:
-            ours = place["workstation"]["id"] == self._workstation_id
-            if ours and lock_of(place) == lock and not self.ledger.is_foreign(place):
+            if lock_of(place) == lock and self._is_own_place(place):
                 return _is_settled(await self._call("DELETE", f"{path}/{place['request_id']}"))
         return True
+
+    def _is_own_place(self, place: Mapping[str, Any]) -> bool:
+        if place.get("connection_id") is not None:
+            return self.ledger.owns(place)
+        # Of a server that is older than this: what this program knows.
+        ours = bool(place["workstation"]["id"] == self._workstation_id)
+        return ours and lock_of(place) in self.ledger.lines
 
     async def _call(self, method: str, path: str, **more: Any) -> httpx.Response | None:
         try:

@@ -71,10 +71,6 @@ class Ledger:
         """Whether a session, a place in line or an event of one belongs to this program, and to no other window."""
         return told.get("connection_id") in self.connections
 
-    def is_foreign(self, told: Mapping[str, Any]) -> bool:
-        """Whether it belongs to another window. What names no connection, as of an old server, may be anybody's."""
-        return told.get("connection_id") is not None and not self.owns(told)
-
     @property
     def wanted(self) -> set[LockKey]:
         """Locks for which something may begin, or may have begun, that it does not know."""

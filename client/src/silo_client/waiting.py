@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from silo_client.data import Holder, Waiting, Wanted
+from silo_client.data import Holder, Lock, Waiting, Wanted
 from silo_client.errors import (
     ApiError,
     NotConnectedError,
@@ -28,6 +28,9 @@ LOOK_SECONDS = 5.0
 # A turn that comes in the moment in which the place is given up is told by then.
 TURN_SECONDS = 2.0
 
+# The holder is the same user, on another workstation: there is nobody to ask.
+OWN_SESSION = "own_session"
+
 OnWait = Callable[[Waiting], Any]
 
 
@@ -38,7 +41,7 @@ class Line:
         acquiring: by which it comes by the session.
         wanted: for what.
         on_wait: called in this thread several times a second; what it raises ends the waiting.
-        ask: if not "", the holder is asked for a hand-off with this message.
+        ask: if not "", the holder is asked for a hand-off with this message, and so is each next one.
     """
 
     def __init__(
@@ -50,10 +53,14 @@ class Line:
         self._wanted = wanted
         self._on_wait = on_wait
         self._ask = ask
+        # The sessions whose holders have been asked.
+        self._asked: set[str] = set()
         self._begun = time.monotonic()
         self._place: str | None = None
         # A place that another window of this workstation has taken: that one's is the turn too.
         self._shared = False
+        # The connection by which it was taken.
+        self._owner: str | None = None
         self._position = 0
         self._holder: Holder | None = None
         self._connection: str | None = None
@@ -109,6 +116,7 @@ class Line:
             if "position" not in answer:
                 return self._take(answer, connection)
             self._place, self._connection = str(answer["request_id"]), connection
+            self._owner = answer.get("connection_id")
             self._share_place(bool(answer["existing"]) and not self._acquiring.owns(answer))
         self._position = int(answer["position"])
         self._holder = Holder.of(answer["holder"]) if answer.get("holder") else None
@@ -125,33 +133,47 @@ class Line:
         self._shared = shared
 
     def _ask_holder(self) -> None:
-        if self._ask and self._holder:
-            message, self._ask = self._ask, ""
-            with suppress(ApiError):  # it has ended just now, or it is the same user's
-                self._api.request_handoff(
-                    self._wanted.part_number,
-                    self._holder.session_id,
-                    message,
-                    self._acquiring.workstation_id,
-                )
+        holder = self._holder
+        if not (self._ask and holder) or holder.session_id in self._asked:
+            return
+        try:
+            self._api.request_handoff(
+                self._wanted.part_number,
+                holder.session_id,
+                self._ask,
+                self._acquiring.workstation_id,
+            )
+        except NotFoundError:
+            pass  # It has ended just now.
+        except ApiError as error:
+            if error.code != OWN_SESSION:
+                raise
+        self._asked.add(holder.session_id)
 
     def _see(self) -> None:
-        """Ask for the position. A place that is gone was lost, or its turn has come: standing again tells which."""
+        """Ask for position and holder. A place that is gone was lost, or its turn has come: standing again tells."""
         self._look_at = time.monotonic() + LOOK_SECONDS
         line = self._api.line(self._wanted.part_number)
         mine = [place for place in line if place["request_id"] == self._place]
         if mine:
             self._position = int(mine[0]["position"])
-            if self._shared and self._acquiring.inherits(mine[0]):
+            if self._shared and self._acquiring.inherits(self._owner):
                 self._share_place(False)
+            held = self._api.sessions_of(self._wanted.part_number)["sessions"]
+            holders = [Holder.of(one) for one in held if Lock.of(one) == self._wanted.lock]
+            self._holder = holders[0] if holders else None
+            self._ask_holder()
         else:
-            # With the next look it stands again.
+            # With the next look it stands again. Another window that gave it up has taken back what was asked for, too.
             self._connection = None
+            self._asked.clear()
 
     def _take(self, told: Mapping[str, Any], connection: str) -> EditSession | None:
+        if self._shared:
+            self._acquiring.inherits(told.get("connection_id"))
         session = self._acquiring.take(told, connection)
         if session is not None:
-            self._acquiring.stands_no_more(self._wanted.lock)
+            self._acquiring.has_its_turn(self._wanted.lock)
         return session
 
     def _tell(self) -> None:
@@ -161,6 +183,9 @@ class Line:
 
     def _give_up(self) -> EditSession | None:
         """Leave the line; return the session if the turn has come in this moment."""
+        if self._shared:
+            # If the other window is dead, the helper gives it up.
+            self._acquiring.inherits(self._owner)
         if self._shared or self._place is None:
             # None of its own that it knows of: an answer may have been lost.
             self._acquiring.abandon_line(self._wanted.lock)
@@ -175,5 +200,5 @@ class Line:
         except SiloError:
             self._acquiring.abandon_line(self._wanted.lock)
         else:
-            self._acquiring.stands_no_more(self._wanted.lock)
+            self._acquiring.has_left(self._wanted.lock)
         return None

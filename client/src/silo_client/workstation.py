@@ -132,9 +132,11 @@ class Workstation:
             on_refused: called when the server will not have the workstation any more: its token was withdrawn, say.
 
         Raises:
+            ConfigurationError: the address, the token or `ca_file` is none.
             ServerUnavailableError: the server cannot be reached in time.
             AuthenticationError, ForbiddenError: the token is not good, or the fingerprint is somebody else's.
             HelperError: the helper process cannot be started.
+            StateError, NoWindowError: the folder for what windows know of each other cannot be used, or is full.
         """
         deadline = time.monotonic() + patience
         api = Api(url, token, ca_file)

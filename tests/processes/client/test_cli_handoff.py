@@ -84,6 +84,17 @@ def test_releases_the_one_that_is_meant(ada, bob, part, gate):
     assert ada.run("release").returncode == 5
 
 
+@pytest.mark.parametrize("named", ["", " ", "a"])
+def test_one_session_and_all_of_them_do_not_go_together(ada, part, gate, named):
+    ada.edit(part, gate.command())
+    more = ("--force", "--reason", "mistaken")
+    for options in ((), more):
+        assert ada.run("release", "--all", "--session", named, *options).returncode == 2
+    if not named.strip():
+        assert ada.run("release", "--session", named, *more).returncode == 2
+    assert len(ada.client.held(part)) == 1
+
+
 def test_only_admins_release_by_force(ada, bob, part, gate):
     ada.edit(part, gate.command())
     assert bob.run("release", part, "--force").returncode == 2

@@ -8,7 +8,14 @@ import time
 import pytest
 
 from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine, Workstation
-from silo_client import ApiError, Lock, WaitTimeoutError
+from silo_client import (
+    Api,
+    ApiError,
+    InvalidRequestError,
+    Lock,
+    ServerUnavailableError,
+    WaitTimeoutError,
+)
 from silo_client import HandoffRequest as Asked
 from tests.waiting import eventually
 
@@ -169,6 +176,40 @@ def test_the_holder_is_asked_and_hands_over(ada, bob, connect, waiter, part):
     assert (held.valid, held.lost) == (False, None)
     assert EndedSession.objects.get().reason == "handed_off"
     assert not HandoffRequest.objects.exists()
+
+
+def test_the_holder_is_asked_until_the_server_has_heard_it_and_so_is_the_next_one(
+    ada, bob, connect, waiter, client_of, monkeypatch, part
+):
+    monkeypatch.setattr("silo_client.waiting.LOOK_SECONDS", 0.1)
+    ask, answers = Api.request_handoff, [ServerUnavailableError("not now")]
+
+    def asks(*arguments):
+        if answers:
+            raise answers.pop()
+        return ask(*arguments)
+
+    monkeypatch.setattr(Api, "request_handoff", asks)
+    held, asked = connect(bob).edit(part, level="sketch"), []
+    carols = connect(client_of(ada.server, "carol"), on_handoff_request=asked.append)
+    first = waiter(carols, part)
+    eventually(lambda: first.calls)
+    second = waiter(connect(ada), part, ask="please")
+    eventually(HandoffRequest.objects.exists)
+    assert not answers
+    assert second.calls[-1].holder.user == "bob"
+    held.release()
+    assert eventually(lambda: asked)[0].requester == "ada"
+    eventually(lambda: second.calls[-1].holder.user == "carol")
+    first.session.release()
+    assert second.session.valid
+
+
+def test_a_message_that_the_server_does_not_take_is_no_secret(ada, bob, connect, part):
+    connect(bob).edit(part, level="sketch")
+    with pytest.raises(InvalidRequestError, match="message"):
+        connect(ada).edit(part, level="sketch", ask="two\nlines")
+    eventually(lambda: not PlaceInLine.objects.exists())
 
 
 def test_a_hand_over_that_is_refused_keeps_the_session(ada, bob, connect, part):

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
-
 from silo_client import credentials
 from silo_client.api import Api
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.credentials import Login
-from silo_client.errors import NotFoundError
+from silo_client.errors import ConfigurationError, NotFoundError
 
 PAGE = 1000
 
@@ -25,11 +23,8 @@ def make_api(login: Login) -> Api:
     """
     try:
         return Api(login.url, login.token, login.ca_file)
-    except (ValueError, httpx.InvalidURL) as error:
+    except ConfigurationError as error:
         raise CommandError(f"{error}.", code=ExitCode.USAGE) from error
-    except OSError as error:
-        message = f"The certificates in {login.ca_file} cannot be read: {error}."
-        raise CommandError(message, code=ExitCode.USAGE) from error
 
 
 def current_login() -> Login:
@@ -41,7 +36,7 @@ def current_login() -> Login:
     """
     try:
         return credentials.current()
-    except (ValueError, httpx.InvalidURL) as error:
+    except ConfigurationError as error:
         raise CommandError(f"SILO_URL: {error}.", code=ExitCode.USAGE) from error
 
 

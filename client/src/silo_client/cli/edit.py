@@ -195,10 +195,14 @@ def _hold(session: EditSession, url: str, guard: Guard, child: Optional[Child]) 
         code = child.run(_environment(session, url)) if child is not None else _wait(session, guard)
     finally:
         guard.stop()
-    if guard.is_kept(session):
+    kept = guard.is_kept(session)
+    if kept:
         return code
     if child is not None:
-        say(f"The command has ended with {code}, and its session before it: {int(ExitCode.LOST)}.")
+        before = (
+            "and its session before it" if kept is False else "and perhaps its session before it"
+        )
+        say(f"The command has ended with {code}, {before}: {int(ExitCode.LOST)}.")
     return ExitCode.LOST
 
 

@@ -30,7 +30,10 @@ class ExitCode(IntEnum):
     HELD = 6, "somebody else is editing it"
     TIMED_OUT = 7, "the turn did not come in the time that was given"
     UNREACHABLE = 8, "the server cannot be reached, or cannot serve now"
-    LOST = 9, "the session was lost while the command ran, even if the command succeeded"
+    LOST = (
+        9,
+        "the session was lost while the command ran, or nobody can say, even if the command succeeded",
+    )
     NOT_EXECUTABLE = 126, "the command cannot be executed"
     COMMAND_NOT_FOUND = 127, "there is no such command"
 

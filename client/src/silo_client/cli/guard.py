@@ -11,7 +11,7 @@ from silo_client.cli.output import ALARM, WARNING, err, say, when
 from silo_client.cli.sessions import command_for
 from silo_client.data import HandoffRequest, Lock, Lost, time_of
 from silo_client.edit_session import EditSession
-from silo_client.errors import ApiError, NotFoundError, ServerUnavailableError, SiloError
+from silo_client.errors import ApiError, ServerUnavailableError, SiloError, StaleTokenError
 
 # How often it is seen whether the session is certain.
 LOOK_SECONDS = 0.5
@@ -92,20 +92,20 @@ class Guard:
         """The command has ended."""
         self._stopped.set()
 
-    def is_kept(self, session: EditSession) -> bool:
-        """Return whether it was certainly held until now. Says it where it was not."""
+    def is_kept(self, session: EditSession) -> bool | None:
+        """Return whether it was held until now, None if nobody can say. Says it where it was not certainly."""
         if session.lost is not None:
             return False
         if session.valid:
             return True
         try:
             self._api.verify(session.part_number, session.id, session.fencing_token)
-        except NotFoundError:
+        except StaleTokenError:
             say(f"LOST: {session.lock} had ended before the command did.", ALARM)
             return False
         except (ApiError, ServerUnavailableError) as error:
             say(f"It is not certain that {session.lock} was yours until the end: {error}", ALARM)
-            return False
+            return None
         return True
 
     def _holder(self, lock: Lock) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Optional
 from urllib.parse import urlsplit
 
-import httpx
 import typer
 
 from silo_client import credentials
@@ -15,6 +14,7 @@ from silo_client.cli.connection import make_api
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.output import WARNING, say
 from silo_client.credentials import CredentialsError, Login
+from silo_client.errors import ConfigurationError
 
 Url = Annotated[
     Optional[str],
@@ -87,8 +87,11 @@ def _ask_url() -> str:
 
 def _address(url: str) -> str:
     try:
-        return check_url(url if "://" in url else f"https://{url}")
-    except (ValueError, httpx.InvalidURL) as error:
+        if "://" not in url:
+            # On this machine a server is mostly one that was just tried out.
+            url = f"http://{url}" if _is_private(f"http://{url}") else f"https://{url}"
+        return check_url(url)
+    except ValueError as error:  # of urlsplit, too
         raise CommandError(f"{error}.", code=ExitCode.USAGE) from error
 
 
@@ -105,7 +108,7 @@ def _token(from_stdin: bool) -> str:
         )
     try:
         return check_token(token)
-    except ValueError as error:
+    except ConfigurationError as error:
         raise CommandError(f"{error}.", code=ExitCode.USAGE) from error
 
 

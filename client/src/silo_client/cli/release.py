@@ -48,7 +48,12 @@ def release(
         )
     if reason and not force:
         raise CommandError("--reason goes with --force.", code=ExitCode.USAGE)
-    if force and everything and part is None and session is None:
+    if session is not None and (everything or not session.strip()):
+        raise CommandError(
+            "--session names one session, by the first letters of its id: not with --all.",
+            code=ExitCode.USAGE,
+        )
+    if force and everything and part is None:
         raise CommandError("--force --all needs a PART.", code=ExitCode.USAGE)
     wanted = Filter(part, level, object_id)
     with connected() as api:
@@ -56,7 +61,7 @@ def release(
         found = [
             one
             for one in sessions.sessions_of(api, wanted, **whose)
-            if session is None or one["session_id"].startswith(session.lower())
+            if session is None or one["session_id"].startswith(session.strip().lower())
         ]
         if not found:
             raise _none(wanted, force)

@@ -1,0 +1,48 @@
+"""What `silo edit` says of a session whose command has ended."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from silo_client import Lock, Lost, ServerUnavailableError, StaleTokenError
+from silo_client.cli.guard import Guard
+
+LOCK = Lock("P", "sketch", "")
+STALE = StaleTokenError(409, "stale_token", "This session has ended.", {})
+AWAY = ServerUnavailableError("The server cannot be reached.")
+
+
+def session(valid, lost=None):
+    return SimpleNamespace(
+        lock=LOCK, part_number="P", id="s1", fencing_token=1, valid=valid, lost=lost
+    )
+
+
+@pytest.fixture
+def kept():
+    """Whether a session was kept, at a server that answers so."""
+
+    def kept(of, answer=None):
+        def verify(*_):
+            if isinstance(answer, Exception):
+                raise answer
+
+        guard = Guard(SimpleNamespace(verify=verify), lambda: None)
+        return guard.is_kept(of)
+
+    return kept
+
+
+def test_what_is_certain_is_not_asked(kept, capsys):
+    assert kept(session(valid=True), AWAY) is True
+    assert kept(session(valid=False, lost=Lost("expired")), AWAY) is False
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "said"),
+    [(None, True, ""), (STALE, False, "LOST"), (AWAY, None, "not certain")],
+)
+def test_what_is_not_the_server_says(kept, capsys, answer, expected, said):
+    assert kept(session(valid=False), answer) is expected
+    assert said in capsys.readouterr().err
