@@ -60,7 +60,7 @@ def listening_socket(host: str, port: int, configured: timings.Timings) -> socke
             ("TCP_KEEPCNT", count),
             ("TCP_USER_TIMEOUT", int(configured.user_timeout * 1000)),
         ):
-            # Not every system has every one; the documentation says what is lost there.
+            # Not every system has every one. Where one is missing, a dead peer is only found with `ack=true`.
             if hasattr(socket, name):
                 listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         listening.bind((host, port))

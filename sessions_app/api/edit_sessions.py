@@ -91,9 +91,7 @@ def release_many(request: HttpRequest, body: ReleaseIn) -> Answer:
 def list_of_item(request: HttpRequest, part_number: PartNumber) -> Answer:
     """List the active sessions on an item."""
     with sql.one_snapshot():
-        item = Item.objects.filter(part_number=part_number).first()
-        if item is None:
-            raise NotFound("There is no such item.")
+        item = Item.objects.named(part_number)
         return {
             "sessions": _shown(EditSession.objects.filter(item=item).order_by("fencing_token")),
             "cursor": str(event_log.state().head),

@@ -23,6 +23,7 @@ router = Router(tags=["items"])
 def list_items(
     request: HttpRequest,
     search: Annotated[Text, Field(description="Part of the number or the description.")] = "",
+    prefix: Annotated[Text, Field(description="How the number begins, as it is written.")] = "",
     after: Annotated[Text, Field(description="`next` of the page before.")] = "",
     limit: PageLimit = 100,
 ) -> Answer:
@@ -30,6 +31,8 @@ def list_items(
     items = Item.objects.filter(part_number__gt=after)
     if search:
         items = items.filter(Q(part_number__icontains=search) | Q(description__icontains=search))
+    if prefix:
+        items = items.filter(part_number__startswith=prefix)
     page = list(items.order_by("part_number")[: limit + 1])
     more = len(page) > limit
     page = page[:limit]

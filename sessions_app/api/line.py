@@ -49,9 +49,7 @@ def stand_in_line(request: HttpRequest, part_number: PartNumber, body: AcquireIn
 @router.get(OF_ITEM, auth=VIEWER, response=answers(LineOut, NotFound))
 def list_line(request: HttpRequest, part_number: PartNumber) -> Answer:
     """List who stands in line on an item, with positions."""
-    item = Item.objects.filter(part_number=part_number).first()
-    if item is None:
-        raise NotFound("There is no such item.")
+    item = Item.objects.named(part_number)
     line = PlaceInLine.objects.filter(item=item).with_position()
     ordered = line.order_by("context_level", "object_id", "number")
     return {"requests": [payloads.place_json(place) for place in ordered]}

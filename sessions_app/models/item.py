@@ -6,9 +6,22 @@ from collections.abc import Collection
 from django.db import models
 from django.db.models.functions import Now
 
+from sessions_app.errors import NotFound
+
 
 class ItemQuerySet(models.QuerySet["Item"]):
     """The vocabulary of items."""
+
+    def named(self, part_number: str) -> "Item":
+        """Return the item with this part number.
+
+        Raises:
+            NotFound: there is none.
+        """
+        item = self.filter(part_number=part_number).first()
+        if item is None:
+            raise NotFound(f"There is no item {part_number}.")
+        return item
 
     def lock(self, ids: Collection[uuid.UUID]) -> list["Item"]:
         """Lock these items, the fourth in the order of locks; return those that exist.

@@ -79,6 +79,25 @@ def test_search_finds_parts_of_number_and_description(api, parts, search, found)
     assert numbers == set(filter(None, found.split("|")))
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"prefix": "A01"}, "A01-0001|A01-0002"),
+        ({"prefix": "A01-0002"}, "A01-0002"),
+        ({"prefix": "a01"}, ""),
+        ({"prefix": "01"}, ""),
+        ({"prefix": "B_"}, "B_1"),
+        ({"prefix": "%"}, ""),
+        ({"prefix": "x\\"}, "x\\y"),
+        ({"prefix": "A", "search": "housing"}, "A01-0001"),
+        ({"prefix": "A", "after": "A01-0001"}, "A01-0002"),
+    ],
+)
+def test_a_prefix_is_how_the_number_begins_as_it_is_written(api, parts, query, found):
+    answer = api("GET", "/api/items", query_params=query).json()["items"]
+    assert [item["part_number"] for item in answer] == list(filter(None, found.split("|")))
+
+
 @pytest.mark.parametrize("limit", [1, 2, 4, 5, 1000])
 @pytest.mark.parametrize("search", ["", "m5"])
 def test_pages_have_no_gaps_and_nothing_twice(api, parts, limit, search):

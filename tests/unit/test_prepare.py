@@ -172,3 +172,11 @@ def test_every_requirement_is_pinned() -> None:
     named = [line for line in lines if line and not line.startswith(other)]
     assert len(named) > 20
     assert not [line for line in named if line.count("==") != 1]
+
+
+def test_what_a_server_needs_is_what_is_tested() -> None:
+    server, tested = (
+        set((ROOT / name).read_text().splitlines())
+        for name in ("requirements-server.txt", "requirements.txt")
+    )
+    assert {line for line in server if not line.startswith("#")} < tested

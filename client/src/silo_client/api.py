@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
 
@@ -18,10 +19,17 @@ from silo_client.errors import (
     refusal,
 )
 
+try:
+    VERSION = version("silo-client")
+except PackageNotFoundError:  # copied into a program, say
+    VERSION = "unknown"
+
 CONNECT_SECONDS = 5.0
 # An answer takes milliseconds; what takes longer is asked again. The largest batch takes seconds, on a busy server.
 ANSWER_SECONDS = 10.0
 BATCH_SECONDS = 30.0
+# The most that a server gives in a page.
+PAGE = 1000
 # The server, or a proxy for it, says "not now".
 UNAVAILABLE = frozenset({429, 502, 503, 504})
 RETRY_SECONDS = 0.5
@@ -46,7 +54,7 @@ def make_context(ca_file: str | None) -> ssl.SSLContext | bool:
 
 def headers(token: str) -> dict[str, str]:
     """Return the headers of every request."""
-    return {"Authorization": f"Bearer {token}", "User-Agent": "silo-client"}
+    return {"Authorization": f"Bearer {token}", "User-Agent": f"silo-client/{VERSION}"}
 
 
 def part_path(part_number: str, *more: str) -> str:
@@ -163,6 +171,33 @@ class Api:
                     raise
                 time.sleep(RETRY_SECONDS)
 
+    def pages(
+        self, path: str, members: str, cursor: str, params: Json, most: int | None = None
+    ) -> Json:
+        """Read a list that comes in pages.
+
+        Args:
+            path: of the list.
+            members: the list's name in the answer.
+            cursor: the parameter that names the next page.
+            params: of the request.
+            most: how many to read; None for all.
+
+        Returns:
+            The answer as if it had come in one page; `next` is None where that was all.
+        """
+        found: list[Any] = []
+        following: Any = None
+        while True:
+            asked = params | {"limit": PAGE if most is None else min(PAGE, most - len(found))}
+            if following is not None:
+                asked[cursor] = following
+            page = _object(self.call("GET", path, params=asked))
+            found += page[members]
+            following = page["next"]
+            if following is None or (most is not None and len(found) >= most):
+                return {members: found, "next": following}
+
     # -- workstations --
 
     def register(self, name: str, fingerprint: str, deadline: float) -> Json:
@@ -173,6 +208,25 @@ class Api:
     def workstations(self) -> list[Json]:
         """Return the caller's own workstations."""
         return list(_object(self.call("GET", "/api/workstations"))["workstations"])
+
+    def alive(
+        self,
+        workstation_id: str,
+        connection_id: str | None = None,
+        idle_seconds: float | None = None,
+    ) -> None:
+        """Give a sign of life; say for how many seconds nobody has touched the workstation, if that is known."""
+        body = {"connection_id": connection_id, "idle_seconds": idle_seconds}
+        self.call("POST", f"/api/workstations/{workstation_id}/alive", body)
+
+    def release_all(self, workstation_id: str) -> int:
+        """Release everything that a workstation holds; return how many sessions that was."""
+        answer = self.call("DELETE", f"/api/workstations/{workstation_id}/edit-sessions")
+        return int(_object(answer)["released"])
+
+    def delete_workstation(self, workstation_id: str) -> None:
+        """Delete a workstation; what it holds is released."""
+        self.call("DELETE", f"/api/workstations/{workstation_id}")
 
     # -- sessions --
 
@@ -227,15 +281,21 @@ class Api:
             found += page["sessions"]
         return found, cursor
 
-    def history(self, **filters: Any) -> list[Json]:
-        """Return one page of ended sessions, the latest first."""
-        answer = self.call("GET", "/api/edit-sessions/history", params=filters)
-        return list(_object(answer)["history"])
+    def history(self, limit: int | None = 100, **filters: Any) -> list[Json]:
+        """Return ended sessions, the latest first: at most `limit`, None for all."""
+        path = "/api/edit-sessions/history"
+        return list(self.pages(path, "history", "before", filters, limit)["history"])
 
-    def items(self, search: str = "", limit: int = 100) -> list[Json]:
-        """Return items whose number or description has this text."""
-        answer = self.call("GET", "/api/items", params={"search": search, "limit": limit})
-        return list(_object(answer)["items"])
+    # -- items --
+
+    def items(self, search: str = "", limit: int | None = 100) -> list[Json]:
+        """Return items whose number or description has this text: at most `limit`, None for all."""
+        return list(self.pages("/api/items", "items", "after", {"search": search}, limit)["items"])
+
+    def create_item(self, part_number: str, description: str = "", item_type: str = "") -> Json:
+        """Make an item known; return it."""
+        body = {"part_number": part_number, "description": description, "item_type": item_type}
+        return _object(self.call("POST", "/api/items", body))
 
     # -- line and hand-off --
 

@@ -7,6 +7,7 @@ The time of one more file is that of the last touch.
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 import uuid
 from contextlib import suppress
@@ -90,12 +91,27 @@ def installation() -> str:
         StateError: the folder for such files cannot be used.
     """
     try:
-        file = state_folder() / "installation"
-        with suppress(FileExistsError), file.open("x") as new:
-            new.write(uuid.uuid4().hex)
+        folder = state_folder()
+        file = folder / "installation"
+        if not file.exists():
+            # Whole before it has its name: another process may read it now.
+            with tempfile.TemporaryDirectory(dir=folder) as aside:
+                new = Path(aside) / "installation"
+                new.write_text(uuid.uuid4().hex)
+                _link(new, file)
         return file.read_text()
     except OSError as error:
         raise StateError(f"The folder {STATE_VARIABLE} cannot be used ({error}).") from error
+
+
+def _link(new: Path, file: Path) -> None:
+    """Give a file its name, unless another one has it."""
+    try:
+        with suppress(FileExistsError):
+            os.link(new, file)
+    except (OSError, NotImplementedError):
+        # A file system without links: of two first ones the last one counts.
+        new.replace(file)
 
 
 class Touched:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sessions_app.models import Item
+from silo_client.cli.options import COMPLETIONS
 from tests.processes.client.cli_user import SILO
 from tests.waiting import eventually
 
@@ -89,6 +91,10 @@ def test_asks_at_a_terminal_and_does_not_show_the_token(ada):
 
 
 def test_part_numbers_are_completed(ada, part):
+    # However many others have the text somewhere.
+    Item.objects.bulk_create(
+        Item(part_number=f"A-{number}", description=f"Like {part}") for number in range(COMPLETIONS)
+    )
     ada.run("login", ada.client.server.url, "--token-stdin", given=ada.client.token)
 
     def complete(word, shell="fish", **env):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from silo_client import credentials
 from silo_client.api import Api
@@ -12,7 +11,8 @@ from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.credentials import Login
 from silo_client.errors import ConfigurationError, NotFoundError
 
-PAGE = 1000
+# How the server says it, whichever it names.
+NO_ITEM = "There is no item "
 
 
 def make_api(login: Login) -> Api:
@@ -56,39 +56,10 @@ def about(part: str | None) -> Iterator[None]:
     try:
         yield
     except NotFoundError as error:
-        if part is None or "item" not in error.message:
+        if not error.message.startswith(NO_ITEM):
             raise
         raise CommandError(
-            f"There is no part {part!r}.",
+            error.message if part is None else f"There is no part {part!r}.",
             "`silo items TEXT` looks for parts by number or description.",
             ExitCode.NOT_FOUND,
         ) from error
-
-
-def pages(
-    api: Api, path: str, members: str, cursor: str, params: dict[str, Any], most: int
-) -> dict[str, Any]:
-    """Read a list that comes in pages.
-
-    Args:
-        api: of the server.
-        path: of the list.
-        members: the list's name in the answer.
-        cursor: the parameter that names the next page.
-        params: of the request.
-        most: how many to read.
-
-    Returns:
-        the answer as if it had come in one page.
-    """
-    found: list[Any] = []
-    following: Any = None
-    while True:
-        asked = params | {"limit": min(PAGE, most - len(found))}
-        if following is not None:
-            asked[cursor] = following
-        page = api.call("GET", path, params=asked).json()
-        found += page[members]
-        following = page["next"]
-        if following is None or len(found) >= most:
-            return {members: found, "next": following}

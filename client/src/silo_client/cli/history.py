@@ -6,8 +6,8 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from silo_client.api import Api
-from silo_client.cli.connection import PAGE, connected, pages
+from silo_client.api import PAGE, Api
+from silo_client.cli.connection import connected
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import AnyPart, AsJson, EndReason
 from silo_client.cli.output import how_long, say, show_table, when, write, write_json
@@ -71,7 +71,7 @@ def history(
         if as_csv:
             _write_csv(api, params, limit)
             return
-        told = pages(api, PATH, "history", "before", params, limit)
+        told = api.pages(PATH, "history", "before", params, limit)
     if as_json:
         write_json(told)
     elif told["history"]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from silo_client.cli import sessions
-from silo_client.cli.connection import about, connected, pages
+from silo_client.cli.connection import about, connected
 from silo_client.cli.options import AnyPart, AsJson, Part
 from silo_client.cli.output import say, show_table, when, write_json
 from silo_client.data import time_of
@@ -69,7 +69,7 @@ def items(
 ) -> None:
     """Look for parts."""
     with connected() as api:
-        told = pages(api, "/api/items", "items", "after", {"search": search or ""}, limit)
+        told = api.pages("/api/items", "items", "after", {"search": search or ""}, limit)
     if as_json:
         write_json(told)
     elif told["items"]:
