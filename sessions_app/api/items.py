@@ -23,7 +23,7 @@ router = Router(tags=["items"])
 def list_items(
     request: HttpRequest,
     search: Annotated[Text, Field(description="Part of the number or the description.")] = "",
-    prefix: Annotated[Text, Field(description="How the number begins, as it is written.")] = "",
+    prefix: Annotated[Text, Field(description="How the number begins, in capitals or not.")] = "",
     after: Annotated[Text, Field(description="`next` of the page before.")] = "",
     limit: PageLimit = 100,
 ) -> Answer:
@@ -32,7 +32,7 @@ def list_items(
     if search:
         items = items.filter(Q(part_number__icontains=search) | Q(description__icontains=search))
     if prefix:
-        items = items.filter(part_number__startswith=prefix)
+        items = items.filter(part_number__istartswith=prefix)
     page = list(items.order_by("part_number")[: limit + 1])
     more = len(page) > limit
     page = page[:limit]

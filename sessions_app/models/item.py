@@ -3,8 +3,9 @@
 import uuid
 from collections.abc import Collection
 
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Upper
 
 from sessions_app.errors import NotFound
 
@@ -48,6 +49,13 @@ class Item(models.Model):
 
     class Meta:
         ordering = ["part_number"]
+        indexes = [
+            # How a number begins, in capitals or not: who completes one asks at each key.
+            models.Index(
+                OpClass(Upper("part_number"), name="text_pattern_ops"),
+                name="item_part_number_begins",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.part_number

@@ -13,7 +13,6 @@ import typer
 
 from silo_client import credentials
 from silo_client.api import headers, make_context
-from silo_client.credentials import Login
 
 # Nobody waits longer for a completion.
 COMPLETION_SECONDS = 1.0
@@ -52,27 +51,19 @@ def complete_part(incomplete: str) -> list[str]:
     """Return the part numbers that begin so. Without a server, or a quick one, there are none."""
     try:
         login = credentials.current()
-        # As it is written; else in capitals or not.
-        numbers = _numbers(login, prefix=incomplete) or _numbers(login, search=incomplete)
+        answer = httpx.get(
+            f"{login.url}/api/items",
+            params={"prefix": incomplete, "limit": COMPLETIONS},
+            headers=headers(login.token),
+            timeout=COMPLETION_SECONDS,
+            verify=make_context(login.ca_file),
+        )
+        answer.raise_for_status()
+        numbers = [str(item["part_number"]) for item in answer.json()["items"]]
     except Exception:
         # Someone is typing: anything that is said now would be in the way.
         return []
-    begun = incomplete.casefold()
-    return [
-        Completion(_for_shell(number)) for number in numbers if number.casefold().startswith(begun)
-    ]
-
-
-def _numbers(login: Login, **which: str) -> list[str]:
-    answer = httpx.get(
-        f"{login.url}/api/items",
-        params={**which, "limit": COMPLETIONS},
-        headers=headers(login.token),
-        timeout=COMPLETION_SECONDS,
-        verify=make_context(login.ca_file),
-    )
-    answer.raise_for_status()
-    return [str(item["part_number"]) for item in answer.json()["items"]]
+    return [Completion(_for_shell(number)) for number in numbers]
 
 
 def _for_shell(number: str) -> str:
