@@ -33,6 +33,7 @@ DRAIN_SECONDS: Final = 0.7
 CLOSE_STREAMS_SECONDS: Final = 0.5
 UNREGISTER_SECONDS: Final = 0.4
 ANSWER_SECONDS: Final = 1.7
+SEND_SECONDS: Final = 0.3
 STOP_SECONDS: Final = 1.8
 
 # Seconds idle, between probes, and probes: an idle dead peer is noticed within 25 s.
@@ -158,6 +159,7 @@ class Service:
             self.exit_code = 1
             leave_after(STOP_SECONDS, self.exit_code)
         finally:
+            self._server.drained = True
             # Threads are waited for first: what they wait for may never come, and then they are left behind.
             atexit.register(leave_after, END_SECONDS, self.exit_code)
             for task in self._tasks:
@@ -170,10 +172,9 @@ class Service:
         self._server.drained = True
         # One may have begun in this very turn of the loop.
         await asyncio.sleep(0)
-        await _until(
-            lambda: request_gate.in_flight == 0 and not reactor.getWriters(),
-            by - twisted_loop.time(),
-        )
+        await _until(lambda: request_gate.in_flight == 0, by - twisted_loop.time())
+        # A client that does not read keeps nobody for long.
+        await _until(lambda: not reactor.getWriters(), min(SEND_SECONDS, by - twisted_loop.time()))
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> None:

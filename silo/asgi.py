@@ -16,7 +16,7 @@ from events_app import no_websocket, request_gate, stream
 from silo import health
 from silo.database import POOL_MAX_SIZE
 
-# Signs of life wait for no other request: a client whose own comes too late loses what it has.
+# Signs of life wait for no request of another kind: a client whose own comes too late loses what it has.
 ALIVE_AT_ONCE = 2
 # Each thread that uses the database finds a connection in the pool: besides these requests the presence has three, the
 # streams have two, signs of life theirs and `/ready` has one. So nothing can keep a beat waiting.

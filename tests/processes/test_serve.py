@@ -111,10 +111,10 @@ def test_sigterm_ends_it_within_two_seconds_also_with_clients_that_never_pause(
     for caller in busy:
         caller.close()
         assert {answer.status_code for answer in caller.answers} <= {200, 503}
-        assert caller.answers[-1].headers["Connection"] == "close"
-        # One at most was connecting in that moment.
+        # One at most was connecting in that moment, or between two requests when the last was answered.
         others = [one for one in caller.errors if not isinstance(one, httpx.ConnectError)]
         assert len(others) <= 1, others
+        assert others or caller.answers[-1].headers["Connection"] == "close"
 
 
 class Acquire(threading.Thread):

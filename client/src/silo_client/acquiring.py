@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -63,6 +65,9 @@ class Acquiring:
         self.settling = settling
         self.patience = patience
         self._window = window
+        # How many calls, in their threads, ask for these right now.
+        self._asking: Counter[LockKey] = Counter()
+        self._lock = threading.Lock()
         # Until when the helper may release what is given for these: they were given up.
         self._abandoned: dict[Lock, float] = {}
 
@@ -97,28 +102,40 @@ class Acquiring:
         return None if session.lost else session
 
     @contextmanager
-    def asking_for(self, wanted: Iterable[Wanted]) -> Iterator[None]:
+    def asking_for(self, wanted: Iterable[Wanted], *, unsure: bool = False) -> Iterator[None]:
         """Ask for sessions inside of the block. Whatever happens to the answer, no session is left behind.
 
-        The helper knows of what is asked for until the answer was read. A refusal is no answer to an earlier try that
-        got none: that one may still be carried out.
+        The helper knows of what is asked for until the answer was read.
+
+        Args:
+            wanted: what is asked for.
+            unsure: an earlier try of the same call got no answer and may still be carried out: a refusal is none to it.
         """
         locks = [one.lock for one in wanted]
         keys = [_key(lock) for lock in locks]
-        unread = any(self.link.has_asked(key) for key in keys)
+        with self._lock:
+            self._asking.update(keys)
         now = time.monotonic()
         if [lock for lock in locks if self._abandoned.pop(lock, 0.0) > now]:
             # What it releases nevertheless, this process knows before it asks.
             self.link.send_and_confirm(ask=keys)
         else:
             self.link.send(ask=keys)
+        answered = False
         try:
             yield
+            answered = True
         except ApiError:
-            if not unread:
-                self.link.send(answered=keys)
+            answered = not unsure
             raise
-        self.link.send(answered=keys)
+        finally:
+            with self._lock:
+                self._asking.subtract(keys)
+                last = [key for key in keys if self._asking[key] <= 0]
+                for key in last:
+                    del self._asking[key]
+            if answered and last:
+                self.link.send(answered=last)
 
     def stands(self, lock: Lock) -> None:
         """It has a place in line, which the helper gives up if this process dies."""
@@ -181,12 +198,17 @@ class Acquiring:
             self._acquire_into(taken, wanted, ask)
         except BaseException:
             self.leave(taken)
-            unread = [one.lock for one in wanted if self.link.has_asked(_key(one.lock))]
+            unread = [one.lock for one in wanted if self._is_unread(_key(one.lock))]
             if unread:
                 self._abandon(unread)
                 self.link.send(abandon=[_key(lock) for lock in unread])
             raise
         return taken
+
+    def _is_unread(self, key: LockKey) -> bool:
+        """Whether something may have begun that nobody will read of. Of what another thread asks for, that one will."""
+        with self._lock:
+            return key not in self._asking and self.link.has_asked(key)
 
     def _abandon(self, locks: Iterable[Lock]) -> None:
         self._abandoned.update(dict.fromkeys(locks, time.monotonic() + ABANDONED_SECONDS))
@@ -199,10 +221,11 @@ class Acquiring:
     ) -> None:
         deadline = time.monotonic() + self.patience
         gone: str | None = None
+        unsure = False
         while True:
             connection = self.holdings.await_connection(deadline, other_than=gone)
             try:
-                with self.asking_for(wanted):
+                with self.asking_for(wanted, unsure=unsure):
                     answers = ask(connection)
                     for told in answers:
                         session = self.take(told, connection)
@@ -213,6 +236,7 @@ class Acquiring:
                 gone = connection
                 continue
             except ServerUnavailableError:
+                unsure = True
                 if time.monotonic() + RETRY_SECONDS > deadline:
                     raise
                 time.sleep(RETRY_SECONDS)

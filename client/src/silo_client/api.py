@@ -188,11 +188,13 @@ class Api:
         """
         found: list[Any] = []
         following: Any = None
+        if most == 0:
+            return {members: found, "next": None}
         while True:
             asked = params | {"limit": PAGE if most is None else min(PAGE, most - len(found))}
             if following is not None:
                 asked[cursor] = following
-            page = _object(self.call("GET", path, params=asked))
+            page = _object(self.call("GET", path, params=asked), members, "next")
             found += page[members]
             following = page["next"]
             if following is None or (most is not None and len(found) >= most):

@@ -75,6 +75,9 @@ class Leftovers:
         """An event of the stream: perhaps a session began that nobody knows of, or wants."""
         if name == "edit.session_released":
             self.ledger.held.discard(data["session_id"])
+            ended = [lock for lock, began in self._began.items() if began == data["session_id"]]
+            for lock in ended:
+                del self._began[lock]
         elif name == "edit.session_acquired" and self.ledger.owns(data):
             self._own_began(lock_of(data), data["session_id"])
 

@@ -59,7 +59,9 @@ class Line:
         self._place: str | None = None
         # A place that another window of this workstation has taken: that one's is the turn too.
         self._shared = False
-        # The connection by which it was taken.
+        # Whether a try to stand in line got no answer.
+        self._unsure = False
+        # The connection by which the place was taken.
         self._owner: str | None = None
         self._position = 0
         self._holder: Holder | None = None
@@ -82,7 +84,7 @@ class Line:
             session = self._give_up()
         except BaseException:
             # Whatever has been or is still to be given for a place of one's own is released, here or by the helper.
-            self._acquiring.abandon_line(self._wanted.lock)
+            self._abandon()
             raise
         if session is not None:
             return session
@@ -111,12 +113,22 @@ class Line:
         return None
 
     def _stand(self, connection: str) -> EditSession | None:
-        with self._acquiring.asking_for([self._wanted]):
-            answer = self._api.stand(self._wanted, self._acquiring.workstation_id, connection)
+        with self._acquiring.asking_for([self._wanted], unsure=self._unsure):
+            # Until it is answered.
+            self._unsure, unsure = True, self._unsure
+            try:
+                answer = self._api.stand(self._wanted, self._acquiring.workstation_id, connection)
+            except ApiError:
+                self._unsure = unsure
+                raise
+            self._unsure = False
             if "position" not in answer:
                 return self._take(answer, connection)
             self._place, self._connection = str(answer["request_id"]), connection
             self._owner = answer.get("connection_id")
+            if not answer["existing"]:
+                # Another window that gave the last one up has taken back what was asked for, too.
+                self._asked.clear()
             self._share_place(bool(answer["existing"]) and not self._acquiring.owns(answer))
         self._position = int(answer["position"])
         self._holder = Holder.of(answer["holder"]) if answer.get("holder") else None
@@ -159,14 +171,14 @@ class Line:
             self._position = int(mine[0]["position"])
             if self._shared and self._acquiring.inherits(self._owner):
                 self._share_place(False)
-            held = self._api.sessions_of(self._wanted.part_number)["sessions"]
-            holders = [Holder.of(one) for one in held if Lock.of(one) == self._wanted.lock]
-            self._holder = holders[0] if holders else None
-            self._ask_holder()
+            if self._ask or self._on_wait:
+                held = self._api.sessions_of(self._wanted.part_number)["sessions"]
+                holders = [Holder.of(one) for one in held if Lock.of(one) == self._wanted.lock]
+                self._holder = holders[0] if holders else None
+                self._ask_holder()
         else:
-            # With the next look it stands again. Another window that gave it up has taken back what was asked for, too.
+            # With the next look it stands again.
             self._connection = None
-            self._asked.clear()
 
     def _take(self, told: Mapping[str, Any], connection: str) -> EditSession | None:
         if self._shared:
@@ -183,22 +195,27 @@ class Line:
 
     def _give_up(self) -> EditSession | None:
         """Leave the line; return the session if the turn has come in this moment."""
-        if self._shared:
-            # If the other window is dead, the helper gives it up.
-            self._acquiring.inherits(self._owner)
         if self._shared or self._place is None:
             # None of its own that it knows of: an answer may have been lost.
-            self._acquiring.abandon_line(self._wanted.lock)
+            self._abandon()
             return None
         try:
             self._api.leave_line(self._wanted.part_number, self._place)
         except NotFoundError:
             until = time.monotonic() + TURN_SECONDS
-            if told := self._holdings.granted_for(self._wanted.lock, until):
-                return self._take(told, self._holdings.connection or "")
-            self._acquiring.abandon_line(self._wanted.lock)
+            told = self._holdings.granted_for(self._wanted.lock, until)
+            if told and (session := self._take(told, self._holdings.connection or "")):
+                return session
+            self._abandon()
         except SiloError:
-            self._acquiring.abandon_line(self._wanted.lock)
+            self._abandon()
         else:
             self._acquiring.has_left(self._wanted.lock)
         return None
+
+    def _abandon(self) -> None:
+        """Have the helper give up the place, and what is given for it."""
+        if self._shared:
+            # If the other window is dead, it is this one's to give up.
+            self._acquiring.inherits(self._owner)
+        self._acquiring.abandon_line(self._wanted.lock)

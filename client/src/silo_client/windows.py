@@ -93,15 +93,23 @@ def installation() -> str:
     try:
         folder = state_folder()
         file = folder / "installation"
-        if not file.exists():
+        if not _is_whole(file):
             # Whole before it has its name: another process may read it now.
             with tempfile.TemporaryDirectory(dir=folder) as aside:
                 new = Path(aside) / "installation"
                 new.write_text(uuid.uuid4().hex)
-                _link(new, file)
+                if file.exists():
+                    # A full disk, say, has left it empty.
+                    new.replace(file)
+                else:
+                    _link(new, file)
         return file.read_text()
     except OSError as error:
         raise StateError(f"The folder {STATE_VARIABLE} cannot be used ({error}).") from error
+
+
+def _is_whole(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
 
 
 def _link(new: Path, file: Path) -> None:

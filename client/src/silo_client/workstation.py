@@ -118,7 +118,8 @@ class Workstation:
             token: a bearer token of an editor.
             name: what others see; the machine's name, and the program's, without it.
             program: tells the workstations of several programs on one machine apart.
-            fingerprint: who this workstation is, the same after a restart; of machine, user and program without it.
+            fingerprint: who this workstation is, the same after a restart; of machine, user and program without it. No
+                two machines may have the same: windows find each other by files in the user's folder.
             numbered: be a workstation of one's own among those of this program: the first, by a number, that no other
                 process is. What it finds there, see `unclaimed`, is left of a dead one.
             ca_file: the certificates to trust, in a PEM file; the usual ones without it.

@@ -53,7 +53,8 @@ def complete_part(incomplete: str) -> list[str]:
         login = credentials.current()
         answer = httpx.get(
             f"{login.url}/api/items",
-            params={"prefix": incomplete, "limit": COMPLETIONS},
+            # A server that is older than this knows no prefix.
+            params={"prefix": incomplete, "search": incomplete, "limit": COMPLETIONS},
             headers=headers(login.token),
             timeout=COMPLETION_SECONDS,
             verify=make_context(login.ca_file),
@@ -63,7 +64,10 @@ def complete_part(incomplete: str) -> list[str]:
     except Exception:
         # Someone is typing: anything that is said now would be in the way.
         return []
-    return [Completion(_for_shell(number)) for number in numbers]
+    begun = incomplete.casefold()
+    return [
+        Completion(_for_shell(number)) for number in numbers if number.casefold().startswith(begun)
+    ]
 
 
 def _for_shell(number: str) -> str:
