@@ -63,8 +63,11 @@ class Snapshot:
 
 
 def _seen(session: Json, shift: timedelta, kept: Json = None) -> dict[str, Json]:
-    """What a client knows of a session. Times are given back what the test took from them."""
-    seen = {name: session[name] for name in (*IDENTITY, "connection_id")}
+    """What a client knows of a session. Times are given back what the test took from them.
+
+    No event tells of a heartbeat, nor whose a session becomes that was nobody's.
+    """
+    seen = {name: session[name] for name in IDENTITY}
     for name in TIMES:
         at = session[name]
         if isinstance(at, str):
