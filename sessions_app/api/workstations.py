@@ -62,23 +62,26 @@ def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = Non
 )
 def release_all(request: HttpRequest, workstation_id: UUID) -> Answer:
     """Release every edit session of a workstation at once. Never rate-limited."""
-    ended_by = _may_end(request, workstation_id)
+    ended_by = _who_ends(request, workstation_id)
     return {"released": len(EditSession.objects.release_all(workstation_id, ended_by))}
 
 
 @router.delete("/{uuid:workstation_id}", auth=VIEWER, response=answers({204: None}, NotFound))
 def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status[Any]:
     """Delete one; its sessions are released."""
-    ended_by = _may_end(request, workstation_id)
+    ended_by = _who_ends(request, workstation_id)
     if not Workstation.objects.remove([workstation_id], ended_by):
         raise NotFound("There is no such workstation.")
     return Status(204, None)
 
 
-def _may_end(request: HttpRequest, workstation_id: UUID) -> str:
-    """Check that the caller owns the workstation, or is an admin, whose name is returned.
+def _who_ends(request: HttpRequest, workstation_id: UUID) -> str:
+    """Return who goes on record for ending what a workstation has: nobody for its owner, else the admin's name.
 
     Whose it is never changes: no lock is needed.
+
+    Raises:
+        NotFound, Forbidden: no such workstation; or somebody else's, and the caller is no admin.
     """
     workstation = Workstation.objects.filter(pk=workstation_id).first()
     if workstation is None:

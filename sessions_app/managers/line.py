@@ -163,9 +163,8 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
         Raises:
             NotFound: if the place is not there any more: it was lost, or its turn has come.
         """
-        from sessions_app.models.handoff_request import (
-            HandoffRequest,  # whose models import this file
-        )
+        # Its models import this file.
+        from sessions_app.models.handoff_request import HandoffRequest
 
         with transaction.atomic():
             workstations = self.filter(pk=place_id).values_list("workstation_id", flat=True)
@@ -232,7 +231,7 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
         changed: dict[str, Any] = {}
         if wanted.dependency_cone:
             changed["dependency_cone"] = list(wanted.dependency_cone)
-        if place.connection_id is None:
+        if connection_id and place.connection_id is None:
             changed["connection_id"] = connection_id
         if changed:
             self.filter(pk=place.pk).update(**changed)

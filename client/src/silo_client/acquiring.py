@@ -65,7 +65,7 @@ class Acquiring:
         self.settling = settling
         self.patience = patience
         self._window = window
-        # How many calls, in their threads, ask for these right now.
+        # How many calls, in their threads, ask for these right now. Under the lock: so is what the helper is told of it.
         self._asking: Counter[LockKey] = Counter()
         self._lock = threading.Lock()
         # Until when the helper may release what is given for these: they were given up.
@@ -113,16 +113,15 @@ class Acquiring:
         """
         locks = [one.lock for one in wanted]
         keys = [_key(lock) for lock in locks]
-        with self._lock:
-            self._asking.update(keys)
-        now = time.monotonic()
-        if [lock for lock in locks if self._abandoned.pop(lock, 0.0) > now]:
-            # What it releases nevertheless, this process knows before it asks.
-            self.link.send_and_confirm(ask=keys)
-        else:
-            self.link.send(ask=keys)
         answered = False
         try:
+            with self._lock:
+                self._asking.update(keys)
+                self.link.send(ask=keys)
+            now = time.monotonic()
+            if [lock for lock in locks if self._abandoned.pop(lock, 0.0) > now]:
+                # What it releases nevertheless, this process knows before it asks.
+                self.link.send_and_confirm()
             yield
             answered = True
         except ApiError:
@@ -134,8 +133,9 @@ class Acquiring:
                 last = [key for key in keys if self._asking[key] <= 0]
                 for key in last:
                     del self._asking[key]
-            if answered and last:
-                self.link.send(answered=last)
+                # Under the lock: who asks next is not answered by this.
+                if answered and last:
+                    self.link.send(answered=last)
 
     def stands(self, lock: Lock) -> None:
         """It has a place in line, which the helper gives up if this process dies."""
@@ -198,17 +198,18 @@ class Acquiring:
             self._acquire_into(taken, wanted, ask)
         except BaseException:
             self.leave(taken)
-            unread = [one.lock for one in wanted if self._is_unread(_key(one.lock))]
-            if unread:
-                self._abandon(unread)
-                self.link.send(abandon=[_key(lock) for lock in unread])
+            self._abandon_unread([one.lock for one in wanted])
             raise
         return taken
 
-    def _is_unread(self, key: LockKey) -> bool:
-        """Whether something may have begun that nobody will read of. Of what another thread asks for, that one will."""
+    def _abandon_unread(self, locks: Iterable[Lock]) -> None:
+        """Have released what may have begun and nobody will read of. Of what another thread asks for, that one will."""
         with self._lock:
-            return key not in self._asking and self.link.has_asked(key)
+            others = [lock for lock in locks if _key(lock) not in self._asking]
+            unread = [lock for lock in others if self.link.has_asked(_key(lock))]
+            if unread:
+                self._abandon(unread)
+                self.link.send(abandon=[_key(lock) for lock in unread])
 
     def _abandon(self, locks: Iterable[Lock]) -> None:
         self._abandoned.update(dict.fromkeys(locks, time.monotonic() + ABANDONED_SECONDS))

@@ -114,12 +114,10 @@ class Line:
 
     def _stand(self, connection: str) -> EditSession | None:
         with self._acquiring.asking_for([self._wanted], unsure=self._unsure):
-            # Until it is answered.
-            self._unsure, unsure = True, self._unsure
             try:
                 answer = self._api.stand(self._wanted, self._acquiring.workstation_id, connection)
-            except ApiError:
-                self._unsure = unsure
+            except ServerUnavailableError:
+                self._unsure = True
                 raise
             self._unsure = False
             if "position" not in answer:
