@@ -65,7 +65,7 @@ class Acquiring:
         self.settling = settling
         self.patience = patience
         self._window = window
-        # How many calls, in their threads, ask for these right now. Under the lock: so is what the helper is told of it.
+        # How many calls, in their threads, ask for these now. Under the lock, as is what the helper is told of it.
         self._asking: Counter[LockKey] = Counter()
         self._lock = threading.Lock()
         # Until when the helper may release what is given for these: they were given up.
