@@ -45,7 +45,11 @@ class LogEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "log entries"
-        indexes = [GinIndex(fields=["channels"], name="events_app_log_channels")]
+        indexes = [
+            # Written at once: a list of what is pending would be cleaned by some append, under the log's lock,
+            # while every writer waits.
+            GinIndex(fields=["channels"], fastupdate=False, name="events_app_log_channels"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk} {self.type}"

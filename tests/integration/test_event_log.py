@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.db.models import Value
 from django.db.models.functions import Now
 from django_eventstream import send_event
@@ -115,3 +116,14 @@ def test_the_storage_reads_as_the_library_asks():
     assert storage.get_events("elsewhere", start) == []
     with pytest.raises(EventDoesNotExist):
         storage.get_events("here", event.id + 1)
+
+
+def test_no_append_cleans_what_others_left_pending_in_an_index():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname, c.reloptions FROM pg_class c JOIN pg_am ON pg_am.oid = c.relam"
+            " WHERE pg_am.amname = 'gin'"
+        )
+        indexes = dict(cursor.fetchall())
+    assert {"events_app_log_channels", "edit_session_cone_keys"} <= indexes.keys()
+    assert all("fastupdate=off" in (options or []) for options in indexes.values())
