@@ -1,134 +1,234 @@
-"""Loading items from a CSV file: all of it or nothing."""
+"""Loading items from a part list: all of it or nothing.
 
-import csv
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+What the list does not have is left alone: a column that is not there, and an empty cell of one that is (unless those
+are to clear). A row of nothing, and a row that says the same of the same part once more, are passed over.
+"""
+
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
+from typing import NamedTuple
 
 from django.db import transaction
 
 from sessions_app.models import Item
+from sessions_app.part_list import Fault, PartList
 from sessions_app.text import part_number_fault, text_fault
+from sessions_app.text_encoding import BadFile
 
-COLUMNS = ("part_number", "description", "item_type")
 # Rows of one INSERT: large enough that the round trips do not count, small enough for steady progress.
 BATCH = 5000
-# So many bad lines are named; who has more has another problem.
+# So many bad lines are named, and so many new and changed items shown; the others are counted.
 FAULTS_NAMED = 20
+SHOWN = 20
 
 Progress = Callable[[str, int], None]
 
 
-class BadFile(Exception):
-    """The file cannot be loaded; `faults` says why, line by line."""
+class Part(NamedTuple):
+    """What a row says: of which part, and what its description and type are, where it says so."""
 
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
+    line: int
+    part_number: str
+    given: Mapping[str, str]
+
+
+class Change(NamedTuple):
+    """What one column of a known item was and will be."""
+
+    part_number: str
+    column: str
+    old: str
+    new: str
 
 
 @dataclass
 class Loaded:
-    """How many items were new, and how many were changed."""
+    """How many items were new, changed or as the list says already; and how many rows were passed over.
+
+    `new_ones` are the part numbers of the first new ones, `changes` what changes of each of the first that do.
+    """
 
     new: int = 0
     changed: int = 0
+    unchanged: int = 0
+    doubles: int = 0
+    unnumbered: int = 0
+    new_ones: list[str] = field(default_factory=list)
+    changes: list[list[Change]] = field(default_factory=list)
 
 
-def load(path: Path, progress: Progress) -> Loaded:
-    """Make the items of a file known, and take over the descriptions and types of those that are.
+class Loading:
+    """One loading of a part list.
 
     Args:
-        path: a CSV file in UTF-8 with the columns part_number, description and item_type; the latter two may miss.
-        progress: called with what is being done and the number of lines done.
-
-    Raises:
-        BadFile: naming the bad lines. Nothing was changed.
+        parts: the part list.
+        progress: called with what is being done and the number of rows done.
+        clear_empty: an empty cell of a column that the list has empties what is known.
+        skip_unnumbered: rows without a part number are passed over.
+        dry_run: change nothing, only find out what would be.
     """
-    _check(path, progress)
-    loaded = Loaded()
-    changed: list[Item] = []
-    with transaction.atomic():
-        rows = _rows(path)
+
+    def __init__(
+        self,
+        parts: PartList,
+        progress: Progress = lambda doing, rows: None,
+        *,
+        clear_empty: bool = False,
+        skip_unnumbered: bool = False,
+        dry_run: bool = False,
+    ) -> None:
+        self._parts = parts
+        self._progress = progress
+        self._clear_empty = clear_empty
+        self._skip_unnumbered = skip_unnumbered
+        self._dry_run = dry_run
+        self._passed_over: set[int] = set()
+        self._loaded = Loaded()
+
+    def run(self) -> Loaded:
+        """Make the parts known as items, and take over what the list says of those that are.
+
+        Raises:
+            BadFile: naming the bad lines. Nothing was changed.
+        """
+        self._check()
+        with transaction.atomic():
+            self._load()
+        return self._loaded
+
+    def _check(self) -> None:
+        """Read all of it once, before anything is written."""
+        faults: list[str] = []
+        bad = 0
+        seen: dict[str, tuple[int, int]] = {}
+        for rows, part in enumerate(self._read(), 1):
+            fault = part if isinstance(part, Fault) else self._fault(part, seen)
+            if fault:
+                bad += 1
+                faults += [str(fault)] if bad <= FAULTS_NAMED else []
+            self._progress("checked", rows)
+        if bad > FAULTS_NAMED:
+            faults.append(f"and {bad - FAULTS_NAMED} more")
+        if bad:
+            raise BadFile(faults)
+
+    def _fault(self, part: Part, seen: dict[str, tuple[int, int]]) -> Fault | None:
+        """Return what is wrong with a row; note one that is to be passed over."""
+        if not part.part_number and self._skip_unnumbered:
+            self._passed_over.add(part.line)
+            self._loaded.unnumbered += 1
+            return None
+        if fault := part_number_fault(part.part_number) or _fault_of(part.given):
+            return Fault(part.line, fault)
+        # Of what it says its hash is enough, and a million of them are small.
+        says = hash(tuple(part.given.items()))
+        first, said = seen.setdefault(identity(part.part_number), (part.line, says))
+        if first == part.line:
+            return None
+        if said != says:
+            other = f"{part.part_number!r} stands in line {first} already, and other things are said of it there"
+            return Fault(part.line, other)
+        self._passed_over.add(part.line)
+        self._loaded.doubles += 1
+        return None
+
+    def _load(self) -> None:
+        parts = self._taken()
+        pending: dict[uuid.UUID, Mapping[str, str]] = {}
         done = 0
-        while batch := [item for _, item in islice(rows, BATCH)]:
-            changed += _insert(batch, loaded)
+        while batch := list(islice(parts, BATCH)):
+            pending |= self._compare(batch)
             done += len(batch)
-            progress("loaded", done)
+            self._progress("compared" if self._dry_run else "loaded", done)
         # Last and by id, as everybody locks items. Who wants to edit one of these waits until all are written.
-        changed.sort(key=lambda item: item.pk)
-        Item.objects.lock([item.pk for item in changed])
-        Item.objects.bulk_create(
-            changed,
-            batch_size=BATCH,
-            update_conflicts=True,
-            unique_fields=["id"],
-            update_fields=["description", "item_type"],
-        )
-    loaded.changed = len(changed)
-    return loaded
+        ids = iter(sorted(pending))
+        while not self._dry_run and (some := list(islice(ids, BATCH))):
+            _write(some, pending)
+
+    def _taken(self) -> Iterator[Part]:
+        for part in self._read():
+            if isinstance(part, Fault):
+                raise BadFile([f"{part}: the file was changed while it was read"])
+            if part.line not in self._passed_over:
+                yield part
+
+    def _read(self) -> Iterator[Part | Fault]:
+        """Read the list; yield what each row says."""
+        fields = self._parts.fields
+        for row in self._parts.rows():
+            if isinstance(row, Fault):
+                yield row
+                continue
+            cells = dict(zip(fields, row.cells, strict=True))
+            number = cells.pop("part_number")
+            if not self._clear_empty:
+                cells = {name: text for name, text in cells.items() if text}
+            yield Part(row.line, number, cells)
+
+    def _compare(self, batch: list[Part]) -> dict[uuid.UUID, Mapping[str, str]]:
+        """Insert what is new; return what is to be changed of what is known."""
+        known = known_items([part.part_number for part in batch])
+        new = []
+        to_change = {}
+        for part in batch:
+            item = known.get(identity(part.part_number))
+            if item is None:
+                new.append(Item(part_number=part.part_number, **part.given))
+            elif changes := _changes(item, part.given):
+                to_change[item.pk] = part.given
+                if len(self._loaded.changes) < SHOWN:
+                    self._loaded.changes.append(changes)
+        if not self._dry_run:
+            # What somebody else inserts meanwhile stays as it is.
+            Item.objects.bulk_create(new, ignore_conflicts=True)
+        self._count(batch, new, len(to_change))
+        return to_change
+
+    def _count(self, batch: list[Part], new: list[Item], changed: int) -> None:
+        loaded = self._loaded
+        loaded.new += len(new)
+        loaded.changed += changed
+        loaded.unchanged += len(batch) - len(new) - changed
+        room = SHOWN - len(loaded.new_ones)
+        loaded.new_ones += [item.part_number for item in new[: max(room, 0)]]
 
 
-def _check(path: Path, progress: Progress) -> None:
-    faults: list[str] = []
-    seen: dict[str, int] = {}
-    for line, item in _rows(path):
-        if fault := _fault(item):
-            faults.append(f"line {line}: {fault}")
-        elif (first := seen.setdefault(item.part_number, line)) != line:
-            faults.append(f"line {line}: {item.part_number!r} stands in line {first} already")
-        if len(faults) == FAULTS_NAMED:
-            raise BadFile([*faults, "and perhaps more"])
-        if len(seen) % BATCH == 0:
-            progress("checked", len(seen))
-    if faults:
-        raise BadFile(faults)
+def identity(part_number: str) -> str:
+    """Return what all spellings of one part number have in common."""
+    return part_number
 
 
-def _insert(batch: list[Item], loaded: Loaded) -> list[Item]:
-    """Insert what is new; return what is known and differs."""
-    numbers = [item.part_number for item in batch]
-    known = Item.objects.filter(part_number__in=numbers).in_bulk(field_name="part_number")
-    new = [item for item in batch if item.part_number not in known]
-    # What somebody else inserts meanwhile stays as it is.
-    Item.objects.bulk_create(new, ignore_conflicts=True)
-    loaded.new += len(new)
-    changed = []
-    for item in batch:
-        old = known.get(item.part_number)
-        if old and (old.description, old.item_type) != (item.description, item.item_type):
-            old.description, old.item_type = item.description, item.item_type
-            changed.append(old)
-    return changed
+def known_items(part_numbers: Collection[str]) -> dict[str, Item]:
+    """Return the items of these part numbers that there are, by their `identity`."""
+    return Item.objects.filter(part_number__in=part_numbers).in_bulk(field_name="part_number")
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Item]]:
-    """Read the file; yield the number of each line with its item."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            names = reader.fieldnames or []
-            unknown = [name for name in names if name not in COLUMNS]
-            if "part_number" not in names or unknown:
-                raise BadFile(
-                    [f"line 1: the columns are {', '.join(COLUMNS)}, not {', '.join(names)}"]
-                )
-            for row in reader:
-                if None in row or None in row.values():
-                    raise BadFile([f"line {reader.line_num}: it has not {len(names)} columns"])
-                yield reader.line_num, Item(**{name: text.strip() for name, text in row.items()})
-    except FileNotFoundError:
-        raise BadFile([f"there is no file {path}"]) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadFile([f"{path} cannot be read: {error}"]) from error
+def _changes(item: Item, given: Mapping[str, str]) -> list[Change]:
+    return [
+        Change(item.part_number, name, getattr(item, name), text)
+        for name, text in given.items()
+        if getattr(item, name) != text
+    ]
 
 
-def _fault(item: Item) -> str | None:
-    if fault := part_number_fault(item.part_number):
-        return fault
-    for name in ("description", "item_type"):
-        text = getattr(item, name)
+def _write(ids: Collection[uuid.UUID], pending: Mapping[uuid.UUID, Mapping[str, str]]) -> None:
+    """Write what is to be changed into the items as they are now: what the list does not say may be new."""
+    items = Item.objects.lock(ids)
+    for item in items:
+        for name, text in pending[item.pk].items():
+            setattr(item, name, text)
+    Item.objects.bulk_create(
+        items,
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=["description", "item_type"],
+    )
+
+
+def _fault_of(given: Mapping[str, str]) -> str | None:
+    for name, text in given.items():
         limit = getattr(Item._meta.get_field(name), "max_length", 0)
         if len(text) > limit:
             return f"{name} has more than {limit} characters"

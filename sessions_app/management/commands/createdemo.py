@@ -17,10 +17,11 @@ from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from sessions_app import item_file
 from sessions_app.authentication import principal_of_token
 from sessions_app.errors import DomainError
+from sessions_app.item_file import Loading
 from sessions_app.models import ApiToken, Item
+from sessions_app.part_list import PartList
 from sessions_app.roles import Role
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples" / "parts.csv"
@@ -67,7 +68,8 @@ class Command(BaseCommand):
 def load_examples() -> None:
     """Load the example part list, where there are no items."""
     if not Item.objects.exists():
-        item_file.load(EXAMPLES, lambda doing, lines: None)
+        with EXAMPLES.open("rb") as file:
+            Loading(PartList(file)).run()
 
 
 def keep_token(file: Path) -> Path:
