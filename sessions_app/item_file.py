@@ -67,6 +67,7 @@ class Loading:
         progress: called with what is being done and the number of rows done.
         clear_empty: an empty cell of a column that the list has empties what is known.
         skip_unnumbered: rows without a part number are passed over.
+        first_of_doubles: of rows that say different things of one part the first one counts.
         dry_run: change nothing, only find out what would be.
     """
 
@@ -77,12 +78,14 @@ class Loading:
         *,
         clear_empty: bool = False,
         skip_unnumbered: bool = False,
+        first_of_doubles: bool = False,
         dry_run: bool = False,
     ) -> None:
         self._parts = parts
         self._progress = progress
         self._clear_empty = clear_empty
         self._skip_unnumbered = skip_unnumbered
+        self._first_of_doubles = first_of_doubles
         self._dry_run = dry_run
         self._passed_over: set[int] = set()
         self._loaded = Loaded()
@@ -120,6 +123,10 @@ class Loading:
             self._passed_over.add(part.line)
             self._loaded.unnumbered += 1
             return None
+        if not part.part_number:
+            return Fault(
+                part.line, "there is no part number; --skip-unnumbered passes over such rows"
+            )
         if fault := part_number_fault(part.part_number) or _fault_of(part.given):
             return Fault(part.line, fault)
         # Of what it says its hash is enough, and a million of them are small.
@@ -127,9 +134,9 @@ class Loading:
         first, said = seen.setdefault(identity(part.part_number), (part.line, says))
         if first == part.line:
             return None
-        if said != says:
-            other = f"{part.part_number!r} stands in line {first} already, and other things are said of it there"
-            return Fault(part.line, other)
+        if said != says and not self._first_of_doubles:
+            told = f"{part.part_number!r} stands in line {first} already, and other things are said of it there"
+            return Fault(part.line, f"{told}; --first-of-doubles takes the first")
         self._passed_over.add(part.line)
         self._loaded.doubles += 1
         return None

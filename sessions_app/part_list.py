@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from textwrap import shorten
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, TextIO
 
 from sessions_app import text_encoding
@@ -25,6 +26,7 @@ SEP_LINE = re.compile(r'"?sep=([^"])"?', re.IGNORECASE)
 # So many lines are searched for a heading that is not where it was expected.
 SEARCHED = 50
 SHOWN_HEADINGS = 12
+SHOWN_CHARACTERS = 60
 
 _LINE_BREAK = re.compile(r"\s*[\r\n\t\v\f]\s*")
 _BETWEEN_WORDS = re.compile(r"[\s_-]+")
@@ -204,7 +206,7 @@ class PartList:
 
     def _no_column(self, name: str) -> str:
         wanted = self._layout.columns.get(name, name)
-        shown = ", ".join(map(repr, self.headings[:SHOWN_HEADINGS]))
+        shown = ", ".join(shown_short(name) for name in self.headings[:SHOWN_HEADINGS])
         more = len(self.headings) - SHOWN_HEADINGS
         shown += f" and {more} more" if more > 0 else ""
         if (there := self._heading_elsewhere(name)) is not None:
@@ -221,6 +223,11 @@ class PartList:
                 if len(headings) > 1 and self._places(headings, name):
                     return skip
         return None
+
+
+def shown_short(text: str) -> str:
+    """Return a text as it is shown to a person: in quotation marks, and not too long."""
+    return repr(shorten(text, SHOWN_CHARACTERS, placeholder="...") if text.strip() else text)
 
 
 def cleaned(text: str) -> str:

@@ -126,7 +126,7 @@ def test_a_dry_run_shows_the_first_of_many(load):
         ("part_number,description\nA-1,a\x07b", "line 2: description: control characters"),
         ("part_number,description\nA-1\n", "line 2: it has 1 cells, and there are 2 headings"),
         ("part_number,description\nA-1,b,c\n", "line 2: it has 3 cells, and there are 2 headings"),
-        ("part_number,description\n,b\n", "line 2: a part number must not be empty"),
+        ("part_number,description\n,b\n", "line 2: there is no part number; --skip-unnumbered"),
         ("description\nA-1\n", "line 1: there is no column 'part_number' but 'description'"),
         ("a,b\n\npart_number,description\n", "but in line 3 there is: --skip-lines 2"),
         ("", "line 1: there is no column 'part_number' but nothing"),
@@ -174,6 +174,12 @@ def test_every_fault_is_named_at_once(load):
         load('part_number,description\n..,\nA-1,"a"b"\nA-2,fine\nA-3\nA-2,other\n')
     named = [line.split(":")[0] for line in str(error.value).splitlines()]
     assert named == ["Nothing was loaded.", "line 2", "line 3", "line 5", "line 6"]
+
+
+def test_of_rows_that_differ_the_first_counts_where_that_is_wanted(load):
+    text = "part_number,description\nA-1,x\nA-1,y\nA-1,x\n"
+    assert "2 rows of parts that stand there already" in load(text, "--first-of-doubles")
+    assert items() == [("A-1", "x", "")]
 
 
 def test_of_many_bad_lines_the_first_are_named_and_all_counted(load):

@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from shutil import copyfileobj
-from textwrap import shorten
 from typing import Any, BinaryIO, cast
 
 from django.core.management.base import BaseCommand, CommandError
 
 from sessions_app import item_file
 from sessions_app.item_file import Change, Loaded, Loading
-from sessions_app.part_list import COLUMNS, Layout, PartList
+from sessions_app.part_list import COLUMNS, Layout, PartList, shown_short
 from sessions_app.text_encoding import BadFile
 
-SHOWN_CHARACTERS = 60
 NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "cp1252": "Windows-1252"}
 NAMES_OF_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 
@@ -76,6 +74,11 @@ class Command(BaseCommand):
             "--skip-unnumbered", action="store_true", help="pass over rows without a part number"
         )
         parser.add_argument(
+            "--first-of-doubles",
+            action="store_true",
+            help="of rows that say different things of one part the first one counts",
+        )
+        parser.add_argument(
             "--clear-empty",
             action="store_true",
             help="an empty cell empties what is known (default: that is left alone)",
@@ -93,6 +96,7 @@ class Command(BaseCommand):
                     self._progress,
                     clear_empty=options["clear_empty"],
                     skip_unnumbered=options["skip_unnumbered"],
+                    first_of_doubles=options["first_of_doubles"],
                     dry_run=dry_run,
                 )
                 loaded = loading.run()
@@ -168,24 +172,22 @@ def _opened(name: str) -> Iterator[BinaryIO]:
 def _how_read(parts: PartList) -> str:
     """Say how the list was understood, for a person who sees what does not fit."""
     encoding = NAMES.get(parts.encoding, parts.encoding)
-    taken = ", ".join(f"{name} from {_short(heading)}" for name, heading in parts.taken().items())
-    left = ", ".join(map(_short, parts.left_out()[:SHOWN_CHARACTERS]))
+    taken = ", ".join(
+        f"{name} from {shown_short(heading)}" for name, heading in parts.taken().items()
+    )
+    left = ", ".join(map(shown_short, parts.left_out()))
     told = f"Read as {encoding} with {parts.delimiter!r} between cells: {taken}"
     return told + (f"; not taken: {left}." if left else ".")
 
 
 def _shown(change: Change) -> str:
-    return f"changed: {change.part_number}: {change.column} {_short(change.old)} -> {_short(change.new)}"
-
-
-def _short(text: str) -> str:
-    return repr(shorten(text, SHOWN_CHARACTERS, placeholder="...") if text.strip() else text)
+    return f"changed: {change.part_number}: {change.column} {shown_short(change.old)} -> {shown_short(change.new)}"
 
 
 def _summary(loaded: Loaded, dry_run: bool) -> str:
     told = f"{loaded.new} new items, {loaded.changed} changed, {loaded.unchanged} unchanged."
     if loaded.doubles:
-        told += f" {loaded.doubles} rows say what another one said already."
+        told += f" {loaded.doubles} rows of parts that stand there already are passed over."
     if loaded.unnumbered:
         told += f" {loaded.unnumbered} rows without a part number are passed over."
     return told + (" Nothing was written: this was a dry run." if dry_run else "")
