@@ -1,10 +1,11 @@
 """Daphne, with what it lacks for streams that stay open: back-pressure, a limit of bodies, ports that can be closed."""
 
 import asyncio
-import json
+import re
 import socket
 from collections.abc import MutableMapping
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 # First: it installs the reactor that everything of Twisted must use.
 from daphne.server import Server  # isort: skip
@@ -12,33 +13,28 @@ from daphne.server import Server  # isort: skip
 from channels.routing import get_default_application
 from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
-from twisted.internet import reactor as twisted_reactor
 
-# Its module stands for an object that only exists once a loop is chosen.
-reactor: Any = twisted_reactor
+from events_app import refusals
+from events_app.http_channel import Channel
+from events_app.refusals import Refusal
 
 # The header by which an answer is known to be a stream, and a message of our own: cut the connection.
 EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
 ABORT: Final = "silo.abort"
 
-_TOO_LARGE_BODY = json.dumps(
-    {"error": "body_too_large", "message": "The body of a request has at most 8 MB."}
-)
-TOO_LARGE = (
-    "HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    f"Content-Length: {len(_TOO_LARGE_BODY)}\r\n\r\n{_TOO_LARGE_BODY}"
-).encode()
-
-# How long a client whose body is refused may go on sending it, and how much.
-LINGER_SECONDS = 5.0
-LINGER_BYTES = 16 * 1024 * 1024
+# The address of a request that is a whole URL: host, and path with query.
+_WHOLE_URL: Final = re.compile(rb"(?i:https?)://([^/?#@]+)([/?]?.*)")
 
 
 class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
     """A request whose body is refused as soon as it is too large, not when all of it is in memory."""
 
-    refused = False
-    _dropped = 0
+    # What is wrong with it, found when all of it is there.
+    _fault: Refusal | None = None
+
+    def __init__(self, *args: Any) -> None:
+        # Forms are Django's to read.
+        super().__init__(*args, parsePOSTFormSubmission=False)
 
     def gotLength(self, length: int | None) -> None:
         """Look at the announced length, before any of the body: all headers have been received."""
@@ -46,40 +42,75 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
         if self.server.draining:
             self.be_the_last()
         if length is not None and length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            self._refuse()
+            self.channel.refuse(refusals.BODY_TOO_LARGE)
 
     def handleContentChunk(self, data: bytes) -> None:
         """Look at the length so far, for bodies that do not announce theirs."""
-        if self.refused:
-            self._dropped += len(data)
-            if self._dropped > LINGER_BYTES:
-                self.channel.transport.abortConnection()
+        if self.channel.refused:
             return
         super().handleContentChunk(data)
         if self.content.tell() > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            self._refuse()
+            self.channel.refuse(refusals.BODY_TOO_LARGE)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Take a whole URL for the address in it, whose host then counts (RFC 9112, 3.2.2)."""
+        if whole := _WHOLE_URL.fullmatch(path):
+            host, path = whole.groups()
+            self.requestHeaders.setRawHeaders(b"Host", [host])
+            path = path if path.startswith(b"/") else b"/" + path
+        elif (command, path) == (b"OPTIONS", b"*"):
+            path = b"/"
+        # Daphne would believe it, whoever sends it.
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
+        if command != command.upper():
+            self._fault = refusals.BAD_METHOD
+        elif not path.startswith(b"/") or not _is_utf_8(path):
+            self._fault = refusals.BAD_TARGET
+        elif self.requestHeaders.getRawHeaders(b"Upgrade", [b""])[0].lower() == b"websocket":
+            self._fault = refusals.NO_WEBSOCKETS
+        super().requestReceived(command, path, version)
 
     def process(self) -> Any:
         """Do nothing for a request that was refused, or that comes too late."""
         if self.server.drained:
             # Its thread would wait for a loop that has ended.
             self.channel.loseConnection()
-        return None if self.refused or self.server.drained else super().process()
+        if self.channel.refused or self.server.drained:
+            return None
+        return self._answer(self._fault) if self._fault else super().process()
 
     def be_the_last(self) -> None:
         """Close the connection after the answer, and say so in it if it has not begun."""
         self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         self.channel.persistent = False
 
-    def _refuse(self) -> None:
-        # Twisted has no word for an answer to half a request; its own refusals are written so too.
-        self.refused = True
-        transport = self.channel.transport
-        transport.write(TOO_LARGE)
-        # The rest of the body is read and dropped for a while: with unread data the kernel would reset the connection
-        # at once, and a client or a proxy that is still sending would lose the answer.
-        transport.loseWriteConnection()
-        reactor.callLater(LINGER_SECONDS, transport.abortConnection)
+    def setResponseCode(self, code: int, message: bytes | None = None) -> None:
+        """Say the phrase of each status, also of those that Twisted calls unknown."""
+        super().setResponseCode(code, message or refusals.phrase(code))
+
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """Say in the envelope what Daphne says on a page."""
+        self._answer(Refusal(status, refusals.CODES[status], f"{body.removesuffix('.')}."))
+
+    def _answer(self, refusal: Refusal) -> None:
+        body = refusal.body
+        headers = [
+            (b"Content-Type", b"application/json"),
+            (b"Cache-Control", b"no-store"),
+            (b"Content-Length", b"%d" % len(body)),
+        ]
+        start = {"type": "http.response.start", "status": refusal.status, "headers": headers}
+        self.handle_reply(start)
+        self.handle_reply({"type": "http.response.body", "body": body})
+
+
+def _is_utf_8(path: bytes) -> bool:
+    """Whether an address is percent-encoded UTF-8. Else each octet that is not would become the same character."""
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return path.isascii()
 
 
 class Backpressure:
@@ -122,6 +153,7 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         self._ports.append(port)
         factory = self.http_factory
         assert isinstance(factory, HTTPFactory)
+        factory.protocol = Channel
         build = factory.buildProtocol
 
         def build_limited(address: Any) -> Any:

@@ -1,5 +1,8 @@
 """The API root: routers, errors, and the OpenAPI page at `/api/docs`."""
 
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
+
 from sessions_app.api import edit_sessions, handoff, history, items, line, streams, workstations
 from sessions_app.authentication import VIEWER
 from silo import errors
@@ -11,7 +14,8 @@ Edit sessions for engineering data: soft and hard locks on parts, assemblies and
 * **Credentials**: `Authorization: Bearer <token>`, or a login session's cookie, with `X-CSRFToken` where it writes.
   Roles: viewer, editor, admin; each may do what those before it may.
 * **Errors** are always `{"error": "<code>", "message": "<sentence>", ...}`. An address that is not described here is
-  404 `not_found`, a method 405 `method_not_allowed`.
+  404 `not_found`, a method 405 `method_not_allowed`; HEAD is answered where GET is. An address with its query has at
+  most 16 kB (414 `uri_too_long`), its headers have 16 kB together (431 `header_too_large`).
 * **Part numbers** in a path are percent-encoded: `DIN 912/M5` is `DIN%20912%2FM5`.
 * **Times** are RFC 3339 in UTC. A body has at most 8 MB, no text has control characters.
 """
@@ -23,6 +27,8 @@ api = DescribedAPI(
     urls_namespace="api",
     # Every operation names its own; with this the page sends the CSRF token of who is logged in.
     auth=VIEWER,
+    # Not by its CSRF check: another method is an unknown one.
+    docs_decorator=lambda view: csrf_exempt(require_safe(view)),
     servers=[{"url": "/", "description": "This server."}],
 )
 errors.install(api)

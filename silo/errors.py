@@ -1,6 +1,5 @@
 """Every error in one envelope: `{"error": "<code>", "message": "<sentence>", ...}`."""
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from django.http.multipartparser import MultiPartParserError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from events_app import refusals
 from sessions_app.errors import DomainError
 
 logger = logging.getLogger(__name__)
@@ -32,9 +32,11 @@ CODES = {
     403: ("forbidden", "This is not allowed."),
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not know that method."),
-    413: ("body_too_large", "The body of a request has at most 8 MB."),
+    413: refusals.BODY_TOO_LARGE[1:],
+    414: refusals.URI_TOO_LONG[1:],
     422: ("invalid", "The request is not valid."),
     429: ("too_many_requests", "Slow down and try again."),
+    431: refusals.HEADER_TOO_LARGE[1:],
     500: ("internal_error", "The server failed; it is logged. Try again."),
     503: ("unavailable", "The service is starting, stopping or cut off; try again."),
 }
@@ -128,7 +130,7 @@ def _where(place: Sequence[str | int]) -> str:
 
 
 class EnvelopeMiddleware:
-    """Puts what Django itself answers under `/api` (404, 405, ...) into the envelope, and anywhere a refused host."""
+    """Puts what Django itself answers (404, 405, ...) into the envelope, but for the admin site, which has pages."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -137,24 +139,16 @@ class EnvelopeMiddleware:
         response = self._get_response(request)
         if response.status_code == 400 and _is_host_refused(request):
             return envelope(400, CODES[400][0], HOST_REFUSED)
-        if response.status_code < 400 or not f"{request.path}/".startswith("/api/"):
+        if response.status_code < 400 or request.path.startswith("/admin/"):
             return response
-        if _is_enveloped(response):
+        if response.headers.get("Content-Type") == "application/json":
+            # The API's own, or `/ready`.
             return response
         code, message = CODES.get(response.status_code, CODES[400])
         answer = envelope(response.status_code, code, message)
         if "Allow" in response:
             answer["Allow"] = response["Allow"]
         return answer
-
-
-def _is_enveloped(response: HttpResponse) -> bool:
-    if response.streaming or not response.get("Content-Type", "").startswith("application/json"):
-        return False
-    try:
-        return "error" in json.loads(response.content)
-    except ValueError:
-        return False
 
 
 def _is_host_refused(request: HttpRequest) -> bool:

@@ -130,7 +130,7 @@ def _errors_of_the_api(operation: Operation) -> Iterator[tuple[int, type[ErrorOu
     yield from ((error.status, schema_of(error)) for error in errors)
     if "body" in sources:
         yield 422, error_schema(*INVALID_JSON)
-    for status in (400, 413, 500, 503):
+    for status in (400, 413, 414, 431, 500, 503):
         yield status, error_schema(*CODES[status])
 
 

@@ -2,13 +2,15 @@
 
 from django.contrib import admin
 from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
 from silo import health
 from silo.api import api
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/api/docs")),
+    path("", csrf_exempt(require_safe(RedirectView.as_view(url="/api/docs")))),
     path("health", health.health),
     path("ready", health.ready),
     path("admin/", admin.site.urls),

@@ -52,27 +52,96 @@ def test_an_unknown_address_is_404(method, path):
     check_envelope(api_of(make_user())(method, path), 404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/apiary", "/admin/nothing"])
-def test_elsewhere_a_404_is_a_page(path):
-    answer = Client().get(path, follow=True)
+@pytest.mark.parametrize("path", ["/nothing", "/apiary", "/static/nothing", "/%00"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_nor_is_anything_elsewhere(method, path):
+    check_envelope(Client(enforce_csrf_checks=True).generic(method, path), 404, "not_found")
+
+
+def test_the_admin_site_has_pages():
+    answer = Client().get("/admin/nothing", follow=True)
     assert answer["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/api/docs", "/api/openapi.json"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
+def test_a_method_is_unknown_without_any_token(method, path):
+    answer = Client(enforce_csrf_checks=True).generic(method, path)
+    check_envelope(answer, 405, "method_not_allowed")
+    assert answer["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/health",
+        "/ready",
+        "/api/docs",
+        "/api/openapi.json",
+        "/api/items",
+        "/api/edit-sessions",
+        "/api/edit-sessions/history?format=csv",
+        "/api/items?limit=0",
+        "/api/nothing",
+        "/nothing",
+    ],
+)
+def test_head_is_answered_as_get_is_without_a_body(path):
+    make_item()
+    api = api_of(make_user())
+    head, get = api("HEAD", path), api("GET", path)
+    assert head.status_code == get.status_code
+    for name in ("Content-Type", "Cache-Control", "Location", "X-Next"):
+        assert head.headers.get(name) == get.headers.get(name)
+    assert int(get["Content-Length"]) == len(get.content)
+    assert head["Content-Length"] == get["Content-Length"]
+    assert not head.content
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/health", 200),
+        ("GET", "/ready", 503),
+        ("GET", "/", 302),
+        ("GET", "/nothing", 404),
+        ("GET", "/api/items", 200),
+        ("GET", "/api/edit-sessions/history?format=csv", 200),
+        ("GET", "/api/items?limit=0", 422),
+        ("PUT", "/api/items", 405),
+        ("DELETE", "/api/workstations/3f9d1b0e-6c5a-4f0e-9d6b-1f2e3d4c5b6a", 404),
+    ],
+)
+def test_what_changes_is_kept_by_nobody(method, path, status):
+    answer = api_of(make_user())(method, path)
+    assert (answer.status_code, answer["Cache-Control"]) == (status, "no-store")
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/login/"])
+def test_a_cookie_that_cannot_be_one_is_none(path):
+    headers = {"Cookie": r'sessionid="\000aaaaaaaaa"'}
+    assert Client().get(path, headers=headers).status_code in {200, 302}
 
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/api/items", {"GET", "POST"}),
-        ("PATCH", "/api/workstations", {"GET", "POST"}),
-        ("OPTIONS", "/api/edit-sessions", {"GET"}),
-        ("DELETE", "/api/items/A01-0001/edit-sessions", {"GET", "POST"}),
+        ("PUT", "/api/items", {"GET", "HEAD", "POST"}),
+        ("PATCH", "/api/workstations", {"GET", "HEAD", "POST"}),
+        ("OPTIONS", "/api/edit-sessions", {"GET", "HEAD"}),
+        ("DELETE", "/api/items/A01-0001/edit-sessions", {"GET", "HEAD", "POST"}),
         ("GET", "/api/items/A/edit-sessions/3f9d1b0e-6c5a-4f0e-9d6b-1f2e3d4c5b6a", {"DELETE"}),
         ("POST", "/api/workstations/3f9d1b0e-6c5a-4f0e-9d6b-1f2e3d4c5b6a", {"DELETE"}),
-        ("BREW", "/api/items", {"GET", "POST"}),
+        ("HEAD", "/api/edit-sessions/batch", {"POST"}),
+        ("BREW", "/api/items", {"GET", "HEAD", "POST"}),
     ],
 )
 def test_an_unknown_method_is_405_and_says_which_are_known(method, path, allowed):
     answer = api_of(make_user())(method, path)
-    check_envelope(answer, 405, "method_not_allowed")
+    if method != "HEAD":
+        check_envelope(answer, 405, "method_not_allowed")
+    assert answer.status_code == 405
     assert set(answer["Allow"].split(", ")) == allowed
 
 

@@ -82,6 +82,8 @@ def test_every_operation_describes_what_any_can_answer(operation):
     assert codes(operation, 401) == {"not_authenticated"}
     assert codes(operation, 403) == {"forbidden"}
     assert codes(operation, 413) == {"body_too_large"}
+    assert codes(operation, 414) == {"uri_too_long"}
+    assert codes(operation, 431) == {"header_too_large"}
     assert codes(operation, 500) == {"internal_error"}
     assert codes(operation, 503) == {"unavailable"}
     assert "WWW-Authenticate" in operation["responses"]["401"]["headers"]

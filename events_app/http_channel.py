@@ -1,0 +1,128 @@
+"""Twisted's side of a connection, which refuses with an answer: in the envelope, and to clients that still send too."""
+
+from typing import Any, Final
+
+# First: it installs the reactor that everything of Twisted must use.
+from daphne.server import twisted_loop  # isort: skip  # noqa: F401
+
+from twisted.internet import reactor as twisted_reactor
+from twisted.web import http
+
+from events_app import refusals
+from events_app.refusals import Refusal, phrase
+
+# Its module stands for an object that only exists once a loop is chosen.
+reactor: Any = twisted_reactor
+# Half of it has types.
+HTTPChannel: Any = http.HTTPChannel
+
+# Of the request line, and of all headers together.
+MAX_HEAD_BYTES: Final = 16 * 1024
+
+# How long a client that is refused may go on sending, and how much.
+LINGER_SECONDS: Final = 5.0
+LINGER_BYTES: Final = 16 * 1024 * 1024
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
+    """One connection. Where Twisted would close it, or say a bare 400, this says what is wrong and then closes it."""
+
+    MAX_LENGTH = MAX_HEAD_BYTES
+    # Twisted counts the request line along; it is counted apart here.
+    totalHeadersSize = 2 * MAX_HEAD_BYTES
+
+    refused = False
+    _dropped = 0
+    _header_bytes = 0
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer the request that is being received, and read no further one.
+
+        What still comes is read and dropped for a while: with unread data the kernel would reset the connection
+        at once, and a client or a proxy that is still sending would lose the answer.
+        """
+        if self.refused:
+            return
+        self.refused = True
+        # No request is complete any more, and what has come of the next ones is dropped.
+        self.length = None
+        self.clearLineBuffer()
+        self.transport.write(_answer(refusal, with_body=not self._is_head))
+        self.transport.loseWriteConnection()
+        reactor.callLater(LINGER_SECONDS, self.transport.abortConnection)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass on what comes, until the client is refused."""
+        if not self.refused:
+            super().dataReceived(data)
+            return
+        self._dropped += len(data)
+        if self._dropped > LINGER_BYTES:
+            self.transport.abortConnection()
+
+    def lineReceived(self, line: bytes) -> None:
+        """Count the headers: Twisted's own limit is on all of the head."""
+        self._header_bytes = self._header_bytes + len(line) if self._in_headers else 0
+        if self._header_bytes > MAX_HEAD_BYTES:
+            self.refuse(refusals.HEADER_TOO_LARGE)
+        else:
+            super().lineReceived(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse what Twisted answers by closing."""
+        self.refuse(refusals.HEADER_TOO_LARGE if self._in_headers else refusals.URI_TOO_LONG)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Refuse too many headers by their own name."""
+        if self._receivedHeaderCount >= self.maxHeaders:
+            self.refuse(refusals.HEADER_TOO_LARGE)
+            return False
+        return bool(super().headerReceived(line))
+
+    def allHeadersReceived(self) -> None:
+        """Ask for the one Host that a request has."""
+        hosts = self.requests[-1].requestHeaders.getRawHeaders(b"Host", [])
+        if len(hosts) > 1 or (not hosts and self._version == b"HTTP/1.1"):
+            self.refuse(refusals.NO_HOST)
+        else:
+            super().allHeadersReceived()
+
+    def timeoutConnection(self) -> None:
+        """Tell a client that has sent half a request; one that has sent nothing is only closed."""
+        if self._in_headers or self._buffer:
+            self.refuse(refusals.TIMED_OUT)
+        else:
+            super().timeoutConnection()
+
+    @property
+    def _in_headers(self) -> bool:
+        """Whether the request line of the request that is being received is there."""
+        return hasattr(self, "_command")
+
+    @property
+    def _is_head(self) -> bool:
+        return getattr(self, "_command", b"") == b"HEAD"
+
+    def _failChooseTransferDecoder(self) -> bool:
+        self.refuse(refusals.BAD_LENGTH)
+        return False
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse(refusals.NOT_HTTP)
+
+    def _send100Continue(self) -> None:
+        if not self.refused:
+            super()._send100Continue()
+
+
+def _answer(refusal: Refusal, *, with_body: bool) -> bytes:
+    """Return a whole answer: Twisted has no word for an answer to half a request."""
+    body = refusal.body
+    lines = [
+        b"HTTP/1.1 %d %s" % (refusal.status, phrase(refusal.status)),
+        b"Content-Type: application/json",
+        b"Cache-Control: no-store",
+        b"Connection: close",
+        b"Content-Length: %d" % len(body),
+    ]
+    return b"\r\n".join([*lines, b"", body if with_body else b""])

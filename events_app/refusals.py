@@ -1,0 +1,66 @@
+"""What a server refuses before any application sees it, in the envelope of errors; and the phrases of its statuses."""
+
+import json
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+
+class Refusal(NamedTuple):
+    """An error answer: its status, its code, and a sentence for a person."""
+
+    status: int
+    code: str
+    message: str
+
+    @property
+    def body(self) -> bytes:
+        """The envelope."""
+        return json.dumps({"error": self.code, "message": self.message}).encode()
+
+
+NOT_HTTP: Final = Refusal(400, "invalid_request", "This is no valid HTTP request.")
+NO_HOST: Final = Refusal(
+    400, "invalid_request", "A request has one Host header; only HTTP/1.0 may leave it out."
+)
+BAD_LENGTH: Final = Refusal(
+    400,
+    "invalid_request",
+    "The length of the body is told once: by a Content-Length in digits, or by Transfer-Encoding: chunked.",
+)
+BAD_TARGET: Final = Refusal(
+    400,
+    "invalid_request",
+    "The address of a request begins with / or is a whole http URL, and is percent-encoded UTF-8.",
+)
+BAD_METHOD: Final = Refusal(400, "invalid_request", "A method is written in capitals.")
+NO_WEBSOCKETS: Final = Refusal(
+    403, "forbidden", "There are no WebSockets here: events come as server-sent events."
+)
+TIMED_OUT: Final = Refusal(
+    408, "request_timeout", "Half of a request came, and then nothing for a minute."
+)
+BODY_TOO_LARGE: Final = Refusal(413, "body_too_large", "The body of a request has at most 8 MB.")
+URI_TOO_LONG: Final = Refusal(
+    414,
+    "uri_too_long",
+    "The address of a request, with its query, has at most 16 kB.",
+)
+HEADER_TOO_LARGE: Final = Refusal(
+    431,
+    "header_too_large",
+    "The headers of a request have at most 16 kB together, and are at most 500.",
+)
+
+# What Twisted answers by itself, in one sentence each.
+CODES: Final = {400: "invalid_request", 500: "internal_error", 503: "unavailable"}
+
+# Older versions of Python know these by their former names.
+_PHRASES: Final = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
+
+
+def phrase(status: int) -> bytes | None:
+    """Return the phrase of a status, which Twisted does not know for each; None for one that nobody knows."""
+    try:
+        return _PHRASES.get(status, HTTPStatus(status).phrase).encode()
+    except ValueError:
+        return None
