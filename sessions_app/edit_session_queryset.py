@@ -12,6 +12,7 @@ from django.db.models import (
     BigIntegerField,
     DurationField,
     Func,
+    IntegerField,
     OuterRef,
     Q,
     TextField,
@@ -41,6 +42,13 @@ class _WantedConeKeys(ConeKeys):
     """
 
     template = "(SELECT %(function)s(%(expressions)s))"
+
+
+class Cardinality(Func):
+    """How many elements an array has."""
+
+    function = "cardinality"
+    output_field = IntegerField()
 
 
 class _Unnest(Func):
@@ -116,20 +124,43 @@ class EditSessionQuerySet(models.QuerySet[Any]):
             The meetings, in the order of both ids; no more than `interference.MAX_MEETINGS`, but each session that
             meets anybody has one.
         """
-        asked = self._compared(ids)
-        return interference.meetings(asked, self._company(asked, also_among_them))
+        asked = self.compared(ids)
+        return interference.meetings(asked, self.company(asked, also_among_them=also_among_them))
+
+    def meetings_with(
+        self, ids: Collection[uuid.UUID], new: Collection[uuid.UUID]
+    ) -> tuple[list[Meeting], list[Meeting]]:
+        """Return whom these sessions meet, each other among them, and which others meet new ones of these.
+
+        Two queries, and each list is bounded as that of `meetings_of`.
+        """
+        asked = self.compared(ids)
+        company = self.company(asked, also_among_them=True)
+        known = {one.id for one in asked}
+        others = [one for one in company if one.id not in known]
+        begun = [one for one in asked if one.id in new]
+        return interference.meetings(asked, company), interference.meetings(others, begun)
 
     def met_by(self, ids: Collection[uuid.UUID]) -> list[Meeting]:
         """Return the same from the other side: each other session that meets any of these, and whom of them."""
-        asked = self._compared(ids)
-        return interference.meetings(self._company(asked, False), asked)
+        asked = self.compared(ids)
+        return interference.meetings(self.company(asked), asked)
 
-    def _compared(self, ids: Collection[uuid.UUID]) -> list[Compared]:
+    def compared(self, ids: Collection[uuid.UUID]) -> list[Compared]:
+        """Return what these sessions are compared by, each node key once, sorted."""
         rows = self.model._default_manager.filter(pk__in=ids)
-        return [Compared(*row) for row in rows.values_list(*_COMPARED, "dependency_cone")]
+        of_each = [Compared(*row) for row in rows.values_list(*_COMPARED, "dependency_cone")]
+        return [one._replace(node_keys=sorted(set(one.node_keys))) for one in of_each]
 
-    def _company(self, asked: Collection[Compared], also_among_them: bool) -> list[Compared]:
-        """Return all that may meet one of these, with the node keys that any of these has."""
+    def company(
+        self, asked: Collection[Compared], *, also_among_them: bool = False
+    ) -> list[Compared]:
+        """Return all that may meet one of these, with the node keys that any of these has.
+
+        Args:
+            asked: sessions. The cones by which the others are found are those in the database.
+            also_among_them: whether they may meet each other.
+        """
         ids = [one.id for one in asked]
         whole_items = {one.item_id for one in asked if not one.object_id}
         # For each one a scan of the index: PostgreSQL's time for one scan grows with the square of its keys.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sessions_app import payloads
+from sessions_app.text import person
 
 if TYPE_CHECKING:
     from sessions_app.models import EditSession
@@ -61,7 +62,8 @@ class BatchInterference(DomainError):
         first = holders[0]
         more = f" ({len(holders)} of these are held)" if len(holders) > 1 else ""
         return cls(
-            f"{first.user.get_username()} is editing {first.item} on {first.workstation.name}{more}.",
+            f"{_named(payloads.holder_json(first))} is editing {first.item}"
+            f" on {first.workstation.name}{more}.",
             holders=[
                 {"part_number": held.item.part_number} | payloads.holder_json(held)
                 for held in holders
@@ -72,9 +74,13 @@ class BatchInterference(DomainError):
         """Return the refusal of a single session."""
         holder = self.details["holders"][0]
         return HardInterference(
-            f"{holder['user']} is editing this on {holder['workstation']['name']}.",
+            f"{_named(holder)} is editing this on {holder['workstation']['name']}.",
             holder={key: value for key, value in holder.items() if key != "part_number"},
         )
+
+
+def _named(holder: Any) -> str:
+    return person(holder["user"], holder["user_name"])
 
 
 class NotConnected(DomainError):

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
@@ -41,14 +41,75 @@ class Meeting(NamedTuple):
 ByWorkstation = Mapping[uuid.UUID, Sequence[Compared]]
 
 
-def meetings(ones: Collection[Compared], others: Collection[Compared]) -> list[Meeting]:
+class Renewed(NamedTuple):
+    """A session of an object that has another cone now: as it was, and as it is."""
+
+    old: Compared
+    new: Compared
+
+
+def changes(
+    renewed: Collection[Renewed], others: Collection[Compared]
+) -> tuple[list[Meeting], list[Meeting]]:
+    """Return the meetings that stop and those that begin with new cones, each named from both sides.
+
+    Args:
+        renewed: the sessions. Those of a whole item meet everybody before and after.
+        others: all that may meet one of them, before or after.
+    """
+    stop = _only(renewed, others, lambda one: (one.new, one.old))
+    begin = _only(renewed, others, lambda one: (one.old, one.new))
+    return stop, begin
+
+
+def _only(
+    renewed: Collection[Renewed],
+    others: Collection[Compared],
+    sides: Callable[[Renewed], tuple[Compared, Compared]],
+) -> list[Meeting]:
+    """Return the meetings that there are on the second side, and are not on the first."""
+    absent: dict[uuid.UUID, frozenset[str]] = {}
+    ones: list[Compared] = []
+    for one in renewed:
+        first, second = sides(one)
+        absent[first.id] = frozenset(first.node_keys)
+        ones.append(second._replace(node_keys=sorted({*second.node_keys} - absent[first.id])))
+    objects = [other for other in others if other.object_id]
+
+    def met(one: Compared, other: Compared) -> bool:
+        return not absent[one.id].isdisjoint(other.node_keys)
+
+    return [
+        *meetings(ones, objects, but_not=met),
+        *meetings(objects, ones, but_not=lambda other, one: met(one, other)),
+    ]
+
+
+def shared_each(count: int) -> int:
+    """Return how many node keys each of so many meetings names at most."""
+    return max(MIN_SHARED_EACH, MAX_SHARED // max(1, count))
+
+
+def meetings(
+    ones: Collection[Compared],
+    others: Collection[Compared],
+    *,
+    most: int = MAX_MEETINGS,
+    but_not: Callable[[Compared, Compared], bool] = lambda one, other: False,
+) -> list[Meeting]:
     """Return whom each of the ones meets among the others, in the order of both ids.
 
     The work grows with the node keys of both, and with what is named, not with the pairs.
+
+    Args:
+        ones: those asked about.
+        others: those that they may meet.
+        most: so many for each of the ones at most, and `MAX_MEETINGS` in all.
+        but_not: says which pairs do not count.
     """
     if not ones:
         return []
-    each = max(1, MAX_MEETINGS // len(ones))
+    each = min(most, max(1, MAX_MEETINGS // len(ones)))
     on_item: dict[Any, dict[uuid.UUID, list[Compared]]] = _groups()
     on_whole_item: dict[Any, dict[uuid.UUID, list[Compared]]] = _groups()
     having: dict[Any, dict[uuid.UUID, list[Compared]]] = _groups()
@@ -77,13 +138,15 @@ def meetings(ones: Collection[Compared], others: Collection[Compared]) -> list[M
         limit = min(each, possible)
         if limit:
             for other in candidates(one):
+                if but_not(one, other):
+                    continue
                 met[other.id] = other
                 if len(met) == limit:
                     break
         pairs += [(one, other) for other in met.values()]
     # Ids are compared by Python code, numbers are not.
     pairs.sort(key=lambda pair: (pair[0].id.int, pair[1].id.int))
-    named = max(MIN_SHARED_EACH, MAX_SHARED // max(1, len(pairs)))
+    named = shared_each(len(pairs))
     cones = {one.id: frozenset(one.node_keys) for one in ones}
     return [
         Meeting(

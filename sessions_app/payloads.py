@@ -1,13 +1,16 @@
 """Sessions as JSON: the one shape that the API, the events and `stream-open` share."""
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from events_app.event_log import NewEvent
 from sessions_app import channels
+from sessions_app.text import name_of
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
     from sessions_app.managers.acquire import Acquired
     from sessions_app.models import EditSession, EndedSession
 
@@ -15,14 +18,28 @@ Json = dict[str, Any]
 
 
 def session_json(session: "EditSession") -> Json:
-    """Return an active session as lists and `stream-open` show it. Needs item, user and workstation loaded."""
+    """Return an active session, but for whom it meets. Needs item, user and workstation loaded."""
     return _identity(session) | {
+        "note": session.note,
         "connection_id": session.connection_id,
         "acquired_at": session.acquired_at,
         "last_heartbeat": session.last_heartbeat,
         "away_since": session.workstation.away_since,
         "idle_since": session.workstation.idle_since,
     }
+
+
+def listed_json(
+    sessions: Collection["EditSession"],
+    met: Mapping[uuid.UUID, Sequence["EditSession"] | None],
+) -> list[Json]:
+    """Return active sessions as lists and `stream-open` show them.
+
+    Args:
+        sessions: the sessions, with their names.
+        met: whom each of them meets, by its id; None where that is not known.
+    """
+    return [session_json(session) | _meets(met[session.pk]) for session in sessions]
 
 
 def acquired_json(acquired: "Acquired") -> Json:
@@ -40,13 +57,17 @@ def acquired_json(acquired: "Acquired") -> Json:
 
 def holder_json(session: "EditSession") -> Json:
     """Return who is in the way."""
+    return met_json(session) | {"note": session.note, "acquired_at": session.acquired_at}
+
+
+def met_json(session: "EditSession") -> Json:
+    """Return whom a session meets."""
     return {
         "session_id": session.pk,
-        "user": session.user.get_username(),
+        **_user(session.user),
         "workstation": _workstation(session.workstation_id, session.workstation.name),
         "context_level": session.context_level,
         "object_id": session.object_id,
-        "acquired_at": session.acquired_at,
     }
 
 
@@ -54,6 +75,7 @@ def acquired_event(acquired: "Acquired", audience: Collection[str]) -> NewEvent:
     """Return `edit.session_acquired` for these channels."""
     session = acquired.session
     data = _identity(session) | {
+        "note": session.note,
         "connection_id": session.connection_id,
         "acquired_at": session.acquired_at,
         "interference": acquired.interference,
@@ -105,12 +127,22 @@ def resolved_event(session: "EditSession", with_session_id: uuid.UUID) -> NewEve
     )
 
 
+def interference_event(
+    session: "EditSession", other: "EditSession", shared: Sequence[str]
+) -> NewEvent:
+    """Return `edit.interference` for a session's workstation: it begins to meet another one's."""
+    met = {"with": met_json(other), "shared": list(shared)}
+    data = _without_id(_identity(session)) | met
+    return NewEvent({channels.workstation(session.workstation_id)}, "edit.interference", data)
+
+
 def handoff_requested_event(
-    session: "EditSession", requester: str, workstation_id: uuid.UUID | None, message: str
+    session: "EditSession", requester: "User", workstation_id: uuid.UUID | None, message: str
 ) -> NewEvent:
     """Return `edit.handoff_requested` for the holder's workstation."""
     data = _without_id(_identity(session)) | {
-        "requester": requester,
+        "requester": requester.get_username(),
+        "requester_name": name_of(requester),
         "workstation_id": workstation_id,
         "message": message,
     }
@@ -156,8 +188,9 @@ def place_json(place: Any) -> Json:
         "request_id": place.pk,
         "item_id": place.item_id,
         "part_number": place.item.part_number,
-        "user": place.workstation.user.get_username(),
+        **_user(place.workstation.user),
         "workstation": _workstation(place.workstation_id, place.workstation.name),
+        "note": place.note,
         "context_level": place.context_level,
         "object_id": place.object_id,
         "connection_id": place.connection_id,
@@ -184,7 +217,7 @@ def _identity(session: "EditSession") -> Json:
         "session_id": session.pk,
         "item_id": session.item_id,
         "part_number": session.item.part_number,
-        "user": session.user.get_username(),
+        **_user(session.user),
         "workstation": _workstation(session.workstation_id, session.workstation.name),
         "context_level": session.context_level,
         "object_id": session.object_id,
@@ -198,11 +231,24 @@ def _ended_identity(ended: "EndedSession") -> Json:
         "part_number": ended.part_number,
         "session_id": ended.session_id,
         "user": ended.username,
+        "user_name": ended.user_name or ended.username,
         "workstation": _workstation(ended.workstation_id, ended.workstation_name),
         "context_level": ended.context_level,
         "object_id": ended.object_id,
         "fencing_token": ended.fencing_token,
     }
+
+
+def _meets(met: Sequence["EditSession"] | None) -> Json:
+    known = {True: "soft", False: "none"}[bool(met)]
+    return {
+        "interference": None if met is None else known,
+        "interferes_with": [met_json(session) for session in met or ()],
+    }
+
+
+def _user(user: "User") -> Json:
+    return {"user": user.get_username(), "user_name": name_of(user)}
 
 
 def _workstation(pk: Any, name: str) -> Json:

@@ -87,8 +87,9 @@ class WorkstationPresence(PresenceDomain):
         held = defaultdict(list)
         sessions = EditSession.objects.with_names().filter(workstation_id__in=keys).order_by("pk")
         for session in sessions:
-            held[session.workstation_id].append(payloads.session_json(session))
-        return held
+            held[session.workstation_id].append(session)
+        met = EditSession.objects.met_in_list([one for some in held.values() for one in some])
+        return {key: payloads.listed_json(some, met) for key, some in held.items()}
 
     def touch(self, keys: Collection[Key]) -> None:
         """The heartbeat of the workstations' sessions."""

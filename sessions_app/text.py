@@ -1,8 +1,14 @@
-"""Which texts are accepted from outside."""
+"""Which texts are accepted from outside, and how a person is named."""
 
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 PART_NUMBER_MAX = 200
+# What a holder says of a session, in characters.
+NOTE_MAX = 500
 
 
 def text_fault(text: str) -> str | None:
@@ -30,3 +36,13 @@ def part_number_fault(text: str) -> str | None:
     if text in {".", ".."} or text != text.strip():
         return "a part number is not '.' or '..', and has no space at its ends"
     return text_fault(text)
+
+
+def name_of(user: "User") -> str:
+    """Return what a person is called: the full name, or without one the account's."""
+    return user.get_full_name() or user.get_username()
+
+
+def person(user: str, user_name: str) -> str:
+    """Return a person in a sentence: the full name, and the account's name where that is another one."""
+    return user if user_name == user else f"{user_name} ({user})"

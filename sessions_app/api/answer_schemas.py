@@ -20,6 +20,8 @@ Owner = Annotated[
         " names one asks for it."
     ),
 ]
+UserName = Annotated[str, Field(description="The full name, or without one the account's.")]
+Note = Annotated[str, Field(description="Its holder's words, or empty.")]
 # What an operation returns, for one of the schemas below.
 Answer = dict[str, Any]
 
@@ -90,10 +92,12 @@ class SessionOut(Schema):
     item_id: UUID
     part_number: str
     user: str
+    user_name: UserName
     workstation: WorkstationRef
     context_level: ContextLevel
     object_id: str
     fencing_token: int
+    note: Note
     connection_id: Owner
     acquired_at: datetime
     last_heartbeat: datetime
@@ -105,15 +109,34 @@ class SessionOut(Schema):
     )
 
 
-class HolderOut(Schema):
-    model_config = shown(examples.HOLDER)
+class MetOut(Schema):
+    model_config = shown(examples.MET)
 
     session_id: UUID
     user: str
+    user_name: UserName
     workstation: WorkstationRef
     context_level: ContextLevel
     object_id: str
+
+
+class HolderOut(MetOut):
+    model_config = shown(examples.HOLDER)
+
+    note: Note
     acquired_at: datetime
+
+
+class ListedOut(SessionOut):
+    model_config = shown(examples.LISTED)
+
+    interference: Literal["none", "soft"] | None = Field(
+        description="Whether another workstation's session meets it. Null where that was not compared: too many node"
+        " keys for one answer; ask for fewer sessions."
+    )
+    interferes_with: list[MetOut] = Field(
+        description="Whom it meets: at most 20, and at most 5,000 in all."
+    )
 
 
 class HeldOut(ErrorOut):
@@ -163,9 +186,11 @@ class PlaceOut(Schema):
     item_id: UUID
     part_number: str
     user: str
+    user_name: UserName
     workstation: WorkstationRef
     context_level: ContextLevel
     object_id: str
+    note: Note
     connection_id: Owner
     position: int = Field(description="From 1, in the line for this level and object.")
     requested_at: datetime
@@ -187,7 +212,7 @@ class LineOut(Schema):
 class ItemSessionsOut(Schema):
     model_config = shown(examples.SESSIONS_OF_ITEM)
 
-    sessions: list[SessionOut]
+    sessions: list[ListedOut]
     cursor: str = Field(description="The event id from which to go on, of the same moment.")
 
 
@@ -201,6 +226,7 @@ class VerifiedOut(Schema):
     model_config = shown(examples.VERIFIED)
 
     user: str
+    user_name: UserName
     workstation: WorkstationRef
     item: str = Field(description="The part number.")
     context_level: ContextLevel
@@ -214,6 +240,7 @@ class EndedSessionOut(Schema):
     item_id: UUID
     part_number: str
     user: str
+    user_name: UserName
     workstation: WorkstationRef
     context_level: ContextLevel
     object_id: str
@@ -224,6 +251,7 @@ class EndedSessionOut(Schema):
     reason: EndReason
     ended_by: str = Field(description="Who ended it, if that was not its user; else empty.")
     note: str = Field(description="Why it was ended by force, else empty.")
+    session_note: Note
 
 
 class HistoryOut(Schema):

@@ -138,6 +138,7 @@ def verify(
     holder = payloads.holder_json(session)
     return {
         "user": holder["user"],
+        "user_name": holder["user_name"],
         "workstation": holder["workstation"],
         "item": part_number,
         "context_level": session.context_level,
@@ -178,7 +179,8 @@ def list_all(
 
 
 def _shown(sessions: EditSessionQuerySet) -> list[Answer]:
-    return [payloads.session_json(session) for session in sessions.with_names()]
+    shown = list(sessions.with_names())
+    return payloads.listed_json(shown, EditSession.objects.met_in_list(shown))
 
 
 def find_session(part_number: str, session_id: UUID) -> EditSession:

@@ -7,7 +7,15 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import Field
 
-from sessions_app.api.answer_schemas import AcquiredOut, Owner, SessionOut, WorkstationRef
+from sessions_app.api.answer_schemas import (
+    AcquiredOut,
+    ListedOut,
+    MetOut,
+    Note,
+    Owner,
+    UserName,
+    WorkstationRef,
+)
 from sessions_app.models import ContextLevel, EndReason
 
 
@@ -35,7 +43,7 @@ class StreamOpenEvent(Schema):
     """The first event of each stream."""
 
     connection_id: UUID | None = Field(description="Of this stream; null where it only watches.")
-    sessions: list[SessionOut] = Field(description="What the workstation holds now.")
+    sessions: list[ListedOut] = Field(description="What the workstation holds now.")
     timings: TimingsOut
 
 
@@ -46,6 +54,7 @@ class SessionEvent(Schema):
     part_number: str
     session_id: UUID
     user: str
+    user_name: UserName
     workstation: WorkstationRef
     context_level: ContextLevel
     object_id: str
@@ -55,9 +64,13 @@ class SessionEvent(Schema):
 class SessionAcquiredEvent(SessionEvent):
     """To who watches the item."""
 
+    note: Note
     connection_id: Owner
     acquired_at: datetime
-    interference: Literal["none", "soft"]
+    interference: Literal["none", "soft"] = Field(
+        description="Whether this session meets others as it begins. Those concerned are told by `edit.interference`;"
+        " nobody else has to be alarmed."
+    )
 
 
 class SessionReleasedEvent(SessionEvent):
@@ -88,12 +101,29 @@ class HandoffRequestedEvent(SessionEvent):
     """To the holder's workstation: somebody would like to have its session."""
 
     requester: str = Field(description="A username.")
+    requester_name: UserName
     workstation_id: UUID | None = Field(description="Where the requester wants it, if named.")
     message: str
 
 
+class InterferenceEvent(SessionEvent):
+    """To each of the two workstations whose sessions begin to meet softly, the earlier and the later one.
+
+    The members of a session are the receiver's own. One begins or has another cone now. Of what begins in one
+    transaction at most 5,000 meetings are told to each side, but each session that meets anybody has one.
+    """
+
+    with_: MetOut = Field(alias="with", description="The other workstation's session.")
+    shared: list[str] = Field(
+        description="The node keys that both cones have: at most 100,000 in all events of one transaction to one side."
+    )
+
+
 class InterferenceResolvedEvent(SessionEvent):
-    """To the workstation that is left: the session that interfered softly with this one has ended."""
+    """The session that interfered softly with this one has ended, or meets it no more with another cone.
+
+    To the workstation that is left; where both go on, to both.
+    """
 
     with_session_id: UUID
 
@@ -117,6 +147,7 @@ EVENTS: dict[str, type[Schema]] = {
     "edit.session_active": SessionIdleEvent,
     "edit.session_granted": SessionGrantedEvent,
     "edit.handoff_requested": HandoffRequestedEvent,
+    "edit.interference": InterferenceEvent,
     "edit.interference_resolved": InterferenceResolvedEvent,
     "edit.force_released": ForceReleasedEvent,
 }

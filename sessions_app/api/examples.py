@@ -13,6 +13,7 @@ REQUEST_ID = "d2c3b4a5-1f0e-4d9c-8b7a-6f5e4d3c2b1a"
 OTHER_SESSION_ID = "91e2d3c4-b5a6-4789-8abc-def012345678"
 OTHER_WORKSTATION_ID = "a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d"
 USER, OTHER_USER = "ada", "bob"
+USER_NAME, OTHER_USER_NAME = "Ada Lovelace", "Bob Noyce"
 FENCING_TOKEN = 8_000_042
 CURSOR = "5d41402a-1027"
 ACQUIRED_AT = "2025-03-04T09:30:00.000000Z"
@@ -37,6 +38,7 @@ ACQUIRE_IN = {
     "context_level": "sketch",
     "object_id": "Sketch001",
     "dependency_cone": ["Sketch001", "Pad001"],
+    "note": "Until Friday, with the supplier.",
     "connection_id": CONNECTION_ID,
 }
 SESSION = {
@@ -45,24 +47,28 @@ SESSION = {
     "item_id": ITEM_ID,
     "part_number": PART_NUMBER,
     "user": USER,
+    "user_name": USER_NAME,
     "workstation": WORKSTATION_REF,
     "context_level": "sketch",
     "object_id": "Sketch001",
     "fencing_token": FENCING_TOKEN,
+    "note": ACQUIRE_IN["note"],
     "connection_id": CONNECTION_ID,
     "acquired_at": ACQUIRED_AT,
     "last_heartbeat": LATER,
     "away_since": None,
     "idle_since": None,
 }
-HOLDER = {
+MET = {
     "session_id": OTHER_SESSION_ID,
     "user": OTHER_USER,
+    "user_name": OTHER_USER_NAME,
     "workstation": OTHER_WORKSTATION_REF,
     "context_level": "partdesign",
     "object_id": "Pad001",
-    "acquired_at": ACQUIRED_AT,
 }
+HOLDER = {**MET, "note": "", "acquired_at": ACQUIRED_AT}
+LISTED = {**SESSION, "interference": "soft", "interferes_with": [MET]}
 HELD_ITEM = {"part_number": PART_NUMBER, **HOLDER}
 CONFLICT = {**HOLDER, "shared": ["Pad001"]}
 ACQUIRED = {
@@ -74,7 +80,9 @@ ACQUIRED = {
 }
 BATCHED_IN = {
     "part_number": PART_NUMBER,
-    **{name: ACQUIRE_IN[name] for name in ("context_level", "object_id", "dependency_cone")},
+    **{
+        name: ACQUIRE_IN[name] for name in ("context_level", "object_id", "dependency_cone", "note")
+    },
 }
 BATCH_IN = {
     "workstation_id": WORKSTATION_ID,
@@ -84,32 +92,38 @@ BATCH_IN = {
 PLACE = {
     "id": REQUEST_ID,
     "request_id": REQUEST_ID,
-    **{name: SESSION[name] for name in ("item_id", "part_number", "user", "workstation")},
+    **{
+        name: SESSION[name]
+        for name in ("item_id", "part_number", "user", "user_name", "workstation")
+    },
     "context_level": HOLDER["context_level"],
     "object_id": HOLDER["object_id"],
+    "note": "",
     "connection_id": CONNECTION_ID,
     "position": 1,
     "requested_at": LATER,
 }
 STANDING = {**PLACE, "existing": False, "holder": HOLDER}
 HANDOFF_REQUEST_IN = {"message": "The drawing is due.", "workstation_id": WORKSTATION_ID}
-SESSIONS_OF_ITEM = {"sessions": [SESSION], "cursor": CURSOR}
+SESSIONS_OF_ITEM = {"sessions": [LISTED], "cursor": CURSOR}
 
 VERIFIED = {
     "user": USER,
+    "user_name": USER_NAME,
     "workstation": WORKSTATION_REF,
     "item": PART_NUMBER,
     "context_level": "sketch",
     "object_id": "Sketch001",
 }
 # What no record has.
-OF_ACTIVE = {"id", "connection_id", "away_since", "idle_since"}
+OF_ACTIVE = {"id", "note", "connection_id", "away_since", "idle_since"}
 ENDED = {
     **{name: value for name, value in SESSION.items() if name not in OF_ACTIVE},
     "released_at": LATER,
     "reason": "force_released",
     "ended_by": OTHER_USER,
     "note": "On holiday, and the drawing is due.",
+    "session_note": SESSION["note"],
 }
 
 # The defaults.

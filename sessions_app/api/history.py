@@ -34,6 +34,8 @@ CSV_COLUMNS = (
     "reason",
     "ended_by",
     "note",
+    "user_name",
+    "session_note",
 )
 # What the description adds to the JSON.
 CSV = {
@@ -91,6 +93,7 @@ def history(
 def _json(record: EndedSession) -> Answer:
     shown = {name: getattr(record, name) for name in CSV_COLUMNS}
     shown["user"] = shown.pop("username")
+    shown["user_name"] = shown["user_name"] or shown["user"]
     workstation = {"id": shown.pop("workstation_id"), "name": shown.pop("workstation_name")}
     return shown | {"workstation": workstation}
 

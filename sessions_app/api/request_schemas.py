@@ -11,6 +11,7 @@ from sessions_app.api.examples import shown
 from sessions_app.api.fields import ConnectionId, Name, NodeKey, ObjectId, PartNumber, Reason, Text
 from sessions_app.managers.acquire import Wanted
 from sessions_app.models import ContextLevel
+from sessions_app.text import NOTE_MAX
 
 MAX_NODE_KEYS = 10_000
 MAX_BATCH = 1_000
@@ -59,10 +60,20 @@ class WantedIn(Input):
     context_level: ContextLevel
     object_id: ObjectId | None = None
     dependency_cone: Annotated[list[NodeKey], Field(max_length=MAX_NODE_KEYS)] = []
+    note: Annotated[Text, Field(max_length=NOTE_MAX)] | None = Field(
+        None,
+        description="For who sees the session. Asking again with another one changes it, without one keeps it.",
+    )
 
     def wanted(self, part_number: str) -> Wanted:
         """Return it as the domain says it. No object and an empty one are the same."""
-        return Wanted(part_number, self.context_level, self.object_id or "", self.dependency_cone)
+        return Wanted(
+            part_number,
+            self.context_level,
+            self.object_id or "",
+            self.dependency_cone,
+            self.note,
+        )
 
 
 class AcquireIn(WantedIn):

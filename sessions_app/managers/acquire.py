@@ -1,7 +1,6 @@
 """Acquiring edit sessions, one or a batch: all of them or none."""
 
 import uuid
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from events_app import event_log
 from sessions_app import channels, payloads
 from sessions_app.errors import BatchInterference, Invalid, NotFound
 from sessions_app.locks import Lock, by_lock, rows_about
-from sessions_app.managers.base import Base
+from sessions_app.managers.conflicts import Conflict, Conflicting
 from sessions_app.managers.own import check_connected, lock_own_workstation
 from sessions_app.models.item import Item
 from sessions_app.models.place_in_line import PlaceInLine
@@ -35,14 +34,8 @@ class Wanted:
     context_level: str
     object_id: str = ""
     dependency_cone: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """Another workstation's session whose cone meets ours."""
-
-    session: "EditSession"
-    shared: Sequence[str]
+    # None leaves that of a session or place which is there already as it is.
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class Acquired:
         return "soft" if self.conflicts else "none"
 
 
-class Acquiring(Base):
+class Acquiring(Conflicting):
     """The part of `EditSession.objects` that acquires."""
 
     def acquire(
@@ -155,7 +148,10 @@ class Acquiring(Base):
         if in_the_way:
             raise BatchInterference.by(in_the_way)
         self._leave_lines(workstation, by_wanted)
-        self._renew(held, by_wanted, connection_id)
+        ids = {item.pk for item in items.values()}
+        audiences = channels.audiences(self.filter(item_id__in=ids), ids)
+        shared = {pk for pk in ids if channels.has_others(audiences[pk], workstation.pk)}
+        changed = self._renew(held, by_wanted, connection_id, shared)
         new = self.begin(
             self.model(
                 item=items[want.part_number],
@@ -165,29 +161,25 @@ class Acquiring(Base):
                 context_level=want.context_level,
                 object_id=want.object_id,
                 dependency_cone=list(want.dependency_cone),
+                note=want.note or "",
             )
             for lock, want in by_wanted.items()
             if lock not in held
         )
         ours = by_lock(new, by_wanted) | held
-        ids = {item.pk for item in items.values()}
-        audiences = channels.audiences(self.filter(item_id__in=ids), ids)
-        in_company = [
-            session
-            for session in ours.values()
-            if channels.has_others(audiences[session.item_id], workstation.pk)
-        ]
-        conflicts = self.conflicts(in_company) if in_company else {}
+        in_company = [one for one in ours.values() if one.item_id in shared]
+        conflicts = self.conflicts(in_company, {session.pk for session in new})
         answers = [
-            Acquired(ours[lock], lock in held, conflicts.get(ours[lock].pk, []))
+            Acquired(ours[lock], lock in held, conflicts.of.get(ours[lock].pk, []))
             for lock in by_wanted
         ]
+        own = channels.workstation(workstation.pk)
         acquired = [
-            payloads.acquired_event(answer, audiences[answer.session.item_id])
+            payloads.acquired_event(answer, audiences[answer.session.item_id] | {own})
             for answer in answers
             if not answer.existing
         ]
-        event_log.append([*here, *acquired])
+        event_log.append([*here, *acquired, *changed, *conflicts.events(new)])
         return answers
 
     def held(self, locks: Collection[Lock]) -> dict[Lock, Any]:
@@ -198,24 +190,6 @@ class Acquiring(Base):
         """Insert new sessions, with growing fencing tokens; the caller has locked the items."""
         # Its default tokens are drawn row by row, in this order.
         return list(self.bulk_create(sessions))
-
-    def conflicts(self, ours: Collection["EditSession"]) -> Mapping[uuid.UUID, list[Conflict]]:
-        """Return whom each of these active sessions meets, by its id."""
-        if len(ours) == 1:
-            # As nearly always: one query.
-            [one] = ours
-            meeting = (
-                self.with_names()
-                .order_by("pk")
-                .meeting(one.item_id, one.workstation_id, one.object_id, one.dependency_cone)
-            )
-            return {one.pk: [Conflict(other, other.shared) for other in meeting]}
-        meetings = self.meetings_of({session.pk for session in ours}, also_among_them=True)
-        others = self.with_names().in_bulk({meeting.other_id for meeting in meetings})
-        met: dict[uuid.UUID, list[Conflict]] = defaultdict(list)
-        for meeting in meetings:
-            met[meeting.session_id].append(Conflict(others[meeting.other_id], meeting.shared))
-        return met
 
     def _leave_lines(self, workstation: "Workstation", locks: Collection[Lock]) -> None:
         """What a workstation gets it does not wait for any more."""
@@ -229,18 +203,32 @@ class Acquiring(Base):
         held: Mapping[Lock, Any],
         wanted: Mapping[Lock, Wanted],
         connection_id: uuid.UUID | None,
-    ) -> None:
-        """Touch what is held already, and give it the cones that are wanted now; what is nobody's is the asker's."""
+        shared: Collection[uuid.UUID],
+    ) -> list[event_log.NewEvent]:
+        """Touch what is held already, and give it what is wanted now: cone and note; what is nobody's is the asker's.
+
+        Args:
+            held: what is held already.
+            wanted: what is wanted of it, and more.
+            connection_id: whose is what was nobody's.
+            shared: the items that other workstations hold sessions on.
+
+        Returns:
+            What tells of the meetings that stop or begin with the new cones.
+        """
         if not held:
-            return
+            return []
         # First, because it locks them in their one order.
         self.touch_heartbeat({session.workstation_id for session in held.values()})
-        changed = []
-        for lock, session in held.items():
-            if wanted[lock].dependency_cone:
-                session.dependency_cone = list(wanted[lock].dependency_cone)
-                changed.append(session)
-        self.bulk_update(changed, ["dependency_cone"])
+        cones = {
+            session: wanted[lock].dependency_cone
+            for lock, session in held.items()
+            if wanted[lock].dependency_cone
+        }
+        in_company = {one: cone for one, cone in cones.items() if one.item_id in shared}
+        self.set_cones({one: cone for one, cone in cones.items() if one not in in_company})
+        events = self.renew_cones(in_company)
+        self._note({session: wanted[lock].note for lock, session in held.items()})
         nobodys = [session for session in held.values() if session.connection_id is None]
         if connection_id and nobodys:
             self.filter(pk__in=[session.pk for session in nobodys]).update(
@@ -252,6 +240,17 @@ class Acquiring(Base):
         for session in held.values():
             session.last_heartbeat = renewed[session.pk].last_heartbeat
             session.dependency_cone = renewed[session.pk].dependency_cone
+        return events
+
+    def _note(self, notes: Mapping[Any, str | None]) -> None:
+        """Give sessions their new notes; None leaves one as it is."""
+        changed = []
+        for session, note in notes.items():
+            if note is not None and note != session.note:
+                session.note = note
+                changed.append(session)
+        if changed:
+            self.bulk_update(changed, ["note"])
 
 
 def _check_once_each(wanted: Sequence[Wanted]) -> None:

@@ -220,12 +220,13 @@ class Ending(Acquiring):
             )
             self.filter(pk__in=ended).delete()
             free = {Lock.of(record) for record in records}
-            granted = self._grant([place for place in next_ones if Lock.of(place) in free])
+            granted, met = self._grant([place for place in next_ones if Lock.of(place) in free])
             event_log.append(
                 [
                     *payloads.end_events(records, audiences),
                     *payloads.grant_events(granted, audiences),
                     *(payloads.resolved_event(left, ended) for left, ended in freed),
+                    *met,
                 ]
             )
         return Ended(records, granted)
@@ -259,14 +260,20 @@ class Ending(Acquiring):
             Item.objects.lock(items)
             free = set(locks) - self.held(locks).keys()
             audiences = channels.audiences(self.filter(item_id__in=items), items)
-            granted = self._grant(PlaceInLine.objects.turns(free))
-            event_log.append([*payloads.grant_events(granted, audiences)])
+            granted, met = self._grant(PlaceInLine.objects.turns(free))
+            event_log.append([*payloads.grant_events(granted, audiences), *met])
         return granted
 
-    def _grant(self, places: Sequence[PlaceInLine]) -> list[Acquired]:
-        """Give these places, whose items and workstations are locked, what they wait for; it is free."""
+    def _grant(
+        self, places: Sequence[PlaceInLine]
+    ) -> tuple[list[Acquired], list[event_log.NewEvent]]:
+        """Give these places, whose items and workstations are locked, what they wait for; it is free.
+
+        Returns:
+            What they got, and what tells of whom that meets.
+        """
         if not places:
-            return []
+            return [], []
         PlaceInLine.objects.filter(pk__in=[place.pk for place in places]).delete()
         sessions = self.begin(
             self.model(
@@ -277,11 +284,15 @@ class Ending(Acquiring):
                 context_level=place.context_level,
                 object_id=place.object_id,
                 dependency_cone=place.dependency_cone,
+                note=place.note,
             )
             for place in places
         )
-        conflicts = self.conflicts(sessions)
-        return [Acquired(session, conflicts=conflicts[session.pk]) for session in sessions]
+        conflicts = self.conflicts(sessions, {session.pk for session in sessions})
+        granted = [
+            Acquired(session, conflicts=conflicts.of.get(session.pk, [])) for session in sessions
+        ]
+        return granted, [*conflicts.events(sessions)]
 
     def _freed(
         self, ending: Collection["EditSession"], audiences: Mapping[uuid.UUID, set[str]]

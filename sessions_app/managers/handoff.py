@@ -74,11 +74,7 @@ class HandingOff(Staying):
                     session=session, user=user, workstation_id=workstation_id
                 )
             event_log.append(
-                [
-                    payloads.handoff_requested_event(
-                        session, user.get_username(), workstation_id, message
-                    )
-                ]
+                [payloads.handoff_requested_event(session, user, workstation_id, message)]
             )
 
     def hand_off(

@@ -11,8 +11,6 @@ from django.db.models import (
     DurationField,
     Exists,
     F,
-    Func,
-    IntegerField,
     OuterRef,
     Q,
     Value,
@@ -24,6 +22,7 @@ from events_app import event_log
 from events_app.models import Connection
 from events_app.observation import observed_for
 from events_app.restarting import Busy
+from sessions_app.edit_session_queryset import Cardinality
 from sessions_app.errors import NotFound
 from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.managers.own import check_connected, lock_own_workstation
@@ -38,13 +37,6 @@ if TYPE_CHECKING:
 
 # As in a batch: what one transaction writes stays within a second or two. The next beat goes on with the rest.
 MAX_TURN_NODE_KEYS: Final = 100_000
-
-
-class _Cardinality(Func):
-    """How many elements an array has."""
-
-    function = "cardinality"
-    output_field = IntegerField()
 
 
 @dataclass(frozen=True)
@@ -147,6 +139,7 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
                 object_id=wanted.object_id,
                 defaults={
                     "dependency_cone": list(wanted.dependency_cone),
+                    "note": wanted.note or "",
                     "connection_id": connection_id,
                 },
             )
@@ -227,10 +220,12 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
     def _renew(
         self, place: "PlaceInLine", wanted: "Wanted", connection_id: uuid.UUID | None
     ) -> None:
-        """Give a place the cone that is wanted now, and the stream, where who took it named none."""
+        """Give a place the cone and the note that are wanted now, and the stream, where who took it named none."""
         changed: dict[str, Any] = {}
         if wanted.dependency_cone:
             changed["dependency_cone"] = list(wanted.dependency_cone)
+        if wanted.note is not None:
+            changed["note"] = wanted.note
         if connection_id and place.connection_id is None:
             changed["connection_id"] = connection_id
         if changed:
@@ -249,7 +244,7 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
         sized = (
             first.distinct(*one_line)
             .defer("dependency_cone")
-            .annotate(size=_Cardinality("dependency_cone"))
+            .annotate(size=Cardinality("dependency_cone"))
         )
         found = by_lock(sized, locks)
         room = MAX_TURN_NODE_KEYS

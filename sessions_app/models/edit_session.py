@@ -13,6 +13,7 @@ from sessions_app.edit_session_queryset import ConeKeys
 from sessions_app.managers.edit_session import EditSessionManager
 from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
+from sessions_app.text import NOTE_MAX
 
 
 class ContextLevel(models.TextChoices):
@@ -45,6 +46,9 @@ class EditSession(models.Model):
     context_level = models.CharField(max_length=20, choices=ContextLevel)
     object_id = models.CharField(max_length=500, blank=True, default="")
     dependency_cone = ArrayField(models.TextField(), default=list, blank=True)
+    note = models.CharField(
+        max_length=NOTE_MAX, blank=True, default="", db_default="", help_text="Its holder's words"
+    )
     fencing_token = models.BigIntegerField(
         db_default=NextFencingToken(), unique=True, editable=False
     )

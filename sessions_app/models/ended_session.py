@@ -6,6 +6,8 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
+from sessions_app.text import NOTE_MAX, name_of
+
 
 class EndReason(models.TextChoices):
     """How a session ended."""
@@ -40,6 +42,9 @@ class EndedSession(models.Model):
     part_number = models.CharField(max_length=200)
     user_id = models.BigIntegerField()
     username = models.CharField(max_length=150)
+    user_name = models.CharField(
+        "name", max_length=301, blank=True, db_default="", help_text="The full name at the end"
+    )
     workstation_id = models.UUIDField()
     workstation_name = models.CharField(max_length=200)
     context_level = models.CharField(max_length=20)
@@ -51,6 +56,9 @@ class EndedSession(models.Model):
     reason = models.CharField(max_length=30, choices=EndReason)
     ended_by = models.CharField(max_length=150, blank=True, help_text="Who ended it by force")
     note = models.CharField(max_length=2000, blank=True, help_text="Why it was ended by force")
+    session_note = models.CharField(
+        max_length=NOTE_MAX, blank=True, db_default="", help_text="Its holder's words"
+    )
 
     objects = EndedSessionQuerySet.as_manager()
 
@@ -77,6 +85,7 @@ class EndedSession(models.Model):
             part_number=session.item.part_number,
             user_id=session.user_id,
             username=session.user.get_username(),
+            user_name=name_of(session.user),
             workstation_id=session.workstation_id,
             workstation_name=session.workstation.name,
             context_level=session.context_level,
@@ -88,4 +97,5 @@ class EndedSession(models.Model):
             reason=reason,
             ended_by=ended_by,
             note=note,
+            session_note=session.note,
         )

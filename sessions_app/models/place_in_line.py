@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from sessions_app.managers.line import PlaceInLineManager
 from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
+from sessions_app.text import NOTE_MAX
 
 
 class NextPlaceNumber(Func):
@@ -31,6 +32,9 @@ class PlaceInLine(models.Model):
     context_level = models.CharField(max_length=20)
     object_id = models.CharField(max_length=500, blank=True, default="")
     dependency_cone = ArrayField(models.TextField(), default=list, blank=True)
+    note = models.CharField(
+        max_length=NOTE_MAX, blank=True, default="", db_default="", help_text="The session's then"
+    )
     requested_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = PlaceInLineManager()

@@ -67,10 +67,12 @@ def test_what_is_free_is_given(ask, ada, item):
         "item_id": str(item.pk),
         "part_number": "A01-0001",
         "user": "ada",
+        "user_name": "ada",
         "workstation": {"id": str(ada.pk), "name": "ada's"},
         "context_level": "sketch",
         "object_id": "Sketch001",
         "fencing_token": session.fencing_token,
+        "note": "",
         "connection_id": None,
         "acquired_at": A_TIME,
         "last_heartbeat": A_TIME,
@@ -92,8 +94,8 @@ def test_the_watchers_and_the_holders_of_the_item_are_told(ask, ada, bob, item):
     assert kind == "edit.session_acquired"
     assert channels == {"all", f"item:{item.pk}", f"workstation:{ada.pk}", f"workstation:{bob.pk}"}
     same = (
-        "item_id part_number session_id user workstation context_level object_id fencing_token"
-        " connection_id acquired_at interference"
+        "item_id part_number session_id user user_name workstation context_level object_id fencing_token"
+        " note connection_id acquired_at interference"
     )
     assert data == {key: answer[key] for key in same.split()}
 
@@ -149,7 +151,16 @@ def test_what_another_workstation_holds_is_refused_with_the_holder(ask, ada, bob
     before, told = counts(), len(events())
     answer = ask(ada, object_id="Sketch001", dependency_cone=["n1"])
     assert answer.status_code == 409
-    keys = ("session_id", "user", "workstation", "context_level", "object_id", "acquired_at")
+    keys = [
+        "session_id",
+        "user",
+        "user_name",
+        "workstation",
+        "note",
+        "context_level",
+        "object_id",
+        "acquired_at",
+    ]
     assert answer.json() == {
         "error": "hard_interference",
         "message": f"{other.user} is editing this on {other.name}.",
@@ -206,7 +217,9 @@ def test_cones_that_meet_are_soft_interference(
     expected = {
         "session_id": str(held.pk),
         "user": "bob",
+        "user_name": "bob",
         "workstation": {"id": str(bob.pk), "name": "bob's"},
+        "note": "",
         "context_level": level,
         "object_id": theirs,
         "acquired_at": A_TIME,
@@ -215,7 +228,12 @@ def test_cones_that_meet_are_soft_interference(
     soft = shared is not None
     assert answer.json()["interference"] == ("soft" if soft else "none")
     assert answer.json()["conflicts"] == ([expected] if soft else [])
-    assert events()[-1][2]["interference"] == answer.json()["interference"]
+    [told] = [
+        data
+        for kind, _, data in events()
+        if data["session_id"] == answer.json()["id"] and "acq" in kind
+    ]
+    assert told["interference"] == answer.json()["interference"]
 
 
 def test_every_session_that_is_met_is_named(ask, ada, bob, item):

@@ -20,6 +20,7 @@ FIELDS = {
     "item_id",
     "part_number",
     "user",
+    "user_name",
     "workstation",
     "context_level",
     "object_id",
@@ -30,6 +31,7 @@ FIELDS = {
     "reason",
     "ended_by",
     "note",
+    "session_note",
 }
 
 

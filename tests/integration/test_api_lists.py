@@ -48,26 +48,46 @@ def ask(shop):
     return ask
 
 
+def of(object_id):
+    return EditSession.objects.select_related("item", "user", "workstation").get(
+        object_id=object_id
+    )
+
+
 def objects(answer):
     return [session["object_id"] for session in answer["sessions"]]
 
 
-def check_shape(shown, session):
+def check_shape(shown, session, *meets):
     assert shown == {
         "id": str(session.pk),
         "session_id": str(session.pk),
         "item_id": str(session.item_id),
         "part_number": session.item.part_number,
         "user": session.user.username,
+        "user_name": session.user.username,
         "workstation": {"id": str(session.workstation_id), "name": session.workstation.name},
         "context_level": "sketch",
         "object_id": session.object_id,
         "fencing_token": session.fencing_token,
+        "note": "",
         "connection_id": None,
         "acquired_at": A_TIME,
         "last_heartbeat": A_TIME,
         "away_since": None,
         "idle_since": None,
+        "interference": "soft",
+        "interferes_with": [
+            {
+                "session_id": str(other.pk),
+                "user": other.user.username,
+                "user_name": other.user.username,
+                "workstation": {"id": str(other.workstation_id), "name": other.workstation.name},
+                "context_level": "sketch",
+                "object_id": other.object_id,
+            }
+            for other in sorted(map(of, meets), key=lambda other: other.pk)
+        ],
     }
 
 
@@ -75,7 +95,7 @@ def test_an_items_sessions_are_everybodys_in_order(ask):
     answer = ask("/api/items/A01-0001/edit-sessions")
     assert answer.keys() == {"sessions", "cursor"}
     assert objects(answer) == ["S0", "S1", "S2"]
-    check_shape(answer["sessions"][2], EditSession.objects.get(object_id="S2"))
+    check_shape(answer["sessions"][2], of("S2"), "S0", "S1")
 
 
 def test_a_quiet_item_has_none(ask):
@@ -105,7 +125,7 @@ def test_ones_own_are_those_of_all_ones_workstations(ask):
     assert answer.keys() == {"sessions", "cursor", "next"}
     assert objects(answer) == ["S0", "S1", "S4"]
     assert answer["next"] is None
-    check_shape(answer["sessions"][0], EditSession.objects.get(object_id="S0"))
+    check_shape(answer["sessions"][0], of("S0"), "S1", "S2")
 
 
 def test_a_viewer_sees_everybodys(shop):
@@ -178,7 +198,13 @@ def test_after_the_last_there_is_an_empty_page(ask):
 
 def test_a_list_is_a_fixed_number_of_statements(shop, django_assert_max_num_queries):
     api = api_of(shop[1][0].user)
-    # Token and role, snapshot, sessions and cursor.
+    # Token and role, snapshot, sessions and cursor; who else is there, how large the cones are, the cones.
     for path in ("/api/edit-sessions?all=true", "/api/items/A01-0001/edit-sessions"):
-        with django_assert_max_num_queries(9):
+        with django_assert_max_num_queries(12):
             api("GET", path)
+    # And those that are met and not listed: found, and named.
+    with django_assert_max_num_queries(14):
+        api("GET", "/api/edit-sessions")
+    EditSession.objects.exclude(object_id__in=["S0", "S3"]).delete()
+    with django_assert_max_num_queries(10):
+        api("GET", "/api/edit-sessions?all=true")

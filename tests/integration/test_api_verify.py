@@ -27,6 +27,7 @@ def test_a_live_session_with_its_token_is_named(held):
     assert answer.status_code == 200
     assert answer.json() == {
         "user": "ada",
+        "user_name": "ada",
         "workstation": {"id": str(held.workstation_id), "name": "cad-1"},
         "item": "DIN 912/M5",
         "context_level": "sketch",
