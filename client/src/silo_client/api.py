@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
+import re
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +18,7 @@ from silo_client.errors import (
     ServerUnavailableError,
     refusal,
 )
+from silo_client.network import UNREACHED, way_to
 
 try:
     VERSION = version("silo-client")
@@ -35,21 +36,6 @@ UNAVAILABLE = frozenset({429, 502, 503, 504})
 RETRY_SECONDS = 0.5
 
 Json = dict[str, Any]
-
-
-def make_context(ca_file: str | None) -> ssl.SSLContext | bool:
-    """Return what httpx takes as `verify`.
-
-    Args:
-        ca_file: the certificates to trust, in a PEM file; None for those that httpx trusts.
-
-    Raises:
-        ConfigurationError: if the file is none.
-    """
-    try:
-        return ssl.create_default_context(cafile=ca_file) if ca_file else True
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigurationError(f"{ca_file} is no file of certificates: {error}") from error
 
 
 def headers(token: str) -> dict[str, str]:
@@ -70,12 +56,20 @@ def check_url(url: str) -> str:
     """
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:
+        parsed.host.encode("idna")
+    except (httpx.InvalidURL, UnicodeError):
         parsed = httpx.URL()
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
+    if (
+        parsed.scheme not in {"http", "https"}
+        or not parsed.host
+        or re.search(r"[\s%]", parsed.host)
+        or not 0 < (parsed.port or 1) < 65536
+    ):
         raise ConfigurationError(
             f"{url!r} is not the address of a server, such as https://silo.example.com"
         )
+    if parsed.query or parsed.fragment:
+        raise ConfigurationError(f"The address of a server has no ? and no # in it: {url!r}")
     if parsed.userinfo:
         raise ConfigurationError("The address of a server has no user and password in it")
     return url.rstrip("/")
@@ -110,10 +104,9 @@ class Api:
         self.token = check_token(token)
         self.ca_file = ca_file
         self._closed = False
+        self._way = way_to(self.url, ca_file)
         self._http = httpx.Client(
-            base_url=self.url,
-            headers=headers(self.token),
-            verify=make_context(ca_file),
+            base_url=self.url, headers=headers(self.token), **self._way.options
         )
 
     def close(self) -> None:
@@ -143,23 +136,30 @@ class Api:
             answer = self._http.request(
                 method, path, json=body, params=params, timeout=_timeout(seconds)
             )
-        except httpx.TransportError as error:
-            why = str(error) or type(error).__name__
-            raise ServerUnavailableError(f"{self.url} cannot be reached: {why}") from error
+        except UNREACHED as error:
+            raise self._unreached(error) from error
         except RuntimeError as error:
             # httpx says so of a client that was closed meanwhile.
             if self._closed:
                 raise ClosedError("The workstation was closed.") from error
             raise
         if answer.status_code in UNAVAILABLE:
-            raise ServerUnavailableError(f"{self.url} cannot serve now ({answer.status_code}).")
+            raise self._unavailable(f"cannot serve now ({answer.status_code})")
         if answer.status_code >= 400:
             if refused := refusal(answer.status_code, _json(answer)):
                 raise refused
-            raise ServerUnavailableError(
-                f"{self.url} did not answer as a Silo server does ({answer.status_code})."
-            )
+            raise self._unavailable(f"did not answer as a Silo server does ({answer.status_code})")
         return answer
+
+    def _unreached(self, error: Exception) -> ServerUnavailableError:
+        why = str(error) or type(error).__name__
+        could_not = "could not be reached" if self._way.proxy else "cannot be reached"
+        return ServerUnavailableError(f"{self.url} {could_not}{self._way.through}: {why}")
+
+    def _unavailable(self, what: str) -> ServerUnavailableError:
+        # A proxy may have said so.
+        asked = f"; it was asked{self._way.through}" if self._way.proxy else ""
+        return ServerUnavailableError(f"{self.url} {what}{asked}.")
 
     def insist(self, deadline: float, method: str, path: str, body: Any = None) -> httpx.Response:
         """Send a request that may be repeated, until it is answered or `time.monotonic` is at the deadline."""

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_config_path
 
-from silo_client.api import check_url
-from silo_client.errors import SiloError
+from silo_client.api import check_token, check_url
+from silo_client.errors import ConfigurationError, SiloError
+from silo_client.folders import user_folder
 
 URL_VARIABLE = "SILO_URL"
 TOKEN_VARIABLE = "SILO_TOKEN"  # noqa: S105  (its name)
@@ -54,9 +55,17 @@ class Login:
 
 
 def config_folder() -> Path:
-    """Return the folder of the user's configuration; it may be named by SILO_CONFIG_HOME."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named) if named else user_config_path("silo", appauthor=False)
+    """Return the folder of the user's configuration; it may be named by SILO_CONFIG_HOME.
+
+    Raises:
+        CredentialsError: the user has no home folder.
+    """
+    try:
+        return user_folder(FOLDER_VARIABLE, user_config_path)
+    except OSError as error:
+        raise CredentialsError(
+            f"{error}: name a folder by {FOLDER_VARIABLE}, or set {URL_VARIABLE} and {TOKEN_VARIABLE}."
+        ) from error
 
 
 def current(environment: Mapping[str, str] = os.environ) -> Login:
@@ -67,10 +76,13 @@ def current(environment: Mapping[str, str] = os.environ) -> Login:
     Raises:
         NotLoggedInError: no address or no token is known.
         CredentialsError: what is kept cannot be read.
-        ConfigurationError: the environment's address is none.
+        ConfigurationError: what the environment says cannot be used; it names the variable.
     """
     named, token = environment.get(URL_VARIABLE, ""), environment.get(TOKEN_VARIABLE, "")
-    url = check_url(named) if named else ""
+    with _naming(URL_VARIABLE):
+        url = check_url(named) if named else ""
+    with _naming(TOKEN_VARIABLE):
+        token = check_token(token) if token else ""
     # What the environment says completely needs no file, which may be broken or not there.
     kept = {} if url and token else _read()
     url = url or str(kept.get("current") or "")
@@ -81,6 +93,15 @@ def current(environment: Mapping[str, str] = os.environ) -> Login:
     if not token:
         raise NotLoggedInError(f"There is no token for {url}.")
     return Login(url, token, environment.get(CA_FILE_VARIABLE) or server.get("ca_file"))
+
+
+@contextmanager
+def _naming(variable: str) -> Iterator[None]:
+    """Say which variable it is that cannot be used."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{variable}: {error}") from error
 
 
 def kept_url() -> str:

@@ -17,7 +17,7 @@ class ServerUnavailableError(SiloError):
 
 
 class ConfigurationError(SiloError, ValueError):
-    """An address, a token or a file of certificates is none."""
+    """The server's address, the token, the CA file or a variable of the environment is invalid."""
 
 
 class HelperError(SiloError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import os
 import platform
 from pathlib import Path
 
@@ -30,4 +31,9 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
         # An account without a name, in a container say.
+        pass
+    try:
         return Path.home().as_posix()
+    except RuntimeError:
+        # Nor has it a home.
+        return str(getattr(os, "getuid", lambda: "")())

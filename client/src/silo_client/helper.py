@@ -23,11 +23,12 @@ import httpx
 from httpx_sse import ServerSentEvent
 
 from silo_client import clock
-from silo_client.api import CONNECT_SECONDS, headers, make_context
+from silo_client.api import CONNECT_SECONDS, headers
 from silo_client.errors import ApiError
 from silo_client.event_stream import LONGEST_PAUSE_SECONDS, EventStream, Unavailable, pause
 from silo_client.evidence import Evidence
 from silo_client.leaving import Leftovers
+from silo_client.network import UNREACHED, way_to
 from silo_client.shared import Shared
 from silo_client.windows import Touched
 
@@ -123,7 +124,7 @@ class Helper:
             base_url=plan.url,
             headers=headers(plan.token),
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-            verify=make_context(plan.ca_file),
+            **way_to(plan.url, plan.ca_file).options,
         )
         self._leftovers = Leftovers(self._http, plan.workstation_id, parent.tell)
 
@@ -268,7 +269,7 @@ class Helper:
                     json=self._alive(stream, sent),
                     timeout=ALIVE_SECONDS,
                 )
-            except httpx.TransportError:
+            except UNREACHED:
                 continue
             if answer.status_code == 204:
                 self._evidence.acknowledged(sent)

@@ -17,6 +17,7 @@ import httpx
 from silo_client.api import part_path
 from silo_client.event_stream import pause
 from silo_client.ledger import Command, Ledger, LockKey, lock_of, locks
+from silo_client.network import UNREACHED
 
 # The departure is given a moment to release everything, with its own reason; what it leaves is released by name.
 DEPARTURE_SECONDS = 0.15
@@ -188,7 +189,7 @@ class Leftovers:
     async def _call(self, method: str, path: str, **more: Any) -> httpx.Response | None:
         try:
             return await self._http.request(method, path, timeout=ANSWER_SECONDS, **more)
-        except httpx.TransportError:
+        except UNREACHED:
             return None
 
 

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
 from silo_client.errors import NoWindowError, StateError
+from silo_client.folders import user_folder
 
 STATE_VARIABLE = "SILO_STATE"
 # Far more than anybody opens.
@@ -24,9 +25,12 @@ MOST_WINDOWS = 1000
 
 
 def state_folder() -> Path:
-    """Return the folder for what outlives a process, which only its user can read; it may be named by SILO_STATE."""
-    named = os.environ.get(STATE_VARIABLE)
-    folder = Path(named) if named else user_state_path("silo", appauthor=False)
+    """Return the folder for what outlives a process, which only its user can read; it may be named by SILO_STATE.
+
+    Raises:
+        OSError: it cannot be made, or the user has no home folder to make it in.
+    """
+    folder = user_folder(STATE_VARIABLE, user_state_path)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
@@ -105,7 +109,10 @@ def installation() -> str:
                     _link(new, file)
         return file.read_text()
     except OSError as error:
-        raise StateError(f"The folder {STATE_VARIABLE} cannot be used ({error}).") from error
+        raise StateError(
+            f"The folder for what names this installation cannot be used ({error}):"
+            f" name another one by {STATE_VARIABLE}."
+        ) from error
 
 
 def _is_whole(file: Path) -> bool:

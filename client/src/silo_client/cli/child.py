@@ -12,6 +12,7 @@ from types import FrameType
 
 from silo_client.cli.exit_codes import KILLED, CommandError, ExitCode
 from silo_client.cli.signals import ENDING, TYPED, handling
+from silo_client.cli.surroundings import encodable
 
 # After being asked to end, so long until it is killed.
 END_SECONDS = 10.0
@@ -77,7 +78,10 @@ class Child:
 
     def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         try:
-            return subprocess.Popen(self._command, env=dict(environment))
+            return subprocess.Popen(
+                [encodable(word) for word in self._command],
+                env={name: encodable(value) for name, value in environment.items()},
+            )
         except FileNotFoundError as error:
             # The interpreter that its first line names, perhaps.
             raise CommandError(f"{error}.", code=ExitCode.COMMAND_NOT_FOUND) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,7 +25,10 @@ def make_api(login: Login) -> Api:
     try:
         return Api(login.url, login.token, login.ca_file)
     except ConfigurationError as error:
-        raise CommandError(f"{error}.", code=ExitCode.USAGE) from error
+        named = os.environ.get(credentials.CA_FILE_VARIABLE)
+        told = named and named == login.ca_file and named in str(error)
+        source = f"{credentials.CA_FILE_VARIABLE}: " if told else ""
+        raise CommandError(f"{source}{error}.", code=ExitCode.USAGE) from error
 
 
 def current_login() -> Login:
@@ -32,12 +36,12 @@ def current_login() -> Login:
 
     Raises:
         NotLoggedInError, CredentialsError: see `credentials.current`.
-        CommandError: SILO_URL is no address.
+        CommandError: a variable of the environment cannot be used.
     """
     try:
         return credentials.current()
     except ConfigurationError as error:
-        raise CommandError(f"SILO_URL: {error}.", code=ExitCode.USAGE) from error
+        raise CommandError(f"{error}.", code=ExitCode.USAGE) from error
 
 
 @contextmanager

@@ -12,8 +12,9 @@ import typer
 from silo_client.cli import handoff, history, login, reading, release, watch
 from silo_client.cli.edit import edit
 from silo_client.cli.exit_codes import KILLED, CommandError, ExitCode, explain
-from silo_client.cli.output import say
+from silo_client.cli.output import BROKEN_PIPE, say
 from silo_client.cli.signals import Terminated
+from silo_client.cli.surroundings import drop_odd_widths, open_what_is_closed, readable
 from silo_client.errors import SiloError
 
 PACKAGE = "silo-client"
@@ -77,6 +78,8 @@ for _command in (
 def run() -> None:
     """Run `silo` with the arguments of the process, and end with its exit code."""
     logging.basicConfig(format="silo: %(message)s", level=logging.WARNING)
+    open_what_is_closed()
+    drop_odd_widths(os.environ)
     for stream in (sys.stdout, sys.stderr):
         # A part number that the terminal has no letters for is no reason to fail.
         if hasattr(stream, "reconfigure"):
@@ -86,7 +89,8 @@ def run() -> None:
 
 def _code() -> int:
     try:
-        ended = typer.main.get_command(app).main(prog_name="silo", standalone_mode=False)
+        words = readable(sys.argv[1:])
+        ended = typer.main.get_command(app).main(words, prog_name="silo", standalone_mode=False)
         return ended if isinstance(ended, int) else ExitCode.OK
     except CommandError as error:
         return _tell(error)
@@ -98,6 +102,11 @@ def _code() -> int:
         return KILLED + 2
     except Terminated as ended:
         return KILLED + ended.number
+    except BrokenPipeError:
+        return BROKEN_PIPE
+    except OSError as error:
+        # The disk on which the output is written is full, say.
+        return _tell(CommandError(f"{error}."))
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()

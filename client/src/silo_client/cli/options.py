@@ -12,7 +12,8 @@ import httpx
 import typer
 
 from silo_client import credentials
-from silo_client.api import headers, make_context
+from silo_client.api import headers
+from silo_client.network import way_to
 
 # Nobody waits longer for a completion.
 COMPLETION_SECONDS = 1.0
@@ -57,7 +58,7 @@ def complete_part(incomplete: str) -> list[str]:
             params={"prefix": incomplete, "search": incomplete, "limit": COMPLETIONS},
             headers=headers(login.token),
             timeout=COMPLETION_SECONDS,
-            verify=make_context(login.ca_file),
+            **way_to(login.url, login.ca_file).options,
         )
         answer.raise_for_status()
         numbers = [str(item["part_number"]) for item in answer.json()["items"]]

@@ -11,13 +11,14 @@ import typer
 from httpx_sse import ServerSentEvent
 from rich.live import Live
 
-from silo_client.api import CONNECT_SECONDS, Api, headers, make_context
+from silo_client.api import CONNECT_SECONDS, Api, headers
 from silo_client.cli.board import Board, clock_time, sentence
 from silo_client.cli.connection import about, connected
 from silo_client.cli.options import complete_part
 from silo_client.cli.output import out, say, write, write_json
 from silo_client.errors import ServerUnavailableError
 from silo_client.event_stream import LONGEST_PAUSE_SECONDS, EventStream, Unavailable, pause
+from silo_client.network import way_to
 
 LOOK_SECONDS = 0.2
 # A stream that has lasted for so long was worth opening.
@@ -146,7 +147,7 @@ class Watching:
             base_url=self._api.url,
             headers=headers(self._api.token),
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-            verify=make_context(self._api.ca_file),
+            **way_to(self._api.url, self._api.ca_file).options,
         ) as http:
             while True:
                 await asyncio.sleep(pause(attempt))
