@@ -114,7 +114,7 @@ class NotAnEditor(DomainError):
 
 
 class AlreadyExists(DomainError):
-    """There is one of this name already."""
+    """An item with this part number, in whichever spelling, already exists."""
 
     status, code = 409, "already_exists"
 

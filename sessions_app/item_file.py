@@ -14,7 +14,7 @@ from django.db import transaction
 
 from sessions_app.models import Item
 from sessions_app.part_list import Fault, PartList
-from sessions_app.text import part_number_fault, text_fault
+from sessions_app.text import name_key, part_number_fault, text_fault
 from sessions_app.text_encoding import BadFile
 
 # Rows of one INSERT: large enough that the round trips do not count, small enough for steady progress.
@@ -204,12 +204,12 @@ class Loading:
 
 def identity(part_number: str) -> str:
     """Return what all spellings of one part number have in common."""
-    return part_number
+    return name_key(part_number)
 
 
 def known_items(part_numbers: Collection[str]) -> dict[str, Item]:
-    """Return the items of these part numbers that there are, by their `identity`."""
-    return Item.objects.filter(part_number__in=part_numbers).in_bulk(field_name="part_number")
+    """Return the items that have, or had, these part numbers, by the `identity` of the number that was given."""
+    return {identity(number): item for number, item in Item.objects.known(part_numbers).items()}
 
 
 def _changes(item: Item, given: Mapping[str, str]) -> list[Change]:

@@ -2,7 +2,6 @@
 
 import uuid
 
-from django.db.models import Q
 from django.http import HttpRequest
 
 from events_app.presence_domain import StreamGrant
@@ -64,12 +63,7 @@ def _items(part_numbers: set[str]) -> list[uuid.UUID]:
     for part_number in part_numbers:
         if fault := part_number_fault(part_number):
             raise Invalid(f"item: {fault}")
-    found = dict(
-        Item.objects.filter(Q(part_number__in=part_numbers)).values_list("part_number", "pk")
-    )
-    if missing := part_numbers - found.keys():
-        raise NotFound(f"There is no item {min(missing)!r}.")
-    return list(found.values())
+    return [item.pk for item in Item.objects.all_named(part_numbers).values()]
 
 
 def _flag(request: HttpRequest, name: str) -> bool:

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.text import Truncator, capfirst
 
 from sessions_app.roles import Role
+from sessions_app.text import name_key
 
 if TYPE_CHECKING:
     AnyModelAdmin = admin.ModelAdmin[Any]
@@ -58,6 +59,22 @@ def how_many(rows: QuerySet[Any], field: str) -> Coalesce:
         .values("count")
     )
     return Coalesce(Subquery(counted, IntegerField()), 0)
+
+
+class PartNumberSearch:
+    """A search in which a part number is found under every spelling."""
+
+    # Of the item's key.
+    key_lookup = "item__key"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Return what Django finds in the fields, and whose item's number contains the term."""
+        found, doubles = super().get_search_results(request, queryset, search_term)  # type: ignore[misc]
+        if key := name_key(search_term):
+            found |= queryset.filter(**{f"{self.key_lookup}__contains": key})
+        return found, doubles
 
 
 class ConnectedColumn:

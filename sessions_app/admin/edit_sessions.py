@@ -19,6 +19,7 @@ from sessions_app.admin.base import (
     ConnectedColumn,
     ConnectedFilter,
     ObjectColumn,
+    PartNumberSearch,
     ReadOnlyModelAdmin,
     duration,
     is_admin,
@@ -106,7 +107,7 @@ class ForceReleaseForm(forms.Form):
 
 
 @admin.register(EditSession)
-class EditSessionAdmin(ObjectColumn, ConnectedColumn, ReadOnlyModelAdmin):
+class EditSessionAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnlyModelAdmin):
     """Active sessions: looked at by staff with the view permission, force-released by the role admin."""
 
     list_help = (

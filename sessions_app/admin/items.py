@@ -7,9 +7,10 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from sessions_app.admin.base import RoleModelAdmin
+from sessions_app.admin.base import PartNumberSearch, RoleModelAdmin
+from sessions_app.managers.items import taken
 from sessions_app.models import Item
-from sessions_app.text import part_number_fault, text_fault
+from sessions_app.text import part_number_fault, text_fault, trimmed
 
 if TYPE_CHECKING:
     AnyItemForm = forms.ModelForm[Item]
@@ -29,14 +30,16 @@ class ItemForm(AnyItemForm):
         text: str = self.cleaned_data["part_number"]
         if fault := part_number_fault(text):
             raise ValidationError(f"{fault}.")
-        return text
+        if why := taken([text], but=self.instance):
+            raise ValidationError(why[text])
+        return trimmed(text)
 
     def clean_description(self) -> str:
-        """Refuse control characters."""
+        """Refuse what no text has."""
         return self._text("description")
 
     def clean_item_type(self) -> str:
-        """Refuse control characters."""
+        """Refuse what no text has."""
         return self._text("item_type")
 
     def _text(self, name: str) -> str:
@@ -47,7 +50,7 @@ class ItemForm(AnyItemForm):
 
 
 @admin.register(Item)
-class ItemAdmin(RoleModelAdmin):
+class ItemAdmin(PartNumberSearch, RoleModelAdmin):
     """Items: looked at, added, described; by the role admin.
 
     A part number is not changed once it is there, for clients name their sessions by it, and an item is not deleted.
@@ -58,6 +61,7 @@ class ItemAdmin(RoleModelAdmin):
     list_display = ("part_number", "item_type", "description", "created_at")
     list_filter = ("item_type",)
     search_fields = ("part_number", "description")
+    key_lookup = "key"
     ordering = ("part_number",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:

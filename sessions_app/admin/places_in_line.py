@@ -11,13 +11,14 @@ from sessions_app.admin.base import (
     ConnectedColumn,
     ConnectedFilter,
     ObjectColumn,
+    PartNumberSearch,
     ReadOnlyModelAdmin,
 )
 from sessions_app.models import PlaceInLine
 
 
 @admin.register(PlaceInLine)
-class PlaceInLineAdmin(ObjectColumn, ConnectedColumn, ReadOnlyModelAdmin):
+class PlaceInLineAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnlyModelAdmin):
     """Who waits for what: looked at only."""
 
     list_help = (

@@ -46,6 +46,12 @@ class InvalidOut(ErrorOut):
     )
 
 
+class MissingOut(ErrorOut):
+    renamed_to: str | None = Field(
+        None, description="The part number by which the item is known now, if it was renamed."
+    )
+
+
 class WorkstationOut(Schema):
     model_config = shown(examples.WORKSTATION)
 

@@ -12,14 +12,27 @@ from typing import Any, Literal
 
 from pydantic import create_model
 
-from sessions_app.api.answer_schemas import ErrorOut, HeldByManyOut, HeldOut, InvalidOut
-from sessions_app.errors import BatchInterference, DomainError, HardInterference, Invalid
+from sessions_app.api.answer_schemas import (
+    ErrorOut,
+    HeldByManyOut,
+    HeldOut,
+    InvalidOut,
+    MissingOut,
+)
+from sessions_app.errors import (
+    BatchInterference,
+    DomainError,
+    HardInterference,
+    Invalid,
+    NotFound,
+)
 
 # The errors that have further members.
 MEMBERS: dict[type[DomainError], type[ErrorOut]] = {
     HardInterference: HeldOut,
     BatchInterference: HeldByManyOut,
     Invalid: InvalidOut,
+    NotFound: MissingOut,
 }
 
 

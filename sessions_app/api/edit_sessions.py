@@ -40,6 +40,7 @@ from sessions_app.errors import (
     StaleToken,
 )
 from sessions_app.models import EditSession, Item
+from sessions_app.models.item import of_item
 
 router = Router(tags=["edit sessions"])
 
@@ -140,7 +141,7 @@ def verify(
         "user": holder["user"],
         "user_name": holder["user_name"],
         "workstation": holder["workstation"],
-        "item": part_number,
+        "item": session.item.part_number,
         "context_level": session.context_level,
         "object_id": session.object_id,
     }
@@ -165,7 +166,7 @@ def list_all(
     if workstation is not None:
         sessions = sessions.filter(workstation_id=workstation)
     if item is not None:
-        sessions = sessions.filter(item__part_number=item)
+        sessions = sessions.filter(item__in=Item.objects.ids_on_record(item))
     with sql.one_snapshot():
         page = _shown(sessions.order_by("fencing_token")[: limit + 1])
         cursor = str(event_log.state().head)
@@ -184,7 +185,7 @@ def _shown(sessions: EditSessionQuerySet) -> list[Answer]:
 
 
 def find_session(part_number: str, session_id: UUID) -> EditSession:
-    session = EditSession.objects.filter(pk=session_id, item__part_number=part_number).first()
+    session = EditSession.objects.filter(of_item(part_number), pk=session_id).first()
     if session is None:
         raise NotFound("There is no such session, or it has ended.")
     assert isinstance(session, EditSession)

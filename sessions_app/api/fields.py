@@ -10,7 +10,13 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, GetJ
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from sessions_app.text import PART_NUMBER_MAX, part_number_fault, text_fault
+from sessions_app.text import (
+    PART_NUMBER_MAX,
+    REFUSED,
+    part_number_fault,
+    text_fault,
+    trimmed,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ def _no_fault(text: str) -> str:
 def _is_part_number(text: str) -> str:
     if fault := part_number_fault(text):
         raise ValueError(fault)
-    return text
+    return trimmed(text)
 
 
 def _is_not_blank(text: str) -> str:
@@ -59,20 +65,26 @@ def _in_utc(time: datetime) -> datetime:
         raise ValueError("must be in the years 1 to 9999 of UTC") from None
 
 
-# What the functions above accept, said in the description.
-_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
-Text = Annotated[str, AfterValidator(_no_fault), Pattern(f"^[^{_CONTROLS}]*$")]
+# What the functions above accept, said in the description: as escapes, where these are the same in every dialect.
+_REFUSED = "".join(
+    character if character == "-" or ord(character) > 0xFFFF else f"\\u{ord(character):04x}"
+    for character in REFUSED
+)
+_NOT_BLANK = rf"[^{_REFUSED}]*[^\s{_REFUSED}][^{_REFUSED}]*$"
+# All that is "." or ".." in another form.
+_DOTS = r"(?!\s*([.\u2024\ufe52\uff0e]{1,2}|[\u2025\ufe30])\s*$)"
+Text = Annotated[str, AfterValidator(_no_fault), Pattern(f"^[^{_REFUSED}]*$")]
 Name = Annotated[
     Text,
     Field(min_length=1, max_length=200),
     AfterValidator(_is_not_blank),
-    Pattern(rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"),
+    Pattern(f"^{_NOT_BLANK}"),
 ]
 PartNumber = Annotated[
     str,
     Field(min_length=1, max_length=PART_NUMBER_MAX),
     AfterValidator(_is_part_number),
-    Pattern(rf"^(?!\.\.?$)[^\s{_CONTROLS}]([^{_CONTROLS}]*[^\s{_CONTROLS}])?$"),
+    Pattern(f"^{_DOTS}{_NOT_BLANK}"),
 ]
 ObjectId = Annotated[Text, Field(max_length=500)]
 NodeKey = Annotated[Text, Field(min_length=1, max_length=500)]

@@ -75,7 +75,6 @@ def history(
 ) -> Any:
     """List ended sessions, the latest first, a page at a time. A page of CSV names the next one in `X-Next`."""
     wanted = {
-        "part_number": item,
         "username": user,
         "workstation_id": workstation,
         "reason": reason,
@@ -83,6 +82,8 @@ def history(
         "released_at__lt": until,
     }
     records = EndedSession.objects.filter(**{k: v for k, v in wanted.items() if v is not None})
+    if item is not None:
+        records = records.of_item(item)
     page = list(records.page(before, limit + 1))
     following = page[limit - 1].pk if len(page) > limit else None
     if format == "csv":

@@ -16,6 +16,7 @@ from sessions_app.authentication import EDITOR, VIEWER, principal
 from sessions_app.errors import Forbidden, NotConnected, NotFound
 from sessions_app.managers.line import Standing
 from sessions_app.models import Item, PlaceInLine
+from sessions_app.models.item import of_item
 from sessions_app.roles import Role
 
 router = Router(tags=["line"])
@@ -62,7 +63,7 @@ def leave_line(request: HttpRequest, part_number: PartNumber, request_id: UUID) 
     What this workstation has asked of the holder is taken back with it.
     """
     place = (
-        PlaceInLine.objects.filter(pk=request_id, item__part_number=part_number)
+        PlaceInLine.objects.filter(of_item(part_number), pk=request_id)
         .select_related("workstation")
         .first()
     )

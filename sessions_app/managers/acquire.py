@@ -9,21 +9,19 @@ from django.db import transaction
 
 from events_app import event_log
 from sessions_app import channels, payloads
-from sessions_app.errors import BatchInterference, Invalid, NotFound
+from sessions_app.errors import BatchInterference, Invalid
 from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.managers.conflicts import Conflict, Conflicting
 from sessions_app.managers.own import check_connected, lock_own_workstation
-from sessions_app.models.item import Item
+from sessions_app.models.item import Item, no_items
 from sessions_app.models.place_in_line import PlaceInLine
+from sessions_app.text import name_key
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from sessions_app.models.edit_session import EditSession
     from sessions_app.models.workstation import Workstation
-
-# Of items that do not exist, in one sentence.
-MAX_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -111,23 +109,27 @@ class Acquiring(Conflicting):
         """Lock these items, and those of what is told of a workstation that is here with somebody at it.
 
         Returns:
-            The items by part number, and the events that tell of the workstation.
+            The items by part number, as it was given, and the events that tell of the workstation.
 
         Raises:
-            NotFound: there are no such items.
+            NotFound: there are no such items, or they were renamed.
         """
-        found = Item.objects.filter(part_number__in=part_numbers)
+        keys = {number: name_key(number) for number in part_numbers}
+        found = Item.objects.filter(key__in=set(keys.values()))
         here: list[event_log.NewEvent] = []
         if workstation.departed_at is None and workstation.idle_since is None:
             items = found.lock_all()
         else:
-            items = list(found)
-            here = self.come_back([workstation.pk], active=True, also_lock=[i.pk for i in items])
+            ids = list(found.values_list("pk", flat=True))
+            here = self.come_back([workstation.pk], active=True, also_lock=ids)
+            # Until they were locked, they could be renamed.
+            items = list(found.filter(pk__in=ids))
             # The answer shows it as it is now.
             workstation.departed_at = workstation.away_since = workstation.idle_since = None
-        if missing := set(part_numbers) - {item.part_number for item in items}:
-            raise NotFound(f"There is no item {', '.join(sorted(missing)[:MAX_NAMED])}.")
-        return {item.part_number: item for item in items}, here
+        by_key = {item.key: item for item in items}
+        if missing := {number for number, key in keys.items() if key not in by_key}:
+            raise no_items(missing)
+        return {number: by_key[key] for number, key in keys.items()}, here
 
     def acquire_locked(
         self,
@@ -254,9 +256,13 @@ class Acquiring(Conflicting):
 
 
 def _check_once_each(wanted: Sequence[Wanted]) -> None:
-    seen: set[tuple[str, str, str]] = set()
+    seen: dict[tuple[str, str, str], str] = {}
     for want in wanted:
-        lock = (want.part_number, want.context_level, want.object_id)
-        if lock in seen:
-            raise Invalid(f"{' '.join(filter(None, lock))} is asked for twice.")
-        seen.add(lock)
+        lock = (name_key(want.part_number), want.context_level, want.object_id)
+        first = seen.get(lock)
+        if first is None:
+            seen[lock] = want.part_number
+            continue
+        named = " ".join(filter(None, (want.part_number, want.context_level, want.object_id)))
+        other = "" if first == want.part_number else f", the first time as {first}"
+        raise Invalid(f"{named} is asked for twice{other}.")

@@ -24,7 +24,7 @@ from sessions_app.managers.acquire import Acquired
 from sessions_app.managers.own import lock_own_workstation
 from sessions_app.managers.stay import Staying
 from sessions_app.models.ended_session import EndReason
-from sessions_app.models.item import Item
+from sessions_app.models.item import Item, of_item
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.workstation import Workstation
 from sessions_app.roles import Role
@@ -122,7 +122,7 @@ class HandingOff(Staying):
         """
         session = (
             self.with_names()
-            .filter(pk=session_id, item__part_number=part_number, fencing_token=fencing_token)
+            .filter(of_item(part_number), pk=session_id, fencing_token=fencing_token)
             .first()
         )
         if session is None:

@@ -4,7 +4,7 @@ from sessions_app.models.api_token import ApiToken
 from sessions_app.models.edit_session import ContextLevel, EditSession
 from sessions_app.models.ended_session import EndedSession, EndReason
 from sessions_app.models.handoff_request import HandoffRequest
-from sessions_app.models.item import Item
+from sessions_app.models.item import FormerPartNumber, Item
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.workstation import Workstation
 
@@ -14,6 +14,7 @@ __all__ = [
     "EditSession",
     "EndReason",
     "EndedSession",
+    "FormerPartNumber",
     "HandoffRequest",
     "Item",
     "PlaceInLine",

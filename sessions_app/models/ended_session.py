@@ -6,6 +6,7 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
+from sessions_app.models.item import Item
 from sessions_app.text import NOTE_MAX, name_of
 
 
@@ -28,6 +29,14 @@ class EndedSessionQuerySet(models.QuerySet["EndedSession"]):
         """At most `limit` of them, the latest first; `before` is the id of the last one of the page before."""
         older = self if before is None else self.filter(pk__lt=before)
         return older.order_by("-pk")[:limit]
+
+    def of_item(self, part_number: str) -> "EndedSessionQuerySet":
+        """Those of the item that has, or had, this part number, under whichever name it was at their end.
+
+        Of an item that is not there any more, those in which it is called so.
+        """
+        ids = Item.objects.ids_on_record(part_number)
+        return self.filter(item_id__in=ids) if ids else self.filter(part_number=part_number)
 
 
 class EndedSession(models.Model):
@@ -67,6 +76,7 @@ class EndedSession(models.Model):
         # A page of the history of one of these is read from its index, however deep.
         indexes = [
             models.Index(fields=["part_number", "id"], name="ended_session_of_item"),
+            models.Index(fields=["item_id", "id"], name="ended_session_of_item_id"),
             models.Index(fields=["username", "id"], name="ended_session_of_user"),
             models.Index(fields=["workstation_id", "id"], name="ended_session_of_workstation"),
             models.Index(fields=["reason", "id"], name="ended_session_by_reason"),

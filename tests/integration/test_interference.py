@@ -118,8 +118,8 @@ def fill(user, item):
     workstations = [make_workstation(user, f"w{number}").pk for number in range(10)]
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO sessions_app_item (id, part_number, description, item_type)"
-            " SELECT gen_random_uuid(), 'B' || i, '', '' FROM generate_series(1, 3000) i"
+            "INSERT INTO sessions_app_item (id, part_number, key, description, item_type)"
+            " SELECT gen_random_uuid(), 'B' || i, 'b' || i, '', '' FROM generate_series(1, 3000) i"
         )
         cursor.execute(
             f"INSERT INTO {TABLE} (id, item_id, workstation_id, user_id, context_level, object_id, dependency_cone)"

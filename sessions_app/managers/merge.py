@@ -1,0 +1,118 @@
+"""Merging items that are one part: of before two spellings of a part number were one item.
+
+It also runs on a database whose `Item.key` is not unique yet, and perhaps of an older version otherwise: it names every
+column that it reads or writes.
+"""
+
+import uuid
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from django.db.models import QuerySet
+
+from events_app import event_log
+from events_app.restarting import Busy, restarting
+from sessions_app import channels
+from sessions_app.errors import NotFound
+from sessions_app.models import EditSession, FormerPartNumber, Item, PlaceInLine, Workstation
+
+Ids = Collection[uuid.UUID]
+_LOCK = ("context_level", "object_id")
+
+
+class TwoHolders(Exception):
+    """Two hold the same object of items that are to be one; the message names them."""
+
+
+def merge(keep: uuid.UUID, others: Ids) -> None:
+    """Make items one: what is edited, who waits and what is on record of the others is then that of the one kept.
+
+    Args:
+        keep: the item that stays, with its part number.
+        others: the items that go. Their part numbers still find the one kept.
+
+    Raises:
+        NotFound: one of them is not there.
+        TwoHolders: two of them have a session on the same object at the same level; it names the holders.
+    """
+
+    def operation(also: Ids) -> None:
+        waiting = PlaceInLine.objects.filter(item__in=[keep, *others])
+        locked = _lock(Workstation.objects.filter(pk__in={*_workstations(waiting), *also}))
+        # To be deleted: the whole row.
+        rows = Item.objects.filter(pk__in=[keep, *others]).order_by("pk").select_for_update()
+        numbers = dict(rows.values_list("pk", "part_number"))
+        if missing := {keep, *others} - numbers.keys():
+            raise NotFound(f"There is no item {', '.join(sorted(map(str, missing)))}.")
+        if came := _workstations(waiting) - locked:
+            raise Busy(came)
+        _refuse_two_holders([keep, *others])
+        EditSession.objects.filter(item__in=others).update(item=keep)
+        _merge_lines(waiting, keep)
+        former = FormerPartNumber.objects
+        former.filter(item__in=others).update(item=keep)
+        former.bulk_create(
+            FormerPartNumber(item_id=keep, part_number=numbers[pk], merged_id=pk) for pk in others
+        )
+        gone = Item.objects.filter(pk__in=others)
+        # Nothing points to them any more; Django would look, in every column.
+        gone._raw_delete(gone.db)
+        audience = channels.audiences(EditSession.objects.filter(item=keep), [keep])[keep]
+        event_log.append(
+            [
+                event_log.NewEvent(
+                    audience | {channels.item(pk)},
+                    "item.renamed",
+                    {
+                        "item_id": keep,
+                        "part_number": numbers[keep],
+                        "old_part_number": numbers[pk],
+                    },
+                )
+                for pk in others
+            ]
+        )
+
+    restarting(operation)
+
+
+def _lock(workstations: QuerySet[Workstation]) -> set[uuid.UUID]:
+    rows = workstations.order_by("pk").select_for_update(no_key=True)
+    return set(rows.values_list("pk", flat=True))
+
+
+def _workstations(places: QuerySet[Any]) -> set[uuid.UUID]:
+    return set(places.values_list("workstation_id", flat=True))
+
+
+def _refuse_two_holders(items: Sequence[uuid.UUID]) -> None:
+    held: dict[tuple[str, str], list[str]] = {}
+    names = ("item__part_number", "user__username", "workstation__name")
+    sessions = EditSession.objects.filter(item__in=items).order_by("fencing_token")
+    for level, object_id, part_number, user, workstation in sessions.values_list(*_LOCK, *names):
+        held.setdefault((level, object_id), []).append(f"{user} on {workstation} ({part_number!r})")
+    twice = [
+        f"{' '.join(filter(None, lock))}: {' and '.join(holders)}"
+        for lock, holders in held.items()
+        if len(holders) > 1
+    ]
+    if twice:
+        raise TwoHolders(
+            "Two hold the same of it; release one of them first, then merge again.\n"
+            + "\n".join(twice)
+        )
+
+
+def _merge_lines(waiting: QuerySet[Any], keep: uuid.UUID) -> None:
+    """Make the lines one, in the order of their numbers; nobody stands in it twice, or for what he has."""
+    holders = EditSession.objects.filter(item=keep).values_list(*_LOCK, "workstation_id")
+    taken = set(holders)
+    twice = []
+    for pk, *place in waiting.order_by("number").values_list("pk", *_LOCK, "workstation_id"):
+        if tuple(place) in taken:
+            twice.append(pk)
+        taken.add(tuple(place))
+    if twice:
+        doubles = PlaceInLine.objects.filter(pk__in=twice)
+        doubles._raw_delete(doubles.db)
+    waiting.update(item=keep)
