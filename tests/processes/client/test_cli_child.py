@@ -8,6 +8,7 @@ import pytest
 
 from silo_client.cli import child
 from silo_client.cli.child import Child, check_command
+from silo_client.cli.descendants import set_subreaper
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.signals import Terminated, handling, terminated
 from tests.waiting import eventually
@@ -19,6 +20,13 @@ FOREVER = "while :; do sleep 0.02; done"
 def begun(tmp_path):
     """A file that commands make once they run."""
     return tmp_path / "begun"
+
+
+@pytest.fixture(autouse=True)
+def no_subreaper():
+    """Orphans of other tests are no children of this process."""
+    yield
+    set_subreaper(False)
 
 
 def in_background(command, then):

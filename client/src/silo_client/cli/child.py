@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
+from silo_client.cli.descendants import Descendants
 from silo_client.cli.exit_codes import KILLED, CommandError, ExitCode
-from silo_client.cli.signals import ENDING, TYPED, handling
+from silo_client.cli.signals import CHILDREN, ENDING, TYPED, handling
 from silo_client.cli.surroundings import encodable
 
 # After being asked to end, so long until it is killed.
@@ -38,9 +41,14 @@ class Child:
 
     Args:
         command: the program and its arguments.
+        own: returns the process ids of children that are no part of it.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], own: Callable[[], set[int]] = set) -> None:
+        # How long it ran.
+        self.seconds = 0.0
+        # What goes on of it when it has ended itself.
+        self.descendants = Descendants(own)
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._pending: list[int] = []
@@ -57,24 +65,36 @@ class Child:
         Raises:
             CommandError: it cannot be executed after all.
         """
+        self.descendants.watch()
+        begun = time.monotonic()
         with handling(TYPED, self._leave_to_command), handling(ENDING, self._pass_on):
-            with self._changing:
-                self._process = process = self._start(environment)
-                if self._unwanted:
-                    self._end(process)
-            for number in self._pending:
-                process.send_signal(number)
-            code = process.wait()
+            code = self._run(environment)
+        self.seconds = time.monotonic() - begun
         if self._killing is not None:
             self._killing.cancel()
         return code if code >= 0 else KILLED - code
 
+    def _run(self, environment: Mapping[str, str]) -> int:
+        with handling(CHILDREN, self._take_off):
+            with self._changing:
+                self._process = process = self._start(environment)
+                self.descendants.command = process.pid
+                if self._unwanted:
+                    self._end(process)
+            for number in self._pending:
+                process.send_signal(number)
+            return process.wait()
+
     def end(self) -> None:
-        """Ask it to end, and kill it if it does not. It may not have begun, or be over."""
+        """Ask it to end, and kill it if it does not. It may not have begun; if it is over, ask what it has left."""
         with self._changing:
             self._unwanted = True
-            if self._process is not None:
+            if self._process is None:
+                return
+            if self._process.returncode is None:
                 self._end(self._process)
+            else:
+                self.descendants.signal(signal.SIGTERM)
 
     def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         try:
@@ -93,6 +113,11 @@ class Child:
         self._killing = threading.Timer(END_SECONDS, process.kill)
         self._killing.daemon = True
         self._killing.start()
+
+    def _take_off(self, number: int, frame: FrameType | None) -> None:
+        """Take what the command had left alone, and has ended, off the system's list; not the command itself."""
+        if self.descendants.command:
+            self.descendants.living()
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         if self._process is None:

@@ -1,7 +1,6 @@
 """`silo edit`: holds a session while a command runs."""
 
 import os
-import signal
 import threading
 from contextlib import closing
 from enum import Enum
@@ -11,13 +10,14 @@ import typer
 
 from silo_client.api import Api
 from silo_client.cli.child import Child, check_command
+from silo_client.cli.closing import hold_until_closed, tell_what_is_left, wait_until_ended
 from silo_client.cli.connection import about, current_login, make_api
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.guard import Guard
 from silo_client.cli.options import Level, Part
 from silo_client.cli.output import WARNING, err, one_line, say, typed, when
 from silo_client.cli.sessions import command_for
-from silo_client.cli.signals import ENDING, Terminated, handling, terminated
+from silo_client.cli.signals import ENDING, handling, terminated
 from silo_client.cli.waiting import Progress
 from silo_client.credentials import Login
 from silo_client.data import Lock
@@ -81,6 +81,14 @@ def edit(
             help="If the session is lost while the command runs: warn, or end the command."
         ),
     ] = OnLost.warn,
+    until_closed: Annotated[
+        bool,
+        typer.Option(
+            "--until-closed",
+            help="Hold the session until every process that the command has started has ended, for a command that"
+            " only opens a file in another program. Where that program was running already, until Ctrl-C.",
+        ),
+    ] = False,
 ) -> None:
     """Edit a part: hold its session while a command runs.
 
@@ -90,13 +98,17 @@ def edit(
     `silo edit` is a workstation of its own, so what one edits another one waits for.
 
     Example: `silo edit 'DIN 912/M5' --wait -- freecad M5.FCStd`
+
+    A command that opens a file in another program, and ends while that is open, needs --until-closed:
+    `silo edit A01-0002 --until-closed -- xdg-open A01-0002.FCStd`
     """
     if command:
         check_command(command)
     lock = Lock(part, level.value, object_id)
     waiting = (wait or bool(ask)) if wait_for is None else wait_for
     login = current_login()
-    child = Child(command) if command else None
+    connected: list[Workstation] = []
+    child = Child(command, lambda: {one.helper_pid for one in connected}) if command else None
     # Its own connections: it may ask something while the workstation closes.
     with handling(ENDING, terminated), closing(make_api(login)) as asking:
         end = child.end if child is not None and on_lost is OnLost.end else _go_on
@@ -105,10 +117,11 @@ def edit(
             if err.is_terminal:
                 progress.show(f"Connecting to {login.url}")
             workstation = _connect(login, guard)
+        connected.append(workstation)
         with workstation, about(part):
             session = _acquire(workstation, lock, waiting, one_line(ask))
             with session:
-                code = _hold(session, login.url, guard, child)
+                code = _hold(session, login.url, guard, child, until_closed)
     raise typer.Exit(code)
 
 
@@ -188,15 +201,26 @@ def _options(lock: Lock) -> list[str]:
     return level + (["--object", lock.object_id] if lock.object_id else [])
 
 
-def _hold(session: EditSession, url: str, guard: Guard, child: Optional[Child]) -> int:
+def _hold(
+    session: EditSession, url: str, guard: Guard, child: Optional[Child], until_closed: bool
+) -> int:
     """Run the command, or wait for Ctrl-C; return the exit code."""
     threading.Thread(target=guard.watch, args=(session,), daemon=True, name="guard").start()
+    code = int(ExitCode.OK)
     try:
-        code = child.run(_environment(session, url)) if child is not None else _wait(session, guard)
+        if child is None:
+            say(f"Editing {session.lock} until Ctrl-C.")
+            wait_until_ended(guard)
+        else:
+            code = child.run(_environment(session, url))
+            if until_closed:
+                hold_until_closed(session.lock, child, guard, code)
     finally:
         guard.stop()
     kept = guard.is_kept(session)
     if kept:
+        if child is not None and not until_closed:
+            tell_what_is_left(session.lock, child, code)
         return code
     if child is not None:
         before = (
@@ -204,21 +228,6 @@ def _hold(session: EditSession, url: str, guard: Guard, child: Optional[Child]) 
         )
         say(f"The command has ended with {code}, {before}: {int(ExitCode.LOST)}.")
     return ExitCode.LOST
-
-
-def _wait(session: EditSession, guard: Guard) -> int:
-    """Hold the session until somebody ends this process, or it is lost."""
-    say(f"Editing {session.lock} until Ctrl-C.")
-    try:
-        # With a time-out, as Windows sees a Ctrl-C only then.
-        while not guard.lost.wait(1.0):
-            pass
-    except KeyboardInterrupt:
-        pass
-    except Terminated as ended:
-        if ended.number != signal.SIGTERM:
-            raise
-    return ExitCode.OK
 
 
 def _environment(session: EditSession, url: str) -> dict[str, str]:

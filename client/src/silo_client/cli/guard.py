@@ -88,6 +88,10 @@ class Guard:
                     WARNING,
                 )
 
+    def pause(self, seconds: float) -> None:
+        """Wait so long while this watches."""
+        self._stopped.wait(seconds)
+
     def stop(self) -> None:
         """The command has ended."""
         self._stopped.set()

@@ -12,6 +12,8 @@ from typing import Any
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 # What the terminal sends to a command and to what it runs alike.
 TYPED = [getattr(signal, name) for name in ("SIGINT", "SIGQUIT") if hasattr(signal, name)]
+# A child, or an orphan of one's, has ended.
+CHILDREN = [getattr(signal, name) for name in ("SIGCHLD",) if hasattr(signal, name)]
 
 Handler = Callable[[int, Any], Any]
 

@@ -1,0 +1,84 @@
+"""The processes that a command leaves behind, on Linux: `silo` is their subreaper, so they become its children."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+ENDED = frozenset("ZX")
+
+
+class Descendants:
+    """What goes on of a command, when it has ended itself.
+
+    Args:
+        own: returns the process ids of children that are no part of it: the helper's.
+    """
+
+    def __init__(self, own: Callable[[], set[int]]) -> None:
+        self.can_be_seen = False
+        self.command = 0
+        self._own = own
+        self._before: set[int] = set()
+
+    def watch(self) -> None:
+        """See them from now on: the command is about to begin."""
+        self.can_be_seen = set_subreaper(True)
+        self._before = {pid for pid, _, _ in _children()} if self.can_be_seen else set()
+
+    def living(self) -> dict[int, str]:
+        """Return the name of each process that is left, by its id; what has ended is taken off the system's list."""
+        if not self.can_be_seen:
+            return {}
+        not_left = {self.command, *self._before, *self._own()}
+        left = {}
+        for pid, name, state in _children():
+            if pid in not_left:
+                continue
+            if state in ENDED:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            else:
+                left[pid] = name
+        return left
+
+    def signal(self, number: int) -> None:
+        """Send a signal to what is left."""
+        for pid in self.living():
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+
+
+def names(left: dict[int, str]) -> str:
+    """Return processes in words: freecad (4711), gpg-agent (4712)."""
+    return ", ".join(f"{name} ({pid})" for pid, name in sorted(left.items()))
+
+
+def set_subreaper(wanted: bool) -> bool:
+    """Have orphans of this process's children become its own children, or not; return whether that is possible here."""
+    if sys.platform != "linux":
+        return False
+    try:
+        return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def _children() -> Iterator[tuple[int, str, str]]:
+    """Yield id, name and state of each child of this process."""
+    me = str(os.getpid())
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            told = file.read_text(errors="replace")
+        except OSError:  # it has ended
+            continue
+        # The name stands in brackets, and may have some in it.
+        before, _, after = told.rpartition(")")
+        state, parent = after.split()[:2]
+        if parent == me:
+            yield int(file.parent.name), before.partition("(")[2], state

@@ -1,0 +1,103 @@
+"""`silo edit` with a command that ends while what it has opened is still open."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import eventually
+
+# As an opener does it: the program is nobody's child, and in a session of its own.
+HANDS_OVER = (
+    "import os; os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0);"
+    " os.execvp('sh', ['sh', '-c', {!r}])"
+)
+
+
+@pytest.fixture
+def ada(serve, cli_user_of):
+    return cli_user_of(serve())
+
+
+def opener(gate):
+    """A command that ends at once, and leaves a program that ends when the gate opens."""
+    return sys.executable, "-c", HANDS_OVER.format(gate.command()[2])
+
+
+def test_holds_the_session_until_what_the_command_has_left_ends(ada, part, gate):
+    process = ada.start("edit", part, "--until-closed", "--", *opener(gate))
+    told = process.line("The command has ended; editing")
+    assert "until these do, or Ctrl-C: sh (" in told
+    assert len(ada.holders(part)) == 1
+    gate.open()
+    assert process.wait() == 0
+    assert ada.holders(part) == []
+
+
+def test_ctrl_c_ends_the_session_before_that(ada, part, gate):
+    process = ada.start("edit", part, "--until-closed", "--", *opener(gate))
+    process.line("The command has ended; editing")
+    process.signal_group(signal.SIGINT)
+    eventually(lambda: ada.holders(part) == [])
+    # What is left has the end of the pipe too.
+    gate.open()
+    assert process.wait() == 0
+
+
+def test_what_was_handed_to_a_program_that_ran_already_is_held_until_ctrl_c(ada, part):
+    process = ada.start("edit", part, "--until-closed", "--", "true")
+    process.line("The command has ended; editing")
+    assert "until Ctrl-C" in process.output
+    assert len(ada.holders(part)) == 1
+    process.signal_group(signal.SIGINT)
+    assert process.wait() == 0
+    assert ada.holders(part) == []
+
+
+def test_a_command_that_fails_holds_nothing(ada, part):
+    done = ada.run("edit", part, "--until-closed", "--", "false")
+    assert done.returncode == 1
+    assert "until Ctrl-C" not in done.stderr
+
+
+def test_without_it_silo_says_that_the_part_is_free(ada, part, gate):
+    left = ada.start("edit", part, "--", *opener(gate))
+    assert "--until-closed" in left.line("The command has left sh (")
+    eventually(lambda: ada.holders(part) == [])
+    gate.open()
+    assert left.wait() == 0
+    short = ada.run("edit", part, "--", "true")
+    assert "The command ended within a second" in short.stderr
+    assert "--until-closed" in short.stderr
+    # What fails opens nothing; what runs longer is what was waited for.
+    assert "--until-closed" not in ada.run("edit", part, "--", "false").stderr
+    assert "--until-closed" not in ada.run("edit", part, "--", "sleep", "1.1").stderr
+
+
+def test_what_is_left_is_ended_with_the_session_where_that_is_wanted(ada, part, gate):
+    process = ada.start("edit", part, "--until-closed", "--on-lost", "end", "--", *opener(gate))
+    process.line("The command has ended; editing")
+    assert ada.run("release", part).returncode == 0
+    process.line("LOST")
+    assert process.wait() == 9
+
+
+def test_what_ends_while_the_command_runs_stays_no_zombie(ada, part, gate, tmp_path):
+    script = f"({sys.executable} -c 'import os; os.fork() or os._exit(0)' &) ; {gate.command()[2]}"
+    process = ada.edit(part, ("sh", "-c", script))
+    eventually(lambda: "Z" not in states_of_children(process.pid))
+    gate.open()
+    assert process.wait() == 0
+
+
+def states_of_children(pid):
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = file.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == pid:
+            found.append(state)
+    return found
