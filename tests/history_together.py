@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from tests.history import (
     ACQUIRED,
+    INTERFERENCE,
     RELEASED,
     RESOLVED,
     Entry,
@@ -108,8 +109,50 @@ def who_meets_is_told(h: History) -> Iterator[str]:
             yield from _wrongly_told(life.acquired, op.answer, must, may, cones)
 
 
+def both_sides_are_told(h: History) -> Iterator[str]:
+    """When two begin to meet each is told of the other: once, in that transaction, with what both reach."""
+    cones = _cones(h)
+    told: dict[int, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for e in h.log:
+        if e.type != INTERFERENCE:
+            continue
+        group, other = h.transactions[e.id], e.data["with"]["session_id"]
+        told[group[0].id][e.session, other] += 1
+        pairs = product(cones.get(e.session, ()), cones.get(other, ()))
+        if set(e.data["shared"]) not in [a & b for a, b in pairs]:
+            yield f"{e} is told to share {e.data['shared']} with {other}"
+    for e in h.log:
+        group = h.transactions[e.id]
+        begun = {x.session for x in group if x.type == ACQUIRED}
+        if e.type == INTERFERENCE and not begun & {e.session, e.data["with"]["session_id"]}:
+            yield from _wrongly_renewed(h, cones, e, told[group[0].id])
+    for e, before, after in _beginnings(h):
+        said = told[h.transactions[e.id][0].id]
+        must = {x.row.session for x in before if _meet(cones, e.row, x.row, surely=True)}
+        may = {x.row.session for x in after if _meet(cones, e.row, x.row, surely=False)}
+        for one in must | {other for pair in said if e.session in pair for other in pair}:
+            for pair in ((e.session, one), (one, e.session)):
+                if one != e.session and (said[pair] != 1 or one not in may):
+                    yield f"{pair[0]} is told {said[pair]} times that it meets {pair[1]}, with {e}"
+
+
+def _wrongly_renewed(
+    h: History, cones: dict[str, Cones], e: Entry, said: Counter[tuple[str, str]]
+) -> Iterator[str]:
+    """Yield what contradicts that two, of which none begins, meet from now on: one has another cone."""
+    other = e.data["with"]["session_id"]
+    mine, theirs = h.lives.get(e.session), h.lives.get(other)
+    changed = any(len(cones.get(one, ())) > 1 for one in (e.session, other))
+    there = mine and theirs and mine.at(e.id) and theirs.at(e.id) and _others(mine.row, theirs.row)
+    if not there or not changed or (said[e.session, other], said[other, e.session]) != (1, 1):
+        yield f"{e} meets {other} from nowhere"
+
+
 def who_is_left_is_told(h: History) -> Iterator[str]:
-    """When one of two that met ends, the other is told: once, in that transaction, if it does not end with it."""
+    """When one of two that met ends, the other is told: once, in that transaction, if it does not end with it.
+
+    Where one of two gets another cone, both may be told.
+    """
     cones = _cones(h)
     told: dict[int, Counter[tuple[str, str]]] = defaultdict(Counter)
     for e in h.log:
@@ -132,9 +175,25 @@ def who_is_left_is_told(h: History) -> Iterator[str]:
             elif e.type == RELEASED:
                 active[e.row.lock[0]].pop(e.session, None)
         said = told.get(group[0].id, Counter())
-        for pair in said.keys() | must:
+        renewed = {
+            (one, other)
+            for one, other in said
+            if not ended & {one, other}
+            and _may_stop(h, cones, (one, other))
+            and said[one, other] == said[other, one] == 1
+        }
+        for pair in (said.keys() - renewed) | must:
             if pair not in may or said[pair] != 1:
                 yield f"{pair[0]} is told {said[pair]} times that {pair[1]} ended, with {group[0]}"
+
+
+def _may_stop(h: History, cones: dict[str, Cones], pair: tuple[str, str]) -> bool:
+    """Say whether two may have met no more with another cone of one of them."""
+    lives = [h.lives[one] for one in pair if one in h.lives]
+    if len(lives) < 2 or not _others(lives[0].row, lives[1].row):
+        return False
+    changed = any(len(cones.get(one, ())) > 1 for one in pair)
+    return changed and not _meet(cones, lives[0].row, lives[1].row, surely=True)
 
 
 def _torn(h: History, op: Operation, parts: Collection[Operation]) -> Iterator[str]:
@@ -231,5 +290,6 @@ RULES: Final[tuple[Rule, ...]] = (
     batches_are_whole,
     batches_are_refused_with_all_reasons,
     who_meets_is_told,
+    both_sides_are_told,
     who_is_left_is_told,
 )

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpRequest
-from ninja import Router, Status
+from ninja import Query, Router, Status
 from pydantic import Field
 
 from events_app import event_log, sql
@@ -20,7 +20,7 @@ from sessions_app.api.answer_schemas import (
     VerifiedOut,
 )
 from sessions_app.api.answers import answers
-from sessions_app.api.fields import PageLimit, PartNumber, Reason, Text
+from sessions_app.api.fields import PageLimit, PartNumber, Text
 from sessions_app.api.request_schemas import (
     AcquireIn,
     BatchIn,
@@ -109,22 +109,37 @@ def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> 
     return Status(204, None)
 
 
-@router.delete(ONE + "/force-release", auth=ADMIN, response=answers({204: None}, NotFound))
+@router.delete(
+    ONE + "/force-release",
+    auth=ADMIN,
+    response=answers({200: AcquiredOut, 204: None}, NotFound, NotConnected),
+)
 def force_release(
     request: HttpRequest,
     part_number: PartNumber,
     session_id: UUID,
+    given: Annotated[ForceReleaseIn, Query()],
     body: ForceReleaseIn | None = None,
-    reason: Annotated[Reason | None, Field(description="For proxies that drop a body.")] = None,
 ) -> Status[Any]:
-    """End somebody's edit session. The reason is required and kept."""
-    why = (body and body.reason) or reason or ""
-    if not why.strip():
+    """End somebody's edit session. The reason is required and kept.
+
+    With `take` the caller's workstation gets it in the same transaction, ahead of the line: 200 with the new session
+    as an acquire answers it, else 204. For proxies that drop the body of a DELETE, each member may be a parameter.
+    """
+    wanted = given.overridden_by(body)
+    if not (wanted.reason or "").strip():
         raise Invalid("A reason is required, in the body or as ?reason=.")
+    if wanted.take != (wanted.workstation_id is not None):
+        raise Invalid("To take it over, both take and workstation_id are required.")
     find_session(part_number, session_id)
-    by = principal(request).user.get_username()
-    EditSession.objects.force_release(session_id, by=by, note=why)
-    return Status(204, None)
+    user, why = principal(request).user, wanted.reason or ""
+    if not wanted.workstation_id:
+        EditSession.objects.force_release(session_id, by=user.get_username(), note=why)
+        return Status(204, None)
+    acquired = EditSession.objects.take_over(
+        user, session_id, wanted.workstation_id, why, wanted.connection_id
+    )
+    return Status(200, payloads.acquired_json(acquired))
 
 
 @router.post(ONE + "/verify", auth=VIEWER, response=answers(VerifiedOut, StaleToken))

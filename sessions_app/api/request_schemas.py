@@ -134,4 +134,12 @@ class VerifyIn(Input):
 class ForceReleaseIn(Input):
     model_config = shown({"reason": "On holiday, and the drawing is due."})
 
-    reason: Reason | None = Field(None, description="Required here or as `?reason=`.")
+    reason: Reason | None = Field(None, description="Required, in the body or as a parameter.")
+    take: bool = Field(False, description="Have the caller's workstation get it at once.")
+    workstation_id: UUID | None = Field(None, description="With `take`: who gets it.")
+    connection_id: ConnectionId = None
+
+    def overridden_by(self, other: "ForceReleaseIn | None") -> "ForceReleaseIn":
+        """Return it with what another one names instead."""
+        named = other.model_dump(exclude_unset=True) if other else {}
+        return self.model_copy(update={k: v for k, v in named.items() if v not in (None, "")})

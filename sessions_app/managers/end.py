@@ -172,6 +172,7 @@ class Ending(Acquiring):
         note: str = "",
         leaving: Ids = (),
         turns: Turns | None = None,
+        told_first: Sequence[event_log.NewEvent] = (),
     ) -> Ended:
         """End sessions: the only way there is. Row, record, events and turns go in one transaction.
 
@@ -184,6 +185,7 @@ class Ending(Acquiring):
             note: why they are ended by force.
             leaving: workstations, locked by the caller, that lose their places in line with it.
             turns: whose turn it is then, if it is not the line that says so.
+            told_first: events of the caller's, which come before those of the ends.
 
         Returns:
             What this call ended, in the order of the sessions' ids, and what it gave.
@@ -223,6 +225,7 @@ class Ending(Acquiring):
             granted, met = self._grant([place for place in next_ones if Lock.of(place) in free])
             event_log.append(
                 [
+                    *told_first,
                     *payloads.end_events(records, audiences),
                     *payloads.grant_events(granted, audiences),
                     *(payloads.resolved_event(left, ended) for left, ended in freed),

@@ -21,7 +21,7 @@ from sessions_app.errors import (
 )
 from sessions_app.locks import Lock, rows_about
 from sessions_app.managers.acquire import Acquired
-from sessions_app.managers.own import lock_own_workstation
+from sessions_app.managers.own import check_connected, lock_own_workstation
 from sessions_app.managers.stay import Staying
 from sessions_app.models.ended_session import EndReason
 from sessions_app.models.item import Item, of_item
@@ -114,6 +114,60 @@ class HandingOff(Staying):
             [acquired] = ended.granted
             return acquired
 
+    def take_over(
+        self,
+        user: "User",
+        session_id: uuid.UUID,
+        workstation_id: uuid.UUID,
+        reason: str,
+        connection_id: uuid.UUID | None = None,
+    ) -> Acquired:
+        """End somebody's session by force and begin one's own, in one transaction and ahead of the line.
+
+        Args:
+            user: the admin; the workstation must be theirs.
+            session_id: the session.
+            workstation_id: who gets it.
+            reason: why; it is kept.
+            connection_id: the stream that the client has open. If it has ended, the client has too.
+
+        Returns:
+            The new session. Its cone is that of the workstation's place in the line, if it has one, else the old one.
+
+        Raises:
+            NotFound: no such workstation, or the session has ended.
+            Forbidden: somebody else's workstation, or the user was deactivated meanwhile.
+            NotConnected: the connection has ended.
+        """
+        with transaction.atomic():
+            workstation = lock_own_workstation(user, workstation_id)
+            if connection_id:
+                check_connected(workstation_id, connection_id)
+            items = list(self.filter(pk=session_id).values_list("item_id", flat=True))
+            # An acquire by hand: as any other, it says that somebody is there.
+            here = self.come_back([workstation_id], active=True, also_lock=items)
+            workstation.away_since = workstation.idle_since = None
+            session = self._lock_item_of(session_id)
+            place = self._own_place(workstation, session) or self._place_for(workstation, session)
+            place.workstation = workstation
+            place.dependency_cone = place.dependency_cone or session.dependency_cone
+            place.connection_id = connection_id
+
+            def to_taker(locks: Collection[Lock]) -> list[PlaceInLine]:
+                return [place]
+
+            ended = self.end(
+                self.filter(pk=session_id),
+                EndReason.FORCE_RELEASED,
+                ended_by=user.get_username(),
+                note=reason,
+                turns=to_taker,
+                told_first=here,
+            )
+            # It stays under the lock of its item, so it has ended now.
+            [acquired] = ended.granted
+            return acquired
+
     def verify(self, part_number: str, session_id: uuid.UUID, fencing_token: int) -> "EditSession":
         """Return a session, with its names, if it is live with this token.
 
@@ -155,21 +209,28 @@ class HandingOff(Staying):
             raise NotConnected("That workstation has no event stream open.")
         if not Role.EDITOR.users().filter(pk=target.user_id).exists():
             raise NotAnEditor("The user of that workstation may not edit.")
-        lock = Lock.of(session)
-        place: PlaceInLine | None = (
-            PlaceInLine.objects.filter(rows_about([lock]), workstation=target)
-            .select_related("item", "workstation__user")
-            .select_for_update(of=("self",))
-            .first()
-        )
-        if place:
+        if place := self._own_place(target, session):
             return place
         asked = Q(workstation=target) | Q(workstation=None, user=target.user_id)
         if not HandoffRequest.objects.filter(asked, session=session).exists():
             raise NotRequested("That workstation has not asked, and does not stand in line.")
+        return self._place_for(target, session)
+
+    def _own_place(self, workstation: Workstation, session: "EditSession") -> PlaceInLine | None:
+        """Lock a workstation's place in the line for what a session holds; return it, or None without one."""
+        place: PlaceInLine | None = (
+            PlaceInLine.objects.filter(rows_about([Lock.of(session)]), workstation=workstation)
+            .select_related("item", "workstation__user")
+            .select_for_update(of=("self",))
+            .first()
+        )
+        return place
+
+    def _place_for(self, workstation: Workstation, session: "EditSession") -> PlaceInLine:
+        """Return a place, not saved, by which a workstation gets what a session holds."""
         return PlaceInLine(
             item=session.item,
-            workstation=target,
+            workstation=workstation,
             context_level=session.context_level,
             object_id=session.object_id,
         )

@@ -27,6 +27,7 @@ IDENTITY = {
     "part_number",
     "session_id",
     "user",
+    "user_name",
     "workstation",
     "context_level",
     "object_id",
@@ -78,6 +79,7 @@ def test_it_leaves_one_record(ada, held):
         "part_number": "A01-0001",
         "user_id": ada.user.pk,
         "username": "ada",
+        "user_name": "ada",
         "workstation_id": ada.pk,
         "workstation_name": "ada's",
         "context_level": "partdesign",
@@ -88,6 +90,7 @@ def test_it_leaves_one_record(ada, held):
         "reason": "released",
         "ended_by": "",
         "note": "",
+        "session_note": "",
     }
 
 
@@ -111,6 +114,7 @@ def test_it_tells_the_watchers_the_holders_and_who_held_it(ada, bob, held):
         "part_number": "A01-0001",
         "session_id": str(held.pk),
         "user": "ada",
+        "user_name": "ada",
         "workstation": {"id": str(ada.pk), "name": "ada's"},
         "context_level": "partdesign",
         "object_id": "Sketch001",

@@ -23,7 +23,7 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 IDENTITY = {
-    *("item_id", "part_number", "session_id", "user", "workstation"),
+    *("item_id", "part_number", "session_id", "user", "user_name", "workstation"),
     *("context_level", "object_id", "fencing_token"),
 }
 
@@ -148,11 +148,12 @@ def test_the_watchers_are_told_of_an_acquire_and_only_it_of_its_turn(held, bob, 
     told = len(events())
     EditSession.objects.release(held.pk)
     session = check_is_held_by(bob, held)
-    [_, (_, watchers, acquired), (_, own, granted)] = events()[told:]
+    [_, (_, watchers, acquired), (_, own, granted), *both] = events()[told:]
+    assert [kind for kind, _, _ in both] == ["edit.interference"] * 2
     watching = {"all", f"item:{held.item_id}", f"workstation:{dora.pk}"}
     assert watchers == watching | {f"workstation:{bob.pk}"}
     assert own == {f"workstation:{bob.pk}"}
-    assert acquired.keys() == IDENTITY | {"connection_id", "acquired_at", "interference"}
+    assert acquired.keys() == IDENTITY | {"note", "connection_id", "acquired_at", "interference"}
     assert {key: granted[key] for key in acquired} == acquired
     assert granted["fencing_token"] == session.fencing_token
     assert granted["dependency_cone"] == ["n2"]
@@ -161,7 +162,9 @@ def test_the_watchers_are_told_of_an_acquire_and_only_it_of_its_turn(held, bob, 
         {
             "session_id": str(met.pk),
             "user": "dora",
+            "user_name": "dora",
             "workstation": {"id": str(dora.pk), "name": "dora's"},
+            "note": "",
             "context_level": "sketch",
             "object_id": "elsewhere",
             "acquired_at": A_TIME,

@@ -110,6 +110,12 @@ class World:
     def force_release(self) -> None:
         EditSession.objects.force_release(self.session.pk, by="root", note="why")
 
+    def _before_take_over(self) -> None:
+        Workstation.objects.filter(pk=self.bob.pk).update(idle_since=Now(), away_since=Now())
+
+    def take_over(self) -> None:
+        EditSession.objects.take_over(self.bob.user, self.session.pk, self.bob.pk, "why")
+
     def arrive(self) -> None:
         presence_store.arrive(self.process, [Arrival(uuid.uuid4(), self.workstation.pk)])
 
@@ -218,6 +224,7 @@ ENDS_A_SESSION = {
     "release",
     "release_many",
     "force_release",
+    "take_over",
     "depart",
     "expire",
     "clean_up",

@@ -109,6 +109,12 @@ class Comparison:
         held = self.model.on_item(item) if item else list(self.model.sessions.values())
         held.sort(key=lambda session: session.token)
         assert [self._shown(one) for one in held] == [_form_of_shown(one) for one in sessions]
+        for one, session in zip(held, sessions, strict=True):
+            met = self.model.met_by(one)
+            assert session["interference"] == ("soft" if met else "none")
+            assert _by_id(map(self._holder, met)) == _by_id(
+                map(_form_of_holder, session["interferes_with"])
+            )
         locks = [self._lock(one) for one in sessions]
         assert len(set(locks)) == len(locks), "a lock has two holders"
 
@@ -209,6 +215,8 @@ class Comparison:
             data = self._identity(event.session) | event.data
         if "with" in data:
             data["with_session_id"] = data.pop("with").id
+        if "other" in data:
+            data["with"] = self._holder(data.pop("other"))
         if event.type == "edit.handoff_requested":
             at = data["workstation_id"] = event.data["workstation"]
             data["workstation"] = self._identity(event.session)["workstation"]
@@ -227,6 +235,9 @@ class Comparison:
             members = (*IDENTITY, "connection_id", "interference", "by", "reason")
             members += ("with_session_id", "requester", "workstation_id", "message")
             data = {name: entry.data[name] for name in members if name in entry.data}
+            if entry.type == "edit.interference":
+                data["with"] = _form_of_holder(entry.data["with"])
+                data["shared"] = entry.data["shared"]
         names = {f"item:{pk}": f"item:{name}" for name, pk in self.items.items()}
         names |= {f"workstation:{pk}": f"workstation:{n}" for n, pk in self.workstations.items()}
         return entry.type, sorted(names.get(one, one) for one in entry.channels), data

@@ -20,6 +20,7 @@ from tests.slow.model_state import (
     Workstation,
     channel,
     meet,
+    shared,
 )
 
 # Between two operations: less than any clock counts, more than nothing.
@@ -78,6 +79,7 @@ class Core(State):
             raise Refused(409, "hard_interference", in_the_way)
         self.come_back(at, active=True)
         locks = {lock for lock, _ in wanted}
+        before = {session: self.met_by(session) for session in self.held_by([at])}
         self.places = [p for p in self.places if p.workstation is not at or p.lock not in locks]
         existing = [lock in self.sessions for lock, _ in wanted]
         for lock, cone in wanted:
@@ -93,7 +95,34 @@ class Core(State):
             got.append(Got(session, had, self.met_by(session)))
             if not had:
                 self._tell_acquired(got[-1], self.watchers(lock.item))
+        for session, met in before.items():
+            for other in [one for one in met if not meet(session, one)]:
+                self._tell_no_more(session, other)
+                self._tell_no_more(other, session)
+        for session, met in before.items():
+            for other in [one for one in self.met_by(session) if one not in met]:
+                self._tell_both(session, other)
+        self._tell_met(one.session for one in got if not one.existing)
         return got
+
+    def _tell_met(self, new: Iterable[Session]) -> None:
+        """Whoever begins and whom that meets are told of each other: once, if both begin."""
+        told: list[Session] = []
+        for session in new:
+            for other in self.met_by(session):
+                if other not in told:
+                    self._tell_both(session, other)
+            told.append(session)
+
+    def _tell_both(self, one: Session, other: Session) -> None:
+        for own, met in ((one, other), (other, one)):
+            to = frozenset({channel(own.workstation)})
+            data = {"other": met, "shared": shared(own, met)}
+            self.events.append(Event("edit.interference", own, to, data))
+
+    def _tell_no_more(self, left: Session, other: Session) -> None:
+        to = frozenset({channel(left.workstation)})
+        self.events.append(Event("edit.interference_resolved", left, to, {"with": other}))
 
     def _tell_acquired(self, got: Got, to: frozenset[str]) -> None:
         stream = got.session.stream
@@ -130,8 +159,8 @@ class Core(State):
         ]
         granted = self.grant(turns)
         for left, one in freed:
-            to = frozenset({channel(left.workstation)})
-            self.events.append(Event("edit.interference_resolved", left, to, {"with": one}))
+            self._tell_no_more(left, one)
+        self._tell_met(got.session for got in granted)
         return granted
 
     def grant(self, places: Iterable[Place | None]) -> list[Got]:

@@ -105,7 +105,8 @@ class Model(Sessions):
         for at in over:
             at.away_since = at.idle_since = None
         free = {place.lock for place in self.free_places()}
-        self.grant([self.next_in_line(lock) for lock in free])
+        granted = self.grant([self.next_in_line(lock) for lock in free])
+        self._tell_met(got.session for got in granted)
 
     def over(self) -> list[Workstation]:
         """Those whose grace is over."""

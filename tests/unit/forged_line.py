@@ -37,28 +37,28 @@ FORGERIES = Forgeries()
 forgery = FORGERIES.refused_by
 
 E3_GOT = answer(session("b3", EVE, 4, "sketch"), "x")
-EVES_TURN = {5: acquired(5, 20.0, E3_GOT, EVE), 6: told(6, 20.0, GRANTED, E3_GOT)}
-B3_LATER = {5: acquired(5, 20.4, B3_GOT, BOB), 6: told(6, 20.4, GRANTED, B3_GOT)}
+EVES_TURN = {7: acquired(7, 20.0, E3_GOT, EVE), 8: told(8, 20.0, GRANTED, E3_GOT)}
+B3_LATER = {7: acquired(7, 20.4, B3_GOT, BOB), 8: told(8, 20.4, GRANTED, B3_GOT)}
 
 
 @forgery("grants_are_told", "b3.* begins when .*a1.* ends, and nobody is told")
 def a_turn_that_nobody_is_told_of() -> History:
-    return forged(log={6: None})
+    return forged(log={8: None})
 
 
 @forgery("grants_are_told", "b3.* is told 2 times")
 def a_turn_told_twice() -> History:
-    return more("log", told(20, 55.0, GRANTED, B3_GOT))
+    return more("log", told(22, 55.0, GRANTED, B3_GOT))
 
 
-@forgery("grants_are_told", "b3.* is told 1 times, and comes after .*resolved 6 ")
+@forgery("grants_are_told", "b3.* is told 1 times, and comes after .*resolved 8 ")
 def a_turn_told_too_late() -> History:
-    return forged(log={6: replace(LOG[6], id=6), 7: replace(LOG[5], id=7)})
+    return forged(log={8: replace(LOG[8], id=8), 9: replace(LOG[7], id=9)})
 
 
-@forgery("grants_are_told", "b3.*comes after .*acquired 5 ")
+@forgery("grants_are_told", "b3.*comes after .*acquired 7 ")
 def a_turn_told_with_another_token() -> History:
-    return forged(log={6: told(6, 20.0, GRANTED, B3_GOT | {"fencing_token": 3})})
+    return forged(log={8: told(8, 20.0, GRANTED, B3_GOT | {"fencing_token": 3})})
 
 
 @forgery("grants_have_a_cause", "b3.*: it did not stand in line")
@@ -101,7 +101,7 @@ def somebody_who_came_again_keeps_the_old_place() -> History:
 @forgery("first_come_first_served", "'stand'.* was served before bob-1, who")
 def somebody_who_stands_behind_overtakes() -> History:
     got = call("stand", 20.4, by(EVE, A1, "x"), 200, E3_GOT)
-    history = forged(log={5: acquired(5, 20.45, E3_GOT, EVE), 6: None})
+    history = forged(log={7: acquired(7, 20.45, E3_GOT, EVE), 8: None})
     return replace(history, operations=(*OPERATIONS, got))
 
 
@@ -112,7 +112,7 @@ def a_turn_in_a_transaction_of_its_own() -> History:
 
 @forgery("turns_come_with_the_end", "a1.*, and bob-1, who .* had not got it at 30")
 def a_turn_that_never_comes() -> History:
-    return forged(log=dict.fromkeys((5, 6, 7, 13, 15, 17, 19)))
+    return forged(log=dict.fromkeys((7, 8, 9, 15, 17, 19, 21)))
 
 
 @forgery("positions_are_true", "is answered 1, not 2 to 2")
@@ -173,7 +173,7 @@ def a_place_that_is_not_found() -> History:
 
 @forgery("handoffs_are_one", "handed_off.*, and what came of it is None")
 def a_handoff_in_two_transactions() -> History:
-    changes = {10: acquired(10, 24.1, A2_GOT, ADA), 11: told(11, 24.1, GRANTED, A2_GOT)}
+    changes = {12: acquired(12, 24.1, A2_GOT, ADA), 13: told(13, 24.1, GRANTED, A2_GOT)}
     return forged(log=changes)
 
 
@@ -189,7 +189,7 @@ def a_handoff_that_nobody_asked_for() -> History:
 
 @forgery("handoffs_are_one", "is in the log as .*'released'")
 def a_handoff_that_was_a_release() -> History:
-    return forged(log={9: released(9, 24.0, B1, "released", BOB)})
+    return forged(log={11: released(11, 24.0, B1, "released", BOB)})
 
 
 @forgery("handoffs_are_refused_with_reason", "and it was asked for by .*please")
@@ -209,12 +209,12 @@ def a_handoff_refused_to_who_is_there() -> History:
 
 @forgery("requests_are_told", r"is told as \[\]")
 def a_request_that_was_never_told() -> History:
-    return forged(log={8: None})
+    return forged(log={10: None})
 
 
-@forgery("requests_are_told", "is told as .*id=8.*id=20")
+@forgery("requests_are_told", "is told as .*id=10.*id=22")
 def a_request_told_twice() -> History:
-    return more("log", told(20, 22.0, REQUESTED, B1 | ASKED))
+    return more("log", told(22, 22.0, REQUESTED, B1 | ASKED))
 
 
 @forgery("requests_are_told", "b1.* is told for None")
@@ -224,7 +224,7 @@ def a_request_that_nobody_made() -> History:
 
 @forgery("requests_are_told", "a2.* is told for .*please")
 def a_request_told_of_another_session() -> History:
-    return forged(log={8: told(8, 22.0, REQUESTED, A2 | ASKED)})
+    return forged(log={10: told(10, 22.0, REQUESTED, A2 | ASKED)})
 
 
 @forgery("refusals_are_true", "not_connected.*and this was open: the stream of eve-1")
@@ -233,9 +233,9 @@ def an_open_stream_that_cannot_stand_in_line() -> History:
     return forged(operations={3: refused})
 
 
-@forgery("events_name_their_recipients", "granted 6 .* is addressed to .*'all'")
+@forgery("events_name_their_recipients", "granted 8 .* is addressed to .*'all'")
 def a_turn_told_to_everybody() -> History:
-    return forged(log={6: replace(LOG[5], channels=LOG[5].channels | {"all"})})
+    return forged(log={8: replace(LOG[7], channels=LOG[7].channels | {"all"})})
 
 
 @forgery("all_has_a_cause", "'handed_off'.*without a cause")

@@ -79,6 +79,8 @@ class World:
                 data |= self.got(data.pop("got"))
             if "with" in data:
                 data["with_session_id"] = data.pop("with").id
+            if "other" in data:
+                data["with"] = self.json(data.pop("other"))
             to = {one.replace(":", ":id-of-") for one in event.to}
             number = len(self.entries) + len(told) + 1
             told.append(Entry(number, event.type, frozenset(to), data))
@@ -122,7 +124,14 @@ class World:
 
     def listed(self) -> list[Any]:
         held = sorted(self.model.sessions.values(), key=lambda one: one.token)
-        return [self.shown(one) for one in held]
+        return [self.shown(one) | self.meets(one) for one in held]
+
+    def meets(self, session: Session) -> dict[str, Any]:
+        met = self.model.met_by(session)
+        return {
+            "interference": "soft" if met else "none",
+            "interferes_with": [self.json(other) for other in met],
+        }
 
     def shown(self, session: Session) -> dict[str, Any]:
         return self.json(session) | {"connection_id": session.stream and session.stream.id}

@@ -9,6 +9,7 @@ import pytest
 from tests.slow.comparison import Entry
 from tests.slow.model_state import (
     Expected,
+    Lock,
     Server,
     Stream,
 )
@@ -29,7 +30,8 @@ def test_a_release_passes_on_and_frees() -> None:
     world.check(world.stand("bob-1"))
     session = world.model.sessions[BOLT]
     expected = world.model.release(world.user("ada"), session)
-    assert kinds(expected) == ["released", "acquired", "granted", "interference_resolved"]
+    assert kinds(expected)[:4] == ["released", "acquired", "granted", "interference_resolved"]
+    assert kinds(expected)[4:] == ["interference"] * 2
     world.check(expected)
     assert world.model.sessions[BOLT].workstation.name == "bob-1"
     assert not world.model.places
@@ -165,6 +167,28 @@ def somebody_else_is_next(world: World, expected: Expected, told: list[Entry]) -
 
 
 @forgery
+def interference_that_only_one_knows(world: World, expected: Expected, told: list[Entry]) -> Any:
+    return [e for e in told if (e.type, e.data["user"]) != ("edit.interference", "cyn")]
+
+
+@forgery
+def interference_with_somebody_else(world: World, expected: Expected, told: list[Entry]) -> Any:
+    return [*told[:-1], _changed(told[-1], **{"with": told[-1].data})]
+
+
+@forgery
+def a_node_that_is_not_shared(world: World, expected: Expected, told: list[Entry]) -> Any:
+    return [*told[:-1], _changed(told[-1], shared=["z"])]
+
+
+@forgery
+def a_list_that_shows_nobody_met(world: World, expected: Expected, told: list[Entry]) -> Any:
+    listed = [one | {"interferes_with": []} for one in world.listed()]
+    world.listed = lambda: listed  # type: ignore[method-assign]
+    return told
+
+
+@forgery
 def no_record(world: World, expected: Expected, told: list[Entry]) -> Any:
     world.history.pop(0)
     return told
@@ -205,6 +229,18 @@ def test_finds(forge: Forgery) -> None:
         return
     with pytest.raises(AssertionError):
         world.check(expected, forged)
+
+
+def test_another_cone_tells_both_of_what_begins_and_stops() -> None:
+    world = World()
+    world.check(world.acquire("ada-1", BOLT, "a"))
+    world.check(world.acquire("bob-1", Lock("bolt", "sketch", "nut"), "b"))
+    expected = world.acquire("ada-1", BOLT, "b")
+    assert kinds(expected) == ["interference"] * 2
+    world.check(expected)
+    expected = world.acquire("bob-1", Lock("bolt", "sketch", "nut"), "c")
+    assert kinds(expected) == ["interference_resolved"] * 2
+    world.check(expected)
 
 
 def test_finds_another_answer() -> None:

@@ -8,6 +8,7 @@ from tests.history import (
     ACTIVE,
     GRANTED,
     IDLE,
+    INTERFERENCE,
     RELEASED,
     REQUESTED,
     RESOLVED,
@@ -73,27 +74,32 @@ def told(number: int, at: float, kind: str, data: Any) -> Entry:
 ASKED = {"message": "please", "workstation_id": ADA, "requester": "ada"}
 IDLE_10, IDLE_20 = ({"idle_since": time_at(since)} for since in (10, 20))
 
+MEET_B1 = B1 | {"with": A1, "shared": ["y"]}
+MEET_A1 = A1 | {"with": B1, "shared": ["y"]}
+
 LOG = (
     acquired(1, 10.0, A1_GOT, ADA),
     acquired(2, 11.0, B1_GOT, ADA, BOB),
     acquired(3, 11.0, B2_GOT, ADA, BOB),
+    told(4, 11.0, INTERFERENCE, MEET_B1),
+    told(5, 11.0, INTERFERENCE, MEET_A1),
     # It is bob's turn.
-    released(4, 20.0, A1, "released", ADA, BOB),
-    acquired(5, 20.0, B3_GOT, BOB),
-    told(6, 20.0, GRANTED, B3_GOT),
-    told(7, 20.0, RESOLVED, B1 | {"with_session_id": "a1"}),
-    told(8, 22.0, REQUESTED, B1 | ASKED),
-    released(9, 24.0, B1, "handed_off", BOB),
-    acquired(10, 24.0, A2_GOT, ADA, BOB),
-    told(11, 24.0, GRANTED, A2_GOT),
-    entry(12, 30.0, IDLE, B2 | IDLE_10, ADA, BOB),
-    entry(13, 30.0, IDLE, B3 | IDLE_10, ADA, BOB),
-    entry(14, 34.0, ACTIVE, B2 | IDLE_10, ADA, BOB),
-    entry(15, 34.0, ACTIVE, B3 | IDLE_10, ADA, BOB),
-    entry(16, 40.0, IDLE, B2 | IDLE_20, ADA, BOB),
-    entry(17, 40.0, IDLE, B3 | IDLE_20, ADA, BOB),
-    released(18, 50.0, B2, "idle", ADA, BOB),
-    released(19, 50.0, B3, "idle", ADA, BOB),
+    released(6, 20.0, A1, "released", ADA, BOB),
+    acquired(7, 20.0, B3_GOT, BOB),
+    told(8, 20.0, GRANTED, B3_GOT),
+    told(9, 20.0, RESOLVED, B1 | {"with_session_id": "a1"}),
+    told(10, 22.0, REQUESTED, B1 | ASKED),
+    released(11, 24.0, B1, "handed_off", BOB),
+    acquired(12, 24.0, A2_GOT, ADA, BOB),
+    told(13, 24.0, GRANTED, A2_GOT),
+    entry(14, 30.0, IDLE, B2 | IDLE_10, ADA, BOB),
+    entry(15, 30.0, IDLE, B3 | IDLE_10, ADA, BOB),
+    entry(16, 34.0, ACTIVE, B2 | IDLE_10, ADA, BOB),
+    entry(17, 34.0, ACTIVE, B3 | IDLE_10, ADA, BOB),
+    entry(18, 40.0, IDLE, B2 | IDLE_20, ADA, BOB),
+    entry(19, 40.0, IDLE, B3 | IDLE_20, ADA, BOB),
+    released(20, 50.0, B2, "idle", ADA, BOB),
+    released(21, 50.0, B3, "idle", ADA, BOB),
 )
 
 
@@ -156,7 +162,7 @@ OPERATIONS = (
     call("request_handoff", 21.95, {"session_id": "b1"} | ASKED, 202),
     handoff(23.95, B1, ADA, 200, A2_GOT),
     alive(29.95, 20),
-    call("list", 32.0, {"item_id": None}, 200, {"cursor": "e-13", "sessions": SHOWN}),
+    call("list", 32.0, {"item_id": None}, 200, {"cursor": "e-15", "sessions": SHOWN}),
     alive(33.95, 0),
     call("leave", 36.0, LEAVE, 204),
     call("leave", 37.0, LEAVE, 404),

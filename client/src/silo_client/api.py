@@ -256,10 +256,34 @@ class Api:
         answer = self.call("POST", "/api/edit-sessions/release", body, seconds=BATCH_SECONDS)
         return int(_object(answer)["released"])
 
-    def force_release(self, part_number: str, session_id: str, reason: str) -> None:
-        """End somebody's session."""
+    def force_release(
+        self,
+        part_number: str,
+        session_id: str,
+        reason: str,
+        *,
+        take: str | None = None,
+        connection_id: str | None = None,
+    ) -> Json | None:
+        """End somebody's session.
+
+        Args:
+            part_number: the item's.
+            session_id: the session.
+            reason: why; it is kept.
+            take: the id of one's own workstation that is to get it at once, ahead of the line.
+            connection_id: with `take`, the stream that the workstation has open.
+
+        Returns:
+            With `take` the new session, as an acquire answers it.
+        """
         path = part_path(part_number, "edit-sessions", session_id, "force-release")
-        self.call("DELETE", path, {"reason": reason})
+        body: dict[str, Any] = {"reason": reason}
+        if take is None:
+            self.call("DELETE", path, body)
+            return None
+        body |= _caller(take, connection_id) | {"take": True}
+        return _object(self.call("DELETE", path, body))
 
     def verify(self, part_number: str, session_id: str, fencing_token: int) -> Json:
         """Say whose a live session with this token is."""
