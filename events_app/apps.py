@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class EventsAppConfig(AppConfig):
@@ -6,4 +7,6 @@ class EventsAppConfig(AppConfig):
     verbose_name = "Events"
 
     def ready(self) -> None:
-        from events_app import checks  # noqa: F401  (registers the checks)
+        from events_app import checks, single_rows  # noqa: F401  (registers the checks)
+
+        post_migrate.connect(single_rows.after_migrate, sender=self)

@@ -57,6 +57,20 @@ def last_of_sequence(sequence: str) -> int:
     return last or 0
 
 
+def setting(name: str) -> str:
+    """Return a setting of this database session; empty where nobody set it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting(%s, true)", [name])
+        (value,) = cursor.fetchone()
+    return value or ""
+
+
+def set_for_transaction(name: str, value: str) -> None:
+    """Change a setting of this database session until this transaction's end."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
+
+
 def set_sequence(sequence: str, last: int) -> None:
     """Have a sequence go on after a value; a rollback does not undo it."""
     with connection.cursor() as cursor:

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class SessionsAppConfig(AppConfig):
@@ -6,4 +7,7 @@ class SessionsAppConfig(AppConfig):
     verbose_name = "Edit sessions"
 
     def ready(self) -> None:
-        from sessions_app import checks, signals  # noqa: F401  (registers them)
+        from sessions_app import checks, migrating, signals  # noqa: F401  (registers them)
+
+        pre_migrate.connect(migrating.refuse_to_lose_the_record, sender=self)
+        post_migrate.connect(migrating.create_roles, sender=self)

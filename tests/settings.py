@@ -6,5 +6,8 @@ os.environ.setdefault("SILO_SECRET_KEY", "only-for-tests-only-for-tests-only-for
 
 from silo.settings import *  # noqa: F403
 
+# Tests empty every table between them, the record too (sessions_app/management/commands/flush.py).
+DATABASES["default"]["OPTIONS"]["options"] += " -c silo.empty_the_record=yes"  # noqa: F405
+
 # Real hashing is slow on purpose.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

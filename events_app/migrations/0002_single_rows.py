@@ -1,12 +1,11 @@
 from django.db import migrations
 
-from events_app.models import new_epoch
+from events_app.single_rows import create
 
 
 def create_single_rows(apps, schema_editor):
     """Name the log; nobody has observed anything yet."""
-    apps.get_model("events_app", "EventLog").objects.create(pk=1, epoch=new_epoch())
-    apps.get_model("events_app", "Observation").objects.create(pk=1)
+    create(apps, schema_editor.connection.alias)
 
 
 class Migration(migrations.Migration):

@@ -45,21 +45,25 @@ class Renewing(HandingOff):
         Raises:
             ValueError: if there are no such tokens left.
         """
-        highest = Max("fencing_token")
-        recorded = EndedSession.objects.aggregate(top=highest)["top"] or 0
         with transaction.atomic():
-            # Waits for every token that was drawn or read and is not answered, and holds up who would do so.
-            sql.lock_table(self.model._meta.db_table)
-            active = self.aggregate(top=highest)["top"] or 0
-            known = [above, recorded, active, sql.last_of_sequence(TOKEN_SEQUENCE)]
-            floor = max(known) + TOKEN_LEAP
-            if floor > MAX_TOKEN:
-                raise ValueError(f"tokens above {max(known)} would not be exact in JSON")
-            sql.set_sequence(TOKEN_SEQUENCE, floor)
-            # An active session may be one whose end was lost, and its token one that a vault has seen surpassed.
-            token = self.model._meta.get_field("fencing_token")
-            renewed = self.update(fencing_token=token.db_default)
-            new = NewEpoch(event_log.begin_epoch(), floor, renewed)
+            new = self.renew(above)
         # What a restored database knows of open streams is not true. Servers that live register theirs again.
         presence_store.forget_processes()
         return new
+
+    def renew(self, above: int = 0) -> NewEpoch:
+        """Do the same in the caller's transaction, as its last act, but leave the server processes."""
+        highest = Max("fencing_token")
+        recorded = EndedSession.objects.aggregate(top=highest)["top"] or 0
+        # Waits for every token that was drawn or read and is not answered, and holds up who would do so.
+        sql.lock_table(self.model._meta.db_table)
+        active = self.aggregate(top=highest)["top"] or 0
+        known = [above, recorded, active, sql.last_of_sequence(TOKEN_SEQUENCE)]
+        floor = max(known) + TOKEN_LEAP
+        if floor > MAX_TOKEN:
+            raise ValueError(f"tokens above {max(known)} would not be exact in JSON")
+        sql.set_sequence(TOKEN_SEQUENCE, floor)
+        # An active session may be one whose end was lost, and its token one that a vault has seen surpassed.
+        token = self.model._meta.get_field("fencing_token")
+        renewed = self.update(fencing_token=token.db_default)
+        return NewEpoch(event_log.begin_epoch(), floor, renewed)

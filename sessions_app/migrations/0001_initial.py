@@ -19,8 +19,9 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(
-            "CREATE SEQUENCE sessions_app_fencing_token",
-            "DROP SEQUENCE sessions_app_fencing_token",
+            # It stays when this is undone: no token is given out a second time.
+            "CREATE SEQUENCE IF NOT EXISTS sessions_app_fencing_token",
+            migrations.RunSQL.noop,
         ),
         migrations.CreateModel(
             name='EndedSession',
