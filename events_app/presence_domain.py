@@ -3,7 +3,7 @@
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -23,15 +23,34 @@ class StreamGrant:
         channels: what the stream follows.
         key: whose presence it keeps alive; None for a stream that only watches.
         user_id: the primary key of the user it was granted to.
-        token_id: the credential it was granted for; None for a login session.
+        token_id: the token it was granted for; None for a login session.
+        login: the key of the login session it was granted for, which is a secret; None for a token.
         ack: whether the client acknowledges every heartbeat, so that its silence is a departure.
+        last_event_id: where the client wants to go on; "" for now.
     """
 
     channels: frozenset[str]
     key: Key | None
     user_id: int
     token_id: int | None = None
+    login: str | None = field(default=None, repr=False)
     ack: bool = False
+    last_event_id: str = ""
+
+
+@dataclass(frozen=True)
+class StreamRequest:
+    """A request for a stream.
+
+    Args:
+        http: the request.
+        kwargs: from its URL.
+        size: bytes of its body.
+    """
+
+    http: HttpRequest
+    kwargs: Mapping[str, str]
+    size: int = 0
 
 
 class StreamRefused(Exception):
@@ -41,13 +60,15 @@ class StreamRefused(Exception):
         status: the HTTP status.
         code: the error's name for programs.
         message: the error as a sentence for a person.
+        details: further members of the answer.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, **details: Any) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.details = details
 
 
 class PresenceDomain(ABC):
@@ -58,12 +79,8 @@ class PresenceDomain(ABC):
     """
 
     @abstractmethod
-    def resolve(self, request: HttpRequest, **kwargs: str) -> StreamGrant:
-        """Say what a stream may follow. `kwargs` come from the URL.
-
-        Raises:
-            StreamRefused: with the answer for the client.
-        """
+    def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:
+        """Say for each of the requests what its stream may follow, or why it may not."""
 
     @abstractmethod
     def lock(self, keys: Collection[Key], also: Collection[Key] = ()) -> set[Key]:

@@ -13,10 +13,9 @@ from typing import Any
 import psycopg
 from django.db import Error as DjangoDatabaseError
 from django_eventstream.event import Event
-from django_eventstream.utils import sse_encode_event
 from django_eventstream.views import get_listener_manager
 
-from events_app import event_log, sql, timings
+from events_app import event_log, sql, sse, timings
 from events_app.database_away import backoff
 
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -30,8 +29,7 @@ class RelayedEvent(Event):  # type: ignore[misc]  # untyped library
     @cached_property
     def encoded(self) -> bytes:
         """The event as SSE, without its id line."""
-        text: str = sse_encode_event(self.type, self.data)
-        return text.encode()
+        return sse.encode(self.type, self.data)
 
 
 def listening_name(channel: str) -> str:

@@ -7,43 +7,37 @@ connection. The order of its steps, and why nothing is lost or doubled: docs/arc
 import asyncio
 import json
 import logging
+import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from typing import Any, Final
 
-from django.contrib.auth.middleware import AuthenticationMiddleware
-from django.contrib.sessions.middleware import SessionMiddleware
-from django.core.exceptions import SuspiciousOperation
-from django.core.handlers.asgi import ASGIRequest
 from django.core.serializers.json import DjangoJSONEncoder
-from django.http import HttpResponse
 from django_eventstream.eventrequest import EventRequest
 from django_eventstream.views import Listener, get_listener_manager
 
-from events_app import event_log, runtime, timings
+from events_app import event_log, runtime, sse, stream_http, timings
+from events_app.admission import Admission, NotServed, Step
 from events_app.daphne_server import ABORT, EVENT_STREAM
 from events_app.database_away import DATABASE_AWAY
 from events_app.event_log import Cursor
 from events_app.presence import StreamGone
-from events_app.presence_domain import StreamGrant, StreamRefused, domain
+from events_app.presence_domain import StreamGrant, StreamRefused, StreamRequest
 from events_app.presence_store import Snapshot
 from events_app.relay import RelayedEvent, listening_name
+from events_app.stream_http import ClientLeft, Receive, Scope, Send, refuse, unavailable
 from events_app.threads import in_thread
 
 logger = logging.getLogger(__name__)
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-HEARTBEAT: Final = b"event: heartbeat\ndata: {}\n\n"
+HEARTBEAT: Final = sse.encode("heartbeat", "{}")
 RESET_ID: Final = "reset"
 HEADERS: Final = [
     EVENT_STREAM,
-    (b"cache-control", b"no-cache, no-store"),
+    # A proxy that compresses would hold it back.
+    (b"cache-control", b"no-cache, no-store, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx passes it on at once
 ]
 
@@ -52,21 +46,29 @@ CLOSE_SECONDS: Final = 0.5
 
 # Resolving and replaying are short and few; a pool of two keeps database connections and threads fixed.
 _threads = ThreadPoolExecutor(2, thread_name_prefix="streams")
+_admission = Admission(_threads)
+_granting, _arriving = Step("who asks"), Step("its arrival")
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one stream from its request to its end."""
-    if scope["method"] != "GET":
-        return await _refuse(
-            send, StreamRefused(405, "method_not_allowed", "A stream is read with GET.")
-        )
+    methods = stream_http.methods(scope)
+    if scope["method"] not in methods:
+        message = f"A stream is read with {' or '.join(methods)}."
+        return await refuse(send, StreamRefused(405, "method_not_allowed", message), methods)
     process = runtime.current()
-    if process is None or process.presence.stopping:
-        return await _refuse(send, _unavailable())
+    if process is None:
+        return await refuse(send, stream_http.NOT_SERVED)
+    if process.presence.stopping:
+        return await refuse(send, unavailable())
+    try:
+        request = await stream_http.read(scope, receive)
+    except ClientLeft:
+        return
     stream = Stream(send, timings.configured(), lambda: process.presence.observed.proved)
     leaving = asyncio.create_task(_until_disconnect(receive))
     closing = asyncio.create_task(stream.closed.wait())
-    writing = asyncio.create_task(stream.serve(scope, process))
+    writing = asyncio.create_task(stream.serve(request, process))
     try:
         await asyncio.wait({writing, leaving, closing}, return_when=asyncio.FIRST_COMPLETED)
         if leaving.done():
@@ -81,9 +83,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
             task.cancel()
     if not writing.done():
         await asyncio.wait({writing})
-    if not stream.ended:
-        # Its client does not read, or the server is in a hurry. Left open, it would look alive.
-        await send({"type": ABORT})
+    await stream.cut_off()
 
 
 class Stream:
@@ -99,8 +99,7 @@ class Stream:
         self._departed = False
         self._send = send
         self._started = False
-        self.ended = False
-        self._last_event_id = ""
+        self._ended = False
         self._timings = configured
         self._proved = proved
         self._listener = Listener()
@@ -134,38 +133,54 @@ class Stream:
 
     # -- the stream itself --
 
-    async def serve(self, scope: Scope, process: "runtime.Runtime") -> None:
+    async def serve(self, request: StreamRequest, process: "runtime.Runtime") -> None:
         """Resolve, listen, arrive, replay, then pass on what is queued until closed or cancelled."""
         try:
-            async with asyncio.timeout(timings.ARRIVAL_TIMEOUT_SECONDS):
-                self.grant, self._last_event_id = await in_thread(_threads, _resolve, scope)
-                await process.relay.started()
-                self._listen()
-                snapshot = await process.presence.arrive(self)
-            await self._run(snapshot)
+            self.grant = await _granting.take(_admission.grant(request))
+            await self._run(await _arriving.take(self._arrive(process)))
         except StreamRefused as refusal:
             await self._end(refusal)
         except StreamGone:
             await self._end(StreamRefused(404, "not_found", "It was deleted."))
-        except (*DATABASE_AWAY, TimeoutError) as error:
+        except NotServed as error:
+            logger.warning(
+                "a stream was refused: nobody has got past a step", extra={"step": error}
+            )
+            await self._end(unavailable())
+        except DATABASE_AWAY as error:
             # An open stream's client comes back with its Last-Event-ID and misses nothing.
             logger.warning("a stream could not reach the database", extra={"error": error})
-            await self._end(_unavailable())
+            await self._end(unavailable())
         except Exception:
             # Daphne cannot answer for an application that fails after its first byte.
             logger.exception("a stream failed")
             await self._end(StreamRefused(500, "internal_error", "The server failed; try again."))
 
+    async def cut_off(self) -> None:
+        """End what has not ended: its client does not read, or it was closed while it waited to begin."""
+        if self._ended:
+            return
+        if self._started:
+            # Left open, it would look alive.
+            await self._send({"type": ABORT})
+        else:
+            await self._end(unavailable())
+
+    async def _arrive(self, process: "runtime.Runtime") -> Snapshot:
+        await process.relay.started()
+        self._listen()
+        return await process.presence.arrive(self)
+
     async def _run(self, snapshot: Snapshot) -> None:
         self._started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         # The arrival was a heartbeat, and its client's time to acknowledge it runs.
-        await self._write(self._opening(snapshot) + HEARTBEAT)
+        await self._write(_retry() + self._opening(snapshot) + HEARTBEAT)
         if self._position < snapshot.log.head.id:
             await self._replay()
         while not self.closed.is_set():
             await self._pass_on()
-        await self._end(_unavailable())
+        await self._end(unavailable())
 
     async def _end(self, refusal: StreamRefused) -> None:
         """End the answer, or give this one where none was begun."""
@@ -173,8 +188,8 @@ class Stream:
         if self._started:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
-            await _refuse(self._send, refusal)
-        self.ended = True
+            await refuse(self._send, refusal)
+        self._ended = True
 
     def _listen(self) -> None:
         request = EventRequest()
@@ -188,12 +203,13 @@ class Stream:
     def _opening(self, snapshot: Snapshot) -> bytes:
         """Decide where to go on, and return the first events."""
         head = snapshot.log.head
-        resumed = snapshot.log.resume(self._last_event_id) if self._last_event_id else None
+        brought = self.grant.last_event_id
+        resumed = snapshot.log.resume(brought) if brought else None
         # The id that the client brought, until it has the events after it: it may die in the replay.
         start = resumed or head
         self._epoch, self._position = start
         held = snapshot.held.get(self.grant.key, []) if self.grant.key else []
-        reset = bool(self._last_event_id) and resumed is None
+        reset = bool(brought) and resumed is None
         # Who is cut off between the two comes back with an id that cannot be continued, and is reset then.
         opening = _named(
             "stream-open",
@@ -281,41 +297,10 @@ async def _until_disconnect(receive: Receive) -> None:
         pass
 
 
-def _resolve(scope: Scope) -> tuple[StreamGrant, str]:
-    """Authenticate the request as Django's own views are, and ask the domain.
-
-    Returns:
-        The domain's grant, and the cursor that the client brought ("" for none).
-    """
-    request = ASGIRequest(dict(scope), BytesIO())
-    for middleware in (SessionMiddleware, AuthenticationMiddleware):
-        middleware(lambda _: HttpResponse()).process_request(request)
-    try:
-        last_event_id = request.headers.get("Last-Event-ID") or request.GET.get("last_event_id", "")
-        return domain().resolve(request, **scope["url_route"]["kwargs"]), last_event_id
-    except SuspiciousOperation as error:
-        raise StreamRefused(422, "invalid", "The query of the request is not valid.") from error
+def _retry() -> bytes:
+    return b"retry: %d\n" % (1000 * random.uniform(*timings.RETRY_SECONDS))  # noqa: S311
 
 
 def _named(name: str, cursor: Cursor | str, data: dict[str, Any]) -> bytes:
     text = json.dumps(data, cls=DjangoJSONEncoder, separators=(",", ":"), ensure_ascii=False)
-    return f"event: {name}\nid: {cursor}\ndata: {text}\n\n".encode()
-
-
-def _unavailable() -> StreamRefused:
-    return StreamRefused(
-        503, "unavailable", "The service is starting, stopping or cut off; try again."
-    )
-
-
-async def _refuse(send: Send, refusal: StreamRefused) -> None:
-    body = json.dumps({"error": refusal.code, "message": refusal.message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    if refusal.status == 405:
-        headers.append((b"allow", b"GET"))
-    if refusal.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    if refusal.status == 503:
-        headers.append((b"retry-after", b"1"))
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return sse.encode(name, text, str(cursor))

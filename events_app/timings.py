@@ -33,8 +33,15 @@ HEARTBEATS_UNTIL_USELESS: Final = 3
 # A health check that waits for a second gets its answer, also from a server whose database does not answer.
 PROBE_SECONDS: Final = 0.8
 
-# A client that opens a stream while the database does not answer is told so (503) after this long.
+# A stream waits for its turn however long, and for a server that cannot serve for moments. It is refused (503) only
+# where for this long nobody has got past the step that it waits for: its client may find a better server. There are
+# two such steps, and proxies wait for a first byte for 30 s and more.
 ARRIVAL_TIMEOUT_SECONDS: Final = 10.0
+
+# What a stream says in `retry:` and a refusal in `Retry-After`, each at random in between: three seconds in the mean,
+# as browsers wait by themselves, and not all clients of a server that was restarted come back in one moment.
+RETRY_SECONDS: Final = (1.0, 5.0)
+RETRY_AFTER_SECONDS: Final = (1, 5)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Who asks, and in which role: a bearer token, or Django's login session."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
@@ -8,7 +9,8 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja.security import APIKeyCookie, HttpBearer
 
-from sessions_app.errors import Forbidden, NotAuthenticated
+from sessions_app.errors import DomainError, Forbidden, NotAuthenticated
+from sessions_app.logins import logged_in_users
 from sessions_app.models import ApiToken
 from sessions_app.roles import Role
 from sessions_app.text import text_fault
@@ -22,11 +24,13 @@ class Principal:
         user: the user.
         role: the user's role, limited by the token's.
         token_id: the token; None for a login session.
+        login: the key of the login session, where it is of use; it is a secret.
     """
 
     user: User
     role: Role
     token_id: int | None = None
+    login: str | None = field(default=None, repr=False)
 
     def require(self, role: Role) -> None:
         """Check the role.
@@ -62,28 +66,63 @@ def principal_of_login(request: HttpRequest) -> Principal | None:
     return Principal(user, _role(user, limit=Role.ADMIN))
 
 
-def principal_of_request(request: HttpRequest) -> Principal:
-    """Return who asks for something that changes nothing, so that no CSRF check is needed.
+def principals_of_requests(
+    requests: Sequence[HttpRequest],
+) -> list[Principal | DomainError]:
+    """Return who asks in each of many requests: a fixed number of queries.
 
-    Raises:
-        NotAuthenticated: without valid credentials.
-        Forbidden: without a role.
+    They have to change nothing, or be checked for CSRF where they come from a login session.
     """
-    if "Authorization" in request.headers:
-        scheme, _, token = request.headers["Authorization"].partition(" ")
-        principal = principal_of_token(token) if scheme.lower() == "bearer" else None
-    else:
-        principal = principal_of_login(request)
-    if principal is None:
-        raise NotAuthenticated("Send a valid bearer token, or log in.")
-    return principal
+    tokens = {request: _bearer(request) for request in requests if _has_header(request)}
+    rows = ApiToken.objects.authenticate_all({token for token in tokens.values() if token})
+    logins = logged_in_users({_login_key(request) for request in requests} - {""})
+    roles = Role.of_all([*(row.user for row in rows.values()), *logins.values()])
+
+    def principal_of(request: HttpRequest) -> Principal | DomainError:
+        limit, user, token_id, login = Role.ADMIN, None, None, None
+        if request in tokens:
+            row = rows.get(tokens[request])
+            if row is not None:
+                limit, user, token_id = Role[row.role.upper()], row.user, row.pk
+        else:
+            login = _login_key(request)
+            user = logins.get(login)
+        if user is None:
+            return NotAuthenticated("Send a valid bearer token, or log in.")
+        role = roles.get(user.pk)
+        if role is None:
+            return _without_role()
+        return Principal(user, min(role, limit), token_id, login)
+
+    return [principal_of(request) for request in requests]
+
+
+def _has_header(request: HttpRequest) -> bool:
+    """A request with a header of its own is not one of the browser's session."""
+    return "Authorization" in request.headers
+
+
+def _bearer(request: HttpRequest) -> str:
+    scheme, _, token = request.headers["Authorization"].partition(" ")
+    return token if scheme.lower() == "bearer" else ""
+
+
+def _login_key(request: HttpRequest) -> str:
+    """Return the key of a login session, or ""."""
+    # A quoted cookie can hold NUL, which the database refuses to look for.
+    key = "" if _has_header(request) else request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+    return "" if text_fault(key) else key
 
 
 def _role(user: User, limit: Role) -> Role:
     role = Role.of(user)
     if role is None:
-        raise Forbidden("This user has no role; an administrator can give one.")
+        raise _without_role()
     return min(role, limit)
+
+
+def _without_role() -> Forbidden:
+    return Forbidden("This user has no role; an administrator can give one.")
 
 
 class BearerAuth(HttpBearer):

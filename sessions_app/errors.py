@@ -123,3 +123,21 @@ class Invalid(DomainError):
     """The request is not valid."""
 
     status, code = 422, "invalid"
+
+
+class InvalidJson(DomainError):
+    """The body is not a JSON document in UTF-8."""
+
+    status, code = 422, "invalid_json"
+
+
+class TooManyStreams(DomainError):
+    """This workstation has as many open streams as it may have."""
+
+    status, code = 429, "too_many_streams"
+
+
+class StreamsNotServed(DomainError):
+    """This is a server for development, which serves no event streams."""
+
+    status, code = 501, "streams_not_served"

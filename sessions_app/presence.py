@@ -12,11 +12,17 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models.functions import Now
-from django.http import HttpRequest
 
-from events_app.presence_domain import Key, PresenceDomain, StreamGrant, StreamRefused
+from events_app.presence_domain import (
+    Key,
+    PresenceDomain,
+    StreamGrant,
+    StreamRefused,
+    StreamRequest,
+)
 from sessions_app import payloads, stream_requests
 from sessions_app.errors import DomainError
+from sessions_app.logins import logged_in
 from sessions_app.models import ApiToken, EditSession, Workstation
 from sessions_app.roles import Role
 
@@ -29,12 +35,14 @@ TURNS_BATCH = 500
 class WorkstationPresence(PresenceDomain):
     """Named by the setting `EVENTS_PRESENCE_DOMAIN`."""
 
-    def resolve(self, request: HttpRequest, **kwargs: str) -> StreamGrant:
-        """See `stream_requests.resolve`."""
-        try:
-            return stream_requests.resolve(request, **kwargs)
-        except DomainError as error:
-            raise StreamRefused(error.status, error.code, error.message) from error
+    def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:
+        """See `stream_requests.resolve_all`."""
+        return [
+            StreamRefused(verdict.status, verdict.code, verdict.message, **verdict.details)
+            if isinstance(verdict, DomainError)
+            else verdict
+            for verdict in stream_requests.resolve_all(requests)
+        ]
 
     def lock(self, keys: Collection[Key], also: Collection[Key] = ()) -> set[Key]:
         """Lock the workstations."""
@@ -96,7 +104,7 @@ class WorkstationPresence(PresenceDomain):
         EditSession.objects.touch_heartbeat(keys)
 
     def withdrawn(self, grants: Collection[StreamGrant]) -> set[StreamGrant]:
-        """Return the grants whose token, user, role or workstation is no longer good."""
+        """Return the grants whose token, login session, user, role or workstation is no longer good."""
         tokens = {grant.token_id for grant in grants if grant.token_id is not None}
         keys = {grant.key for grant in grants if grant.key is not None}
         good_tokens = set(
@@ -104,11 +112,13 @@ class WorkstationPresence(PresenceDomain):
         )
         good_keys = set(Workstation.objects.filter(pk__in=keys).values_list("pk", flat=True))
         users = {grant.user_id for grant in grants}
+        logins = logged_in({grant.login for grant in grants if grant.login is not None})
         good_users = set(Role.VIEWER.users().filter(pk__in=users).values_list("pk", flat=True))
         return {
             grant
             for grant in grants
             if grant.user_id not in good_users
             or (grant.token_id is not None and grant.token_id not in good_tokens)
+            or (grant.login is not None and logins.get(grant.login) != grant.user_id)
             or (grant.key is not None and grant.key not in good_keys)
         }

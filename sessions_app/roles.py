@@ -1,5 +1,6 @@
 """Roles: what one may do. Their names are those of Django's groups."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
 
@@ -25,8 +26,23 @@ class Role(IntEnum):
         """Return the highest role of a user, or None without any."""
         if user.is_superuser:
             return cls.ADMIN
-        groups = set(user.groups.values_list("name", flat=True))
-        return max((role for role in cls if role.group in groups), default=None)
+        return cls.of_all([user]).get(user.pk)
+
+    @classmethod
+    def of_all(cls, users: Iterable[Any]) -> "dict[int, Role]":
+        """Return the highest role of each of the users, by primary key; those without any are missing."""
+        highest: dict[int, Role] = {}
+        pks = set()
+        for user in users:
+            if user.is_superuser:
+                highest[user.pk] = cls.ADMIN
+            else:
+                pks.add(user.pk)
+        roles = {role.group: role for role in cls}
+        in_groups = get_user_model().objects.filter(pk__in=pks, groups__name__in=roles)
+        for pk, group in in_groups.values_list("pk", "groups__name"):
+            highest[pk] = max(roles[group], highest.get(pk, roles[group]))
+        return highest
 
     def users(self) -> QuerySet[User]:
         """The active users who may do this."""

@@ -1,22 +1,44 @@
-"""What a stream request asks for, and whether it may have it."""
+"""What stream requests ask for, and whether they may have it."""
 
 import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest
+from ninja.utils import check_csrf
+from pydantic import ValidationError
 
-from events_app.presence_domain import StreamGrant
+from events_app.presence_domain import StreamGrant, StreamRequest
 from sessions_app import channels
-from sessions_app.authentication import Principal, principal_of_request
-from sessions_app.errors import Forbidden, Invalid, NotFound
+from sessions_app.api.request_schemas import StreamIn
+from sessions_app.authentication import Principal, principals_of_requests
+from sessions_app.errors import DomainError, Forbidden, Invalid, InvalidJson, NotFound
 from sessions_app.models import Item, Workstation
+from sessions_app.models.item import no_items
 from sessions_app.text import part_number_fault
 
-# What fits in a request line; who wants more watches all.
+T = TypeVar("T")
+
+# What fits in a request line; a longer list comes in the body of a POST.
 MAX_ITEMS = 200
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What one request asks for."""
+
+    principal: Principal
+    part_numbers: frozenset[str]
+    workstation_id: uuid.UUID | None
+    everything: bool
+    ack: bool
+    last_event_id: str
+
+
 def resolve(request: HttpRequest, part_number: str = "") -> StreamGrant:
-    """Say what a stream may follow.
+    """Say what one stream may follow.
 
     Args:
         request: the request, with `workstation_id`, `item` (repeatable) and `all` in its query.
@@ -25,45 +47,136 @@ def resolve(request: HttpRequest, part_number: str = "") -> StreamGrant:
     Raises:
         DomainError: with the answer for the client.
     """
-    principal = principal_of_request(request)
-    wanted = {part_number} if part_number else set(request.GET.getlist("item"))
-    workstation = _workstation(principal, request.GET.get("workstation_id"))
-    everything = _flag(request, "all")
-    if not (workstation or wanted or everything):
-        raise Invalid("A stream needs workstation_id, item or all=true.")
-    names = {channels.user(principal.user.pk)} | {channels.item(pk) for pk in _items(wanted)}
-    if everything:
-        names.add(channels.ALL)
-    if workstation:
-        names.add(channels.workstation(workstation))
-    ack = _flag(request, "ack")
-    if ack and not workstation:
+    kwargs = {"part_number": part_number} if part_number else {}
+    (verdict,) = resolve_all([StreamRequest(request, kwargs)])
+    if isinstance(verdict, DomainError):
+        raise verdict
+    return verdict
+
+
+def resolve_all(requests: Sequence[StreamRequest]) -> list[StreamGrant | DomainError]:
+    """Say for each of many requests what its stream may follow, or why it may not: a fixed number of queries."""
+    principals = principals_of_requests([request.http for request in requests])
+    asked = [
+        _judged(_asked, request, principal)
+        for request, principal in zip(requests, principals, strict=True)
+    ]
+    good = [one for one in asked if isinstance(one, _Asked)]
+    workstations = Workstation.objects.in_bulk(
+        {one.workstation_id for one in good if one.workstation_id is not None}
+    )
+    items = _items({name for one in good for name in one.part_numbers})
+    return [_judged(_grant, one, workstations, items) for one in asked]
+
+
+def _judged(judge: Callable[..., T], *args: object) -> T | DomainError:
+    try:
+        return judge(*args)
+    except DomainError as error:
+        return error
+
+
+def _asked(request: StreamRequest, principal: Principal | DomainError) -> _Asked:
+    if isinstance(principal, DomainError):
+        raise principal
+    try:
+        read = _in_body if request.http.method == "POST" else _in_query
+        asked = read(request, principal)
+    except SuspiciousOperation as error:
+        raise Invalid("The query of the request is not valid.") from error
+    if not (asked.workstation_id or asked.part_numbers or asked.everything):
+        raise Invalid("A stream needs workstation_id, items or all=true.")
+    if asked.ack and not asked.workstation_id:
         raise Invalid("ack=true is for a stream with a workstation_id.")
-    return StreamGrant(frozenset(names), workstation, principal.user.pk, principal.token_id, ack)
+    return asked
 
 
-def _workstation(principal: Principal, text: str | None) -> uuid.UUID | None:
+def _in_query(request: StreamRequest, principal: Principal) -> _Asked:
+    query = request.http.GET
+    part_number = request.kwargs.get("part_number")
+    part_numbers = {part_number} if part_number else set(query.getlist("item"))
+    if len(part_numbers) > MAX_ITEMS:
+        raise Invalid(
+            f"A request line has at most {MAX_ITEMS} items; a POST to /api/events takes more, all=true every one."
+        )
+    for name in part_numbers:
+        if fault := part_number_fault(name):
+            raise Invalid(f"item: {fault}")
+    return _Asked(
+        principal,
+        frozenset(part_numbers),
+        _uuid(query.get("workstation_id")),
+        _flag(request.http, "all"),
+        _flag(request.http, "ack"),
+        request.http.headers.get("Last-Event-ID") or query.get("last_event_id", ""),
+    )
+
+
+def _in_body(request: StreamRequest, principal: Principal) -> _Asked:
+    text = request.http.body
+    if principal.login is not None and check_csrf(request.http):
+        raise Forbidden("With a login session a POST needs X-CSRFToken.")
+    try:
+        body = StreamIn.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            raise InvalidJson("The body is not a JSON document in UTF-8.") from None
+        where = ".".join(["body", *map(str, first["loc"])])
+        raise Invalid(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+    return _Asked(
+        principal,
+        frozenset(body.items),
+        body.workstation_id,
+        body.all,
+        body.ack,
+        request.http.headers.get("Last-Event-ID") or body.last_event_id,
+    )
+
+
+def _grant(
+    asked: _Asked | DomainError,
+    workstations: Mapping[uuid.UUID, Workstation],
+    items: Mapping[str, uuid.UUID],
+) -> StreamGrant:
+    if isinstance(asked, DomainError):
+        raise asked
+    principal, key = asked.principal, asked.workstation_id
+    names = {channels.user(principal.user.pk)}
+    if key is not None:
+        if key not in workstations:
+            raise NotFound("There is no such workstation; register it first.")
+        if not principal.owns(workstations[key]):
+            raise Forbidden("This workstation is somebody else's.")
+        names.add(channels.workstation(key))
+    if missing := asked.part_numbers - items.keys():
+        raise no_items(missing)
+    names |= {channels.item(items[name]) for name in asked.part_numbers}
+    if asked.everything:
+        names.add(channels.ALL)
+    return StreamGrant(
+        frozenset(names),
+        key,
+        principal.user.pk,
+        principal.token_id,
+        principal.login,
+        asked.ack,
+        asked.last_event_id,
+    )
+
+
+def _items(part_numbers: Collection[str]) -> dict[str, uuid.UUID]:
+    """Return the items that have, or had, these part numbers, each by the number that was given."""
+    return {number: item.pk for number, item in Item.objects.known(part_numbers).items()}
+
+
+def _uuid(text: str | None) -> uuid.UUID | None:
     if text is None:
         return None
     try:
-        pk = uuid.UUID(text)
+        return uuid.UUID(text)
     except ValueError:
         raise Invalid("workstation_id is not a UUID.") from None
-    workstation = Workstation.objects.filter(pk=pk).first()
-    if workstation is None:
-        raise NotFound("There is no such workstation; register it first.")
-    if not principal.owns(workstation):
-        raise Forbidden("This workstation is somebody else's.")
-    return pk
-
-
-def _items(part_numbers: set[str]) -> list[uuid.UUID]:
-    if len(part_numbers) > MAX_ITEMS:
-        raise Invalid(f"A stream follows at most {MAX_ITEMS} items; all=true follows every one.")
-    for part_number in part_numbers:
-        if fault := part_number_fault(part_number):
-            raise Invalid(f"item: {fault}")
-    return [item.pk for item in Item.objects.all_named(part_numbers).values()]
 
 
 def _flag(request: HttpRequest, name: str) -> bool:

@@ -41,6 +41,7 @@ ACQUIRE_IN = {
     "note": "Until Friday, with the supplier.",
     "connection_id": CONNECTION_ID,
 }
+STREAM_IN = {"items": [PART_NUMBER], "last_event_id": CURSOR}
 SESSION = {
     "id": SESSION_ID,
     "session_id": SESSION_ID,

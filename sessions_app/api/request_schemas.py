@@ -18,6 +18,8 @@ MAX_BATCH = 1_000
 MAX_BATCH_NODE_KEYS = 100_000
 # Longer than anybody is away; what is more is a mistake of units.
 MAX_IDLE_SECONDS = 366 * 24 * 3600
+# Each costs the process that serves the stream a kilobyte; who follows more follows all.
+MAX_STREAM_ITEMS = 10_000
 
 
 class Input(Schema):
@@ -102,6 +104,20 @@ class BatchIn(Input):
         if sum(len(session.dependency_cone) for session in sessions) > MAX_BATCH_NODE_KEYS:
             raise ValueError(f"a batch has at most {MAX_BATCH_NODE_KEYS} node keys")
         return sessions
+
+
+class StreamIn(Input):
+    model_config = shown(examples.STREAM_IN)
+
+    workstation_id: UUID | None = Field(None, description="As in the query of a GET.")
+    items: Annotated[list[PartNumber], Field(max_length=MAX_STREAM_ITEMS)] = Field(
+        [], description="Watch these items."
+    )
+    all: Annotated[bool, Field(strict=True)] = Field(False, description="Watch every item.")
+    ack: Annotated[bool, Field(strict=True)] = Field(
+        False, description="The client calls `alive` after each heartbeat."
+    )
+    last_event_id: str = Field("", description="As the header `Last-Event-ID`.")
 
 
 class ReleaseIn(Input):

@@ -6,15 +6,15 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from ninja import Header, Query, Router, Schema
-from ninja.errors import HttpError
 from pydantic import Field
 
 from sessions_app.api import examples, paths
 from sessions_app.api.answers import answers
 from sessions_app.api.event_schemas import EVENTS
 from sessions_app.api.fields import PartNumber
+from sessions_app.api.request_schemas import StreamIn
 from sessions_app.authentication import VIEWER
-from sessions_app.errors import NotFound
+from sessions_app.errors import NotFound, StreamsNotServed, TooManyStreams
 from sessions_app.stream_requests import MAX_ITEMS
 
 router = Router(tags=["event streams"])
@@ -25,7 +25,7 @@ _OPENING = {
     "timings": examples.TIMINGS,
 }
 EXAMPLE = (
-    f"event: stream-open\nid: {examples.CURSOR}\ndata: {json.dumps(_OPENING)}\n\n"
+    f"retry: 3127\nevent: stream-open\nid: {examples.CURSOR}\ndata: {json.dumps(_OPENING)}\n\n"
     "event: heartbeat\ndata: {}\n\n"
     ": keep-alive 0.012\n\n"
 )
@@ -45,7 +45,7 @@ STREAM = {
 }
 DESCRIBED: dict[str, Any] = {
     "auth": VIEWER,
-    "response": answers({200: None}, NotFound),
+    "response": answers({200: None}, NotFound, TooManyStreams, StreamsNotServed),
     "openapi_extra": {"responses": {200: STREAM}},
 }
 
@@ -72,7 +72,7 @@ class EventsQuery(StreamQuery):
     item: list[PartNumber] = Field(
         [],
         max_length=MAX_ITEMS,
-        description="Watch this item too.",
+        description="Watch this item too; a POST takes more of them.",
         examples=[[examples.PART_NUMBER]],
     )
 
@@ -96,7 +96,18 @@ def events(
     It needs `workstation_id`, `item` or `all=true`. It begins with `stream-open`; `heartbeat` comes at once and then
     every 30 s, a comment line at least every 10 s. Its number proves that the stream was kept up to that age of it, in
     seconds since the server got the request. Every event but `heartbeat` has an `id`, opaque to clients.
+    Long data comes in several `data:` lines, none over 32 kB. `retry` tells a browser when to come back.
     `x-events` names the schema of each event's data.
+    """
+    raise _not_here()
+
+
+@router.post("/events", **DESCRIBED)
+def events_of_many(request: HttpRequest, body: StreamIn, last_event_id: LastEventId = "") -> None:
+    """Follow what happens, where the list of items is too long for a request line.
+
+    The stream is that of the GET with the same parameters. It changes nothing. With a
+    login session it needs `X-CSRFToken`, as every POST does.
     """
     raise _not_here()
 
@@ -112,5 +123,5 @@ def events_of_item(
     raise _not_here()
 
 
-def _not_here() -> HttpError:
-    return HttpError(503, "Event streams are served by `manage.py serve` only.")
+def _not_here() -> StreamsNotServed:
+    return StreamsNotServed("Event streams are served by `manage.py serve` only.")

@@ -1,17 +1,22 @@
 """Which event streams are granted, and what they follow."""
 
+import json
 import uuid
 
 import pytest
-from django.contrib.auth.models import AnonymousUser
-from django.test import RequestFactory
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db.models.functions import Now
+from django.middleware.csrf import get_token
+from django.test import Client, RequestFactory
 
-from events_app.presence_domain import StreamRefused
+from events_app.presence_domain import StreamRefused, StreamRequest
+from sessions_app.api.request_schemas import MAX_STREAM_ITEMS
 from sessions_app.errors import DomainError
-from sessions_app.models import ApiToken
+from sessions_app.models import ApiToken, Item
 from sessions_app.presence import WorkstationPresence
 from sessions_app.roles import Role
-from sessions_app.stream_requests import MAX_ITEMS, resolve
+from sessions_app.stream_requests import MAX_ITEMS, resolve, resolve_all
 from tests.factories import make_item, make_token, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
@@ -25,8 +30,16 @@ def ada():
 def request_of(query, *, token=None, user=None, headers=None):
     given = {"Authorization": f"Bearer {token}"} if token else headers or {}
     request = RequestFactory().get("/api/events", query_params=query, headers=given)
-    request.user = user or AnonymousUser()
+    if user:
+        request.COOKIES[settings.SESSION_COOKIE_NAME] = login(user)
     return request
+
+
+def login(user):
+    """Log a user in; return the key of the session."""
+    client = Client()
+    client.force_login(user)
+    return client.session.session_key
 
 
 @pytest.fixture
@@ -155,8 +168,11 @@ def test_a_stream_follows_so_many_items_and_no_more(ask):
 
 
 def test_a_login_session_may_watch(ada):
-    grant = resolve(request_of({"all": "true"}, user=ada))
+    request = request_of({"all": "true"}, user=ada)
+    grant = resolve(request)
     assert (grant.user_id, grant.token_id) == (ada.pk, None)
+    assert grant.login == request.COOKIES[settings.SESSION_COOKIE_NAME]
+    assert grant.login not in repr(grant)
 
 
 def test_nobody_watches_without_credentials():
@@ -180,6 +196,137 @@ def test_a_user_without_a_role_is_403():
 
 
 def test_the_stream_is_told_in_its_own_words():
-    with pytest.raises(StreamRefused) as caught:
-        WorkstationPresence().resolve(request_of({}))
-    assert (caught.value.status, caught.value.code) == (401, "not_authenticated")
+    (refused,) = WorkstationPresence().resolve([StreamRequest(request_of({}), {})])
+    assert isinstance(refused, StreamRefused)
+    assert (refused.status, refused.code) == (401, "not_authenticated")
+
+
+def test_many_are_judged_by_as_many_queries_as_one(ada, django_assert_max_num_queries):
+    """Whatever one of them asks for, the others get theirs."""
+    bob = make_user("bob")
+    workstations = [make_workstation(user) for user in (ada, bob)]
+    items = [make_item(f"P{number}") for number in range(20)]
+    tokens = [make_token(user) for user in (ada, bob)]
+    asked = [
+        *(request_of({"item": item.part_number}, token=tokens[0]) for item in items),
+        *(request_of({"workstation_id": str(workstations[n % 2].pk)}, token=tokens[0]) for n in (0, 1)),
+        request_of({"all": "true"}, user=bob),
+        request_of({"all": "true"}),
+        request_of({"item": "nothing"}, token=tokens[1]),
+    ]  # fmt: skip
+    with django_assert_max_num_queries(9):
+        verdicts = resolve_all([StreamRequest(request, {}) for request in asked])
+    assert [channels_of(verdict) for verdict in verdicts] == [
+        *({f"item:{item.pk}", f"user:{ada.pk}"} for item in items),
+        {f"workstation:{workstations[0].pk}", f"user:{ada.pk}"},
+        403,
+        {"all", f"user:{bob.pk}"},
+        401,
+        404,
+    ]
+
+
+def channels_of(verdict):
+    return verdict.status if isinstance(verdict, DomainError) else verdict.channels
+
+
+# -- a list in the body of a POST --
+
+
+def post(body, *, token=None, user=None, csrf=True):
+    request = RequestFactory(enforce_csrf_checks=True).post(
+        "/api/events",
+        body if isinstance(body, str | bytes) else json.dumps(body),
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {token}"} if token else {},
+    )
+    if user:
+        request.COOKIES[settings.SESSION_COOKIE_NAME] = login(user)
+        if csrf:
+            secret = get_token(request)
+            request.META["HTTP_X_CSRFTOKEN"] = secret
+            request.COOKIES[settings.CSRF_COOKIE_NAME] = request.META["CSRF_COOKIE"]
+    return request
+
+
+def test_a_list_too_long_for_a_request_line_comes_in_a_body(ada):
+    items = Item.objects.bulk_create(
+        Item(part_number=f"{number:06}" + "x" * 150) for number in range(MAX_STREAM_ITEMS)
+    )
+    names = [item.part_number for item in items]
+    body = {"items": names, "last_event_id": "e-1"}
+    grant = resolve(post(body, token=make_token(ada)))
+    assert grant.channels == {f"user:{ada.pk}", *(f"item:{item.pk}" for item in items)}
+    assert grant.last_event_id == "e-1"
+    with pytest.raises(DomainError) as caught:
+        resolve(post({"items": [*names, "one more"]}, token=make_token(ada)))
+    assert caught.value.status == 422
+
+
+def test_a_body_may_say_all_that_a_query_may(ada):
+    workstation = make_workstation(ada)
+    body = {"workstation_id": str(workstation.pk), "ack": True, "all": True}
+    grant = resolve(post(body, token=make_token(ada)))
+    assert (grant.key, grant.ack) == (workstation.pk, True)
+    assert grant.channels == {"all", f"workstation:{workstation.pk}", f"user:{ada.pk}"}
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("", "invalid_json"),
+        ("{", "invalid_json"),
+        (b"\xff", "invalid_json"),
+        ("[]", "invalid"),
+        ({}, "invalid"),
+        ({"items": []}, "invalid"),
+        ({"items": ["\0"]}, "invalid"),
+        ({"items": "A"}, "invalid"),
+        ({"item": ["A"]}, "invalid"),
+        ({"all": "true"}, "invalid"),
+        ({"all": True, "ack": True}, "invalid"),
+        ({"workstation_id": "7"}, "invalid"),
+    ],
+)
+def test_a_body_that_makes_no_sense_is_refused(ada, body, code):
+    with pytest.raises(DomainError) as caught:
+        resolve(post(body, token=make_token(ada)))
+    assert (caught.value.status, caught.value.code) == (422, code)
+
+
+def test_a_post_of_a_login_session_is_checked_for_where_it_comes_from(ada):
+    assert resolve(post({"all": True}, user=ada)).channels == {"all", f"user:{ada.pk}"}
+    with pytest.raises(DomainError) as caught:
+        resolve(post({"all": True}, user=ada, csrf=False))
+    assert caught.value.status == 403
+
+
+# -- login sessions --
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda user: Session.objects.all().delete(),
+        lambda user: Session.objects.update(expire_date=Now()),
+        lambda user: (user.set_password("another horse"), user.save()),
+        lambda user: user.delete(),
+    ],
+    ids=["deleted", "expired", "password", "user"],
+)
+def test_a_stream_of_a_login_session_ends_with_it(ada, end):
+    bob = make_user("bob")
+    mine, bobs = (resolve(request_of({"all": "true"}, user=user)) for user in (ada, bob))
+    token = resolve(request_of({"all": "true"}, token=make_token(bob)))
+    presence = WorkstationPresence()
+    assert presence.withdrawn({mine, bobs, token}) == set()
+    end(ada)
+    assert presence.withdrawn({mine, bobs, token}) >= {mine}
+    if Session.objects.filter(expire_date__gt=Now()).count() > 1:
+        assert presence.withdrawn({mine, bobs, token}) == {mine}
+
+
+def test_a_logged_out_browser_is_refused(ada):
+    request = request_of({"all": "true"}, user=ada)
+    Session.objects.all().delete()
+    check_refused(401, resolve, request)

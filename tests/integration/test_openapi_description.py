@@ -12,7 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.test import Client
 
 from events_app import timings
-from events_app.presence_domain import StreamRefused
+from events_app.presence_domain import StreamRefused, StreamRequest
 from sessions_app.api.event_schemas import EVENTS
 from sessions_app.errors import DomainError
 from sessions_app.managers.acquire import Wanted
@@ -25,6 +25,7 @@ from tests.factories import (
     connect,
     events,
     make_item,
+    make_token,
     make_user,
     make_workstation,
 )
@@ -168,6 +169,11 @@ def test_what_is_in_paths_is_explained(name):
 @pytest.mark.parametrize("operation", STREAMS.values(), ids=map(str, STREAMS))
 def test_streams_are_described(operation):
     names = {parameter["name"] for parameter in operation["parameters"]}
+    if body := operation.get("requestBody"):
+        reference = body["content"]["application/json"]["schema"]["$ref"]
+        names |= DESCRIPTION["components"]["schemas"][reference.rsplit("/", 1)[1]][
+            "properties"
+        ].keys()
     assert names >= {"workstation_id", "all", "ack", "last_event_id", "Last-Event-ID"}
     content = operation["responses"]["200"]["content"]
     assert content.keys() == {"text/event-stream"}
@@ -184,20 +190,19 @@ def test_streams_are_described(operation):
     ],
 )
 def test_what_a_stream_is_refused_with_is_described(rf, query, status):
-    request = rf.get("/api/events", query)
-    request.user = make_user()
-    request.COOKIES = {"sessionid": "x"}
-    with pytest.raises(StreamRefused) as refused:
-        WorkstationPresence().resolve(request)
-    assert refused.value.status == status
-    assert refused.value.code in codes(OPERATIONS["get", "/api/events"], status)
+    bearer = f"Bearer {make_token(make_user())}"
+    request = rf.get("/api/events", query, headers={"Authorization": bearer})
+    (refused,) = WorkstationPresence().resolve([StreamRequest(request, {})])
+    assert isinstance(refused, StreamRefused)
+    assert refused.status == status
+    assert refused.code in codes(OPERATIONS["get", "/api/events"], status)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/api/events?all=true", "/api/items/A01-0001/events"])
 def test_django_alone_serves_no_stream(path):
     answer = api_of(make_user())("GET", path)
-    assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
+    assert (answer.status_code, answer.json()["error"]) == (501, "streams_not_served")
     assert Api()("GET", path).status_code == 401
 
 

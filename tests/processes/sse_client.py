@@ -24,7 +24,9 @@ def main() -> None:
                 print(json.dumps({"event": "comment", "id": "", "data": {}}), flush=True)
             elif line:
                 name, _, value = line.partition(": ")
-                fields[name] = value
+                # Long data has several lines.
+                joined = "data" in fields and name == "data"
+                fields[name] = f"{fields[name]}\n{value}" if joined else value
             elif fields:
                 event = {
                     "event": fields.get("event", "message"),

@@ -136,12 +136,18 @@ def test_a_ninth_stream_of_a_workstation_closes_the_oldest(serve, client_of):
     assert ada.server.sse_clients() == 8
 
 
-@pytest.mark.parametrize("method", ["POST", "HEAD", "DELETE"])
-def test_a_stream_is_only_read_with_get(serve, client_of, method):
-    ada = client_of(serve())
-    answer = ada.call(method, "/api/events")
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/api/events", "GET, POST"),
+        ("PUT", "/api/events", "GET, POST"),
+        ("POST", "/api/items/A/events", "GET"),
+    ],
+)
+def test_a_stream_is_only_read_with_what_its_address_knows(serve, client_of, method, path, allowed):
+    answer = client_of(serve()).call(method, path)
     assert answer.status_code == 405
-    assert answer.headers["Allow"] == "GET"
+    assert answer.headers["Allow"] == allowed
 
 
 @pytest.mark.parametrize("cursor", ["garbage", "abc-1", "%00", "0", "x" * 4000])

@@ -16,9 +16,10 @@ from silo_client.errors import ApiError, refusal
 from silo_client.evidence import Evidence, Timings
 
 STAMP = ": keep-alive "
-# The server answers within ten seconds, be it that it cannot serve now; the rest is for the way. Giving up earlier
-# would close a stream that the server has opened, which looks like a departure.
-OPEN_SECONDS = 20.0
+# The server answers within twice ten seconds where it cannot serve, or else when it is this client's turn, which
+# comes in seconds also for thousands. Giving up earlier would close a stream that the server has opened, which looks
+# like a departure.
+OPEN_SECONDS = 30.0
 # There is a better stream to be had after so many keep-alive times without a line, or earlier, so that there is time to
 # find it while the client is still sure: this share of its limit, but never less than the first figure.
 LEAST_KEEPALIVES, MOST_KEEPALIVES = 1.5, 2.5

@@ -1,0 +1,147 @@
+"""Streams are let in in the order in which they came, however many, and refused only where nobody gets any further."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import OperationalError
+
+from events_app import admission, timings
+from events_app.admission import Admission, NotServed, Step
+from events_app.presence_domain import StreamGrant, StreamRefused, StreamRequest
+
+
+class Domain:
+    """Grants what is asked for, a set at a time; `requests` are numbers here."""
+
+    def __init__(self):
+        self.sets = []
+        self.away = 0
+        self.seconds = 0.0
+        self.broken = set()
+
+    def resolve(self, requests):
+        asyncio.run(asyncio.sleep(self.seconds))
+        numbers = [request.http for request in requests]
+        if self.away:
+            self.away -= 1
+            raise OperationalError("away")
+        if self.broken & set(numbers):
+            raise ValueError("broken")
+        self.sets.append(numbers)
+        return [
+            StreamRefused(404, "not_found", "odd") if number % 2 else StreamGrant(frozenset(), None, number)
+            for number in numbers
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def domain(monkeypatch):
+    made = Domain()
+    monkeypatch.setattr(admission, "domain", lambda: made)
+    monkeypatch.setattr(admission, "in_thread", _in_thread)
+    monkeypatch.setattr(admission, "backoff", lambda attempt: 0)
+    return made
+
+
+async def _in_thread(threads, function, *args):
+    return await asyncio.get_running_loop().run_in_executor(threads, function, *args)
+
+
+def run(main):
+    with ThreadPoolExecutor(1) as threads:
+        return asyncio.run(main(Admission(threads)))
+
+
+def ask(here, number, size=0):
+    return asyncio.ensure_future(here.grant(StreamRequest(number, {}, size)))
+
+
+async def verdicts(tasks):
+    return [
+        verdict.status if isinstance(verdict, StreamRefused) else getattr(verdict, "user_id", verdict)
+        for verdict in await asyncio.gather(*tasks, return_exceptions=True)
+    ]  # fmt: skip
+
+
+def test_all_are_let_in_in_their_order_a_set_at_a_time(domain):
+    async def main(here):
+        return await verdicts([ask(here, number) for number in range(250)])
+
+    assert run(main) == [404 if number % 2 else number for number in range(250)]
+    assert domain.sets == [list(range(100)), list(range(100, 200)), list(range(200, 250))]
+
+
+def test_a_set_with_large_bodies_is_small(domain):
+    async def main(here):
+        await verdicts([ask(here, number, admission.BYTES_AT_ONCE // 2) for number in range(5)])
+
+    run(main)
+    assert domain.sets == [[0, 1], [2, 3], [4]]
+
+
+def test_who_leaves_while_waiting_is_asked_for_no_longer(domain):
+    async def main(here):
+        tasks = [ask(here, number) for number in range(10)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        await verdicts(tasks)
+
+    run(main)
+    assert domain.sets == [[1, 3, 5, 7, 9]]
+
+
+def test_while_the_database_is_away_they_wait_in_their_order(domain, caplog):
+    domain.away = 3
+
+    async def main(here):
+        return await verdicts([ask(here, 2 * number) for number in range(150)])
+
+    assert run(main) == [2 * number for number in range(150)]
+    assert [number for some in domain.sets for number in some] == list(range(0, 300, 2))
+    assert [record.streams for record in caplog.records] == [150, 150, 150]
+
+
+def test_one_that_cannot_be_judged_keeps_nobody_else_out(domain):
+    domain.broken = {4}
+
+    async def main(here):
+        return await verdicts([ask(here, number) for number in (2, 4, 6)])
+
+    first, failed, last = run(main)
+    assert (first, last) == (2, 6)
+    assert isinstance(failed, ValueError)
+
+
+def test_waiting_for_ones_turn_is_no_reason_to_be_refused(domain, monkeypatch):
+    """It takes several times the time-out until the last of them is let in."""
+    monkeypatch.setattr(timings, "ARRIVAL_TIMEOUT_SECONDS", 0.3)
+    domain.seconds = 0.1
+    step = Step("it")
+
+    async def main(here):
+        return await verdicts(
+            [asyncio.ensure_future(step.take(here.grant(StreamRequest(2 * n, {})))) for n in range(1000)]
+        )  # fmt: skip
+
+    assert run(main) == [2 * number for number in range(1000)]
+
+
+def test_where_nobody_gets_any_further_all_are_refused(domain, monkeypatch):
+    monkeypatch.setattr(timings, "ARRIVAL_TIMEOUT_SECONDS", 0.05)
+    domain.away = 10**9
+    step = Step("it")
+
+    async def main(here):
+        found = await verdicts(
+            [asyncio.ensure_future(step.take(here.grant(StreamRequest(2, {})))) for _ in range(9)]
+        )
+        domain.away = 0
+        # And when the database is back, the next one is served, and those that left are not asked for.
+        return [*found, *await verdicts([ask(here, 4)])]
+
+    *refused, served = run(main)
+    assert {type(verdict) for verdict in refused} == {NotServed}
+    assert served == 4
+    assert domain.sets[-1] == [4]
