@@ -10,7 +10,7 @@ from silo_client.holdings import Holdings
 from silo_client.ledger import Ledger
 
 ONE, OTHER = Wanted("P", "sketch", "A"), Wanted("P", "sketch", "B")
-KEY, OTHER_KEY = ("P", "sketch", "A"), ("P", "sketch", "B")
+KEY, OTHER_KEY = ("p", "sketch", "A"), ("p", "sketch", "B")
 HELD = HardInterferenceError(409, "hard_interference", "It is held.", {})
 LOST = ServerUnavailableError("the answer was lost")
 

@@ -136,10 +136,10 @@ def test_what_the_parent_has_is_told_to_the_next_helper(link, tmp_path, monkeypa
         "connected": ["c1"],
         "hold": ["s2", "s3"],
         "release": ["s2"],
-        "ask": [["P", "sketch", "A"]],
+        "ask": [["p", "sketch", "A"]],
         "abandon": [],
         "stand": [],
-        "leave_line": [["P", "sketch", ""]],
+        "leave_line": [["p", "sketch", ""]],
     }
 
 

@@ -9,7 +9,7 @@ from silo_client.leaving import ABANDONED_SECONDS, Leftovers
 from silo_client.ledger import REMEMBERED_CONNECTIONS, Ledger
 
 LOCK = ["P", "sketch", "A"]
-KEY = ("P", "sketch", "A")
+KEY = ("p", "sketch", "A")
 EVENT = {
     "session_id": "s1",
     "part_number": "P",
@@ -211,7 +211,7 @@ def test_only_its_own_place_is_given_up(leftovers, owner, left):
     made = leftovers(httpx.Response(200, json={"requests": [place]}))
     made.obey({"stand": [LOCK]})
     asyncio.run(asyncio.wait_for(made.give_up_all(), 10))
-    path = "/api/items/P/edit-session-requests"
+    path = "/api/items/p/edit-session-requests"
     assert (("DELETE", f"{path}/r1") in made.requests) is left
     assert made.requests[0] == ("GET", path)
 

@@ -274,4 +274,4 @@ class Acquiring:
 
 
 def _key(lock: Lock) -> LockKey:
-    return lock.part_number, lock.level, lock.object_id
+    return lock.key, lock.level, lock.object_id

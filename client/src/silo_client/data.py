@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from silo_client.part_numbers import name_key
+
 
 def time_of(text: Any) -> datetime | None:
     """Return a time as the API writes it, or None for none."""
@@ -19,14 +21,19 @@ class Lock:
     """What a session locks: this object of this item at this context level.
 
     Args:
-        part_number: the item.
+        part_number: the item. In another spelling it is the same lock.
         level: `sketch`, `partdesign` or `assembly`.
         object_id: the object; "" for the whole item.
     """
 
-    part_number: str
+    part_number: str = field(compare=False)
     level: str
     object_id: str = ""
+    # Of all spellings of the part number: two locks are one if this is.
+    key: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", name_key(self.part_number))
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Lock:

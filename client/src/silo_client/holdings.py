@@ -23,6 +23,11 @@ REMEMBERED_ENDS = 10_000
 Json = Mapping[str, Any]
 
 
+def _is_on(told: Json, item_id: str | None, lock: Lock) -> bool:
+    of_item = item_id is not None and told.get("item_id") == item_id
+    return of_item and (told["context_level"], told["object_id"]) == (lock.level, lock.object_id)
+
+
 def _forget(remembered: dict[str, Any]) -> None:
     if len(remembered) > REMEMBERED_ENDS:
         del remembered[next(iter(remembered))]
@@ -198,12 +203,18 @@ class Holdings:
             self._granted.pop(session_id, None)
             return session
 
-    def granted_for(self, lock: Lock, until: float) -> Json | None:
-        """Wait until `time.monotonic` is there for a session that this lock is granted by; return it or None."""
+    def granted_for(self, lock: Lock, until: float, item_id: str | None = None) -> Json | None:
+        """Wait for a session that this lock is granted by; return it or None.
+
+        Args:
+            lock: the lock.
+            until: when `time.monotonic` is there, the waiting ends.
+            item_id: of its item, where that is known: it may be renamed.
+        """
         with self._changed:
             while True:
                 for told in self._granted.values():
-                    if Lock.of(told) == lock:
+                    if Lock.of(told) == lock or _is_on(told, item_id, lock):
                         return told
                 left = until - time.monotonic()
                 if self._final is not None or left <= 0:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# Part number, context level and object, as JSON brings them.
+from silo_client.part_numbers import name_key
+
+# Part number (what its spellings have in common), context level and object, as JSON brings them.
 LockKey = tuple[str, str, str]
 Command = Mapping[str, Any]
 
@@ -91,9 +93,9 @@ class Ledger:
 
 def lock_of(told: Mapping[str, Any]) -> LockKey:
     """Return the lock of a session, a place in line or an event."""
-    return told["part_number"], told["context_level"], told["object_id"]
+    return name_key(told["part_number"]), told["context_level"], told["object_id"]
 
 
 def locks(command: Command, name: str) -> Iterable[LockKey]:
     """Return the locks that a command names."""
-    return [(part, level, object_id) for part, level, object_id in command.get(name, ())]
+    return [(name_key(part), level, object_id) for part, level, object_id in command.get(name, ())]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from silo_client.data import Holder, Lock, Waiting, Wanted
+from silo_client.data import Holder, Waiting, Wanted
 from silo_client.errors import (
     ApiError,
     NotConnectedError,
@@ -57,6 +58,7 @@ class Line:
         self._asked: set[str] = set()
         self._begun = time.monotonic()
         self._place: str | None = None
+        self._item_id: str | None = None
         # A place that another window of this workstation has taken: that one's is the turn too.
         self._shared = False
         # Whether a try to stand in line got no answer.
@@ -107,7 +109,9 @@ class Line:
                     self._see()
             except NotConnectedError:
                 self._acquiring.note_not_connected(connection)
-            told = self._holdings.granted_for(self._wanted.lock, until)
+            except NotFoundError as error:
+                self._follow_renaming(error)
+            told = self._holdings.granted_for(self._wanted.lock, until, self._item_id)
             return self._take(told, connection) if told else None
         time.sleep(max(0.0, until - time.monotonic()))
         return None
@@ -123,6 +127,7 @@ class Line:
             if "position" not in answer:
                 return self._take(answer, connection)
             self._place, self._connection = str(answer["request_id"]), connection
+            self._item_id = answer.get("item_id")
             self._owner = answer.get("connection_id")
             if not answer["existing"]:
                 # Another window that gave the last one up has taken back what was asked for, too.
@@ -133,6 +138,14 @@ class Line:
         self._look_at = time.monotonic() + LOOK_SECONDS
         self._ask_holder()
         return None
+
+    def _follow_renaming(self, error: NotFoundError) -> None:
+        """Go on waiting under the new name, if the item in whose line the place is was renamed."""
+        renamed_to = error.details.get("renamed_to")
+        if self._place is None or not renamed_to:
+            raise error
+        self._acquiring.stands_no_more(self._wanted.lock)
+        self._wanted = replace(self._wanted, part_number=str(renamed_to))
 
     def _share_place(self, shared: bool) -> None:
         """Whose the place is: another window's, or this one's, whose helper gives it up if this process dies."""
@@ -171,7 +184,13 @@ class Line:
                 self._share_place(False)
             if self._ask or self._on_wait:
                 held = self._api.sessions_of(self._wanted.part_number)["sessions"]
-                holders = [Holder.of(one) for one in held if Lock.of(one) == self._wanted.lock]
+                # All are of the item, however it is called now.
+                lock = self._wanted.level, self._wanted.object_id
+                holders = [
+                    Holder.of(one)
+                    for one in held
+                    if (one["context_level"], one["object_id"]) == lock
+                ]
                 self._holder = holders[0] if holders else None
                 self._ask_holder()
         else:
@@ -201,7 +220,7 @@ class Line:
             self._api.leave_line(self._wanted.part_number, self._place)
         except NotFoundError:
             until = time.monotonic() + TURN_SECONDS
-            told = self._holdings.granted_for(self._wanted.lock, until)
+            told = self._holdings.granted_for(self._wanted.lock, until, self._item_id)
             if told and (session := self._take(told, self._holdings.connection or "")):
                 return session
             self._abandon()

@@ -14,6 +14,7 @@ from silo_client.cli.output import one_line, say, typed
 from silo_client.cli.sessions import Filter, Json
 from silo_client.data import Lock
 from silo_client.errors import ApiError
+from silo_client.part_numbers import name_key
 
 
 def request(
@@ -128,7 +129,7 @@ def _target(api: Api, held: Json, to: Optional[str]) -> str:
 
 
 def _is_meant(told: Any, to: str) -> bool:
-    return to in (told["user"], told["workstation"]["name"])
+    return name_key(to) in (name_key(told["user"]), name_key(told["workstation"]["name"]))
 
 
 def _is_uuid(text: str) -> bool:

@@ -14,6 +14,7 @@ import typer
 from silo_client import credentials
 from silo_client.api import headers
 from silo_client.network import way_to
+from silo_client.part_numbers import folded, name_key
 
 # Nobody waits longer for a completion.
 COMPLETION_SECONDS = 1.0
@@ -65,9 +66,9 @@ def complete_part(incomplete: str) -> list[str]:
     except Exception:
         # Someone is typing: anything that is said now would be in the way.
         return []
-    begun = incomplete.casefold()
+    begun = folded(incomplete).lstrip()
     return [
-        Completion(_for_shell(number)) for number in numbers if number.casefold().startswith(begun)
+        Completion(_for_shell(number)) for number in numbers if name_key(number).startswith(begun)
     ]
 
 

@@ -23,7 +23,7 @@ class Filter:
     """Which sessions or places are meant.
 
     Args:
-        part: the part number; None for every one.
+        part: the part number; None for every one. The server looks for it, in whichever spelling.
         level: the context level; None for every one.
         object_id: the object; None for every one, "" for the whole part.
     """
@@ -34,10 +34,8 @@ class Filter:
 
     def __contains__(self, told: Json) -> bool:
         return (
-            self.part in (None, told["part_number"])
-            and (self.level is None or self.level.value == told["context_level"])
-            and self.object_id in (None, told["object_id"])
-        )
+            self.level is None or self.level.value == told["context_level"]
+        ) and self.object_id in (None, told["object_id"])
 
     def __str__(self) -> str:
         words = [self.part, self.level and self.level.value, self.object_id]
