@@ -67,7 +67,7 @@ def test_what_was_acquired_by_a_connection_of_before_is_in_doubt(holdings, take)
     session = take(connection="c1")
     assert not holdings.is_sure_of(session)
     [(doubted, doubt)] = holdings.doubted.items()
-    holdings.settle(doubted, doubt, 1)
+    holdings.settle(doubted, doubt, told(token=1))
     assert holdings.is_sure_of(session)
 
 
@@ -84,10 +84,10 @@ def test_an_older_answer_does_not_settle_a_newer_doubt(holdings, take):
     holdings.doubt()
     [first] = holdings.doubted.values()
     holdings.doubt()
-    holdings.settle(session, first, 1)
+    holdings.settle(session, first, told(token=1))
     assert not holdings.is_sure_of(session)
     [second] = holdings.doubted.values()
-    holdings.settle(session, second, 1)
+    holdings.settle(session, second, told(token=1))
     assert holdings.is_sure_of(session)
 
 
@@ -134,7 +134,7 @@ def test_an_older_answer_does_not_bring_an_old_token_back(holdings, take):
     session = take(told(token=5))
     holdings.opened("c2", [told(token=4)])
     assert session.fencing_token == 5
-    holdings.settle(session, 0, 7)
+    holdings.settle(session, 0, told(token=7))
     assert session.fencing_token == 7
 
 

@@ -54,12 +54,14 @@ class Wanted:
         level: `sketch`, `partdesign` or `assembly`.
         object_id: the object; "" for the whole item.
         cone: the node keys that a change of it can reach; cones that meet are soft interference.
+        note: for everybody who sees the session; None keeps the one that it has, if it is held already.
     """
 
     part_number: str
     level: str
     object_id: str = ""
     cone: Sequence[str] = ()
+    note: str | None = None
 
     @property
     def lock(self) -> Lock:
@@ -73,12 +75,29 @@ class Wanted:
             body["object_id"] = self.object_id
         if self.cone:
             body["dependency_cone"] = list(self.cone)
+        if self.note is not None:
+            body["note"] = self.note
         return body
+
+
+def person(told: Mapping[str, Any]) -> str:
+    """Return who holds a session, as the API tells it: the account, and the full name beside it where there is one."""
+    return _person(str(told.get("user", "")), str(told.get("user_name", "")))
+
+
+def _person(user: str, name: str) -> str:
+    return f"{user} ({name})" if name and name != user else user
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a session."""
+    """Who holds a session.
+
+    Args:
+        user, user_name: the account, and the full name, or the account where there is none.
+        workstation, workstation_id: by its name and its id.
+        note: the holder's words on the session, or "".
+    """
 
     session_id: str
     user: str
@@ -88,6 +107,13 @@ class Holder:
     object_id: str
     acquired_at: datetime | None
     part_number: str = ""
+    user_name: str = ""
+    note: str = ""
+
+    @property
+    def person(self) -> str:
+        """The account, and the full name beside it where there is one: ada (Ada Lovelace)."""
+        return _person(self.user, self.user_name)
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Holder:
@@ -102,12 +128,20 @@ class Holder:
             object_id=str(told.get("object_id", "")),
             acquired_at=time_of(told.get("acquired_at")),
             part_number=str(told.get("part_number", "")),
+            user_name=str(told.get("user_name") or told.get("user", "")),
+            note=str(told.get("note", "")),
         )
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """Another workstation's session whose dependency cone meets one's own: soft interference."""
+    """Another workstation's session that interferes softly with one's own.
+
+    Args:
+        holder: whose it is, and what it is on.
+        shared: the node keys that both cones have; none where one of the two is the whole item, or where they were not
+            told: a list names only the holder.
+    """
 
     holder: Holder
     shared: tuple[str, ...] = ()
@@ -145,9 +179,10 @@ class HandoffRequest:
     Args:
         lock: what is asked for.
         session_id: the session.
-        requester: who asks.
+        requester: who asks: the account.
         message: why.
         workstation_id: where the requester wants it; "" where that was not said.
+        requester_name: the full name, or the account where there is none.
     """
 
     lock: Lock
@@ -155,6 +190,12 @@ class HandoffRequest:
     requester: str
     message: str
     workstation_id: str = ""
+    requester_name: str = ""
+
+    @property
+    def person(self) -> str:
+        """Who asks: the account, and the full name beside it where there is one."""
+        return _person(self.requester, self.requester_name)
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> HandoffRequest:
@@ -165,6 +206,7 @@ class HandoffRequest:
             requester=str(told["requester"]),
             message=str(told["message"]),
             workstation_id=str(told["workstation_id"] or ""),
+            requester_name=str(told.get("requester_name", "")),
         )
 
 

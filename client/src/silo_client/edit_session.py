@@ -30,7 +30,9 @@ class EditSession:
         self.acquired_at: datetime | None = time_of(told["acquired_at"])
         # Another window of this workstation has it too, or a predecessor had it.
         self.existing = bool(told.get("existing", False))
-        self.interference = str(told.get("interference", "none"))
+        self.user_name = str(told.get("user_name") or told["user"])
+        self.note = str(told.get("note", ""))
+        # Who interferes softly with it now: each change is another list.
         self.conflicts = [Conflict.of(one) for one in told.get("conflicts", ())]
         self.lost: Lost | None = None
         # By `Holdings`, under its lock: how many `with` blocks use it, whether it ended by its own doing, and unless
@@ -53,6 +55,11 @@ class EditSession:
     def object_id(self) -> str:
         """The object, "" for the whole item."""
         return self.lock.object_id
+
+    @property
+    def interference(self) -> str:
+        """`soft` where other sessions interfere with it now, which are its `conflicts`; else `none`."""
+        return "soft" if self.conflicts else "none"
 
     @property
     def valid(self) -> bool:

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from silo_client.data import Lock, Lost
+from silo_client.data import Conflict, Holder, Lock, Lost
 from silo_client.edit_session import EditSession
 from silo_client.errors import ServerUnavailableError, SiloError
+from silo_client.meetings import Change, Meetings
 
 if TYPE_CHECKING:
     from silo_client.acquiring import Acquiring
@@ -58,6 +59,7 @@ class Holdings:
         # Ended by this process, or about to be: an answer that still names one is older than that.
         self._let_go: dict[str, None] = {}
         self._doubts = 0
+        self._meetings = Meetings()
 
     # -- the connection --
 
@@ -100,11 +102,12 @@ class Holdings:
 
     # -- what the helper tells --
 
-    def opened(self, connection: str, held: Iterable[Json]) -> None:
+    def opened(self, connection: str, held: Iterable[Json]) -> list[Change]:
         """A stream is open, and this is what the server says that the workstation holds.
 
-        What it does not name is in doubt.
+        What it does not name is in doubt. Returns whom sessions meet since, or no more.
         """
+        changes: list[Change] = []
         with self._changed:
             self._connection = connection
             named = {str(told["session_id"]): told for told in held}
@@ -116,9 +119,35 @@ class Holdings:
                 if session.id in named:
                     # `newepoch` gives new ones.
                     self._renew(session, int(named[session.id]["fencing_token"]))
+                    changes += self._meetings.listed(session, named[session.id])
                 else:
                     self._doubt(session)
             self._changed.notify_all()
+        return changes
+
+    def interfering(self, told: Json) -> list[Change]:
+        """Another session begins to interfere with one of this workstation."""
+        conflict = Conflict(Holder.of(told["with"]), tuple(told["shared"]))
+        return self._hear(told["session_id"], conflict.holder.session_id, conflict)
+
+    def resolved(self, told: Json) -> list[Change]:
+        """Another session interferes no more."""
+        return self._hear(told["session_id"], told["with_session_id"], None)
+
+    def missed(self) -> None:
+        """Events were missed: the server has to be asked about everything."""
+        with self._changed:
+            self._meetings.missed()
+        self.doubt()
+
+    def _hear(self, session_id: str, other_id: str, conflict: Conflict | None) -> list[Change]:
+        with self._changed:
+            if session_id in self._ended:
+                return []
+            # Also if it is not here yet: its answer may be under way.
+            self._meetings.hear(session_id, other_id, conflict)
+            session = self._sessions.get(session_id)
+            return self._meetings.apply(session) if session is not None else []
 
     def granted(self, told: Json) -> None:
         """A turn has come, or a session was handed over."""
@@ -139,6 +168,7 @@ class Holdings:
             by, note = self._forced.pop(session_id, ("", ""))
             lost = Lost(reason, by, note)
             self._granted.pop(session_id, None)
+            self._meetings.forget(session_id)
             self._ended[session_id] = lost
             _forget(self._ended)
             return self._lose(session_id, lost)
@@ -157,12 +187,13 @@ class Holdings:
         with self._changed:
             return {one: one.doubt for one in self._sessions.values() if one.doubt}
 
-    def settle(self, session: EditSession, doubt: int, fencing_token: int) -> None:
-        """The server, asked after that doubt, has said that it is there, with this token."""
+    def settle(self, session: EditSession, doubt: int, told: Json) -> list[Change]:
+        """The server, asked after that doubt, has said that it is there. Returns whom it meets since, or no more."""
         with self._changed:
-            self._renew(session, fencing_token)
+            self._renew(session, int(told["fencing_token"]))
             if session.doubt == doubt:
                 session.doubt = 0
+            return self._meetings.listed(session, told)
 
     def lose(self, session: EditSession, lost: Lost) -> bool:
         """The server has said that it is not there; return whether that is news."""
@@ -189,6 +220,7 @@ class Holdings:
             session = self._sessions.get(session_id)
             if session is not None:
                 session.users += 1
+                session.note = str(told.get("note", session.note))
                 return session
             session = EditSession(acquiring, told)
             if owned or session_id in (self._inherited or ()):
@@ -199,6 +231,8 @@ class Holdings:
                 session.existing = True
             if self._connection != connection:
                 self._doubt(session)
+            # Events may have overtaken the answer.
+            self._meetings.apply(session)
             self._sessions[session_id] = session
             self._granted.pop(session_id, None)
             return session

@@ -14,6 +14,7 @@ from silo_client.data import Lost
 from silo_client.edit_session import EditSession
 from silo_client.errors import AuthenticationError, ClosedError, ForbiddenError, SiloError
 from silo_client.holdings import Holdings
+from silo_client.meetings import Change
 
 logger = logging.getLogger("silo_client")
 
@@ -29,6 +30,7 @@ class Settling:
         workstation_id: the workstation's.
         holdings: where sessions are in doubt.
         tell_lost: called with each that is lost.
+        tell_changes: called with whom sessions meet since the list before, or no more.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class Settling:
         workstation_id: str,
         holdings: Holdings,
         tell_lost: Callable[[EditSession], Any],
+        tell_changes: Callable[[list[Change]], Any],
     ) -> None:
         self._api = api
         self._workstation_id = workstation_id
         self._holdings = holdings
         self._tell_lost = tell_lost
+        self._tell_changes = tell_changes
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wanted = False
@@ -79,10 +83,10 @@ class Settling:
 
     def _ask(self, doubted: Mapping[EditSession, int]) -> None:
         told, _ = self._api.sessions(workstation=self._workstation_id)
-        tokens = {one["session_id"]: int(one["fencing_token"]) for one in told}
+        held = {one["session_id"]: one for one in told}
         for session, doubt in doubted.items():
-            if session.id in tokens:
-                self._holdings.settle(session, doubt, tokens[session.id])
+            if session.id in held:
+                self._tell_changes(self._holdings.settle(session, doubt, held[session.id]))
             elif self._holdings.lose(session, self._how_it_ended(session)):
                 self._tell_lost(session)
 

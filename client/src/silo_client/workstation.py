@@ -14,7 +14,7 @@ from silo_client import clock
 from silo_client.acquiring import Acquiring
 from silo_client.api import Api
 from silo_client.callbacks import Callbacks, Dispatch
-from silo_client.data import HandoffRequest, Lost, Wanted
+from silo_client.data import Conflict, HandoffRequest, Lost, Wanted
 from silo_client.edit_session import EditSession, EditSessions
 from silo_client.errors import (
     ClosedError,
@@ -27,6 +27,7 @@ from silo_client.fingerprint import default_fingerprint, default_name
 from silo_client.helper import Message, Plan
 from silo_client.helper_link import HelperLink
 from silo_client.holdings import Holdings
+from silo_client.meetings import Change
 from silo_client.settling import Settling
 from silo_client.shared import Shared
 from silo_client.waiting import Line, OnWait
@@ -39,6 +40,7 @@ PATIENCE_SECONDS = 15.0
 FOREVER = float("inf")
 
 OnLost = Callable[[EditSession, Lost], Any]
+OnConflict = Callable[[EditSession, Conflict], Any]
 OnHandoffRequest = Callable[[HandoffRequest], Any]
 OnEvent = Callable[[str, Mapping[str, Any]], Any]
 OnRefused = Callable[[Exception], Any]
@@ -65,6 +67,8 @@ class Workstation:
         self.name = str(told["name"])
         self.holdings = Holdings(self.id, lambda: window.sole)
         self.on_lost: OnLost | None = None
+        self.on_conflict: OnConflict | None = None
+        self.on_conflict_over: OnConflict | None = None
         self.on_handoff_request: OnHandoffRequest | None = None
         self.on_event: OnEvent | None = None
         self.on_refused: OnRefused | None = None
@@ -87,7 +91,7 @@ class Workstation:
             python,
         )
         self._callbacks = Callbacks(dispatch)
-        self._settling = Settling(api, self.id, self.holdings, self._tell_lost)
+        self._settling = Settling(api, self.id, self.holdings, self._tell_lost, self._tell_changes)
         self._acquiring = Acquiring(
             self.id, api, self._link, self.holdings, self._settling, window, patience
         )
@@ -107,6 +111,8 @@ class Workstation:
         dispatch: Dispatch | None = None,
         python: str | None = None,
         on_lost: OnLost | None = None,
+        on_conflict: OnConflict | None = None,
+        on_conflict_over: OnConflict | None = None,
         on_handoff_request: OnHandoffRequest | None = None,
         on_event: OnEvent | None = None,
         on_refused: OnRefused | None = None,
@@ -128,6 +134,9 @@ class Workstation:
                 thread of the workstation calls them.
             python: the interpreter to run the helper with, where none is found beside the program.
             on_lost: called with a session that this workstation no longer has, and how it was lost.
+            on_conflict: called with a session and one of its `conflicts` when that begins to interfere with it. Those
+                that it has when it is acquired are in its `conflicts` only.
+            on_conflict_over: called with the same when it interferes no more.
             on_handoff_request: called when somebody asks for a session of it.
             on_event: called with name and data of every event that the server tells this workstation.
             on_refused: called when the server will not have the workstation any more: its token was withdrawn, say.
@@ -153,6 +162,8 @@ class Workstation:
                 window.close()
             raise
         workstation.on_lost = on_lost
+        workstation.on_conflict = on_conflict
+        workstation.on_conflict_over = on_conflict_over
         workstation.on_handoff_request = on_handoff_request
         workstation.on_event = on_event
         workstation.on_refused = on_refused
@@ -173,6 +184,7 @@ class Workstation:
         level: str,
         object_id: str = "",
         cone: Sequence[str] = (),
+        note: str | None = None,
         wait: bool | float = False,
         on_wait: OnWait | None = None,
         ask: str = "",
@@ -187,6 +199,7 @@ class Workstation:
             level: `sketch`, `partdesign` or `assembly`.
             object_id: the object; "" for the whole item.
             cone: the node keys that a change of it can reach.
+            note: for everybody who sees the session ("until Friday"); None keeps the one that it has.
             wait: whether to stand in line where somebody has it; a number is for how many seconds at most.
             on_wait: called several times a second in this thread while waiting; what it raises ends the waiting.
             ask: if not "", the holder is asked for a hand-off, with this message. Implies waiting.
@@ -198,7 +211,7 @@ class Workstation:
             ServerUnavailableError: the server could not be reached for as long as `patience`. If it has granted the
                 session nevertheless, the helper releases it.
         """
-        wanted = Wanted(part_number, level, object_id, tuple(cone))
+        wanted = Wanted(part_number, level, object_id, tuple(cone), note)
         if wait is False and not ask:
             [session] = self._acquiring.acquire(
                 [wanted], lambda connection: [self.api.acquire(wanted, self.id, connection)]
@@ -300,7 +313,8 @@ class Workstation:
             self.holdings.position = message["id"]
             # Before anything is acquired by it.
             self._link.note(connected=[message["open"]["connection_id"]])
-            self.holdings.opened(message["open"]["connection_id"], message["open"]["sessions"])
+            opening = message["open"]
+            self._tell_changes(self.holdings.opened(opening["connection_id"], opening["sessions"]))
             self._settling.soon()
         elif "lapsed" in message:
             self.holdings.doubt()
@@ -340,13 +354,22 @@ class Workstation:
             self.holdings.forced(data)
         elif name == "stream-reset":
             # Ends may be among what the log no longer has.
-            self.holdings.doubt()
+            self.holdings.missed()
             self._settling.soon()
+        elif name == "edit.interference":
+            self._tell_changes(self.holdings.interfering(data))
+        elif name == "edit.interference_resolved":
+            self._tell_changes(self.holdings.resolved(data))
         elif name == "edit.session_granted":
             self.holdings.granted(data)
         elif name == "edit.handoff_requested":
             self._callbacks.call(self.on_handoff_request, HandoffRequest.of(data))
         self._callbacks.call(self.on_event, name, data)
+
+    def _tell_changes(self, changes: list[Change]) -> None:
+        for change in changes:
+            callback = self.on_conflict if change.begins else self.on_conflict_over
+            self._callbacks.call(callback, change.session, change.conflict)
 
     def _tell_lost(self, session: EditSession) -> None:
         self._link.send(drop=[session.id])

@@ -1,0 +1,153 @@
+"""Whom sessions interfere with softly, whichever of answer, event and list comes first."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from silo_client import meetings
+from silo_client.holdings import Holdings
+
+TOLD = {
+    "session_id": "s1",
+    "part_number": "P",
+    "context_level": "sketch",
+    "object_id": "A",
+    "user": "ada",
+    "workstation": {"id": "w1", "name": "cad-1"},
+    "fencing_token": 1,
+    "acquired_at": "2026-01-01T10:00:00Z",
+}
+
+
+def met(session_id):
+    """Whom a session meets, as the server tells it."""
+    return {
+        "session_id": session_id,
+        "user": "bob",
+        "user_name": "Bob Noyce",
+        "workstation": {"id": "w2", "name": "cad-2"},
+        "context_level": "sketch",
+        "object_id": "",
+    }
+
+
+def begins(session_id, of="s1", shared=()):
+    return TOLD | {"session_id": of, "with": met(session_id), "shared": list(shared)}
+
+
+def over(session_id, of="s1"):
+    return TOLD | {"session_id": of, "with_session_id": session_id}
+
+
+def listed(*session_ids, **more):
+    interference = "soft" if session_ids else "none"
+    return TOLD | {
+        "interference": interference,
+        "interferes_with": [met(one) for one in session_ids],
+        **more,
+    }
+
+
+@pytest.fixture
+def holdings():
+    made = Holdings("w1", lambda: False)
+    made.opened("c1", [])
+    return made
+
+
+@pytest.fixture
+def take(holdings):
+    def take(*conflicts):
+        told = TOLD | {"conflicts": [met(one) | {"shared": []} for one in conflicts]}
+        return holdings.take(SimpleNamespace(), told, "c1", owned=True)
+
+    return take
+
+
+def named(session):
+    return [conflict.holder.session_id for conflict in session.conflicts]
+
+
+def told(changes):
+    return [(change.conflict.holder.session_id, change.begins) for change in changes]
+
+
+def test_who_begins_to_interfere_is_told_once_until_it_is_over(holdings, take):
+    session = take()
+    assert session.interference == "none"
+    assert told(holdings.interfering(begins("o1", shared=["Pad"]))) == [("o1", True)]
+    assert holdings.interfering(begins("o1", shared=["Pad"])) == []
+    [conflict] = session.conflicts
+    assert (conflict.holder.person, conflict.shared) == ("bob (Bob Noyce)", ("Pad",))
+    assert session.interference == "soft"
+    assert told(holdings.resolved(over("o1"))) == [("o1", False)]
+    assert holdings.resolved(over("o1")) == []
+    assert (session.conflicts, session.interference) == ([], "none")
+
+
+def test_events_of_what_this_process_has_not_are_nobodys(holdings, take):
+    session = take()
+    assert holdings.interfering(begins("o1", of="another window's")) == []
+    assert holdings.resolved(over("o1", of="another window's")) == []
+    assert named(session) == []
+
+
+def test_events_that_overtake_the_answer_count(holdings, take):
+    holdings.interfering(begins("o2"))
+    holdings.resolved(over("o1"))
+    assert named(take("o1")) == ["o2"]
+
+
+def test_a_new_stream_tells_what_was_missed(holdings, take, monkeypatch):
+    session = take("o1")
+    # As long ago as an event that has no answer under way.
+    monkeypatch.setattr(meetings, "OVERTAKEN_SECONDS", 0)
+    assert told(holdings.opened("c2", [listed("o2")])) == [("o2", True), ("o1", False)]
+    assert named(session) == ["o2"]
+    assert told(holdings.opened("c3", [listed()])) == [("o2", False)]
+
+
+def test_an_event_that_overtook_the_list_counts_more(holdings, take):
+    session = take("o1")
+    holdings.resolved(over("o1"))
+    holdings.interfering(begins("o2"))
+    assert holdings.opened("c2", [listed("o1")]) == []
+    assert named(session) == ["o2"]
+
+
+def test_where_events_were_missed_the_list_counts(holdings, take):
+    session = take()
+    holdings.interfering(begins("o1"))
+    holdings.missed()
+    [doubt] = holdings.doubted.values()
+    assert told(holdings.settle(session, doubt, listed("o2"))) == [("o2", True), ("o1", False)]
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [TOLD, listed(interference=None), listed(interference="soft")],
+    ids=["an older server", "not compared", "not all named"],
+)
+def test_a_list_that_does_not_say_it_changes_nothing(holdings, take, unknown):
+    session = take("o1")
+    assert holdings.opened("c2", [unknown]) == []
+    assert named(session) == ["o1"]
+
+
+def test_a_list_that_names_as_many_as_it_may_takes_none_away(holdings, take):
+    session = take("o1")
+    holdings.opened("c2", [listed(*(f"n{number}" for number in range(meetings.LISTED)))])
+    assert len(session.conflicts) == meetings.LISTED + 1
+
+
+def test_what_was_heard_of_a_session_is_forgotten_with_it_and_is_bounded(
+    holdings, take, monkeypatch
+):
+    monkeypatch.setattr(meetings, "REMEMBERED", 2)
+    for number in range(3):
+        holdings.interfering(begins("o", of=f"other {number}"))
+    assert list(holdings._meetings._heard) == ["other 1", "other 2"]
+    holdings.ended("other 1", "released")
+    assert list(holdings._meetings._heard) == ["other 2"]
+    assert holdings.interfering(begins("o", of="other 1")) == []
+    assert list(holdings._meetings._heard) == ["other 2"]
