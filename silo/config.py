@@ -1,10 +1,13 @@
 """The configuration: `silo.yaml` (or the file named by `SILO_CONFIG`), overridden by environment variables.
 
 Every key is also an environment variable: `SILO_` and the key in capitals, e.g. `SILO_HEARTBEAT_SECONDS=10`.
-Unknown keys and bad values are refused with the key's name and the reason, misspelt variables too.
+A list is written in JSON there, or separated by commas. Unknown keys and bad values are refused with the key's name
+and the reason, misspelt variables and keys that stand twice too.
 """
 
+import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from difflib import get_close_matches
@@ -13,13 +16,15 @@ from typing import Annotated, Any, TypeVar
 
 import yaml
 from django.core.exceptions import ImproperlyConfigured
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+from silo import silo_yaml
 
 
 def _no_truth_value(value: Any) -> Any:
@@ -39,7 +44,41 @@ MinutesOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS / 60, allow_inf_na
 Hours = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 3600, allow_inf_nan=False)]
 # How alike two names are of which one is a typing error.
 NEARLY = 0.9
-CommaSeparated = Annotated[list[str], NoDecode]
+
+
+def _listed(value: Any) -> Any:
+    """Return the list that a text is: in JSON, as YAML may be too, or separated by commas."""
+    if not isinstance(value, str):
+        return value
+    try:
+        in_json = json.loads(value)
+    except ValueError:
+        in_json = None
+    if isinstance(in_json, list):
+        return in_json
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _is_host(name: str) -> str:
+    if not re.fullmatch(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\]", name):
+        raise ValueError(f"{name!r} is no host name: it has no scheme, no port and no path")
+    return name
+
+
+def _is_origin(origin: str) -> str:
+    if not re.fullmatch(r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\])(:\d+)?", origin):
+        raise ValueError(
+            f"{origin!r} is no origin: it is scheme, host and perhaps port, as in https://silo.example.com"
+        )
+    return origin
+
+
+Hosts = Annotated[
+    list[Annotated[str, AfterValidator(_is_host)]], NoDecode, BeforeValidator(_listed)
+]
+Origins = Annotated[
+    list[Annotated[str, AfterValidator(_is_origin)]], NoDecode, BeforeValidator(_listed)
+]
 
 
 class _Section(BaseSettings):
@@ -87,17 +126,10 @@ class SessionsConfig(_Section):
 class ServerConfig(_Section):
     """`server` in the file: how the service is reached."""
 
-    allowed_hosts: CommaSeparated = ["127.0.0.1", "localhost", "[::1]"]
-    trusted_origins: CommaSeparated = []
+    allowed_hosts: Hosts = ["127.0.0.1", "localhost", "[::1]"]
+    trusted_origins: Origins = []
     https: bool = False
     secret_key: Annotated[str, Field(min_length=32)] | None = None
-
-    @field_validator("allowed_hosts", "trusted_origins", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return [part.strip() for part in value.split(",") if part.strip()]
-        return value
 
 
 Section = TypeVar("Section", bound=_Section)
@@ -138,13 +170,15 @@ def _check_environment() -> None:
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = silo_yaml.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if required:
             raise ImproperlyConfigured(f"SILO_CONFIG names {path}, which does not exist") from None
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ImproperlyConfigured(f"{path} cannot be read: {error}") from error
+    except silo_yaml.Duplicate as error:
+        raise ImproperlyConfigured(f"{path}: {error}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # Neither PyYAML's message nor a chained exception: they quote the line, which may hold the secret key.
         mark = getattr(error, "problem_mark", None)

@@ -1,5 +1,6 @@
 """The configuration file and its environment variables."""
 
+import json
 import os
 import traceback
 from datetime import timedelta
@@ -221,27 +222,104 @@ def test_a_file_that_is_not_utf_8_is_refused(refusal):
     assert "cannot be read" in refusal(b"server:\n  secret_key: \xff\xfe\n")
 
 
-LISTS = ["allowed_hosts", "trusted_origins"]
+LISTS = {
+    "allowed_hosts": ["a.example", "[::1]", ".b.example"],
+    "trusted_origins": ["https://a.example", "http://[::1]:8000", "https://*.b.example"],
+}
+lists = pytest.mark.parametrize(("key", "values"), LISTS.items())
+
+
+def written_in_ways(values):
+    """A list as it may be written in the environment, and, quoted, in the file."""
+    return [json.dumps(values), ",".join(values), f" {' , ,'.join(values)},", f" {values[0]}"]
+
+
+@lists
+@pytest.mark.parametrize("way", range(4))
+def test_a_list_is_in_json_or_separated_by_commas(load, key, values, way, monkeypatch):
+    written = written_in_ways(values)[way]
+    expected = values[:1] if way == 3 else values
+    assert getattr(load(in_server(key, json.dumps(written)))[1], key) == expected
+    monkeypatch.setenv(f"SILO_{key.upper()}", written)
+    assert getattr(load(in_server(key, "[]"))[1], key) == expected
+
+
+@lists
+def test_a_list_in_the_file_is_one(load, key, values):
+    assert getattr(load(in_server(key, json.dumps(values)))[1], key) == values
+
+
+@lists
+def test_one_that_is_an_ipv6_address_is_no_json(load, key, values, monkeypatch):
+    monkeypatch.setenv(f"SILO_{key.upper()}", values[1])
+    assert getattr(load()[1], key) == values[1:2]
 
 
 @pytest.mark.parametrize("key", LISTS)
-@pytest.mark.parametrize(
-    "written", ["[a.example, b.example]", "a.example,b.example", "' a.example , ,b.example,'"]
-)
-def test_a_list_is_one_or_is_separated_by_commas(load, key, written):
-    assert getattr(load(in_server(key, written))[1], key) == ["a.example", "b.example"]
-
-
-@pytest.mark.parametrize("key", LISTS)
-def test_a_list_in_the_environment_is_separated_by_commas(load, key, monkeypatch):
-    monkeypatch.setenv(f"SILO_{key.upper()}", "a.example, b.example")
-    assert getattr(load(in_server(key, "[c.example]"))[1], key) == ["a.example", "b.example"]
-
-
-@pytest.mark.parametrize("key", LISTS)
-@pytest.mark.parametrize("value", ["7", "[7]", "[[a]]", "{a: b}", "true"])
+@pytest.mark.parametrize("value", ["7", "[7]", "[[a]]", "{a: b}", "true", "[no]"])
 def test_a_bad_list_is_refused(refusal, key, value):
     assert f"server.{key}" in refusal(in_server(key, value))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("allowed_hosts", "https://a.example", "is no host name"),
+        ("allowed_hosts", "a.example:443", "is no host name"),
+        ("allowed_hosts", "*.a.example", "is no host name"),
+        ("allowed_hosts", "a.example/", "is no host name"),
+        ("allowed_hosts", '["a.example"', "is no host name"),
+        ("allowed_hosts", "['a.example']", "is no host name"),
+        ("allowed_hosts", "[1]", "should be a valid string"),
+        ("trusted_origins", "a.example", "is no origin"),
+        ("trusted_origins", "https://a.example/", "is no origin"),
+        ("trusted_origins", "*", "is no origin"),
+        ("trusted_origins", "null", "is no origin"),
+    ],
+)
+def test_what_would_match_nothing_is_refused_with_the_reason(refusal, key, value, why, monkeypatch):
+    monkeypatch.setenv(f"SILO_{key.upper()}", value)
+    assert why in refusal()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("server: {}\nmodules: {}\nserver: {}\n", "`server` stands twice (lines 1 and 3)"),
+        (
+            "modules:\n  sessions: {}\n  sessions: {}\n",
+            "`sessions` stands twice (lines 2 and 3)",
+        ),
+        (
+            in_sessions("sweep_seconds", 1) + "    sweep_seconds: 1\n",
+            "`sweep_seconds` stands twice (lines 3 and 4)",
+        ),
+        ("server: {https: true, 'https': true}", "`https` stands twice (lines 1 and 1)"),
+        (f"server:\n  secret_key: {SECRET}\n  secret_key: {SECRET}\n", "(lines 2 and 3)"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_its_lines(refusal, text, said):
+    assert said in refusal(text)
+
+
+@pytest.mark.parametrize("value", ["1:30", "1:30:00", "0x10", "0b11"])
+def test_a_number_is_in_decimals(refusal, value):
+    assert "sweep_seconds: Input should be" in refusal(in_sessions("sweep_seconds", value))
+
+
+def test_a_leading_zero_changes_no_number(load):
+    assert load(in_sessions("sweep_seconds", "010"))[0].sweep_seconds == 10
+
+
+def test_keys_may_be_shared_by_anchors(load):
+    text = "modules:\n  sessions: &s\n    sweep_seconds: 7\nserver: {}\n"
+    assert load(text)[0].sweep_seconds == 7
+    merged = "modules:\n  sessions:\n    <<: {sweep_seconds: 7}\n    heartbeat_seconds: 8\n"
+    assert load(merged)[0].sweep_seconds == 7
+
+
+def test_a_byte_order_mark_is_no_key(load):
+    assert load("\ufeffserver: {https: true}".encode())[1].https is True
 
 
 @pytest.mark.parametrize(("written", "value"), [("true", True), ("1", True), ("false", False)])
