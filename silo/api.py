@@ -16,7 +16,8 @@ Edit sessions for engineering data: soft and hard locks on parts, assemblies and
 * **Errors** are always `{"error": "<code>", "message": "<sentence>", ...}`. An address that is not described here is
   404 `not_found`, a method 405 `method_not_allowed`; HEAD is answered where GET is. An address with its query has at
   most 16 kB (414 `uri_too_long`), its headers have 16 kB together (431 `header_too_large`).
-* **Part numbers** in a path are percent-encoded: `DIN 912/M5` is `DIN%20912%2FM5`.
+* **Part numbers** in a path are percent-encoded: `DIN 912/M5` is `DIN%20912%2FM5`. In a query `+` is a blank,
+  and a plus is `%2B`.
 * **Times** are RFC 3339 in UTC. A body has at most 8 MB, no text has characters that cannot be seen.
 """
 

@@ -57,6 +57,18 @@ def _is_no_number(text: str) -> str:
     return text
 
 
+def _with_plus(text: str) -> str:
+    """In a query an unencoded plus is a blank, and where an offset begins it can be nothing else."""
+    return re.sub(r"(:\d\d(?:\.\d+)?) (\d\d:?\d\d)$", r"\1+\2", text)
+
+
+def _as_whole(value: object) -> object:
+    """In JSON 1.0 is 1. Beyond 2**53 a number with a point may have been another one."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
+
+
 def _in_utc(time: datetime) -> datetime:
     """Some offsets that Python knows are too large for PostgreSQL."""
     try:
@@ -93,5 +105,12 @@ ConnectionId = Annotated[
     UUID | None,
     Field(description="The client's open stream. If it has ended, nothing is acquired."),
 ]
-Instant = Annotated[AwareDatetime, BeforeValidator(_is_no_number), AfterValidator(_in_utc)]
+Instant = Annotated[
+    AwareDatetime,
+    BeforeValidator(_with_plus),
+    BeforeValidator(_is_no_number),
+    AfterValidator(_in_utc),
+]
+# In a body, where numbers are numbers.
+WholeNumber = Annotated[int, Field(ge=0, lt=2**63, strict=True), BeforeValidator(_as_whole)]
 PageLimit = Annotated[int, Field(ge=1, le=1000)]

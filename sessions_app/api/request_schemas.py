@@ -8,7 +8,16 @@ from pydantic import ConfigDict, Field, field_validator
 
 from sessions_app.api import examples
 from sessions_app.api.examples import shown
-from sessions_app.api.fields import ConnectionId, Name, NodeKey, ObjectId, PartNumber, Reason, Text
+from sessions_app.api.fields import (
+    ConnectionId,
+    Name,
+    NodeKey,
+    ObjectId,
+    PartNumber,
+    Reason,
+    Text,
+    WholeNumber,
+)
 from sessions_app.managers.acquire import Wanted
 from sessions_app.models import ContextLevel
 from sessions_app.text import NOTE_MAX
@@ -144,7 +153,7 @@ class HandoffIn(Input):
 class VerifyIn(Input):
     model_config = shown({"fencing_token": examples.FENCING_TOKEN})
 
-    fencing_token: Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+    fencing_token: WholeNumber
 
 
 class ForceReleaseIn(Input):

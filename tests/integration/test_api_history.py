@@ -111,6 +111,21 @@ def test_a_time_is_a_boundary(scene):
 
 
 @pytest.mark.parametrize(
+    ("since", "count"),
+    [
+        ("2020-01-01T00:00:00+02:00", 5),
+        ("2020-01-01T00:00:00.5+0200", 5),
+        ("2120-01-01+00:00:00+02:00", 0),
+    ],
+)
+def test_a_plus_that_is_not_encoded_is_understood_in_a_time(scene, since, count):
+    api, *_ = scene
+    answer = api("GET", f"/api/edit-sessions/history?since={since}")
+    assert answer.status_code == 200
+    assert len(answer.json()["history"]) == count
+
+
+@pytest.mark.parametrize(
     "query",
     [
         {"reason": "bored"},
@@ -118,6 +133,8 @@ def test_a_time_is_a_boundary(scene):
         {"since": "yesterday"},
         {"since": "2020-01-01T00:00:00"},
         {"since": "2020"},
+        {"since": "2020-01-01 02:00"},
+        {"since": "2020-01-01T00:00:00 200"},
         {"until": "0.5"},
         {"since": "0001-01-01T00:00:00+01:00"},
         {"until": "9999-12-31T23:59:59-01:00"},

@@ -35,6 +35,22 @@ def test_a_live_session_with_its_token_is_named(held):
     }
 
 
+def test_a_number_with_a_point_is_the_same_number(held):
+    """JSON has no integers of its own, and its schema takes 1.0 for one."""
+    assert verify(held, float(held.fencing_token)).status_code == 200
+    answer = verify(held, float(held.fencing_token) + 1)
+    assert (answer.status_code, answer.json()["error"]) == (409, "stale_token")
+
+
+@pytest.mark.parametrize(
+    "token", [1.5, -1.0, 2.0**53, 1e400, float("nan"), True, False, "1", None, 2**63, [1], {}]
+)
+def test_what_is_no_token_is_refused_by_its_name(held, token):
+    answer = verify(held, token)
+    assert answer.status_code == 422
+    assert answer.json()["message"].startswith("body.fencing_token: Input should be ")
+
+
 def test_every_other_token_is_stale(held):
     for token in (held.fencing_token - 1, held.fencing_token + 1, 0):
         answer = verify(held, token)
