@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from events_app import timings
-from events_app.database_probe import DatabaseProbe, database_answers
+from events_app.database_probe import DatabaseProbe, WriteQuestion
 from events_app.presence import Presence
 from events_app.relay import Relay
 
@@ -19,7 +19,18 @@ class Runtime:
     @property
     def ready(self) -> bool:
         """Whether streams that are opened now would be served."""
-        return self.relay.listening and self.presence.ready and not self.presence.stopping
+        return not self.unready
+
+    @property
+    def unready(self) -> str:
+        """What is the matter where it is not; "" if nothing is."""
+        if self.presence.stopping:
+            return "this server stops"
+        if not self.presence.useful:
+            return "this server could not keep its clients alive for three heartbeats"
+        if not self.presence.ready:
+            return "this server is not registered in the database yet"
+        return "" if self.relay.listening else "this server does not hear of events"
 
 
 _current: Runtime | None = None
@@ -35,5 +46,6 @@ def start() -> Runtime:
     global _current
     presence = Presence(timings.configured())
     relay = Relay(on_gap=lambda: presence.close_all("the event log has a gap"))
-    _current = Runtime(relay, presence, DatabaseProbe(database_answers, timings.PROBE_SECONDS))
+    probe = DatabaseProbe(WriteQuestion(), timings.PROBE_SECONDS, timings.PROBE_KEPT_SECONDS)
+    _current = Runtime(relay, presence, probe)
     return _current

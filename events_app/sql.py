@@ -97,6 +97,22 @@ def commit_lazily() -> None:
         cursor.execute("SET LOCAL synchronous_commit = off")
 
 
+def write_for_probe() -> None:
+    """Write what finds out whether anything can be written, and leaves nothing behind.
+
+    The row needs a new block of the disk each time, as its table is emptied by the commit; the message goes into the
+    write-ahead log, so that the commit is acknowledged as any other, and nobody listens for it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TEMPORARY TABLE IF NOT EXISTS silo_probe (written int) ON COMMIT DELETE ROWS"
+        )
+        cursor.execute(
+            "INSERT INTO pg_temp.silo_probe"
+            " SELECT 1 FROM pg_logical_emit_message(true, 'silo', 'ready')"
+        )
+
+
 def listen_parameters() -> dict[str, Any]:
     """Return psycopg's connection parameters for a connection outside of Django's."""
     parameters: dict[str, Any] = connection.get_connection_params()

@@ -32,6 +32,8 @@ HEARTBEATS_UNTIL_USELESS: Final = 3
 
 # A health check that waits for a second gets its answer, also from a server whose database does not answer.
 PROBE_SECONDS: Final = 0.8
+# However many proxies look, the database commits no more than once a second for them.
+PROBE_KEPT_SECONDS: Final = 1.0
 
 # A stream waits for its turn however long, and for a server that cannot serve for moments. It is refused (503) only
 # where for this long nobody has got past the step that it waits for: its client may find a better server. There are

@@ -24,23 +24,22 @@ def health(request: HttpRequest) -> JsonResponse:
 @csrf_exempt
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """Say whether database, relay and presence work, and how many streams are open; 503 if one does not.
+    """Say whether database, relay and presence work, and how many streams are open; 503 and why if one does not.
 
     The database has been asked before, see `looked_up_before`.
     """
     process = runtime.current()
-    works = process is not None and process.ready
-    database = process.database.answers if process and works else None
-    is_ready = works and database is True
-    response = JsonResponse(
-        {
-            "status": "ready" if is_ready else "not ready",
-            "database": _WORDS[database],
-            "relay": _WORDS[works],
-            "sse_clients": len(process.presence.streams) if process else 0,
-        },
-        status=200 if is_ready else 503,
-    )
+    unready = process.unready if process else "this process serves nothing"
+    database = process.database.answers if process and not unready else None
+    said: dict[str, Any] = {
+        "status": "ready" if database else "not ready",
+        "database": _WORDS[database],
+        "relay": _WORDS[not unready],
+        "sse_clients": len(process.presence.streams) if process else 0,
+    }
+    if not database:
+        said["reason"] = unready or (process.database.reason if process else "")
+    response = JsonResponse(said, status=200 if database else 503)
     # An answer, not a failure: Django would log each as an ERROR.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
@@ -55,7 +54,7 @@ def looked_up_before(application: Application) -> Application:
 
     async def behind_look(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         process = runtime.current()
-        if process and process.ready:
+        if process and not process.unready:
             await process.database.look()
         await application(scope, receive, send)
 

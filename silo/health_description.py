@@ -33,7 +33,11 @@ def _schema(example: dict[str, Any]) -> dict[str, Any]:
 
 
 _READY = {"status": "ready", "database": "ok", "relay": "ok", "sse_clients": 7}
-_NOT_READY = _READY | {"status": "not ready", "database": "unavailable"}
+_NOT_READY = _READY | {
+    "status": "not ready",
+    "database": "unavailable",
+    "reason": "the database says: could not extend file: No space left on device",
+}
 
 PATHS = {
     "/health": _path("health", "Say that this process runs", (200, "It does.", {"status": "ok"})),

@@ -2,19 +2,31 @@
 
 import asyncio
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
+from django.db import OperationalError, connection, transaction
 
-from events_app import runtime
-from events_app.database_probe import DatabaseProbe, database_answers
+from events_app import runtime, sql
+from events_app.database_probe import DatabaseProbe, WriteQuestion
 from silo.asgi import application
 
 STREAMS = {"sse_clients": 2}
 READY = {"status": "ready", "database": "ok", "relay": "ok"} | STREAMS
-NO_DATABASE = {"status": "not ready", "database": "unavailable", "relay": "ok"} | STREAMS
-NOT_READY = {"status": "not ready", "database": "not asked", "relay": "unavailable"} | STREAMS
+NO_DATABASE = {
+    "status": "not ready",
+    "database": "unavailable",
+    "relay": "ok",
+    "reason": "the database says: no",
+} | STREAMS
+NOT_READY = {
+    "status": "not ready",
+    "database": "not asked",
+    "relay": "unavailable",
+    "reason": "this server stops",
+} | STREAMS
 
 
 class Process:
@@ -24,12 +36,17 @@ class Process:
         self.ready = ready
         self.answers = answers
         self.asked = 0
+        self.unanswered = ""
         self.presence = SimpleNamespace(streams={1: "a", 2: "b"})
-        self.database = DatabaseProbe(self._ask, patience=5)
+        self.database = DatabaseProbe(self, patience=5)
 
-    def _ask(self) -> bool:
+    @property
+    def unready(self) -> str:
+        return "" if self.ready else "this server stops"
+
+    def ask(self) -> str:
         self.asked += 1
-        return self.answers
+        return "" if self.answers else "the database says: no"
 
 
 @pytest.fixture
@@ -96,7 +113,8 @@ def test_what_was_found_before_is_not_told_of_a_process_that_is_not_ready_any_mo
 
 
 def test_where_nothing_is_served_it_is_not_ready():
-    assert ready() == (503, NOT_READY | {"sse_clients": 0})
+    reason = "this process serves nothing"
+    assert ready() == (503, NOT_READY | {"sse_clients": 0, "reason": reason})
 
 
 @pytest.mark.parametrize(
@@ -112,5 +130,26 @@ def test_it_is_asked_as_other_addresses_are(serving, how, status):
 
 
 @pytest.mark.django_db
-def test_a_database_that_answers_does():
-    assert database_answers()
+def test_a_database_that_can_be_written_is_good():
+    question = WriteQuestion()
+    assert [question.ask(), question.ask()] == ["", ""]
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_a_database_that_cannot_be_written_says_why():
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+        try:
+            reason = WriteQuestion().ask()
+        finally:
+            cursor.execute("RESET default_transaction_read_only")
+    assert reason == ("the database says: cannot execute CREATE TABLE in a read-only transaction")
+
+
+def test_where_and_how_a_database_was_not_reached_is_not_told(monkeypatch):
+    def fail():
+        raise OperationalError("connection to server at 10.0.0.1 failed for user silo")
+
+    monkeypatch.setattr(sql, "write_for_probe", fail)
+    monkeypatch.setattr(transaction, "atomic", nullcontext)
+    assert WriteQuestion().ask() == "the database cannot be reached"

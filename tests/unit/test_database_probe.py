@@ -19,11 +19,12 @@ class Database:
 
     def __init__(self) -> None:
         self.asked = 0
-        self.answer = True
+        self.answer = ""
+        self.unanswered = "it is frozen"
         self.frozen = threading.Event()
         self.thawed = threading.Event()
 
-    def ask(self) -> bool:
+    def ask(self) -> str:
         self.asked += 1
         if self.frozen.is_set():
             self.thawed.wait()
@@ -49,20 +50,22 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("answer", [True, False])
+@pytest.mark.parametrize("answer", ["", "the disk is full"])
 def test_it_says_what_the_database_says(database, answer):
     database.answer = answer
-    assert asyncio.run(look(DatabaseProbe(database.ask, 5))) is answer
+    probe = DatabaseProbe(database, 5)
+    assert asyncio.run(look(probe)) is not bool(answer)
+    assert probe.reason == answer
 
 
 def test_nothing_is_said_before_it_was_asked(database):
-    assert DatabaseProbe(database.ask, 5).answers is None
+    assert DatabaseProbe(database, 5).answers is None
     assert database.asked == 0
 
 
 def test_who_asks_at_the_same_time_shares_the_answer(database):
     async def many() -> list[bool | None]:
-        probe = DatabaseProbe(database.ask, 5)
+        probe = DatabaseProbe(database, 5)
         return list(await asyncio.gather(*(look(probe) for _ in range(100))))
 
     assert asyncio.run(many()) == [True] * 100
@@ -71,12 +74,13 @@ def test_who_asks_at_the_same_time_shares_the_answer(database):
 
 def test_a_frozen_database_is_asked_once_and_waited_for_once(database):
     async def ask() -> None:
-        probe = DatabaseProbe(database.ask, PATIENCE)
+        probe = DatabaseProbe(database, PATIENCE)
         threads = threading.active_count()
         database.frozen.set()
         begun = time.monotonic()
         assert set(await asyncio.gather(*(look(probe) for _ in range(100)))) == {False}
         assert PATIENCE <= time.monotonic() - begun < PATIENCE + SLACK
+        assert probe.reason.startswith("it is frozen: for 0.")
         for _ in range(100):
             assert await look(probe) is False
         assert time.monotonic() - begun < PATIENCE + SLACK
@@ -89,16 +93,16 @@ def test_a_frozen_database_is_asked_once_and_waited_for_once(database):
 
 def test_an_answer_that_came_too_late_is_not_used_but_asked_for_again(database):
     async def ask() -> None:
-        probe = DatabaseProbe(database.ask, PATIENCE)
+        probe = DatabaseProbe(database, PATIENCE)
         database.frozen.set()
         assert await look(probe) is False
         database.frozen.clear()
         database.thawed.set()
         probe._patience = 5
         await until(lambda: probe._asking is not None and probe._asking.done())
-        database.answer = False
+        database.answer = "no"
         assert await look(probe) is False
-        database.answer = True
+        database.answer = ""
         assert await look(probe) is True
         assert database.asked == 3
 
@@ -107,7 +111,7 @@ def test_an_answer_that_came_too_late_is_not_used_but_asked_for_again(database):
 
 def test_who_gives_up_takes_the_question_from_nobody(database):
     async def ask() -> None:
-        probe = DatabaseProbe(database.ask, 5)
+        probe = DatabaseProbe(database, 5)
         database.frozen.set()
         impatient, patient = (asyncio.create_task(look(probe)) for _ in range(2))
         await until(lambda: database.asked == 1)
@@ -115,5 +119,22 @@ def test_who_gives_up_takes_the_question_from_nobody(database):
         database.thawed.set()
         assert await patient is True
         assert impatient.cancelled()
+
+    asyncio.run(ask())
+
+
+def test_only_a_good_answer_is_kept_and_not_for_long(database):
+    async def ask() -> None:
+        probe = DatabaseProbe(database, 5, kept=3600)
+        database.answer = "no"
+        assert [await look(probe) for _ in range(2)] == [False, False]
+        assert database.asked == 2
+        database.answer = ""
+        assert [await look(probe) for _ in range(5)] == [True] * 5
+        assert database.asked == 3
+        database.answer = "no"
+        probe._good_since -= 3600
+        assert set(await asyncio.gather(*(look(probe) for _ in range(10)))) == {False}
+        assert probe.reason == "no"
 
     asyncio.run(ask())
