@@ -103,6 +103,9 @@ class Connection(models.Model):
         db_default=Now(), help_text="The last heartbeat that it has to acknowledge"
     )
     acked_at = models.DateTimeField(null=True, help_text="When it last acknowledged one")
+    machine = models.TextField(
+        default="", db_default="", help_text="The running machine of its client, if it says so"
+    )
 
     def __str__(self) -> str:
         return str(self.pk)

@@ -14,13 +14,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
-from typing import Protocol
 
 from events_app import presence_store, timings
 from events_app.acknowledgements import Acknowledgements, ObservedClock
 from events_app.database_away import DATABASE_AWAY, backoff
-from events_app.presence_domain import Key, StreamGrant, domain
-from events_app.presence_store import Arrival, Departure, NotRegistered, ProcessIdentity, Snapshot
+from events_app.open_stream import OpenStream, StreamDisplaced, StreamGone
+from events_app.presence_domain import Key, domain
+from events_app.presence_store import (
+    Arrival,
+    Arrived,
+    Departure,
+    NotRegistered,
+    ProcessIdentity,
+    Snapshot,
+)
 from events_app.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -29,24 +36,6 @@ logger = logging.getLogger(__name__)
 MAX_STREAMS_PER_KEY = 8
 # Whose departures one transaction writes: it stays well below the time after which the database gives it up.
 MAX_KEYS_AT_ONCE = 1000
-
-
-class OpenStream(Protocol):
-    """What presence needs of a stream."""
-
-    connection_id: uuid.UUID
-    grant: StreamGrant
-    opened: float
-
-    def heartbeat(self) -> None:
-        """Send `event: heartbeat`: its touch is committed."""
-
-    def close(self, reason: str, *, departed: bool = False) -> None:
-        """End the stream by the server's doing; no departure, unless its client is known to be gone."""
-
-
-class StreamGone(Exception):
-    """What the stream should keep alive does not exist any more."""
 
 
 @dataclass
@@ -314,7 +303,7 @@ class Presence:
     async def _write(self, batch: _Batch) -> None:
         """Write arrivals, then departures: of one connection the arrival comes first."""
         arrivals = [
-            Arrival(stream.connection_id, stream.grant.key, stream.grant.ack, stream.opened)
+            Arrival.of(stream, stream.grant.key)
             for stream, _ in batch.arrivals
             if stream.grant.key is not None
         ]
@@ -322,12 +311,13 @@ class Presence:
             if self._unregistered:
                 return
             if arrivals or self._must_register:
-                known = await in_thread(self._writer, self._arrive, arrivals)
-                self._note_arrivals(a for a in arrivals if a.key in known)
+                arrived = await in_thread(self._writer, self._arrive, arrivals)
+                self._note_arrivals(a for a in arrivals if arrived.has(a))
                 self._must_register = False
-                await self._answer(batch, known)
+                self._close_displaced(arrived.displaced)
+                await self._answer(batch, arrived)
             elif batch.arrivals:
-                await self._answer(batch, set())
+                await self._answer(batch, Arrived(set(), set()))
             # A departure that has to wait for a lock keeps no arrival waiting, and is tried again without it.
             batch.arrivals = []
             while batch.departures:
@@ -342,15 +332,23 @@ class Presence:
                     self._acknowledgements.left(departure.connection_id)
             self._keys_at_once = MAX_KEYS_AT_ONCE
 
-    async def _answer(self, batch: _Batch, known: set[Key]) -> None:
+    def _close_displaced(self, connection_ids: Iterable[uuid.UUID]) -> None:
+        """Close those that were open when this process was taken for dead, and whose key another machine got then."""
+        for connection_id in connection_ids:
+            if self._registered.pop(connection_id, None) and connection_id in self.streams:
+                self.streams[connection_id].close("another machine has its identity")
+
+    async def _answer(self, batch: _Batch, arrived: Arrived) -> None:
         """Give the streams that have arrived what they begin with."""
         if all(answer.done() for _, answer in batch.arrivals):
             return
-        snapshot = await in_thread(self._writer, presence_store.snapshot, known)
+        snapshot = await in_thread(self._writer, presence_store.snapshot, arrived.known)
         for stream, answer in batch.arrivals:
             if answer.done():
                 continue
-            if stream.grant.key is None or stream.grant.key in known:
+            if stream.connection_id in arrived.displaced:
+                answer.set_exception(StreamDisplaced())
+            elif stream.grant.key is None or stream.grant.key in arrived.known:
                 answer.set_result(snapshot)
             else:
                 answer.set_exception(StreamGone())
@@ -361,15 +359,15 @@ class Presence:
             if arrival.ack:
                 self._acknowledgements.arrived(arrival.connection_id)
 
-    def _arrive(self, arrivals: Collection[Arrival]) -> set[Key]:
+    def _arrive(self, arrivals: Collection[Arrival]) -> Arrived:
         try:
             return presence_store.arrive(self.process, arrivals)
         except NotRegistered:
             return self._register(arrivals)
 
-    def _register(self, arrivals: Collection[Arrival] = ()) -> set[Key]:
+    def _register(self, arrivals: Collection[Arrival] = ()) -> Arrived:
         open_streams = {a.connection_id: a for a in (*self._registered.values(), *arrivals)}
-        known = presence_store.register(self.process, list(open_streams.values()))
+        arrived = presence_store.register(self.process, list(open_streams.values()))
         # Who is registered has been observed: from now on there is somebody whose silence is an outage.
         presence_store.beat(self.process, self._server_dead)
         # Their rows are new: what was acknowledged before is forgotten, and the next heartbeat asks again.
@@ -378,7 +376,7 @@ class Presence:
             "registered this server process",
             extra={"process_id": self.process.id, "streams": len(open_streams)},
         )
-        return known
+        return arrived
 
     def _depart(self, departures: Collection[Departure]) -> None:
         try:

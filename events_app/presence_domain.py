@@ -27,6 +27,7 @@ class StreamGrant:
         login: the key of the login session it was granted for, which is a secret; None for a token.
         ack: whether the client acknowledges every heartbeat, so that its silence is a departure.
         last_event_id: where the client wants to go on; "" for now.
+        machine: the running machine of the client, by its word; "" where it says nothing.
     """
 
     channels: frozenset[str]
@@ -36,6 +37,7 @@ class StreamGrant:
     login: str | None = field(default=None, repr=False)
     ack: bool = False
     last_event_id: str = ""
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class StreamRefused(Exception):
 class PresenceDomain(ABC):
     """The domain, named by the setting `EVENTS_PRESENCE_DOMAIN`. All methods are synchronous.
 
-    Those that write are called inside a transaction, in the order lock, arrived, departed. `departed` and
+    Those that write are called inside a transaction, in the order lock, displaced, arrived, departed. `departed` and
     `server_died` may raise `events_app.restarting.Busy`.
     """
 
@@ -88,6 +90,14 @@ class PresenceDomain(ABC):
 
         `also` are others that a former attempt has found to be `Busy`.
         """
+
+    @abstractmethod
+    def displaced(self, claims: Collection[tuple[Key, str]]) -> set[tuple[Key, str]]:
+        """Return those of these locked keys, each with a machine that claims it, which are another machine's now."""
+
+    @abstractmethod
+    def displacement(self) -> StreamRefused:
+        """Return what a displaced stream is answered."""
 
     @abstractmethod
     def arrived(self, keys: Collection[Key]) -> None:

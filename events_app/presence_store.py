@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 from events_app import event_log, observation, sql
 from events_app.event_log import LogState
 from events_app.models import Connection, ServerProcess
+from events_app.open_stream import OpenStream
 from events_app.presence_domain import Key, domain
 from events_app.restarting import restarting
 
@@ -47,7 +48,14 @@ class Arrival:
     connection_id: uuid.UUID
     key: Key
     ack: bool = False
+    machine: str = ""
     opened: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(cls, stream: OpenStream, key: Key) -> "Arrival":
+        """Return the arrival of a stream with this key."""
+        grant = stream.grant
+        return cls(stream.connection_id, key, grant.ack, grant.machine, stream.opened)
 
     @property
     def age(self) -> timedelta:
@@ -65,6 +73,23 @@ class Departure:
 
 
 @dataclass(frozen=True)
+class Arrived:
+    """What became of streams that were opened.
+
+    Args:
+        known: the keys that exist. Of the others nothing was recorded.
+        displaced: the streams, by connection, whose key is another machine's. Nothing was recorded of them.
+    """
+
+    known: set[Key]
+    displaced: set[uuid.UUID]
+
+    def has(self, arrival: Arrival) -> bool:
+        """Whether this stream was recorded."""
+        return arrival.key in self.known and arrival.connection_id not in self.displaced
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """What new streams begin with, all of one moment."""
 
@@ -72,11 +97,8 @@ class Snapshot:
     held: Mapping[Key, Any]
 
 
-def arrive(process: ProcessIdentity, arrivals: Collection[Arrival]) -> set[Key]:
+def arrive(process: ProcessIdentity, arrivals: Collection[Arrival]) -> Arrived:
     """Record streams that were opened.
-
-    Returns:
-        The keys that exist; of the others nothing was recorded.
 
     Raises:
         NotRegistered: and nothing was written.
@@ -84,19 +106,15 @@ def arrive(process: ProcessIdentity, arrivals: Collection[Arrival]) -> set[Key]:
     with transaction.atomic():
         known = domain().lock(_keys(arrivals))
         _share(process)
-        _insert(process, arrivals, known)
-        domain().arrived(known)
-    return known
+        return _insert(process, arrivals, known)
 
 
-def register(process: ProcessIdentity, open_streams: Collection[Arrival]) -> set[Key]:
-    """Insert this process with all its open streams, as arrivals; return the keys that exist."""
+def register(process: ProcessIdentity, open_streams: Collection[Arrival]) -> Arrived:
+    """Insert this process with all its open streams, as arrivals."""
     with transaction.atomic():
         known = domain().lock(_keys(open_streams))
         ServerProcess.objects.create(id=process.id, hostname=process.hostname, pid=process.pid)
-        _insert(process, open_streams, known)
-        domain().arrived(known)
-    return known
+        return _insert(process, open_streams, known)
 
 
 def depart(process: ProcessIdentity, departures: Collection[Departure]) -> None:
@@ -189,6 +207,16 @@ def touch(process: ProcessIdentity, keys: Collection[Key], *, acks: bool) -> set
     return asked
 
 
+def connected_elsewhere(key: Key, machine: str, server_dead: timedelta) -> tuple[bool, bool]:
+    """Return whether another machine than this has a stream of the (locked) key: on a process that beats, on any.
+
+    Streams whose clients do not say on which machine they are count as this machine's.
+    """
+    others = Connection.objects.filter(key=key).exclude(machine__in=["", machine])
+    beating = Q(process__last_beat__gte=Now() - Value(server_dead, DurationField()))
+    return others.filter(beating).exists(), others.exists()
+
+
 def silent(connection_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Return those of the connections whose clients have not acknowledged the heartbeat they were asked for."""
     unacknowledged = Q(acked_at__isnull=True) | Q(acked_at__lt=F("heartbeat_at"))
@@ -268,7 +296,14 @@ def _share(process: ProcessIdentity) -> None:
         raise NotRegistered
 
 
-def _insert(process: ProcessIdentity, arrivals: Iterable[Arrival], known: Collection[Key]) -> None:
+def _insert(process: ProcessIdentity, arrivals: Collection[Arrival], known: set[Key]) -> Arrived:
+    """Insert the streams of the (locked) keys that exist and are no other machine's; tell the domain of them."""
+    claims = {(one.key, one.machine) for one in arrivals if one.key in known and one.machine}
+    taken = domain().displaced(claims) if claims else set()
+    arrived = Arrived(
+        known, {one.connection_id for one in arrivals if (one.key, one.machine) in taken}
+    )
+    recorded = [arrival for arrival in arrivals if arrived.has(arrival)]
     # A set whose commit was not acknowledged is written again: what is there already is left alone.
     Connection.objects.bulk_create(
         (
@@ -276,14 +311,16 @@ def _insert(process: ProcessIdentity, arrivals: Iterable[Arrival], known: Collec
                 id=arrival.connection_id,
                 key=arrival.key,
                 ack=arrival.ack,
+                machine=arrival.machine,
                 opened_at=Now() - Value(arrival.age, DurationField()),
                 process_id=process.id,
             )
-            for arrival in arrivals
-            if arrival.key in known
+            for arrival in recorded
         ),
         ignore_conflicts=True,
     )
+    domain().arrived(_keys(recorded))
+    return arrived
 
 
 def _keys(changes: Iterable[Arrival | Departure]) -> set[Key]:

@@ -23,8 +23,8 @@ from events_app.admission import Admission, NotServed, Step
 from events_app.daphne_server import ABORT, EVENT_STREAM
 from events_app.database_away import DATABASE_AWAY
 from events_app.event_log import Cursor
-from events_app.presence import StreamGone
-from events_app.presence_domain import StreamGrant, StreamRefused, StreamRequest
+from events_app.open_stream import StreamDisplaced, StreamGone
+from events_app.presence_domain import StreamGrant, StreamRefused, StreamRequest, domain
 from events_app.presence_store import Snapshot
 from events_app.relay import RelayedEvent, listening_name
 from events_app.stream_http import ClientLeft, Receive, Scope, Send, refuse, unavailable
@@ -142,6 +142,8 @@ class Stream:
             await self._end(refusal)
         except StreamGone:
             await self._end(StreamRefused(404, "not_found", "It was deleted."))
+        except StreamDisplaced:
+            await self._end(domain().displacement())
         except NotServed as error:
             logger.warning(
                 "a stream was refused: nobody has got past a step", extra={"step": error}

@@ -113,6 +113,12 @@ class NotAnEditor(DomainError):
     status, code = 409, "not_an_editor"
 
 
+class IdentityInUse(DomainError):
+    """Another machine is this workstation: two machines have one fingerprint, as copies of one image do."""
+
+    status, code = 409, "identity_in_use"
+
+
 class AlreadyExists(DomainError):
     """An item with this part number, in whichever spelling, already exists."""
 

@@ -21,7 +21,7 @@ from events_app.presence_domain import (
     StreamRequest,
 )
 from sessions_app import payloads, stream_requests
-from sessions_app.errors import DomainError
+from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
 from sessions_app.models import ApiToken, EditSession, Workstation
 from sessions_app.roles import Role
@@ -48,6 +48,26 @@ class WorkstationPresence(PresenceDomain):
         """Lock the workstations."""
         locked = {workstation.pk for workstation in Workstation.objects.lock({*keys, *also})}
         return locked & set(keys)
+
+    def displaced(self, claims: Collection[tuple[Key, str]]) -> set[tuple[Key, str]]:
+        """Return those whose workstation was last registered by another machine.
+
+        What no machine has registered, because a server did not know of machines then, is the first one's.
+        """
+        workstations = Workstation.objects.filter(pk__in={key for key, _ in claims})
+        machines = dict(workstations.values_list("pk", "machine"))
+        new = {}
+        for key, machine in sorted(claims):
+            if not machines[key]:
+                machines[key] = new[key] = machine
+        Workstation.objects.bulk_update(
+            [Workstation(pk=key, machine=machine) for key, machine in new.items()], ["machine"]
+        )
+        return {(key, machine) for key, machine in claims if machines[key] != machine}
+
+    def displacement(self) -> StreamRefused:
+        """Tell the client to register again, by which it learns what to do."""
+        return _refused(IdentityInUse("Another machine is this workstation; register again."))
 
     def arrived(self, keys: Collection[Key]) -> None:
         """They are here: their sessions have a heartbeat, and no departure counts any more."""
@@ -122,3 +142,7 @@ class WorkstationPresence(PresenceDomain):
             or (grant.login is not None and logins.get(grant.login) != grant.user_id)
             or (grant.key is not None and grant.key not in good_keys)
         }
+
+
+def _refused(error: DomainError) -> StreamRefused:
+    return StreamRefused(error.status, error.code, error.message)

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from django.core.exceptions import SuspiciousOperation
@@ -17,7 +17,7 @@ from sessions_app.authentication import Principal, principals_of_requests
 from sessions_app.errors import DomainError, Forbidden, Invalid, InvalidJson, NotFound
 from sessions_app.models import Item, Workstation
 from sessions_app.models.item import no_items
-from sessions_app.text import part_number_fault
+from sessions_app.text import MACHINE_MAX, part_number_fault, text_fault
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ class _Asked:
     everything: bool
     ack: bool
     last_event_id: str
+    machine: str = ""
 
 
 def resolve(request: HttpRequest, part_number: str = "") -> StreamGrant:
@@ -88,7 +89,7 @@ def _asked(request: StreamRequest, principal: Principal | DomainError) -> _Asked
         raise Invalid("A stream needs workstation_id, items or all=true.")
     if asked.ack and not asked.workstation_id:
         raise Invalid("ack=true is for a stream with a workstation_id.")
-    return asked
+    return replace(asked, machine=_machine(request.http))
 
 
 def _in_query(request: StreamRequest, principal: Principal) -> _Asked:
@@ -162,6 +163,7 @@ def _grant(
         principal.login,
         asked.ack,
         asked.last_event_id,
+        asked.machine,
     )
 
 
@@ -177,6 +179,13 @@ def _uuid(text: str | None) -> uuid.UUID | None:
         return uuid.UUID(text)
     except ValueError:
         raise Invalid("workstation_id is not a UUID.") from None
+
+
+def _machine(request: HttpRequest) -> str:
+    machine = request.headers.get("Silo-Machine", "").strip()
+    if len(machine) > MACHINE_MAX or text_fault(machine):
+        raise Invalid(f"Silo-Machine is a text of at most {MACHINE_MAX} characters.")
+    return machine
 
 
 def _flag(request: HttpRequest, name: str) -> bool:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 PART_NUMBER_MAX = 200
+MACHINE_MAX = 200
 # What a holder says of a session, in characters.
 NOTE_MAX = 500
 # A ligature may stand for many letters; the database has to index all of them.

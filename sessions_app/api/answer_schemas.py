@@ -145,6 +145,25 @@ class ListedOut(SessionOut):
     )
 
 
+class IdentityInUseOut(ErrorOut):
+    """Registering says the rest; a stream does not."""
+
+    workstation: WorkstationRef | None = Field(
+        None, description="Which one.", examples=[examples.WORKSTATION_REF]
+    )
+    connected: bool | None = Field(
+        None,
+        description="Whether the other machine is connected now. If not, it may come back: try again.",
+        examples=[True],
+    )
+    seconds: float | None = Field(
+        None,
+        description="How long a machine that has died may be taken for connected, or waited for. Who tries again for so"
+        " long and is still refused because it is connected is not that machine.",
+        examples=[45.0],
+    )
+
+
 class HeldOut(ErrorOut):
     holder: HolderOut = Field(description="Who is in the way.", examples=[examples.HOLDER])
 

@@ -16,6 +16,7 @@ from sessions_app.api.answer_schemas import (
     ErrorOut,
     HeldByManyOut,
     HeldOut,
+    IdentityInUseOut,
     InvalidOut,
     MissingOut,
 )
@@ -23,6 +24,7 @@ from sessions_app.errors import (
     BatchInterference,
     DomainError,
     HardInterference,
+    IdentityInUse,
     Invalid,
     NotFound,
 )
@@ -31,6 +33,7 @@ from sessions_app.errors import (
 MEMBERS: dict[type[DomainError], type[ErrorOut]] = {
     HardInterference: HeldOut,
     BatchInterference: HeldByManyOut,
+    IdentityInUse: IdentityInUseOut,
     Invalid: InvalidOut,
     NotFound: MissingOut,
 }

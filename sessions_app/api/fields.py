@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
+from ninja import Header
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from sessions_app.text import (
+    MACHINE_MAX,
     PART_NUMBER_MAX,
     REFUSED,
     part_number_fault,
@@ -101,6 +103,17 @@ PartNumber = Annotated[
 ObjectId = Annotated[Text, Field(max_length=500)]
 NodeKey = Annotated[Text, Field(min_length=1, max_length=500)]
 Reason = Annotated[Text, Field(max_length=2000)]
+Machine = Annotated[
+    Text,
+    # Ninja wants it last, and does not find the default of the signature beside other annotations.
+    Header(
+        "",
+        alias="Silo-Machine",
+        max_length=MACHINE_MAX,
+        description="The running machine that the client is on, by a name of its choice: the same for all that have one"
+        " fingerprint on one machine until it starts anew, another one on every other machine and in every copy of it.",
+    ),
+]
 ConnectionId = Annotated[
     UUID | None,
     Field(description="The client's open stream. If it has ended, nothing is acquired."),

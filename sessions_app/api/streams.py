@@ -11,10 +11,10 @@ from pydantic import Field
 from sessions_app.api import examples, paths
 from sessions_app.api.answers import answers
 from sessions_app.api.event_schemas import EVENTS
-from sessions_app.api.fields import PartNumber
+from sessions_app.api.fields import Machine, PartNumber
 from sessions_app.api.request_schemas import StreamIn
 from sessions_app.authentication import VIEWER
-from sessions_app.errors import NotFound, StreamsNotServed, TooManyStreams
+from sessions_app.errors import IdentityInUse, NotFound, StreamsNotServed, TooManyStreams
 from sessions_app.stream_requests import MAX_ITEMS
 
 router = Router(tags=["event streams"])
@@ -45,7 +45,7 @@ STREAM = {
 }
 DESCRIBED: dict[str, Any] = {
     "auth": VIEWER,
-    "response": answers({200: None}, NotFound, TooManyStreams, StreamsNotServed),
+    "response": answers({200: None}, NotFound, IdentityInUse, TooManyStreams, StreamsNotServed),
     "openapi_extra": {"responses": {200: STREAM}},
 }
 
@@ -89,7 +89,10 @@ LastEventId = Annotated[
 
 @router.get("/events", **DESCRIBED)
 def events(
-    request: HttpRequest, query: Query[EventsQuery], last_event_id: LastEventId = ""
+    request: HttpRequest,
+    query: Query[EventsQuery],
+    last_event_id: LastEventId = "",
+    machine: Machine = "",
 ) -> None:
     """Follow what happens, as server-sent events.
 
@@ -103,7 +106,9 @@ def events(
 
 
 @router.post("/events", **DESCRIBED)
-def events_of_many(request: HttpRequest, body: StreamIn, last_event_id: LastEventId = "") -> None:
+def events_of_many(
+    request: HttpRequest, body: StreamIn, last_event_id: LastEventId = "", machine: Machine = ""
+) -> None:
     """Follow what happens, where the list of items is too long for a request line.
 
     The stream is that of the GET with the same parameters. It changes nothing. With a
@@ -118,6 +123,7 @@ def events_of_item(
     part_number: PartNumber,
     query: Query[StreamQuery],
     last_event_id: LastEventId = "",
+    machine: Machine = "",
 ) -> None:
     """Follow one item, as server-sent events; see `/api/events`."""
     raise _not_here()

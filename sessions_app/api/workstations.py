@@ -8,20 +8,33 @@ from ninja import Router, Status
 
 from sessions_app.api.answer_schemas import Answer, ReleasedOut, WorkstationOut, WorkstationsOut
 from sessions_app.api.answers import answers
+from sessions_app.api.fields import Machine
 from sessions_app.api.request_schemas import AliveIn, WorkstationIn
 from sessions_app.authentication import VIEWER, principal
-from sessions_app.errors import Forbidden, NotConnected, NotFound
+from sessions_app.errors import Forbidden, IdentityInUse, NotConnected, NotFound
+from sessions_app.managers.register import register
 from sessions_app.models import EditSession, Workstation
 from sessions_app.roles import Role
 
 router = Router(tags=["workstations"])
 
 
-@router.post("", auth=VIEWER, response=answers({201: WorkstationOut, 200: WorkstationOut}))
-def register_workstation(request: HttpRequest, body: WorkstationIn) -> Status[Any]:
-    """Register this client installation, or find it again by its fingerprint."""
-    workstation, created = Workstation.objects.register(
-        principal(request).user, body.name, body.fingerprint
+@router.post(
+    "",
+    auth=VIEWER,
+    response=answers({201: WorkstationOut, 200: WorkstationOut}, IdentityInUse),
+)
+def register_workstation(
+    request: HttpRequest, body: WorkstationIn, machine: Machine = ""
+) -> Status[Any]:
+    """Register this client installation, or find it again by its fingerprint.
+
+    A workstation is one machine at a time. While another one is connected as this workstation, or may come back to it,
+    a client that names its machine is refused. Afterwards it has the workstation, and what the other one held is
+    released.
+    """
+    workstation, created = register(
+        principal(request).user, body.name, body.fingerprint, machine.strip()
     )
     return Status(201 if created else 200, workstation)
 

@@ -2,6 +2,7 @@
 
 | file | what it does |
 |---|---|
+| `register.py` | which machine a workstation is |
 | `own.py` | the caller's own workstation, locked and checked |
 | `acquire.py` | acquire one or a batch |
 | `end.py` | every end of a session, and what follows in the same transaction |

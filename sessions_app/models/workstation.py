@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Case, DurationField, Q, Value, When
 from django.db.models.functions import Now
@@ -21,16 +20,6 @@ from sessions_app.roles import Role
 
 class WorkstationQuerySet(models.QuerySet["Workstation"]):
     """The vocabulary of workstations."""
-
-    def register(self, user: User, name: str, fingerprint: str) -> tuple["Workstation", bool]:
-        """Return the user's workstation with this fingerprint, now seen and so named, and whether it is new."""
-        workstation, created = self.update_or_create(
-            user=user,
-            fingerprint=fingerprint,
-            defaults={"name": name, "last_seen": Now()},
-        )
-        workstation.refresh_from_db()
-        return workstation, created
 
     def lock(self, ids: Collection[uuid.UUID]) -> list["Workstation"]:
         """Lock these workstations, the first in the order of locks; return those that exist."""
@@ -131,6 +120,12 @@ class Workstation(models.Model):
     )
     idle_since = models.DateTimeField(
         null=True, editable=False, help_text="Since when nobody touches it, by its client's word"
+    )
+    machine = models.TextField(
+        default="",
+        db_default="",
+        editable=False,
+        help_text="The running machine that registered it last, if it said so",
     )
     departed_by = models.UUIDField(
         null=True, editable=False, help_text="The server process that saw it depart"

@@ -20,6 +20,7 @@ from events_app import presence_store
 from events_app.models import Observation, ServerProcess
 from events_app.presence_store import Arrival, Departure, ProcessIdentity
 from sessions_app.managers.acquire import Wanted
+from sessions_app.managers.register import register
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from tests.factories import acquire, api_of, make_item, make_user, make_workstation
 
@@ -118,6 +119,14 @@ class World:
 
     def arrive(self) -> None:
         presence_store.arrive(self.process, [Arrival(uuid.uuid4(), self.workstation.pk)])
+
+    def _before_give_to_another_machine(self) -> None:
+        Observation.objects.update(last_beat=None)
+        long_ago = Now() - Value(timedelta(hours=1))
+        Workstation.objects.filter(pk=self.workstation.pk).update(machine="a", last_seen=long_ago)
+
+    def give_to_another_machine(self) -> None:
+        register(self.ada, "cad-1", self.workstation.fingerprint, "another")
 
     def register(self) -> None:
         arrival = Arrival(uuid.uuid4(), self.workstation.pk)
@@ -232,6 +241,7 @@ ENDS_A_SESSION = {
     "release_all",
     "hand_off",
     "expire_idle",
+    "give_to_another_machine",
 }
 
 

@@ -143,7 +143,7 @@ def test_who_is_not_registered_is_told_so_and_writes_nothing(station):
 def test_an_unknown_key_is_left_out(station, server):
     stranger = Arrival(uuid.uuid4(), uuid.uuid4())
     process = server()
-    assert presence_store.arrive(process, [stream(station), stranger]) == {station.pk}
+    assert presence_store.arrive(process, [stream(station), stranger]).known == {station.pk}
     assert Connection.objects.count() == 1
 
 

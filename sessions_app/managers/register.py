@@ -1,0 +1,99 @@
+"""Registering a workstation, and which machine it is: never two machines at once."""
+
+import uuid
+from collections.abc import Collection
+from datetime import timedelta
+from typing import TYPE_CHECKING, NoReturn
+
+from django.conf import settings
+from django.db.models import DurationField, Value
+from django.db.models.functions import Now
+
+from events_app import presence_store, timings
+from events_app.observation import observed_for
+from events_app.restarting import restarting
+from sessions_app.errors import IdentityInUse
+from sessions_app.models.edit_session import EditSession
+from sessions_app.models.place_in_line import PlaceInLine
+from sessions_app.models.workstation import Workstation
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+def register(
+    user: "User", name: str, fingerprint: str, machine: str = ""
+) -> tuple[Workstation, bool]:
+    """Return the user's workstation with this fingerprint, now seen, so named, and this machine's.
+
+    What another machine had as this workstation is released: that machine is gone.
+
+    Args:
+        user: whose it is.
+        name: what people see.
+        fingerprint: which workstation.
+        machine: the running machine that asks; "" where its client does not say, which changes nothing of that.
+
+    Returns:
+        The workstation, and whether it is new.
+
+    Raises:
+        IdentityInUse: another machine is connected as this workstation, or may come back.
+    """
+
+    def operation(also: Collection[uuid.UUID]) -> tuple[Workstation, bool]:
+        known, created = Workstation.objects.get_or_create(
+            user=user, fingerprint=fingerprint, defaults={"name": name, "machine": machine}
+        )
+        locked = {one.pk: one for one in Workstation.objects.lock({known.pk, *also})}
+        if known.pk not in locked:
+            return operation(also)  # it was deleted in between
+        workstation = locked[known.pk]
+        here = Workstation.objects.filter(pk=workstation.pk)
+        if machine and workstation.machine not in {"", machine}:
+            _check_gone(workstation, machine)
+            here.update(departed_at=None, departed_by=None, away_since=None, idle_since=None)
+            EditSession.objects.release_for_workstation([workstation.pk], leaving=[workstation.pk])
+        here.update(name=name, last_seen=Now(), machine=machine or workstation.machine)
+        workstation.refresh_from_db()
+        return workstation, created
+
+    return restarting(operation)
+
+
+def _check_gone(workstation: Workstation, machine: str) -> None:
+    """Check, under the workstation's lock, that no other machine is it.
+
+    Raises:
+        IdentityInUse: another one is connected, or may still believe that it holds something.
+    """
+    configured = timings.configured()
+    dead_peer = timedelta(seconds=configured.dead_peer)
+    server_dead = timedelta(seconds=configured.server_dead)
+    connected, known = presence_store.connected_elsewhere(workstation.pk, machine, server_dead)
+    if connected:
+        _refuse(workstation, "is connected", dead_peer, connected=True)
+    window = max(dead_peer, settings.SESSIONS_GRACE)
+    over = Workstation.objects.filter(
+        pk=workstation.pk, last_seen__lt=Now() - Value(window, DurationField())
+    )
+    left = workstation.departed_at is not None and not _has_anything(workstation)
+    if known or not (left or over.filter(observed_for(window)).exists()):
+        _refuse(workstation, "was connected a moment ago", window, connected=False)
+
+
+def _has_anything(workstation: Workstation) -> bool:
+    things = (EditSession.objects, PlaceInLine.objects)
+    return any(some.filter(workstation=workstation).exists() for some in things)
+
+
+def _refuse(
+    workstation: Workstation, state: str, seconds: timedelta, *, connected: bool
+) -> NoReturn:
+    raise IdentityInUse(
+        f"Another machine {state} as this workstation, {workstation.name}:"
+        " register with a fingerprint of your own, or wait if this is the same machine, started anew.",
+        workstation={"id": workstation.pk, "name": workstation.name},
+        connected=connected,
+        seconds=seconds.total_seconds(),
+    )
