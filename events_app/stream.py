@@ -137,6 +137,8 @@ class Stream:
         """Resolve, listen, arrive, replay, then pass on what is queued until closed or cancelled."""
         try:
             self.grant = await _granting.take(_admission.grant(request))
+            if request.http.method == "HEAD":
+                return await self._only_headers()
             await self._run(await _arriving.take(self._arrive(process)))
         except StreamRefused as refusal:
             await self._end(refusal)
@@ -167,6 +169,12 @@ class Stream:
             await self._send({"type": ABORT})
         else:
             await self._end(unavailable())
+
+    async def _only_headers(self) -> None:
+        """Answer HEAD: what GET would be answered, and no stream."""
+        self._started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await self._end(unavailable())
 
     async def _arrive(self, process: "runtime.Runtime") -> Snapshot:
         await process.relay.started()

@@ -30,7 +30,7 @@ class ClientLeft(Exception):
 
 def methods(scope: Scope) -> tuple[str, ...]:
     """Return the methods that the address knows. What one address says for itself needs no body."""
-    return ("GET",) if scope["url_route"]["kwargs"] else ("GET", "POST")
+    return ("GET", "HEAD") if scope["url_route"]["kwargs"] else ("GET", "HEAD", "POST")
 
 
 async def read(scope: Scope, receive: Receive) -> StreamRequest:

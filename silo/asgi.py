@@ -15,6 +15,7 @@ from django.urls import re_path as django_re_path
 from events_app import no_websocket, request_gate, stream
 from silo import health
 from silo.database import POOL_MAX_SIZE
+from silo.stream_answers import as_djangos
 
 # Signs of life wait for no request of another kind: a client whose own comes too late loses what it has.
 ALIVE_AT_ONCE = 2
@@ -26,6 +27,8 @@ REQUESTS_AT_ONCE = POOL_MAX_SIZE - 6 - ALIVE_AT_ONCE
 # at, an answer of `/ready` waits for nothing: one thread does for all who ask.
 ready = request_gate.counted(health.looked_up_before(request_gate.limited(django_application, 1)))
 
+streams = as_djangos(stream.application)
+
 # Django's type of a route knows views only; Channels takes ASGI applications.
 re_path: Any = django_re_path
 
@@ -33,8 +36,8 @@ application = ProtocolTypeRouter(
     {
         "http": URLRouter(
             [
-                re_path(r"^api/events$", stream.application),
-                re_path(r"^api/items/(?P<part_number>[\s\S]+)/events$", stream.application),
+                re_path(r"^api/events$", streams),
+                re_path(r"^api/items/(?P<part_number>[\s\S]+)/events$", streams),
                 re_path(r"^health$", request_gate.counted(django_application)),
                 re_path(r"^ready$", ready),
                 re_path(

@@ -12,7 +12,9 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-from silo import config, database, secret_key
+from corsheaders.defaults import default_headers
+
+from silo import config, cross_origin, database, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("SILO_VAR") or BASE_DIR / "var").resolve()
@@ -28,6 +30,12 @@ SECRET_KEY = SERVER.secret_key or secret_key.load_or_generate(
 )
 ALLOWED_HOSTS = SERVER.allowed_hosts
 CSRF_TRUSTED_ORIGINS = SERVER.trusted_origins
+# The same pages may read what they may write; streams too, see silo/cross_origin.py.
+CORS_ALLOWED_ORIGINS, CORS_ALLOWED_ORIGIN_REGEXES = cross_origin.rules(SERVER.trusted_origins)
+CORS_URLS_REGEX = cross_origin.ADDRESSES
+CORS_ALLOW_CREDENTIALS = True
+CORS_ALLOW_HEADERS = (*default_headers, "cache-control", "last-event-id")
+CORS_EXPOSE_HEADERS = ("Allow", "Content-Disposition", "Retry-After", "WWW-Authenticate", "X-Next")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SERVER.https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SERVER.https else None
 SESSION_COOKIE_HTTPONLY = True
@@ -46,6 +54,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "channels",
+    "corsheaders",
     "django_eventstream",
     "ninja",  # serves the OpenAPI page from local files
     "events_app",
@@ -55,6 +64,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "silo.plain_http.PlainHttpMiddleware",
+    "corsheaders.middleware.CorsMiddleware",  # before what answers: refusals are read across origins too
     "silo.errors.EnvelopeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

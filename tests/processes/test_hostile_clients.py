@@ -139,9 +139,9 @@ def test_a_ninth_stream_of_a_workstation_closes_the_oldest(serve, client_of):
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "/api/events", "GET, POST"),
-        ("PUT", "/api/events", "GET, POST"),
-        ("POST", "/api/items/A/events", "GET"),
+        ("DELETE", "/api/events", "GET, HEAD, POST"),
+        ("PUT", "/api/events", "GET, HEAD, POST"),
+        ("POST", "/api/items/A/events", "GET, HEAD"),
     ],
 )
 def test_a_stream_is_only_read_with_what_its_address_knows(serve, client_of, method, path, allowed):
