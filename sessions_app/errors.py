@@ -125,6 +125,12 @@ class AlreadyExists(DomainError):
     status, code = 409, "already_exists"
 
 
+class Retired(DomainError):
+    """The item is retired: nothing new is begun on it. What is edited goes on until it is released."""
+
+    status, code = 409, "retired"
+
+
 class Invalid(DomainError):
     """The request is not valid."""
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from sessions_app.managers.acquire import Acquired
-    from sessions_app.models import EditSession, EndedSession
+    from sessions_app.models import EditSession, EndedSession, Item
 
 Json = dict[str, Any]
 
@@ -203,6 +203,25 @@ def force_released_event(ended: "EndedSession") -> NewEvent:
     """Return `edit.force_released` for the workstation that held it."""
     data = _ended_identity(ended) | {"by": ended.ended_by, "reason": ended.note}
     return NewEvent({channels.workstation(ended.workstation_id)}, "edit.force_released", data)
+
+
+def renamed_event(item: "Item", old: str, audience: Collection[str]) -> NewEvent:
+    """Return `item.renamed` for these channels."""
+    return NewEvent(audience, "item.renamed", _item(item) | {"old_part_number": old})
+
+
+def retired_event(item: "Item", audience: Collection[str]) -> NewEvent:
+    """Return `item.retired` for these channels."""
+    return NewEvent(audience, "item.retired", _item(item) | {"retired_at": item.retired_at})
+
+
+def restored_event(item: "Item", audience: Collection[str]) -> NewEvent:
+    """Return `item.restored` for these channels."""
+    return NewEvent(audience, "item.restored", _item(item))
+
+
+def _item(item: "Item") -> Json:
+    return {"item_id": item.pk, "part_number": item.part_number}
 
 
 def _since_event(name: str, member: str, session: "EditSession", audience: set[str]) -> NewEvent:

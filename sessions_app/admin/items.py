@@ -3,11 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from sessions_app.admin.base import PartNumberSearch, RoleModelAdmin
+from sessions_app.admin.base import PartNumberSearch, RoleModelAdmin, is_admin
+from sessions_app.errors import DomainError
+from sessions_app.managers import items
 from sessions_app.managers.items import taken
 from sessions_app.models import Item
 from sessions_app.text import part_number_fault, text_fault, trimmed
@@ -49,24 +52,87 @@ class ItemForm(AnyItemForm):
         return text
 
 
+class RetiredFilter(admin.SimpleListFilter):
+    """By whether an item is retired."""
+
+    title = "retired"
+    parameter_name = "retired"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Item]) -> QuerySet[Item]:
+        """Apply the choice."""
+        if self.value() in {"yes", "no"}:
+            return queryset.filter(retired_at__isnull=self.value() == "no")
+        return queryset
+
+
 @admin.register(Item)
 class ItemAdmin(PartNumberSearch, RoleModelAdmin):
-    """Items: looked at, added, described; by the role admin.
+    """Items: looked at, added, described, renamed, retired; by the role admin. An item is not deleted."""
 
-    A part number is not changed once it is there, for clients name their sessions by it, and an item is not deleted.
-    """
-
-    list_help = "What can be edited."
+    list_help = (
+        "What can be edited. A former number of an item that was renamed still finds it. On a retired item nothing new "
+        "is begun, and nobody stands in line for it; what is edited goes on until it is released."
+    )
+    actions = ("retire", "restore")
     form = ItemForm
-    list_display = ("part_number", "item_type", "description", "created_at")
-    list_filter = ("item_type",)
+    list_display = ("part_number", "item_type", "description", "created_at", "retired_at")
+    list_filter = (RetiredFilter, "item_type")
     search_fields = ("part_number", "description")
     key_lookup = "key"
     ordering = ("part_number",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Return what cannot be edited: of an existing item its part number too."""
-        return ("part_number", "created_at") if obj else ()
+        """Return what is only shown, of an existing item."""
+        return ("created_at", "retired_at", "former_numbers") if obj else ()
+
+    @admin.display(description="former part numbers")
+    def former_numbers(self, item: Item) -> str:
+        """What it was called before, or what was merged into it."""
+        return ", ".join(item.former_part_numbers.values_list("part_number", flat=True)) or "-"
+
+    def save_model(self, request: HttpRequest, obj: Item, form: Any, change: bool) -> None:
+        """Make an item, or rename and describe one: through the operations, which tell who watches it."""
+        given = {name: getattr(obj, name) for name in form.changed_data}
+        if not change:
+            obj.pk = items.create(**{"part_number": obj.part_number} | given).pk
+            return
+        if new := given.pop("part_number", ""):
+            items.rename(form.initial["part_number"], new)
+        Item.objects.filter(pk=obj.pk).update(**given)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Say it where somebody else was quicker."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except DomainError as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def has_change_items_permission(self, request: HttpRequest) -> bool:
+        """Admins only."""
+        return is_admin(request)
+
+    @admin.action(description="Retire", permissions=["change_items"])
+    def retire(self, request: HttpRequest, queryset: QuerySet[Item]) -> None:
+        """Retire the selected ones."""
+        count = len(items.retire(list(queryset.values_list("pk", flat=True))))
+        self.message_user(request, f"Retired: {count}.", messages.SUCCESS)
+
+    @admin.action(description="Restore", permissions=["change_items"])
+    def restore(self, request: HttpRequest, queryset: QuerySet[Item]) -> None:
+        """Have the selected ones be edited again."""
+        count = len(items.restore(list(queryset.values_list("pk", flat=True))))
+        self.message_user(request, f"Restored: {count}.", messages.SUCCESS)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody: events and the record name it."""

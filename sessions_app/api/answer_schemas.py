@@ -76,6 +76,7 @@ class ItemOut(Schema):
     description: str
     item_type: str
     created_at: datetime
+    retired_at: datetime | None = Field(description="Since when nothing new is begun on it.")
 
 
 class ItemsOut(Schema):

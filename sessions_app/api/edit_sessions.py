@@ -37,6 +37,7 @@ from sessions_app.errors import (
     Invalid,
     NotConnected,
     NotFound,
+    Retired,
     StaleToken,
 )
 from sessions_app.models import EditSession, Item
@@ -49,7 +50,9 @@ ONE = OF_ITEM + "/{uuid:session_id}"
 
 
 @router.post(
-    OF_ITEM, auth=EDITOR, response=answers(AcquiredOut, NotFound, HardInterference, NotConnected)
+    OF_ITEM,
+    auth=EDITOR,
+    response=answers(AcquiredOut, NotFound, HardInterference, NotConnected, Retired),
 )
 def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Answer:
     """Acquire an edit session, or get back the one that this workstation has."""
@@ -65,7 +68,7 @@ def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> A
 @router.post(
     "/edit-sessions/batch",
     auth=EDITOR,
-    response=answers(BatchOut, NotFound, NotConnected, BatchInterference),
+    response=answers(BatchOut, NotFound, NotConnected, BatchInterference, Retired),
 )
 def acquire_batch(request: HttpRequest, body: BatchIn) -> Answer:
     """Acquire many at once, all or nothing: checking out an assembly."""
@@ -112,7 +115,7 @@ def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> 
 @router.delete(
     ONE + "/force-release",
     auth=ADMIN,
-    response=answers({200: AcquiredOut, 204: None}, NotFound, NotConnected),
+    response=answers({200: AcquiredOut, 204: None}, NotFound, NotConnected, Retired),
 )
 def force_release(
     request: HttpRequest,

@@ -135,6 +135,29 @@ class ForceReleasedEvent(SessionEvent):
     reason: str
 
 
+class ItemEvent(Schema):
+    """What every event of an item has. To who watches it, holds a session on it or stands in line for it."""
+
+    item_id: UUID
+    part_number: str
+
+
+class ItemRenamedEvent(ItemEvent):
+    """It has another part number, or another spelling of its own; or another item was merged into it."""
+
+    old_part_number: str
+
+
+class ItemRetiredEvent(ItemEvent):
+    """Nothing new is begun on it, and nobody stands in line for it any more. What is edited goes on."""
+
+    retired_at: datetime
+
+
+class ItemRestoredEvent(ItemEvent):
+    """It was retired, and can be edited again."""
+
+
 EVENTS: dict[str, type[Schema]] = {
     "stream-open": StreamOpenEvent,
     "stream-reset": NothingEvent,
@@ -150,4 +173,7 @@ EVENTS: dict[str, type[Schema]] = {
     "edit.interference": InterferenceEvent,
     "edit.interference_resolved": InterferenceResolvedEvent,
     "edit.force_released": ForceReleasedEvent,
+    "item.renamed": ItemRenamedEvent,
+    "item.retired": ItemRetiredEvent,
+    "item.restored": ItemRestoredEvent,
 }

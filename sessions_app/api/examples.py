@@ -31,7 +31,7 @@ WORKSTATION = {
 }
 
 ITEM_IN = {"part_number": PART_NUMBER, "description": "Hexagon socket screw", "item_type": "part"}
-ITEM = {**ITEM_IN, "id": ITEM_ID, "created_at": ACQUIRED_AT}
+ITEM = {**ITEM_IN, "id": ITEM_ID, "created_at": ACQUIRED_AT, "retired_at": None}
 
 ACQUIRE_IN = {
     "workstation_id": WORKSTATION_ID,

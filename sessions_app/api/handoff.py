@@ -13,7 +13,14 @@ from sessions_app.api.edit_sessions import ONE, find_session
 from sessions_app.api.fields import PartNumber
 from sessions_app.api.request_schemas import HandoffIn, HandoffRequestIn
 from sessions_app.authentication import EDITOR, principal
-from sessions_app.errors import NotAnEditor, NotConnected, NotFound, NotRequested, OwnSession
+from sessions_app.errors import (
+    NotAnEditor,
+    NotConnected,
+    NotFound,
+    NotRequested,
+    OwnSession,
+    Retired,
+)
 from sessions_app.models import EditSession
 
 router = Router(tags=["hand-off"])
@@ -36,7 +43,7 @@ def request_handoff(
 @router.post(
     ONE + "/handoff",
     auth=EDITOR,
-    response=answers(AcquiredOut, NotFound, NotConnected, NotAnEditor, NotRequested),
+    response=answers(AcquiredOut, NotFound, NotConnected, NotAnEditor, NotRequested, Retired),
 )
 def hand_off(
     request: HttpRequest, part_number: PartNumber, session_id: UUID, body: HandoffIn

@@ -9,15 +9,18 @@ from pydantic import Field
 
 from sessions_app.api.answer_schemas import Answer, ItemOut, ItemsOut
 from sessions_app.api.answers import answers
-from sessions_app.api.fields import PageLimit, Text
-from sessions_app.api.request_schemas import ItemIn
-from sessions_app.authentication import EDITOR, VIEWER
-from sessions_app.errors import AlreadyExists
+from sessions_app.api.fields import PageLimit, PartNumber, Text
+from sessions_app.api.request_schemas import ItemIn, RenameIn
+from sessions_app.authentication import ADMIN, EDITOR, VIEWER
+from sessions_app.errors import AlreadyExists, NotFound
 from sessions_app.managers import items
 from sessions_app.models import FormerPartNumber, Item
 from sessions_app.text import folded, name_key
 
 router = Router(tags=["items"])
+
+# Below the item's address: what ends it is part of no part number.
+ONE = "/{part_number:part_number}"
 
 
 @router.get("", auth=VIEWER, response=answers(ItemsOut))
@@ -26,10 +29,13 @@ def list_items(
     search: Annotated[Text, Field(description="Part of the number or the description.")] = "",
     prefix: Annotated[Text, Field(description="How the number begins.")] = "",
     after: Annotated[Text, Field(description="`next` of the page before.")] = "",
+    retired: Annotated[bool, Field(description="With those that are retired.")] = False,
     limit: PageLimit = 100,
 ) -> Answer:
     """List items by part number, a page at a time. Spellings of a number are not told apart."""
     found = Item.objects.filter(key__gt=name_key(after))
+    if not retired:
+        found = found.filter(retired_at=None)
     if search:
         former = FormerPartNumber.objects.filter(key__contains=name_key(search))
         number = Q(key__contains=name_key(search)) | Q(pk__in=former.values("item"))
@@ -46,3 +52,31 @@ def list_items(
 def create_item(request: HttpRequest, body: ItemIn) -> Status[Any]:
     """Make an item known."""
     return Status(201, items.create(**body.model_dump()))
+
+
+@router.post(ONE + "/rename", auth=ADMIN, response=answers(ItemOut, NotFound, AlreadyExists))
+def rename_item(request: HttpRequest, part_number: PartNumber, body: RenameIn) -> Any:
+    """Give an item another part number, or another spelling. Sessions, line and history stay.
+
+    The former number still finds what there is, but nothing new is begun by it: that is 404 with `renamed_to`.
+    """
+    return items.rename(part_number, body.part_number)
+
+
+@router.post(ONE + "/retire", auth=ADMIN, response=answers(ItemOut, NotFound))
+def retire_item(request: HttpRequest, part_number: PartNumber) -> Any:
+    """Have nothing new begun on an item, and nobody find it in lists. A second time changes nothing.
+
+    Those in line leave it. What is edited goes on until it is released.
+    """
+    item = Item.objects.named(part_number)
+    items.retire([item.pk])
+    return Item.objects.get(pk=item.pk)
+
+
+@router.post(ONE + "/restore", auth=ADMIN, response=answers(ItemOut, NotFound))
+def restore_item(request: HttpRequest, part_number: PartNumber) -> Any:
+    """Have a retired item be edited again. A second time changes nothing."""
+    item = Item.objects.named(part_number)
+    items.restore([item.pk])
+    return Item.objects.get(pk=item.pk)

@@ -13,7 +13,7 @@ from sessions_app.api.answers import answers
 from sessions_app.api.fields import PartNumber
 from sessions_app.api.request_schemas import AcquireIn
 from sessions_app.authentication import EDITOR, VIEWER, principal
-from sessions_app.errors import Forbidden, NotConnected, NotFound
+from sessions_app.errors import Forbidden, NotConnected, NotFound, Retired
 from sessions_app.managers.line import Standing
 from sessions_app.models import Item, PlaceInLine
 from sessions_app.models.item import of_item
@@ -27,7 +27,7 @@ OF_ITEM = paths.OF_ITEM + "/edit-session-requests"
 @router.post(
     OF_ITEM,
     auth=EDITOR,
-    response=answers({200: AcquiredOut, 201: StandingOut}, NotFound, NotConnected),
+    response=answers({200: AcquiredOut, 201: StandingOut}, NotFound, NotConnected, Retired),
 )
 def stand_in_line(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Status[Any]:
     """Stand in line: 201 with the position, or 200 with the session if it is free now.

@@ -65,6 +65,12 @@ class ItemIn(Input):
     item_type: Annotated[Text, Field(max_length=100)] = ""
 
 
+class RenameIn(Input):
+    model_config = shown({"part_number": "ISO 4762/M5"})
+
+    part_number: PartNumber
+
+
 class WantedIn(Input):
     """What a workstation wants to edit."""
 

@@ -145,6 +145,9 @@ class Acquiring(Conflicting):
             for want in wanted
         }
         held = self.held(by_wanted)
+        for lock, want in by_wanted.items():
+            if lock not in held:
+                items[want.part_number].check_not_retired()
         in_the_way = [held[lock] for lock in by_wanted if lock in held]
         in_the_way = [other for other in in_the_way if other.workstation_id != workstation.pk]
         if in_the_way:

@@ -101,6 +101,7 @@ class HandingOff(Staying):
             session = self._lock_item_of(session_id)
             if session.user_id != user.pk:
                 raise Forbidden("This edit session is somebody else's.")
+            session.item.check_not_retired()
             # Asked after the lock of the workstation, under which it would leave.
             target = Workstation.objects.select_related("user").get(pk=to_workstation_id)
             place = self._place_of(target, session)
@@ -148,6 +149,7 @@ class HandingOff(Staying):
             here = self.come_back([workstation_id], active=True, also_lock=items)
             workstation.away_since = workstation.idle_since = None
             session = self._lock_item_of(session_id)
+            session.item.check_not_retired()
             place = self._own_place(workstation, session) or self._place_for(workstation, session)
             place.workstation = workstation
             place.dependency_cone = place.dependency_cone or session.dependency_cone

@@ -1,11 +1,17 @@
 """What changes items: each in one transaction, which ends with the event that tells of it."""
 
-from collections.abc import Collection
+import uuid
+from collections.abc import Collection, Iterable
 
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 
+from events_app import event_log
+from events_app.restarting import Busy, restarting
+from sessions_app import channels, payloads
 from sessions_app.errors import AlreadyExists
-from sessions_app.models.item import FormerPartNumber, Item
+from sessions_app.models import EditSession, HandoffRequest, PlaceInLine, Workstation
+from sessions_app.models.item import FormerPartNumber, Item, no_items
 from sessions_app.text import name_key
 
 
@@ -26,6 +32,97 @@ def create(part_number: str, description: str = "", item_type: str = "") -> Item
         if why := taken([part_number], former_only=True):
             raise AlreadyExists(why[part_number])
     return item
+
+
+def rename(part_number: str, new: str) -> Item:
+    """Give an item another part number, or another spelling of its own. Sessions, line and record stay.
+
+    The former number still finds it, but nothing new is begun by it, and it is no other item's.
+
+    Args:
+        part_number: what it is called now, in whichever spelling.
+        new: what it is to be called.
+
+    Raises:
+        NotFound: there is no such item, or it was renamed.
+        AlreadyExists: the new number is, or was, another item's.
+    """
+    key = name_key(part_number)
+    with transaction.atomic():
+        item = next(iter(Item.objects.filter(key=key).lock_all()), None)
+        if item is None:
+            raise no_items([part_number])
+        old = item.part_number
+        if new == old:
+            return item
+        item.part_number = new
+        try:
+            with transaction.atomic():
+                item.save(update_fields=["part_number", "key"])
+        except IntegrityError:
+            raise AlreadyExists(taken([new], but=item)[new]) from None
+        # Asked after the row is written, as in `create`.
+        if why := taken([new], former_only=True, but=item):
+            raise AlreadyExists(why[new])
+        if item.key != key:
+            former = item.former_part_numbers.filter(merged_id=None)
+            former.filter(key__in=[key, item.key]).delete()
+            FormerPartNumber.objects.create(item=item, part_number=old)
+        [audience] = _audiences([item.pk]).values()
+        event_log.append([payloads.renamed_event(item, old, audience)])
+    return item
+
+
+def retire(ids: Collection[uuid.UUID]) -> list[Item]:
+    """Have nothing new begun on these items: no session, no hand-off, no place in line; those in line leave it.
+
+    What is edited goes on until it is released.
+
+    Returns:
+        Those that were not retired already.
+    """
+
+    def operation(also: Collection[uuid.UUID]) -> list[Item]:
+        line = PlaceInLine.objects.filter(item__in=ids)
+        waiting = {*line.values_list("workstation_id", flat=True), *also}
+        locked = {workstation.pk for workstation in Workstation.objects.lock(waiting)}
+        items = Item.objects.filter(pk__in=ids, retired_at=None).lock_all()
+        retired = [item.pk for item in items]
+        line = PlaceInLine.objects.filter(item__in=retired)
+        # Until the items were locked, others could come.
+        if came := set(line.values_list("workstation_id", flat=True)) - locked:
+            raise Busy(came)
+        audiences = _audiences(retired)
+        line.delete()
+        HandoffRequest.objects.filter(session__item__in=retired).delete()
+        Item.objects.filter(pk__in=retired).update(retired_at=Now())
+        items = list(Item.objects.filter(pk__in=retired).order_by("pk"))
+        event_log.append([payloads.retired_event(item, audiences[item.pk]) for item in items])
+        return items
+
+    return restarting(operation)
+
+
+def restore(ids: Collection[uuid.UUID]) -> list[Item]:
+    """Have these items be edited again; return those that were retired."""
+    with transaction.atomic():
+        items = Item.objects.filter(pk__in=ids, retired_at__isnull=False).lock_all()
+        audiences = _audiences([item.pk for item in items])
+        Item.objects.filter(pk__in=list(audiences)).update(retired_at=None)
+        event_log.append([payloads.restored_event(item, audiences[item.pk]) for item in items])
+    for item in items:
+        item.retired_at = None
+    return items
+
+
+def _audiences(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, set[str]]:
+    """Return who is told of these (locked) items: their watchers, who holds sessions, and who stands in line."""
+    ids = list(ids)
+    audiences = channels.audiences(EditSession.objects.filter(item__in=ids), ids)
+    line = PlaceInLine.objects.filter(item__in=ids).values_list("item_id", "workstation_id")
+    for item_id, workstation_id in line:
+        audiences[item_id].add(channels.workstation(workstation_id))
+    return audiences
 
 
 def taken(

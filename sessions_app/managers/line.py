@@ -132,6 +132,7 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
                 return EditSession.objects.acquire_locked(
                     workstation, items, [wanted], connection_id, here
                 )[0]
+            item.check_not_retired()
             place, created = self.get_or_create(
                 item=item,
                 workstation=workstation,

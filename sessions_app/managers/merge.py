@@ -47,8 +47,8 @@ def merge(keep: uuid.UUID, others: Ids) -> None:
         if came := _workstations(waiting) - locked:
             raise Busy(came)
         _refuse_two_holders([keep, *others])
+        _merge_lines(waiting, keep, [keep, *others])
         EditSession.objects.filter(item__in=others).update(item=keep)
-        _merge_lines(waiting, keep)
         former = FormerPartNumber.objects
         former.filter(item__in=others).update(item=keep)
         former.bulk_create(
@@ -103,9 +103,9 @@ def _refuse_two_holders(items: Sequence[uuid.UUID]) -> None:
         )
 
 
-def _merge_lines(waiting: QuerySet[Any], keep: uuid.UUID) -> None:
+def _merge_lines(waiting: QuerySet[Any], keep: uuid.UUID, items: Ids) -> None:
     """Make the lines one, in the order of their numbers; nobody stands in it twice, or for what he has."""
-    holders = EditSession.objects.filter(item=keep).values_list(*_LOCK, "workstation_id")
+    holders = EditSession.objects.filter(item__in=items).values_list(*_LOCK, "workstation_id")
     taken = set(holders)
     twice = []
     for pk, *place in waiting.order_by("number").values_list("pk", *_LOCK, "workstation_id"):

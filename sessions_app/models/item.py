@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from sessions_app.errors import NotFound
+from sessions_app.errors import NotFound, Retired
 from sessions_app.text import PART_NUMBER_KEY_MAX, name_key
 
 if TYPE_CHECKING:
@@ -107,6 +107,15 @@ class Item(models.Model):
 
     def __str__(self) -> str:
         return self.part_number
+
+    def check_not_retired(self) -> None:
+        """See that something new may be begun on it; the caller has locked it.
+
+        Raises:
+            Retired: it may not.
+        """
+        if self.retired_at:
+            raise Retired(f"{self} is retired: nothing new is begun on it.")
 
 
 class FormerPartNumberQuerySet(models.QuerySet["FormerPartNumber"]):

@@ -9,7 +9,7 @@ from tests.integration.admin_site import listed, text_of
 pytestmark = pytest.mark.django_db
 
 
-def test_item_is_added_and_described_but_keeps_its_number(boss):
+def test_item_is_added_described_and_renamed_but_not_deleted(boss):
     page = "/admin/sessions_app/item/"
     assert "DatabaseDefault" not in text_of(boss.get(page + "add/"))
     body = {"part_number": "DIN 912/M5 🔩", "description": "", "item_type": "screw"}
@@ -19,11 +19,11 @@ def test_item_is_added_and_described_but_keeps_its_number(boss):
     body = {"part_number": "other", "description": "a screw", "item_type": "screw"}
     assert boss.post(f"{page}{item.pk}/change/", body).status_code == 302
     item.refresh_from_db()
-    assert (item.part_number, item.description) == ("DIN 912/M5 🔩", "a screw")
+    assert (item.part_number, item.description) == ("other", "a screw")
     assert boss.post(f"{page}{item.pk}/delete/", {"post": "yes"}).status_code == 403
-    make_item("other type")
+    make_item("third")
     assert listed(boss.get(page + "?item_type=screw")) == {item.pk}
-    assert listed(boss.get(page + "?q=912")) == {item.pk}
+    assert listed(boss.get(page + "?q=OTH")) == {item.pk}
 
 
 @pytest.mark.parametrize(

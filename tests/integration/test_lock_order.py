@@ -19,9 +19,11 @@ from django.db.models.functions import Now
 from events_app import presence_store
 from events_app.models import Observation, ServerProcess
 from events_app.presence_store import Arrival, Departure, ProcessIdentity
+from sessions_app.managers import items
 from sessions_app.managers.acquire import Wanted
+from sessions_app.managers.merge import merge
 from sessions_app.managers.register import register
-from sessions_app.models import EditSession, PlaceInLine, Workstation
+from sessions_app.models import EditSession, Item, PlaceInLine, Workstation
 from tests.factories import acquire, api_of, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
@@ -224,6 +226,25 @@ class World:
         # Which is the second of its transactions, tested as `unregister`.
         with mock.patch.object(presence_store, "forget_processes"):
             EditSession.objects.begin_epoch()
+
+    def rename_an_item(self) -> None:
+        items.rename(self.item.part_number, "other")
+
+    def retire_an_item(self) -> None:
+        assert items.retire([self.item.pk])
+        assert not PlaceInLine.objects.exists()
+
+    def _before_restore_an_item(self) -> None:
+        items.retire([self.item.pk])
+
+    def restore_an_item(self) -> None:
+        assert items.restore([self.item.pk])
+
+    def _before_merge_items(self) -> None:
+        make_item("twin")
+
+    def merge_items(self) -> None:
+        merge(Item.objects.get(part_number="twin").pk, [self.item.pk])
 
     def delete_workstation(self) -> None:
         api_of(self.ada)("DELETE", f"/api/workstations/{self.workstation.pk}")

@@ -323,6 +323,18 @@ class Api:
         body = {"part_number": part_number, "description": description, "item_type": item_type}
         return _object(self.call("POST", "/api/items", body))
 
+    def rename_item(self, part_number: str, new: str) -> Json:
+        """Give an item another part number, or another spelling; return it. For admins."""
+        return _object(self.call("POST", part_path(part_number, "rename"), {"part_number": new}))
+
+    def retire_item(self, part_number: str) -> Json:
+        """Have nothing new begun on an item; return it. For admins."""
+        return _object(self.call("POST", part_path(part_number, "retire")))
+
+    def restore_item(self, part_number: str) -> Json:
+        """Have a retired item be edited again; return it. For admins."""
+        return _object(self.call("POST", part_path(part_number, "restore")))
+
     # -- line and hand-off --
 
     def stand(self, wanted: Wanted, workstation_id: str, connection_id: str | None) -> Json:

@@ -40,6 +40,8 @@ class Board:
 
     def apply(self, event: str, data: Json) -> None:
         """Take in an event. What a list has told already changes nothing."""
+        if event.startswith("item."):
+            self._apply_to_item(event, data)
         if "session_id" not in data:
             return
         session_id = str(data["session_id"])
@@ -50,6 +52,18 @@ class Board:
         elif session := self._sessions.get(session_id):
             session.update(_changed(event, data))
         self._news.append(f"{clock_time(data)}  {sentence(event, data)}")
+
+    def _apply_to_item(self, event: str, data: Json) -> None:
+        for session in self._sessions.values():
+            if session.get("item_id") == data["item_id"]:
+                session["part_number"] = data["part_number"]
+        said = {
+            "item.renamed": f"{data.get('old_part_number')} is {data['part_number']} now",
+            "item.retired": f"{data['part_number']} is retired",
+            "item.restored": f"{data['part_number']} can be edited again",
+        }
+        if event in said:
+            self._news.append(f"{clock_time(data)}  {said[event]}")
 
     def render(self) -> RenderableType:
         """Return the table and the news for a terminal."""

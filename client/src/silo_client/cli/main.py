@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from silo_client.cli import handoff, history, login, reading, release, watch
+from silo_client.cli import handoff, history, items, login, reading, release, watch
 from silo_client.cli.edit import edit
 from silo_client.cli.exit_codes import KILLED, CommandError, ExitCode, explain
 from silo_client.cli.output import BROKEN_PIPE, say
@@ -71,6 +71,8 @@ for _command in (
     reading.line,
     history.history,
     reading.items,
+    items.rename,
+    items.retire,
 ):
     app.command()(_command)
 
