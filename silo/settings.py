@@ -34,7 +34,7 @@ CSRF_TRUSTED_ORIGINS = SERVER.trusted_origins
 CORS_ALLOWED_ORIGINS, CORS_ALLOWED_ORIGIN_REGEXES = cross_origin.rules(SERVER.trusted_origins)
 CORS_URLS_REGEX = cross_origin.ADDRESSES
 CORS_ALLOW_CREDENTIALS = True
-CORS_ALLOW_HEADERS = (*default_headers, "cache-control", "last-event-id")
+CORS_ALLOW_HEADERS = (*default_headers, "cache-control", "last-event-id", "silo-machine")
 CORS_EXPOSE_HEADERS = ("Allow", "Content-Disposition", "Retry-After", "WWW-Authenticate", "X-Next")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SERVER.https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SERVER.https else None

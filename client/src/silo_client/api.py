@@ -43,6 +43,11 @@ def headers(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}", "User-Agent": f"silo-client/{VERSION}"}
 
 
+def machine_header(running: str) -> dict[str, str]:
+    """Return the header that names the running machine, where there is a name. An older server ignores it."""
+    return {"Silo-Machine": running} if running else {}
+
+
 def part_path(part_number: str, *more: str) -> str:
     """Return the path of what belongs to an item; its slashes are not the path's."""
     return "/".join(["/api/items", quote(part_number, safe=""), *more])
@@ -202,8 +207,16 @@ class Api:
 
     # -- workstations --
 
-    def register(self, name: str, fingerprint: str, deadline: float) -> Json:
-        """Make a workstation known; return it."""
+    def register(self, name: str, fingerprint: str, deadline: float, running: str = "") -> Json:
+        """Make a workstation known; return it.
+
+        Args:
+            name: what people see.
+            fingerprint: which one it is.
+            deadline: by `time.monotonic`, of trying.
+            running: the name of this running machine, which is told with all requests from now on.
+        """
+        self._http.headers.update(machine_header(running))
         body = {"name": name, "fingerprint": fingerprint}
         return _object(self.insist(deadline, "POST", "/api/workstations", body), "id")
 

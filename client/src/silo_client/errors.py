@@ -70,6 +70,29 @@ class NotFoundError(ApiError):
     """There is no such thing, or it has ended (404)."""
 
 
+class IdentityInUseError(ApiError):
+    """Another machine is this workstation: one of the two is a copy of the other (409 `identity_in_use`)."""
+
+    @property
+    def workstation(self) -> str:
+        """The name of the workstation."""
+        return str((self.details.get("workstation") or {}).get("name", "this workstation"))
+
+    def saying(self, message: str) -> IdentityInUseError:
+        """Return the same with another message."""
+        return IdentityInUseError(self.status, self.code, message, self.details)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the other machine is connected now; if not, it may come back."""
+        return bool(self.details.get("connected"))
+
+    @property
+    def seconds(self) -> float:
+        """For how long a machine that has died may be taken for that."""
+        return float(self.details.get("seconds") or 0.0)
+
+
 class NotConnectedError(ApiError):
     """The event stream of the workstation has ended (409 `not_connected`)."""
 
@@ -99,6 +122,7 @@ class HardInterferenceError(ApiError):
 
 _BY_CODE = {
     "hard_interference": HardInterferenceError,
+    "identity_in_use": IdentityInUseError,
     "not_connected": NotConnectedError,
     "stale_token": StaleTokenError,
 }

@@ -12,7 +12,7 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
 from silo_client import clock
-from silo_client.errors import ApiError, refusal
+from silo_client.errors import ApiError, IdentityInUseError, refusal
 from silo_client.evidence import Evidence, Timings
 
 STAMP = ": keep-alive "
@@ -258,7 +258,7 @@ class EventStream:
             body = None
         error = refusal(response.status_code, body)
         # Only the server itself refuses for good; a proxy may say anything while the server restarts.
-        if error is not None and error.status in FINAL:
+        if error is not None and (error.status in FINAL or isinstance(error, IdentityInUseError)):
             raise error
         why = error.message if error else f"The server answered {response.status_code}."
         raise Unavailable(why, _seconds(response.headers.get("Retry-After", "")))

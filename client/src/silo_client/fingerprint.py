@@ -8,21 +8,32 @@ import os
 import platform
 from pathlib import Path
 
-from silo_client.windows import installation
+from silo_client import identity
+from silo_client.identity import Identity
 
 
-def default_name(program: str = "") -> str:
-    """Return what people see: the machine, and the program on it."""
-    machine = platform.node() or "workstation"
-    return f"{machine} ({program})" if program else machine
+def default_name(program: str = "", number: int = 1, name: str = "") -> str:
+    """Return what people see: the machine, and the program on it.
+
+    Args:
+        program: the program.
+        number: tells machines of one name apart; see `Identity`.
+        name: what the program calls itself, instead of all that.
+    """
+    shown = name or platform.node() or "workstation"
+    shown += f" #{number}" if number > 1 else ""
+    return f"{shown} ({program})" if program and not name else shown
 
 
-def default_fingerprint(program: str = "") -> str:
+def default_fingerprint(program: str = "", of: Identity | None = None) -> str:
     """Return the fingerprint of this machine, user and program. It tells nobody what they are.
 
-    Machines that were copied, and containers, have the same numbers: what tells them apart is in the state folder.
+    Args:
+        program: the program.
+        of: the machine's identity; the present one without it.
     """
-    told = "\n".join(["silo", platform.node(), _user(), program, installation()])
+    one = of or identity.current()
+    told = "\n".join(["silo", one.host, _user(), program, one.installation])
     return hashlib.sha256(told.encode()).hexdigest()
 
 

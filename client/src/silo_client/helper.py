@@ -23,7 +23,7 @@ import httpx
 from httpx_sse import ServerSentEvent
 
 from silo_client import clock
-from silo_client.api import CONNECT_SECONDS, headers
+from silo_client.api import CONNECT_SECONDS, headers, machine_header
 from silo_client.errors import ApiError
 from silo_client.event_stream import LONGEST_PAUSE_SECONDS, EventStream, Unavailable, pause
 from silo_client.evidence import Evidence
@@ -57,6 +57,7 @@ class Plan:
         workstation_id: whose stream it is.
         memory: the file of the shared memory.
         touched: the file that tells when somebody touched the workstation.
+        running: the name of this running machine.
         last_event_id: from where to go on; "" for now.
         leftovers: what the parent has, as a command; see `Ledger`.
     """
@@ -66,6 +67,7 @@ class Plan:
     workstation_id: str
     memory: str
     touched: str
+    running: str = ""
     ca_file: str | None = None
     last_event_id: str = ""
     leftovers: Message = field(default_factory=dict)
@@ -122,7 +124,7 @@ class Helper:
         self._leaving = asyncio.Event()
         self._http = httpx.AsyncClient(
             base_url=plan.url,
-            headers=headers(plan.token),
+            headers=headers(plan.token) | machine_header(plan.running),
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             **way_to(plan.url, plan.ca_file).options,
         )

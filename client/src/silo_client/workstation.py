@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from itertools import count
 from types import TracebackType
 from typing import Any
 
@@ -19,15 +17,15 @@ from silo_client.edit_session import EditSession, EditSessions
 from silo_client.errors import (
     ClosedError,
     HelperError,
-    NoWindowError,
+    IdentityInUseError,
     SiloError,
     refusal,
 )
-from silo_client.fingerprint import default_fingerprint, default_name
 from silo_client.helper import Message, Plan
 from silo_client.helper_link import HelperLink
 from silo_client.holdings import Holdings
 from silo_client.meetings import Change
+from silo_client.registering import Registered, register
 from silo_client.settling import Settling
 from silo_client.shared import Shared
 from silo_client.waiting import Line, OnWait
@@ -55,16 +53,18 @@ class Workstation:
     def __init__(
         self,
         api: Api,
-        told: Mapping[str, Any],
-        window: Window,
+        registered: Registered,
         *,
         patience: float,
         dispatch: Dispatch | None,
         python: str | None,
     ) -> None:
         self.api = api
-        self.id = str(told["id"])
-        self.name = str(told["name"])
+        window = registered.window
+        self.id = str(registered.told["id"])
+        self.name = str(registered.told["name"])
+        # The workstation that this machine turned out, just now, to be a copy of: "" if it did not.
+        self.copied_from = registered.copied_from
         self.holdings = Holdings(self.id, lambda: window.sole)
         self.on_lost: OnLost | None = None
         self.on_conflict: OnConflict | None = None
@@ -82,6 +82,7 @@ class Workstation:
             workstation_id=self.id,
             memory=str(memory),
             touched=str(window.touched.file),
+            running=registered.running,
         )
         self._link = HelperLink(
             plan,
@@ -119,6 +120,10 @@ class Workstation:
     ) -> Workstation:
         """Register this workstation, open its event stream, and return when it is open.
 
+        Where this machine is a copy of one that is connected, it is given an identity of its own, which stays:
+        `copied_from` of what is returned names the other workstation. Within a minute after the machine was started it
+        may be waited for whether the other is this machine, before that.
+
         Args:
             url: the server's address.
             token: a bearer token of an editor.
@@ -145,17 +150,18 @@ class Workstation:
             ConfigurationError: the address, the token or `ca_file` is none.
             ServerUnavailableError: the server cannot be reached in time.
             AuthenticationError, ForbiddenError: the token is not good, or the fingerprint is somebody else's.
+            IdentityInUseError: another machine is connected under the `fingerprint` that was given.
             HelperError: the helper process cannot be started.
             StateError, NoWindowError: the folder for what windows know of each other cannot be used, or is full.
         """
-        deadline = time.monotonic() + patience
         api = Api(url, token, ca_file)
         window: Window | None = None
         try:
-            told, window = _open_window(api, deadline, name, program, fingerprint, numbered)
-            workstation = cls(
-                api, told, window, patience=patience, dispatch=dispatch, python=python
-            )
+            registered = register(api, patience, name, program, fingerprint, numbered=numbered)
+            window = registered.window
+            # Waiting for another machine to come back, or not, is no waiting for the server.
+            deadline = time.monotonic() + patience
+            workstation = cls(api, registered, patience=patience, dispatch=dispatch, python=python)
         except BaseException:
             api.close()
             if window is not None:
@@ -342,7 +348,16 @@ class Workstation:
                 self._give_up(HelperError(why))
 
     def _give_up(self, why: SiloError) -> None:
+        if isinstance(why, IdentityInUseError):
+            why = why.saying(
+                f"While this machine was cut off, a copy of it became the workstation {self.name}:"
+                " connect again, as another one."
+            )
         self.holdings.give_up(why)
+        if isinstance(why, IdentityInUseError):
+            # What it had has ended with that.
+            self.holdings.doubt()
+            self._settling.soon()
         self._callbacks.call(self.on_refused, why)
 
     def _event(self, name: str, data: Mapping[str, Any]) -> None:
@@ -374,21 +389,3 @@ class Workstation:
     def _tell_lost(self, session: EditSession) -> None:
         self._link.send(drop=[session.id])
         self._callbacks.call(self.on_lost, session, session.lost)
-
-
-def _open_window(
-    api: Api, deadline: float, name: str, program: str, fingerprint: str, numbered: bool
-) -> tuple[Mapping[str, Any], Window]:
-    """Register the workstation; return it, and the window of it that this process is. See `connect`."""
-    if not numbered:
-        told = api.register(
-            name or default_name(program), fingerprint or default_fingerprint(program), deadline
-        )
-        return told, Window(told["id"])
-    for number in count(1):
-        one = f"{program} {number}".strip()
-        given = f"{fingerprint} {number}" if fingerprint else default_fingerprint(one)
-        told = api.register(name or default_name(one), given, deadline)
-        with suppress(NoWindowError):
-            return told, Window(told["id"], most=1)
-    raise AssertionError("there is always another number")

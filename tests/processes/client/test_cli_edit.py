@@ -1,6 +1,7 @@
 """`silo edit`: the session is held just as long as the command, the terminal and the machine live."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,3 +200,15 @@ def helper_of(process):
         check=True,
     )
     return int(found.stdout)
+
+
+def test_a_copy_of_this_machine_is_a_workstation_of_its_own_and_says_so(ada, part, gate, tmp_path):
+    ada.edit(part, gate.command())
+    state = str(tmp_path / "copy")
+    shutil.copytree(ada.env["SILO_STATE"], state)
+    copy = ada.run("edit", part, "--level", "sketch", "--", "true", SILO_STATE=state)
+    assert copy.returncode == 0, copy.stderr
+    [name] = ada.holders(part)
+    assert f"Another machine is connected as {name}: this one is a copy of it" in copy.stderr
+    again = ada.run("edit", part, "--level", "sketch", "--", "true", SILO_STATE=state)
+    assert (again.returncode, "copy" in again.stderr) == (0, False)

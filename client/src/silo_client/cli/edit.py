@@ -119,6 +119,12 @@ def edit(
             workstation = _connect(login, guard)
         connected.append(workstation)
         with workstation, about(part):
+            if workstation.copied_from:
+                say(
+                    f"Another machine is connected as {workstation.copied_from}: this one is a copy of it, and is"
+                    f" {workstation.name} from now on.",
+                    WARNING,
+                )
             session = _acquire(workstation, lock, waiting, one_line(ask))
             with session:
                 code = _hold(session, login.url, guard, child, until_closed)

@@ -1,0 +1,97 @@
+"""Machines that were copied after their first use: each is a workstation of its own."""
+
+import shutil
+import threading
+
+import pytest
+
+from events_app import presence_store
+from sessions_app.models import EditSession, Workstation
+from silo_client import HardInterferenceError, IdentityInUseError
+from silo_client.windows import STATE_VARIABLE
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def ada(serve, client_of):
+    return client_of(serve())
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """Copy what the client keeps, as a copy of the machine's disk does; be on the copy from then on."""
+
+    def copy():
+        shutil.copytree(tmp_path / "client", tmp_path / "copy")
+        monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "copy"))
+
+    return copy
+
+
+@pytest.fixture
+def be_first(tmp_path, monkeypatch):
+    return lambda: monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "client"))
+
+
+def test_a_copy_of_a_machine_that_lives_takes_nothing_from_it(
+    ada, connect, run_program, copy, be_first, part, caplog
+):
+    first = run_program(ada)
+    held = first.edit(part)
+    copy()
+    second = connect(ada)
+    assert second.id != first.workstation_id
+    assert second.name.endswith(" #2")
+    assert f"{second.copied_from} #2" == second.name
+    assert "is a copy of it" in caplog.text
+    with pytest.raises(HardInterferenceError) as refused:
+        second.edit(part, level="sketch")
+    assert refused.value.holder.session_id == held["session_id"]
+    assert first.ask("valid") == [True]
+    token = EditSession.objects.get().fencing_token
+    first.ask("release")
+    assert second.edit(part, level="sketch").fencing_token > token
+    # Each stays who it is.
+    second.close()
+    again = connect(ada)
+    assert (again.id, again.copied_from) == (second.id, "")
+    first.ask("close")
+    be_first()
+    assert connect(ada).id == first.workstation_id
+
+
+def test_two_copies_that_start_at_once_are_two(ada, connect, run_program, copy, be_first):
+    first = connect(ada)
+    first.close()
+    eventually(lambda: Workstation.objects.get().departed_at is not None)
+    copy()
+    several = {}
+
+    def start(name):
+        several[name] = run_program(ada)
+
+    threads = [threading.Thread(target=start, args=(f"copy {n}",)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    be_first()
+    start("first")
+    ids = [several[f"copy {n}"].workstation_id for n in range(2)]
+    assert ids[0] == ids[1] != several["first"].workstation_id
+
+
+def test_a_copy_that_gets_the_identity_of_one_that_was_cut_off_is_told_to_that(ada, connect, part):
+    refused, lost = [], []
+    first = connect(ada, on_refused=refused.append, on_lost=lambda *how: lost.append(how))
+    session = first.edit(part, level="sketch")
+    Workstation.objects.update(machine="a copy of it")
+    EditSession.objects.release_all(first.id)
+    # The server was taken for dead meanwhile, and registers what it serves once more.
+    presence_store.forget_processes()
+    [error] = eventually(lambda: refused)
+    assert isinstance(error, IdentityInUseError)
+    [(gone, _)] = eventually(lambda: lost)
+    assert (gone, session.valid) == (session, False)
+    with pytest.raises(IdentityInUseError, match="connect again"):
+        first.edit(part, level="sketch")
