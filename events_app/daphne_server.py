@@ -14,13 +14,15 @@ from channels.routing import get_default_application
 from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
 
-from events_app import refusals
+from events_app import peers, refusals
 from events_app.http_channel import Channel
 from events_app.refusals import Refusal
 
 # The header by which an answer is known to be a stream, and a message of our own: cut the connection.
 EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
 ABORT: Final = "silo.abort"
+# And a question, whose answer is put into it.
+UNACKNOWLEDGED: Final = "silo.unacknowledged"
 
 # The address of a request that is a whole URL: host, and path with query.
 _WHOLE_URL: Final = re.compile(rb"(?i:https?)://([^/?#@]+)([/?]?.*)")
@@ -190,6 +192,10 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
             if protocol.channel is not None:
                 protocol.channel.transport.abortConnection()
             return
+        if message["type"] == UNACKNOWLEDGED:
+            if channel := getattr(protocol, "channel", None):
+                message["bytes"] = peers.unacknowledged(channel.transport)
+            return
         if EVENT_STREAM in message.get("headers", ()) and protocol.channel is not None:
             protocol.backpressure = Backpressure()
             protocol.registerProducer(protocol.backpressure, True)
@@ -199,5 +205,8 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         if pressure and ends and protocol.producer and protocol.channel is not None:
             protocol.unregisterProducer()
         await super().handle_reply(protocol, message)
+        # Nor has a request one that has been answered.
+        if channel := getattr(protocol, "channel", None):
+            channel.written()
         if pressure and not ends:
             await pressure.room.wait()

@@ -6,9 +6,13 @@ from typing import Any, Final
 from daphne.server import twisted_loop  # isort: skip  # noqa: F401
 
 from twisted.internet import reactor as twisted_reactor
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.python.failure import Failure
 from twisted.web import http
+from zope.interface import implementer
 
-from events_app import refusals
+from events_app import peers, refusals
 from events_app.refusals import Refusal, phrase
 
 # Its module stands for an object that only exists once a loop is chosen.
@@ -23,7 +27,16 @@ MAX_HEAD_BYTES: Final = 16 * 1024
 LINGER_SECONDS: Final = 5.0
 LINGER_BYTES: Final = 16 * 1024 * 1024
 
+# What a client that has ended its side is sent to see whether it is there: in a stream a comment, before an answer
+# an interim one (RFC 9110, 15.2), which a client that reads on skips.
+HALF_CLOSED: Final = b": you have ended your side\n\n"
+PROCESSING: Final = b"HTTP/1.1 102 Processing\r\n\r\n"
+# A reset comes within a fraction of this on one machine; in a network, the pauses double.
+FIRST_LOOK_SECONDS: Final = 0.001
+LAST_LOOK_SECONDS: Final = 1.0
 
+
+@implementer(IHalfCloseableProtocol)
 class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
     """One connection. Where Twisted would close it, or say a bare 400, this says what is wrong and then closes it."""
 
@@ -32,6 +45,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
     totalHeadersSize = 2 * MAX_HEAD_BYTES
 
     refused = False
+    half_closed = False
+    _looking = False
     _dropped = 0
     _header_bytes = 0
 
@@ -59,6 +74,44 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         self._dropped += len(data)
         if self._dropped > LINGER_BYTES:
             self.transport.abortConnection()
+
+    def readConnectionLost(self) -> None:
+        """The client will send nothing more. It may still read, or it may be gone: both send the same (FIN).
+
+        So it is sent something at once: the kernel of a client that is gone answers with a reset, within the time that
+        the way there and back takes. Twisted does not look at the connection any more, so this does.
+        """
+        request = self.requests[0] if self.requests else None
+        if self.refused or request is None or not self._handlingRequest:
+            self.transport.connectionLost(_failure(ConnectionDone()))
+        elif not self.half_closed:
+            self.half_closed = True
+            request.be_the_last()
+            if request.startedWriting:
+                if getattr(request, "backpressure", None):
+                    request.write(HALF_CLOSED)
+            elif request.clientproto == b"HTTP/1.1":
+                self.transport.write(PROCESSING)
+            self.written()
+
+    def writeConnectionLost(self) -> None:
+        """Nothing follows from this side's own end; see `refuse`."""
+
+    def written(self) -> None:
+        """Look after each write whether a client that has ended its side is there, until it has acknowledged that."""
+        if self.half_closed and not self._looking:
+            self._look(FIRST_LOOK_SECONDS)
+
+    def _look(self, pause: float) -> None:
+        transport = self.transport
+        self._looking = False
+        if transport is None or not transport.connected:
+            return
+        if peers.failed(transport):
+            transport.connectionLost(_failure(ConnectionLost()))
+        elif peers.unacknowledged(transport):
+            self._looking = True
+            reactor.callLater(pause, self._look, min(2 * pause, LAST_LOOK_SECONDS))
 
     def lineReceived(self, line: bytes) -> None:
         """Count the headers: Twisted's own limit is on all of the head."""
@@ -113,6 +166,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
     def _send100Continue(self) -> None:
         if not self.refused:
             super()._send100Continue()
+
+
+def _failure(reason: Exception) -> Any:
+    return Failure(reason)  # type: ignore[no-untyped-call]
 
 
 def _answer(refusal: Refusal, *, with_body: bool) -> bytes:

@@ -1,5 +1,6 @@
 """What presence needs of a stream, and what it tells one that cannot be opened."""
 
+import asyncio
 import uuid
 from typing import Protocol
 
@@ -12,9 +13,16 @@ class OpenStream(Protocol):
     connection_id: uuid.UUID
     grant: StreamGrant
     opened: float
+    closed: asyncio.Event
 
     def heartbeat(self) -> None:
         """Send `event: heartbeat`: its touch is committed."""
+
+    def prove(self) -> None:
+        """Send a line now, which the peer's kernel has to acknowledge."""
+
+    async def unacknowledged(self) -> int:
+        """Return how many bytes were sent that the peer has not acknowledged."""
 
     def close(self, reason: str, *, departed: bool = False) -> None:
         """End the stream by the server's doing; no departure, unless its client is known to be gone."""
@@ -22,6 +30,10 @@ class OpenStream(Protocol):
 
 class StreamGone(Exception):
     """What the stream should keep alive does not exist any more."""
+
+
+class TooManyStreams(Exception):
+    """The key has as many streams as it may have, and the peers of all of them are there."""
 
 
 class StreamDisplaced(Exception):

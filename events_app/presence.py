@@ -19,7 +19,7 @@ from events_app import presence_store, timings
 from events_app.acknowledgements import Acknowledgements, ObservedClock
 from events_app.database_away import DATABASE_AWAY, backoff
 from events_app.open_stream import OpenStream, StreamDisplaced, StreamGone
-from events_app.presence_domain import Key, domain
+from events_app.presence_domain import domain
 from events_app.presence_store import (
     Arrival,
     Arrived,
@@ -28,12 +28,11 @@ from events_app.presence_store import (
     ProcessIdentity,
     Snapshot,
 )
+from events_app.siblings import Siblings
 from events_app.threads import in_thread
 
 logger = logging.getLogger(__name__)
 
-# A window of a CAD program holds one stream; what has more has lost count of them.
-MAX_STREAMS_PER_KEY = 8
 # Whose departures one transaction writes: it stays well below the time after which the database gives it up.
 MAX_KEYS_AT_ONCE = 1000
 
@@ -54,7 +53,7 @@ class Presence:
         self.streams: dict[uuid.UUID, OpenStream] = {}
         self.stopping = False
         self._timings = configured
-        self._by_key: dict[Key, dict[uuid.UUID, OpenStream]] = {}
+        self._siblings = Siblings()
         self._registered: dict[uuid.UUID, Arrival] = {}
         self._batch = _Batch()
         self._wake = asyncio.Event()
@@ -82,16 +81,18 @@ class Presence:
 
         Returns:
             What the stream begins with, read after that commit.
+
+        Raises:
+            TooManyStreams: the key has as many as it may have.
         """
+        key = stream.grant.key
+        if key is not None:
+            await self._siblings.make_room(key)
+            self._siblings.add(key, stream)
         answer: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
         self.streams[stream.connection_id] = stream
         if self.stopping:
             stream.close("the server stops")
-        if stream.grant.key is not None:
-            siblings = self._by_key.setdefault(stream.grant.key, {})
-            siblings[stream.connection_id] = stream
-            for older in list(siblings.values())[:-MAX_STREAMS_PER_KEY]:
-                older.close("too many streams")
         self._batch.arrivals.append((stream, answer))
         self._wake.set()
         return await answer
@@ -103,10 +104,7 @@ class Presence:
         key = stream.grant.key
         if key is None:
             return
-        siblings = self._by_key[key]
-        del siblings[stream.connection_id]
-        if not siblings:
-            del self._by_key[key]
+        self._siblings.remove(key, stream)
         if not self.stopping:
             self._batch.departures.append(Departure(stream.connection_id, key, by_client))
             self._wake.set()

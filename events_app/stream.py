@@ -20,13 +20,14 @@ from django_eventstream.views import Listener, get_listener_manager
 
 from events_app import event_log, runtime, sse, stream_http, timings
 from events_app.admission import Admission, NotServed, Step
-from events_app.daphne_server import ABORT, EVENT_STREAM
+from events_app.daphne_server import ABORT, EVENT_STREAM, UNACKNOWLEDGED
 from events_app.database_away import DATABASE_AWAY
 from events_app.event_log import Cursor
-from events_app.open_stream import StreamDisplaced, StreamGone
+from events_app.open_stream import StreamDisplaced, StreamGone, TooManyStreams
 from events_app.presence_domain import StreamGrant, StreamRefused, StreamRequest, domain
 from events_app.presence_store import Snapshot
 from events_app.relay import RelayedEvent, listening_name
+from events_app.siblings import MAX_STREAMS_PER_KEY
 from events_app.stream_http import ClientLeft, Receive, Scope, Send, refuse, unavailable
 from events_app.threads import in_thread
 
@@ -40,6 +41,13 @@ HEADERS: Final = [
     (b"cache-control", b"no-cache, no-store, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx passes it on at once
 ]
+
+# Final for a plain `EventSource`, which would else come back at once, and for ever.
+TOO_MANY: Final = StreamRefused(
+    429,
+    "too_many_streams",
+    f"This workstation has {MAX_STREAMS_PER_KEY} open streams already. Close one of its windows.",
+)
 
 # How long a stream that was closed may take to say so to a client that may not read.
 CLOSE_SECONDS: Final = 0.5
@@ -105,6 +113,7 @@ class Stream:
         self._listener = Listener()
         self._listening = False
         self._heartbeat_due = False
+        self._line_due = False
         self._position = 0
         self._epoch = ""
 
@@ -114,6 +123,17 @@ class Stream:
         """Have `event: heartbeat` written."""
         self._heartbeat_due = True
         self._listener.aevent.set()
+
+    def prove(self) -> None:
+        """Have a line written now."""
+        self._line_due = True
+        self._listener.aevent.set()
+
+    async def unacknowledged(self) -> int:
+        """Return how many bytes were sent that the client's kernel has not acknowledged."""
+        question: dict[str, Any] = {"type": UNACKNOWLEDGED, "bytes": 0}
+        await self._send(question)
+        return int(question["bytes"])
 
     def close(self, reason: str, *, departed: bool = False) -> None:
         """End the stream. Who calls first decides whether its client has departed or the server closed it."""
@@ -146,6 +166,8 @@ class Stream:
             await self._end(StreamRefused(404, "not_found", "It was deleted."))
         except StreamDisplaced:
             await self._end(domain().displacement())
+        except TooManyStreams:
+            await self._end(TOO_MANY)
         except NotServed as error:
             logger.warning(
                 "a stream was refused: nobody has got past a step", extra={"step": error}
@@ -272,8 +294,11 @@ class Stream:
         else:
             await self._write_events(queued)
         if self._heartbeat_due:
-            self._heartbeat_due = False
+            self._heartbeat_due = self._line_due = False
             await self._write(HEARTBEAT)
+        elif self._line_due:
+            self._line_due = False
+            await self._write(b"")
 
     def _take_queue(self) -> tuple[list[RelayedEvent], bool]:
         listener = self._listener

@@ -214,7 +214,7 @@ def test_many_are_judged_by_as_many_queries_as_one(ada, django_assert_max_num_qu
         request_of({"all": "true"}),
         request_of({"item": "nothing"}, token=tokens[1]),
     ]  # fmt: skip
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(11):
         verdicts = resolve_all([StreamRequest(request, {}) for request in asked])
     assert [channels_of(verdict) for verdict in verdicts] == [
         *({f"item:{item.pk}", f"user:{ada.pk}"} for item in items),

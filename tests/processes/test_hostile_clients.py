@@ -127,15 +127,6 @@ def test_a_websocket_is_refused_quietly(serve):
     assert "Traceback" not in server.output
 
 
-def test_a_ninth_stream_of_a_workstation_closes_the_oldest(serve, client_of):
-    ada = client_of(serve())
-    workstation = ada.workstation()
-    streams = [ada.stream(workstation_id=workstation) for _ in range(9)]
-    streams[0].line("closed")
-    assert all(stream.running for stream in streams[1:])
-    assert ada.server.sse_clients() == 8
-
-
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [

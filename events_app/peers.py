@@ -1,0 +1,27 @@
+"""What the kernel knows of a connection's peer: whether it has acknowledged what was sent, and whether it is there."""
+
+import fcntl
+import socket
+import struct
+import termios
+from typing import Any
+
+
+def unacknowledged(transport: Any) -> int:
+    """Return how many bytes were written to a TCP transport of Twisted that its peer has not acknowledged.
+
+    Where a system cannot say so (it is for sockets on Linux and macOS), only what has not been sent is counted.
+    """
+    waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    try:
+        # SIOCOUTQ: what the kernel keeps until it is acknowledged.
+        answer = fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
+    except OSError:
+        return int(waiting)
+    return int(waiting) + int(struct.unpack("i", answer)[0])
+
+
+def failed(transport: Any) -> bool:
+    """Say whether the peer has reset the connection, or the kernel has given it up."""
+    error = transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    return bool(error)
