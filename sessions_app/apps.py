@@ -7,7 +7,11 @@ class SessionsAppConfig(AppConfig):
     verbose_name = "Edit sessions"
 
     def ready(self) -> None:
-        from sessions_app import checks, migrating, signals  # noqa: F401  (registers them)
+        from django.contrib.auth import get_user_model
 
+        from sessions_app import accounts, checks, migrating, signals  # noqa: F401  (registers them)
+
+        # In every form and command that checks a name: `createsuperuser`, the admin site, `createtoken`.
+        get_user_model()._meta.get_field("username").validators.append(accounts.refuse_twin)
         pre_migrate.connect(migrating.refuse_to_lose_the_record, sender=self)
         post_migrate.connect(migrating.create_roles, sender=self)

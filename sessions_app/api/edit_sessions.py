@@ -8,7 +8,7 @@ from ninja import Query, Router, Status
 from pydantic import Field
 
 from events_app import event_log, sql
-from sessions_app import payloads
+from sessions_app import accounts, payloads
 from sessions_app.api import paths
 from sessions_app.api.answer_schemas import (
     AcquiredOut,
@@ -180,7 +180,7 @@ def list_all(
     if not all:
         sessions = sessions.filter(user=principal(request).user)
     if user is not None:
-        sessions = sessions.filter(user__username=user)
+        sessions = sessions.filter(user__username=accounts.own_spelling(user))
     if workstation is not None:
         sessions = sessions.filter(workstation_id=workstation)
     if item is not None:

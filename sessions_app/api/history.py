@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from pydantic import Field
 
+from sessions_app import accounts
 from sessions_app.api.answer_schemas import Answer, HistoryOut
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import Instant, PageLimit, PartNumber, Text
@@ -75,7 +76,7 @@ def history(
 ) -> Any:
     """List ended sessions, the latest first, a page at a time. A page of CSV names the next one in `X-Next`."""
     wanted = {
-        "username": user,
+        "username": None if user is None else accounts.own_spelling(user),
         "workstation_id": workstation,
         "reason": reason,
         "released_at__gte": since,

@@ -147,7 +147,7 @@ def test_what_has_ended_is_in_no_list(ask):
         ("all=false", "S0 S1 S4"),
         ("all=true", "S0 S1 S2 S3 S4 S5"),
         ("all=true&user=bob", "S2 S3 S5"),
-        ("all=true&user=BOB", ""),
+        ("all=true&user=BOB", "S2 S3 S5"),
         ("all=true&user=nobody", ""),
         ("all=true&user=", ""),
         ("user=ada", "S0 S1 S4"),

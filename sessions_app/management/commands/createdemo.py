@@ -17,6 +17,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
+from sessions_app import accounts
 from sessions_app.authentication import principal_of_token
 from sessions_app.errors import DomainError
 from sessions_app.item_file import Loading
@@ -74,8 +75,9 @@ def load_examples() -> None:
 
 def keep_token(file: Path) -> Path:
     """See that the file holds a valid token of the demo user, an editor."""
-    user, created = User.objects.get_or_create(username=USER)
-    if created:
+    user = accounts.find(USER)
+    if user is None:
+        user = User(username=USER)
         user.set_unusable_password()
     user.is_active = True
     user.save()
@@ -96,7 +98,7 @@ def _is_token_of(user: User, token: str) -> bool:
 
 def keep_admin(file: Path) -> str:
     """See that there is an admin, and say how to log in."""
-    admin = User.objects.filter(username=ADMIN).first()
+    admin = accounts.find(ADMIN)
     if admin is None and not User.objects.filter(is_superuser=True, is_active=True).exists():
         admin = _make_admin(file)
     password = _content(file)

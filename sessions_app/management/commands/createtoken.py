@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from sessions_app import accounts
 from sessions_app.models import ApiToken
 from sessions_app.roles import Role
 from sessions_app.text import text_fault
@@ -72,8 +73,10 @@ class Command(BaseCommand):
 
     def _user(self, username: str, role: Role, *, create: bool) -> Any:
         users = get_user_model().objects
-        found = users.filter(username=username).first()
+        found = accounts.find(username)
         if found is not None:
+            if found.username != username:
+                self.stderr.write(f"{username} is the user {found.username}.")
             return found
         if not create:
             raise CommandError(f"There is no user {username}; --create-user makes one.")
