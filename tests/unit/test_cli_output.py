@@ -158,6 +158,25 @@ def test_a_certificate_of_ones_own_authority():
     assert "--ca-file" in told.advice
 
 
+MET = {
+    "session_id": "s9",
+    "user": "eve",
+    "user_name": "Eve Noyce",
+    "workstation": {"id": "w9", "name": "cad-9"},
+}
+
+
+def test_a_board_marks_who_may_conflict_until_the_other_ends():
+    board = Board("All parts")
+    board.fill([SESSION | {"note": "until Friday"}])
+    board.mark([SESSION | {"interference": "soft", "interferes_with": [MET]}])
+    shown = _shown(board)
+    assert "may conflict with eve (Eve Noyce) on cad-9" in shown
+    assert "until Friday" in shown
+    board.apply("edit.session_released", SESSION | {"session_id": "s9", "reason": "released"})
+    assert "may conflict" not in _shown(board).partition("\n\n")[2].partition("\n\n")[0]
+
+
 def test_a_board_takes_events_in_twice_and_late():
     board = Board("All parts")
     board.connected = True
@@ -190,7 +209,12 @@ def _shown(board):
     ("event", "more", "words"),
     [
         ("edit.session_acquired", {}, "is editing it"),
-        ("edit.session_acquired", {"interference": "soft"}, "which meets what others edit"),
+        ("edit.session_acquired", {"interference": "soft"}, "and may conflict with others"),
+        (
+            "edit.session_acquired",
+            {"interference": "soft", "interferes_with": [MET], "note": "until Friday"},
+            "and may conflict with eve (Eve Noyce) on cad-9 (“until Friday”)",
+        ),
         ("edit.session_released", {"reason": "released"}, "is no longer editing it"),
         ("edit.session_released", {"reason": "disconnected"}, "the connection to the machine"),
         ("edit.session_released", {"reason": "workstation_deleted"}, "it was deleted"),

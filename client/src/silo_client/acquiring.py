@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from silo_client import clock
@@ -201,6 +201,20 @@ class Acquiring:
             self._abandon_unread([one.lock for one in wanted])
             raise
         return taken
+
+    def take_over(self, wanted: Wanted, session_id: str, reason: str) -> EditSession:
+        """End somebody's session by force, and have one's own in its place."""
+
+        def ask(connection: str) -> list[dict[str, Any]]:
+            with suppress(NotFoundError):
+                self.api.take_over(
+                    wanted.part_number, session_id, reason, self.workstation_id, connection
+                )
+            # It has ended, by a try that got no answer perhaps. Else this gives the same again, with cone and note.
+            return [self.api.acquire(wanted, self.workstation_id, connection)]
+
+        [session] = self.acquire([wanted], ask)
+        return session
 
     def _abandon_unread(self, locks: Iterable[Lock]) -> None:
         """Have released what may have begun and nobody will read of. Of what another thread asks for, that one will."""

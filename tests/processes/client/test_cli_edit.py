@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from django.contrib.auth.models import User
 
+from sessions_app.roles import Role
 from tests.waiting import eventually
 
 
@@ -180,15 +182,43 @@ def test_commands_that_cannot_be_run(ada, part, tmp_path):
     assert ada.holders(part) == []
 
 
-def test_soft_interference_is_told(ada, part, gate, cli_user_of):
-    ada.edit(part, gate.command(), "--level", "sketch")
-    client = ada.client
-    other = client.workstation("cad-9")
-    client.acquire(part, other, context_level="partdesign", dependency_cone=["Pad"])
-    bob = cli_user_of(client.server, "bob")
-    done = bob.run("edit", part, "--level", "sketch", "--object", "Sketch001", "--", "true")
-    assert done.returncode == 0
-    assert "ada is editing sketch of it on" in done.stderr
+def test_soft_interference_is_told_to_both(ada, part, gate, cli_user_of):
+    bob = cli_user_of(ada.client.server, "bob")
+    User.objects.filter(username="ada").update(first_name="Ada", last_name="Lovelace")
+    first = ada.edit(part, gate.command(), "--level", "sketch", "--note", "until Friday")
+    watching = bob.start("watch", part)
+    watching.line("is editing it")
+    second = bob.edit(part, gate.command(), "--level", "sketch", "--object", "Sketch001")
+    told = next(line for line in second.lines if "may conflict" in line)
+    assert "ada (Ada Lovelace) is editing the whole part on " in told
+    assert told.rstrip().endswith("(“until Friday”); your changes may conflict.")
+    assert "bob is editing Sketch001 (sketch) on " in first.line("your changes may conflict")
+    watching.line("and may conflict with ada (Ada Lovelace) on")
+    rows = ada.run("who", part).stdout.splitlines()
+    assert [row.count("may conflict with") for row in rows] == [1, 1]
+    assert "may conflict with bob on" in rows[0]
+    assert rows[0].endswith("\tuntil Friday")
+    second.signal(signal.SIGTERM)
+    first.line("no longer conflicts with your changes")
+    gate.open()
+    assert first.wait() == 0
+
+
+def test_an_admin_takes_it_over_in_one_step(ada, part, gate, cli_user_of):
+    held = ada.edit(part, gate.command())
+    cyn = cli_user_of(ada.client.server, "cyn", Role.ADMIN)
+    assert cyn.run("edit", part, "--take", "--", "true").returncode == 2
+    done = cyn.run("edit", part, "--take", "--reason", "It is due.", "--", "true")
+    assert (done.returncode, "Taken over from ada on" in done.stderr) == (0, True), done.stderr
+    assert "cyn released it by force: “It is due.”" in held.line("LOST")
+    gate.open()
+    assert held.wait() == 9
+    # Whoever may not is told so, and nothing happens.
+    gate_of_cyn = cyn.edit(part)
+    refused = ada.run("edit", part, "--take", "--reason", "Mine.", "--", "true")
+    assert refused.returncode == 4
+    gate_of_cyn.signal(signal.SIGTERM)
+    assert gate_of_cyn.wait() == 0
 
 
 def helper_of(process):

@@ -13,7 +13,7 @@ from rich.text import Text
 from silo_client.cli import sessions
 from silo_client.cli.guard import WHY
 from silo_client.cli.output import make_table
-from silo_client.data import Lock, time_of
+from silo_client.data import Lock, person, time_of
 
 Json = Mapping[str, Any]
 
@@ -47,6 +47,7 @@ class Board:
         session_id = str(data["session_id"])
         if event == "edit.session_released":
             self._sessions.pop(session_id, None)
+            self._part_from(session_id)
         elif event == "edit.session_acquired":
             self._sessions[session_id] = dict(data)
         elif session := self._sessions.get(session_id):
@@ -64,6 +65,20 @@ class Board:
         }
         if event in said:
             self._news.append(f"{clock_time(data)}  {said[event]}")
+
+    def mark(self, told: Iterable[Json]) -> None:
+        """Take over from a list whom sessions meet."""
+        for session in told:
+            if known := self._sessions.get(str(session["session_id"])):
+                known["interference"] = session.get("interference")
+                known["interferes_with"] = session.get("interferes_with")
+
+    def _part_from(self, session_id: str) -> None:
+        """Nobody meets a session any more: it has ended."""
+        for known in self._sessions.values():
+            if met := known.get("interferes_with"):
+                left = [one for one in met if str(one["session_id"]) != session_id]
+                known["interferes_with"] = left
 
     def render(self) -> RenderableType:
         """Return the table and the news for a terminal."""
@@ -91,11 +106,14 @@ def _changed(event: str, data: Json) -> Json:
 
 def sentence(event: str, data: Json) -> str:
     """Return an event in words."""
-    who = f"{data['user']} on {data['workstation']['name']}"
+    who = f"{person(data)} on {data['workstation']['name']}"
     what = Lock.of(data)
     if event == "edit.session_acquired":
-        meets = ", which meets what others edit" if data.get("interference") == "soft" else ""
-        return f"{what}: {who} is editing it{meets}"
+        others = sessions.conflicting(data)
+        soft = data.get("interference") == "soft"
+        meets = f", and may conflict with {others or 'others'}" if others or soft else ""
+        note = f" (“{data['note']}”)" if data.get("note") else ""
+        return f"{what}: {who} is editing it{meets}{note}"
     if event == "edit.session_released":
         reason = str(data["reason"])
         ended = {"released": "", "force_released": ": an admin released it by force"}

@@ -13,14 +13,14 @@ from silo_client.cli.child import Child, check_command
 from silo_client.cli.closing import hold_until_closed, tell_what_is_left, wait_until_ended
 from silo_client.cli.connection import about, current_login, make_api
 from silo_client.cli.exit_codes import CommandError, ExitCode
-from silo_client.cli.guard import Guard
+from silo_client.cli.guard import Guard, meeting
 from silo_client.cli.options import Level, Part
 from silo_client.cli.output import WARNING, err, one_line, say, typed, when
 from silo_client.cli.sessions import command_for
 from silo_client.cli.signals import ENDING, handling, terminated
 from silo_client.cli.waiting import Progress
 from silo_client.credentials import Login
-from silo_client.data import Lock
+from silo_client.data import Lock, Wanted
 from silo_client.edit_session import EditSession
 from silo_client.errors import HardInterferenceError
 from silo_client.workstation import Workstation
@@ -75,6 +75,30 @@ def edit(
             show_default=False,
         ),
     ] = "",
+    note: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="TEXT",
+            help="For everybody who sees the session, such as “until Friday, with the supplier”.",
+            show_default=False,
+        ),
+    ] = None,
+    take: Annotated[
+        bool,
+        typer.Option(
+            "--take",
+            help="If somebody else is editing it, end that by force and have it at once, ahead of the line: for"
+            " admins, with --reason.",
+        ),
+    ] = False,
+    reason: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="With --take: why, for the holder and the record.",
+            show_default=False,
+        ),
+    ] = "",
     on_lost: Annotated[
         OnLost,
         typer.Option(
@@ -104,7 +128,8 @@ def edit(
     """
     if command:
         check_command(command)
-    lock = Lock(part, level.value, object_id)
+    _check_taking(take, one_line(reason), wait or wait_for is not None or bool(ask))
+    wanted = Wanted(part, level.value, object_id, note=None if note is None else one_line(note))
     waiting = (wait or bool(ask)) if wait_for is None else wait_for
     login = current_login()
     connected: list[Workstation] = []
@@ -125,7 +150,7 @@ def edit(
                     f" {workstation.name} from now on.",
                     WARNING,
                 )
-            session = _acquire(workstation, lock, waiting, one_line(ask))
+            session = _acquire(workstation, wanted, waiting, one_line(ask), one_line(reason))
             with session:
                 code = _hold(session, login.url, guard, child, until_closed)
     raise typer.Exit(code)
@@ -145,15 +170,28 @@ def _connect(login: Login, guard: Guard) -> Workstation:
         program="silo",
         numbered=True,
         on_lost=guard.tell_lost,
+        on_conflict=guard.tell_conflict,
+        on_conflict_over=guard.tell_conflict_over,
         on_handoff_request=guard.tell_request,
         on_refused=guard.tell_refused,
     )
 
 
+def _check_taking(take: bool, reason: str, waits: bool) -> None:
+    if take != bool(reason):
+        raise CommandError(
+            "--take needs a --reason, and --reason a --take: the holder is told why, and it is kept.",
+            code=ExitCode.USAGE,
+        )
+    if take and waits:
+        raise CommandError("--take waits for nobody.", code=ExitCode.USAGE)
+
+
 def _acquire(
-    workstation: Workstation, lock: Lock, wait: Union[bool, float], ask: str
+    workstation: Workstation, wanted: Wanted, wait: Union[bool, float], ask: str, reason: str
 ) -> EditSession:
-    """Acquire the session; say whom it meets."""
+    """Acquire the session, by force where there is a reason for that; say whom it meets."""
+    lock = wanted.lock
     # No other process is this workstation: what it holds is left of one that has died.
     left = [told for told in workstation.unclaimed() if Lock.of(told) != lock]
     ids = [told["session_id"] for told in left]
@@ -165,20 +203,18 @@ def _acquire(
                 lock.part_number,
                 level=lock.level,
                 object_id=lock.object_id,
+                note=wanted.note,
                 wait=wait,
                 on_wait=progress.waiting,
                 ask=ask,
             )
     except HardInterferenceError as error:
-        raise _held(workstation.api, lock, error) from error
+        if not reason:
+            raise _held(workstation.api, lock, error) from error
+        session = workstation.take_over(wanted, error.holder.session_id, reason)
+        say(f"Taken over from {error.holder.person} on {error.holder.workstation}.")
     for conflict in session.conflicts:
-        holder = conflict.holder
-        what = " / ".join(word for word in (holder.level, holder.object_id) if word)
-        say(
-            f"{holder.user} is editing {what} of it on {holder.workstation} since"
-            f" {when(holder.acquired_at)}: what you change meets that.",
-            WARNING,
-        )
+        say(f"{meeting(conflict)}.", WARNING)
     return session
 
 
@@ -187,6 +223,7 @@ def _held(api: Api, lock: Lock, error: HardInterferenceError) -> CommandError:
     holder = error.holder
     own, _ = api.sessions(item=lock.part_number)
     where = f"on {holder.workstation} since {when(holder.acquired_at)}"
+    note = f": “{holder.note}”" if holder.note else ""
     if holder.session_id in {told["session_id"] for told in own}:
         return CommandError(
             f"You are editing {lock} yourself, {where}.",
@@ -195,7 +232,7 @@ def _held(api: Api, lock: Lock, error: HardInterferenceError) -> CommandError:
         )
     waiting = typed("silo", "edit", lock.part_number, *_options(lock), "--wait")
     return CommandError(
-        f"{holder.user} is editing {lock} {where}.",
+        f"{holder.person} is editing {lock} {where}{note}.",
         f"`{waiting}` stands in line, `{command_for('request', lock, '-m')} ...` asks for it.",
         ExitCode.HELD,
     )

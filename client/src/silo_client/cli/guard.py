@@ -9,7 +9,7 @@ from contextlib import suppress
 from silo_client.api import Api
 from silo_client.cli.output import ALARM, WARNING, err, say, when
 from silo_client.cli.sessions import command_for
-from silo_client.data import HandoffRequest, Lock, Lost, time_of
+from silo_client.data import Conflict, HandoffRequest, Lock, Lost, person, time_of
 from silo_client.edit_session import EditSession
 from silo_client.errors import ApiError, ServerUnavailableError, SiloError, StaleTokenError
 
@@ -56,13 +56,25 @@ class Guard:
     def tell_request(self, request: HandoffRequest) -> None:
         """Say who asks for it, and how that is answered."""
         message = f": “{request.message}”" if request.message else ""
-        say(f"{request.requester} asks for {request.lock}{message}", WARNING)
+        say(f"{request.person} asks for {request.lock}{message}", WARNING)
         if request.workstation_id:
             answer = command_for("handoff", request.lock, "--to", request.workstation_id)
             say(f"To hand it over: {answer}", WARNING)
         else:
             answer = command_for("handoff", request.lock)
             say(f"To hand it to the first in line (silo line): {answer}", WARNING)
+
+    def tell_conflict(self, session: EditSession, conflict: Conflict) -> None:
+        """Say who begins to edit what one's own changes can reach."""
+        say(f"{meeting(conflict)}.", WARNING)
+
+    def tell_conflict_over(self, session: EditSession, conflict: Conflict) -> None:
+        """Say that it is over."""
+        holder = conflict.holder
+        say(
+            f"What {holder.person} is editing on {holder.workstation} no longer conflicts with your changes"
+            " (the session has ended, or is on something else)."
+        )
 
     def tell_refused(self, error: Exception) -> None:
         """Keep why the server does not want this workstation any more; said once the session is in doubt."""
@@ -119,8 +131,16 @@ class Guard:
                 if Lock.of(told) == lock:
                     since = when(time_of(told["acquired_at"]))
                     place = told["workstation"]["name"]
-                    return f"{told['user']} is editing it on {place} since {since}"
+                    return f"{person(told)} is editing it on {place} since {since}"
         return ""
+
+
+def meeting(conflict: Conflict) -> str:
+    """Return in words that another session interferes softly with one's own."""
+    holder = conflict.holder
+    what = f"{holder.object_id} ({holder.level})" if holder.object_id else "the whole part"
+    note = f" (“{holder.note}”)" if holder.note else ""
+    return f"{holder.person} is editing {what} on {holder.workstation}{note}; your changes may conflict"
 
 
 def why(lost: Lost) -> str:

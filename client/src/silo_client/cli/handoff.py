@@ -12,7 +12,7 @@ from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import AnyLevel, AnyObject, Part
 from silo_client.cli.output import one_line, say, typed
 from silo_client.cli.sessions import Filter, Json
-from silo_client.data import Lock
+from silo_client.data import Lock, person
 from silo_client.errors import ApiError
 from silo_client.part_numbers import name_key
 
@@ -40,7 +40,7 @@ def request(
                 f"You are editing {Lock.of(held)} yourself, on {held['workstation']['name']}.",
                 f"`{typed('silo', 'release', part)}` ends that.",
             ) from error
-        say(f"Asked {held['user']} on {held['workstation']['name']} for {Lock.of(held)}.")
+        say(f"Asked {person(held)} on {held['workstation']['name']} for {Lock.of(held)}.")
         waiting = typed("silo", "edit", *sessions.lock_options(Lock.of(held)), "--wait")
         say(f"It can be handed to a workstation that stands in line: `{waiting}` does.")
 
@@ -77,7 +77,7 @@ def handoff(
                 f"`{typed('silo', 'line', part)}` shows who stands in line;"
                 f" `{typed('silo', 'release', part)}` gives it to the first of them.",
             ) from error
-        say(f"{told['user']} on {told['workstation']['name']} has {Lock.of(told)} now.")
+        say(f"{person(told)} on {told['workstation']['name']} has {Lock.of(told)} now.")
 
 
 def _edit(part: str) -> str:

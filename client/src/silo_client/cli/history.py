@@ -11,7 +11,7 @@ from silo_client.cli.connection import connected
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import AnyPart, AsJson, EndReason
 from silo_client.cli.output import how_long, say, show_table, when, write, write_json
-from silo_client.data import time_of
+from silo_client.data import person, time_of
 
 PATH = "/api/edit-sessions/history"
 COLUMNS = ("Part", "Level", "Object", "User", "Workstation", "From", "For", "Ended", "How")
@@ -93,7 +93,7 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
         record["part_number"],
         record["context_level"],
         record["object_id"],
-        record["user"],
+        person(record),
         record["workstation"]["name"],
         when(begun),
         how_long((ended - begun).total_seconds()),

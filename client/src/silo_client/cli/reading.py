@@ -8,7 +8,7 @@ from silo_client.cli import sessions
 from silo_client.cli.connection import about, connected
 from silo_client.cli.options import AnyPart, AsJson, Part
 from silo_client.cli.output import say, show_table, when, write_json
-from silo_client.data import time_of
+from silo_client.data import person, time_of
 
 
 def who(part: AnyPart = None, as_json: AsJson = False) -> None:
@@ -44,7 +44,7 @@ def line(part: Part, as_json: AsJson = False) -> None:
                     str(place["position"]),
                     place["context_level"],
                     place["object_id"],
-                    place["user"],
+                    person(place),
                     place["workstation"]["name"],
                     when(time_of(place["requested_at"])),
                 )

@@ -11,11 +11,13 @@ from silo_client.cli.connection import about
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import Level
 from silo_client.cli.output import ago, typed, when
-from silo_client.data import Lock, time_of
+from silo_client.data import Lock, person, time_of
 
 Json = Mapping[str, Any]
 
-COLUMNS = ("Part", "Level", "Object", "User", "Workstation", "Since", "State")
+COLUMNS = ("Part", "Level", "Object", "User", "Workstation", "Since", "State", "Note")
+# How many others a line has room for.
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -84,17 +86,29 @@ def several(sessions: Iterable[Json], advice: str) -> CommandError:
 def named(session: Json) -> str:
     """Return a session in words: what, who, where, since when."""
     since = when(time_of(session.get("acquired_at")))
-    text = f"{Lock.of(session)}: {session['user']} on {session['workstation']['name']}"
+    text = f"{Lock.of(session)}: {person(session)} on {session['workstation']['name']}"
     return f"{text} since {since}" if since else text
 
 
 def state(session: Json) -> str:
-    """Return whether its workstation is away, or nobody touches it, and for how long."""
+    """Return whether its workstation is away, or nobody touches it, and for how long; and whom it may conflict with."""
+    states = []
     if session.get("away_since"):
-        return f"away {ago(time_of(session['away_since']))}"
-    if session.get("idle_since"):
-        return f"idle {ago(time_of(session['idle_since']))}"
-    return ""
+        states.append(f"away {ago(time_of(session['away_since']))}")
+    elif session.get("idle_since"):
+        states.append(f"idle {ago(time_of(session['idle_since']))}")
+    if others := conflicting(session):
+        states.append(f"may conflict with {others}")
+    return ", ".join(states)
+
+
+def conflicting(session: Json) -> str:
+    """Return who else's sessions interfere softly with one: bob (Bob Noyce) on cad-2; "" for nobody, or not known."""
+    met = session.get("interferes_with") or []
+    named = [f"{person(one)} on {one['workstation']['name']}" for one in met[:NAMED]]
+    if len(met) > NAMED:
+        named.append(f"{len(met) - NAMED} more")
+    return "; ".join(named)
 
 
 def row(session: Json) -> tuple[str, ...]:
@@ -103,10 +117,11 @@ def row(session: Json) -> tuple[str, ...]:
         session["part_number"],
         session["context_level"],
         session["object_id"],
-        session["user"],
+        person(session),
         session["workstation"]["name"],
         when(time_of(session["acquired_at"])),
         state(session),
+        session.get("note", ""),
     )
 
 

@@ -42,7 +42,7 @@ class Progress:
         holder = waiting.holder
         whose = ""
         if holder is not None:
-            whose = f" {holder.user} has been editing it on {holder.workstation} since {when(holder.acquired_at)}."
+            whose = f" {holder.person} has been editing it on {holder.workstation} since {when(holder.acquired_at)}."
         text = f"In line for {waiting.lock}: place {waiting.position}.{whose}"
         self.show(text, f"Waiting for {how_long(waiting.seconds)}; Ctrl-C leaves the line.")
 

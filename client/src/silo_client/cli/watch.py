@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Annotated, Any, Optional
 
 import httpx
@@ -16,7 +16,7 @@ from silo_client.cli.board import Board, clock_time, sentence
 from silo_client.cli.connection import about, connected
 from silo_client.cli.options import complete_part
 from silo_client.cli.output import out, say, write, write_json
-from silo_client.errors import ServerUnavailableError
+from silo_client.errors import ServerUnavailableError, SiloError
 from silo_client.event_stream import LONGEST_PAUSE_SECONDS, EventStream, Unavailable, pause
 from silo_client.network import way_to
 
@@ -97,6 +97,10 @@ class Watching:
         self._board = board
         self._show = show
         self._position = ""
+        # JSON is the API's own.
+        self._raw = show is _json
+        # Whom sessions meet that have begun, and whose events are still to come.
+        self._marked: dict[str, dict[str, Any]] = {}
 
     def begin(self) -> None:
         """Read what is now, and from which event to go on.
@@ -178,11 +182,30 @@ class Watching:
         while True:
             sse = await news.get()
             data = json.loads(sse.data)
-            self._tell(sse.event, sse.id, data)
+            met = await self._who_is_met(sse.event, data)
+            self._tell(sse.event, sse.id, data if self._raw else data | met)
             if sse.event == "stream-reset":
                 await self._read_lists_again()
             elif sse.event != "stream-open":
-                self._board.apply(sse.event, data)
+                self._board.apply(sse.event, data | met)
+
+    async def _who_is_met(self, event: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Ask whom a session meets that has begun: an event to everybody does not say it. Marks the others too."""
+        if event != "edit.session_acquired" or data.get("interference") != "soft" or self._raw:
+            return {}
+        if data["session_id"] in self._marked:
+            # Many that began at once are asked about once.
+            return self._marked.pop(data["session_id"])
+        with suppress(SiloError):
+            listed = await asyncio.get_running_loop().run_in_executor(
+                None, self._api.sessions_of, data["part_number"]
+            )
+            self._board.mark(listed["sessions"])
+            self._marked = {
+                one["session_id"]: {"interferes_with": one.get("interferes_with")}
+                for one in listed["sessions"]
+            }
+        return self._marked.pop(data["session_id"], {})
 
     async def _read_lists_again(self) -> None:
         attempt = 0
