@@ -4,11 +4,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import (
     BadRequest,
     DisallowedHost,
     RequestDataTooBig,
     SuspiciousOperation,
+    TooManyFieldsSent,
 )
 from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, RawPostDataException
@@ -41,6 +43,7 @@ CODES = {
     503: ("unavailable", "The service is starting, stopping or cut off; try again."),
 }
 HOST_REFUSED = "This name of the server is not among its `allowed_hosts`."
+TOO_MANY_PARAMETERS = f"A query has at most {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:,} parameters."
 INVALID_JSON = ("invalid_json", "The body is not a JSON document in UTF-8.")
 
 
@@ -94,6 +97,10 @@ def install(api: NinjaAPI) -> None:
     @api.exception_handler(RequestDataTooBig)
     def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
         return envelope(413, *CODES[413])
+
+    @api.exception_handler(TooManyFieldsSent)
+    def _too_many(request: HttpRequest, error: TooManyFieldsSent) -> HttpResponse:
+        return envelope(422, CODES[422][0], TOO_MANY_PARAMETERS)
 
     @api.exception_handler(SuspiciousOperation)
     def _suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpResponse:

@@ -279,3 +279,9 @@ def test_a_bad_reason_in_the_query_is_refused_too(calls, reason):
     answer = api_of(user)("DELETE", f"{known['force'][1]}?reason={quote(reason)}")
     check_refused(answer)
     assert counts() == before
+
+
+def test_a_query_of_too_many_parameters_is_told_how_many_there_may_be(calls):
+    answer = api_of(calls[0])("GET", "/api/items?" + "&".join(["k=1"] * 1_001))
+    check_refused(answer)
+    assert answer.json()["message"] == "A query has at most 1,000 parameters."
