@@ -11,9 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.text import Truncator, capfirst
 
 from sessions_app.roles import Role
-from sessions_app.text import name_key
+from sessions_app.text import name_key, name_of, person
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
     AnyModelAdmin = admin.ModelAdmin[Any]
 else:
     AnyModelAdmin = admin.ModelAdmin
@@ -47,6 +49,11 @@ def _units(time: timedelta) -> str:
 def object_shown(row: Any) -> str:
     """Return the object of a session, a place in line or a record; none means the whole item."""
     return Truncator(row.object_id).chars(40) or "(whole item)"
+
+
+def user_shown(user: "User") -> str:
+    """Return the full name of a user, and that of the account."""
+    return person(user.get_username(), name_of(user))
 
 
 def how_many(rows: QuerySet[Any], field: str) -> Coalesce:
@@ -153,8 +160,8 @@ class ReadOnlyModelAdmin(RoleModelAdmin):
 
     @admin.display(description="user", ordering="user__username")
     def owner(self, row: Any) -> str:
-        """Whose it is: the name alone, for a link to the user's page would lead most to a refusal."""
-        return str(row.user.get_username())
+        """Whose it is: the names alone, for a link to the user's page would lead most to a refusal."""
+        return user_shown(row.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody."""

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from sessions_app.admin.base import ReadOnlyModelAdmin, duration, object_shown
 from sessions_app.models import EndedSession
+from sessions_app.text import person
 
 if TYPE_CHECKING:
     AnyPaginator = Paginator[Any]
@@ -43,7 +44,7 @@ class EndedSessionAdmin(ReadOnlyModelAdmin):
         "part_number",
         "context_level",
         "object",
-        "username",
+        "holder",
         "workstation_name",
         "released_at",
         "held_for",
@@ -58,7 +59,7 @@ class EndedSessionAdmin(ReadOnlyModelAdmin):
         "part_number",
         "context_level",
         "object_id",
-        "username",
+        "holder",
         "workstation_name",
         "fencing_token",
         "acquired_at",
@@ -68,12 +69,18 @@ class EndedSessionAdmin(ReadOnlyModelAdmin):
         "reason",
         "ended_by",
         "note",
+        "session_note",
     )
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return them with how long they were held."""
         return EndedSession.objects.annotate(age=F("released_at") - F("acquired_at"))
+
+    @admin.display(description="user", ordering="username")
+    def holder(self, record: Any) -> str:
+        """Whose it was, by the names of then."""
+        return person(record.username, record.user_name or record.username)
 
     @admin.display(description="object")
     def object(self, record: Any) -> str:

@@ -13,6 +13,7 @@ from sessions_app.admin.base import (
     ObjectColumn,
     PartNumberSearch,
     ReadOnlyModelAdmin,
+    user_shown,
 )
 from sessions_app.models import PlaceInLine
 
@@ -32,6 +33,7 @@ class PlaceInLineAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnly
         "owner",
         "workstation",
         "connected",
+        "note",
         "requested_at",
     )
     list_filter = ("context_level", ConnectedFilter)
@@ -46,6 +48,7 @@ class PlaceInLineAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnly
         "workstation",
         "connected",
         "number",
+        "note",
         "requested_at",
     )
     readonly_fields = fields
@@ -61,4 +64,4 @@ class PlaceInLineAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnly
     @admin.display(description="user", ordering="workstation__user__username")
     def owner(self, row: Any) -> str:
         """Whose workstation it is."""
-        return str(row.workstation.user.get_username())
+        return user_shown(row.workstation.user)

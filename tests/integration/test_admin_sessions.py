@@ -6,7 +6,7 @@ import pytest
 from django.db.models import DurationField, Value
 from django.db.models.functions import Now
 
-from sessions_app.models import EditSession
+from sessions_app.models import EditSession, EndedSession
 from tests.factories import acquire
 from tests.integration.admin_site import SESSIONS, connect, listed, make_sessions, silence, text_of
 
@@ -33,6 +33,35 @@ def test_list_of_sessions_shows_holder_age_and_silence(boss):
         "icon-no",
     ):
         assert text in page.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_who_meets_whom_stands_beside_with_full_names_and_notes(boss):
+    first, second = make_sessions(2)
+    second.user.first_name, second.user.last_name = "Grace", "Hopper"
+    second.user.save()
+    met = acquire(second.workstation, first.item, "Pad").session
+    EditSession.objects.filter(pk=met.pk).update(note="Until Friday.")
+    page = text_of(boss.get(SESSIONS))
+    assert "Grace Hopper (P-user-1) on P-cad-1" in page
+    assert "P-user-0 on P-cad-0" in page
+    assert "Until Friday." in page
+    assert "Until Friday." in text_of(boss.get(f"{SESSIONS}{met.pk}/change/"))
+    assert "P-user-0 on P-cad-0" in text_of(boss.get(f"{SESSIONS}{met.pk}/change/"))
+    EditSession.objects.release(met.pk)
+    page = text_of(
+        boss.get(f"/admin/sessions_app/endedsession/{EndedSession.objects.get().pk}/change/")
+    )
+    assert "Grace Hopper (P-user-1)" in page
+    assert "Until Friday." in page
+    assert " on P-cad" not in text_of(boss.get(SESSIONS))
+
+
+def test_a_list_is_a_fixed_number_of_statements(boss, django_assert_max_num_queries):
+    sessions = make_sessions(6)
+    for session in sessions[1:]:
+        acquire(session.workstation, sessions[0].item, session.workstation.name)
+    with django_assert_max_num_queries(14):
+        boss.get(SESSIONS)
 
 
 def test_sessions_are_filtered_and_found(boss):
