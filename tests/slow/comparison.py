@@ -216,7 +216,9 @@ class Comparison:
         if "with" in data:
             data["with_session_id"] = data.pop("with").id
         if "other" in data:
-            data["with"] = self._holder(data.pop("other"))
+            # In the order of the server's form: what is of one kind is sorted by how it is written.
+            both = data.pop("shared")
+            data |= {"with": self._holder(data.pop("other")), "shared": both}
         if event.type == "edit.handoff_requested":
             at = data["workstation_id"] = event.data["workstation"]
             data["workstation"] = self._identity(event.session)["workstation"]
