@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from django.db import transaction
 
+from sessions_app.managers.items import taken
 from sessions_app.models import Item
 from sessions_app.part_list import Fault, PartList
 from sessions_app.text import name_key, part_number_fault, text_fault
@@ -55,6 +56,7 @@ class Loaded:
     unchanged: int = 0
     doubles: int = 0
     unnumbered: int = 0
+    retired: int = 0
     new_ones: list[str] = field(default_factory=list)
     changes: list[list[Change]] = field(default_factory=list)
 
@@ -183,13 +185,18 @@ class Loading:
             item = known.get(identity(part.part_number))
             if item is None:
                 new.append(Item(part_number=part.part_number, **part.given))
-            elif changes := _changes(item, part.given):
+                continue
+            self._loaded.retired += item.retired_at is not None
+            if changes := _changes(item, part.given):
                 to_change[item.pk] = part.given
                 if len(self._loaded.changes) < SHOWN:
                     self._loaded.changes.append(changes)
         if not self._dry_run:
             # What somebody else inserts meanwhile stays as it is.
             Item.objects.bulk_create(new, ignore_conflicts=True)
+            # Asked after the rows are there: a number that a rename frees meanwhile is no new item's.
+            if why := taken([item.part_number for item in new], former_only=True):
+                raise BadFile([*why.values(), "A part was renamed meanwhile; load the list again."])
         self._count(batch, new, len(to_change))
         return to_change
 

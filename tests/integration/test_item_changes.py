@@ -1,9 +1,11 @@
 """Renaming and retiring items: what stays, what is refused, who is told."""
 
+from io import StringIO
 from unittest import mock
 from urllib.parse import quote
 
 import pytest
+from django.core.management import call_command
 
 from sessions_app.errors import AlreadyExists, NotFound, Retired
 from sessions_app.managers import items
@@ -250,3 +252,19 @@ def test_a_turn_is_not_given_on_a_retired_item(world):
         PlaceInLine.objects.stand(bob.user, bob.pk, Wanted("Old 1", "sketch"))
     EditSession.objects.release(session.pk)
     assert EditSession.objects.grant_what_is_free(10) == []
+
+
+def test_a_parts_list_neither_revives_nor_makes_again_what_is_retired_or_renamed(world, tmp_path):
+    items.rename("Old 1", "New 1")
+    items.retire([world[0].pk])
+    make_item("Old 2")
+    file, said = tmp_path / "parts.csv", StringIO()
+    file.write_text("part_number,description\nold 1,Screw\nOld 2,Nut\n", "utf-8")
+    call_command("loaditems", str(file), stdout=said, stderr=StringIO())
+    assert "0 new items, 2 changed, 0 unchanged. 1 of the known ones are retired" in said.getvalue()
+    item = Item.objects.get(pk=world[0].pk)
+    assert (item.part_number, item.description, item.retired_at is None) == (
+        "New 1",
+        "Screw",
+        False,
+    )

@@ -188,6 +188,8 @@ def _summary(loaded: Loaded, dry_run: bool) -> str:
     told = f"{loaded.new} new items, {loaded.changed} changed, {loaded.unchanged} unchanged."
     if loaded.doubles:
         told += f" {loaded.doubles} rows of parts that stand there already are passed over."
+    if loaded.retired:
+        told += f" {loaded.retired} of the known ones are retired, and stay so."
     if loaded.unnumbered:
         told += f" {loaded.unnumbered} rows without a part number are passed over."
     return told + (" Nothing was written: this was a dry run." if dry_run else "")
