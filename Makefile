@@ -4,7 +4,7 @@ VENV ?= .venv
 PYTHON ?= python3
 IN_VENV = exec "$(VENV)/bin/python"
 
-.PHONY: help run test test-client test-slow test-faults lint clean python port installed
+.PHONY: help run test test-client test-slow test-faults test-proxies lint clean python port installed
 .NOTPARALLEL:
 .SUFFIXES:
 
@@ -14,6 +14,7 @@ help:
 	@echo "make test-client  run those of the client and the command line as programs, in five minutes"
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
+	@echo "make test-proxies  run those of the proxies of Debian 12, in two minutes"
 	@echo "make lint   check style and types"
 	@echo "make clean  remove .venv and the caches; var/, the data, stays"
 
@@ -39,6 +40,10 @@ test-slow: installed
 # Pulled cables, killed servers and databases, random traffic: up to 20 minutes, and some of it wants root.
 test-faults: installed
 	@$(IN_VENV) -m pytest tests/faults $(PYTEST)
+
+# Nine proxies and TLS terminators of the distribution, of which those that are not installed are skipped: two minutes.
+test-proxies: installed
+	@$(IN_VENV) -m pytest tests/proxies $(PYTEST)
 
 lint: installed
 	@$(IN_VENV) -m ruff check .

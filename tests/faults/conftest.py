@@ -11,7 +11,7 @@ from tests.faults import network as networks
 from tests.faults.database_scene import Scene
 from tests.faults.network import Network
 from tests.faults.own_postgres import OwnPostgres
-from tests.faults.proxies import PROXIES, Proxy, is_ready_through, make_certificate
+from tests.faults.proxies import PROXIES, is_ready_through
 from tests.faults.services import ServeAt, TcpProxy
 from tests.processes.conftest import (  # noqa: F401
     client_of,
@@ -24,6 +24,7 @@ from tests.processes.conftest import (  # noqa: F401
     serve,
 )
 from tests.processes.service import Serve
+from tests.proxies.proxy import Proxy, make_certificate
 from tests.waiting import eventually
 
 
@@ -140,7 +141,7 @@ def start_proxy(
         for place in (folder, *folder.parents[:2]):
             place.chmod(0o755)
         monkeypatch.setenv("SSL_CERT_FILE", str(folder / "silo.crt"))
-        proxy = PROXIES[kind](folder, servers, host, changes or {})
+        proxy = PROXIES[kind].start(folder, [one.url for one in servers], host, changes)
         processes.callback(proxy.close)
 
         def serves() -> bool:

@@ -10,8 +10,8 @@ from events_app import event_log
 from sessions_app.models import EditSession, EndedSession
 from silo_client import Lost, clock
 from tests.faults.measuring import keep_margin
-from tests.faults.proxies import free_port
 from tests.faults.services import database_address, database_url_by
+from tests.proxies.proxy import free_port
 from tests.waiting import eventually
 
 RELEASED = "edit.session_released"

@@ -7,8 +7,9 @@ import pytest
 
 from sessions_app.models import EndedSession, Workstation
 from tests.faults.network import stream_inside
-from tests.faults.proxies import NAME, SECURE, free_port, is_ready_through
+from tests.faults.proxies import is_ready_through
 from tests.faults.services import passes
+from tests.proxies.proxy import NAME, SECURE, free_port
 from tests.waiting import eventually
 
 RELEASED = "edit.session_released"
