@@ -6,7 +6,10 @@ a lost connection costs time, never an event.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -87,7 +90,7 @@ class Relay:
 
     async def _follow(self, connection: AsyncConnection) -> None:
         # First listen, then read: what commits in between is told, what committed before is read.
-        async with asyncio.timeout(timings.RELAY_PROBE_SECONDS):
+        with _answered(connection):
             await connection.execute(sql.LISTEN)
             if self._epoch is None:
                 await self._go_to_head(connection)
@@ -98,12 +101,12 @@ class Relay:
                 pass
             # Ends at the first notification or at the time-out; the log is read in any case, which also
             # probes the connection.
-            async for _ in connection.notifies(timeout=timings.RELAY_PROBE_SECONDS, stop_after=1):
+            async for _ in connection.notifies(timeout=timings.RELAY_IDLE_SECONDS, stop_after=1):
                 pass
 
     async def _read_page(self, connection: AsyncConnection) -> bool:
         """Deliver the next entries; return whether there may be more."""
-        async with asyncio.timeout(timings.RELAY_PROBE_SECONDS):
+        with _answered(connection):
             page = [self._position, event_log.PAGE_SIZE, event_log.PAGE_BYTES]
             cursor = await connection.execute(sql.LOG_AFTER, page)
             rows = await cursor.fetchall()
@@ -123,6 +126,25 @@ class Relay:
         row = await (await connection.execute(sql.LOG_HEAD)).fetchone()
         assert row is not None
         self._epoch, self._position = row
+
+
+@contextmanager
+def _answered(connection: AsyncConnection) -> Iterator[None]:
+    """Cut the connection if the block takes too long: what waits in it fails at once.
+
+    Cancelling it instead would ask the database, which does not answer, to cancel the query, and wait for that.
+    """
+    cut = asyncio.get_running_loop().call_later(timings.RELAY_ANSWER_SECONDS, _cut, connection)
+    try:
+        yield
+    finally:
+        cut.cancel()
+
+
+def _cut(connection: AsyncConnection) -> None:
+    logger.warning("the database does not answer the relay")
+    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
+        same.shutdown(socket.SHUT_RDWR)
 
 
 async def _connect() -> AsyncConnection:

@@ -16,8 +16,11 @@ KEEPALIVE_SHARE: Final = 0.2
 KEEPALIVE_GRACE_SHARE: Final = 1 / 3
 USER_TIMEOUT_SHARE: Final = 0.5
 
-# The LISTEN connection is asked for a sign of life, and the log read, at least this often.
+# A LISTEN connection whose database does not answer is noticed within this time: the log is read after so long without
+# a notification, which is a sign of life too, and the rest is for the answer, a page of the log.
 RELAY_PROBE_SECONDS: Final = 5.0
+RELAY_IDLE_SECONDS: Final = 2.0
+RELAY_ANSWER_SECONDS: Final = RELAY_PROBE_SECONDS - RELAY_IDLE_SECONDS
 
 # A process may miss three beats before it is taken for dead.
 BEATS_PER_SERVER_DEAD: Final = 4

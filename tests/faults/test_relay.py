@@ -1,12 +1,15 @@
 """The relay's connection is killed again and again while another process publishes."""
 
+import os
+import signal
 import threading
+import time
 from contextlib import contextmanager
 from functools import partial
 
 from django.db import connection, transaction
 
-from events_app import event_log
+from events_app import event_log, timings
 from events_app.event_log import NewEvent
 from sessions_app import channels
 from tests.waiting import eventually
@@ -17,6 +20,8 @@ TYPE = "edit.test"
 KILL = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'silo relay'"
 )
+
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'silo relay'"
 
 
 def publish(numbers, between=lambda: None) -> None:
@@ -120,3 +125,21 @@ def test_who_was_away_for_all_of_it_gets_all_of_it(serve, client_of):
     publish(range(2 * EVENTS, 2 * EVENTS + 10))
     eventually(lambda: len(numbers(back)) >= 2 * EVENTS + 10)
     assert numbers(back) == list(range(2 * EVENTS + 10))
+
+
+def test_a_backend_that_does_not_answer_is_noticed_in_the_time_that_is_named(serve, client_of):
+    stream = client_of(server := serve()).stream(all="true")
+    with connection.cursor() as cursor:
+        cursor.execute(BACKENDS)
+        ((backend,),) = cursor.fetchall()
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        server.line("the database does not answer the relay")
+        server.line("relay lost the database")
+        # A second for a machine that has other things to do.
+        assert time.monotonic() - begun < timings.RELAY_PROBE_SECONDS + 1
+        publish(range(3))
+        eventually(lambda: numbers(stream) == [0, 1, 2])
+    finally:
+        os.kill(backend, signal.SIGCONT)

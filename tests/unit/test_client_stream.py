@@ -211,3 +211,41 @@ def test_pauses_grow_to_eight_seconds_and_differ():
     for attempt, longest in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 8), (100_000, 8)]:
         pauses = [pause(attempt) for _ in range(100)]
         assert longest / 2 <= min(pauses) < max(pauses) <= longest
+
+
+def asked(params):
+    seen = []
+
+    async def main():
+        async with httpx.AsyncClient(
+            base_url="http://silo", transport=transport(BODY, seen=seen)
+        ) as http:
+            stream = EventStream(http, params)
+            await stream.open("e-1", lambda sse: None, lambda: None)
+            await stream.close()
+
+    asyncio.run(main())
+    return seen[0]
+
+
+def test_few_items_are_asked_for_in_the_query():
+    request = asked([("item", "A"), ("item", "B"), ("all", "true")])
+    assert (request.method, str(request.url)) == (
+        "GET",
+        "http://silo/api/events?item=A&item=B&all=true",
+    )
+
+
+def test_items_too_many_for_a_request_line_are_asked_for_in_a_body():
+    names = [f"{number:03}" + "\u00fc" * 190 for number in range(100)]
+    request = asked([("workstation_id", "w1"), ("ack", "true"), *(("item", n) for n in names)])
+    assert (request.method, str(request.url)) == ("POST", "http://silo/api/events")
+    assert json.loads(request.content) == {"workstation_id": "w1", "ack": True, "items": names}
+    assert request.headers["Last-Event-ID"] == "e-1"
+
+
+def test_data_in_several_lines_is_one_event():
+    data = {"connection_id": "c1", "sessions": [1, 2], "timings": WITH_GRACE}
+    lines = "".join(f"data: {line}\n" for line in json.dumps(data).replace(", ", ",\n").split("\n"))
+    stream, _, _ = read(f"event: stream-open\nid: e-1\n{lines}\n".encode(), size=7)
+    assert stream.opening == data

@@ -38,8 +38,13 @@ LONGEST_PAUSE_SECONDS = 8.0
 STRANGE_LIMITS = 0.5
 STRANGE_SECONDS = 60.0
 
-# The token is not good, its user may not, there is no such workstation, or the request makes no sense.
-FINAL = frozenset({401, 403, 404, 422})
+# The token is not good, its user may not, there is no such workstation, or the request makes no sense
+# or is too long.
+FINAL = frozenset({401, 403, 404, 413, 414, 422, 431})
+
+# What every proxy takes in a request line, with room for the address before it, in characters.
+LONGEST_QUERY = 4000
+FLAGS = {"true": True, "false": False}
 
 Handler = Callable[[ServerSentEvent], None]
 
@@ -89,7 +94,7 @@ class EventStream:
         self.doubted = ""
         self.last_id = ""
         self._http = http
-        self._params = httpx.QueryParams(list(params))
+        self._params = list(params)
         self._evidence = evidence
         self._sent = 0.0
         self._line_at = self._heartbeat_at = 0.0
@@ -191,7 +196,7 @@ class EventStream:
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
         self._sent = clock.now()
-        request = self._http.stream("GET", "/api/events", params=self._params, headers=headers)
+        request = self._http.stream(**_asking(self._params), headers=headers)
         async with request as response:
             if response.status_code != 200:
                 await self._refused(response)
@@ -262,6 +267,17 @@ class EventStream:
             raise error
         why = error.message if error else f"The server answered {response.status_code}."
         raise Unavailable(why, _seconds(response.headers.get("Retry-After", "")))
+
+
+def _asking(params: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return the request for a stream: a GET, or a POST where its items are too many for a request line."""
+    query = httpx.QueryParams(list(params))
+    if len(str(query)) <= LONGEST_QUERY:
+        return {"method": "GET", "url": "/api/events", "params": query}
+    body: dict[str, Any] = {name: FLAGS.get(value, value) for name, value in params}
+    body.pop("item", None)
+    body["items"] = [value for name, value in params if name == "item"]
+    return {"method": "POST", "url": "/api/events", "json": body}
 
 
 class _Lines:

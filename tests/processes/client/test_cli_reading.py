@@ -99,6 +99,14 @@ def test_watch_tells_each_event_in_a_line(ada, part, gate):
     assert "Traceback" not in watching.output
 
 
+def test_watch_follows_more_parts_than_fit_in_a_request_line(ada, part, gate):
+    names = [make_item(f"{number:02}" + "ü" * 190).part_number for number in range(30)]
+    watching = ada.start("watch", part, *names, "--json")
+    told(watching, "stream-open")
+    ada.edit(part, gate.command())
+    assert told(watching, "edit.session_acquired")["part_number"] == part
+
+
 def test_watch_in_words(ada, part, gate):
     held = ada.edit(part, gate.command())
     watching = ada.start("watch")
