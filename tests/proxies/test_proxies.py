@@ -44,10 +44,11 @@ def test_a_reload_keeps_streams_and_serves_new_requests(world, behind, kind):
     stream = scene.user.stream(workstation_id=scene.workstation)
     stream.event("comment")
     kind.reload(world.proxy(kind, "recommended"))
-    # While the stream is open, new requests are answered.
-    serves_again(scene.user)
     for _ in range(2):
         stream.event("comment", 2)
+    # While the stream is open, and the reload surely under way.
+    serves_again(scene.user)
+    stream.event("comment", 2)
     stream.kill()
 
 
