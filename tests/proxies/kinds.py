@@ -252,7 +252,7 @@ HITCH = Kind(
     version=["hitch", "--version"],
     file="hitch.conf",
     ours={"[*]:443": "[{host}]:{port}"},
-    command=["hitch", "--config={config}", "--user=_hitch"],
+    command=["hitch", "--config={config}", *(["--user=_hitch"] if os.geteuid() == 0 else [])],
     minimal="",
     host_name=TLS_ONLY_NAME,
     reload=by_signal(signal.SIGHUP),
