@@ -17,11 +17,11 @@ from django.conf import settings
 from events_app import peers, refusals
 from events_app.http_channel import Channel
 from events_app.refusals import Refusal
+from events_app.request_gate import ABORT, STREAMED
 
-# The header by which an answer is known to be a stream, and a message of our own: cut the connection.
+# The header by which an answer is known to be a stream of events.
 EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
-ABORT: Final = "silo.abort"
-# And a question, whose answer is put into it.
+# A message of our own: a question, whose answer is put into it.
 UNACKNOWLEDGED: Final = "silo.unacknowledged"
 
 # The address of a request that is a whole URL: host, and path with query.
@@ -196,7 +196,9 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
             if channel := getattr(protocol, "channel", None):
                 message["bytes"] = peers.unacknowledged(channel.transport)
             return
-        if EVENT_STREAM in message.get("headers", ()) and protocol.channel is not None:
+        headers = message.get("headers", ())
+        is_stream = EVENT_STREAM in headers or STREAMED in headers
+        if is_stream and protocol.channel is not None:
             protocol.backpressure = Backpressure()
             protocol.registerProducer(protocol.backpressure, True)
         pressure: Backpressure | None = getattr(protocol, "backpressure", None)

@@ -20,13 +20,14 @@ from django_eventstream.views import Listener, get_listener_manager
 
 from events_app import event_log, runtime, sse, stream_http, timings
 from events_app.admission import Admission, NotServed, Step
-from events_app.daphne_server import ABORT, EVENT_STREAM, UNACKNOWLEDGED
+from events_app.daphne_server import EVENT_STREAM, UNACKNOWLEDGED
 from events_app.database_away import DATABASE_AWAY
 from events_app.event_log import Cursor
 from events_app.open_stream import StreamDisplaced, StreamGone, TooManyStreams
 from events_app.presence_domain import StreamGrant, StreamRefused, StreamRequest, domain
 from events_app.presence_store import Snapshot
 from events_app.relay import RelayedEvent, listening_name
+from events_app.request_gate import ABORT
 from events_app.siblings import MAX_STREAMS_PER_KEY
 from events_app.stream_http import ClientLeft, Receive, Scope, Send, refuse, unavailable
 from events_app.threads import in_thread

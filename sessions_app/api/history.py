@@ -1,57 +1,36 @@
 """The history: who held what, from when to when, and how it ended. In JSON or CSV."""
 
-import csv
-from datetime import datetime
-from io import StringIO
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from ninja import Router
 from pydantic import Field
 
 from sessions_app import accounts
+from sessions_app.api import history_csv
 from sessions_app.api.answer_schemas import Answer, HistoryOut
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import Instant, PageLimit, PartNumber, Text
+from sessions_app.api.history_csv import COLUMNS
 from sessions_app.authentication import VIEWER
 from sessions_app.models import EndedSession, EndReason
 
 router = Router(tags=["history"])
 
-CSV_COLUMNS = (
-    "session_id",
-    "item_id",
-    "part_number",
-    "username",
-    "workstation_id",
-    "workstation_name",
-    "context_level",
-    "object_id",
-    "fencing_token",
-    "acquired_at",
-    "last_heartbeat",
-    "released_at",
-    "reason",
-    "ended_by",
-    "note",
-    "user_name",
-    "session_note",
-)
+# Of JSON, where nothing else is asked for.
+PAGE = 100
+
 # What the description adds to the JSON.
 CSV = {
-    "content": {
-        "text/csv": {"schema": {"type": "string"}, "example": ",".join(CSV_COLUMNS) + "\r\n"}
-    },
+    "content": {"text/csv": {"schema": {"type": "string"}, "example": ",".join(COLUMNS) + "\r\n"}},
     "headers": {
         "X-Next": {
-            "description": "With CSV: give it as `before` for the next page; absent on the last.",
+            "description": "With CSV and `limit`: give it as `before` for the next page; absent on the last.",
             "schema": {"type": "integer"},
         }
     },
 }
-# What a spreadsheet would take for a formula.
-FORMULA_STARTS = ("=", "+", "-", "@")
 
 
 @router.get(
@@ -71,10 +50,16 @@ def history(
     before: Annotated[
         int | None, Field(ge=0, lt=2**63, description="`next` of the page before.")
     ] = None,
-    limit: PageLimit = 100,
+    limit: Annotated[
+        PageLimit | None, Field(description="Without it 100 in JSON, and all in CSV.")
+    ] = None,
     format: Literal["json", "csv"] = "json",
 ) -> Any:
-    """List ended sessions, the latest first, a page at a time. A page of CSV names the next one in `X-Next`."""
+    """List ended sessions, the latest first: in JSON a page at a time, in CSV all of them.
+
+    CSV begins with a byte order mark. What a spreadsheet would take for a formula has an apostrophe before it. With
+    `limit` it is a page, which names the next one in `X-Next`. An answer that is cut off is not all.
+    """
     wanted = {
         "username": None if user is None else accounts.own_spelling(user),
         "workstation_id": workstation,
@@ -85,35 +70,17 @@ def history(
     records = EndedSession.objects.filter(**{k: v for k, v in wanted.items() if v is not None})
     if item is not None:
         records = records.of_item(item)
+    if format == "csv":
+        return history_csv.answer(request, records, before, limit)
+    limit = limit or PAGE
     page = list(records.page(before, limit + 1))
     following = page[limit - 1].pk if len(page) > limit else None
-    if format == "csv":
-        return _csv(page[:limit], following)
     return {"history": [_json(record) for record in page[:limit]], "next": following}
 
 
 def _json(record: EndedSession) -> Answer:
-    shown = {name: getattr(record, name) for name in CSV_COLUMNS}
+    shown = {name: getattr(record, name) for name in COLUMNS}
     shown["user"] = shown.pop("username")
     shown["user_name"] = shown["user_name"] or shown["user"]
     workstation = {"id": shown.pop("workstation_id"), "name": shown.pop("workstation_name")}
     return shown | {"workstation": workstation}
-
-
-def _csv(page: list[EndedSession], following: int | None) -> HttpResponse:
-    text = StringIO()
-    writer = csv.writer(text)
-    writer.writerow(CSV_COLUMNS)
-    for record in page:
-        writer.writerow([_cell(getattr(record, name)) for name in CSV_COLUMNS])
-    response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = 'attachment; filename="edit-sessions.csv"'
-    if following is not None:
-        response["X-Next"] = str(following)
-    return response
-
-
-def _cell(value: Any) -> str:
-    """Return a value as text that no spreadsheet executes."""
-    text = value.isoformat() if isinstance(value, datetime) else str(value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

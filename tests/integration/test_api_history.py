@@ -7,8 +7,11 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection
+from django.test import AsyncRequestFactory
 
+from sessions_app.api import history_csv
 from sessions_app.models import EditSession, EndedSession
 from sessions_app.roles import Role
 from tests.factories import Api, acquire, api_of, make_item, make_user, make_workstation
@@ -152,17 +155,48 @@ def test_what_makes_no_sense_is_refused(scene, query):
     assert answer.status_code == 422
 
 
+def csv_of(answer):
+    text = answer.content.decode()
+    assert text.startswith("\ufeff")
+    return list(csv.DictReader(text.removeprefix("\ufeff").splitlines()))
+
+
 def test_csv_says_the_same_and_nothing_that_a_spreadsheet_executes(scene):
     api, *_ = scene
     answer = api("GET", "/api/edit-sessions/history?format=csv&limit=3")
     assert answer["Content-Type"].startswith("text/csv")
-    rows = list(csv.DictReader(answer.content.decode().splitlines()))
+    rows = csv_of(answer)
     assert len(rows) == 3
     assert rows[0]["workstation_name"] == "'=HYPERLINK(1)"
     assert rows[0]["note"] == "left for the day"
     following = api("GET", f"/api/edit-sessions/history?format=csv&before={answer['X-Next']}")
-    assert len(following.content.decode().splitlines()) == 1 + 2
+    assert len(csv_of(following)) == 2
     assert "X-Next" not in following
+
+
+@pytest.mark.parametrize("page", [1, 2, 4, 5, 6])
+def test_csv_is_all_of_it_in_whichever_pages_it_is_read(scene, monkeypatch, page):
+    monkeypatch.setattr(history_csv, "PAGE", page)
+
+    async def read():
+        request = AsyncRequestFactory().get("/")
+        answer = await sync_to_async(history_csv.answer)(
+            request, EndedSession.objects.filter(part_number="A-1"), None, None
+        )
+        if not answer.streaming:
+            return answer.content.decode()
+        return "".join([part.decode() async for part in answer])
+
+    rows = list(csv.DictReader(async_to_sync(read)().splitlines()))
+    ids = EndedSession.objects.filter(part_number="A-1").values_list("session_id", flat=True)
+    assert [row["\ufeffsession_id"] for row in rows] == [str(pk) for pk in ids]
+
+
+def test_head_of_csv_reads_nothing_but_the_first_page(scene, monkeypatch):
+    api, *_ = scene
+    monkeypatch.setattr(history_csv, "PAGE", 1)
+    answer = api("HEAD", "/api/edit-sessions/history?format=csv")
+    assert (answer.status_code, answer.content) == (200, b"")
 
 
 def test_the_history_is_for_those_with_a_role():

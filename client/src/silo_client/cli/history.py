@@ -1,6 +1,7 @@
 """`silo history`: who held what, and how it ended."""
 
 import re
+import sys
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Optional
 
@@ -14,6 +15,8 @@ from silo_client.cli.output import how_long, say, show_table, when, write, write
 from silo_client.data import person, time_of
 
 PATH = "/api/edit-sessions/history"
+MARK = "\ufeff"
+LIMIT = 100
 COLUMNS = ("Part", "Level", "Object", "User", "Workstation", "From", "For", "Ended", "How")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MOMENT = "a date (2025-11-26), a time ('2025-11-26 10:42', this machine's zone) or how long ago (30m, 2h, 7d)"
@@ -54,8 +57,15 @@ def history(
     until: Annotated[
         Optional[str], typer.Option(help="Ended before; as --since.", show_default=False)
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print the API's own CSV.")] = False,
+    limit: Annotated[
+        Optional[int],
+        typer.Option(
+            min=1, help="How many at most: 100 without it, with --csv all.", show_default=False
+        ),
+    ] = None,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print the API's own CSV, for spreadsheets.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show sessions that have ended, the latest first."""
@@ -71,6 +81,7 @@ def history(
         if as_csv:
             _write_csv(api, params, limit)
             return
+        limit = limit or LIMIT
         told = api.pages(PATH, "history", "before", params, limit)
     if as_json:
         write_json(told)
@@ -102,16 +113,26 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _write_csv(api: Api, params: dict[str, Any], limit: int) -> None:
+def _write_csv(api: Api, params: dict[str, Any], limit: Optional[int]) -> None:
+    """Write a page of the API's after the other, with the headings and the mark of the first one."""
     params = params | {"format": "csv"}
     left, first = limit, True
-    while left > 0:
-        page = api.call("GET", PATH, params=params | {"limit": min(left, PAGE)})
-        _, _, records = page.text.partition("\r\n")
-        text = page.text if first else records
-        if text:
-            write(text.replace("\r\n", "\n").rstrip("\n"))
+    while left is None or left > 0:
+        size = PAGE if left is None else min(left, PAGE)
+        page = api.call("GET", PATH, params=params | {"limit": size})
+        headings, _, records = page.text.partition("\r\n")
+        if first:
+            write(headings if _writes_unicode() else headings.lstrip(MARK))
+        if records:
+            write(records.replace("\r\n", "\n").rstrip("\n"))
         following = page.headers.get("X-Next")
         if following is None:
             return
-        params["before"], left, first = following, left - PAGE, False
+        params["before"], first = following, False
+        left = None if left is None else left - size
+
+
+def _writes_unicode() -> bool:
+    """Whether the byte order mark can be written, and is of use: a person at a terminal does not see it."""
+    encoding = (getattr(sys.stdout, "encoding", "") or "").lower()
+    return encoding.startswith("utf") and not sys.stdout.isatty()
