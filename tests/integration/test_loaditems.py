@@ -1,6 +1,7 @@
 """`manage.py loaditems`: what it does with a part list, and what it refuses."""
 
 import io
+import unicodedata
 from io import StringIO
 
 import pytest
@@ -180,6 +181,21 @@ def test_of_rows_that_differ_the_first_counts_where_that_is_wanted(load):
     text = "part_number,description\nA-1,x\nA-1,y\nA-1,x\n"
     assert "2 rows of parts that stand there already" in load(text, "--first-of-doubles")
     assert items() == [("A-1", "x", "")]
+
+
+def test_two_spellings_of_one_part_are_one_part(load):
+    known = make_item("Gehäuse-1")
+    decomposed = unicodedata.normalize("NFD", "gehäuse-1")
+    text = f"part_number,description\nGEHÄUSE-1,x\n{decomposed},x\nA  1,y\na 1,y\n"
+    said = load(text)
+    assert said.startswith("1 new items, 1 changed, 0 unchanged. 2 rows of parts")
+    assert items() == [("A  1", "y", ""), (known.part_number, "x", "")]
+
+
+def test_two_spellings_that_say_different_things_are_named_both(load):
+    with pytest.raises(CommandError, match="line 3: 'a-1' stands in line 2 already"):
+        load("part_number,description\nA-1,x\na-1,y\n")
+    assert items() == []
 
 
 def test_of_many_bad_lines_the_first_are_named_and_all_counted(load):

@@ -80,6 +80,8 @@ def test_history(ada, part):
     assert one["next"] is not None
     table = list(csv.reader(io.StringIO(ada.run("history", "--csv").stdout)))
     assert [row[2] for row in table] == ["part_number", part, part]
+    assert table[0][0].lstrip("\ufeff") == "session_id"
+    assert len(ada.run("history", "--csv", "--limit", "1").stdout.splitlines()) == 2
     assert ada.run("history", "--since", "yesterday").returncode == 2
 
 
