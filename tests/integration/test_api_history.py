@@ -174,6 +174,8 @@ def test_csv_says_the_same_and_nothing_that_a_spreadsheet_executes(scene):
     assert "X-Next" not in following
 
 
+# Its connections are handed back in the middle.
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("page", [1, 2, 4, 5, 6])
 def test_csv_is_all_of_it_in_whichever_pages_it_is_read(scene, monkeypatch, page):
     monkeypatch.setattr(history_csv, "PAGE", page)
@@ -192,6 +194,7 @@ def test_csv_is_all_of_it_in_whichever_pages_it_is_read(scene, monkeypatch, page
     assert [row["\ufeffsession_id"] for row in rows] == [str(pk) for pk in ids]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_head_of_csv_reads_nothing_but_the_first_page(scene, monkeypatch):
     api, *_ = scene
     monkeypatch.setattr(history_csv, "PAGE", 1)
