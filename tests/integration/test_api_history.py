@@ -7,11 +7,8 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection
-from django.test import AsyncRequestFactory
 
-from sessions_app.api import history_csv
 from sessions_app.models import EditSession, EndedSession
 from sessions_app.roles import Role
 from tests.factories import Api, acquire, api_of, make_item, make_user, make_workstation
@@ -172,34 +169,6 @@ def test_csv_says_the_same_and_nothing_that_a_spreadsheet_executes(scene):
     following = api("GET", f"/api/edit-sessions/history?format=csv&before={answer['X-Next']}")
     assert len(csv_of(following)) == 2
     assert "X-Next" not in following
-
-
-# Its connections are handed back in the middle.
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("page", [1, 2, 4, 5, 6])
-def test_csv_is_all_of_it_in_whichever_pages_it_is_read(scene, monkeypatch, page):
-    monkeypatch.setattr(history_csv, "PAGE", page)
-
-    async def read():
-        request = AsyncRequestFactory().get("/")
-        answer = await sync_to_async(history_csv.answer)(
-            request, EndedSession.objects.filter(part_number="A-1"), None, None
-        )
-        if not answer.streaming:
-            return answer.content.decode()
-        return "".join([part.decode() async for part in answer])
-
-    rows = list(csv.DictReader(async_to_sync(read)().splitlines()))
-    ids = EndedSession.objects.filter(part_number="A-1").values_list("session_id", flat=True)
-    assert [row["\ufeffsession_id"] for row in rows] == [str(pk) for pk in ids]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_head_of_csv_reads_nothing_but_the_first_page(scene, monkeypatch):
-    api, *_ = scene
-    monkeypatch.setattr(history_csv, "PAGE", 1)
-    answer = api("HEAD", "/api/edit-sessions/history?format=csv")
-    assert (answer.status_code, answer.content) == (200, b"")
 
 
 def test_the_history_is_for_those_with_a_role():
