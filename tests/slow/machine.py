@@ -130,6 +130,23 @@ class Machine(Base):
         )
 
     @held
+    @rule(one=ones, at=st.sampled_from(["eve-1", "eve-1", "bob-1"]), stream=connections)
+    def take_over(self, one: int, at: str, stream: str) -> None:
+        session, where = self.session(one), self.at(at)
+        used = self.stream(where, stream)
+        eve = self.model.users["eve"]
+        expected = self.expect(self.model.take_over, eve, session, where, "due", used)
+        body = {
+            "reason": "due",
+            "take": True,
+            "workstation_id": self.id(where),
+            "connection_id": used and used.id,
+        }
+        path = f"{session_url(session)}/force-release"
+        answer = self.call(expected, "eve", "DELETE", path, body)
+        self.compare_got(expected, [answer], holder="")
+
+    @held
     @rule(one=ones, at=workstations, named=st.booleans(), asker=askers)
     def request_handoff(self, one: int, at: str, named: bool, asker: str) -> None:
         session, user = self.session(one), asker or OWNERS[at]

@@ -121,6 +121,19 @@ class Sessions(Core):
         return 204, None
 
     @operation
+    def take_over(
+        self, user: User, session: Session, at: Workstation, reason: str, stream: Stream | None
+    ) -> tuple[int, list[Got]]:
+        """End it by force and get it, ahead of the line."""
+        self._need(user, ADMIN)
+        self._find(session)
+        self._check_own(user, at, stream)
+        self.come_back(at, active=True)
+        place = self.place_of(at, session.lock) or Place(session.lock, at, session.cone)
+        place.cone, place.stream = place.cone or session.cone, stream
+        return 200, self._end([session], "force_released", by=user.name, note=reason, turn=place)
+
+    @operation
     def request_handoff(
         self, user: User, session: Session, at: Workstation | None, message: str
     ) -> tuple[int, Any]:
