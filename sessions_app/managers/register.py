@@ -77,7 +77,10 @@ def _check_gone(workstation: Workstation, machine: str) -> None:
     over = Workstation.objects.filter(
         pk=workstation.pk, last_seen__lt=Now() - Value(window, DurationField())
     )
-    left = workstation.departed_at is not None and not _has_anything(workstation)
+    # Who has registered since it departed is about to connect.
+    departed_at = workstation.departed_at
+    departed = departed_at is not None and workstation.last_seen <= departed_at
+    left = departed and not _has_anything(workstation)
     if known or not (left or over.filter(observed_for(window)).exists()):
         _refuse(workstation, "was connected a moment ago", window, connected=False)
 

@@ -115,6 +115,15 @@ def test_a_machine_that_left_has_nothing_to_lose(ask, first, server):
     assert is_machine(first, COPY)
 
 
+def test_one_that_comes_back_has_it_before_its_stream_is_open(ask, first, server):
+    opened = stream(first)
+    arrives(server, opened)
+    presence_store.depart(server, [Departure(opened.connection_id, first.pk, by_client=True)])
+    assert ask(FIRST).status_code == 200
+    assert ask(COPY).status_code == 409
+    assert arrives(server, stream(first))
+
+
 def test_one_that_is_away_within_its_grace_keeps_its_sessions(ask, first, server, settings):
     settings.SESSIONS_GRACE = timedelta(seconds=15)
     opened = stream(first)

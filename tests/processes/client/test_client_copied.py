@@ -60,25 +60,26 @@ def test_a_copy_of_a_machine_that_lives_takes_nothing_from_it(
     assert connect(ada).id == first.workstation_id
 
 
-def test_two_copies_that_start_at_once_are_two(ada, connect, run_program, copy, be_first):
-    first = connect(ada)
-    first.close()
+def test_a_machine_and_its_copy_that_start_at_once_are_two(
+    ada, connect, run_program, copy, tmp_path
+):
+    connect(ada).close()
     eventually(lambda: Workstation.objects.get().departed_at is not None)
     copy()
-    several = {}
+    programs = {}
 
-    def start(name):
-        several[name] = run_program(ada)
+    def start(name, state):
+        programs[name] = run_program(ada, before=("env", f"{STATE_VARIABLE}={tmp_path / state}"))
 
-    threads = [threading.Thread(target=start, args=(f"copy {n}",)) for n in range(2)]
+    windows = {"one": "client", "another": "client", "copy's": "copy", "copy's other": "copy"}
+    threads = [threading.Thread(target=start, args=window) for window in windows.items()]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
-    be_first()
-    start("first")
-    ids = [several[f"copy {n}"].workstation_id for n in range(2)]
-    assert ids[0] == ids[1] != several["first"].workstation_id
+        thread.join(60)
+    ids = {name: program.workstation_id for name, program in programs.items()}
+    assert ids["one"] == ids["another"] != ids["copy's"] == ids["copy's other"]
+    assert Workstation.objects.count() == 2
 
 
 def test_a_copy_that_gets_the_identity_of_one_that_was_cut_off_is_told_to_that(ada, connect, part):
