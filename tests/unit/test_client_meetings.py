@@ -98,6 +98,13 @@ def test_events_that_overtake_the_answer_count(holdings, take):
     assert named(take("o1")) == ["o2"]
 
 
+def test_an_event_takes_nothing_away_of_what_the_answer_says(holdings):
+    holdings.interfering(begins("o1", shared=["Pad"]))
+    told = TOLD | {"conflicts": [met("o1") | {"shared": [], "note": "until Friday"}]}
+    [conflict] = holdings.take(SimpleNamespace(), told, "c1", owned=True).conflicts
+    assert (conflict.holder.note, conflict.shared) == ("until Friday", ("Pad",))
+
+
 def test_a_new_stream_tells_what_was_missed(holdings, take, monkeypatch):
     session = take("o1")
     # As long ago as an event that has no answer under way.

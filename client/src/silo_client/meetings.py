@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from silo_client.data import Conflict, Holder
@@ -86,7 +86,9 @@ class Meetings:
             if conflict is None:
                 later.pop(other_id, None)
             else:
-                later[other_id] = conflict
+                # An answer says more of the holder than an event: since when, and the note.
+                known = later.get(other_id)
+                later[other_id] = replace(known, shared=conflict.shared) if known else conflict
         return later
 
 

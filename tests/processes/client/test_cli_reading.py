@@ -52,8 +52,13 @@ def test_who_of_a_part_that_does_not_exist(ada):
         "silo: There is no part 'no such/part'.",
         "silo: `silo items TEXT` looks for parts by number or description.",
     ]
-    for command in ("edit", "line", "watch"):
-        assert ada.run(command, "no such/part").returncode == 5
+    for command in ("edit", "line", "watch", "history", "release", "handoff"):
+        other = ada.run(command, "no such/part")
+        assert other.returncode == 5
+        assert "There is no part 'no such/part'." in other.stderr
+    asked = ada.run("request", "no such/part", "-m", "please")
+    assert asked.returncode == 5
+    assert "There is no part 'no such/part'." in asked.stderr
 
 
 def test_items(ada, part):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from silo_client.api import PAGE, Api
-from silo_client.cli.connection import connected
+from silo_client.cli.connection import about, connected
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import AnyPart, AsJson, EndReason
 from silo_client.cli.output import how_long, say, show_table, when, write, write_json
@@ -83,6 +83,10 @@ def history(
             return
         limit = limit or LIMIT
         told = api.pages(PATH, "history", "before", params, limit)
+        if part is not None and not told["history"]:
+            # The record outlives parts: only what has none has to be there.
+            with about(part):
+                api.sessions_of(part)
     if as_json:
         write_json(told)
     elif told["history"]:

@@ -56,6 +56,9 @@ def sessions_of(api: Api, wanted: Filter, **filters: Any) -> list[Json]:
         filters["item"] = wanted.part
     with about(wanted.part):
         told, _ = api.sessions(**filters)
+        if not told and wanted.part is not None:
+            # A filter finds nothing, also by a part that there is not; this says so.
+            api.sessions_of(wanted.part)
     return [session for session in told if session in wanted]
 
 
