@@ -27,7 +27,7 @@ MAX_BATCH = 1_000
 MAX_BATCH_NODE_KEYS = 100_000
 # Longer than anybody is away; what is more is a mistake of units.
 MAX_IDLE_SECONDS = 366 * 24 * 3600
-# Each costs the process that serves the stream a kilobyte; who follows more follows all.
+# Each costs the process that serves the stream half a kilobyte; a client that follows more follows all.
 MAX_STREAM_ITEMS = 10_000
 
 
