@@ -150,6 +150,5 @@ def watching(url: str, token_file: Path, login: str) -> str:
 
 
 def _shown(file: Path) -> str:
-    """The file as it is named in a shell: as seen from here where it is below."""
-    here = Path.cwd()
-    return shlex.quote(str(file.relative_to(here) if file.is_relative_to(here) else file))
+    """The file as it is named in a shell, wherever that stands."""
+    return shlex.quote(str(file.absolute()))
