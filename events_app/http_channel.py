@@ -26,6 +26,9 @@ MAX_HEAD_BYTES: Final = 16 * 1024
 # How long a client that is refused may go on sending, and how much.
 LINGER_SECONDS: Final = 5.0
 LINGER_BYTES: Final = 16 * 1024 * 1024
+# The server ends its own side when nothing has come for so long. A proxy that only passes bytes (hitch) ends the whole
+# connection with the first side that ends, and a client that is still sending would lose the answer.
+QUIET_SECONDS: Final = 0.1
 
 # What a client that has ended its side is sent to see whether it is there: in a stream a comment, before an answer
 # an interim one (RFC 9110, 15.2), which a client that reads on skips.
@@ -63,8 +66,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         self.length = None
         self.clearLineBuffer()
         self.transport.write(_answer(refusal, with_body=not self._is_head))
-        self.transport.loseWriteConnection()
         reactor.callLater(LINGER_SECONDS, self.transport.abortConnection)
+        self._end_when_quiet(0)
+
+    def _end_when_quiet(self, dropped: int) -> None:
+        """End this side unless more has come since so much was dropped; then look again later."""
+
+        def look() -> None:
+            if not self.transport.connected:
+                return
+            if self._dropped == dropped:
+                self.transport.loseWriteConnection()
+            else:
+                self._end_when_quiet(self._dropped)
+
+        reactor.callLater(QUIET_SECONDS, look)
 
     def dataReceived(self, data: bytes) -> None:
         """Pass on what comes, until the client is refused."""
