@@ -109,7 +109,8 @@ class Conflicting(Base):
         loaded = self._loaded(sessions, meetings)
         met |= dict.fromkeys(set(in_company) - compared)
         for one in meetings:
-            met[one.session_id] = [*(met[one.session_id] or ()), loaded[one.other_id]]
+            if one.other_id in loaded:
+                met[one.session_id] = [*(met[one.session_id] or ()), loaded[one.other_id]]
         return met
 
     def _up_to_so_many_keys(self, ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
@@ -119,7 +120,8 @@ class Conflicting(Base):
         room = MAX_LISTED_NODE_KEYS
         few = set()
         for pk in ids:
-            if sizes[pk] <= room:
+            # Outside of a snapshot one of them may have ended.
+            if pk in sizes and sizes[pk] <= room:
                 room -= sizes[pk]
                 few.add(pk)
         return few

@@ -191,7 +191,7 @@ class Ending(Acquiring):
             What this call ended, in the order of the sessions' ids, and what it gave.
 
         Raises:
-            Busy: it is the turn of a workstation that somebody else has locked; see `restarting`.
+            Busy: it is the turn of a workstation that somebody else has locked, or an item is merged; see `restarting`.
         """
         rows = candidates.values_list("pk", "item_id", "context_level", "object_id")[:limit]
         found = {pk: Lock(item, level, name) for pk, item, level, name in rows}
@@ -199,7 +199,9 @@ class Ending(Acquiring):
             return Ended([], [])
         with transaction.atomic(savepoint=False):
             items = {lock.item_id for lock in found.values()}
-            Item.objects.lock(items)
+            if len(Item.objects.lock(items)) < len(items):
+                # One was merged into another meanwhile, which has the sessions now: looked for again.
+                raise Busy(())
             if leaving:
                 PlaceInLine.objects.filter(workstation__in=leaving).delete()
             next_ones = (turns or PlaceInLine.objects.turns)(set(found.values()))

@@ -192,10 +192,14 @@ class HandingOff(Staying):
         Raises:
             NotFound: if it has ended.
         """
-        Item.objects.lock(list(self.filter(pk=session_id).values_list("item_id", flat=True)))
+        items = list(self.filter(pk=session_id).values_list("item_id", flat=True))
+        Item.objects.lock(items)
         session = self.with_names().filter(pk=session_id).first()
         if session is None:
             raise NotFound("There is no such session, or it has ended.")
+        if session.item_id not in items:
+            # That was merged into another one meanwhile.
+            return self._lock_item_of(session_id)
         live: EditSession = session
         return live
 

@@ -68,7 +68,7 @@ def rename(part_number: str, new: str) -> Item:
             former = item.former_part_numbers.filter(merged_id=None)
             former.filter(key__in=[key, item.key]).delete()
             FormerPartNumber.objects.create(item=item, part_number=old)
-        [audience] = _audiences([item.pk]).values()
+        [audience] = audiences([item.pk]).values()
         event_log.append([payloads.renamed_event(item, old, audience)])
     return item
 
@@ -92,12 +92,12 @@ def retire(ids: Collection[uuid.UUID]) -> list[Item]:
         # Until the items were locked, others could come.
         if came := set(line.values_list("workstation_id", flat=True)) - locked:
             raise Busy(came)
-        audiences = _audiences(retired)
+        told_of = audiences(retired)
         line.delete()
         HandoffRequest.objects.filter(session__item__in=retired).delete()
         Item.objects.filter(pk__in=retired).update(retired_at=Now())
         items = list(Item.objects.filter(pk__in=retired).order_by("pk"))
-        event_log.append([payloads.retired_event(item, audiences[item.pk]) for item in items])
+        event_log.append([payloads.retired_event(item, told_of[item.pk]) for item in items])
         return items
 
     return restarting(operation)
@@ -107,22 +107,22 @@ def restore(ids: Collection[uuid.UUID]) -> list[Item]:
     """Have these items be edited again; return those that were retired."""
     with transaction.atomic():
         items = Item.objects.filter(pk__in=ids, retired_at__isnull=False).lock_all()
-        audiences = _audiences([item.pk for item in items])
-        Item.objects.filter(pk__in=list(audiences)).update(retired_at=None)
-        event_log.append([payloads.restored_event(item, audiences[item.pk]) for item in items])
+        told_of = audiences([item.pk for item in items])
+        Item.objects.filter(pk__in=list(told_of)).update(retired_at=None)
+        event_log.append([payloads.restored_event(item, told_of[item.pk]) for item in items])
     for item in items:
         item.retired_at = None
     return items
 
 
-def _audiences(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, set[str]]:
+def audiences(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, set[str]]:
     """Return who is told of these (locked) items: their watchers, who holds sessions, and who stands in line."""
     ids = list(ids)
-    audiences = channels.audiences(EditSession.objects.filter(item__in=ids), ids)
+    found = channels.audiences(EditSession.objects.filter(item__in=ids), ids)
     line = PlaceInLine.objects.filter(item__in=ids).values_list("item_id", "workstation_id")
     for item_id, workstation_id in line:
-        audiences[item_id].add(channels.workstation(workstation_id))
-    return audiences
+        found[item_id].add(channels.workstation(workstation_id))
+    return found
 
 
 def taken(

@@ -5,19 +5,38 @@ column that it reads or writes.
 """
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
 
 from events_app import event_log
 from events_app.restarting import Busy, restarting
-from sessions_app import channels
+from sessions_app import channels, interference, payloads
 from sessions_app.errors import NotFound
-from sessions_app.models import EditSession, FormerPartNumber, Item, PlaceInLine, Workstation
+from sessions_app.interference import Compared
+from sessions_app.managers.items import audiences
+from sessions_app.models import (
+    EditSession,
+    FormerPartNumber,
+    HandoffRequest,
+    Item,
+    PlaceInLine,
+    Workstation,
+)
 
 Ids = Collection[uuid.UUID]
 _LOCK = ("context_level", "object_id")
+# What a meeting is told with.
+_NAMED = (
+    *_LOCK,
+    "fencing_token",
+    "item__part_number",
+    "user__username",
+    "user__first_name",
+    "user__last_name",
+    "workstation__name",
+)
 
 
 class TwoHolders(Exception):
@@ -48,6 +67,7 @@ def merge(keep: uuid.UUID, others: Ids) -> None:
             raise Busy(came)
         _refuse_two_holders([keep, *others])
         _merge_lines(waiting, keep, [keep, *others])
+        homes = dict(EditSession.objects.filter(item__in=others).values_list("pk", "item_id"))
         EditSession.objects.filter(item__in=others).update(item=keep)
         former = FormerPartNumber.objects
         former.filter(item__in=others).update(item=keep)
@@ -57,21 +77,20 @@ def merge(keep: uuid.UUID, others: Ids) -> None:
         gone = Item.objects.filter(pk__in=others)
         # Nothing points to them any more; Django would look, in every column.
         gone._raw_delete(gone.db)
-        audience = channels.audiences(EditSession.objects.filter(item=keep), [keep])[keep]
-        event_log.append(
-            [
-                event_log.NewEvent(
-                    audience | {channels.item(pk)},
-                    "item.renamed",
-                    {
-                        "item_id": keep,
-                        "part_number": numbers[keep],
-                        "old_part_number": numbers[pk],
-                    },
-                )
-                for pk in others
-            ]
-        )
+        audience = audiences([keep])[keep]
+        renamed = [
+            event_log.NewEvent(
+                audience | {channels.item(pk)},
+                "item.renamed",
+                {
+                    "item_id": keep,
+                    "part_number": numbers[keep],
+                    "old_part_number": numbers[pk],
+                },
+            )
+            for pk in others
+        ]
+        event_log.append([*renamed, *_retired(waiting, keep, audience), *_met(homes)])
 
     restarting(operation)
 
@@ -116,3 +135,43 @@ def _merge_lines(waiting: QuerySet[Any], keep: uuid.UUID, items: Ids) -> None:
         doubles = PlaceInLine.objects.filter(pk__in=twice)
         doubles._raw_delete(doubles.db)
     waiting.update(item=keep)
+
+
+def _retired(
+    waiting: QuerySet[Any], keep: uuid.UUID, audience: set[str]
+) -> list[event_log.NewEvent]:
+    """Where the item kept is retired nobody waits for it, and nobody is handed it; return what tells of that."""
+    item = Item.objects.only("part_number", "retired_at").get(pk=keep)
+    if item.retired_at is None:
+        return []
+    waiting._raw_delete(waiting.db)
+    HandoffRequest.objects.filter(session__item=keep).delete()
+    return [payloads.retired_event(item, audience)]
+
+
+def _met(homes: Mapping[uuid.UUID, uuid.UUID]) -> list[event_log.NewEvent]:
+    """Return what tells both sides of the meetings that begin because these sessions are on another item now.
+
+    Args:
+        homes: on which item each session was that has another one now.
+    """
+    if not homes:
+        return []
+
+    def met(one: Compared, other: Compared) -> bool:
+        return homes.get(one.id) == homes.get(other.id)
+
+    sessions = EditSession.objects.all()
+    moved = sessions.compared(homes)
+    company = sessions.company(moved, also_among_them=True)
+    others = [one for one in company if one.id not in homes]
+    meetings = [
+        *interference.meetings(moved, company, but_not=met),
+        *interference.meetings(others, moved, but_not=met),
+    ]
+    named = sessions.select_related("item", "user", "workstation").only(*_NAMED)
+    loaded = named.in_bulk({one.session_id for one in meetings})
+    return [
+        payloads.interference_event(loaded[one.session_id], loaded[one.other_id], one.shared)
+        for one in meetings
+    ]

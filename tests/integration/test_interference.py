@@ -184,3 +184,23 @@ def test_a_heartbeat_is_a_heap_only_update(held):
         )
         updates, heap_only = cursor.fetchone()
     assert (updates, heap_only) == (20, 20)
+
+
+@pytest.mark.parametrize("ended", ["one of the list", "one that it meets"])
+def test_a_list_outside_of_a_snapshot_outlives_the_end_of_a_session(connected, item, ended):
+    """The admin site's: a session may end between any two of its queries."""
+    mine, theirs = (acquire(connected(name), item, name, cone=("n1",)).session for name in "ab")
+    listed = list(EditSession.objects.with_names().filter(pk=mine.pk))
+    met_in_list, queries = EditSession.objects.met_in_list, 0
+
+    def end(execute, sql, params, many, context):
+        nonlocal queries
+        queries += 1
+        if queries == (2 if ended == "one of the list" else 5):
+            EditSession.objects.filter(pk=(mine if "list" in ended else theirs).pk).delete()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(end):
+        met = met_in_list(listed)
+    assert EditSession.objects.count() == 1
+    assert not met[mine.pk]
