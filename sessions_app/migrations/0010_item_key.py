@@ -1,7 +1,4 @@
-"""An item is known by a key: nullable as yet, so that a database with two spellings of a part can be put right.
-
-In batches of their own transactions: nobody waits for the table.
-"""
+"""An item is known by a key: nullable as yet, so that a database with two spellings of a part can be put right."""
 
 import django.db.models.deletion
 import django.db.models.functions.datetime
@@ -27,7 +24,6 @@ def fill(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    atomic = False
     dependencies = [("sessions_app", "0009_notes_and_names")]
 
     operations = [
@@ -87,5 +83,4 @@ class Migration(migrations.Migration):
                 help_text="As it was first written", max_length=200, unique=True
             ),
         ),
-        migrations.RunPython(fill, migrations.RunPython.noop),
     ]

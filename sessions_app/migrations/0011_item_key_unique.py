@@ -91,16 +91,35 @@ def _shown(text):
     return repr(text) if text.isascii() else f"{text!r} ({ascii(text)})"
 
 
+UNIQUE = [
+    migrations.AlterField(
+        model_name="item",
+        name="key",
+        field=sessions_app.models.item.NameKeyField(unique=True),
+    ),
+    # The index of that constraint finds how a key begins.
+    migrations.RemoveIndex(model_name="item", name="item_part_number_begins"),
+]
+IN_ONE_TRANSACTION = migrations.SeparateDatabaseAndState(
+    database_operations=[
+        migrations.RunPython(prepare, migrations.RunPython.noop),
+        *UNIQUE,
+    ],
+    state_operations=UNIQUE,
+)
+IN_ONE_TRANSACTION.atomic = True
+
+
 class Migration(migrations.Migration):
+    """First the keys in batches, each committed, so that nobody waits for the table; then the rest in one transaction.
+
+    Wherever it is broken off, it can be run again.
+    """
+
+    atomic = False
     dependencies = [("sessions_app", "0010_item_key")]
 
     operations = [
-        migrations.RunPython(prepare, migrations.RunPython.noop),
-        migrations.AlterField(
-            model_name="item",
-            name="key",
-            field=sessions_app.models.item.NameKeyField(unique=True),
-        ),
-        # The index of that constraint finds how a key begins.
-        migrations.RemoveIndex(model_name="item", name="item_part_number_begins"),
+        migrations.RunPython(fill, migrations.RunPython.noop),
+        IN_ONE_TRANSACTION,
     ]

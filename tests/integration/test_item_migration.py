@@ -30,7 +30,6 @@ from tests.factories import (
 pytestmark = pytest.mark.usefixtures("committed_db")
 
 BEFORE = ("sessions_app", "0009_notes_and_names")
-KEYED = ("sessions_app", "0010_item_key")
 
 
 def migrate_to(*target):
@@ -116,6 +115,36 @@ def test_twins_are_refused_listed_merged_and_then_one(old_world):
     assert [one["object_id"] for one in found] == ["old"]
     EditSession.objects.release(EditSession.objects.get(object_id="B").pk)
     assert EditSession.objects.get(object_id="B").workstation == ada
+
+
+@pytest.mark.parametrize(
+    "statement", ['ADD COLUMN "key"', "SET key = new.key", "LOCK TABLE", "DROP INDEX"]
+)
+def test_a_migration_that_was_broken_off_goes_on(old_world, statement):
+    """As where a lock was not to be had in time, or somebody has stopped it between two batches."""
+    merge_later, _, _, _ = old_world
+    seen = 0
+
+    def break_off(execute, sql, params, many, context):
+        nonlocal seen
+        seen += statement in sql
+        # Of the batches the second one.
+        if seen == (2 if "SET" in statement else 1) and statement in sql:
+            raise ConnectionAbortedError
+        return execute(sql, params, many, context)
+
+    if statement == "DROP INDEX":
+        migrate_to(*BEFORE).get_model("sessions_app", "Item").objects.filter(
+            pk=merge_later.pk
+        ).update(part_number="another")
+    with connection.execute_wrapper(break_off), pytest.raises(ConnectionAbortedError):
+        migrate_to()
+    if statement == "DROP INDEX":
+        migrate_to()
+        assert Item.objects.named("ANOTHER").pk == merge_later.pk
+    else:
+        with pytest.raises(CommandError, match="1 part in several spellings"):
+            migrate_to()
 
 
 def test_two_who_hold_the_same_are_named_and_nothing_is_changed(old_world):
