@@ -3,6 +3,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 IN_VENV = exec "$(VENV)/bin/python"
+# What `make run` prints once the server is ready.
+WELCOME = $${SILO_VAR:-var}/welcome
 
 .PHONY: help run test test-client test-slow test-faults test-proxies lint clean python port installed
 .NOTPARALLEL:
@@ -21,8 +23,8 @@ help:
 run: port installed
 	@echo "Preparing the database"
 	@$(IN_VENV) manage.py migrate --verbosity 0
-	@$(IN_VENV) manage.py createdemo
-	@$(IN_VENV) -m tools.side_by_side
+	@$(IN_VENV) manage.py createdemo --to "$(WELCOME)"
+	@$(IN_VENV) -m tools.side_by_side "$(WELCOME)"
 
 # What starts no processes of its own runs on all cores; the others would disturb each other's clocks.
 test: installed

@@ -1,10 +1,13 @@
 """Run the lines of the Procfile side by side until Ctrl-C, SIGTERM or the terminal's end, or until one of them ends.
 
+    side_by_side.py [FILE]      prints the file once the server on PORT (default 8000) is ready
+
 By honcho, with what it needs to leave nothing behind: it stands in a session of its own, as its helper processes die
 of a Ctrl-C that comes while they start; it waits with the end until it knows whom to end; and it goes on without a
 terminal that is gone.
 """
 
+import http.client
 import os
 import select
 import signal
@@ -21,6 +24,7 @@ from honcho.printer import Printer  # type: ignore[import-untyped]
 STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STARTING_SECONDS = 0.05
 LOOK_MILLISECONDS = 100
+READY_SECONDS = 1.0
 
 
 class PatientManager(Manager):  # type: ignore[misc]
@@ -53,7 +57,35 @@ class Output:
             sys.stdout.flush()
 
 
-def main() -> None:
+class Welcome:
+    """What is printed once, as soon as the server is ready."""
+
+    def __init__(self, text: str, port: int) -> None:
+        self._text = text
+        self._port = port
+
+    def look(self) -> None:
+        """Print the text if it is time."""
+        if self._text and self._is_ready():
+            output = Output()
+            output.write(self._text)
+            output.flush()
+            self._text = ""
+
+    def _is_ready(self) -> bool:
+        server = http.client.HTTPConnection("127.0.0.1", self._port, timeout=READY_SECONDS)
+        try:
+            server.request("GET", "/ready")
+            return server.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            server.close()
+
+
+def main(arguments: list[str]) -> None:
+    text = "".join(Path(name).read_text(encoding="utf-8") for name in arguments)
+    welcome = Welcome(text, int(os.environ.get("PORT") or "8000"))
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
     child = os.fork()
     if child == 0:
@@ -71,13 +103,18 @@ def main() -> None:
     for number in STOP:
         signal.signal(number, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
-    status = wait(child, at_hang_up=stop)
+    status = wait(child, at_hang_up=stop, meanwhile=welcome.look)
     # A stop that was asked for is no failure.
     sys.exit(0 if stopped else abs(os.waitstatus_to_exitcode(status)))
 
 
-def wait(child: int, at_hang_up: Callable[[], None]) -> int:
+def wait(child: int, at_hang_up: Callable[[], None], meanwhile: Callable[[], None]) -> int:
     """Wait for the child's end; return its status.
+
+    Args:
+        child: the process.
+        at_hang_up: called when the terminal is gone.
+        meanwhile: called several times a second.
 
     The kernel tells only the first process of a terminal that the terminal is gone, and make keeps it to itself.
     """
@@ -88,6 +125,7 @@ def wait(child: int, at_hang_up: Callable[[], None]) -> int:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return status
+        meanwhile()
         if hung_up := terminal.poll(LOOK_MILLISECONDS):
             terminal.unregister(hung_up[0][0])
             at_hang_up()
@@ -105,4 +143,4 @@ def run_procfile() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

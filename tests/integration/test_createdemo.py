@@ -155,6 +155,17 @@ def test_it_can_be_silent(var: Path) -> None:
     assert not create_demo(verbosity=0)
 
 
+def test_it_can_leave_the_printing_to_another_program(var: Path) -> None:
+    text = create_demo(port="8001")
+    assert not create_demo(port="8001", to=var / "welcome")
+    assert (var / "welcome").read_text() == text
+    assert (var / "welcome").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_part_is_that_of_the_readmes(var: Path) -> None:
+    assert "/api/items/A01-0002/events" in create_demo()
+
+
 def test_the_lines_can_be_copied_whatever_the_part_is_called(var: Path) -> None:
     make_item("DIN 912/M5 'größe' $(id)")
     output = create_demo(port="8001")

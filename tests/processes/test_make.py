@@ -130,7 +130,9 @@ def test_it_runs_shows_itself_and_runs_again(
 ) -> None:
     url = f"http://127.0.0.1:{port}"
     first = make("run")
-    eventually(lambda: is_ready(url), first.output, within=60)
+    first.line("kill $stream", within=60)
+    assert is_ready(url)
+    assert (var / "welcome").stat().st_mode & 0o777 == 0o600
     token = (var / "demo-token").read_text().strip()
     assert "DIN 912/M5" in items(url, token)
     for name in ("demo-token", "admin-password"):
@@ -145,7 +147,8 @@ def test_it_runs_shows_itself_and_runs_again(
     nothing_is_left(var)
 
     second = make("run")
-    eventually(lambda: is_ready(url), second.output, within=60)
+    second.line("kill $stream", within=60)
+    assert is_ready(url)
     assert (var / "demo-token").read_text().strip() == token
     assert items(url, token)
     assert f"login admin, password {password} " in second.output
@@ -214,7 +217,7 @@ def read_until(shell: subprocess.Popen[str], wanted: str) -> str:
     [
         lambda make, var: make.line("Preparing the database"),
         lambda make, var: eventually(lambda: is_locked(var), "the database starts"),
-        lambda make, var: make.line("kill $stream", within=60),
+        lambda make, var: eventually((var / "welcome").exists, "the demo is made", within=60),
         lambda make, var: make.line("sweeper started", within=60),
     ],
     ids=["before the database", "while it starts", "before the services", "while they start"],

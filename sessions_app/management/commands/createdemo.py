@@ -26,6 +26,8 @@ from sessions_app.part_list import PartList
 from sessions_app.roles import Role
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples" / "parts.csv"
+# Of the examples; the READMEs speak of it.
+PART = "A01-0002"
 USER = "demo"
 ADMIN = "admin"
 
@@ -55,15 +57,26 @@ class Command(BaseCommand):
             default=os.environ.get("PORT") or "8000",
             help="the port in what is printed (default: PORT, else 8000)",
         )
+        parser.add_argument(
+            "--to",
+            type=Path,
+            metavar="FILE",
+            help="write it there instead, for whoever prints it once the server listens",
+        )
 
-    def handle(self, *args: Any, port: str, verbosity: int, **options: Any) -> None:
+    def handle(
+        self, *args: Any, port: str, to: Path | None, verbosity: int, **options: Any
+    ) -> None:
         var = Path(settings.VAR_DIR)
         with transaction.atomic():
             load_examples()
             token_file = keep_token(var / "demo-token")
             login = keep_admin(var / "admin-password")
-        if verbosity:
-            self.stdout.write(watching(f"http://127.0.0.1:{port}", token_file, login))
+        text = watching(f"http://127.0.0.1:{port}", token_file, login)
+        if to is not None:
+            _keep(to, text)  # it has a password in it
+        elif verbosity:
+            self.stdout.write(text)
 
 
 def load_examples() -> None:
@@ -84,7 +97,7 @@ def keep_token(file: Path) -> Path:
     user.groups.add(Group.objects.get(name=Role.EDITOR.group))
     if not _is_token_of(user, _content(file)):
         _, token = ApiToken.objects.issue(user, USER, Role.EDITOR.group, None)
-        _keep(file, token)
+        _keep(file, token + "\n")
     return file
 
 
@@ -109,7 +122,7 @@ def keep_admin(file: Path) -> str:
 
 def _make_admin(file: Path) -> User:
     password = secrets.token_urlsafe(12)
-    _keep(file, password)
+    _keep(file, password + "\n")
     return User.objects.create_superuser(ADMIN, password=password)
 
 
@@ -120,19 +133,19 @@ def _content(file: Path) -> str:
         return ""
 
 
-def _keep(file: Path, secret: str) -> None:
+def _keep(file: Path, content: str) -> None:
     """Write it whole, and for nobody else's eyes at any moment."""
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     file.parent.mkdir(parents=True, exist_ok=True)
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-        opened.write(secret + "\n")
+        opened.write(content)
     draft.replace(file)
 
 
 def watching(url: str, token_file: Path, login: str) -> str:
     """The text that says how to watch it work: three lines to copy into a shell."""
-    item = Item.objects.earliest("part_number")
+    item = Item.objects.known([PART]).get(PART) or Item.objects.earliest("part_number")
     part = f"{url}/api/items/{quote(item.part_number, safe='')}"
     token = f"Authorization: Bearer $(cat {_shown(token_file)})"
     lines = {
