@@ -17,7 +17,8 @@ def test_an_item_is_added_and_listed(api):
     body = {"part_number": "DIN 912/M5", "description": "Screw", "item_type": "part"}
     answer = api("POST", "/api/items", body)
     assert answer.status_code == 201
-    assert answer.json() == body | {"id": A_UUID, "created_at": A_TIME}
+    rest = {"id": A_UUID, "created_at": A_TIME, "retired_at": None}
+    assert answer.json() == body | rest
     assert api("GET", "/api/items").json() == {"items": [answer.json()], "next": None}
 
 
