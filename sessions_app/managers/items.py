@@ -136,18 +136,19 @@ def taken(
         but: an item whose they may be.
     """
     keys = {number: name_key(number) for number in part_numbers}
+    own: dict[str, Item] = {}
+    if not former_only:
+        items = Item.objects.exclude(pk=but.pk) if but else Item.objects.all()
+        own = {item.key: item for item in items.filter(key__in=set(keys.values()))}
+    # Asked after the items: what a rename makes a former number meanwhile is found here or there.
     former = FormerPartNumber.objects.exclude(item=but) if but else FormerPartNumber.objects.all()
     renamed = former.items(set(keys.values()))
-    why = {
+    why = {number: _is_there(own[key]) for number, key in keys.items() if key in own}
+    return why | {
         number: f"{number} is a former number of {renamed[key]}."
         for number, key in keys.items()
         if key in renamed
     }
-    if former_only:
-        return why
-    items = Item.objects.exclude(pk=but.pk) if but else Item.objects.all()
-    own = {item.key: item for item in items.filter(key__in=set(keys.values()))}
-    return why | {number: _is_there(own[key]) for number, key in keys.items() if key in own}
 
 
 def _is_there(item: Item) -> str:

@@ -13,6 +13,7 @@ from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, FormerPartNumber, Item, PlaceInLine, Workstation
 from sessions_app.roles import Role
 from tests.factories import acquire, api_of, events, make_item, make_user, stand
+from tests.integration import interleaving
 from tests.integration.admin_site import listed
 
 pytestmark = pytest.mark.django_db
@@ -136,6 +137,22 @@ def test_a_number_that_a_rename_frees_meanwhile_is_seen_after_the_insert(world):
     with pytest.raises(AlreadyExists, match="former number of New 1"):
         items.create("old 1")
     assert Item.objects.count() == 1
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_a_number_that_is_freed_while_it_is_refused_is_refused_with_a_reason():
+    held, before = True, 0
+    while held:
+        old = make_item(f"Old {before}").part_number
+        held, refused, renamed = interleaving.run(
+            lambda number=old: items.create(number.lower()),
+            lambda number=old: items.rename(number, f"new {number}"),
+            before,
+        )
+        assert isinstance(refused, AlreadyExists), refused
+        assert isinstance(renamed, Item), renamed
+        before += 1
+    assert before > 4
 
 
 # -- retiring --
