@@ -4,6 +4,8 @@ The accounts are Django's own table, which has no key of a name, so where a name
 them are compared: there are as many as people.
 """
 
+from collections import defaultdict
+
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 
@@ -34,3 +36,16 @@ def refuse_twin(username: str) -> None:
         raise ValidationError(f"{fault}.")
     if (known := own_spelling(username)) != username:
         raise ValidationError(f"There is the user {known}: two spellings of a name are one person.")
+
+
+def twins(using: str | None = None) -> list[list[str]]:
+    """Return the names that are one person's and have several accounts, from before there was this rule.
+
+    Args:
+        using: the alias of the database; None for the default one.
+    """
+    spellings: defaultdict[str, list[str]] = defaultdict(list)
+    names = User.objects.using(using).order_by("pk").values_list("username", flat=True)
+    for name in names.iterator():
+        spellings[name_key(name)].append(name)
+    return [names for names in spellings.values() if len(names) > 1]

@@ -15,3 +15,4 @@ class SessionsAppConfig(AppConfig):
         get_user_model()._meta.get_field("username").validators.append(accounts.refuse_twin)
         pre_migrate.connect(migrating.refuse_to_lose_the_record, sender=self)
         post_migrate.connect(migrating.create_roles, sender=self)
+        post_migrate.connect(migrating.warn_of_twins, sender=self)

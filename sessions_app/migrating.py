@@ -1,12 +1,16 @@
 """What `migrate` and `flush` create that is missing, and what `migrate` refuses to destroy."""
 
+import logging
 from typing import Any
 
 from django.apps import apps as installed
 from django.core.management.base import CommandError
 from django.db.models import Model
 
+from sessions_app import accounts
 from sessions_app.roles import Role
+
+logger = logging.getLogger(__name__)
 
 # Undone, they leave no record, or one that can be changed.
 KEEP_THE_RECORD = {("sessions_app", "0001_initial"), ("sessions_app", "0002_database_rules")}
@@ -20,6 +24,18 @@ def create_roles(using: str, apps: Any = installed, **_: Any) -> None:
         return
     for role in Role:
         groups.get_or_create(name=role.group)
+
+
+def warn_of_twins(using: str, **_: Any) -> None:
+    """Name the users who have several accounts, each in a spelling of its own: a receiver of `post_migrate`.
+
+    `migrate` goes on: each account is found under its exact name, and only people know whether two are one person.
+    """
+    for names in accounts.twins(using):
+        logger.warning(
+            "these users differ in spelling only; deactivate all but one if they are one person",
+            extra={"users": ", ".join(names)},
+        )
 
 
 def refuse_to_lose_the_record(using: str, plan: Any = (), **_: Any) -> None:

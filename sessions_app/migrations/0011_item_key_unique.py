@@ -18,7 +18,7 @@ fill = importlib.import_module("sessions_app.migrations.0010_item_key").fill
 LOCK = "LOCK TABLE sessions_app_item IN SHARE ROW EXCLUSIVE MODE"
 LISTED = 50
 REFUSAL = """\
-There is {parts} in several spellings, {items} items: each spelling would be a lock of its own on one part.
+{parts} in several spellings, {items} items: each spelling would be a lock of its own on one part.
 {listed}
 Nothing was changed. Merge the items of each part, the one to keep first; what is edited, who waits and the record are kept:
 {commands}
@@ -79,7 +79,7 @@ def _refuse_twins(apps, items):
     raise CommandError(
         REFUSAL.format(
             items=sum(counts.values()),
-            parts="1 part" if len(counts) == 1 else f"{len(counts)} parts",
+            parts="There is 1 part" if len(counts) == 1 else f"There are {len(counts)} parts",
             listed="\n".join(listed),
             commands="\n".join(commands),
         )

@@ -87,3 +87,11 @@ def test_filters_find_the_user_in_every_spelling(jurgen, spelling):
         assert [one["user"] for one in found] == [NAME]
         nobody = api("GET", path, query_params=query | {"user": "nobody"}).json()[member]
         assert nobody == []
+
+
+def test_migrate_names_the_twins_of_before_and_goes_on(jurgen, caplog):
+    make_user("Jürgen.ß")
+    make_user("ada")
+    call_command("migrate", verbosity=0)
+    [record] = [one for one in caplog.records if "differ in spelling only" in one.getMessage()]
+    assert record.users == f"{NAME}, Jürgen.ß"
