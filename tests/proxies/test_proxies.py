@@ -9,7 +9,14 @@ import pytest
 
 from tests.processes.service import Process
 from tests.proxies.checks import CHECKS, a_quiet_stream_stays_open, serves_again
+from tests.proxies.kinds import KINDS
 from tests.waiting import eventually
+
+
+def of_kinds(condition):
+    """Run a test for those kinds only that meet a condition."""
+    names = [name for name, kind in KINDS.items() if condition(kind)]
+    return pytest.mark.parametrize("kind", names, indirect=True)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -17,12 +24,11 @@ def test_it_holds_as_recommended(behind, check):
     CHECKS[check](behind("recommended"))
 
 
+@of_kinds(lambda kind: kind.minimal)
 @pytest.mark.parametrize("check", CHECKS)
 def test_with_the_least_that_its_manual_shows_only_that_breaks_which_is_documented(
     behind, kind, check
 ):
-    if not kind.minimal:
-        return
     scene = behind("minimal")
     if check not in kind.minimal_breaks:
         CHECKS[check](scene)
@@ -37,9 +43,8 @@ def test_a_quiet_stream_stays_open_longer_than_the_proxys_time_outs(world, kind)
     a_quiet_stream_stays_open(user, user.workstation(f"quiet-{kind.program}"), 2.7)
 
 
+@of_kinds(lambda kind: kind.reload)
 def test_a_reload_keeps_streams_and_serves_new_requests(world, behind, kind):
-    if kind.reload is None:
-        return
     scene = behind("recommended")
     stream = scene.user.stream(workstation_id=scene.workstation)
     stream.event("comment")
@@ -52,10 +57,9 @@ def test_a_reload_keeps_streams_and_serves_new_requests(world, behind, kind):
     stream.kill()
 
 
+@of_kinds(lambda kind: kind.http2)
 def test_streams_of_one_http2_connection_pass_and_end_with_it(world, behind, kind):
     """As a browser opens them; curl can, where it was built so."""
-    if not kind.http2:
-        return
     if not shutil.which("curl") or b"HTTP2" not in subprocess.check_output(["curl", "--version"]):
         pytest.skip("needs curl with HTTP/2")
     scene = behind("recommended")
@@ -87,9 +91,8 @@ def held(scene, workstations) -> list[str]:
     return [one["id"] for one in sessions if one["workstation"]["id"] in workstations]
 
 
+@of_kinds(lambda kind: "bind :80" in kind.ours or "listen 80" in kind.ours)
 def test_without_https_it_sends_browsers_to_https(world, kind):
-    if "bind :80" not in kind.ours and "listen 80" not in kind.ours:
-        return
     proxy = world.proxy(kind, "recommended")
     answer = httpx.get(f"http://{proxy.host}:{proxy.plain}/api/docs")
     assert answer.is_redirect
