@@ -9,6 +9,7 @@ from django.db import OperationalError
 
 from events_app import presence, presence_store, timings
 from events_app.presence_domain import StreamGrant
+from events_app.presence_store import Arrived
 
 
 class Stream:
@@ -32,7 +33,9 @@ def writes(monkeypatch):
         written.append(keys)
 
     monkeypatch.setattr(presence_store, "depart", depart)
-    monkeypatch.setattr(presence_store, "arrive", lambda process, them: {one.key for one in them})
+    monkeypatch.setattr(
+        presence_store, "arrive", lambda _, them: Arrived({one.key for one in them}, set())
+    )
     monkeypatch.setattr(presence_store, "snapshot", lambda keys: None)
     monkeypatch.setattr(presence, "backoff", lambda attempt: 0)
     return written, doomed, failures
