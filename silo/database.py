@@ -1,5 +1,6 @@
 """The one database: an external PostgreSQL by `DATABASE_URL`, else the embedded one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,28 @@ _CLIENT_OPTIONS = {
 }
 
 
-def settings(url: str | None, var: Path) -> dict[str, Any]:
+def may_be_made(arguments: Sequence[str]) -> bool:
+    """Return whether a program may make an embedded database where there is none.
+
+    Of the commands of manage.py only `migrate` may. The others want the data that is there, and would find nothing in
+    a folder that was named by mistake. Other programs, such as the tests, may.
+
+    Args:
+        arguments: as in `sys.argv`.
+    """
+    program, *words = arguments
+    if Path(program).name != "manage.py":
+        return True
+    return words[:1] == ["migrate"] and not {"--check", "--plan"}.intersection(words)
+
+
+def settings(url: str | None, var: Path, *, make: bool = True) -> dict[str, Any]:
     """Return Django's `DATABASES["default"]`.
 
     Args:
         url: `postgresql://user:password@host:port/name?option=value`, or None for the embedded PostgreSQL.
         var: the data folder; the embedded PostgreSQL lives in it.
+        make: whether that may be made where there is none.
 
     Raises:
         ImproperlyConfigured: if the URL is not one of a PostgreSQL.
@@ -70,7 +87,7 @@ def settings(url: str | None, var: Path) -> dict[str, Any]:
         return common | {
             "ENGINE": "silo.embedded_postgres",
             "NAME": "silo",
-            "OPTIONS": {"var": str(var), "options": _SERVER_OPTIONS},
+            "OPTIONS": {"var": str(var), "make": make, "options": _SERVER_OPTIONS},
         }
     return common | _from_url(url)
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 
-def load_or_generate(var: Path, *, allowed: bool) -> str:
+def load_or_generate(var: Path, *, allowed: bool, keep: bool = True) -> str:
     """Return the key kept in `<var>/secret-key` (0600), made at the first call.
 
     Args:
         var: the data folder.
         allowed: false where the database is an external one: several servers then share it and must share
             the key, so it has to come from the configuration.
+        keep: false where there is no database, and none will be made: then no folder and no file is made either, and
+            a key that is not there yet is for this process only.
 
     Raises:
         ImproperlyConfigured: if no key may be generated, or the folder cannot be written.
@@ -27,6 +29,8 @@ def load_or_generate(var: Path, *, allowed: bool) -> str:
         )
     path = var / "secret-key"
     try:
+        if not keep and not path.exists():
+            return _new()
         var.mkdir(parents=True, exist_ok=True)
         key = _read(path) or _generate(path)
     except (OSError, UnicodeDecodeError) as error:
@@ -34,6 +38,10 @@ def load_or_generate(var: Path, *, allowed: bool) -> str:
     if not key:
         raise ImproperlyConfigured(f"{path} is empty; delete it, and a new secret key is made")
     return key
+
+
+def _new() -> str:
+    return secrets.token_urlsafe(48)
 
 
 def _read(path: Path) -> str:
@@ -50,7 +58,7 @@ def _generate(path: Path) -> str:
     draft = Path(name)
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(48) + "\n")
+            file.write(_new() + "\n")
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileExistsError):

@@ -9,6 +9,7 @@ Importing this file starts nothing.
 """
 
 import os
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,9 +25,13 @@ SESSIONS, SERVER = config.load(
     Path(_config_file or BASE_DIR / "silo.yaml"), required=bool(_config_file)
 )
 
+_MAKES_DATABASE = database.may_be_made(sys.argv)
+
 DEBUG = False
 SECRET_KEY = SERVER.secret_key or secret_key.load_or_generate(
-    VAR_DIR, allowed=not os.environ.get("DATABASE_URL")
+    VAR_DIR,
+    allowed=not os.environ.get("DATABASE_URL"),
+    keep=_MAKES_DATABASE or (VAR_DIR / "postgres").is_symlink() or (VAR_DIR / "postgres").exists(),
 )
 ALLOWED_HOSTS = SERVER.allowed_hosts
 CSRF_TRUSTED_ORIGINS = SERVER.trusted_origins
@@ -93,7 +98,9 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": database.settings(os.environ.get("DATABASE_URL"), VAR_DIR)}
+DATABASES = {
+    "default": database.settings(os.environ.get("DATABASE_URL"), VAR_DIR, make=_MAKES_DATABASE)
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [

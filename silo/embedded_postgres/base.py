@@ -10,6 +10,8 @@
         }
     }
 
+With `"make": False` among the options a database that is not there is not made.
+
 The launcher says host, port and user, the settings say the database's name; everything else,
 the pool among it, is Django's own PostgreSQL backend.
 """
@@ -46,7 +48,8 @@ def server_for(settings_dict: dict[str, Any]) -> EmbeddedPostgres:
     path = Path(var).absolute()
     with _servers_lock:
         if path not in _servers:
-            _servers[path] = EmbeddedPostgres(path)
+            make = settings_dict["OPTIONS"].get("make", True)
+            _servers[path] = EmbeddedPostgres(path, make=make)
         return _servers[path]
 
 
@@ -80,7 +83,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         params = super().get_connection_params()
-        params.pop("var", None)
+        for own in ("var", "make"):
+            params.pop(own, None)
         running = _ensure_running(server_for(self.settings_dict))
         return {**params, "host": running.host, "port": running.port, "user": running.user}
 

@@ -45,10 +45,15 @@ class EmbeddedPostgres:
 
     `ensure_running` joins, `release` leaves; leaving also happens at exit. Both may be called by
     any thread and as often as wanted. After a fork the child is no user until it joins itself.
+
+    Args:
+        var: the folder.
+        make: whether a cluster, and the folder, is made where there is none; else joining fails and leaves no trace.
     """
 
-    def __init__(self, var: Path) -> None:
+    def __init__(self, var: Path, *, make: bool = True) -> None:
         self.var = Path(os.path.abspath(var))
+        self._make = make
         self._mutex = threading.RLock()
         self._use_lock: int | None = None
         self._cluster: Cluster | None = None
@@ -85,6 +90,11 @@ class EmbeddedPostgres:
         return binaries.install_for(self.var / "postgres" / "data")[1] / "bin" / name
 
     def _join(self) -> ConnectionParams:
+        if not self._make and not placement.is_taken(self.var):
+            raise EmbeddedPostgresError(
+                f"There is no database in {self.var}: run `make run` or `manage.py migrate` first,"
+                " or set SILO_VAR or DATABASE_URL to where it is."
+            )
         accounts.make_folder(self.var)
         with self._start_lock():
             if self._use_lock is None:

@@ -47,6 +47,17 @@ class Place:
         return self.home / "postgres.log"
 
 
+def is_taken(var: Path) -> bool:
+    """Return whether a var folder has a cluster, as far as can be seen; makes nothing."""
+    try:
+        (var / "postgres" / "data").stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        pass  # somebody else's, which `find` tells
+    return True
+
+
 def find(var: Path) -> Place:
     """Find the home of the cluster of a var folder, or make it."""
     link = var / "postgres"

@@ -309,6 +309,10 @@ def test_no_python_at_all_is_told(make: Callable[..., Process]) -> None:
 
 def test_a_command_that_is_ended_stops_its_database(var: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    env = kept | {"SILO_VAR": str(var)}
+    migrate = Process(sys.executable, "manage.py", "migrate", "contenttypes", env=env)
+    assert migrate.wait(within=60) == 0, migrate.output
+    migrate.close()
     shell = Process(
         sys.executable,
         "manage.py",
@@ -317,7 +321,7 @@ def test_a_command_that_is_ended_stops_its_database(var: Path) -> None:
         "-c",
         "import time; from django.db import connection; connection.ensure_connection();"
         " print('connected', flush=True); time.sleep(60)",
-        env=kept | {"SILO_VAR": str(var)},
+        env=env,
     )
     try:
         shell.line("connected", within=60)

@@ -22,6 +22,24 @@ def test_without_a_url_it_is_the_embedded_one_in_the_data_folder(url):
     assert settings["OPTIONS"]["var"] == str(VAR)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "may"),
+    [
+        (["manage.py", "migrate"], True),
+        (["/opt/silo/manage.py", "migrate", "--verbosity", "0"], True),
+        (["manage.py", "migrate", "--check"], False),
+        (["manage.py", "migrate", "--plan"], False),
+        (["manage.py", "createtoken", "migrate"], False),
+        (["manage.py", "serve"], False),
+        (["manage.py"], False),
+        (["/usr/bin/pytest", "tests"], True),
+        ([""], True),
+    ],
+)
+def test_of_the_commands_only_migrate_makes_a_database(arguments, may):
+    assert database.may_be_made(arguments) is may
+
+
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
 def test_a_url_names_everything(scheme):
     settings = parsed(f"{scheme}://ada:secret@db.example:5433/silo")

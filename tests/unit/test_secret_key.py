@@ -24,6 +24,14 @@ def test_the_data_folder_is_made(tmp_path):
     assert load_or_generate(tmp_path / "a" / "var", allowed=True)
 
 
+def test_none_is_kept_where_there_is_no_database(tmp_path):
+    var = tmp_path / "var"
+    assert len(load_or_generate(var, allowed=True, keep=False)) >= 50
+    assert not var.exists()
+    kept = load_or_generate(var, allowed=True)
+    assert load_or_generate(var, allowed=True, keep=False) == kept
+
+
 def test_two_installations_have_two(tmp_path):
     one, other = (load_or_generate(tmp_path / name, allowed=True) for name in "ab")
     assert one != other

@@ -34,6 +34,8 @@ class Command(BaseCommand):
         server.raise_open_files_limit()
         # Requests come each in a thread of its own; without a pool each would open a connection.
         connections.settings["default"]["OPTIONS"]["pool"] = settings.EVENTS_CONNECTION_POOL
+        # An embedded database is started here, so that where there is none this ends with a sentence.
+        connections["default"].get_connection_params()
         address, chosen = listening.getsockname()[:2]
         service = server.Service(listening)
         self.stdout.write(f"Listening on http://{address}:{chosen}")

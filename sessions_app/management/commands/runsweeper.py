@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 
 from events_app.database_away import DATABASE_AWAY, backoff
 from events_app.stopping import END_SECONDS, leave_after
@@ -33,6 +33,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, once: bool, ignore_outage: bool, **options: Any) -> None:
+        # An embedded database is started here, so that where there is none this ends with a sentence.
+        connection.get_connection_params()
         stop = threading.Event()
         _stop_on_signals(stop)
         logger.info("sweeping", extra={"every_seconds": settings.SESSIONS_SWEEP_SECONDS})
