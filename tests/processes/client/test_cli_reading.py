@@ -56,6 +56,9 @@ def test_who_of_a_part_that_does_not_exist(ada):
         other = ada.run(command, "no such/part")
         assert other.returncode == 5
         assert "There is no part 'no such/part'." in other.stderr
+    table = ada.run("history", "no such/part", "--csv")
+    assert (table.returncode, table.stdout) == (5, "")
+    assert "There is no part 'no such/part'." in table.stderr
     asked = ada.run("request", "no such/part", "-m", "please")
     assert asked.returncode == 5
     assert "There is no part 'no such/part'." in asked.stderr
@@ -87,6 +90,8 @@ def test_history(ada, part):
     assert [row[2] for row in table] == ["part_number", part, part]
     assert table[0][0].lstrip("\ufeff") == "session_id"
     assert len(ada.run("history", "--csv", "--limit", "1").stdout.splitlines()) == 2
+    nothing = ada.run("history", part, "--csv", "--until", "2020-01-01")
+    assert (nothing.returncode, len(nothing.stdout.splitlines())) == (0, 1)
     assert ada.run("history", "--since", "yesterday").returncode == 2
 
 

@@ -83,10 +83,8 @@ def history(
             return
         limit = limit or LIMIT
         told = api.pages(PATH, "history", "before", params, limit)
-        if part is not None and not told["history"]:
-            # The record outlives parts: only what has none has to be there.
-            with about(part):
-                api.sessions_of(part)
+        if not told["history"]:
+            _check_part(api, part)
     if as_json:
         write_json(told)
     elif told["history"]:
@@ -95,6 +93,13 @@ def history(
             say(f"There are more: these are the last {limit}; --limit shows more of them.")
     else:
         say("No session has ended." if not params else "No session has ended that matches this.")
+
+
+def _check_part(api: Api, part: Optional[str]) -> None:
+    """Say so where a part that has no record is not there: the record outlives parts."""
+    if part is not None:
+        with about(part):
+            api.sessions_of(part)
 
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:
@@ -126,6 +131,8 @@ def _write_csv(api: Api, params: dict[str, Any], limit: Optional[int]) -> None:
         page = api.call("GET", PATH, params=params | {"limit": size})
         headings, _, records = page.text.partition("\r\n")
         if first:
+            if not records:
+                _check_part(api, params.get("item"))
             write(headings if _writes_unicode() else headings.lstrip(MARK))
         if records:
             write(records.replace("\r\n", "\n").rstrip("\n"))
