@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -11,13 +10,9 @@ from urllib.parse import quote
 
 import httpx
 
+from silo_client.address import check_token, check_url
 from silo_client.data import Wanted
-from silo_client.errors import (
-    ClosedError,
-    ConfigurationError,
-    ServerUnavailableError,
-    refusal,
-)
+from silo_client.errors import ClosedError, ServerUnavailableError, refusal
 from silo_client.network import UNREACHED, way_to
 
 try:
@@ -51,45 +46,6 @@ def machine_header(running: str) -> dict[str, str]:
 def part_path(part_number: str, *more: str) -> str:
     """Return the path of what belongs to an item; its slashes are not the path's."""
     return "/".join(["/api/items", quote(part_number, safe=""), *more])
-
-
-def check_url(url: str) -> str:
-    """Return the address of a server without a slash at its end.
-
-    Raises:
-        ConfigurationError: if it is none.
-    """
-    try:
-        parsed = httpx.URL(url)
-        parsed.host.encode("idna")
-    except (httpx.InvalidURL, UnicodeError):
-        parsed = httpx.URL()
-    if (
-        parsed.scheme not in {"http", "https"}
-        or not parsed.host
-        or re.search(r"[\s%]", parsed.host)
-        or not 0 < (parsed.port or 1) < 65536
-    ):
-        raise ConfigurationError(
-            f"{url!r} is not the address of a server, such as https://silo.example.com"
-        )
-    if parsed.query or parsed.fragment:
-        raise ConfigurationError(f"The address of a server has no ? and no # in it: {url!r}")
-    if parsed.userinfo:
-        raise ConfigurationError("The address of a server has no user and password in it")
-    return url.rstrip("/")
-
-
-def check_token(token: str) -> str:
-    """Return a token without white space around it. What is wrong is not repeated.
-
-    Raises:
-        ConfigurationError: if it is none.
-    """
-    token = token.strip()
-    if not token or not (token.isascii() and token.isprintable()) or " " in token:
-        raise ConfigurationError("That is no token: it is one word of letters, digits, - and _")
-    return token
 
 
 class Api:

@@ -17,7 +17,7 @@ from typing import Any
 
 from platformdirs import user_config_path
 
-from silo_client.api import check_token, check_url
+from silo_client.address import check_token, check_url
 from silo_client.errors import ConfigurationError, SiloError
 from silo_client.folders import user_folder
 

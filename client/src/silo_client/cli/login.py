@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from silo_client import credentials
-from silo_client.api import check_token, check_url
+from silo_client.address import check_token, check_url
 from silo_client.cli.connection import make_api
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.output import WARNING, say
