@@ -31,6 +31,8 @@ _WHOLE_URL: Final = re.compile(rb"(?i:https?)://([^/?#@]+)([/?]?.*)")
 class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
     """A request whose body is refused as soon as it is too large, not when all of it is in memory."""
 
+    # Whether a comment may be written into its answer.
+    is_event_stream = False
     # What is wrong with it, found when all of it is there.
     _fault: Refusal | None = None
 
@@ -197,8 +199,9 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
                 message["bytes"] = peers.unacknowledged(channel.transport)
             return
         headers = message.get("headers", ())
-        is_stream = EVENT_STREAM in headers or STREAMED in headers
-        if is_stream and protocol.channel is not None:
+        if is_event_stream := EVENT_STREAM in headers:
+            protocol.is_event_stream = True
+        if (is_event_stream or STREAMED in headers) and protocol.channel is not None:
             protocol.backpressure = Backpressure()
             protocol.registerProducer(protocol.backpressure, True)
         pressure: Backpressure | None = getattr(protocol, "backpressure", None)

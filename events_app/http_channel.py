@@ -6,7 +6,7 @@ from typing import Any, Final
 from daphne.server import twisted_loop  # isort: skip  # noqa: F401
 
 from twisted.internet import reactor as twisted_reactor
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -99,12 +99,14 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         """
         request = self.requests[0] if self.requests else None
         if self.refused or request is None or not self._handlingRequest:
-            self.transport.connectionLost(_failure(ConnectionDone()))
+            # Not at once: an answer may not be sent yet.
+            self.loseConnection()
         elif not self.half_closed:
             self.half_closed = True
             request.be_the_last()
             if request.startedWriting:
-                if getattr(request, "backpressure", None):
+                # Other answers have no place for a comment.
+                if getattr(request, "is_event_stream", False):
                     request.write(HALF_CLOSED)
             elif request.clientproto == b"HTTP/1.1":
                 self.transport.write(PROCESSING)

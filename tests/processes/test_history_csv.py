@@ -6,6 +6,7 @@ import socket
 import uuid
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from http.client import HTTPResponse
 
 import httpx
 import pytest
@@ -67,3 +68,21 @@ def test_it_is_whole_and_a_reader_that_stops_keeps_no_place_and_no_connection(
     assert len(page.text.splitlines()) == 1001
     assert int(page.headers["X-Next"]) > 0
     assert "Traceback" not in server.output
+
+
+def test_a_reader_that_has_ended_its_side_gets_the_record_and_nothing_else(
+    serve, client_of, record
+):
+    ada = client_of(serve())
+    address = httpx.URL(ada.server.url)
+    request = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {ada.token}\r\n\r\n"
+    with socket.create_connection((address.host, address.port)) as reader:
+        reader.settimeout(10)
+        reader.sendall(request.encode())
+        response = HTTPResponse(reader)
+        response.begin()
+        reader.shutdown(socket.SHUT_WR)
+        text = response.read().decode("utf-8-sig")
+    assert "you have ended your side" not in text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [int(row["fencing_token"]) for row in rows] == list(range(COUNT))[::-1]

@@ -81,6 +81,17 @@ def test_a_client_that_reads_its_answer_after_a_half_close_gets_it(serve, client
     assert json.loads(text.rpartition(b"\r\n\r\n")[2])["items"] == []
 
 
+def test_so_does_a_client_that_is_refused(serve):
+    address = urlsplit(serve().url)
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        text = b""
+        while part := connection.recv(65536):
+            text += part
+    assert text.startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_client_that_is_gone_is_noticed_at_once_although_it_only_says_that_it_sends_no_more(
     serve, client_of, part
 ):

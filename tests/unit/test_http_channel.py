@@ -86,3 +86,11 @@ def test_a_refused_connection_is_ended_once_the_client_has_stopped_sending(clock
         assert not transport.ended
     clock.advance(QUIET_SECONDS)
     assert transport.ended
+
+
+@pytest.mark.parametrize("received", [b"nonsense\r\n", b"GET /api"])
+def test_what_is_not_sent_yet_is_sent_to_a_client_that_has_ended_its_side(received, clock):
+    channel, transport = connected()
+    channel.dataReceived(received)
+    channel.readConnectionLost()
+    assert transport.disconnecting, "as soon as all is sent"
