@@ -88,6 +88,9 @@ class Presence:
         key = stream.grant.key
         if key is not None:
             await self._siblings.make_room(key)
+            if stream.closed.is_set():
+                # Its client has left meanwhile, and nobody would take it away again.
+                raise asyncio.CancelledError
             self._siblings.add(key, stream)
         answer: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
         self.streams[stream.connection_id] = stream

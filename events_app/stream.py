@@ -146,7 +146,11 @@ class Stream:
         self._listener.aevent.set()
 
     def forget(self, process: "runtime.Runtime") -> None:
-        """Take the stream from where it is known. Never waits."""
+        """Take the stream from where it is known. Never waits.
+
+        What it waits for may have come already: then it goes one step on before it is cancelled, and has to see that.
+        """
+        self.close("it has ended")
         if self._listening:
             get_listener_manager().remove_listener(self._listener)
             self._listening = False
@@ -201,6 +205,8 @@ class Stream:
 
     async def _arrive(self, process: "runtime.Runtime") -> Snapshot:
         await process.relay.started()
+        if self.closed.is_set():
+            raise asyncio.CancelledError
         self._listen()
         return await process.presence.arrive(self)
 

@@ -1,0 +1,98 @@
+"""A stream whose client leaves while it begins."""
+
+import asyncio
+import time
+import uuid
+from types import SimpleNamespace
+
+import pytest
+from django_eventstream.views import get_listener_manager
+
+from events_app import siblings, stream, timings
+from events_app.presence import Presence
+from events_app.presence_domain import StreamGrant
+from events_app.siblings import MAX_STREAMS_PER_KEY
+from events_app.stream import Stream
+
+
+@pytest.fixture
+def granted(monkeypatch):
+    """What the domain grants."""
+    grant = StreamGrant(frozenset({"user"}), uuid.uuid4(), user_id=1)
+
+    async def at_once(request):
+        return grant
+
+    monkeypatch.setattr(stream, "_admission", SimpleNamespace(grant=at_once))
+    return grant
+
+
+async def send(message):
+    """A connection that takes everything."""
+
+
+def opened():
+    return Stream(send, timings.configured(), lambda: time.monotonic())
+
+
+async def leave(one, process, writing):
+    """As the application does."""
+    one.close("the client left", departed=True)
+    one.forget(process)
+    writing.cancel()
+    await asyncio.wait({writing})
+
+
+def listeners():
+    return list(get_listener_manager().listeners_by_channel)
+
+
+def test_a_client_that_leaves_in_the_moment_in_which_its_turn_comes_leaves_nothing_behind(granted):
+    async def main():
+        turn = asyncio.Event()
+        presence = Presence(timings.configured())
+        process = SimpleNamespace(relay=SimpleNamespace(started=turn.wait), presence=presence)
+        one = opened()
+        request = SimpleNamespace(http=SimpleNamespace(method="GET"))
+        writing = asyncio.create_task(one.serve(request, process))
+        await asyncio.sleep(0.01)
+        turn.set()
+        await leave(one, process, writing)
+        return presence.streams, presence._batch.arrivals
+
+    assert asyncio.run(main()) == ({}, [])
+    assert listeners() == []
+
+
+def test_nor_does_one_that_leaves_while_the_others_of_its_key_are_asked_for_a_proof(
+    granted, monkeypatch
+):
+    async def main():
+        turn = asyncio.Event()
+
+        async def proved(seconds):
+            await turn.wait()
+
+        presence = Presence(timings.configured())
+        others = [opened() for _ in range(MAX_STREAMS_PER_KEY)]
+        for other in others:
+            other.grant = granted
+            presence._siblings.add(granted.key, other)
+        relay = SimpleNamespace(started=asyncio.Event().wait)
+        process = SimpleNamespace(relay=relay, presence=presence)
+        one = opened()
+        one.grant = granted
+        monkeypatch.setattr(siblings, "asyncio", SimpleNamespace(sleep=proved))
+        arriving = asyncio.create_task(presence.arrive(one))
+        await asyncio.sleep(0.01)
+        others[0].close("it has left")
+        turn.set()
+        one.close("the client left", departed=True)
+        one.forget(process)
+        # The task which waits for this one is cancelled, and cancels it a moment later.
+        await asyncio.sleep(0.01)
+        arriving.cancel()
+        await asyncio.wait({arriving})
+        return presence.streams
+
+    assert asyncio.run(main()) == {}
