@@ -326,7 +326,7 @@ class Presence:
                 # If this fails, the others' turn is before it.
                 batch.departures = [*others, *some]
                 count, self._keys_at_once = self._keys_at_once, 1
-                await in_thread(self._writer, self._depart, some)
+                self._close_displaced(await in_thread(self._writer, self._depart, some))
                 batch.departures, self._keys_at_once = others, count
                 for departure in some:
                     self._registered.pop(departure.connection_id, None)
@@ -379,12 +379,15 @@ class Presence:
         )
         return arrived
 
-    def _depart(self, departures: Collection[Departure]) -> None:
+    def _depart(self, departures: Collection[Departure]) -> Collection[uuid.UUID]:
+        """Write departures; return those that are another machine's now, if this process had to register again."""
+        displaced: Collection[uuid.UUID] = ()
         try:
             presence_store.depart(self.process, departures)
         except NotRegistered:
-            self._register()
+            displaced = self._register().displaced
             presence_store.depart(self.process, departures)
+        return displaced
 
 
 def _of_keys(

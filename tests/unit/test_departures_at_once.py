@@ -9,7 +9,7 @@ from django.db import OperationalError
 
 from events_app import presence, presence_store, timings
 from events_app.presence_domain import StreamGrant
-from events_app.presence_store import Arrived
+from events_app.presence_store import Arrived, NotRegistered
 
 
 class Stream:
@@ -18,6 +18,16 @@ class Stream:
     def __init__(self, key):
         self.connection_id, self.opened = uuid.uuid4(), time.monotonic()
         self.grant = StreamGrant(frozenset(), key, user_id=1)
+        self.closed = asyncio.Event()
+        self.reason = None
+
+    def close(self, reason, *, departed=False):
+        self.reason = reason
+        self.closed.set()
+
+
+def arrived(them, displaced=()):
+    return Arrived({one.key for one in them}, set(displaced))
 
 
 @pytest.fixture
@@ -33,9 +43,7 @@ def writes(monkeypatch):
         written.append(keys)
 
     monkeypatch.setattr(presence_store, "depart", depart)
-    monkeypatch.setattr(
-        presence_store, "arrive", lambda _, them: Arrived({one.key for one in them}, set())
-    )
+    monkeypatch.setattr(presence_store, "arrive", lambda process, them: arrived(them))
     monkeypatch.setattr(presence_store, "snapshot", lambda keys: None)
     monkeypatch.setattr(presence, "backoff", lambda attempt: 0)
     return written, doomed, failures
@@ -78,3 +86,36 @@ def test_one_that_cannot_be_written_keeps_nobody_else_from_leaving(writes, place
     assert set().union(*written) == set(keys) - doomed
     # All of them together, then one after the other, it among them: no more while others waited.
     assert len([before for before in failures if before < len(written)]) <= 2
+
+
+def test_who_has_lost_its_identity_is_closed_although_a_departure_found_it_out(monkeypatch, writes):
+    """The process was taken for dead, and another machine came in between."""
+    left, stays = uuid.uuid4(), uuid.uuid4()
+
+    async def run():
+        here = presence.Presence(timings.configured())
+        streams = [Stream(left), Stream(stays)]
+        depart = presence_store.depart
+        registered = []
+
+        def depart_at_second(process, departures):
+            if not registered:
+                raise NotRegistered
+            depart(process, departures)
+
+        def register(process, them):
+            registered.extend(them)
+            return arrived(them, [streams[1].connection_id])
+
+        monkeypatch.setattr(presence_store, "depart", depart_at_second)
+        monkeypatch.setattr(presence_store, "register", register)
+        monkeypatch.setattr(presence_store, "beat", lambda process, server_dead: None)
+        writing = asyncio.create_task(here.write_loop())
+        await asyncio.gather(*(here.arrive(stream) for stream in streams))
+        here.leave(streams[0], by_client=True)
+        async with asyncio.timeout(20):
+            await streams[1].closed.wait()
+        writing.cancel()
+        return len(registered), streams[1].reason
+
+    assert asyncio.run(run()) == (2, "another machine has its identity")
