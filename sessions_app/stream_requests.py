@@ -5,8 +5,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import HttpRequest
+from django.http.multipartparser import MultiPartParserError
 from ninja.utils import check_csrf
 from pydantic import ValidationError
 
@@ -115,7 +116,12 @@ def _in_query(request: StreamRequest, principal: Principal) -> _Asked:
 
 def _in_body(request: StreamRequest, principal: Principal) -> _Asked:
     text = request.http.body
-    if principal.login is not None and check_csrf(request.http):
+    try:
+        # Looks for the token in a form too.
+        forged = principal.login is not None and check_csrf(request.http)
+    except (BadRequest, MultiPartParserError):
+        raise InvalidJson("The body is not a JSON document in UTF-8.") from None
+    if forged:
         raise Forbidden("With a login session a POST needs X-CSRFToken.")
     try:
         body = StreamIn.model_validate_json(text)

@@ -233,11 +233,11 @@ def channels_of(verdict):
 # -- a list in the body of a POST --
 
 
-def post(body, *, token=None, user=None, csrf=True):
+def post(body, *, token=None, user=None, csrf=True, content_type="application/json"):
     request = RequestFactory(enforce_csrf_checks=True).post(
         "/api/events",
         body if isinstance(body, str | bytes) else json.dumps(body),
-        content_type="application/json",
+        content_type=content_type,
         headers={"Authorization": f"Bearer {token}"} if token else {},
     )
     if user:
@@ -299,6 +299,17 @@ def test_a_post_of_a_login_session_is_checked_for_where_it_comes_from(ada):
     with pytest.raises(DomainError) as caught:
         resolve(post({"all": True}, user=ada, csrf=False))
     assert caught.value.status == 403
+
+
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data", "application/x-www-form-urlencoded; charset=latin-1"]
+)
+def test_a_form_in_which_no_token_can_be_looked_for_is_refused_as_no_json(ada, content_type):
+    request = post("a=b", user=ada, content_type=content_type)
+    del request.META["HTTP_X_CSRFTOKEN"]
+    with pytest.raises(DomainError) as caught:
+        resolve(request)
+    assert (caught.value.status, caught.value.code) == (422, "invalid_json")
 
 
 # -- login sessions --
