@@ -37,6 +37,10 @@ PROCESSING: Final = b"HTTP/1.1 102 Processing\r\n\r\n"
 # A reset comes within a fraction of this on one machine; in a network, the pauses double.
 FIRST_LOOK_SECONDS: Final = 0.001
 LAST_LOOK_SECONDS: Final = 1.0
+# A proxy that has passed the end of its client's side on acknowledges in its place: it is asked again, after pauses
+# that double. After the last one the lines that a stream has anyway are enough.
+FIRST_ASK_SECONDS: Final = 0.1
+LAST_ASK_SECONDS: Final = 2.0
 
 
 @implementer(IHalfCloseableProtocol)
@@ -105,12 +109,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
             self.half_closed = True
             request.be_the_last()
             if request.startedWriting:
-                # Other answers have no place for a comment.
-                if getattr(request, "is_event_stream", False):
-                    request.write(HALF_CLOSED)
+                self._ask(FIRST_ASK_SECONDS)
             elif request.clientproto == b"HTTP/1.1":
                 self.transport.write(PROCESSING)
             self.written()
+
+    def _ask(self, pause: float) -> None:
+        """Write a comment into a stream of events, then more: a proxy learns by the first that its client is gone."""
+        request: Any = self.requests[0] if self.requests and self.transport.connected else None
+        # Other answers have no place for a comment.
+        if not getattr(request, "is_event_stream", False):
+            return
+        request.write(HALF_CLOSED)
+        self.written()
+        if pause <= LAST_ASK_SECONDS:
+            reactor.callLater(pause, self._ask, 2 * pause)
 
     def writeConnectionLost(self) -> None:
         """Nothing follows from this side's own end; see `refuse`."""

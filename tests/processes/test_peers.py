@@ -1,9 +1,11 @@
 """What a server knows of a client whose connection is half closed, dead or silent, and whom it lets in beside it."""
 
 import json
+import select
 import socket
 import time
 from contextlib import ExitStack
+from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,13 +22,14 @@ ENTRIES = 6_000
 class RawStream:
     """A stream on a plain socket: nothing of it is read but by `read_until`."""
 
-    def __init__(self, client, query, *, half_close=False, buffer=None):
-        address = urlsplit(client.server.url)
+    def __init__(self, client, query, *, half_close=False, buffer=None, through=None):
+        server = urlsplit(client.server.url)
+        address = through.getsockname() if through else (server.hostname, server.port)
         self.socket = socket.socket()
         if buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(PATIENCE_SECONDS)
-        self.socket.connect((address.hostname, address.port))
+        self.socket.connect(address)
         head = (
             f"GET /api/events?{query} HTTP/1.1\r\nHost: localhost\r\n"
             f"Authorization: Bearer {client.token}\r\n\r\n"
@@ -109,6 +112,44 @@ def test_a_client_that_is_gone_is_noticed_at_once_although_it_only_says_that_it_
     eventually(lambda: ada.server.sse_clients() == 0)
     assert time.monotonic() - begun < 1
     eventually(lambda: ada.held(part) == [])
+
+
+def test_so_it_is_through_a_proxy_that_passes_the_end_of_one_side_on(serve, client_of, part):
+    """As proxies of TCP and tunnels do; it is the proxy that acknowledges then."""
+    ada = client_of(serve(SILO_HEARTBEAT_SECONDS="5", SILO_DEAD_PEER_SECONDS="45"))
+    workstation = ada.workstation()
+    address = urlsplit(ada.server.url)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        passing = Thread(target=_pass_one, args=(listening, (address.hostname, address.port)))
+        passing.start()
+        with RawStream(ada, f"workstation_id={workstation}", through=listening) as stream:
+            stream.read_until(b"keep-alive")
+            ada.acquire(part, workstation)
+            stream.socket.setblocking(False)
+            eventually(lambda: _is_drained(stream.socket))
+        begun = time.monotonic()
+        eventually(lambda: ada.held(part) == [])
+        assert time.monotonic() - begun < 3
+        passing.join(PATIENCE_SECONDS)
+    assert not passing.is_alive()
+
+
+def _pass_one(listening, address):
+    """Pass on what comes on one connection, the end of each side by itself, until one fails."""
+    client, _ = listening.accept()
+    with client, socket.create_connection(address) as server:
+        other = {client: server, server: client}
+        reading = set(other)
+        while reading:
+            for side in select.select(list(reading), [], [])[0]:
+                try:
+                    if part := side.recv(65536):
+                        other[side].sendall(part)
+                    else:
+                        reading.remove(side)
+                        other[side].shutdown(socket.SHUT_WR)
+                except OSError:
+                    return
 
 
 def _is_drained(connection):
