@@ -132,7 +132,8 @@ class StreamIn(Input):
     ack: Annotated[bool, Field(strict=True)] = Field(
         False, description="The client calls `alive` after each heartbeat."
     )
-    last_event_id: str = Field("", description="As the header `Last-Event-ID`.")
+    # Any text: an id of another log, or of none, is answered with `stream-reset`.
+    last_event_id: str = Field("", max_length=200, description="As the header `Last-Event-ID`.")
 
 
 class ReleaseIn(Input):
