@@ -42,7 +42,7 @@ PAGE = 1000
 # What a spreadsheet takes for the beginning of a formula, also in full width, small and as mathematical signs; after
 # blanks and quotation marks, and behind what may separate two cells in somebody's settings.
 _FORMULA = re.compile(
-    r"""(^|[;\t\r\n|])(?=[\s"'`\u200b\ufeff]*[=+\-@\u2212\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b])"""
+    r"""(^|[;\t\r\n|]++)([\s"'`\u200b\ufeff]*+[=+\-@\u2212\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b])"""
 )
 
 
@@ -114,4 +114,4 @@ def rows(page: Iterable[EndedSession]) -> str:
 def cell(value: Any) -> str:
     """Return a value as text that no spreadsheet executes: an apostrophe stands before what could be a formula."""
     text = value.isoformat() if isinstance(value, datetime) else str(value)
-    return _FORMULA.sub(r"\1'", text)
+    return _FORMULA.sub(r"\1'\2", text)
