@@ -116,8 +116,8 @@ def test_one_that_cannot_be_judged_keeps_nobody_else_out(domain):
 
 def test_waiting_for_ones_turn_is_no_reason_to_be_refused(domain, monkeypatch):
     """It takes several times the time-out until the last of them is let in."""
-    monkeypatch.setattr(timings, "ARRIVAL_TIMEOUT_SECONDS", 0.3)
-    domain.seconds = 0.1
+    monkeypatch.setattr(timings, "ARRIVAL_TIMEOUT_SECONDS", 1.0)
+    domain.seconds = 0.15
     step = Step("it")
 
     async def main(here):
