@@ -28,8 +28,8 @@ run: port installed
 
 # What starts no processes of its own runs on all cores; the others would disturb each other's clocks.
 test: installed
-	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 tests/unit tests/integration $(PYTEST)
-	@$(IN_VENV) -m pytest tests/processes --ignore tests/processes/client $(PYTEST)
+	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 tests/unit tests/integration
+	@$(IN_VENV) -m pytest tests/processes --ignore tests/processes/client
 
 # The client and the command line as programs: five minutes. They mostly wait for processes to start.
 test-client: installed

@@ -5,6 +5,7 @@ them are compared: there are as many as people.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -38,14 +39,9 @@ def refuse_twin(username: str) -> None:
         raise ValidationError(f"There is the user {known}: two spellings of a name are one person.")
 
 
-def twins(using: str | None = None) -> list[list[str]]:
-    """Return the names that are one person's and have several accounts, from before there was this rule.
-
-    Args:
-        using: the alias of the database; None for the default one.
-    """
+def twins(names: Iterable[str]) -> list[list[str]]:
+    """Return those of the names that are one person's in several spellings, each person's together."""
     spellings: defaultdict[str, list[str]] = defaultdict(list)
-    names = User.objects.using(using).order_by("pk").values_list("username", flat=True)
-    for name in names.iterator():
+    for name in names:
         spellings[name_key(name)].append(name)
-    return [names for names in spellings.values() if len(names) > 1]
+    return [spelled for spelled in spellings.values() if len(spelled) > 1]

@@ -26,12 +26,16 @@ def create_roles(using: str, apps: Any = installed, **_: Any) -> None:
         groups.get_or_create(name=role.group)
 
 
-def warn_of_twins(using: str, **_: Any) -> None:
+def warn_of_twins(using: str, apps: Any = installed, **_: Any) -> None:
     """Name the users who have several accounts, each in a spelling of its own: a receiver of `post_migrate`.
 
     `migrate` goes on: each account is found under its exact name, and only people know whether two are one person.
     """
-    for names in accounts.twins(using):
+    try:
+        users = apps.get_model("auth", "User").objects.using(using)
+    except LookupError:
+        return
+    for names in accounts.twins(users.order_by("pk").values_list("username", flat=True)):
         logger.warning(
             "these users differ in spelling only; deactivate all but one if they are one person",
             extra={"users": ", ".join(names)},
