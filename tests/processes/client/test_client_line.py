@@ -170,7 +170,7 @@ def test_the_holder_is_asked_and_hands_over(ada, bob, connect, waiter, part):
     waiting = waiter(mine, part, object_id="Pad", ask="The drawing is due.")
     eventually(lambda: asked)
     lock = Lock(part, "sketch", "Pad")
-    assert asked == [Asked(lock, held.id, "ada", "The drawing is due.", mine.id)]
+    assert asked == [Asked(lock, held.id, "ada", "The drawing is due.", mine.id, "ada")]
     held.hand_over(asked[0].workstation_id)
     assert waiting.session.fencing_token > held.fencing_token
     assert (held.valid, held.lost) == (False, None)
