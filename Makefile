@@ -12,7 +12,7 @@ WELCOME = $${SILO_VAR:-var}/welcome
 
 help:
 	@echo "make run    run Silo Sessions with example data on 127.0.0.1 (PORT, default 8000) until Ctrl-C"
-	@echo "make test   run every test but the client's and the slow ones, in ten minutes"
+	@echo "make test   run every test but the client's and the slow ones, in some twelve minutes"
 	@echo "make test-client  run those of the client and the command line as programs, in five minutes"
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
