@@ -131,6 +131,8 @@ class Comparison:
         identity = self._identity(session)
         assert body == {
             "user": identity["user"],
+            # Nobody has a full name here.
+            "user_name": identity["user"],
             "workstation": identity["workstation"],
             "item": session.lock.item,
             "context_level": session.lock.level,
