@@ -92,10 +92,13 @@ def test_a_server_cut_off_comes_back_before_it_was_taken_for_dead(cut_off, part,
     proxy, ada, bob, watching, _, stream = cut_off(TOLERANT)
     before = set(ServerProcess.objects.values_list("pk", flat=True))
     last = ServerProcess.objects.order_by("last_beat").values_list("last_beat", flat=True)
+    cut_off_one = last.filter(pid=ada.server.pid)
     begin(proxy, fault)
-    # It is silent for as long as the other one needs for two beats.
-    silent = last[0]
-    eventually(lambda: last[0] == silent and (last.reverse()[0] - silent).total_seconds() > 5)
+
+    def is_silent_for_two_beats_of_the_other() -> bool:
+        return (last.reverse()[0] - cut_off_one.get()).total_seconds() > 5
+
+    eventually(is_silent_for_two_beats_of_the_other)
     assert len(bob.held(part)) == 1
     end(proxy, fault)
 
