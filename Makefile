@@ -43,7 +43,7 @@ test-slow: installed
 test-faults: installed
 	@$(IN_VENV) -m pytest tests/faults $(PYTEST)
 
-# Nine proxies and TLS terminators of the distribution, of which those that are not installed are skipped: two minutes.
+# Ten proxies and TLS terminators of the distribution, of which those that are not installed are skipped: two minutes.
 test-proxies: installed
 	@$(IN_VENV) -m pytest tests/proxies $(PYTEST)
 
