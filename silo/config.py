@@ -42,6 +42,8 @@ SecondsOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=Fal
 Minutes = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
 MinutesOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
 Hours = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 3600, allow_inf_nan=False)]
+# A limit of how many. The database counts them in 64 bits, and nobody means a thousand million.
+Count = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=1, le=10**9)]
 # How alike two names are of which one is a typing error.
 NEARLY = 0.9
 
@@ -132,10 +134,27 @@ class ServerConfig(_Section):
     secret_key: Annotated[str, Field(min_length=32)] | None = None
 
 
+class LimitsConfig(_Section):
+    """`limits` in the file: what one user, workstation or address may take of what everybody shares.
+
+    docs/security.md gives the reason for each.
+    """
+
+    sessions_per_workstation: Count = 5_000
+    sessions_per_user: Count = 20_000
+    node_keys_per_user: Count = 2_000_000
+    places_per_user: Count = 1_000
+    workstations_per_user: Count = 1_000
+    streams_per_user: Count = 100
+    requests_per_user: Count = 64
+    requests_per_address: Count = 64
+    body_memory_mb: Count = 64
+
+
 Section = TypeVar("Section", bound=_Section)
 
 
-def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig]:
+def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig, LimitsConfig]:
     """Read the configuration.
 
     Args:
@@ -149,6 +168,7 @@ def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig]:
     modules = _mapping(document.pop("modules", None), "modules", path)
     sessions = _mapping(modules.pop("sessions", None), "modules.sessions", path)
     server = _mapping(document.pop("server", None), "server", path)
+    limits = _mapping(document.pop("limits", None), "limits", path)
     unknown = [*document, *(f"modules.{key}" for key in modules)]
     if unknown:
         raise ImproperlyConfigured(f"{path}: unknown key {', '.join(map(str, unknown))}")
@@ -156,12 +176,14 @@ def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig]:
     return (
         _section(SessionsConfig, sessions, "modules.sessions", path),
         _section(ServerConfig, server, "server", path),
+        _section(LimitsConfig, limits, "limits", path),
     )
 
 
 def _check_environment() -> None:
     """Refuse a variable that is nearly one of ours. Others that begin so belong to tests, tools and the client."""
-    keys = (*SessionsConfig.model_fields, *ServerConfig.model_fields)
+    sections = (SessionsConfig, ServerConfig, LimitsConfig)
+    keys = [key for section in sections for key in section.model_fields]
     ours = {f"SILO_{key.upper()}" for key in keys}
     for name in sorted(os.environ.keys() - ours):
         if name.startswith("SILO_") and (near := get_close_matches(name, ours, 1, NEARLY)):

@@ -21,7 +21,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("SILO_VAR") or BASE_DIR / "var").resolve()
 
 _config_file = os.environ.get("SILO_CONFIG")
-SESSIONS, SERVER = config.load(
+SESSIONS, SERVER, LIMITS = config.load(
     Path(_config_file or BASE_DIR / "silo.yaml"), required=bool(_config_file)
 )
 

@@ -63,6 +63,10 @@ def in_sessions(key, value):
     return f"modules:\n  sessions:\n    {key}: {value}\n"
 
 
+def in_limits(key, value):
+    return f"limits:\n  {key}: {value}\n"
+
+
 def in_server(key, value):
     return f"server:\n  {key}: {value}\n"
 
@@ -71,7 +75,7 @@ def in_server(key, value):
     "text", ["", "\n", "# nothing\n", "modules:\n", "modules:\n  sessions:\n", "server: {}"]
 )
 def test_nothing_said_is_the_defaults(load, text):
-    sessions, server = load(text)
+    sessions, server, _ = load(text)
     assert sessions.model_dump() == NUMBERS
     assert server.model_dump() == {
         "allowed_hosts": ["127.0.0.1", "localhost", "[::1]"],
@@ -348,7 +352,7 @@ def test_a_bad_secret_key_is_refused_and_never_shown(refusal, value, monkeypatch
 
 
 def test_intervals_are_also_durations(load):
-    sessions, _ = load(
+    sessions, *_ = load(
         "modules: {sessions: {session_timeout_minutes: 0.5, event_retention_hours: 2}}"
     )
     assert sessions.session_timeout == timedelta(seconds=30)
@@ -417,3 +421,15 @@ def test_what_a_client_can_be_sure_of(settings, keepalive, grace, safe, vouched)
         "safe_seconds": safe,
         "timeout_seconds": 900,
     }
+
+
+def test_a_limit_is_a_whole_number_of_at_least_one(load, refusal, monkeypatch):
+    assert load()[2].streams_per_user == 100
+    assert load(in_limits("streams_per_user", 7))[2].streams_per_user == 7
+    for wrong in ("0", "-1", "1.5", "yes", "many"):
+        assert "limits.streams_per_user" in refusal(in_limits("streams_per_user", wrong))
+    assert "limits.stream_per_user: unknown key" in refusal(in_limits("stream_per_user", 7))
+    monkeypatch.setenv("SILO_STREAMS_PER_USER", "8")
+    assert load(in_limits("streams_per_user", 7))[2].streams_per_user == 8
+    monkeypatch.setenv("SILO_STREAM_PER_USER", "8")
+    assert "is SILO_STREAMS_PER_USER meant?" in refusal()
