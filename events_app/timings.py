@@ -1,6 +1,7 @@
 """The timings of streams, presence and relay, each with its reason. `events_app/checks.py` holds their ratios."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
@@ -59,6 +60,11 @@ class Timings:
     # How long the domain lets a key that has departed come back, and one that lives go without a heartbeat.
     grace: float
     timeout: float
+
+    @property
+    def server_dead_time(self) -> timedelta:
+        """`server_dead`, as the database counts."""
+        return timedelta(seconds=self.server_dead)
 
     @property
     def beat(self) -> float:

@@ -7,7 +7,7 @@ import uuid
 import pytest
 from django.db import OperationalError
 
-from events_app import presence, presence_store, timings
+from events_app import presence, presence_store, presence_writer, timings
 from events_app.presence_domain import StreamGrant
 from events_app.presence_store import Arrived, NotRegistered
 
@@ -45,7 +45,7 @@ def writes(monkeypatch):
     monkeypatch.setattr(presence_store, "depart", depart)
     monkeypatch.setattr(presence_store, "arrive", lambda process, them: arrived(them))
     monkeypatch.setattr(presence_store, "snapshot", lambda keys: None)
-    monkeypatch.setattr(presence, "backoff", lambda attempt: 0)
+    monkeypatch.setattr(presence_writer, "backoff", lambda attempt: 0)
     return written, doomed, failures
 
 
@@ -69,7 +69,7 @@ def leave_together(keys, until):
 
 
 def test_so_many_keys_are_written_at_once(monkeypatch, writes):
-    monkeypatch.setattr(presence, "MAX_KEYS_AT_ONCE", 4)
+    monkeypatch.setattr(presence_writer, "MAX_KEYS_AT_ONCE", 4)
     written, _, _ = writes
     keys = [uuid.uuid4() for _ in range(10)]
     # Both streams of one client are written together.
