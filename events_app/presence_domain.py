@@ -22,6 +22,7 @@ class StreamGrant:
     Args:
         channels: what the stream follows.
         key: whose presence it keeps alive; None for a stream that only watches.
+        shown: whose things it begins with: those of `key`, or of another key that it only watches.
         user_id: the primary key of the user it was granted to.
         token_id: the token it was granted for; None for a login session.
         login: the key of the login session it was granted for, which is a secret; None for a token.
@@ -38,6 +39,7 @@ class StreamGrant:
     ack: bool = False
     last_event_id: str = ""
     machine: str = ""
+    shown: Key | None = None
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,8 @@ class PresenceWriter:
         """Give the streams that have arrived what they begin with."""
         if all(answer.done() for _, answer in batch.arrivals):
             return
-        snapshot = await in_thread(self._thread, presence_store.snapshot, arrived.known)
+        shown = {stream.grant.shown for stream, _ in batch.arrivals if stream.grant.shown}
+        snapshot = await in_thread(self._thread, presence_store.snapshot, arrived.known | shown)
         for stream, answer in batch.arrivals:
             if answer.done():
                 continue

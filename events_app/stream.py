@@ -247,7 +247,7 @@ class Stream:
         # The id that the client brought, until it has the events after it: it may die in the replay.
         start = resumed or head
         self._epoch, self._position = start
-        held = snapshot.held.get(self.grant.key, []) if self.grant.key else []
+        held = snapshot.held.get(self.grant.shown, []) if self.grant.shown else []
         reset = bool(brought) and resumed is None
         # Who is cut off between the two comes back with an id that cannot be continued, and is reset then.
         opening = _named(
@@ -264,7 +264,7 @@ class Stream:
         return opening
 
     def _public_id(self) -> uuid.UUID | None:
-        return self.connection_id if self.grant.key else None
+        return self.connection_id if self.grant.shown else None
 
     async def _replay(self) -> None:
         """Read from the log until nothing newer is there; from then on the queue has it."""

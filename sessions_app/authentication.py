@@ -1,6 +1,6 @@
 """Who asks, and in which role: a bearer token, or Django's login session."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from sessions_app.models import ApiToken
 from sessions_app.roles import Role
 from sessions_app.text import text_fault
 
+NO_ROLE = "This user has no role; an administrator can give one."
+
 
 @dataclass(frozen=True)
 class Principal:
@@ -22,15 +24,21 @@ class Principal:
 
     Args:
         user: the user.
-        role: the user's role, limited by the token's.
+        role: the user's role, limited by the token's; None without one.
+        limit: the most that the credentials allow: the token's role; a login session is not limited.
         token_id: the token; None for a login session.
         login: the key of the login session, where it is of use; it is a secret.
     """
 
     user: User
-    role: Role
+    role: Role | None
+    limit: Role = Role.ADMIN
     token_id: int | None = None
     login: str | None = field(default=None, repr=False)
+
+    def may(self, role: Role) -> bool:
+        """Say whether the role reaches."""
+        return self.role is not None and self.role >= role
 
     def require(self, role: Role) -> None:
         """Check the role.
@@ -38,8 +46,29 @@ class Principal:
         Raises:
             Forbidden: if it does not reach.
         """
+        if self.role is None:
+            raise Forbidden(NO_ROLE)
         if self.role < role:
             raise Forbidden(f"This needs the role {role.group}.")
+
+    @property
+    def may_let_go(self) -> bool:
+        """Whether the credentials may end what their user has.
+
+        Credentials may end what they may begin, and a user may let go of what he has, whatever his role is by now.
+        """
+        return self.limit >= Role.EDITOR
+
+    def require_letting_go(self) -> None:
+        """Check that the credentials may end what their user has.
+
+        Raises:
+            Forbidden: if they are limited too much.
+        """
+        if not self.may_let_go:
+            raise Forbidden(
+                f"These credentials are limited to the role {self.limit.group}: they may end nothing."
+            )
 
     def owns(self, thing: Any) -> bool:
         """Say whether a workstation or session is this user's, on whichever workstation."""
@@ -51,7 +80,8 @@ def principal_of_token(token: str) -> Principal | None:
     row = ApiToken.objects.authenticate(token)
     if row is None:
         return None
-    return Principal(row.user, _role(row.user, limit=Role[row.role.upper()]), row.pk)
+    limit = Role[row.role.upper()]
+    return Principal(row.user, _least(Role.of(row.user), limit), limit, row.pk)
 
 
 def principal_of_login(request: HttpRequest) -> Principal | None:
@@ -63,7 +93,7 @@ def principal_of_login(request: HttpRequest) -> Principal | None:
     if not user.is_authenticated:
         return None
     assert isinstance(user, User)
-    return Principal(user, _role(user, limit=Role.ADMIN))
+    return Principal(user, Role.of(user))
 
 
 def principals_of_requests(
@@ -72,6 +102,7 @@ def principals_of_requests(
     """Return who asks in each of many requests: a fixed number of queries.
 
     They have to change nothing, or be checked for CSRF where they come from a login session.
+    A user without a role may not ask.
     """
     tokens = {request: _bearer(request) for request in requests if _has_header(request)}
     rows = ApiToken.objects.authenticate_all({token for token in tokens.values() if token})
@@ -89,10 +120,8 @@ def principals_of_requests(
             user = logins.get(login)
         if user is None:
             return NotAuthenticated("Send a valid bearer token, or log in.")
-        role = roles.get(user.pk)
-        if role is None:
-            return _without_role()
-        return Principal(user, min(role, limit), token_id, login)
+        principal = Principal(user, _least(roles.get(user.pk), limit), limit, token_id, login)
+        return principal if principal.role is not None else Forbidden(NO_ROLE)
 
     return [principal_of(request) for request in requests]
 
@@ -114,45 +143,67 @@ def _login_key(request: HttpRequest) -> str:
     return "" if text_fault(key) else key
 
 
-def _role(user: User, limit: Role) -> Role:
-    role = Role.of(user)
-    if role is None:
-        raise _without_role()
-    return min(role, limit)
+def _least(role: Role | None, limit: Role) -> Role | None:
+    return None if role is None else min(role, limit)
 
 
-def _without_role() -> Forbidden:
-    return Forbidden("This user has no role; an administrator can give one.")
+@dataclass(frozen=True)
+class Right:
+    """What an operation needs of who calls it.
+
+    Args:
+        described: the same in words, for the description of the API.
+        check: raises `Forbidden` where somebody has not got it.
+    """
+
+    described: str
+    check: Callable[[Principal], None]
+
+    @classmethod
+    def of_role(cls, role: Role) -> "Right":
+        """A role, or one above it."""
+        return cls(f"Role: {role.group}.", lambda who: who.require(role))
+
+
+LETTING_GO_RIGHT = Right(
+    "Only the token's role is asked for here: users let go of what they have also after losing theirs. Role: editor.",
+    Principal.require_letting_go,
+)
+# What is asked for then depends on what is there.
+KNOWN_RIGHT = Right(
+    "Only the token's role is asked for here, editor where the workstation holds something. Role: viewer.",
+    lambda who: None,
+)
 
 
 class BearerAuth(HttpBearer):
-    """`Authorization: Bearer <token>`, for a role and those above it."""
+    """`Authorization: Bearer <token>`, with a right."""
 
     openapi_description = "A token of `manage.py createtoken`."
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, right: Right) -> None:
         super().__init__()
-        self.role = role
+        self.right = right
 
     def authenticate(self, request: HttpRequest, token: str) -> Principal | None:
         """Return who asks, or None."""
         principal = principal_of_token(token)
         if principal:
-            principal.require(self.role)
+            self.right.check(principal)
         return principal
 
 
 class LoginAuth(APIKeyCookie):
-    """Django's login session, with its CSRF check on writes, for a role and those above it."""
+    """Django's login session, with its CSRF check on writes, with a right."""
 
     param_name = settings.SESSION_COOKIE_NAME
     openapi_description = (
         "The login session of the admin site. What writes needs the header `X-CSRFToken` too."
     )
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, right: Right) -> None:
         super().__init__(csrf=True)
-        self.role = role
+        self.right = right
 
     def __call__(self, request: HttpRequest) -> Principal | None:
         """Return who asks, or None. A request with a header of its own is not one of the browser's session."""
@@ -165,13 +216,17 @@ class LoginAuth(APIKeyCookie):
         """Return who is logged in, or None."""
         principal = principal_of_login(request)
         if principal:
-            principal.require(self.role)
+            self.right.check(principal)
         return principal
 
 
-VIEWER = [BearerAuth(Role.VIEWER), LoginAuth(Role.VIEWER)]
-EDITOR = [BearerAuth(Role.EDITOR), LoginAuth(Role.EDITOR)]
-ADMIN = [BearerAuth(Role.ADMIN), LoginAuth(Role.ADMIN)]
+def _with(right: Right) -> list[BearerAuth | LoginAuth]:
+    return [BearerAuth(right), LoginAuth(right)]
+
+
+VIEWER, EDITOR, ADMIN = (_with(Right.of_role(role)) for role in Role)
+LETTING_GO = _with(LETTING_GO_RIGHT)
+KNOWN = _with(KNOWN_RIGHT)
 
 
 def principal(request: HttpRequest) -> Principal:

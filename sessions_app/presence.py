@@ -126,7 +126,7 @@ class WorkstationPresence(PresenceDomain):
     def withdrawn(self, grants: Collection[StreamGrant]) -> set[StreamGrant]:
         """Return the grants whose token, login session, user, role or workstation is no longer good."""
         tokens = {grant.token_id for grant in grants if grant.token_id is not None}
-        keys = {grant.key for grant in grants if grant.key is not None}
+        keys = {grant.shown for grant in grants if grant.shown is not None}
         good_tokens = set(
             ApiToken.objects.valid().filter(pk__in=tokens).values_list("pk", flat=True)
         )
@@ -140,7 +140,7 @@ class WorkstationPresence(PresenceDomain):
             if grant.user_id not in good_users
             or (grant.token_id is not None and grant.token_id not in good_tokens)
             or (grant.login is not None and logins.get(grant.login) != grant.user_id)
-            or (grant.key is not None and grant.key not in good_keys)
+            or (grant.shown is not None and grant.shown not in good_keys)
         }
 
 

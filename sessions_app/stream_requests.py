@@ -163,13 +163,15 @@ def _grant(
         names.add(channels.ALL)
     return StreamGrant(
         frozenset(names),
-        key,
+        # Credentials that may end nothing only watch: neither their stream nor its end means anything for what is held.
+        key if principal.may_let_go else None,
         principal.user.pk,
         principal.token_id,
         principal.login,
         asked.ack,
         asked.last_event_id,
         asked.machine,
+        shown=key,
     )
 
 

@@ -63,8 +63,10 @@ class Description(OpenAPISchema):
         """Have the docstring's first sentence as the summary, and name the role."""
         details: Json = super().operation_details(operation)
         details["summary"], rest = _first_sentence(operation.description or "")
-        role = next(auth.role for auth in operation.auth_callbacks if isinstance(auth, BearerAuth))
-        details["description"] = f"{rest}\n\nRole: {role.group}.".strip()
+        right = next(
+            auth.right for auth in operation.auth_callbacks if isinstance(auth, BearerAuth)
+        )
+        details["description"] = f"{rest}\n\n{right.described}".strip()
         return details
 
     def operation_parameters(self, operation: Operation) -> list[Json]:

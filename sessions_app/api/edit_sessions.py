@@ -28,7 +28,7 @@ from sessions_app.api.request_schemas import (
     ReleaseIn,
     VerifyIn,
 )
-from sessions_app.authentication import ADMIN, EDITOR, VIEWER, principal
+from sessions_app.authentication import ADMIN, EDITOR, LETTING_GO, VIEWER, principal
 from sessions_app.edit_session_queryset import EditSessionQuerySet
 from sessions_app.errors import (
     BatchInterference,
@@ -81,7 +81,7 @@ def acquire_batch(request: HttpRequest, body: BatchIn) -> Answer:
     return {"sessions": [payloads.acquired_json(one) for one in acquired]}
 
 
-@router.post("/edit-sessions/release", auth=EDITOR, response=answers(ReleasedOut))
+@router.post("/edit-sessions/release", auth=LETTING_GO, response=answers(ReleasedOut))
 def release_many(request: HttpRequest, body: ReleaseIn) -> Answer:
     """Release many of one's own at once, in one transaction. Never rate-limited.
 
@@ -102,7 +102,7 @@ def list_of_item(request: HttpRequest, part_number: PartNumber) -> Answer:
         }
 
 
-@router.delete(ONE, auth=EDITOR, response=answers({204: None}, NotFound))
+@router.delete(ONE, auth=LETTING_GO, response=answers({204: None}, NotFound))
 def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> Status[Any]:
     """Release an edit session of one's own, on whichever workstation it is."""
     session = find_session(part_number, session_id)

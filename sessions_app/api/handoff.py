@@ -12,7 +12,7 @@ from sessions_app.api.answers import answers
 from sessions_app.api.edit_sessions import ONE, find_session
 from sessions_app.api.fields import PartNumber
 from sessions_app.api.request_schemas import HandoffIn, HandoffRequestIn
-from sessions_app.authentication import EDITOR, principal
+from sessions_app.authentication import EDITOR, LETTING_GO, principal
 from sessions_app.errors import (
     NotAnEditor,
     NotConnected,
@@ -42,7 +42,7 @@ def request_handoff(
 
 @router.post(
     ONE + "/handoff",
-    auth=EDITOR,
+    auth=LETTING_GO,
     response=answers(AcquiredOut, NotFound, NotConnected, NotAnEditor, NotRequested, Retired),
 )
 def hand_off(

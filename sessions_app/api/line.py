@@ -12,7 +12,7 @@ from sessions_app.api.answer_schemas import AcquiredOut, Answer, LineOut, Standi
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import PartNumber
 from sessions_app.api.request_schemas import AcquireIn
-from sessions_app.authentication import EDITOR, VIEWER, principal
+from sessions_app.authentication import EDITOR, LETTING_GO, VIEWER, principal
 from sessions_app.errors import Forbidden, NotConnected, NotFound, Retired
 from sessions_app.managers.line import Standing
 from sessions_app.models import Item, PlaceInLine
@@ -56,7 +56,9 @@ def list_line(request: HttpRequest, part_number: PartNumber) -> Answer:
     return {"requests": [payloads.place_json(place) for place in ordered]}
 
 
-@router.delete(OF_ITEM + "/{uuid:request_id}", auth=EDITOR, response=answers({204: None}, NotFound))
+@router.delete(
+    OF_ITEM + "/{uuid:request_id}", auth=LETTING_GO, response=answers({204: None}, NotFound)
+)
 def leave_line(request: HttpRequest, part_number: PartNumber, request_id: UUID) -> Status[Any]:
     """Leave the line, from wherever the user is. An admin may remove anybody's place.
 
@@ -70,7 +72,7 @@ def leave_line(request: HttpRequest, part_number: PartNumber, request_id: UUID) 
     if place is None:
         raise NotFound("There is no such place in line.")
     who = principal(request)
-    if not who.owns(place.workstation) and who.role < Role.ADMIN:
+    if not who.owns(place.workstation) and not who.may(Role.ADMIN):
         raise Forbidden("This place in line is somebody else's.")
     PlaceInLine.objects.step_out(request_id)
     return Status(204, None)

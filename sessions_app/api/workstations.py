@@ -10,7 +10,7 @@ from sessions_app.api.answer_schemas import Answer, ReleasedOut, WorkstationOut,
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import Machine
 from sessions_app.api.request_schemas import AliveIn, WorkstationIn
-from sessions_app.authentication import VIEWER, principal
+from sessions_app.authentication import KNOWN, LETTING_GO, VIEWER, principal
 from sessions_app.errors import Forbidden, IdentityInUse, NotConnected, NotFound
 from sessions_app.managers.register import register
 from sessions_app.models import EditSession, Workstation
@@ -33,8 +33,9 @@ def register_workstation(
     a client that names its machine is refused. Afterwards it has the workstation, and what the other one held is
     released.
     """
+    who = principal(request)
     workstation, created = register(
-        principal(request).user, body.name, body.fingerprint, machine.strip()
+        who.user, body.name, body.fingerprint, machine.strip(), may_release=who.may_let_go
     )
     return Status(201 if created else 200, workstation)
 
@@ -63,15 +64,23 @@ def list_workstations(request: HttpRequest) -> Answer:
     response=answers({204: None}, NotFound, NotConnected),
 )
 def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = None) -> Status[Any]:
-    """Acknowledge a heartbeat, or live without any stream. Never rate-limited."""
-    EditSession.objects.alive(
-        principal(request).user, workstation_id, **(body.model_dump() if body else {})
-    )
+    """Acknowledge a heartbeat, or live without any stream. Never rate-limited.
+
+    With a token that is limited to the role viewer it keeps nothing alive and says nothing of idleness.
+    """
+    who = principal(request)
+    if who.may_let_go:
+        said = body.model_dump() if body else {}
+        EditSession.objects.alive(who.user, workstation_id, **said)
+    elif not who.owns(_one(workstation_id)):
+        raise Forbidden("This workstation is somebody else's.")
     return Status(204, None)
 
 
 @router.delete(
-    "/{uuid:workstation_id}/edit-sessions", auth=VIEWER, response=answers(ReleasedOut, NotFound)
+    "/{uuid:workstation_id}/edit-sessions",
+    auth=LETTING_GO,
+    response=answers(ReleasedOut, NotFound),
 )
 def release_all(request: HttpRequest, workstation_id: UUID) -> Answer:
     """Release every edit session of a workstation at once. Never rate-limited."""
@@ -79,13 +88,15 @@ def release_all(request: HttpRequest, workstation_id: UUID) -> Answer:
     return {"released": len(EditSession.objects.release_all(workstation_id, ended_by))}
 
 
-@router.delete("/{uuid:workstation_id}", auth=VIEWER, response=answers({204: None}, NotFound))
+@router.delete("/{uuid:workstation_id}", auth=KNOWN, response=answers({204: None}, NotFound))
 def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status[Any]:
     """Delete one; its sessions are released."""
-    ended_by = _who_ends(request, workstation_id)
-    if not Workstation.objects.remove([workstation_id], ended_by):
-        raise NotFound("There is no such workstation.")
-    return Status(204, None)
+    ended_by, who = _who_ends(request, workstation_id), principal(request)
+    if Workstation.objects.remove([workstation_id], ended_by, only_empty=not who.may_let_go):
+        return Status(204, None)
+    if Workstation.objects.filter(pk=workstation_id).exists():
+        who.require_letting_go()
+    raise NotFound("There is no such workstation.")
 
 
 def _who_ends(request: HttpRequest, workstation_id: UUID) -> str:
@@ -96,12 +107,17 @@ def _who_ends(request: HttpRequest, workstation_id: UUID) -> str:
     Raises:
         NotFound, Forbidden: no such workstation; or somebody else's, and the caller is no admin.
     """
+    workstation, who = _one(workstation_id), principal(request)
+    if who.owns(workstation):
+        return ""
+    if not who.may(Role.ADMIN):
+        raise Forbidden("This workstation is somebody else's.")
+    return who.user.get_username()
+
+
+def _one(workstation_id: UUID) -> Workstation:
     workstation = Workstation.objects.filter(pk=workstation_id).first()
     if workstation is None:
         raise NotFound("There is no such workstation.")
-    who = principal(request)
-    if who.owns(workstation):
-        return ""
-    if who.role < Role.ADMIN:
-        raise Forbidden("This workstation is somebody else's.")
-    return who.user.get_username()
+    assert isinstance(workstation, Workstation)
+    return workstation

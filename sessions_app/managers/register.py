@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from events_app import presence_store, timings
 from events_app.observation import observed_for
 from events_app.restarting import restarting
-from sessions_app.errors import IdentityInUse
+from sessions_app.errors import Forbidden, IdentityInUse
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.workstation import Workstation
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def register(
-    user: "User", name: str, fingerprint: str, machine: str = ""
+    user: "User", name: str, fingerprint: str, machine: str = "", *, may_release: bool = True
 ) -> tuple[Workstation, bool]:
     """Return the user's workstation with this fingerprint, now seen, so named, and this machine's.
 
@@ -34,10 +34,13 @@ def register(
         fingerprint: which workstation.
         machine: the running machine that asks; "" where its client does not say, which changes nothing of that.
 
+        may_release: whether the credentials of who asks may end what the user has.
+
     Returns:
         The workstation, and whether it is new.
 
     Raises:
+        Forbidden: another machine left something there, and these credentials may not end it.
         IdentityInUse: another machine is connected as this workstation, or may come back.
     """
 
@@ -52,6 +55,10 @@ def register(
         here = Workstation.objects.filter(pk=workstation.pk)
         if machine and workstation.machine not in {"", machine}:
             _check_gone(workstation, machine)
+            if not may_release and _has_anything(workstation):
+                raise Forbidden(
+                    "Another machine left edit sessions at this workstation, which these credentials may not end."
+                )
             here.update(departed_at=None, departed_by=None, away_since=None, idle_since=None)
             EditSession.objects.release_for_workstation([workstation.pk], leaving=[workstation.pk])
         here.update(name=name, last_seen=Now(), machine=machine or workstation.machine)

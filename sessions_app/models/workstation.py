@@ -3,11 +3,13 @@
 import uuid
 from collections.abc import Collection
 from datetime import timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, DurationField, Q, Value, When
+from django.db.models import Case, DurationField, Exists, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 
 from events_app import timings
@@ -30,12 +32,15 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         free = self.filter(pk__in=ids).select_for_update(no_key=True, skip_locked=True)
         return set(free.values_list("pk", flat=True))
 
-    def remove(self, ids: Collection[uuid.UUID], ended_by: str = "") -> int:
-        """Delete these workstations and release what they hold; return how many there were.
+    def remove(
+        self, ids: Collection[uuid.UUID], ended_by: str = "", *, only_empty: bool = False
+    ) -> int:
+        """Delete these workstations and release what they hold; return how many were deleted.
 
         Args:
             ids: the workstations.
             ended_by: the name of who does it, if it is not their user.
+            only_empty: leave those alone that hold something or wait for it.
         """
         from sessions_app.models.edit_session import EditSession  # which imports this file
 
@@ -43,6 +48,10 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
             # Deleting needs the whole row's lock, so it is taken from the start.
             locked = self.filter(pk__in={*ids, *also}).order_by("pk").select_for_update()
             found = set(locked.values_list("pk", flat=True)) & set(ids)
+            if only_empty:
+                found -= set(
+                    self.filter(_has_something(), pk__in=found).values_list("pk", flat=True)
+                )
             EditSession.objects.release_for_workstation(
                 found, EndReason.WORKSTATION_DELETED, ended_by=ended_by, leaving=found
             )
@@ -99,6 +108,16 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         return self.annotate(connected=is_connected("pk")).annotate(
             seen_at=Case(When(connected=True, then=Now()), default="last_seen")
         )
+
+
+def _has_something() -> Q:
+    """The condition that it holds an edit session, stands in line, or has asked for a hand-off."""
+    from sessions_app import models as all_models  # which import this file
+
+    things = (all_models.EditSession, all_models.PlaceInLine, all_models.HandoffRequest)
+    return reduce(
+        or_, (Q(Exists(thing.objects.filter(workstation=OuterRef("pk")))) for thing in things)
+    )
 
 
 class Workstation(models.Model):

@@ -4,6 +4,9 @@ from django.contrib.auth import get_user_model
 from django.db.models.functions import Now
 
 from sessions_app.models import ApiToken, EditSession, EndedSession
+from sessions_app.roles import Role
+from tests.factories import make_token
+from tests.processes.service import Client
 from tests.waiting import eventually
 
 
@@ -58,3 +61,26 @@ def test_a_deleted_workstations_stream_is_closed(serve, client_of):
     stream = ada.stream(workstation_id=workstation)
     assert ada.call("DELETE", f"/api/workstations/{workstation}").status_code == 204
     stream.line("closed")
+
+
+def test_a_stream_whose_credentials_may_end_nothing_only_watches(serve, client_of, part):
+    """Its end releases nothing, and it keeps nothing that would have been released."""
+    editor = client_of(serve())
+    workstation = editor.workstation()
+    user = get_user_model().objects.get()
+    viewer = Client(editor.server, make_token(user, Role.VIEWER))
+    watching = editor.stream(all="true")
+    keeping = editor.stream(workstation_id=workstation)
+    editor.acquire(part, workstation)
+    opened = viewer.stream(workstation_id=workstation)
+    opening = opened.event("stream-open")["data"]
+    assert len(opening["sessions"]) == 1
+    assert opening["connection_id"]
+    opened.close()
+    second = viewer.stream(workstation_id=workstation)
+    second.event("stream-open")
+    assert EditSession.objects.count() == 1
+    keeping.close()
+    assert watching.event("edit.session_released")["data"]["reason"] == "disconnected"
+    assert second.event("edit.session_released")
+    second.close()

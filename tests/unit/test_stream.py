@@ -18,7 +18,7 @@ from events_app.stream import Stream
 @pytest.fixture
 def granted(monkeypatch):
     """What the domain grants."""
-    grant = StreamGrant(frozenset({"user"}), uuid.uuid4(), user_id=1)
+    grant = StreamGrant(frozenset({"user"}), key := uuid.uuid4(), user_id=1, shown=key)
 
     async def at_once(request):
         return grant

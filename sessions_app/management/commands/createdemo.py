@@ -19,7 +19,6 @@ from django.db import transaction
 
 from sessions_app import accounts
 from sessions_app.authentication import principal_of_token
-from sessions_app.errors import DomainError
 from sessions_app.item_file import Loading
 from sessions_app.models import ApiToken, Item
 from sessions_app.part_list import PartList
@@ -102,11 +101,8 @@ def keep_token(file: Path) -> Path:
 
 
 def _is_token_of(user: User, token: str) -> bool:
-    try:
-        principal = principal_of_token(token)
-    except DomainError:
-        return False
-    return principal is not None and principal.user == user and principal.role >= Role.EDITOR
+    principal = principal_of_token(token)
+    return principal is not None and principal.user == user and principal.may(Role.EDITOR)
 
 
 def keep_admin(file: Path) -> str:
