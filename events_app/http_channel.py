@@ -179,6 +179,16 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
             super().timeoutConnection()
 
     @property
+    def command(self) -> bytes:
+        """The method of the request that is being received."""
+        return bytes(self._command)
+
+    @property
+    def target(self) -> bytes:
+        """The address, with its query, of the request that is being received."""
+        return bytes(self._path)
+
+    @property
     def _in_headers(self) -> bool:
         """Whether the request line of the request that is being received is there."""
         return hasattr(self, "_command")

@@ -40,6 +40,7 @@ TIMED_OUT: Final = Refusal(
     408, "request_timeout", "Half of a request came, and then nothing for a minute."
 )
 BODY_TOO_LARGE: Final = Refusal(413, "body_too_large", "The body of a request has at most 8 MB.")
+
 URI_TOO_LONG: Final = Refusal(
     414,
     "uri_too_long",
@@ -64,3 +65,9 @@ def phrase(status: int) -> bytes | None:
         return _PHRASES.get(status, HTTPStatus(status).phrase).encode()
     except ValueError:
         return None
+
+
+def body_over(limit: int) -> Refusal:
+    """Return the refusal of a body that has more than so many bytes."""
+    size = f"{limit >> 20} MB" if limit >= 1 << 20 else f"{limit >> 10} kB"
+    return BODY_TOO_LARGE._replace(message=f"The body of this request has at most {size}.")

@@ -122,8 +122,12 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
-# The contract's limit of a request body; Django answers what is larger with RequestDataTooBig.
+# The contract's limit of a request body; Django answers what is larger with RequestDataTooBig. The server knows smaller
+# ones of most operations.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+# What the server has let in is in memory and counted there: never in a file, which needs a descriptor and a disk.
+FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
+EVENTS_BODY_LIMIT = "silo.body_limits.limit"
 
 EVENTSTREAM_STORAGE_CLASS = "events_app.storage.EventLogStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.channels.ChannelManager"

@@ -65,12 +65,25 @@ def test_a_chunked_body_is_refused_when_it_has_become_too_large(serve):
     assert "Traceback" not in server.output
 
 
-def test_a_body_just_below_the_limit_is_read(serve, client_of):
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("/api/items", 64 * 1024), ("/api/edit-sessions/batch", 8 * MEGABYTE)],
+)
+def test_a_body_is_read_up_to_the_limit_of_its_operation(serve, client_of, path, most):
     ada = client_of(serve())
-    answer = ada.call(
-        "POST", "/api/items", {"part_number": "A", "description": "x" * (8 * MEGABYTE - 100)}
-    )
-    assert answer.status_code == 422
+    around = len(json.dumps({"x": ""}, separators=(",", ":")))
+    assert ada.call("POST", path, {"x": "y" * (most - around)}).status_code == 422
+    answer = ada.call("POST", path, {"x": "y" * (most - around + 1)})
+    assert (answer.status_code, answer.json()["error"]) == (413, "body_too_large")
+    assert f" {most >> 10} kB." in answer.json()["message"].replace("8 MB", "8192 kB")
+
+
+def test_a_sign_of_life_has_a_body_of_two_numbers(serve, client_of):
+    ada = client_of(serve())
+    alive = f"/api/workstations/{ada.workstation()}/alive"
+    answer = ada.call("POST", alive, {"x": "y" * 5000})
+    assert (answer.status_code, answer.json()["error"]) == (413, "body_too_large")
+    assert "4 kB" in answer.json()["message"]
 
 
 def test_a_client_that_does_not_read_costs_no_memory_and_does_not_delay_the_stop(serve, client_of):
