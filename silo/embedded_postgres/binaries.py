@@ -74,7 +74,7 @@ def install_for(data: Path) -> tuple[int, Path]:
 def choose_install(available: dict[int, Path], data: Path) -> tuple[int, Path]:
     """The version that made the data, for a new cluster the newest."""
     try:
-        made_by = (data / "PG_VERSION").read_text().strip()
+        made_by = (data / "PG_VERSION").read_text(errors="replace").strip()
     except FileNotFoundError:
         return next(iter(available.items()))
     for major, install in available.items():

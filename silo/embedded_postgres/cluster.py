@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -22,6 +23,8 @@ STOP_SECONDS = 60.0
 POLL_SECONDS = 0.02
 LOG_BYTES = 10_000_000
 ALL_CONNECTIONS_TAKEN = ("too many clients", "remaining connection slots")
+
+logger = logging.getLogger(__name__)
 
 INITDB_SETTINGS = {
     "max_connections": "100",
@@ -46,8 +49,10 @@ class Cluster:
         self._place = place
 
     def is_alive(self) -> bool:
-        pid = processes.first_number(self._place.data / "postmaster.pid")
-        return pid is not None and processes.is_server(pid, self._place.data)
+        with suppress(processes.Garbled):
+            pid = processes.first_number(self._place.data / "postmaster.pid")
+            return pid is not None and processes.is_server(pid, self._place.data)
+        return False
 
     def ensure_started(self) -> ConnectionParams:
         """Start what does not run, wait out who starts or stops, and see that it answers.
@@ -152,9 +157,38 @@ class Cluster:
         data = self._place.data
         socket_lock = placement.socket_folder(self._place) / f"{SOCKET_NAME}.lock"
         for file in (data / "postmaster.pid", socket_lock):
-            pid = processes.first_number(file)
+            try:
+                pid = processes.first_number(file, self._place.account)
+            except processes.Garbled as fault:
+                self._remove_garbled(file, str(fault))
+                continue
             if pid is not None and processes.exists(pid) and not processes.is_server(pid, data):
                 file.unlink(missing_ok=True)
+
+    def _remove_garbled(self, file: Path, fault: str) -> None:
+        """Remove a lock file that a crash or a full disk has left without a number: PostgreSQL would refuse to start.
+
+        Only where no server can be there. One that has just made the file is in its folder already, and one that lost
+        its number ends by itself within a minute: both are waited for.
+        """
+        data = self._place.data
+        if not processes.HAS_PROC:
+            self._fail(
+                "does not start",
+                f"{file} {fault}: see that no PostgreSQL runs on {data}, and remove that file.",
+            )
+        there = processes.in_folders([data, self._place.home])
+        if not there and processes.answers(placement.socket_folder(self._place) / SOCKET_NAME):
+            there = ["which cannot be seen from here"]
+        if there:
+            raise NotYet(
+                f"{file} {fault}, but a process of PostgreSQL is there, {', '.join(there)}: end that process."
+            )
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            self._fail("does not start", f"{file} {fault}: remove it ({error.strerror}).")
+        logger.warning("%s %s: removed it, as no server is there.", file, fault)
 
     def _prepare_log(self) -> None:
         log = self._place.log

@@ -15,6 +15,8 @@ use lock into an exclusive one; who succeeds was the last user and stops the ser
 happen under the start lock, nobody joins a server that is being stopped. The kernel frees the
 locks of a killed process; the server then stays until the next last user leaves.
 
+PostgreSQL's own lock files that a crash has garbled are removed where no server can be there (`cluster.py`).
+
 Beside this file: where the cluster may be and as whom it runs (`placement.py`, `accounts.py`),
 the programs (`binaries.py`, `processes.py`), and what is done with them (`cluster.py`).
 """

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
+import stat
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from silo.embedded_postgres.accounts import Account
 from silo.embedded_postgres.placement import Place
 
 HAS_PROC = Path("/proc/self/stat").exists()
 TAIL_LINES = 15
+# The first line of a lock file, however long the file is.
+LINE_BYTES = 64
+# The server itself, and what starts it: pg_ctl by a shell.
+SERVER_NAMES = {"postgres", "pg_ctl", "sh"}
 KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
@@ -64,12 +72,68 @@ def tail(text: str) -> str:
     return "\n".join(text.strip().splitlines()[-TAIL_LINES:])
 
 
-def first_number(file: Path) -> int | None:
-    """The process in a postmaster.pid or in the lock file of a socket."""
+class Garbled(Exception):
+    """A lock file of PostgreSQL names no process; says what it is instead."""
+
+
+def first_number(file: Path, reader: Account | None = None) -> int | None:
+    """The process in a postmaster.pid or in the lock file of a socket; None where there is no such file.
+
+    Args:
+        file: the lock file.
+        reader: whom the server runs as, where it is not ourselves: it has to be able to read the file too.
+
+    Raises:
+        Garbled: it is something else, or cannot be read.
+    """
     try:
-        return abs(int(file.read_text(errors="replace").split("\n", 1)[0])) or None
-    except (FileNotFoundError, ValueError):
+        with file.open("rb") as opened:
+            status = os.fstat(opened.fileno())
+            line = opened.read(LINE_BYTES).split(b"\n", 1)[0]
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise Garbled(f"cannot be read ({error.strerror})") from error
+    if reader is not None and status.st_uid != reader.uid and not status.st_mode & stat.S_IROTH:
+        raise Garbled(f"cannot be read by {reader}")
+    if not line:
+        raise Garbled("is empty")
+    # The number of a server in single-user mode is negative.
+    number = re.fullmatch(rb"-?([1-9][0-9]{0,9})\s*", line)
+    if not number:
+        raise Garbled("does not begin with the number of a process")
+    return int(number[1])
+
+
+def in_folders(folders: Collection[Path]) -> list[str]:
+    """The processes that could be, or become, a server of these folders, in words: those of PostgreSQL in them.
+
+    Where it cannot be seen in which folder a process of PostgreSQL is, it counts.
+    """
+    found = []
+    statuses = [folder.stat() for folder in folders if folder.exists()]
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            name = (entry / "comm").read_text(errors="replace").strip()
+            if name not in SERVER_NAMES:
+                continue
+            try:
+                here = os.stat(entry / "cwd")
+                is_there = any(os.path.samestat(here, status) for status in statuses)
+            except PermissionError:
+                is_there = name == "postgres"
+            if is_there:
+                found.append(f"{entry.name} ({name})")
+    return sorted(found)
+
+
+def answers(socket_file: Path) -> bool:
+    """Whether somebody listens at this socket: a server, also one whose process cannot be seen from here."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)
+        client.connect(str(socket_file))
+        return True
+    return False
 
 
 def exists(pid: int) -> bool:
