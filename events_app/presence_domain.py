@@ -50,11 +50,13 @@ class StreamRequest:
         http: the request.
         kwargs: from its URL.
         size: bytes of its body.
+        scope: as the server gave it.
     """
 
     http: HttpRequest
     kwargs: Mapping[str, str]
     size: int = 0
+    scope: Mapping[str, Any] = field(default_factory=dict)
 
 
 class StreamRefused(Exception):

@@ -18,7 +18,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django_eventstream.eventrequest import EventRequest
 from django_eventstream.views import Listener, get_listener_manager
 
-from events_app import event_log, runtime, sse, stream_http, timings
+from events_app import event_log, parties, runtime, sse, stream_http, timings
 from events_app.admission import Admission, NotServed, Step
 from events_app.daphne_server import EVENT_STREAM, UNACKNOWLEDGED
 from events_app.database_away import DATABASE_AWAY
@@ -105,6 +105,7 @@ class Stream:
         self.opened = time.monotonic()
         self.grant: StreamGrant
         self.closed = asyncio.Event()
+        self._credentials: bytes | None = None
         self._departed = False
         self._send = send
         self._started = False
@@ -122,6 +123,8 @@ class Stream:
 
     def heartbeat(self) -> None:
         """Have `event: heartbeat` written."""
+        # The grant has been looked at since the heartbeat before.
+        parties.identities.note(self._credentials, self.grant.user_id)
         self._heartbeat_due = True
         self._listener.aevent.set()
 
@@ -162,6 +165,8 @@ class Stream:
         """Resolve, listen, arrive, replay, then pass on what is queued until closed or cancelled."""
         try:
             self.grant = await _granting.take(_admission.grant(request))
+            self._credentials = parties.credentials(request.scope)
+            parties.identities.note(self._credentials, self.grant.user_id)
             if request.http.method == "HEAD":
                 return await self._only_headers()
             await self._run(await _arriving.take(self._arrive(process)))

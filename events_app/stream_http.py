@@ -49,7 +49,7 @@ async def read(scope: Scope, receive: Receive) -> StreamRequest:
         more = message.get("more_body", False)
     size = body.tell()
     body.seek(0)
-    return StreamRequest(ASGIRequest(dict(scope), body), scope["url_route"]["kwargs"], size)
+    return StreamRequest(ASGIRequest(dict(scope), body), scope["url_route"]["kwargs"], size, scope)
 
 
 def unavailable() -> StreamRefused:

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja.security import APIKeyCookie, HttpBearer
 
+from events_app import request_gate
 from sessions_app.errors import DomainError, Forbidden, NotAuthenticated
 from sessions_app.logins import logged_in_users
 from sessions_app.models import ApiToken
@@ -188,6 +189,7 @@ class BearerAuth(HttpBearer):
     def authenticate(self, request: HttpRequest, token: str) -> Principal | None:
         """Return who asks, or None."""
         principal = principal_of_token(token)
+        _tell_gate(request, principal)
         if principal:
             self.right.check(principal)
         return principal
@@ -215,9 +217,18 @@ class LoginAuth(APIKeyCookie):
     def authenticate(self, request: HttpRequest, key: str | None) -> Principal | None:
         """Return who is logged in, or None."""
         principal = principal_of_login(request)
+        _tell_gate(request, principal)
         if principal:
             self.right.check(principal)
         return principal
+
+
+def _tell_gate(request: HttpRequest, principal: Principal | None) -> None:
+    """Have a request take its turns as its user's, from now on."""
+    # Only a request that a server got has a scope.
+    scope = getattr(request, "scope", None)
+    if scope is not None:
+        request_gate.authenticated(scope, principal.user.pk if principal else None)
 
 
 def _with(right: Right) -> list[BearerAuth | LoginAuth]:

@@ -13,21 +13,30 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import re_path as django_re_path
 
 from events_app import no_websocket, request_gate, stream
-from silo import health
+from silo import health, request_shares
 from silo.database import POOL_MAX_SIZE
 from silo.stream_answers import as_djangos
 
 # Signs of life wait for no request of another kind: a client whose own comes too late loses what it has.
 ALIVE_AT_ONCE = 2
+# Hashing a password takes a quarter of a second of one core, on purpose. One at a time, whoever asks.
+HASHING_AT_ONCE = 1
 # Each thread that uses the database finds a connection in the pool: besides these requests the presence has three, the
-# streams have two, signs of life theirs and `/ready` has one. So nothing can keep a beat waiting.
-REQUESTS_AT_ONCE = POOL_MAX_SIZE - 6 - ALIVE_AT_ONCE
+# streams have two, signs of life and passwords theirs and `/ready` has one. So nothing can keep a beat waiting.
+REQUESTS_AT_ONCE = POOL_MAX_SIZE - 6 - ALIVE_AT_ONCE - HASHING_AT_ONCE
 
 # `/health` and `/ready` say how this process is, so they wait for no other request. Once the database has been looked
 # at, an answer of `/ready` waits for nothing: one thread does for all who ask.
 ready = request_gate.counted(health.looked_up_before(request_gate.limited(django_application, 1)))
 
 streams = as_djangos(stream.application)
+
+# Everything else waits fairly: docs/architecture.md, "How many at once".
+_limits = request_shares.limits()
+requests = request_shares.with_hashing_apart(
+    request_gate.limited(django_application, REQUESTS_AT_ONCE, _limits),
+    request_gate.limited(django_application, HASHING_AT_ONCE, _limits),
+)
 
 # Django's type of a route knows views only; Channels takes ASGI applications.
 re_path: Any = django_re_path
@@ -44,7 +53,7 @@ application = ProtocolTypeRouter(
                     r"^api/workstations/[^/]+/alive$",
                     request_gate.limited(django_application, ALIVE_AT_ONCE),
                 ),
-                re_path(r"", request_gate.limited(django_application, REQUESTS_AT_ONCE)),
+                re_path(r"", requests),
             ]
         ),
         "websocket": no_websocket.application,

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -67,6 +68,15 @@ def _is_host(name: str) -> str:
     return name
 
 
+def _is_network(name: str) -> str:
+    try:
+        return str(ip_network(name, strict=False))
+    except ValueError:
+        raise ValueError(
+            f"{name!r} is neither an address nor a network, such as 10.1.2.3 or 10.1.2.0/24"
+        ) from None
+
+
 def _is_origin(origin: str) -> str:
     if not re.fullmatch(r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\])(:\d+)?", origin):
         raise ValueError(
@@ -80,6 +90,9 @@ Hosts = Annotated[
 ]
 Origins = Annotated[
     list[Annotated[str, AfterValidator(_is_origin)]], NoDecode, BeforeValidator(_listed)
+]
+Networks = Annotated[
+    list[Annotated[str, AfterValidator(_is_network)]], NoDecode, BeforeValidator(_listed)
 ]
 
 
@@ -130,6 +143,7 @@ class ServerConfig(_Section):
 
     allowed_hosts: Hosts = ["127.0.0.1", "localhost", "[::1]"]
     trusted_origins: Origins = []
+    trusted_proxies: Networks = []
     https: bool = False
     secret_key: Annotated[str, Field(min_length=32)] | None = None
 

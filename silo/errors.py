@@ -37,7 +37,10 @@ CODES = {
     413: refusals.BODY_TOO_LARGE[1:],
     414: refusals.URI_TOO_LONG[1:],
     422: ("invalid", "The request is not valid."),
-    429: ("too_many_requests", "Slow down and try again."),
+    429: (
+        "too_many_requests",
+        "Too many requests of this user or address wait already; try again later.",
+    ),
     431: refusals.HEADER_TOO_LARGE[1:],
     500: ("internal_error", "The server failed; it is logged. Try again."),
     503: ("unavailable", "The service is starting, stopping or cut off; try again."),

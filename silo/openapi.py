@@ -20,12 +20,18 @@ from silo.errors import CODES, INVALID_JSON
 
 Json = dict[str, Any]
 
+_RETRY_AFTER: Json = {
+    "Retry-After": {"description": "In seconds.", "schema": {"type": "integer"}, "example": 1}
+}
 HEADERS = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "example": "Bearer"}},
-    503: {
-        "Retry-After": {"description": "In seconds.", "schema": {"type": "integer"}, "example": 1}
-    },
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
 }
+# What lets go of sessions and places (every DELETE, too), what keeps them, and what a vault asks.
+NEVER_REFUSED = {"alive", "release_many", "verify"}
+# They have a limit of their own, and do not wait with the other requests.
+STREAMS = {"events", "events_of_many", "events_of_item"}
 
 
 class DescribedAPI(NinjaAPI):
@@ -134,6 +140,9 @@ def _errors_of_the_api(operation: Operation) -> Iterator[tuple[int, type[ErrorOu
         yield 422, error_schema(*INVALID_JSON)
     for status in (400, 413, 414, 431, 500, 503):
         yield status, error_schema(*CODES[status])
+    name = operation.view_func.__name__
+    if "DELETE" not in operation.methods and name not in NEVER_REFUSED | STREAMS:
+        yield 429, error_schema(*CODES[429])
 
 
 def _first_sentence(text: str) -> tuple[str, str]:

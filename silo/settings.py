@@ -77,6 +77,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "silo.request_shares.AdminLoginMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -138,6 +139,8 @@ EVENTS_DEAD_PEER_SECONDS = SESSIONS.dead_peer_seconds
 EVENTS_GRACE_SECONDS = SESSIONS.disconnect_grace_seconds
 EVENTS_TIMEOUT_SECONDS = SESSIONS.session_timeout.total_seconds()
 EVENTS_CONNECTION_POOL = database.POOL
+EVENTS_TRUSTED_PROXIES = SERVER.trusted_proxies
+EVENTS_STREAMS_PER_USER = LIMITS.streams_per_user
 EVENTS_RETENTION = SESSIONS.event_retention
 
 SESSIONS_TIMEOUT = SESSIONS.session_timeout

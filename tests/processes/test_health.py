@@ -20,13 +20,16 @@ def all_wait() -> bool:
 def full(serve, client_of, part):
     """A server in which as many requests as it lets into Django wait for a lock."""
     ada = client_of(serve())
-    workstation = ada.workstation()
+    # One user never has all places.
+    bob = client_of(ada.server, "bob")
+    workstation, bobs = ada.workstation(), bob.workstation()
     names = [str(number) for number in range(REQUESTS_AT_ONCE + 2)]
     # The lock is let go before the threads are waited for.
-    with ThreadPoolExecutor(len(names)) as others, transaction.atomic():
+    with ThreadPoolExecutor(2 * len(names)) as others, transaction.atomic():
         Item.objects.select_for_update().get(part_number=part)
         other = ada.workstation("cad-2")
         acquires = [others.submit(ada.acquire, part, workstation, object_id=n) for n in names]
+        acquires += [others.submit(bob.acquire, part, bobs, object_id=f"bob-{n}") for n in names]
         eventually(all_wait)
         yield ada, other
         assert all_wait()

@@ -80,6 +80,7 @@ def test_nothing_said_is_the_defaults(load, text):
     assert server.model_dump() == {
         "allowed_hosts": ["127.0.0.1", "localhost", "[::1]"],
         "trusted_origins": [],
+        "trusted_proxies": [],
         "https": False,
         "secret_key": None,
     }
@@ -229,6 +230,7 @@ def test_a_file_that_is_not_utf_8_is_refused(refusal):
 LISTS = {
     "allowed_hosts": ["a.example", "[::1]", ".b.example"],
     "trusted_origins": ["https://a.example", "http://[::1]:8000", "https://*.b.example"],
+    "trusted_proxies": ["127.0.0.1/32", "10.0.0.0/8", "2001:db8::/32"],
 }
 lists = pytest.mark.parametrize(("key", "values"), LISTS.items())
 
@@ -279,6 +281,8 @@ def test_a_bad_list_is_refused(refusal, key, value):
         ("trusted_origins", "https://a.example/", "is no origin"),
         ("trusted_origins", "*", "is no origin"),
         ("trusted_origins", "null", "is no origin"),
+        ("trusted_proxies", "proxy.example", "is neither an address nor a network"),
+        ("trusted_proxies", "10.0.0.0/33", "is neither an address nor a network"),
     ],
 )
 def test_what_would_match_nothing_is_refused_with_the_reason(refusal, key, value, why, monkeypatch):

@@ -1,0 +1,206 @@
+"""Letting a few in at a time, fairly: each party gets its turn, however many requests another one has waiting.
+
+A party is a user. All strangers (requests whose credentials are not known) are one party together, in which the
+addresses take turns.
+"""
+
+import asyncio
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Hashable
+from typing import Final
+
+STRANGERS: Final = "strangers"
+# Of the places, so many may be taken by strangers at once: they are mostly refused, which takes one short query.
+STRANGERS_SHARE: Final = 1 / 3
+
+
+class Ticket:
+    """One request at the gate.
+
+    Args:
+        user_id: whose it is, or None for a stranger's.
+        address: where it comes from.
+        credentials: a digest of those that it brings, if any.
+        urgent: whether it goes before others of its party.
+    """
+
+    def __init__(
+        self,
+        user_id: int | None = None,
+        address: str = "",
+        credentials: bytes | None = None,
+        *,
+        urgent: bool = False,
+    ) -> None:
+        self.user_id = user_id
+        self.address = address
+        self.credentials = credentials
+        self.urgent = urgent
+        self.inside = False
+        self.turn: asyncio.Future[None] | None = None
+
+    @property
+    def party(self) -> Hashable:
+        """To which party it belongs now."""
+        return STRANGERS if self.user_id is None else self.user_id
+
+    @property
+    def section(self) -> Hashable:
+        """To which part of its party's line it belongs: the addresses of strangers take turns."""
+        return self.address if self.user_id is None else None
+
+
+class _Queue:
+    """Tickets in the order in which they came, the urgent ones before the others."""
+
+    def __init__(self) -> None:
+        self.urgent: dict[Ticket, None] = {}
+        self.ordinary: dict[Ticket, None] = {}
+
+    def of(self, ticket: Ticket) -> dict[Ticket, None]:
+        return self.urgent if ticket.urgent else self.ordinary
+
+    def first(self) -> Ticket:
+        return next(iter(self.urgent or self.ordinary))
+
+    def __bool__(self) -> bool:
+        return bool(self.urgent or self.ordinary)
+
+
+class _Line:
+    """The line of one party: its sections take turns."""
+
+    def __init__(self) -> None:
+        self.sections: OrderedDict[Hashable, _Queue] = OrderedDict()
+
+    def add(self, ticket: Ticket) -> None:
+        self.sections.setdefault(ticket.section, _Queue()).of(ticket)[ticket] = None
+
+    def remove(self, ticket: Ticket) -> None:
+        queue = self.sections[ticket.section]
+        del queue.of(ticket)[ticket]
+        if not queue:
+            del self.sections[ticket.section]
+
+    def take(self) -> Ticket:
+        """Return the ticket whose turn it is. The next turn is another section's."""
+        section, queue = next(iter(self.sections.items()))
+        ticket = queue.first()
+        self.sections.move_to_end(section)
+        self.remove(ticket)
+        return ticket
+
+
+class FairGate:
+    """A gate with some places. It is used in one event loop only.
+
+    Where several parties wait, the next place goes to the one that has the fewest, and among these to the one whose
+    last turn is the longest ago. A party never takes all places: one with slow requests leaves room for the others.
+
+    Args:
+        places: how many tickets are inside at once.
+        shared: False where all that come are the same: then they have all places, in turns.
+    """
+
+    def __init__(self, places: int, *, shared: bool = True) -> None:
+        self._places = places
+        self._most = max(1, places - 1) if shared else places
+        self._most_strangers = max(1, int(places * STRANGERS_SHARE)) if shared else places
+        self._inside: Counter[Hashable] = Counter()
+        # The parties that wait, in the order of their turns.
+        self._lines: OrderedDict[Hashable, _Line] = OrderedDict()
+        # Tickets of strangers, waiting or inside, by their credentials.
+        self._strange: defaultdict[bytes, dict[Ticket, None]] = defaultdict(dict)
+
+    def waiting(self, ticket: Ticket) -> int:
+        """Return how many tickets that are not urgent wait in the section of a ticket."""
+        line = self._lines.get(ticket.party)
+        queue = line.sections.get(ticket.section) if line else None
+        return len(queue.ordinary) if queue else 0
+
+    def join(self, ticket: Ticket) -> "asyncio.Future[None]":
+        """Queue a ticket; return what is done as soon as it is inside. It has to `leave`, inside or not."""
+        ticket.turn = asyncio.get_running_loop().create_future()
+        if ticket.user_id is None and ticket.credentials is not None:
+            self._strange[ticket.credentials][ticket] = None
+        self._queue(ticket)
+        self._let_in()
+        return ticket.turn
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give up a place inside or in the line; a second time changes nothing."""
+        if ticket.turn is None:
+            return
+        if ticket.inside:
+            self._count(ticket, -1)
+        else:
+            self._unqueue(ticket)
+        ticket.inside, ticket.turn = False, None
+        self._forget_strange(ticket)
+        self._let_in()
+
+    def known(self, credentials: bytes, user_id: int) -> None:
+        """Have the tickets with these credentials be a user's from now on, those inside too."""
+        tickets = self._strange.pop(credentials, None)
+        if not tickets:
+            return
+        for ticket in tickets:
+            if ticket.inside:
+                self._count(ticket, -1)
+            else:
+                self._unqueue(ticket)
+            ticket.user_id = user_id
+            if ticket.inside:
+                self._count(ticket, +1)
+            else:
+                self._queue(ticket)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._inside.total() < self._places:
+            party = self._next_party()
+            if party is None:
+                return
+            line = self._lines.pop(party)
+            ticket = line.take()
+            if line.sections:
+                self._lines[party] = line
+            ticket.inside = True
+            self._count(ticket, +1)
+            # Its request may have been cancelled in this very turn of the loop; then it leaves in the next one.
+            if ticket.turn is not None and not ticket.turn.done():
+                ticket.turn.set_result(None)
+
+    def _next_party(self) -> Hashable:
+        """Return the party whose turn it is, or None. The search ends at the first party that has no place."""
+        best: Hashable = None
+        for party in self._lines:
+            count = self._inside[party]
+            if count >= (self._most_strangers if party == STRANGERS else self._most):
+                continue
+            if best is None or count < self._inside[best]:
+                best = party
+            if count == 0:
+                break
+        return best
+
+    def _count(self, ticket: Ticket, change: int) -> None:
+        self._inside[ticket.party] += change
+        if not self._inside[ticket.party]:
+            del self._inside[ticket.party]
+
+    def _queue(self, ticket: Ticket) -> None:
+        self._lines.setdefault(ticket.party, _Line()).add(ticket)
+
+    def _unqueue(self, ticket: Ticket) -> None:
+        line = self._lines[ticket.party]
+        line.remove(ticket)
+        if not line.sections:
+            del self._lines[ticket.party]
+
+    def _forget_strange(self, ticket: Ticket) -> None:
+        if ticket.user_id is None and ticket.credentials is not None:
+            same = self._strange[ticket.credentials]
+            same.pop(ticket, None)
+            if not same:
+                del self._strange[ticket.credentials]

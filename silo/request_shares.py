@@ -1,0 +1,75 @@
+"""Whose turn it is at the gates of requests: what is urgent, what hashes passwords, and whose an admin's login is."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponseBase
+
+from events_app import request_gate
+from events_app.parties import Scope
+from events_app.presence_domain import StreamRefused
+from events_app.request_gate import Application
+from events_app.stream_http import refuse
+from silo.errors import CODES
+from silo.stream_answers import as_djangos
+
+# What lets go of sessions or places, and what a vault asks. It waits behind nothing else of its user, and is never
+# refused.
+_URGENT: Final = re.compile(
+    r"DELETE /api/.*|POST /api/(edit-sessions/release|.*/verify)", re.DOTALL
+)
+# The forms of the admin site that hash a password, which is slow on purpose.
+_HASHING: Final = re.compile(
+    r"POST /admin/(login/|password_change/|auth/user/(add/|[^/]+/password/))"
+)
+
+
+def is_urgent(scope: Scope) -> bool:
+    """Say whether a request lets something go, or vouches for it."""
+    return bool(_URGENT.fullmatch(_line(scope)))
+
+
+def limits() -> request_gate.Limits:
+    """Return how many requests may wait, by the configuration."""
+    return request_gate.Limits(
+        settings.LIMITS.requests_per_user,
+        settings.LIMITS.requests_per_address,
+        as_djangos(_too_many_requests),
+        is_urgent,
+    )
+
+
+def with_hashing_apart(ordinary: Application, hashing: Application) -> Application:
+    """Return an application that gives requests which hash a password to another one than all others."""
+
+    async def choose(scope: Scope, receive: object, send: object) -> None:
+        application = hashing if _HASHING.fullmatch(_line(scope)) else ordinary
+        await application(scope, receive, send)
+
+    return choose
+
+
+async def _too_many_requests(scope: Scope, receive: object, send: object) -> None:
+    await refuse(send, StreamRefused(429, *CODES[429]))  # type: ignore[arg-type]
+
+
+def _line(scope: Scope) -> str:
+    return f"{scope['method']} {scope['path']}"
+
+
+class AdminLoginMiddleware:
+    """Tells the gate whose a request to the admin site is; the API's own authentication tells it for the API."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        has_login = settings.SESSION_COOKIE_NAME in request.COOKIES
+        if has_login and request.path.startswith("/admin/") and hasattr(request, "scope"):
+            user = request.user
+            known = None if isinstance(user, AnonymousUser) else user.pk
+            request_gate.authenticated(request.scope, known)
+        return self._get_response(request)

@@ -1,0 +1,94 @@
+"""To whom a request belongs: its credentials, where they are known, else its address."""
+
+import pytest
+
+from events_app.parties import (
+    KNOWN_SECONDS,
+    MAX_KNOWN,
+    UNKNOWN_ADDRESS,
+    Identities,
+    address,
+    credentials,
+)
+
+
+def scope(client="10.0.0.1", **headers):
+    sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return {"client": (client, 1234) if client else None, "headers": sent}
+
+
+def test_credentials_are_the_header_else_the_cookie_of_the_login():
+    token = credentials(scope(authorization="Bearer a"))
+    assert token == credentials(scope(authorization="Bearer a", cookie="sessionid=x"))
+    assert token != credentials(scope(authorization="Bearer b"))
+    login = credentials(scope(cookie="theme=dark; sessionid=x"))
+    assert login == credentials(scope(cookie="sessionid=x"))
+    assert login not in {None, token, credentials(scope(cookie="sessionid=y"))}
+    assert credentials(scope(cookie="theme=dark")) is None
+    assert credentials(scope()) is None
+    assert credentials({}) is None
+
+
+@pytest.mark.parametrize(
+    ("client", "forwarded", "counts"),
+    [
+        ("10.0.0.1", "", "10.0.0.1"),
+        # Anybody can send the header; only of a trusted proxy it counts.
+        ("10.0.0.1", "192.0.2.7", "10.0.0.1"),
+        ("127.0.0.1", "192.0.2.7", "192.0.2.7"),
+        # What the client itself has sent stands before what the proxy has added.
+        ("127.0.0.1", "198.51.100.1, 192.0.2.7", "192.0.2.7"),
+        ("127.0.0.1", "198.51.100.1, 192.0.2.7, 172.16.4.4", "192.0.2.7"),
+        ("127.0.0.1", "192.0.2.7:4711", "192.0.2.7"),
+        ("127.0.0.1", "[2001:db8::7]:4711", "2001:db8::/64"),
+        ("127.0.0.1", "2001:db8::8", "2001:db8::/64"),
+        ("127.0.0.1", "::ffff:192.0.2.7", "192.0.2.7"),
+        ("127.0.0.1", "unknown, 172.16.4.4", "172.16.4.4"),
+        ("127.0.0.1", "garbage", "127.0.0.1"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        (None, "192.0.2.7", UNKNOWN_ADDRESS),
+    ],
+)
+def test_the_last_address_that_is_not_a_trusted_proxys_counts(settings, client, forwarded, counts):
+    settings.EVENTS_TRUSTED_PROXIES = ["127.0.0.1", "172.16.0.0/12"]
+    sent = {"x_forwarded_for": forwarded} if forwarded else {}
+    assert address(scope(client, **sent)) == counts
+
+
+def test_nobody_is_trusted_unless_it_is_said(settings):
+    assert settings.EVENTS_TRUSTED_PROXIES == []
+    assert address(scope("127.0.0.1", x_forwarded_for="192.0.2.7")) == "127.0.0.1"
+
+
+def test_credentials_are_known_for_a_while_and_forgotten_when_they_are_refused():
+    now = 0.0
+    identities = Identities(lambda: now)
+    identities.note(b"a", 1)
+    identities.note(b"b", 2)
+    identities.note(None, 3)
+    assert [identities.user(one) for one in (b"a", b"b", b"c", None)] == [1, 2, None, None]
+    identities.note(b"b", None)
+    assert identities.user(b"b") is None
+    now = KNOWN_SECONDS - 1
+    identities.note(b"a", 1)
+    now = 2 * KNOWN_SECONDS - 2
+    assert identities.user(b"a") == 1
+    now = 2 * KNOWN_SECONDS
+    assert identities.user(b"a") is None
+
+
+def test_who_listens_hears_of_new_ones_only():
+    heard = []
+    identities = Identities()
+    identities.listeners.append(lambda *news: heard.append(news))
+    for user_id in (1, 1, 2, None, 2):
+        identities.note(b"a", user_id)
+    assert heard == [(b"a", 1), (b"a", 2), (b"a", 2)]
+
+
+def test_no_more_are_known_than_there_is_room_for():
+    identities = Identities()
+    for n in range(MAX_KNOWN + 10):
+        identities.note(b"%d" % n, n)
+    assert identities.user(b"9") is None
+    assert identities.user(b"10") == 10
