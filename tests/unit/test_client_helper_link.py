@@ -1,4 +1,4 @@
-"""Starting the helper: which Python, and what is told when it does not start."""
+"""The parent's end of the helper: what is told when it does not start, dies, or reads nothing."""
 
 import json
 import os
@@ -9,21 +9,9 @@ import pytest
 
 from silo_client import HelperError, clock, helper_link
 from silo_client.helper import Plan
-from silo_client.helper_link import HelperLink, find_python
+from silo_client.helper_link import HelperLink
 from silo_client.shared import Shared
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def embedding(tmp_path, monkeypatch):
-    """A program that embeds Python, in a folder of its own."""
-    program = tmp_path / "FreeCAD"
-    monkeypatch.delenv(helper_link.PYTHON_VARIABLE, raising=False)
-    monkeypatch.setattr(sys, "executable", str(program))
-    monkeypatch.setattr(sys, "_base_executable", str(program), raising=False)
-    for name in ("prefix", "exec_prefix"):
-        monkeypatch.setattr(sys, name, str(tmp_path / "lib"))
-    return tmp_path
 
 
 def make_program(path, text="#!/bin/sh\nexit 0\n"):
@@ -31,36 +19,6 @@ def make_program(path, text="#!/bin/sh\nexit 0\n"):
     path.write_text(text)
     path.chmod(0o755)
     return str(path)
-
-
-def test_it_is_this_one_where_this_is_python(monkeypatch):
-    monkeypatch.delenv(helper_link.PYTHON_VARIABLE, raising=False)
-    assert find_python() == sys.executable
-
-
-def test_a_program_is_never_started_again_in_place_of_python(embedding):
-    make_program(embedding / "FreeCAD")
-    with pytest.raises(HelperError, match="SILO_PYTHON"):
-        find_python()
-
-
-@pytest.mark.parametrize("place", ["lib/bin/python3", "bin/python3", "lib/python.exe"])
-def test_the_one_beside_a_program_is_found(embedding, place):
-    make_program(embedding / "FreeCAD")
-    python = make_program(embedding / place)
-    assert find_python() == python
-
-
-def test_what_cannot_be_executed_is_none(embedding):
-    os.chmod(make_program(embedding / "lib/bin/python3"), 0o644)
-    with pytest.raises(HelperError):
-        find_python()
-
-
-def test_the_named_one_wins(embedding, monkeypatch):
-    make_program(embedding / "lib/bin/python3")
-    monkeypatch.setenv(helper_link.PYTHON_VARIABLE, "/opt/python")
-    assert find_python() == "/opt/python"
 
 
 @pytest.fixture

@@ -89,8 +89,8 @@ def test_a_window_that_is_alone_knows_it():
 
 def test_a_window_uses_no_memory_that_may_be_in_use_and_leaves_none_behind(tmp_path):
     window = Window(ID)
-    first = Shared(window.new_memory(), new=True)
-    second = Shared(window.new_memory(), new=True)
+    first = window.new_memory()
+    second = window.new_memory()
     first.told = 5
     assert second.told == 0
     assert [file.name for file in (tmp_path / "state").glob("*.memory")] == [second.path.name]

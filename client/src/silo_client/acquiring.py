@@ -21,6 +21,7 @@ from silo_client.errors import (
     ServerUnavailableError,
     SiloError,
 )
+from silo_client.forking import Owner
 from silo_client.helper_link import HelperLink
 from silo_client.holdings import Holdings
 from silo_client.leaving import ABANDONED_SECONDS
@@ -64,6 +65,7 @@ class Acquiring:
         self.holdings = holdings
         self.settling = settling
         self.patience = patience
+        self.owner = Owner()
         self._window = window
         # How many calls, in their threads, ask for these now. Under the lock, as is what the helper is told of it.
         self._asking: Counter[LockKey] = Counter()
@@ -73,6 +75,8 @@ class Acquiring:
 
     def is_sure_of(self, session: EditSession) -> bool:
         """See `EditSession.valid`."""
+        if not self.owner.is_here:
+            return False
         # First what may wait for news, then what the news have changed, and last what time it is.
         sure_until = self.link.sure_until()
         return self.holdings.is_sure_of(session) and clock.now() < sure_until
@@ -166,14 +170,17 @@ class Acquiring:
 
     def release(self, session: EditSession) -> None:
         """See `EditSession.release`."""
+        self.owner.check()
         self._release([session])
 
     def leave(self, sessions: Iterable[EditSession]) -> None:
-        """`with` blocks of these have ended."""
-        self._release([session for session in sessions if self.holdings.leave(session)])
+        """`with` blocks of these have ended. In a forked child that ends nothing: the parent is still in them."""
+        if self.owner.is_here:
+            self._release([session for session in sessions if self.holdings.leave(session)])
 
     def hand_over(self, session: EditSession, to_workstation_id: str) -> None:
         """See `EditSession.hand_over`."""
+        self.owner.check()
         if not self.holdings.let_go(session):
             raise NotFoundError(404, "not_found", "The session has ended.", {})
         try:

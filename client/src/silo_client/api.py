@@ -13,6 +13,7 @@ import httpx
 from silo_client.address import check_token, check_url
 from silo_client.data import Wanted
 from silo_client.errors import ClosedError, ServerUnavailableError, refusal
+from silo_client.forking import Owner
 from silo_client.network import UNREACHED, way_to
 
 try:
@@ -66,14 +67,34 @@ class Api:
         self.ca_file = ca_file
         self._closed = False
         self._way = way_to(self.url, ca_file)
-        self._http = httpx.Client(
-            base_url=self.url, headers=headers(self.token), **self._way.options
-        )
+        self._running = ""
+        # Those of a parent are kept, as nothing of theirs may be closed.
+        self._clients: list[httpx.Client] = []
+        self._owner = Owner()
+        self._http = self._client()
 
     def close(self) -> None:
-        """Close its connections; what is called from then on is refused."""
+        """Close its connections; what is called from then on is refused. A forked child leaves its parent's open."""
         self._closed = True
-        self._http.close()
+        if self._owner.is_here:
+            self._http.close()
+
+    def _client(self) -> httpx.Client:
+        client = httpx.Client(
+            base_url=self.url,
+            headers=headers(self.token) | machine_header(self._running),
+            **self._way.options,
+        )
+        self._clients.append(client)
+        return client
+
+    def _own(self) -> httpx.Client:
+        """Return this process's connections: two that share one would read each other's answers."""
+        if not self._owner.is_here:
+            # In this order: another thread sees connections of its own, or makes some.
+            self._http = self._client()
+            self._owner = Owner()
+        return self._http
 
     def call(
         self,
@@ -94,7 +115,7 @@ class Api:
         if self._closed:
             raise ClosedError("The workstation was closed.")
         try:
-            answer = self._http.request(
+            answer = self._own().request(
                 method, path, json=body, params=params, timeout=_timeout(seconds)
             )
         except UNREACHED as error:
@@ -172,7 +193,8 @@ class Api:
             deadline: by `time.monotonic`, of trying.
             running: the name of this running machine, which is told with all requests from now on.
         """
-        self._http.headers.update(machine_header(running))
+        self._running = running
+        self._own().headers.update(machine_header(running))
         body = {"name": name, "fingerprint": fingerprint}
         return _object(self.insist(deadline, "POST", "/api/workstations", body), "id")
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections.abc import Mapping
 from typing import Any, Callable
+
+from silo_client.data import Conflict, HandoffRequest, Lost
+from silo_client.edit_session import EditSession
 
 logger = logging.getLogger("silo_client")
 
@@ -13,6 +17,11 @@ CLOSE_SECONDS = 2.0
 
 Call = Callable[[], Any]
 Dispatch = Callable[[Call], Any]
+OnLost = Callable[[EditSession, Lost], Any]
+OnConflict = Callable[[EditSession, Conflict], Any]
+OnHandoffRequest = Callable[[HandoffRequest], Any]
+OnEvent = Callable[[str, Mapping[str, Any]], Any]
+OnRefused = Callable[[Exception], Any]
 
 
 class Callbacks:

@@ -67,7 +67,7 @@ class EditSession:
 
         False as soon as the client itself can no longer be sure; true again when it is. It asks nobody, so look as
         often as you like. It is for not losing work: what protects the data is the `fencing_token`, which the vault
-        compares.
+        compares. In a forked child of the process that has the session it is false.
         """
         return self._acquiring.is_sure_of(self)
 

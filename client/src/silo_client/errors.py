@@ -36,6 +36,10 @@ class ClosedError(SiloError):
     """The workstation was closed."""
 
 
+class ForkedError(SiloError):
+    """The workstation is the parent's, and this process is a forked child of it."""
+
+
 class WaitTimeoutError(SiloError):
     """The turn in the line did not come in time; the place is given up."""
 

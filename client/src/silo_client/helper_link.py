@@ -6,19 +6,19 @@ import dataclasses
 import itertools
 import json
 import logging
-import os
 import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from silo_client import clock
 from silo_client.errors import HelperError
+from silo_client.forking import Owner, close_in_child
 from silo_client.helper import Message, Plan
+from silo_client.helper_process import HelperProcess
+from silo_client.interpreter import find_python
 from silo_client.leaving import LEAVING_SECONDS
 from silo_client.ledger import Ledger
 from silo_client.shared import Shared
@@ -36,21 +36,12 @@ CONFIRM_SECONDS = 1.0
 SEND_SECONDS = 1.0
 # More than the helper needs to give up what is left.
 END_SECONDS = LEAVING_SECONDS + 2.0
-PYTHON_VARIABLE = "SILO_PYTHON"
-# Nothing from the current folder, which is a project's that many can write to; and what this process can import, after
-# what the interpreter has of its own.
-CODE = (
-    "import sys; sys.path[:] = [p for p in sys.path if p] + sys.argv[1:];"
-    " from silo_client.helper import main; main()"
-)
-# POSIX: not of the terminal's group, so that its Ctrl-C and its end are the parent's; Windows: the same, and no window.
-_WINDOWS_FLAGS = 0x08000000 | 0x00000200
 
 Handler = Callable[[Message], None]
 
 
 class HelperLink:
-    """A running helper, started again when it dies.
+    """A running helper, started again when it dies. A forked child of this process does nothing with it.
 
     Args:
         plan: whom to connect as.
@@ -75,7 +66,8 @@ class HelperLink:
         self._plan = plan
         self._handle = handle
         self._position = position
-        self._python = python or find_python()
+        self._python = find_python(python)
+        self._owner = Owner()
         self._ledger = Ledger()
         self._read = 0
         self._confirmed = 0
@@ -84,9 +76,9 @@ class HelperLink:
         # Over the ledger, the pipe, and which helper it leads to.
         self._sending = threading.Lock()
         self._closing = threading.Event()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (as long as the helper)
+        self._errors = _Errors()
         try:
-            self._process = self._begin(plan)
+            self._process = HelperProcess(self._python, plan, self._errors.target)
         except HelperError:
             self._errors.close()
             raise
@@ -106,11 +98,12 @@ class HelperLink:
 
         Waits, if anything is still to be read, at most half a second. Returns 0 if it is not read by then.
         """
-        if self._process.poll() is not None:
+        if not (self._owner.is_here and self._process.is_running):
             return 0.0
+        shared = self.shared
         # In this order: the helper counts a message before it is sure of what comes after it.
-        sure_until = self.shared.sure_until
-        told = self.shared.told
+        sure_until = shared.sure_until
+        told = shared.told
         if clock.now() >= sure_until or self._read >= told:
             return sure_until
         with self._caught_up:
@@ -119,15 +112,19 @@ class HelperLink:
 
     def send(self, **command: Any) -> None:
         """Send a command. A helper that has died is told of it when it is started again."""
+        if not self._owner.is_here:
+            return
         with self._sending:
             self._ledger.obey(command)
-            self._write(command)
+            self._process.write(command)
 
     def send_and_confirm(self, **command: Any) -> None:
         """Send a command, and wait until the helper has carried it out and told everything of before, or for a second.
 
         Not for the thread that handles messages.
         """
+        if not self._owner.is_here:
+            return
         number = next(self._confirmations)
         self.send(**command, confirm=number)
         with self._caught_up:
@@ -150,15 +147,14 @@ class HelperLink:
 
     def close(self) -> None:
         """Have it leave, and wait for its end. A second time does nothing."""
-        if self._closing.is_set():
+        if not self._owner.is_here or self._closing.is_set():
             return
         self._closing.set()
         # Somebody may be waiting to write to a helper that reads nothing.
         if self._sending.acquire(timeout=SEND_SECONDS):
             try:
-                self._write({"leave": True})
-                with suppress(OSError):
-                    self._pipe_in.close()
+                self._process.write({"leave": True})
+                self._process.close_input()
             finally:
                 self._sending.release()
         else:
@@ -170,42 +166,11 @@ class HelperLink:
             self._process.wait()
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(END_SECONDS)
-        self._close_pipes()
+        self._process.close_pipes()
         self.shared.sure_until = 0.0
         with suppress(OSError):
             self.shared.path.unlink()
         self._errors.close()
-
-    @property
-    def _pipe_in(self) -> Any:
-        return self._process.stdin
-
-    def _write(self, command: Message) -> None:
-        with suppress(OSError, ValueError):  # it has died
-            self._pipe_in.write(json.dumps(command) + "\n")
-            self._pipe_in.flush()
-
-    def _begin(self, plan: Plan) -> subprocess.Popen[str]:
-        try:
-            process = subprocess.Popen(
-                [self._python, "-c", CODE, *filter(None, sys.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                encoding="utf-8",
-                **_detached(),
-            )
-        except OSError as error:
-            raise HelperError(
-                f"{self._python} could not be started ({error}): name a Python interpreter"
-                f" by python= or {PYTHON_VARIABLE}."
-            ) from error
-        assert process.stdin is not None
-        with suppress(OSError):  # it has ended: told by the end of its output
-            # The token goes this way, and not by what other users can see of a process.
-            process.stdin.write(json.dumps(dataclasses.asdict(plan)) + "\n")
-            process.stdin.flush()
-        return process
 
     def _follow(self) -> None:
         """Read what helpers tell until closed."""
@@ -219,7 +184,7 @@ class HelperLink:
             code = self._process.wait()
             # What never told anything will not do so the next time. Later, the machine may just be out of memory.
             final = first and not started
-            self._handle({"died": code, "why": self._complaint(), "final": final})
+            self._handle({"died": code, "why": self._errors.last, "final": final})
             first = False
             pause = RESTART_SECONDS if started else min(2 * pause, LONGEST_RESTART_SECONDS)
             if final or not self._restart(pause):
@@ -227,22 +192,20 @@ class HelperLink:
 
     def _read_one(self) -> bool:
         """Read all that one helper tells; return whether it has told anything."""
-        assert self._process.stdout is not None
         started = False
-        with suppress(ValueError, OSError):  # closed meanwhile
-            for line in self._process.stdout:
-                try:
-                    message = json.loads(line)
-                except ValueError:
-                    # It was killed while it wrote, or something else of its interpreter's has written.
-                    logger.warning("the helper said %r", line)
-                    continue
-                started = True
-                self._handle(message)
-                with self._caught_up:
-                    self._read += 1
-                    self._confirmed = max(self._confirmed, message.get("confirmed", 0))
-                    self._caught_up.notify_all()
+        for line in self._process.lines():
+            try:
+                message = dict(json.loads(line))
+            except (ValueError, TypeError):
+                # It was killed while it wrote, or something else of its interpreter's has written.
+                logger.warning("the helper said %r", line.decode(errors="replace"))
+                continue
+            started = True
+            self._handle(message)
+            with self._caught_up:
+                self._read += 1
+                self._confirmed = max(self._confirmed, message.get("confirmed", 0))
+                self._caught_up.notify_all()
         return started
 
     def _restart(self, pause: float) -> bool:
@@ -259,57 +222,38 @@ class HelperLink:
                     leftovers=self._ledger.commands(),
                 )
                 try:
-                    process = self._begin(plan)
+                    process = HelperProcess(self._python, plan, self._errors.target)
                 except HelperError as error:
                     logger.warning("%s", error)
                     continue
-                self._close_pipes()
+                self._process.close_pipes()
                 self._process = process
                 return True
         return False
 
-    def _close_pipes(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with suppress(OSError):  # what was to be written finds no reader
-                pipe.close()
 
-    def _complaint(self) -> str:
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+class _Errors:
+    """What helpers write where something goes wrong, kept as long as the link; nowhere if no file can be made."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        with suppress(OSError):
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+        close_in_child(self, _Errors.close)
+
+    @property
+    def target(self) -> IO[bytes] | int:
+        return self._file or subprocess.DEVNULL
+
+    @property
+    def last(self) -> str:
+        """The last line."""
+        if self._file is None:
+            return ""
+        self._file.seek(0)
+        lines = self._file.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
 
-
-def find_python() -> str:
-    """Return a Python interpreter that can run the helper.
-
-    In a program that embeds Python, `sys.executable` is often that program.
-
-    Raises:
-        HelperError: there is none.
-    """
-    if named := os.environ.get(PYTHON_VARIABLE):
-        return named
-    for candidate in _candidates():
-        name = Path(candidate).name.lower()
-        if name.startswith(("python", "pypy")) and os.access(candidate, os.X_OK):
-            return candidate
-    raise HelperError(
-        "No Python interpreter was found beside this program: name one by python=, or in the"
-        f" environment variable {PYTHON_VARIABLE}."
-    )
-
-
-def _candidates() -> Iterator[str]:
-    yield sys.executable or ""
-    yield getattr(sys, "_base_executable", "") or ""
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    for prefix in (sys.prefix, sys.exec_prefix, str(Path(sys.executable or ".").parent)):
-        for place in ("python.exe", f"bin/python{version}", "bin/python3", "bin/python.exe"):
-            yield str(Path(prefix, place))
-
-
-def _detached() -> dict[str, Any]:
-    if sys.platform == "win32":
-        return {"creationflags": _WINDOWS_FLAGS}
-    return {"start_new_session": True}
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -16,10 +16,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from silo_client import machine
 from silo_client.errors import StateError
+from silo_client.file_lock import FileLock
 from silo_client.windows import STATE_VARIABLE, installation, state_folder
 
 # Others write a few lines under the lock.
@@ -88,8 +87,14 @@ class _Record:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        with FileLock(self._folder / "machine.lock", timeout=LOCK_SECONDS, mode=0o600):
+        file = self._folder / "machine.lock"
+        lock = FileLock.take(file, LOCK_SECONDS)
+        if lock is None:
+            raise TimeoutError(f"another process has {file} locked for {LOCK_SECONDS:.0f} s")
+        try:
             yield
+        finally:
+            lock.release()
 
     def read(self) -> list[Identity]:
         """Return them; none where the file is missing, or was cut short by a full disk."""
@@ -136,7 +141,7 @@ class _Record:
 def _told() -> Iterator[None]:
     try:
         yield
-    except (OSError, Timeout) as error:
+    except OSError as error:
         raise StateError(
             f"The folder for what this machine is known by cannot be used ({error}):"
             f" name another one by {STATE_VARIABLE}."

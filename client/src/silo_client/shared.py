@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _SURE_UNTIL, _TOLD, _TOUCHED = 0, 1, 2
@@ -21,6 +22,9 @@ class Shared:
     Args:
         path: of the file.
         new: whether to make it, in place of what a predecessor left.
+
+    Raises:
+        OSError: it cannot be made, or is not there.
     """
 
     def __init__(self, path: Path, *, new: bool = False) -> None:
@@ -31,6 +35,12 @@ class Shared:
             if new:
                 os.write(descriptor, bytes(_SIZE))
             self._map = mmap.mmap(descriptor, _SIZE)
+        except (OSError, ValueError) as error:
+            if new:
+                with suppress(OSError):
+                    path.unlink()
+            # It is empty, where the disk was full when it was made.
+            raise OSError(f"{path} cannot be used: {error}") from error
         finally:
             os.close(descriptor)
         self._seconds = memoryview(self._map).cast("d")

@@ -78,6 +78,8 @@ class Line:
         """
         try:
             while True:
+                # A callback may have forked this process.
+                self._acquiring.owner.check()
                 if session := self._look(deadline):
                     return session
                 if time.monotonic() >= deadline:
@@ -232,6 +234,8 @@ class Line:
 
     def _abandon(self) -> None:
         """Have the helper give up the place, and what is given for it."""
+        if not self._acquiring.owner.is_here:
+            return
         if self._shared:
             # If the other window is dead, it is this one's to give up.
             self._acquiring.inherits(self._owner)

@@ -13,11 +13,12 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
 from silo_client.errors import NoWindowError, StateError
+from silo_client.file_lock import FileLock
 from silo_client.folders import user_folder
+from silo_client.shared import Shared
 
 STATE_VARIABLE = "SILO_STATE"
 # Far more than anybody opens.
@@ -54,10 +55,7 @@ class Window:
             self._folder = state_folder()
             self._lock, self._number = self._first_free(most)
         except OSError as error:
-            raise StateError(
-                f"The folder for what windows know of each other cannot be used ({error}):"
-                f" name another one by {STATE_VARIABLE}."
-            ) from error
+            raise _unusable(error) from error
         self.touched = Touched(self._folder / f"{self._stem}.touched")
 
     @property
@@ -67,12 +65,20 @@ class Window:
         files = self._folder.glob(f"{self._stem}.*.window")
         return all(file == own or _is_dead(file) for file in files)
 
-    def new_memory(self) -> Path:
-        """Return a file for the memory that it shares with its helper: not a predecessor's, which may be in use."""
+    def new_memory(self) -> Shared:
+        """Return memory that it shares with its helper, in a file: not a predecessor's, which may be in use.
+
+        Raises:
+            StateError: the folder for such files cannot be used: it is full, say.
+        """
         for left in self._folder.glob(f"{self._stem}.{self._number}.*.memory"):
             with suppress(OSError):
                 left.unlink()
-        return self._folder / f"{self._stem}.{self._number}.{uuid.uuid4().hex[:8]}.memory"
+        file = self._folder / f"{self._stem}.{self._number}.{uuid.uuid4().hex[:8]}.memory"
+        try:
+            return Shared(file, new=True)
+        except OSError as error:
+            raise _unusable(error) from error
 
     def close(self) -> None:
         """It has ended."""
@@ -80,7 +86,7 @@ class Window:
 
     def _first_free(self, most: int) -> tuple[FileLock, int]:
         for number in range(most):
-            if lock := _locked(self._file(number)):
+            if lock := FileLock.take(self._file(number)):
                 return lock, number
         raise NoWindowError(f"{most} windows of this workstation are open already.")
 
@@ -157,18 +163,15 @@ class Touched:
                 os.utime(self.file, (moment, moment))
 
 
-def _locked(file: Path) -> FileLock | None:
-    """Lock a file; return None if another process, or this one, has it locked."""
-    lock = FileLock(file, mode=0o600, thread_local=False)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return None
-    return lock
+def _unusable(error: OSError) -> StateError:
+    return StateError(
+        f"The folder for what windows know of each other cannot be used ({error}):"
+        f" name another one by {STATE_VARIABLE}."
+    )
 
 
 def _is_dead(file: Path) -> bool:
-    lock = _locked(file)
+    lock = FileLock.take(file)
     if lock is None:
         return False
     lock.release()

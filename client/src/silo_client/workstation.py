@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from silo_client import clock
 from silo_client.acquiring import Acquiring
 from silo_client.api import Api
-from silo_client.callbacks import Callbacks, Dispatch
-from silo_client.data import Conflict, HandoffRequest, Lost, Wanted
+from silo_client.callbacks import (
+    Callbacks,
+    Dispatch,
+    OnConflict,
+    OnEvent,
+    OnHandoffRequest,
+    OnLost,
+    OnRefused,
+)
+from silo_client.data import HandoffRequest, Wanted
 from silo_client.edit_session import EditSession, EditSessions
 from silo_client.errors import (
     ClosedError,
@@ -21,13 +30,13 @@ from silo_client.errors import (
     SiloError,
     refusal,
 )
+from silo_client.forking import Owner
 from silo_client.helper import Message, Plan
 from silo_client.helper_link import HelperLink
 from silo_client.holdings import Holdings
 from silo_client.meetings import Change
 from silo_client.registering import Registered, register
 from silo_client.settling import Settling
-from silo_client.shared import Shared
 from silo_client.waiting import Line, OnWait
 from silo_client.windows import Window
 
@@ -37,17 +46,12 @@ logger = logging.getLogger("silo_client")
 PATIENCE_SECONDS = 15.0
 FOREVER = float("inf")
 
-OnLost = Callable[[EditSession, Lost], Any]
-OnConflict = Callable[[EditSession, Conflict], Any]
-OnHandoffRequest = Callable[[HandoffRequest], Any]
-OnEvent = Callable[[str, Mapping[str, Any]], Any]
-OnRefused = Callable[[Exception], Any]
-
 
 class Workstation:
     """A connected workstation. Made by `connect`; close it, or use it in a `with` block.
 
-    All methods may be called from any thread. Those that ask the server wait for its answer.
+    All methods may be called from any thread. Those that ask the server wait for its answer. In a forked child of the
+    process that has connected they raise `ForkedError`, and `close` and the end of a `with` block do nothing.
     """
 
     def __init__(
@@ -73,24 +77,20 @@ class Workstation:
         self.on_event: OnEvent | None = None
         self.on_refused: OnRefused | None = None
         self._window = window
+        self._owner = Owner()
         self._closed = False
-        memory = window.new_memory()
+        shared = window.new_memory()
         plan = Plan(
             url=api.url,
             token=api.token,
-            ca_file=api.ca_file,
+            # The helper is in another folder.
+            ca_file=str(Path(api.ca_file).absolute()) if api.ca_file else None,
             workstation_id=self.id,
-            memory=str(memory),
+            memory=str(shared.path),
             touched=str(window.touched.file),
             running=registered.running,
         )
-        self._link = HelperLink(
-            plan,
-            Shared(memory, new=True),
-            self._told,
-            lambda: self.holdings.position,
-            python,
-        )
+        self._link = HelperLink(plan, shared, self._told, lambda: self.holdings.position, python)
         self._callbacks = Callbacks(dispatch)
         self._settling = Settling(api, self.id, self.holdings, self._tell_lost, self._tell_changes)
         self._acquiring = Acquiring(
@@ -137,7 +137,7 @@ class Workstation:
             patience: seconds for which a call goes on trying while the server cannot be reached.
             dispatch: takes a function and has it called in the thread in which callbacks are wanted; without it a
                 thread of the workstation calls them.
-            python: the interpreter to run the helper with, where none is found beside the program.
+            python: the whole path of the interpreter to run the helper with, where that of this program is not found.
             on_lost: called with a session that this workstation no longer has, and how it was lost.
             on_conflict: called with a session and one of its `conflicts` when that begins to interfere with it. Those
                 that it has when it is acquired are in its `conflicts` only.
@@ -217,6 +217,7 @@ class Workstation:
             ServerUnavailableError: the server could not be reached for as long as `patience`. If it has granted the
                 session nevertheless, the helper releases it.
         """
+        self._owner.check()
         wanted = Wanted(part_number, level, object_id, tuple(cone), note)
         if wait is False and not ask:
             [session] = self._acquiring.acquire(
@@ -228,6 +229,7 @@ class Workstation:
 
     def take_over(self, wanted: Wanted, session_id: str, reason: str) -> EditSession:
         """End somebody's session by force and have one in its place, ahead of the line: for admins. As `edit` else."""
+        self._owner.check()
         return self._acquiring.take_over(wanted, session_id, reason)
 
     def edit_all(self, wanted: Iterable[Wanted]) -> EditSessions:
@@ -236,6 +238,7 @@ class Workstation:
         Raises:
             HardInterferenceError: some are held, all of whose `holders` it names; nothing was acquired.
         """
+        self._owner.check()
         several = list(wanted)
         sessions = self._acquiring.acquire(
             several, lambda connection: self.api.acquire_batch(several, self.id, connection)
@@ -244,11 +247,13 @@ class Workstation:
 
     def request_handoff(self, session_id: str, part_number: str, message: str) -> None:
         """Ask the holder of a session to hand it over to this workstation. `ask` of `edit` waits for it as well."""
+        self._owner.check()
         self.api.request_handoff(part_number, session_id, message, self.id)
 
     @property
     def sessions(self) -> list[EditSession]:
         """The sessions that this process has."""
+        self._owner.check()
         return self.holdings.sessions
 
     def unclaimed(self) -> list[dict[str, Any]]:
@@ -277,11 +282,12 @@ class Workstation:
 
         From the first call on the server is told for how long nobody has touched it; without one, nothing is said.
         """
+        self._owner.check()
         self._link.shared.touched = clock.now()
 
     def close(self) -> None:
-        """Disconnect. What this process has acquired is released. A second time does nothing."""
-        if self._closed:
+        """Disconnect. What this process has acquired is released. A second time, or in a forked child, nothing is."""
+        if self._closed or not self._owner.is_here:
             return
         self._closed = True
         self.holdings.give_up(ClosedError("The workstation was closed."))

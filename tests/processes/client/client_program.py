@@ -6,6 +6,7 @@ get is told by lines of their own. With no command it is idle, as a CAD program 
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -91,6 +92,24 @@ def obey(workstation: Workstation, name: str, argument: Any) -> Any:
         return sessions.pop().release()
     if name == "helper":
         return workstation.helper_pid
+    if name == "fork":
+        if pid := os.fork():
+            return pid
+        # Who reads what this program tells sees its end.
+        for descriptor in range(3):
+            os.close(descriptor)
+        time.sleep(60)
+        os._exit(0)
+    if name == "fork_and_end":
+        if pid := os.fork():
+            return os.waitpid(pid, 0)[1]
+        if argument == "exit":
+            # Through all blocks, and what the interpreter does at its end.
+            sys.exit(0)
+        sessions.clear()
+        watches.clear()
+        gc.collect()
+        os._exit(0)
     if name == "close":
         return workstation.close()
     raise ValueError(name)

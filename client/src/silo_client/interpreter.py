@@ -1,0 +1,207 @@
+"""Which Python runs the helper: the very one that runs this program, or one that was named.
+
+In a program that embeds Python, `sys.executable` may be that program, empty, or a Python that was found on the PATH. So
+whatever is found is asked, before it is told anything, whether it is this Python. What was named is taken as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from silo_client.errors import HelperError
+
+PYTHON_VARIABLE = "SILO_PYTHON"
+# The one that the command line reads, which is `credentials.py`'s.
+TOKEN_VARIABLE = "SILO_TOKEN"  # noqa: S105  (its name)
+# It answers in hundredths of a second; on a machine that is out of memory it takes longer.
+ANSWER_SECONDS = 10.0
+# A program that embeds Python would open its windows if it was started to be asked.
+NAMES = re.compile(r"(python|pypy)(_d|w)?[0-9.]*[a-z]?(\.exe)?", re.IGNORECASE)
+# Which Python this is: what differs in one of these loads other packages, or none.
+ASKED = "[sys.implementation.name, sys.hexversion, sys.maxsize, sys.base_prefix]"
+# What the helper imports, and what those import where it is there.
+PACKAGES = (
+    *(
+        "silo_client",
+        "httpx",
+        "httpx_sse",
+        "httpcore",
+        "anyio",
+        "h11",
+        "certifi",
+        "idna",
+        "platformdirs",
+    ),
+    *("sniffio", "typing_extensions", "exceptiongroup", "socksio"),
+)
+# POSIX: not of the terminal's group, so that its Ctrl-C and its end are the parent's; Windows: the same, and no window.
+_WINDOWS_FLAGS = 0x08000000 | 0x00000200
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python that can run the helper.
+
+    Args:
+        path: where it is.
+        named: whether it was named, and may be another Python than this one, with packages of its own.
+    """
+
+    path: str
+    named: bool
+
+    def command(self, code: str) -> list[str]:
+        """Return the command that runs some code, which finds behind it where to import the client's packages from.
+
+        Variables of the environment that are meant for the program's own Python change nothing. Packages that were
+        found beside a Python that was not named are no use: this program may have others.
+        """
+        flags = ["-E"] if self.named else ["-I", "-S"]
+        if sys.flags.utf8_mode:
+            flags += ["-X", "utf8"]
+        if sys.dont_write_bytecode:
+            flags += ["-B"]
+        return [self.path, *flags, "-c", code, *places()]
+
+
+def find_python(named: str | None = None) -> Interpreter:
+    """Return a Python interpreter that can run the helper.
+
+    Args:
+        named: by the program; else the environment may name one.
+
+    Raises:
+        HelperError: what was named is no absolute path, or nothing was named and this Python is not found.
+    """
+    for source, path in (("python=", named), (PYTHON_VARIABLE, os.environ.get(PYTHON_VARIABLE))):
+        if not path:
+            continue
+        if not Path(path).is_absolute():
+            raise HelperError(
+                f"{source} names {path!r}: it must be the whole path of a Python interpreter."
+            )
+        return Interpreter(str(path), named=True)
+    others = []
+    for candidate in candidates():
+        if not (NAMES.fullmatch(candidate.name) and candidate.is_file()):
+            continue
+        if _is_this(candidate):
+            return Interpreter(str(candidate), named=False)
+        others.append(str(candidate))
+    seen = f" ({', '.join(others)}: not the Python of this program)" if others else ""
+    raise HelperError(
+        f"No Python interpreter was found that is the one of this program{seen}: name one by python=, or in the"
+        f" environment variable {PYTHON_VARIABLE}."
+    )
+
+
+def candidates() -> Iterator[Path]:
+    """Yield where this Python's interpreter may be, likeliest first: whole paths only, each once."""
+    seen: set[Path] = set()
+    for place in _places_of_python():
+        if place.is_absolute() and place not in seen:
+            seen.add(place)
+            yield place
+
+
+def places() -> list[str]:
+    """Return the folders and archives from which this program has the client and what it needs, each once."""
+    found: dict[str, None] = {}
+    for name in PACKAGES:
+        with suppress(ImportError, ValueError):
+            spec = find_spec(name)
+            if spec is not None and spec.origin:
+                # A module is a file in the folder, a package a folder with a file in it.
+                up = 2 if spec.submodule_search_locations is not None else 1
+                found[str(Path(spec.origin).absolute().parents[up - 1])] = None
+    return list(found)
+
+
+def surroundings() -> dict[str, Any]:
+    """Return how the helper is started beside its command: in no folder of the program's, and with no token.
+
+    It is told the token when it runs.
+    """
+    environment = {name: told for name, told in os.environ.items() if name != TOKEN_VARIABLE}
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
+        if named := environment.get(name):
+            # They are meant from where the program is.
+            environment[name] = os.path.abspath(named)  # noqa: PTH100  (it keeps what is no path, an empty one say)
+    # A folder that a process is in can be neither unmounted nor, on Windows, removed.
+    options: dict[str, Any] = {"cwd": Path(sys.prefix).anchor or None, "env": environment}
+    if sys.platform == "win32":
+        return options | {"creationflags": _WINDOWS_FLAGS}
+    return options | {"start_new_session": True}
+
+
+def _places_of_python() -> Iterator[Path]:
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    names = [f"python{version}", "python3", "python"]
+    for told in (sys.executable, getattr(sys, "_base_executable", "")):
+        if told:
+            yield Path(told)
+    prefixes = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
+    for prefix in (Path(one) for one in prefixes if one):
+        # POSIX, conda and FreeCAD; macOS's frameworks too, whose prefix is the version's folder.
+        yield from (prefix / "bin" / name for name in names)
+        yield prefix / "Resources/Python.app/Contents/MacOS/Python"
+        # Windows: the usual one, a conda environment's or a CAD program's, and a virtual environment's.
+        yield from (prefix / place / "python.exe" for place in ("", "bin", "Scripts"))
+    # Beside the program, where its prefix is its library's.
+    for folder in _folders_of_program():
+        yield from (folder / name for name in (*names, "python.exe"))
+        yield from (folder / "bin" / name for name in (*names, "python.exe"))
+        yield from (folder / "python" / "bin" / name for name in names)
+        yield folder / "python/python.exe"
+        # In a bundle of macOS the program is in Contents/MacOS.
+        contents = folder.parent
+        yield from (contents / "bin" / name for name in names)
+        yield from (contents / "Resources/bin" / name for name in names)
+        framework = contents / "Frameworks/Python.framework/Versions" / version
+        yield from (framework / "bin" / name for name in names)
+
+
+def _folders_of_program() -> Iterator[Path]:
+    if sys.executable:
+        yield Path(sys.executable).parent
+    with suppress(OSError):
+        # The program itself, whatever its Python calls it.
+        yield Path("/proc/self/exe").resolve(strict=True).parent
+
+
+def _is_this(candidate: Path) -> bool:
+    """Whether an interpreter says that it is the one that runs this program."""
+    code = f"import json, sys; print(json.dumps({ASKED}))"
+    mine = [sys.implementation.name, sys.hexversion, sys.maxsize, sys.base_prefix]
+    try:
+        answer = subprocess.run(
+            [str(candidate), "-I", "-S", "-c", code],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=ANSWER_SECONDS,
+            check=True,
+            **surroundings(),
+        )
+        told: Sequence[Any] = json.loads(answer.stdout)
+        return list(told[:3]) == mine[:3] and _is_one_folder(str(told[3]), str(mine[3]))
+    except (OSError, ValueError, TypeError, LookupError, subprocess.SubprocessError):
+        return False
+
+
+def _is_one_folder(one: str, other: str) -> bool:
+    if os.path.normcase(one) == os.path.normcase(other):
+        return True
+    with suppress(OSError):
+        return Path(one).samefile(other)
+    return False

@@ -1,0 +1,181 @@
+"""What a forked child of a program does with what its parent has: nothing."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from silo_client import Api
+from silo_client.file_lock import FileLock
+from silo_client.forking import Owner
+from silo_client.helper import Plan
+from silo_client.helper_link import HelperLink
+from silo_client.shared import Shared
+from tests.waiting import eventually
+
+
+def in_child(work):
+    """Do something in a forked child, which then ends; return what it returned, or its error."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        # Nothing of pytest's may go on here.
+        try:
+            signal.alarm(20)
+            os.write(writing, repr(work()).encode())
+        except BaseException as error:
+            os.write(writing, f"{type(error).__name__}: {error}".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as told:
+        answer = told.read().decode()
+    assert os.waitpid(pid, 0) == (pid, 0)
+    return answer
+
+
+def test_who_made_something_is_known():
+    owner = Owner()
+    owner.check()
+    assert owner.is_here
+    assert in_child(lambda: owner.is_here) == "False"
+    assert in_child(owner.check).startswith(
+        f"ForkedError: The workstation is that of process {os.getpid()}"
+    )
+
+
+def test_a_locked_file_stays_the_parents(tmp_path):
+    lock = FileLock.take(tmp_path / "file")
+    assert in_child(lock.release) == "None"
+    assert in_child(lambda: FileLock.take(tmp_path / "file")) == "None"
+    assert in_child(gc.collect).isdecimal()
+    assert FileLock.take(tmp_path / "file") is None
+    lock.release()
+    FileLock.take(tmp_path / "file").release()
+
+
+def test_and_is_free_when_the_parent_is_dead_though_a_child_lives(tmp_path):
+    script = (
+        "import os, pathlib, signal, time; from silo_client.file_lock import FileLock\n"
+        f"lock = FileLock.take(pathlib.Path({str(tmp_path / 'file')!r}))\n"
+        "child = os.fork()\n"
+        "if child: print(child, flush=True)\n"
+        "time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    try:
+        assert FileLock.take(tmp_path / "file") is None
+        parent.kill()
+        parent.wait()
+        eventually(lambda: FileLock.take(tmp_path / "file")).release()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        parent.stdout.close()
+
+
+def make_link(folder):
+    """Yield a link to a helper that notes what it is told."""
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\necho '{{\"started\": 1}}'\nexec cat >>{folder}/heard\n")
+    python.chmod(0o755)
+    shared = Shared(folder / "memory", new=True)
+    plan = Plan("http://127.0.0.1:1", "t", "w", str(shared.path), "/nowhere")
+    messages = []
+    made = HelperLink(plan, shared, messages.append, str, str(python))
+    made.start()
+    eventually(lambda: messages)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def link(tmp_path):
+    yield from make_link(tmp_path)
+
+
+def heard(tmp_path):
+    return (tmp_path / "heard").read_text().splitlines()
+
+
+def test_a_child_tells_the_helper_nothing(link, tmp_path):
+    link.shared.sure_until = 1e12
+
+    def use_it():
+        link.send(release=["s1"])
+        link.send_and_confirm(release=["s2"])
+        link.close()
+        return link.sure_until()
+
+    assert in_child(use_it) == "0.0"
+    assert link.sure_until() == 1e12
+    assert link.shared.path.exists()
+    link.send(hold=["s3"])
+    eventually(lambda: len(heard(tmp_path)) == 2)
+    assert heard(tmp_path)[1] == '{"hold": ["s3"]}'
+
+
+def test_not_even_where_a_thread_was_about_to_tell_something(link):
+    with link._sending:
+        assert in_child(lambda: link.send(release=["s1"])) == "None"
+
+
+def test_a_child_that_ends_as_programs_do_tells_nothing_either(tmp_path):
+    """It collects everything and flushes what has buffers, in whatever state the parent's threads have left it."""
+    script = f"""
+import os, sys
+from pathlib import Path
+from tests.unit.test_client_forking import make_link
+made = make_link(Path({str(tmp_path)!r}))
+one = next(made)
+for _ in range(5):
+    if not (pid := os.fork()):
+        del one, made
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+one.send(hold=["s1"])
+next(made, None)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert heard(tmp_path)[1:] == ['{"hold": ["s1"]}', '{"leave": true}']
+
+
+def test_a_child_does_not_keep_the_helper_from_seeing_that_its_parent_is_gone(link):
+    pipes = [link._process._process.stdin, link._process._process.stdout]
+    assert in_child(lambda: [pipe.closed for pipe in pipes]) == "[True, True]"
+    assert not any(pipe.closed for pipe in pipes)
+
+
+def test_a_child_asks_by_connections_of_its_own(monkeypatch):
+    """Two processes that share one would read each other's answers."""
+    asked = []
+    monkeypatch.setattr(
+        httpx.Client,
+        "request",
+        lambda client, *_, **__: asked.append(id(client)) or httpx.Response(200, json={}),
+    )
+    api = Api("http://127.0.0.1:1", "token")
+    api.call("GET", "/")
+
+    def ask():
+        api.call("GET", "/")
+        api.call("GET", "/")
+        api.close()
+        return len(set(asked)), len(asked)
+
+    assert in_child(ask) == "(2, 3)"
+    api.call("GET", "/")
+    assert len(set(asked)) == 1
+    assert in_child(api.close) == "None"
+    api.close()
