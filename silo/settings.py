@@ -15,7 +15,7 @@ from pathlib import Path
 
 from corsheaders.defaults import default_headers
 
-from silo import config, cross_origin, database, secret_key
+from silo import config, cross_origin, database, secret_key, security_headers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("SILO_VAR") or BASE_DIR / "var").resolve()
@@ -44,6 +44,7 @@ CORS_EXPOSE_HEADERS = ("Allow", "Content-Disposition", "Retry-After", "WWW-Authe
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SERVER.https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SERVER.https else None
 SESSION_COOKIE_HTTPONLY = True
+SECURE_HSTS_SECONDS = security_headers.HSTS_SECONDS if SERVER.https else 0
 X_FRAME_OPTIONS = "DENY"
 # A forgotten browser at a shared workstation should not stay an admin for ever.
 SESSION_COOKIE_AGE = 12 * 3600
@@ -69,17 +70,17 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "silo.plain_http.PlainHttpMiddleware",
+    # What browsers are told, on every answer, whoever of those below gives it.
+    *(f"{one.__module__}.{one.__qualname__}" for one in security_headers.MIDDLEWARE),
     "corsheaders.middleware.CorsMiddleware",  # before what answers: refusals are read across origins too
     "silo.errors.EnvelopeMiddleware",
-    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",  # looks at the host, of static files too
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "silo.request_shares.AdminLoginMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
 ROOT_URLCONF = "silo.urls"

@@ -10,30 +10,37 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse, HttpResponseBase
 
 from events_app.request_gate import Application
+from silo import security_headers
 from silo.errors import CODES, HOST_REFUSED, envelope
 
 
 def as_djangos(application: Application) -> Application:
-    """Return the application of the streams, with a look at the host, across origins (CORS), and kept by nobody."""
+    """Return the application of the streams: for hosts and across origins (CORS) as Django's, and kept by nobody."""
 
     async def run(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         request = ASGIRequest(dict(scope), BytesIO())
         middleware = CorsMiddleware(lambda _: HttpResponse())
+
+        async def answer(response: HttpResponseBase) -> None:
+            security_headers.add(request, response)
+            await _send(response, send)
+
         if preflight := middleware.check_preflight(request):
             middleware.add_response_headers(request, preflight)
-            return await _send(preflight, send)
-        cross_origin = HttpResponse()
-        del cross_origin["Content-Type"]
-        middleware.add_response_headers(request, cross_origin)
+            return await answer(preflight)
+        added = HttpResponse()
+        del added["Content-Type"]
+        middleware.add_response_headers(request, added)
+        security_headers.add(request, added)
         try:
             request.get_host()
         except DisallowedHost:
-            return await _send(envelope(400, CODES[400][0], HOST_REFUSED), send)
+            return await answer(envelope(400, CODES[400][0], HOST_REFUSED))
 
         async def send_with(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 names = {name for name, _ in message["headers"]}
-                further = _headers(cross_origin)
+                further = _headers(added)
                 if b"cache-control" not in names:
                     further.append((b"cache-control", b"no-store"))
                 message = {**message, "headers": [*message["headers"], *further]}

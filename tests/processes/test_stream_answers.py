@@ -14,6 +14,13 @@ from tests.factories import make_item, make_user, make_workstation
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 SESSIONS = 400
+SAFETY = (
+    "Content-Security-Policy",
+    "Strict-Transport-Security",
+    "X-Content-Type-Options",
+    "Referrer-Policy",
+    "X-Frame-Options",
+)
 
 
 def opening(client, method="GET", **query):
@@ -89,3 +96,21 @@ def test_a_stream_ends_with_the_login_that_opened_it(serve, part):
 def test_a_refused_stream_is_answered_in_the_envelope(serve, client_of):
     answer = client_of(serve()).call("POST", "/api/events", {"nothing": 1})
     assert (answer.status_code, json.loads(answer.content)["error"]) == (422, "invalid")
+
+
+def test_browsers_are_told_the_same_as_by_django_and_a_foreign_host_nothing(serve, client_of, part):
+    """Also what a proxy with HTTPS is for: that browsers come back by HTTPS only."""
+    ada = client_of(serve(SILO_HTTPS="true"))
+    sent = {"Authorization": f"Bearer {ada.token}", "X-Forwarded-Proto": "https"}
+    foreign, styles = {"Host": "evil.example"}, "/static/admin/css/base.css"
+    told = set()
+    for path in ("/api/events?all=true", "/api/items/A/events", "/api/events", "/health", styles):
+        for method in ("HEAD", "OPTIONS", "POST"):
+            url = ada.server.url + path
+            answer = httpx.request(method, url, headers=sent)
+            told |= {tuple(answer.headers.get(name, "missing") for name in SAFETY)}
+            assert httpx.request(method, url, headers=foreign).status_code == 400
+    [(policy, transport, sniff, referrer, frame)] = told
+    assert "frame-ancestors 'none'" in policy
+    assert transport == "max-age=31536000"
+    assert (sniff, referrer, frame) == ("nosniff", "same-origin", "DENY")
