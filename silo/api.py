@@ -18,6 +18,10 @@ Edit sessions for engineering data: soft and hard locks on parts, assemblies and
   most 16 kB (414 `uri_too_long`), its headers have 16 kB together (431 `header_too_large`).
 * **Part numbers** in a path are percent-encoded: `DIN 912/M5` is `DIN%20912%2FM5`. In a query `+` is a blank,
   and a plus is `%2B`.
+* **Lists** come in pages of at most 1,000. `next` is the parameter of the following page (`after`, in the history
+  `before`), and null on the last.
+* **Too many** requests of one user, or of one address without known credentials, are answered 429 with `Retry-After`;
+  never those that keep, release or verify a session.
 * **Times** are RFC 3339 in UTC. A body has at most 8 MB, and most operations need much less: 413
   `body_too_large` says how much this one reads. No text has characters that cannot be seen.
 """

@@ -63,9 +63,10 @@ class WorkstationOut(Schema):
 
 
 class WorkstationsOut(Schema):
-    model_config = shown({"workstations": [examples.WORKSTATION]})
+    model_config = shown({"workstations": [examples.WORKSTATION], "next": None})
 
     workstations: list[WorkstationOut]
+    next: str | None = Field(description="Give it as `after` for the next page; null on the last.")
 
 
 class ItemOut(Schema):
@@ -230,21 +231,17 @@ class StandingOut(PlaceOut):
 
 
 class LineOut(Schema):
-    model_config = shown({"requests": [examples.PLACE]})
+    model_config = shown({"requests": [examples.PLACE], "next": None})
 
     requests: list[PlaceOut] = Field(description="By level and object, each line in its order.")
+    next: str | None = Field(description="Give it as `after` for the next page; null on the last.")
 
 
-class ItemSessionsOut(Schema):
-    model_config = shown(examples.SESSIONS_OF_ITEM)
+class SessionsOut(Schema):
+    model_config = shown(examples.SESSIONS)
 
     sessions: list[ListedOut]
     cursor: str = Field(description="The event id from which to go on, of the same moment.")
-
-
-class SessionsOut(ItemSessionsOut):
-    model_config = shown({**examples.SESSIONS_OF_ITEM, "next": None})
-
     next: int | None = Field(description="Give it as `after` for the next page; null on the last.")
 
 

@@ -14,13 +14,12 @@ from sessions_app.api.answer_schemas import (
     AcquiredOut,
     Answer,
     BatchOut,
-    ItemSessionsOut,
     ReleasedOut,
     SessionsOut,
     VerifiedOut,
 )
 from sessions_app.api.answers import answers
-from sessions_app.api.fields import PageLimit, PartNumber, Text
+from sessions_app.api.fields import WHOLE_PAGE, After, PageLimit, PartNumber, Text
 from sessions_app.api.request_schemas import (
     AcquireIn,
     BatchIn,
@@ -91,15 +90,20 @@ def release_many(request: HttpRequest, body: ReleaseIn) -> Answer:
     return {"released": len(ended)}
 
 
-@router.get(OF_ITEM, auth=VIEWER, response=answers(ItemSessionsOut, NotFound))
-def list_of_item(request: HttpRequest, part_number: PartNumber) -> Answer:
-    """List the active sessions on an item."""
+@router.get(OF_ITEM, auth=VIEWER, response=answers(SessionsOut, NotFound))
+def list_of_item(
+    request: HttpRequest,
+    part_number: PartNumber,
+    after: After = 0,
+    limit: PageLimit = WHOLE_PAGE,
+) -> Answer:
+    """List the active sessions on an item in the order in which they were acquired, a page at a time.
+
+    Events from the `cursor` of the first page on tell what changes while the others are read.
+    """
     with sql.one_snapshot():
         item = Item.objects.named(part_number)
-        return {
-            "sessions": _shown(EditSession.objects.filter(item=item).order_by("fencing_token")),
-            "cursor": str(event_log.state().head),
-        }
+        return _page(EditSession.objects.filter(item=item), after, limit)
 
 
 @router.delete(ONE, auth=LETTING_GO, response=answers({204: None}, NotFound))
@@ -172,11 +176,11 @@ def list_all(
     user: Annotated[Text | None, Field(description="A username.")] = None,
     workstation: UUID | None = None,
     item: Annotated[PartNumber | None, Field(description="A part number.")] = None,
-    after: Annotated[int, Field(ge=0, lt=2**63, description="`next` of the page before.")] = 0,
+    after: After = 0,
     limit: PageLimit = 100,
 ) -> Answer:
     """List active sessions in the order in which they were acquired, a page at a time."""
-    sessions = EditSession.objects.filter(fencing_token__gt=after)
+    sessions = EditSession.objects.all()
     if not all:
         sessions = sessions.filter(user=principal(request).user)
     if user is not None:
@@ -186,20 +190,19 @@ def list_all(
     if item is not None:
         sessions = sessions.filter(item__in=Item.objects.ids_on_record(item))
     with sql.one_snapshot():
-        page = _shown(sessions.order_by("fencing_token")[: limit + 1])
-        cursor = str(event_log.state().head)
-    more = len(page) > limit
-    page = page[:limit]
+        return _page(sessions, after, limit)
+
+
+def _page(sessions: EditSessionQuerySet, after: int, limit: int) -> Answer:
+    """Return the sessions acquired after that token, and the head of the log, both of the snapshot's moment."""
+    ordered = sessions.filter(fencing_token__gt=after).order_by("fencing_token")
+    found = list(ordered.with_names()[: limit + 1])
+    page = found[:limit]
     return {
-        "sessions": page,
-        "cursor": cursor,
-        "next": page[-1]["fencing_token"] if more else None,
+        "sessions": payloads.listed_json(page, EditSession.objects.met_in_list(page)),
+        "cursor": str(event_log.state().head),
+        "next": page[-1].fencing_token if len(found) > limit else None,
     }
-
-
-def _shown(sessions: EditSessionQuerySet) -> list[Answer]:
-    shown = list(sessions.with_names())
-    return payloads.listed_json(shown, EditSession.objects.met_in_list(shown))
 
 
 def find_session(part_number: str, session_id: UUID) -> EditSession:

@@ -106,7 +106,7 @@ PLACE = {
 }
 STANDING = {**PLACE, "existing": False, "holder": HOLDER}
 HANDOFF_REQUEST_IN = {"message": "The drawing is due.", "workstation_id": WORKSTATION_ID}
-SESSIONS_OF_ITEM = {"sessions": [LISTED], "cursor": CURSOR}
+SESSIONS = {"sessions": [LISTED], "cursor": CURSOR, "next": None}
 
 VERIFIED = {
     "user": USER,

@@ -1,6 +1,7 @@
 """The types of members and parameters: what they accept, and how the description says it."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, GetJ
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from sessions_app.models import ContextLevel
 from sessions_app.text import (
     MACHINE_MAX,
     PART_NUMBER_MAX,
@@ -79,6 +81,15 @@ def _in_utc(time: datetime) -> datetime:
         raise ValueError("must be in the years 1 to 9999 of UTC") from None
 
 
+def _as_next(form: re.Pattern[str]) -> Callable[[str | None], str | None]:
+    def is_next(text: str | None) -> str | None:
+        if text is not None and not form.fullmatch(text):
+            raise ValueError("must be `next` of the page before")
+        return text
+
+    return is_next
+
+
 # What the functions above accept, said in the description: as escapes, where these are the same in every dialect.
 _REFUSED = "".join(
     character if character == "-" or ord(character) > 0xFFFF else f"\\u{ord(character):04x}"
@@ -127,3 +138,24 @@ Instant = Annotated[
 # In a body, where numbers are numbers.
 WholeNumber = Annotated[int, Field(ge=0, lt=2**63, strict=True), BeforeValidator(_as_whole)]
 PageLimit = Annotated[int, Field(ge=1, le=1000)]
+# Of a list that some clients read as one page: as many as a page may have.
+WHOLE_PAGE = 1000
+AFTER = "`next` of the page before."
+After = Annotated[int, Field(ge=0, lt=2**63, description=AFTER)]
+# When the last one was made, in microseconds since 1970, and its id.
+AFTER_WORKSTATION = re.compile(r"([0-9]{1,17})\.([0-9a-f]{32})")
+AfterWorkstation = Annotated[
+    Text | None,
+    AfterValidator(_as_next(AFTER_WORKSTATION)),
+    Field(description=AFTER),
+    Pattern(f"^{AFTER_WORKSTATION.pattern}$"),
+]
+# The lock and the number of the last place.
+_LEVELS = "|".join(ContextLevel.values)
+AFTER_PLACE = re.compile(rf"({_LEVELS})\.([0-9]{{1,18}})\.([^{_REFUSED}]{{0,500}})")
+AfterPlace = Annotated[
+    Text | None,
+    AfterValidator(_as_next(AFTER_PLACE)),
+    Field(description=AFTER),
+    Pattern(f"^{AFTER_PLACE.pattern}$"),
+]

@@ -6,11 +6,12 @@ from uuid import UUID
 from django.http import HttpRequest
 from ninja import Router, Status
 
+from events_app import sql
 from sessions_app import payloads
 from sessions_app.api import paths
 from sessions_app.api.answer_schemas import AcquiredOut, Answer, LineOut, StandingOut
 from sessions_app.api.answers import answers
-from sessions_app.api.fields import PartNumber
+from sessions_app.api.fields import WHOLE_PAGE, AfterPlace, PageLimit, PartNumber
 from sessions_app.api.request_schemas import AcquireIn
 from sessions_app.authentication import EDITOR, LETTING_GO, VIEWER, principal
 from sessions_app.errors import Forbidden, NotConnected, NotFound, Retired
@@ -48,12 +49,32 @@ def stand_in_line(request: HttpRequest, part_number: PartNumber, body: AcquireIn
 
 
 @router.get(OF_ITEM, auth=VIEWER, response=answers(LineOut, NotFound))
-def list_line(request: HttpRequest, part_number: PartNumber) -> Answer:
-    """List who stands in line on an item, with positions."""
-    item = Item.objects.named(part_number)
-    line = PlaceInLine.objects.filter(item=item).with_position()
-    ordered = line.order_by("context_level", "object_id", "number")
-    return {"requests": [payloads.place_json(place) for place in ordered]}
+def list_line(
+    request: HttpRequest,
+    part_number: PartNumber,
+    after: AfterPlace = None,
+    limit: PageLimit = WHOLE_PAGE,
+) -> Answer:
+    """List who stands in line on an item, with positions, a page at a time."""
+    with sql.one_snapshot():
+        item = Item.objects.named(part_number)
+        page, more = PlaceInLine.objects.filter(item=item).page(_place(after), limit)
+    return {
+        "requests": [payloads.place_json(place) for place in page],
+        "next": _next(page[-1]) if more else None,
+    }
+
+
+def _next(place: PlaceInLine) -> str:
+    return f"{place.context_level}.{place.number}.{place.object_id}"
+
+
+def _place(following: str | None) -> tuple[str, str, int] | None:
+    """Return level, object and number of the place after which a page begins."""
+    if not following:
+        return None
+    level, number, object_id = following.split(".", 2)
+    return level, object_id, int(number)
 
 
 @router.delete(

@@ -1,14 +1,16 @@
 """`/api/workstations`: registering client installations."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Router, Status
 
 from sessions_app.api.answer_schemas import Answer, ReleasedOut, WorkstationOut, WorkstationsOut
 from sessions_app.api.answers import answers
-from sessions_app.api.fields import Machine
+from sessions_app.api.fields import WHOLE_PAGE, AfterWorkstation, Machine, PageLimit
 from sessions_app.api.request_schemas import AliveIn, WorkstationIn
 from sessions_app.authentication import KNOWN, LETTING_GO, VIEWER, principal
 from sessions_app.errors import Forbidden, IdentityInUse, NotConnected, NotFound
@@ -17,6 +19,9 @@ from sessions_app.models import EditSession, Workstation
 from sessions_app.roles import Role
 
 router = Router(tags=["workstations"])
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @router.post(
@@ -41,9 +46,15 @@ def register_workstation(
 
 
 @router.get("", auth=VIEWER, response=answers(WorkstationsOut))
-def list_workstations(request: HttpRequest) -> Answer:
-    """List the caller's own."""
+def list_workstations(
+    request: HttpRequest, after: AfterWorkstation = None, limit: PageLimit = WHOLE_PAGE
+) -> Answer:
+    """List the caller's own in the order in which they were registered, a page at a time."""
     mine = Workstation.objects.with_presence().filter(user=principal(request).user)
+    if after:
+        mine = mine.filter(_after(after))
+    found = list(mine.order_by("created_at", "pk")[: limit + 1])
+    page = found[:limit]
     return {
         "workstations": [
             {
@@ -53,9 +64,21 @@ def list_workstations(request: HttpRequest) -> Answer:
                 "last_seen": workstation.seen_at,
                 "created_at": workstation.created_at,
             }
-            for workstation in mine.order_by("created_at", "pk")
-        ]
+            for workstation in page
+        ],
+        "next": _next(page[-1]) if len(found) > limit else None,
     }
+
+
+def _next(workstation: Workstation) -> str:
+    since = (workstation.created_at - _EPOCH) // _MICROSECOND
+    return f"{since}.{workstation.pk.hex}"
+
+
+def _after(following: str) -> Q:
+    since, pk = following.split(".")
+    created_at = _EPOCH + int(since) * _MICROSECOND
+    return Q(created_at__gt=created_at) | Q(created_at=created_at, pk__gt=UUID(pk))
 
 
 @router.post(

@@ -1,6 +1,7 @@
 """The line: standing in it, and whose turn it is."""
 
 import uuid
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
@@ -67,6 +68,36 @@ class PlaceInLineQuerySet(models.QuerySet[Any]):
         named = self.select_related("item", "workstation__user").defer("dependency_cone")
         with_position: PlaceInLineQuerySet = named.annotate(position=position)
         return with_position
+
+    def page(
+        self, after: tuple[str, str, int] | None, limit: int
+    ) -> tuple[list["PlaceInLine"], bool]:
+        """Return a page of whole lines on one item, with names and positions, and whether there are more places.
+
+        Two queries at most, which read the page and count what stands before it in the line that it begins in.
+
+        Args:
+            after: level, object and number of the last place of the page before; None for the first page.
+            limit: how many places.
+        """
+        found: Any = self.select_related("item", "workstation__user").defer("dependency_cone")
+        before = 0
+        if after:
+            level, object_id, number = after
+            line = Q(context_level=level, object_id=object_id)
+            found = found.filter(
+                Q(context_level__gt=level)
+                | Q(context_level=level, object_id__gt=object_id)
+                | (line & Q(number__gt=number))
+            )
+            before = self.filter(line, number__lte=number).count()
+        places = list(found.order_by("context_level", "object_id", "number")[: limit + 1])
+        positions = Counter({after[:2]: before} if after else {})
+        for place in places:
+            lock = place.context_level, place.object_id
+            positions[lock] += 1
+            place.position = positions[lock]
+        return places[:limit], len(places) > limit
 
     def reachable(self) -> "PlaceInLineQuerySet":
         """Those whose workstation would hear of its turn."""

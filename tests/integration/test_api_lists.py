@@ -1,11 +1,12 @@
 """Which sessions are active: on an item, one's own, everybody's; filters, pages, the cursor."""
 
 import re
+from urllib.parse import quote
 
 import pytest
 
 from events_app import event_log
-from sessions_app.models import EditSession
+from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
     A_SENTENCE,
@@ -93,7 +94,7 @@ def check_shape(shown, session, *meets):
 
 def test_an_items_sessions_are_everybodys_in_order(ask):
     answer = ask("/api/items/A01-0001/edit-sessions")
-    assert answer.keys() == {"sessions", "cursor"}
+    assert answer.keys() == {"sessions", "cursor", "next"}
     assert objects(answer) == ["S0", "S1", "S2"]
     check_shape(answer["sessions"][2], of("S2"), "S0", "S1")
 
@@ -208,3 +209,70 @@ def test_a_list_is_a_fixed_number_of_statements(shop, django_assert_max_num_quer
     EditSession.objects.exclude(object_id__in=["S0", "S3"]).delete()
     with django_assert_max_num_queries(10):
         api("GET", "/api/edit-sessions?all=true")
+
+
+def pages(api, path, members, limit):
+    """Read a list to its end, so many a page; return what each page has."""
+    found, following = [], None
+    while True:
+        after = "" if following is None else f"&after={quote(str(following), safe='')}"
+        answer = api("GET", f"{path}?limit={limit}{after}")
+        assert answer.status_code == 200, answer.content
+        page = answer.json()
+        found.append(page[members])
+        following = page["next"]
+        if following is None:
+            return found
+
+
+def test_the_sessions_of_an_item_come_in_pages(ask, shop):
+    api = api_of(shop[1][0].user)
+    path = "/api/items/DIN%20912%2FM5/edit-sessions"
+    whole = ask(path)
+    assert (objects(whole), whole["next"]) == (["S3", "S4", "S5"], None)
+    found = pages(api, path, "sessions", 2)
+    assert [len(page) for page in found] == [2, 1]
+    # Each session says whom it meets, also those that are on another page.
+    assert [session for page in found for session in page] == whole["sessions"]
+    assert api("GET", f"{path}?after=x").status_code == 422
+    assert api("GET", f"{path}?limit=1001").status_code == 422
+
+
+def test_ones_own_workstations_come_in_pages():
+    ada = make_user("ada")
+    # Some of one moment.
+    Workstation.objects.bulk_create(
+        Workstation(user=ada, name=f"w{n}", fingerprint=f"f{n}") for n in range(5)
+    )
+    make_workstation(ada, "last")
+    make_workstation(make_user("bob"), "another's")
+    api = api_of(ada)
+    whole = api("GET", "/api/workstations").json()
+    assert (len(whole["workstations"]), whole["next"]) == (6, None)
+    found = pages(api, "/api/workstations", "workstations", 2)
+    assert [len(page) for page in found] == [2, 2, 2]
+    assert [one["id"] for page in found for one in page] == [
+        one["id"] for one in whole["workstations"]
+    ]
+    assert found[-1][-1]["name"] == "last"
+    assert api("GET", "/api/workstations?after=1.2").status_code == 422
+
+
+def test_the_line_comes_in_pages_with_positions_in_the_whole_line():
+    item = make_item("DIN 912/M5")
+    stations = [make_workstation(make_user(f"u{n}")) for n in range(5)]
+    for station in stations:
+        for object_id in ("", "S.1/ü"):
+            PlaceInLine.objects.create(
+                item=item, workstation=station, context_level="sketch", object_id=object_id
+            )
+    api = api_of(stations[0].user)
+    path = "/api/items/DIN%20912%2FM5/edit-session-requests"
+    whole = api("GET", path).json()
+    assert whole["next"] is None
+    shown = [(one["object_id"], one["position"]) for one in whole["requests"]]
+    assert shown == [(object_id, n) for object_id in ("", "S.1/ü") for n in range(1, 6)]
+    for limit in (1, 3, 5):
+        found = pages(api, path, "requests", limit)
+        assert [one for page in found for one in page] == whole["requests"]
+    assert api("GET", f"{path}?after=sketch.x.").status_code == 422

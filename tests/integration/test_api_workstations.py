@@ -80,7 +80,7 @@ def test_one_sees_ones_own_in_order_of_creation(api, ada):
         api("POST", "/api/workstations", {"name": name, "fingerprint": name})
     answer = api("GET", "/api/workstations")
     assert answer.status_code == 200
-    assert answer.json().keys() == {"workstations"}
+    assert answer.json().keys() == {"workstations", "next"}
     shown = answer.json()["workstations"]
     assert [one["name"] for one in shown] == names
     assert all(
@@ -97,7 +97,7 @@ def test_one_sees_ones_own_in_order_of_creation(api, ada):
 
 
 def test_without_any_the_list_is_empty(api):
-    assert api("GET", "/api/workstations").json() == {"workstations": []}
+    assert api("GET", "/api/workstations").json() == {"workstations": [], "next": None}
 
 
 def test_one_with_an_open_stream_is_seen_now(api, ada):

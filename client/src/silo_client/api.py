@@ -166,8 +166,10 @@ class Api:
             most: how many to read; None for all.
 
         Returns:
-            The answer as if it had come in one page; `next` is None where that was all.
+            The answer as if it had come in one page, with the further members of the first one; `next` is None where
+            that was all.
         """
+        first: Json = {}
         found: list[Any] = []
         following: Any = None
         if most == 0:
@@ -176,11 +178,13 @@ class Api:
             asked = params | {"limit": PAGE if most is None else min(PAGE, most - len(found))}
             if following is not None:
                 asked[cursor] = following
-            page = _object(self.call("GET", path, params=asked), members, "next")
+            page = _object(self.call("GET", path, params=asked), members)
+            first = first or page
             found += page[members]
-            following = page["next"]
+            # An older server has no pages of some lists.
+            following = page.get("next")
             if following is None or (most is not None and len(found) >= most):
-                return {members: found, "next": following}
+                return {**first, members: found, "next": following}
 
     # -- workstations --
 
@@ -200,7 +204,7 @@ class Api:
 
     def workstations(self) -> list[Json]:
         """Return the caller's own workstations."""
-        return list(_object(self.call("GET", "/api/workstations"))["workstations"])
+        return list(self.pages("/api/workstations", "workstations", "after", {})["workstations"])
 
     def alive(
         self,
@@ -296,20 +300,12 @@ class Api:
 
     def sessions_of(self, part_number: str) -> Json:
         """Return the sessions on an item, and the cursor from which to go on."""
-        return _object(self.call("GET", part_path(part_number, "edit-sessions")))
+        return self.pages(part_path(part_number, "edit-sessions"), "sessions", "after", {})
 
     def sessions(self, **filters: Any) -> tuple[list[Json], str]:
         """Return sessions, all pages of them, and the cursor of the first page."""
-        found: list[Json] = []
-        params = {"limit": 1000} | filters
-        page = _object(self.call("GET", "/api/edit-sessions", params=params))
-        cursor = str(page["cursor"])
-        found += page["sessions"]
-        while page["next"] is not None:
-            params["after"] = page["next"]
-            page = _object(self.call("GET", "/api/edit-sessions", params=params))
-            found += page["sessions"]
-        return found, cursor
+        told = self.pages("/api/edit-sessions", "sessions", "after", filters)
+        return list(told["sessions"]), str(told["cursor"])
 
     def history(self, limit: int | None = 100, **filters: Any) -> list[Json]:
         """Return ended sessions, the latest first: at most `limit`, None for all."""
@@ -350,7 +346,7 @@ class Api:
     def line(self, part_number: str) -> list[Json]:
         """Return who stands in line on an item."""
         path = part_path(part_number, "edit-session-requests")
-        return list(_object(self.call("GET", path))["requests"])
+        return list(self.pages(path, "requests", "after", {})["requests"])
 
     def leave_line(self, part_number: str, request_id: str) -> None:
         """Give a place in line up."""
