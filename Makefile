@@ -6,7 +6,7 @@ IN_VENV = exec "$(VENV)/bin/python"
 # What `make run` prints once the server is ready.
 WELCOME = $${SILO_VAR:-var}/welcome
 
-.PHONY: help run test test-client test-slow test-faults test-proxies lint clean python port installed
+.PHONY: help run test test-client test-slow test-faults test-proxies test-attack lint clean python port installed
 .NOTPARALLEL:
 .SUFFIXES:
 
@@ -17,6 +17,7 @@ help:
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
 	@echo "make test-proxies  run those of the proxies of Debian 12, in two minutes"
+	@echo "make test-attack  run attacks on a server beside honest clients, and print what these saw, in seven minutes"
 	@echo "make lint   check style and types"
 	@echo "make clean  remove .venv and the caches; var/, the data, stays"
 
@@ -46,6 +47,10 @@ test-faults: installed
 # Ten proxies and TLS terminators of the distribution, of which those that are not installed are skipped: two minutes.
 test-proxies: installed
 	@$(IN_VENV) -m pytest tests/proxies $(PYTEST)
+
+# Each attack of docs/security.md beside three honest clients and a watcher: seven minutes.
+test-attack: installed
+	@$(IN_VENV) -m pytest tests/attack $(PYTEST)
 
 lint: installed
 	@$(IN_VENV) -m ruff check .

@@ -43,11 +43,13 @@ def environment(**overrides: str) -> dict[str, str]:
 class Process:
     """A child process whose output is collected line by line."""
 
-    def __init__(self, *command: str, env: dict[str, str], stdin: int | None = None) -> None:
+    def __init__(
+        self, *command: str, env: dict[str, str], stdin: int | None = None, cwd: Path = ROOT
+    ) -> None:
         self.lines: list[str] = []
         self._popen = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=cwd,
             env=env,
             text=True,
             stdin=stdin,
