@@ -14,8 +14,9 @@ from events_app.acknowledgements import Acknowledgements, ObservedClock
 from events_app.heartbeats import Heartbeats
 from events_app.housekeeping import Housekeeping
 from events_app.open_stream import OpenStream
-from events_app.presence_store import Departure, ProcessIdentity, Snapshot
+from events_app.presence_store import Departure, Snapshot
 from events_app.presence_writer import PresenceWriter
+from events_app.server_processes import ProcessIdentity
 from events_app.siblings import Siblings
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,9 @@ class Presence:
         acknowledgements = Acknowledgements(self.observed, configured.patience)
         # One thread, one connection and one order each, for the writer, the beat and this.
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="presence-keeper")
-        self._writer = PresenceWriter(process, self.streams, acknowledgements, configured)
+        self._writer = PresenceWriter(
+            process, self.streams, acknowledgements, configured, lambda: self.observed.proved
+        )
         self._heartbeats = Heartbeats(
             process,
             self.streams,

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -24,7 +24,13 @@ from events_app.daphne_server import EVENT_STREAM, UNACKNOWLEDGED
 from events_app.database_away import DATABASE_AWAY
 from events_app.event_log import Cursor
 from events_app.open_stream import StreamDisplaced, StreamGone, TooManyStreams
-from events_app.presence_domain import StreamGrant, StreamRefused, StreamRequest, domain
+from events_app.presence_domain import (
+    NOTHING_HELD,
+    StreamGrant,
+    StreamRefused,
+    StreamRequest,
+    domain,
+)
 from events_app.presence_store import Snapshot
 from events_app.relay import RelayedEvent, listening_name
 from events_app.request_gate import ABORT
@@ -252,7 +258,8 @@ class Stream:
         # The id that the client brought, until it has the events after it: it may die in the replay.
         start = resumed or head
         self._epoch, self._position = start
-        held = snapshot.held.get(self.grant.shown, []) if self.grant.shown else []
+        key = self.grant.key
+        held: Mapping[str, Any] = snapshot.held[key] if key else NOTHING_HELD
         reset = bool(brought) and resumed is None
         # Who is cut off between the two comes back with an id that cannot be continued, and is reset then.
         opening = _named(
@@ -260,7 +267,7 @@ class Stream:
             RESET_ID if reset else start,
             {
                 "connection_id": self._public_id(),
-                "sessions": held,
+                **held,
                 "timings": self._timings.told(),
             },
         )

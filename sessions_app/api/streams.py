@@ -22,6 +22,7 @@ router = Router(tags=["event streams"])
 _OPENING = {
     "connection_id": examples.CONNECTION_ID,
     "sessions": [examples.SESSION],
+    "next": None,
     "timings": examples.TIMINGS,
 }
 EXAMPLE = (

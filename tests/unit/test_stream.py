@@ -58,7 +58,7 @@ def test_a_client_that_leaves_in_the_moment_in_which_its_turn_comes_leaves_nothi
         await asyncio.sleep(0.01)
         turn.set()
         await leave(one, process, writing)
-        return presence.streams, presence._writer._batch.arrivals
+        return presence.streams, list(presence._writer._arrivals.hopeful)
 
     assert asyncio.run(main()) == ({}, [])
     assert listeners() == []
