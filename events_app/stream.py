@@ -34,7 +34,6 @@ from events_app.presence_domain import (
 from events_app.presence_store import Snapshot
 from events_app.relay import RelayedEvent, listening_name
 from events_app.request_gate import ABORT
-from events_app.siblings import MAX_STREAMS_PER_KEY
 from events_app.stream_http import ClientLeft, Receive, Scope, Send, refuse, unavailable
 from events_app.threads import in_thread
 
@@ -48,13 +47,6 @@ HEADERS: Final = [
     (b"cache-control", b"no-cache, no-store, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx passes it on at once
 ]
-
-# Final for a plain `EventSource`, which would else come back at once, and for ever.
-TOO_MANY: Final = StreamRefused(
-    429,
-    "too_many_streams",
-    f"This workstation has {MAX_STREAMS_PER_KEY} open streams already. Close one of its windows.",
-)
 
 # How long a stream that was closed may take to say so to a client that may not read.
 CLOSE_SECONDS: Final = 0.5
@@ -182,8 +174,8 @@ class Stream:
             await self._end(StreamRefused(404, "not_found", "It was deleted."))
         except StreamDisplaced:
             await self._end(domain().displacement())
-        except TooManyStreams:
-            await self._end(TOO_MANY)
+        except TooManyStreams as error:
+            await self._end(stream_http.too_many(error.most, self.grant))
         except NotServed as error:
             logger.warning(
                 "a stream was refused: nobody has got past a step", extra={"step": error}
