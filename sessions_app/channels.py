@@ -46,10 +46,11 @@ def audiences(
     return found
 
 
-def has_others(audience: Collection[str], workstation_id: uuid.UUID) -> bool:
-    """Say whether another workstation holds a session on the item whose audience this is."""
-    own = workstation(workstation_id)
-    return any(name.startswith(WORKSTATION) and name != own for name in audience)
+def audiences_of(
+    holders: Mapping[uuid.UUID, Collection[uuid.UUID]], items: Collection[uuid.UUID]
+) -> dict[uuid.UUID, set[str]]:
+    """Return the same, where it is known which workstations hold sessions on each item."""
+    return {pk: {ALL, item(pk), *map(workstation, holders.get(pk, ()))} for pk in items}
 
 
 class ChannelManager(ChannelManagerBase):  # type: ignore[misc]  # untyped library

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +12,17 @@ MAX_MEETINGS: Final = 5_000
 # Of node keys that both have, likewise; each meeting names these at least.
 MAX_SHARED: Final = 100_000
 MIN_SHARED_EACH: Final = 10
+# Node keys of all that are compared in this process, in one transaction: what takes longer, with the item's lock held,
+# keeps others waiting, and in the end the database gives it up. Where there are more, the index alone says who meets.
+MAX_COMPARED: Final = 300_000
+# Node keys that the database looks through for one edit, whose meetings are named with what they share.
+MAX_LOOKED_THROUGH: Final = 3_000_000
+# Entries of the index that are read to find by it alone whom those meet that one transaction ends: a second's work.
+MAX_INDEX_ENTRIES: Final = 5_000_000
+# Node keys that are looked up once more, to learn how much there is to compare.
+MAX_LOOKED_UP_TWICE: Final = 10_000
+# Pairs of sessions that the index names in one transaction.
+MAX_PAIRS: Final = 50_000
 
 
 class Compared(NamedTuple):
@@ -156,6 +167,19 @@ def meetings(
         )
         for one, other in pairs
     ]
+
+
+def evenly(pairs: Iterable[tuple[uuid.UUID, uuid.UUID]]) -> list[tuple[uuid.UUID, uuid.UUID]]:
+    """Return no more than `MAX_MEETINGS` of these pairs, evenly for each first one of them, which has one at least.
+
+    Args:
+        pairs: each a session and one that it meets.
+    """
+    met: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+    for one, other in pairs:
+        met[one].append(other)
+    each = max(1, MAX_MEETINGS // max(1, len(met)))
+    return [(one, other) for one in sorted(met) for other in sorted(met[one])[:each]]
 
 
 def _groups() -> dict[Any, dict[uuid.UUID, list[Compared]]]:

@@ -5,6 +5,7 @@ the locks of the workstations.
 """
 
 import uuid
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,7 +20,7 @@ from events_app.presence_domain import (
     StreamRefused,
     StreamRequest,
 )
-from sessions_app import clock, snapshots, stream_requests
+from sessions_app import payloads, stream_requests
 from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
 from sessions_app.models import ApiToken, EditSession, Workstation
@@ -98,8 +99,7 @@ class WorkstationPresence(PresenceDomain):
 
     def time_passes(self) -> bool:
         """End the graces that are over, and give what is free to who came back to a line for it."""
-        grace = settings.SESSIONS_GRACE
-        if grace and EditSession.objects.end_grace(grace, GRACE_BATCH):
+        if EditSession.objects.end_grace(settings.SESSIONS_GRACE, GRACE_BATCH):
             return True
         return bool(EditSession.objects.grant_what_is_free(TURNS_BATCH))
 
@@ -109,13 +109,14 @@ class WorkstationPresence(PresenceDomain):
         left.forget_departure()
         left.update(last_seen=Now())
 
-    def clock_went_back(self) -> bool:
-        """See `clock.repair_workstations`."""
-        return clock.repair_workstations()
-
-    def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Mapping[str, Any]]:
-        """Return the sessions that each workstation holds. See `snapshots`."""
-        return snapshots.of_some(keys)
+    def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Any]]:
+        """Return the sessions that each workstation holds."""
+        held = defaultdict(list)
+        sessions = EditSession.objects.with_names().filter(workstation_id__in=keys).order_by("pk")
+        for session in sessions:
+            held[session.workstation_id].append(session)
+        met = EditSession.objects.met_in_list([one for some in held.values() for one in some])
+        return {key: payloads.listed_json(some, met) for key, some in held.items()}
 
     def touch(self, keys: Collection[Key]) -> None:
         """The heartbeat of the workstations' sessions."""

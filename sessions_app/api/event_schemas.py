@@ -43,12 +43,7 @@ class StreamOpenEvent(Schema):
     """The first event of each stream."""
 
     connection_id: UUID | None = Field(description="Of this stream; null where it only watches.")
-    sessions: list[ListedOut] = Field(
-        description="What the workstation holds now, in the order in which it was acquired; at most 500."
-    )
-    next: int | None = Field(
-        description="Where it holds more: GET /api/edit-sessions?workstation=…&after=… lists the others."
-    )
+    sessions: list[ListedOut] = Field(description="What the workstation holds now.")
     timings: TimingsOut
 
 

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from events_app import event_log
 from sessions_app import channels, payloads
+from sessions_app.edit_session_queryset import Holders
 from sessions_app.errors import BatchInterference, Invalid
 from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.managers.conflicts import Conflict, Conflicting
@@ -154,8 +155,9 @@ class Acquiring(Conflicting):
             raise BatchInterference.by(in_the_way)
         self._leave_lines(workstation, by_wanted)
         ids = {item.pk for item in items.values()}
-        audiences = channels.audiences(self.filter(item_id__in=ids), ids)
-        shared = {pk for pk in ids if channels.has_others(audiences[pk], workstation.pk)}
+        holders = self.holders(ids)
+        audiences = channels.audiences_of(holders, ids)
+        shared = {pk: holders[pk] for pk in ids if holders[pk].keys() - {workstation.pk}}
         changed = self._renew(held, by_wanted, connection_id, shared)
         new = self.begin(
             self.model(
@@ -173,7 +175,7 @@ class Acquiring(Conflicting):
         )
         ours = by_lock(new, by_wanted) | held
         in_company = [one for one in ours.values() if one.item_id in shared]
-        conflicts = self.conflicts(in_company, {session.pk for session in new})
+        conflicts = self.conflicts(in_company, {session.pk for session in new}, holders)
         answers = [
             Acquired(ours[lock], lock in held, conflicts.of.get(ours[lock].pk, []))
             for lock in by_wanted
@@ -208,7 +210,7 @@ class Acquiring(Conflicting):
         held: Mapping[Lock, Any],
         wanted: Mapping[Lock, Wanted],
         connection_id: uuid.UUID | None,
-        shared: Collection[uuid.UUID],
+        shared: Holders,
     ) -> list[event_log.NewEvent]:
         """Touch what is held already, and give it what is wanted now: cone and note; what is nobody's is the asker's.
 
@@ -216,7 +218,7 @@ class Acquiring(Conflicting):
             held: what is held already.
             wanted: what is wanted of it, and more.
             connection_id: whose is what was nobody's.
-            shared: the items that other workstations hold sessions on.
+            shared: the items that other workstations hold sessions on, and who holds how much there.
 
         Returns:
             What tells of the meetings that stop or begin with the new cones.
@@ -232,7 +234,7 @@ class Acquiring(Conflicting):
         }
         in_company = {one: cone for one, cone in cones.items() if one.item_id in shared}
         self.set_cones({one: cone for one, cone in cones.items() if one not in in_company})
-        events = self.renew_cones(in_company)
+        events = self.renew_cones(in_company, shared)
         self._note({session: wanted[lock].note for lock, session in held.items()})
         nobodys = [session for session in held.values() if session.connection_id is None]
         if connection_id and nobodys:

@@ -1,26 +1,30 @@
 """Every end of an edit session, and what follows from it in the same transaction: whose turn it is, who is freed."""
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import models, transaction
+from django.db.models import Max
 from django.db.models.functions import Now
 
 from events_app import event_log
 from events_app.observation import observed_for
 from events_app.restarting import Busy, restarting
 from sessions_app import channels, payloads
+from sessions_app.edit_session_queryset import Holders
 from sessions_app.errors import NotFound
 from sessions_app.locks import Lock, rows_about
 from sessions_app.managers.acquire import Acquired, Acquiring
+from sessions_app.managers.conflicts import take_away
 from sessions_app.models.ended_session import EndedSession, EndReason
 from sessions_app.models.item import Item
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.workstation import Workstation
+from sessions_app.steps import STEP_NODE_KEYS, STEP_SESSIONS, few_enough
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -34,10 +38,11 @@ Turns = Callable[[Collection[Lock]], Sequence[PlaceInLine]]
 
 @dataclass(frozen=True)
 class Ended:
-    """What ended, and who got what was free then."""
+    """What ended, who got what was free then, and whether there was more to end than one step does."""
 
-    records: list[EndedSession]
-    granted: list[Acquired]
+    records: list[EndedSession] = field(default_factory=list)
+    granted: list[Acquired] = field(default_factory=list)
+    more: bool = False
 
 
 class Ending(Acquiring):
@@ -52,7 +57,7 @@ class Ending(Acquiring):
         return self._end_one(session_id, EndReason.RELEASED)
 
     def release_many(self, user: "User", session_ids: Ids) -> list[EndedSession]:
-        """End sessions at their holder's wish: those that are this user's and have not ended, in one transaction.
+        """End sessions at their holder's wish: those that are this user's and have not ended; in steps.
 
         Args:
             user: who wishes it.
@@ -74,7 +79,7 @@ class Ending(Acquiring):
         return self._end_one(session_id, EndReason.FORCE_RELEASED, ended_by=by, note=note)
 
     def force_release_all(self, session_ids: Ids, by: str, note: str) -> list[EndedSession]:
-        """End sessions against their holders' wish: those of them that have not ended, in one transaction.
+        """End sessions against their holders' wish: those of them that have not ended; in steps.
 
         Args:
             session_ids: the sessions.
@@ -91,26 +96,31 @@ class Ending(Acquiring):
         *,
         ended_by: str = "",
         leaving: Ids = (),
-    ) -> list[EndedSession]:
-        """End every session of these workstations, whose rows the caller has locked; see `end`."""
+    ) -> Ended:
+        """End a step of the sessions of these workstations, whose rows the caller has locked; see `end`."""
         held = self.filter(workstation_id__in=list(workstation_ids))
-        return self.end(held, reason, ended_by=ended_by, leaving=leaving).records
+        return self.end(held, reason, ended_by=ended_by, leaving=leaving)
 
     def release_all(self, workstation_id: uuid.UUID, ended_by: str = "") -> list[EndedSession]:
-        """End every session of one workstation at its user's wish, or an administrator's, whom the records name."""
+        """End every session of one workstation at its user's wish, or an administrator's, whom the records name.
 
-        def operation(also: Ids) -> list[EndedSession]:
+        In steps, until all have ended that were there at the beginning.
+        """
+        held = self.filter(workstation_id=workstation_id)
+        held = held.filter(
+            acquired_at__lte=held.aggregate(last=Max("acquired_at"))["last"] or Now()
+        )
+
+        def step(also: Ids) -> Ended:
             Workstation.objects.lock({workstation_id, *also})
-            return self.release_for_workstation(
-                [workstation_id], EndReason.RELEASED, ended_by=ended_by
-            )
+            return self.end(held, EndReason.RELEASED, ended_by=ended_by)
 
-        return restarting(operation)
+        return _all_steps(step)
 
     def expire_stale(
         self, timeout: timedelta, limit: int | None = None, *, only_observed: bool = False
     ) -> list[EndedSession]:
-        """End the sessions without a heartbeat for longer than `timeout`.
+        """End the sessions without a heartbeat for longer than `timeout`, a step of them.
 
         Args:
             timeout: how long a session lives without a heartbeat.
@@ -123,10 +133,10 @@ class Ending(Acquiring):
         stale = self.stale(timeout)
         if only_observed:
             stale = stale.filter(observed_for(timeout))
-        return self._end_any(stale, EndReason.EXPIRED, limit=limit)
+        return restarting(self._ending(stale, EndReason.EXPIRED, limit=limit)).records
 
     def expire_idle(self, timeout: timedelta, limit: int) -> list[EndedSession]:
-        """End the sessions of workstations that nobody has touched for longer than `timeout`.
+        """End the sessions of workstations that nobody has touched for longer than `timeout`, a step of them.
 
         A session that it got meanwhile, by its turn in a line, is given as long.
 
@@ -150,17 +160,18 @@ class Ending(Acquiring):
         return restarting(operation)
 
     def release_deactivated(self, limit: int | None = None) -> list[EndedSession]:
-        """Release what deactivated users hold.
+        """Release what deactivated users hold, or with a limit a step of it.
 
         An acquire that was under way when its user was deactivated has either seen that, under the lock of its
         workstation, or what it acquired is seen here, a sweep later at the most.
         """
-        return self._end_any(
+        step = self._ending(
             self.filter(user__is_active=False),
             EndReason.FORCE_RELEASED,
             limit=limit,
             note="The user was deactivated.",
         )
+        return restarting(step).records if limit else _all_steps(step)
 
     def end(
         self,
@@ -174,13 +185,13 @@ class Ending(Acquiring):
         turns: Turns | None = None,
         told_first: Sequence[event_log.NewEvent] = (),
     ) -> Ended:
-        """End sessions: the only way there is. Row, record, events and turns go in one transaction.
+        """End sessions, a step of them: the only way there is. Row, record, events and turns go in one transaction.
 
         Args:
             candidates: those to end. Its conditions are of the session's own columns: they are checked again
                 when the rows are locked.
             reason: how they end.
-            limit: at most so many.
+            limit: at most so many; never more than one step.
             ended_by: who ends them, if it is not their user.
             note: why they are ended by force.
             leaving: workstations, locked by the caller, that lose their places in line with it.
@@ -193,10 +204,15 @@ class Ending(Acquiring):
         Raises:
             Busy: it is the turn of a workstation that somebody else has locked, or an item is merged; see `restarting`.
         """
-        rows = candidates.values_list("pk", "item_id", "context_level", "object_id")[:limit]
-        found = {pk: Lock(item, level, name) for pk, item, level, name in rows}
+        most = min(limit or STEP_SESSIONS, STEP_SESSIONS)
+        rows = candidates.values_list("pk", "item_id", "context_level", "object_id", "node_keys")
+        sized = [
+            ((pk, Lock(item, level, name)), size)
+            for pk, item, level, name, size in rows[: most + 1]
+        ]
+        found = dict(few_enough(sized[:most], STEP_NODE_KEYS))
         if not found and not leaving:
-            return Ended([], [])
+            return Ended()
         with transaction.atomic(savepoint=False):
             items = {lock.item_id for lock in found.values()}
             if len(Item.objects.lock(items)) < len(items):
@@ -205,7 +221,7 @@ class Ending(Acquiring):
             if leaving:
                 PlaceInLine.objects.filter(workstation__in=leaving).delete()
             next_ones = (turns or PlaceInLine.objects.turns)(set(found.values()))
-            ending = list(
+            ending: Sequence[EditSession] = list(
                 candidates.filter(pk__in=found)
                 .select_related("item", "user", "workstation")
                 .defer("dependency_cone")
@@ -213,18 +229,20 @@ class Ending(Acquiring):
                 .order_by("pk")
                 .select_for_update(of=("self",))
             )
-            ended = [session.pk for session in ending]
+            holders = self.holders(items)
+            locked, ending = ending, self.few_enough(ending, holders)
             # Who else holds a session on the items. Those that end here are told of their own end only: of two
             # that end at the same moment neither holds the item any more.
-            staying = self.filter(item_id__in=items).exclude(pk__in=ended)
-            audiences = channels.audiences(staying, items)
-            freed = self._freed(ending, audiences)
+            take_away(ending, holders)
+            audiences = channels.audiences_of(holders, items)
+            freed = self.freed(ending, holders)
             records = EndedSession.objects.bulk_create(
                 EndedSession.of(session, reason, ended_by, note) for session in ending
             )
-            self.filter(pk__in=ended).delete()
+            self.filter(pk__in=[session.pk for session in ending]).delete()
             free = {Lock.of(record) for record in records}
-            granted, met = self._grant([place for place in next_ones if Lock.of(place) in free])
+            places = [place for place in next_ones if Lock.of(place) in free]
+            granted, met = self._grant(places, holders)
             event_log.append(
                 [
                     *told_first,
@@ -234,7 +252,7 @@ class Ending(Acquiring):
                     *met,
                 ]
             )
-        return Ended(records, granted)
+        return Ended(records, granted, more=len(found) < len(sized) or len(ending) < len(locked))
 
     def grant_what_is_free(self, limit: int) -> list[Acquired]:
         """Give what is free though somebody stands in line for it: all were away when it ended.
@@ -264,15 +282,20 @@ class Ending(Acquiring):
         with transaction.atomic():
             Item.objects.lock(items)
             free = set(locks) - self.held(locks).keys()
-            audiences = channels.audiences(self.filter(item_id__in=items), items)
-            granted, met = self._grant(PlaceInLine.objects.turns(free))
+            holders = self.holders(items)
+            audiences = channels.audiences_of(holders, items)
+            granted, met = self._grant(PlaceInLine.objects.turns(free), holders)
             event_log.append([*payloads.grant_events(granted, audiences), *met])
         return granted
 
     def _grant(
-        self, places: Sequence[PlaceInLine]
+        self, places: Sequence[PlaceInLine], holders: Holders
     ) -> tuple[list[Acquired], list[event_log.NewEvent]]:
         """Give these places, whose items and workstations are locked, what they wait for; it is free.
+
+        Args:
+            places: the places.
+            holders: who holds how much on their items.
 
         Returns:
             What they got, and what tells of whom that meets.
@@ -293,28 +316,11 @@ class Ending(Acquiring):
             )
             for place in places
         )
-        conflicts = self.conflicts(sessions, {session.pk for session in sessions})
+        conflicts = self.conflicts(sessions, {session.pk for session in sessions}, holders)
         granted = [
             Acquired(session, conflicts=conflicts.of.get(session.pk, [])) for session in sessions
         ]
         return granted, [*conflicts.events(sessions)]
-
-    def _freed(
-        self, ending: Collection["EditSession"], audiences: Mapping[uuid.UUID, set[str]]
-    ) -> list[tuple["EditSession", uuid.UUID]]:
-        """Return the sessions of others that interfere softly with one that ends, each with that one's id."""
-        ids = {
-            session.pk
-            for session in ending
-            if channels.has_others(audiences[session.item_id], session.workstation_id)
-        }
-        if not ids:
-            return []
-        # Nobody is told of an end at which both end.
-        ended = {session.pk for session in ending}
-        meetings = [meeting for meeting in self.met_by(ids) if meeting.session_id not in ended]
-        left = self.with_names().in_bulk({meeting.session_id for meeting in meetings})
-        return [(left[meeting.session_id], meeting.other_id) for meeting in meetings]
 
     def _end_one(
         self, session_id: uuid.UUID, reason: EndReason, ended_by: str = "", note: str = ""
@@ -329,14 +335,29 @@ class Ending(Acquiring):
         candidates: models.QuerySet["EditSession"],
         reason: EndReason,
         *,
-        limit: int | None = None,
         ended_by: str = "",
         note: str = "",
     ) -> list[EndedSession]:
-        """End sessions whose workstations need no lock."""
+        """End sessions whose workstations need no lock; in steps, until all have ended."""
+        return _all_steps(self._ending(candidates, reason, ended_by=ended_by, note=note))
 
-        def operation(also: Ids) -> list[EndedSession]:
+    def _ending(
+        self, candidates: models.QuerySet["EditSession"], reason: EndReason, **options: Any
+    ) -> Callable[[Ids], Ended]:
+        """Return the step that ends sessions whose workstations need no lock."""
+
+        def step(also: Ids) -> Ended:
             Workstation.objects.lock(also)
-            return self.end(candidates, reason, limit=limit, ended_by=ended_by, note=note).records
+            return self.end(candidates, reason, **options)
 
-        return restarting(operation)
+        return step
+
+
+def _all_steps(step: Callable[[Ids], Ended]) -> list[EndedSession]:
+    """Take a step, each in a transaction of its own, until nothing is left to end; return the records."""
+    records = []
+    while True:
+        ended = restarting(step)
+        records += ended.records
+        if not ended.more:
+            return records

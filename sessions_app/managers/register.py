@@ -44,13 +44,13 @@ def register(
         IdentityInUse: another machine is connected as this workstation, or may come back.
     """
 
-    def operation(also: Collection[uuid.UUID]) -> tuple[Workstation, bool]:
+    def step(also: Collection[uuid.UUID]) -> tuple[Workstation, bool] | None:
         known, created = Workstation.objects.get_or_create(
             user=user, fingerprint=fingerprint, defaults={"name": name, "machine": machine}
         )
         locked = {one.pk: one for one in Workstation.objects.lock({known.pk, *also})}
         if known.pk not in locked:
-            return operation(also)  # it was deleted in between
+            return None  # it was deleted in between
         workstation = locked[known.pk]
         here = Workstation.objects.filter(pk=workstation.pk)
         if machine and workstation.machine not in {"", machine}:
@@ -59,13 +59,19 @@ def register(
                 raise Forbidden(
                     "Another machine left edit sessions at this workstation, which these credentials may not end."
                 )
+            # Until everything has ended that the other machine had, it is that one's.
+            if EditSession.objects.release_for_workstation(
+                [workstation.pk], leaving=[workstation.pk]
+            ).more:
+                return None
             here.update(departed_at=None, departed_by=None, away_since=None, idle_since=None)
-            EditSession.objects.release_for_workstation([workstation.pk], leaving=[workstation.pk])
         here.update(name=name, last_seen=Now(), machine=machine or workstation.machine)
         workstation.refresh_from_db()
         return workstation, created
 
-    return restarting(operation)
+    while (registered := restarting(step)) is None:
+        pass
+    return registered
 
 
 def _check_gone(workstation: Workstation, machine: str) -> None:

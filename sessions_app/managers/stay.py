@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from events_app import event_log, presence_store
@@ -17,7 +17,6 @@ from sessions_app import channels, payloads
 from sessions_app.errors import NotConnected
 from sessions_app.managers.end import Ending, Ids
 from sessions_app.managers.own import lock_own_workstation
-from sessions_app.models.ended_session import EndedSession
 from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
 
@@ -88,7 +87,7 @@ class Staying(Ending):
     def leave(self, workstation_ids: Ids, grace: timedelta) -> None:
         """Release the sessions of these workstations, whose rows the caller has locked: they are gone.
 
-        With a grace they are only said to be away; `end_grace` releases them.
+        With a grace they are only said to be away; `end_grace` releases them. It also ends what is more than one step.
 
         Raises:
             Busy: see `restarting`.
@@ -96,33 +95,44 @@ class Staying(Ending):
         left = Workstation.objects.filter(pk__in=workstation_ids)
         if not grace:
             left.filter(idle_since__isnull=False).update(idle_since=None)
-            self.release_for_workstation(workstation_ids, leaving=workstation_ids)
+            if self.release_for_workstation(workstation_ids, leaving=workstation_ids).more:
+                left.filter(Exists(self._held())).update(away_since=F("departed_at"))
             return
         with transaction.atomic():
             left.update(away_since=F("departed_at"))
             told = self._lock_items_of(self.filter(workstation__in=workstation_ids))
             event_log.append([payloads.away_event(*session) for session in told])
 
-    def end_grace(self, grace: timedelta, limit: int) -> list[EndedSession]:
-        """Release the sessions of workstations that departed longer ago than `grace` and have not come back.
+    def end_grace(self, grace: timedelta, limit: int) -> bool:
+        """Release the sessions of workstations that departed longer ago than `grace` and have not come back: a step.
 
         Args:
-            grace: how long they had.
+            grace: how long they had; 0 for those of whose sessions their departure ended the first step only.
             limit: at most so many workstations.
+
+        Returns:
+            Whether there may be more.
         """
         over = Workstation.objects.away(grace).filter(observed_for(grace))
         candidates = set(over.values_list("pk", flat=True)[:limit])
         if not candidates:
-            return []
+            return False
 
-        def operation(also: Ids) -> list[EndedSession]:
+        def step(also: Ids) -> None:
             Workstation.objects.lock({*candidates, *also})
             # Who came back has said so in this row, under this lock: asked again by a later statement.
             gone = list(over.filter(pk__in=candidates).values_list("pk", flat=True))
-            Workstation.objects.filter(pk__in=gone).update(away_since=None, idle_since=None)
-            return self.release_for_workstation(gone, leaving=gone)
+            self.release_for_workstation(gone, leaving=gone)
+            left = Workstation.objects.filter(~Exists(self._held()), pk__in=gone)
+            left.update(away_since=None, idle_since=None)
 
-        return restarting(operation)
+        restarting(step)
+        return True
+
+    def _held(self) -> models.QuerySet["EditSession"]:
+        """Return what a workstation of an outer query holds."""
+        held: models.QuerySet[EditSession] = self.filter(workstation=OuterRef("pk"))
+        return held
 
     def come_back(
         self, workstation_ids: Ids, *, active: bool = False, also_lock: Ids = ()
@@ -149,7 +159,12 @@ class Staying(Ending):
             if ids or also_lock
             else []
         )
-        events = [payloads.back_event(s, to) for s, to in told if s.workstation.away_since]
+        # Without a grace nobody was told that they are away: what is left of them was about to end.
+        events = [
+            payloads.back_event(session, to)
+            for session, to in told
+            if session.workstation.away_since and settings.SESSIONS_GRACE
+        ]
         here.forget_departure()
         if active and ids:
             events += [payloads.active_event(s, to) for s, to in told if s.workstation.idle_since]
@@ -169,7 +184,7 @@ class Staying(Ending):
         """Lock the items of sessions of locked workstations; return each session with who is told of it."""
         items = set(sessions.values_list("item_id", flat=True)) | set(also_lock)
         Item.objects.lock(items)
-        audiences = channels.audiences(self.filter(item_id__in=items), items)
+        audiences = channels.audiences_of(self.holders(items), items)
         named = sessions.select_related("item", "user", "workstation").defer("dependency_cone")
         return [
             (session, audiences[session.item_id])

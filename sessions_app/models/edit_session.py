@@ -46,6 +46,8 @@ class EditSession(models.Model):
     context_level = models.CharField(max_length=20, choices=ContextLevel)
     object_id = models.CharField(max_length=500, blank=True, default="")
     dependency_cone = ArrayField(models.TextField(), default=list, blank=True)
+    # Of the cone; counted by the database.
+    node_keys = models.IntegerField(db_default=0, editable=False)
     note = models.CharField(
         max_length=NOTE_MAX, blank=True, default="", db_default="", help_text="Its holder's words"
     )

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Collection
 from datetime import timedelta
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any
 
@@ -18,6 +18,7 @@ from events_app.observation import observed_for
 from events_app.restarting import restarting
 from sessions_app.models.ended_session import EndReason
 from sessions_app.roles import Role
+from sessions_app.steps import STEP_WORKSTATIONS, batched
 
 
 class WorkstationQuerySet(models.QuerySet["Workstation"]):
@@ -35,7 +36,7 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
     def remove(
         self, ids: Collection[uuid.UUID], ended_by: str = "", *, only_empty: bool = False
     ) -> int:
-        """Delete these workstations and release what they hold; return how many were deleted.
+        """Delete these workstations and release what they hold, in steps; return how many were deleted.
 
         Args:
             ids: the workstations.
@@ -44,21 +45,28 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         """
         from sessions_app.models.edit_session import EditSession  # which imports this file
 
-        def operation(also: Collection[uuid.UUID]) -> int:
+        def remove(some: Collection[uuid.UUID], also: Collection[uuid.UUID]) -> int | None:
             # Deleting needs the whole row's lock, so it is taken from the start.
-            locked = self.filter(pk__in={*ids, *also}).order_by("pk").select_for_update()
-            found = set(locked.values_list("pk", flat=True)) & set(ids)
+            locked = self.filter(pk__in={*some, *also}).order_by("pk").select_for_update()
+            found = set(locked.values_list("pk", flat=True)) & set(some)
             if only_empty:
                 found -= set(
                     self.filter(_has_something(), pk__in=found).values_list("pk", flat=True)
                 )
-            EditSession.objects.release_for_workstation(
+            ended = EditSession.objects.release_for_workstation(
                 found, EndReason.WORKSTATION_DELETED, ended_by=ended_by, leaving=found
             )
+            if ended.more:
+                return None
             self.filter(pk__in=found).delete()
             return len(found)
 
-        return restarting(operation)
+        count = 0
+        for some in batched(sorted(set(ids)), STEP_WORKSTATIONS):
+            while (removed := restarting(partial(remove, some))) is None:
+                pass
+            count += removed
+        return count
 
     def away(self, longer_than: timedelta) -> "WorkstationQuerySet":
         """Those that have been away for longer, by the database's clock."""

@@ -161,7 +161,8 @@ def test_two_who_hold_the_same_are_named_and_nothing_is_changed(old_world):
     EditSession.objects.filter(item=decomposed.pk).delete()
     merge(composed.pk, decomposed.pk)
     # ada stood in the line for what she has; bob stood in one line only.
-    assert [place.object_id for place in PlaceInLine.objects.filter(workstation=bob.pk)] == ["A"]
+    places = PlaceInLine.objects.filter(workstation=bob.pk)
+    assert list(places.values_list("object_id", flat=True)) == ["A"]
 
 
 @pytest.mark.parametrize(
