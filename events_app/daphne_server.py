@@ -10,10 +10,13 @@ from daphne.server import Server  # isort: skip
 
 from channels.routing import get_default_application
 from daphne.http_protocol import HTTPFactory
+from django.conf import settings
 
 from events_app import peers
+from events_app.connections import Connections, Room, most
 from events_app.http_channel import Channel
 from events_app.http_request import LimitedRequest
+from events_app.request_body import Bodies
 from events_app.request_gate import ABORT, STREAMED
 
 # The header by which an answer is known to be a stream of events.
@@ -48,12 +51,16 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         self.draining = False
         self.drained = False
         self._ports: list[Any] = []
+        self.bodies = Bodies()
+        self.open_connections = Connections(most())
         super().__init__(
             application=get_default_application(),
             # Twisted closes the descriptor that it is given; it gets it for good.
             endpoints=[f"fd:fileno={listening.detach()}"],
             signal_handlers=False,
             server_name="",
+            # A body is one message: the application has the only copy.
+            request_buffer_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1,
         )
 
     def listen_success(self, port: Any) -> None:
@@ -63,11 +70,19 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         factory = self.http_factory
         assert isinstance(factory, HTTPFactory)
         factory.protocol = Channel
+        # The channel has a clock of its own.
+        factory.timeOut = None
         build = factory.buildProtocol
 
         def build_limited(address: Any) -> Any:
+            room = self.open_connections.room()
+            if room is Room.NOT_EVEN_TO_SAY_SO:
+                # The port closes it.
+                return None
             protocol = build(address)
             protocol.requestFactory = LimitedRequest
+            protocol.registry = self.open_connections
+            protocol.turned_away = room is Room.NONE
             return protocol
 
         factory.buildProtocol = build_limited
@@ -106,6 +121,8 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         headers = message.get("headers", ())
         if is_event_stream := EVENT_STREAM in headers:
             protocol.is_event_stream = True
+            # The stream has read it, and may stay open for days.
+            protocol.free_body()
         if (is_event_stream or STREAMED in headers) and protocol.channel is not None:
             protocol.backpressure = Backpressure()
             protocol.registerProducer(protocol.backpressure, True)

@@ -13,6 +13,8 @@ from twisted.web import http
 from zope.interface import implementer
 
 from events_app import peers, refusals
+from events_app.connection_clock import ConnectionClock, Phase
+from events_app.connections import Connections
 from events_app.refusals import Refusal, phrase
 
 # Its module stands for an object that only exists once a loop is chosen.
@@ -51,11 +53,125 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
     # Twisted counts the request line along; it is counted apart here.
     totalHeadersSize = 2 * MAX_HEAD_BYTES
 
+    # Of the server: who is connected. None where there is no server.
+    registry: Connections | None = None
+    # Accepted only to be told that there is no room.
+    turned_away = False
+
     refused = False
     half_closed = False
+    # What has come of a body that is not read on for now; None where one is, or where there is none.
+    _held: list[bytes] | None = None
+    # A client that asked whether it may send its body is waiting for the answer.
+    _continue_due = False
+    _gone = False
+    # How many requests were answered.
+    _answered = 0
     _looking = False
     _dropped = 0
     _header_bytes = 0
+
+    def connectionMade(self) -> None:
+        """Count the connection, or say that there is no room for it."""
+        self._clock = ConnectionClock(reactor, self._passed, self._too_late)
+        super().connectionMade()
+        if self.registry is not None:
+            self.registry.opened(self)
+        if self.turned_away:
+            self.refuse(refusals.TOO_MANY_CONNECTIONS)
+        self._note_phase()
+
+    def connectionLost(self, reason: Any) -> None:
+        """The connection has ended."""
+        self._gone = True
+        self._clock.stop()
+        if self.registry is not None:
+            self.registry.closed(self)
+        super().connectionLost(reason)
+
+    def make_room(self) -> None:
+        """End the connection: another one needs its place."""
+        self.transport.abortConnection()
+
+    # -- a body that is read later --
+
+    def hold(self) -> None:
+        """Read no further than this, until `go_on` or a refusal: the client's kernel keeps what it sends."""
+        self._held = []
+        self._networkProducer.pauseProducing()
+        self._note_phase()
+
+    def go_on(self) -> None:
+        """Read the body that was held."""
+        held, self._held = self._held, None
+        if held is None or self._gone:
+            return
+        if self._continue_due:
+            self._continue_due = False
+            super()._send100Continue()
+        if not self._waitingForTransport:
+            self._networkProducer.resumeProducing()
+        self._note_phase()
+        if held:
+            self.dataReceived(b"".join(held))
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Pass on a part of a body, or keep what has come behind the one that is held."""
+        if self._held is not None:
+            self._held.append(data)
+            return
+        super().rawDataReceived(data)
+        if self._receives_body and not self.refused:
+            self.requests[-1].more_is_to_come()
+
+    def resumeProducing(self) -> None:
+        """The client has read what was written: read on, but not what is held."""
+        super().resumeProducing()
+        if self._held is not None:
+            self._networkProducer.pauseProducing()
+        self._note_phase()
+
+    def requestDone(self, request: Any) -> None:
+        """A request was answered; the next one may be here already."""
+        self._answered += 1
+        super().requestDone(request)
+        self._note_phase()
+
+    # -- the time that it may take --
+
+    def _note_phase(self) -> None:
+        if self._gone:
+            return
+        phase = self._phase
+        if self._clock.now_in(phase, self._answered) and self.registry is not None:
+            self.registry.now_in(self, self.transport.getPeer().host, phase)
+
+    @property
+    def _phase(self) -> Phase:
+        if self.refused:
+            return Phase.REFUSED
+        if self._handlingRequest and self.requests:
+            return Phase.ANSWERED
+        if peers.unsent(self.transport):
+            return Phase.SENDING
+        if self._held is not None:
+            return Phase.HELD
+        if self._receives_body:
+            return Phase.LARGE_BODY if self.requests[-1].has_place else Phase.BODY
+        return Phase.HEAD if self._in_headers or self._buffer else Phase.IDLE
+
+    def _passed(self) -> int:
+        """Return how much of the body has come, less what of an answer has not been sent."""
+        received = self.requests[-1].received if self._receives_body else 0
+        return int(received) - peers.unsent(self.transport)
+
+    def _too_late(self) -> None:
+        if self._phase is Phase.SENDING:
+            self.transport.abortConnection()
+        else:
+            self.timeoutConnection()
+
+    # -- refusals --
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer the request that is being received, and read no further one.
@@ -69,9 +185,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         # No request is complete any more, and what has come of the next ones is dropped.
         self.length = None
         self.clearLineBuffer()
+        if self._in_headers:
+            self.requests[-1].give_up()
         self.transport.write(_answer(refusal, with_body=not self._is_head))
+        if self._held is not None:
+            self._held = None
+            self._networkProducer.resumeProducing()
         reactor.callLater(LINGER_SECONDS, self.transport.abortConnection)
         self._end_when_quiet(0)
+        self._note_phase()
 
     def _end_when_quiet(self, dropped: int) -> None:
         """End this side unless more has come since so much was dropped; then look again later."""
@@ -90,6 +212,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         """Pass on what comes, until the client is refused."""
         if not self.refused:
             super().dataReceived(data)
+            self._note_phase()
             return
         self._dropped += len(data)
         if self._dropped > LINGER_BYTES:
@@ -172,7 +295,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
             super().allHeadersReceived()
 
     def timeoutConnection(self) -> None:
-        """Tell a client that has sent half a request; one that has sent nothing is only closed."""
+        """Tell a client that has sent half a request for too long; one that has sent nothing is only closed."""
         if self._in_headers or self._buffer:
             self.refuse(refusals.TIMED_OUT)
         else:
@@ -194,6 +317,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         return hasattr(self, "_command")
 
     @property
+    def _receives_body(self) -> bool:
+        """Whether the headers of the request that is being received are all there, and its body is not."""
+        return self._in_headers and not self.line_mode and not self._handlingRequest
+
+    @property
     def _is_head(self) -> bool:
         return getattr(self, "_command", b"") == b"HEAD"
 
@@ -205,7 +333,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         self.refuse(refusals.NOT_HTTP)
 
     def _send100Continue(self) -> None:
-        if not self.refused:
+        self._continue_due = self._held is not None
+        if not self.refused and not self._continue_due:
             super()._send100Continue()
 
 
@@ -222,5 +351,6 @@ def _answer(refusal: Refusal, *, with_body: bool) -> bytes:
         b"Cache-Control: no-store",
         b"Connection: close",
         b"Content-Length: %d" % len(body),
+        *(b"%s: %s" % header for header in refusal.headers),
     ]
     return b"\r\n".join([*lines, b"", body if with_body else b""])

@@ -7,18 +7,23 @@ import termios
 from typing import Any
 
 
+def unsent(transport: Any) -> int:
+    """Return how many bytes were written to a TCP transport of Twisted that the kernel has not taken yet."""
+    return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)
+
+
 def unacknowledged(transport: Any) -> int:
     """Return how many bytes were written to a TCP transport of Twisted that its peer has not acknowledged.
 
     Where a system cannot say so (it is for sockets on Linux and macOS), only what has not been sent is counted.
     """
-    waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    waiting = unsent(transport)
     try:
         # SIOCOUTQ: what the kernel keeps until it is acknowledged.
         answer = fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
     except OSError:
-        return int(waiting)
-    return int(waiting) + int(struct.unpack("i", answer)[0])
+        return waiting
+    return waiting + int(struct.unpack("i", answer)[0])
 
 
 def failed(transport: Any) -> bool:

@@ -89,6 +89,10 @@ class PresenceDomain(ABC):
         """Say for each of the requests what its stream may follow, or why it may not."""
 
     @abstractmethod
+    def users(self, requests: Sequence[HttpRequest]) -> Sequence[int | StreamRefused]:
+        """Return the user's primary key for each of the requests, by its headers, or why there is none."""
+
+    @abstractmethod
     def lock(self, keys: Collection[Key], also: Collection[Key] = ()) -> set[Key]:
         """Lock the rows behind the keys in the one order of locks; return those of `keys` that exist.
 

@@ -1,8 +1,11 @@
 """What a server refuses before any application sees it, in the envelope of errors; and the phrases of its statuses."""
 
 import json
+import random
 from http import HTTPStatus
 from typing import Final, NamedTuple
+
+from events_app import timings
 
 
 class Refusal(NamedTuple):
@@ -16,6 +19,17 @@ class Refusal(NamedTuple):
     def body(self) -> bytes:
         """The envelope."""
         return json.dumps({"error": self.code, "message": self.message}).encode()
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What its status asks for: how to be known, or when to come again."""
+        if self.status == 401:
+            return [(b"WWW-Authenticate", b"Bearer")]
+        if self.status in {429, 503}:
+            # At random, lest all that were refused at once come back at once.
+            seconds = random.randint(*timings.RETRY_AFTER_SECONDS)  # noqa: S311
+            return [(b"Retry-After", b"%d" % seconds)]
+        return []
 
 
 NOT_HTTP: Final = Refusal(400, "invalid_request", "This is no valid HTTP request.")
@@ -37,7 +51,9 @@ NO_WEBSOCKETS: Final = Refusal(
     403, "forbidden", "There are no WebSockets here: events come as server-sent events."
 )
 TIMED_OUT: Final = Refusal(
-    408, "request_timeout", "Half of a request came, and then nothing for a minute."
+    408,
+    "request_timeout",
+    "Half of a request came, and the rest too slowly. Its headers have 20 seconds, its body 30 and one for each 50 kB.",
 )
 BODY_TOO_LARGE: Final = Refusal(413, "body_too_large", "The body of a request has at most 8 MB.")
 
@@ -51,6 +67,21 @@ HEADER_TOO_LARGE: Final = Refusal(
     "header_too_large",
     "The headers of a request have at most 16 kB together, and are at most 500.",
 )
+TOO_MANY_BODIES: Final = Refusal(
+    429,
+    "too_many_requests",
+    "Too many large requests of this user wait already. Send fewer at a time.",
+)
+NO_ROOM: Final = Refusal(
+    503, "unavailable", "The memory for large requests has been full for a minute; try again."
+)
+UNAVAILABLE: Final = Refusal(
+    503, "unavailable", "The service is starting, stopping or cut off; try again."
+)
+TOO_MANY_CONNECTIONS: Final = Refusal(
+    503, "unavailable", "This server has as many connections as it can; try again."
+)
+FAILED: Final = Refusal(500, "internal_error", "The server failed; it is logged. Try again.")
 
 # What Twisted answers by itself, in one sentence each.
 CODES: Final = {400: "invalid_request", 500: "internal_error", 503: "unavailable"}

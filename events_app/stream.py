@@ -78,6 +78,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     leaving = asyncio.create_task(_until_disconnect(receive))
     closing = asyncio.create_task(stream.closed.wait())
     writing = asyncio.create_task(stream.serve(request, process))
+    # Nor is it kept here.
+    del request
     try:
         await asyncio.wait({writing, leaving, closing}, return_when=asyncio.FIRST_COMPLETED)
         if leaving.done():
@@ -164,10 +166,14 @@ class Stream:
     async def serve(self, request: StreamRequest, process: "runtime.Runtime") -> None:
         """Resolve, listen, arrive, replay, then pass on what is queued until closed or cancelled."""
         try:
-            self.grant = await _granting.take(_admission.grant(request))
+            only_headers = request.http.method == "HEAD"
             self._credentials = parties.credentials(request.scope)
+            granted = _admission.grant(request)
+            # Its body may have 8 MB, and the stream may stay open for days.
+            del request
+            self.grant = await _granting.take(granted)
             parties.identities.note(self._credentials, self.grant.user_id)
-            if request.http.method == "HEAD":
+            if only_headers:
                 return await self._only_headers()
             await self._run(await _arriving.take(self._arrive(process)))
         except StreamRefused as refusal:

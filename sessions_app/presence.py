@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models.functions import Now
+from django.http import HttpRequest
 
 from events_app.presence_domain import (
     Key,
@@ -21,6 +22,7 @@ from events_app.presence_domain import (
     StreamRequest,
 )
 from sessions_app import payloads, stream_requests
+from sessions_app.authentication import principals_of_requests
 from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
 from sessions_app.models import ApiToken, EditSession, Workstation
@@ -38,10 +40,15 @@ class WorkstationPresence(PresenceDomain):
     def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:
         """See `stream_requests.resolve_all`."""
         return [
-            StreamRefused(verdict.status, verdict.code, verdict.message, **verdict.details)
-            if isinstance(verdict, DomainError)
-            else verdict
+            _refused(verdict) if isinstance(verdict, DomainError) else verdict
             for verdict in stream_requests.resolve_all(requests)
+        ]
+
+    def users(self, requests: Sequence[HttpRequest]) -> Sequence[int | StreamRefused]:
+        """Return who asks in each of the requests; who has no role may send nothing either."""
+        return [
+            _refused(who) if isinstance(who, DomainError) else who.user.pk
+            for who in principals_of_requests(requests)
         ]
 
     def lock(self, keys: Collection[Key], also: Collection[Key] = ()) -> set[Key]:
@@ -144,4 +151,4 @@ class WorkstationPresence(PresenceDomain):
 
 
 def _refused(error: DomainError) -> StreamRefused:
-    return StreamRefused(error.status, error.code, error.message)
+    return StreamRefused(error.status, error.code, error.message, **error.details)

@@ -22,8 +22,9 @@ ALIVE_AT_ONCE = 2
 # Hashing a password takes a quarter of a second of one core, on purpose. One at a time, whoever asks.
 HASHING_AT_ONCE = 1
 # Each thread that uses the database finds a connection in the pool: besides these requests the presence has three, the
-# streams have two, signs of life and passwords theirs and `/ready` has one. So nothing can keep a beat waiting.
-REQUESTS_AT_ONCE = POOL_MAX_SIZE - 6 - ALIVE_AT_ONCE - HASHING_AT_ONCE
+# streams have two, large bodies one, signs of life and passwords theirs and `/ready` has one. So nothing can keep a
+# beat waiting.
+REQUESTS_AT_ONCE = POOL_MAX_SIZE - 7 - ALIVE_AT_ONCE - HASHING_AT_ONCE
 
 # `/health` and `/ready` say how this process is, so they wait for no other request. Once the database has been looked
 # at, an answer of `/ready` waits for nothing: one thread does for all who ask.

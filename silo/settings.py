@@ -130,6 +130,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 # What the server has let in is in memory and counted there: never in a file, which needs a descriptor and a disk.
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 EVENTS_BODY_LIMIT = "silo.body_limits.limit"
+EVENTS_BODY_MEMORY = LIMITS.body_memory_mb * 1024 * 1024
+EVENTS_BODIES_PER_USER = LIMITS.requests_per_user
 
 EVENTSTREAM_STORAGE_CLASS = "events_app.storage.EventLogStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.channels.ChannelManager"

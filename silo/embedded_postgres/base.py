@@ -56,8 +56,9 @@ def server_for(settings_dict: dict[str, Any]) -> EmbeddedPostgres:
 def _ensure_running(server: EmbeddedPostgres) -> ConnectionParams:
     try:
         return server.ensure_running()
-    except EmbeddedPostgresError as error:
-        # What callers expect of a database that is not there.
+    except (EmbeddedPostgresError, OSError) as error:
+        # What callers expect of a database that is not there. Without a free descriptor or with a full disk nobody can
+        # look whether it is.
         raise OperationalError(str(error)) from error
 
 

@@ -114,16 +114,12 @@ class Serve(Process):
     """`manage.py serve` on a free port."""
 
     def __init__(self, **env: str) -> None:
-        super().__init__(
-            sys.executable,
-            "-W",
-            "error",
-            "manage.py",
-            "serve",
-            "--port",
-            "0",
-            env=environment(**env),
-        )
+        command = (sys.executable, "-W", "error", "manage.py", "serve", "--port", "0")
+        super().__init__(*self.start_command(*command), env=environment(**env))
+
+    def start_command(self, *command: str) -> list[str]:
+        """Return how the command is started."""
+        return list(command)
 
     @property
     def url(self) -> str:

@@ -1,13 +1,20 @@
 """A connection on which half a request came, and then nothing."""
 
 import json
+from io import BytesIO
 
 import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.web.http import Request
+from twisted.web import http
 
-from events_app import http_channel
+from events_app import http_channel, refusals
+from events_app.connection_clock import (
+    BYTES_PER_SECOND,
+    HEAD_SECONDS,
+    IDLE_SECONDS,
+    TRANSFER_SECONDS,
+)
 from events_app.http_channel import QUIET_SECONDS, Channel
 
 
@@ -16,12 +23,38 @@ class Transport(StringTransport):
 
     connected = True
     ended = False
+    disconnected = False
+    # What the kernel has not taken.
+    dataBuffer = b""
+    offset = _tempDataLen = 0
 
     def loseWriteConnection(self) -> None:
         self.ended = True
 
+    def abortConnection(self) -> None:
+        self.disconnected = True
 
-@pytest.fixture
+
+class Request(http.Request):
+    """One whose body is small."""
+
+    has_place = False
+
+    def gotLength(self, length: int | None) -> None:
+        self.content = BytesIO()
+
+    @property
+    def received(self) -> int:
+        return self.content.tell()
+
+    def more_is_to_come(self) -> None:
+        pass
+
+    def give_up(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
 def clock(monkeypatch) -> Clock:
     """The time of connections, which passes when the test says so."""
     clock = Clock()
@@ -94,3 +127,130 @@ def test_what_is_not_sent_yet_is_sent_to_a_client_that_has_ended_its_side(receiv
     channel.dataReceived(received)
     channel.readConnectionLost()
     assert transport.disconnecting, "as soon as all is sent"
+
+
+def status(transport: Transport) -> bytes:
+    """The status of the only answer, or b""."""
+    return transport.value()[9:12]
+
+
+def test_a_head_that_drips_has_its_time_from_its_first_byte(clock):
+    channel, transport = connected()
+    clock.advance(IDLE_SECONDS - 1)
+    for byte in b"GET /api/items?search="[:20]:
+        assert status(transport) == b""
+        channel.dataReceived(bytes([byte]))
+        clock.advance(HEAD_SECONDS / 20)
+    assert status(transport) == b"408"
+
+
+def body(channel: Channel, length: int = 65_536) -> None:
+    """Receive the head of a request with a body."""
+    channel.dataReceived(
+        b"POST /api/items HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length
+    )
+
+
+def test_a_body_that_drips_has_its_time_from_its_head(clock):
+    channel, transport = connected()
+    body(channel)
+    for _ in range(int(TRANSFER_SECONDS) - 1):
+        clock.advance(1)
+        channel.dataReceived(b"x")
+        assert status(transport) == b""
+    clock.advance(1.1)
+    assert status(transport) == b"408"
+
+
+def test_a_body_that_comes_as_fast_as_it_must_is_read(clock):
+    channel, transport = connected()
+    body(channel, 10_000_000)
+    for _ in range(100):
+        clock.advance(1)
+        channel.dataReceived(b"x" * BYTES_PER_SECOND)
+    assert status(transport) == b""
+    clock.advance(TRANSFER_SECONDS + 1)
+    assert status(transport) == b"408"
+
+
+def test_time_in_which_the_server_does_not_read_is_not_the_clients(clock):
+    channel, transport = connected()
+    body(channel)
+    channel.hold()
+    assert transport.producerState == "paused"
+    channel.dataReceived(b"x" * 100)
+    clock.advance(1000)
+    assert channel.requests[0].received == 0
+    channel.go_on()
+    assert transport.producerState == "producing"
+    assert channel.requests[0].received == 100
+    clock.advance(TRANSFER_SECONDS - 1)
+    assert status(transport) == b""
+    clock.advance(2)
+    assert status(transport) == b"408"
+
+
+def test_what_is_held_is_not_read_because_the_client_has_read_an_answer(clock):
+    channel, transport = connected()
+    body(channel)
+    channel.hold()
+    channel.pauseProducing()
+    channel.resumeProducing()
+    assert transport.producerState == "paused"
+
+
+def test_a_client_that_waits_for_100_gets_it_once_its_body_may_be_read(clock):
+    channel, transport = connected()
+    channel.requestFactory = HeldRequest
+    channel.dataReceived(
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+    )
+    assert transport.value() == b""
+    channel.go_on()
+    assert status(transport) == b"100"
+
+
+def test_or_the_refusal_only(clock):
+    channel, transport = connected()
+    channel.requestFactory = HeldRequest
+    channel.dataReceived(
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+    )
+    channel.refuse(refusals.NO_ROOM)
+    channel.go_on()
+    assert status(transport) == b"503"
+    assert b"\r\nRetry-After: " in transport.value()
+    assert transport.value().count(b"HTTP/1.1") == 1
+    assert transport.producerState == "producing", "what still comes is dropped"
+
+
+class HeldRequest(Request):
+    """One whose body is held as soon as its head is there."""
+
+    def gotLength(self, length: int | None) -> None:
+        super().gotLength(length)
+        self.channel.hold()
+
+
+def test_a_client_that_does_not_read_its_answer_is_cut_off(clock):
+    channel, transport = connected()
+    transport.dataBuffer = b"x" * 10 * BYTES_PER_SECOND
+    channel.resumeProducing()
+    for _ in range(5):
+        # As slowly as it may.
+        clock.advance(1)
+        transport.dataBuffer = transport.dataBuffer[BYTES_PER_SECOND:]
+    clock.advance(TRANSFER_SECONDS - 1)
+    assert not transport.disconnected
+    clock.advance(2)
+    assert transport.disconnected
+
+
+def test_a_connection_for_which_there_is_no_room_is_told(clock):
+    channel, transport = Channel(), Transport()
+    channel.timeOut = None
+    channel.turned_away = True
+    channel.makeConnection(transport)
+    assert status(transport) == b"503"
+    clock.advance(QUIET_SECONDS)
+    assert transport.ended

@@ -1,0 +1,98 @@
+"""How long a connection may take for each part of a request and of its answer.
+
+A client that sends or reads a byte from time to time is not idle, and keeps a connection all the same: so what counts
+is when a part began, and how much of it has passed since.
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any, Final
+
+
+class Phase(Enum):
+    """What a connection is doing."""
+
+    # Between requests.
+    IDLE = auto()
+    # A request has begun to come, its headers are not all here.
+    HEAD = auto()
+    # Its body comes.
+    BODY = auto()
+    # The server reads no more of the body, for now.
+    HELD = auto()
+    # Its sender is known, and there is memory for it.
+    LARGE_BODY = auto()
+    # The request is the application's, or its answer a stream that goes on.
+    ANSWERED = auto()
+    # The answer is complete, and the client has not read all of it.
+    SENDING = auto()
+    # It was refused, and ends within seconds.
+    REFUSED = auto()
+
+
+# Where nothing has been sent. Browsers and proxies keep connections for their next request.
+IDLE_SECONDS: Final = 60.0
+# Headers are a packet or two.
+HEAD_SECONDS: Final = 20.0
+# What a body or an answer may take besides its size, and how slow a client may be: a bad line to a site is five times
+# as fast.
+TRANSFER_SECONDS: Final = 30.0
+BYTES_PER_SECOND: Final = 50_000
+
+_SECONDS: Final = {
+    Phase.IDLE: IDLE_SECONDS,
+    Phase.HEAD: HEAD_SECONDS,
+    Phase.BODY: TRANSFER_SECONDS,
+    Phase.LARGE_BODY: TRANSFER_SECONDS,
+    Phase.SENDING: TRANSFER_SECONDS,
+}
+
+
+class ConnectionClock:
+    """Knows in which phase a connection is, since when, and when that has taken too long.
+
+    Args:
+        reactor: of which it has the time.
+        passed: returns how many bytes have passed, in a phase where that counts; it only grows within one phase.
+        too_late: called once a phase has taken too long.
+    """
+
+    def __init__(
+        self, reactor: Any, passed: Callable[[], int], too_late: Callable[[], None]
+    ) -> None:
+        self._reactor = reactor
+        self._passed = passed
+        self._too_late = too_late
+        self._key: tuple[Phase, int] | None = None
+        self._begun = 0.0
+        self._passed_before = 0
+        self._call: Any = None
+
+    def now_in(self, phase: Phase, number: int) -> bool:
+        """Say in which phase the connection is, and of which of its requests; return whether that is news."""
+        if self._key == (phase, number):
+            return False
+        self._key = phase, number
+        self._begun = self._reactor.seconds()
+        self._passed_before = self._passed()
+        self.stop()
+        if seconds := _SECONDS.get(phase):
+            self._call = self._reactor.callLater(seconds, self._look)
+        return True
+
+    def stop(self) -> None:
+        """The connection has ended."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+
+    def _look(self) -> None:
+        assert self._key is not None
+        passed = self._passed() - self._passed_before
+        late_at = self._begun + _SECONDS[self._key[0]] + passed / BYTES_PER_SECOND
+        left = late_at - self._reactor.seconds()
+        if left > 0:
+            self._call = self._reactor.callLater(left, self._look)
+        else:
+            self._call = None
+            self._too_late()

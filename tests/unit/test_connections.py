@@ -1,0 +1,93 @@
+"""Which connections end when there are too many."""
+
+import resource
+
+import pytest
+
+from events_app import connections
+from events_app.connection_clock import Phase
+from events_app.connections import MOST_UNFINISHED, RESERVE, TURNED_AWAY, Connections, Room, most
+
+
+class Connected:
+    """A connection that keeps its place until it is asked for it."""
+
+    ended = False
+
+    def __init__(self, of, phase=Phase.ANSWERED, address="10.0.0.1"):
+        of.opened(self)
+        of.now_in(self, address, phase)
+
+    def make_room(self):
+        self.ended = True
+
+
+def test_there_is_room_up_to_the_limit():
+    of = Connections(2)
+    assert of.room() is Room.THERE_IS
+    first, _ = Connected(of), Connected(of)
+    assert of.room() is Room.NONE
+    of.closed(first)
+    assert of.room() is Room.THERE_IS
+
+
+def test_an_idle_one_makes_room_for_a_new_one_and_the_oldest_first():
+    of = Connections(3)
+    idle = [Connected(of, Phase.IDLE) for _ in range(2)]
+    busy = Connected(of)
+    assert of.room() is Room.THERE_IS
+    assert [one.ended for one in idle] == [True, False]
+    assert not busy.ended
+
+
+def test_half_a_request_makes_room_after_idle_ones():
+    of = Connections(2)
+    half, idle = Connected(of, Phase.HEAD), Connected(of, Phase.IDLE)
+    for ended in ([False, True], [True, True]):
+        assert of.room() is Room.THERE_IS
+        assert [half.ended, idle.ended] == ended
+    assert of.room() is Room.NONE
+
+
+def test_the_address_with_the_most_pays():
+    of = Connections(4)
+    honest = Connected(of, Phase.IDLE, "10.0.0.1")
+    greedy = [Connected(of, Phase.IDLE, "10.0.0.2") for _ in range(3)]
+    of.room()
+    assert not honest.ended
+    assert greedy[0].ended
+
+
+def test_whose_request_goes_on_is_not_ended():
+    of = Connections(1)
+    one = Connected(of, Phase.HEAD)
+    of.now_in(one, "10.0.0.1", Phase.ANSWERED)
+    assert of.room() is Room.NONE
+    assert not one.ended
+
+
+def test_of_those_that_are_told_there_are_only_so_many():
+    of = Connections(1)
+    for _ in range(1 + TURNED_AWAY):
+        Connected(of)
+    assert of.room() is Room.NOT_EVEN_TO_SAY_SO
+
+
+def test_only_so_many_have_sent_half_a_request(monkeypatch):
+    monkeypatch.setattr(connections, "MOST_UNFINISHED", 2)
+    of = Connections(MOST_UNFINISHED)
+    unfinished = [Connected(of, phase) for phase in (Phase.HEAD, Phase.BODY, Phase.HELD)]
+    assert [one.ended for one in unfinished] == [True, False, False]
+
+
+def test_who_makes_room_and_goes_is_forgotten():
+    of = Connections(10)
+    for _ in range(5):
+        of.closed(Connected(of, Phase.IDLE))
+    assert len(of) == 0
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1024, 1024 - RESERVE - TURNED_AWAY), (64, 16)])
+def test_a_reserve_of_descriptors_is_left(monkeypatch, limit, expected):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    assert most() == expected
