@@ -2,16 +2,29 @@
 
 from typing import Final
 
-from django.db import InterfaceError, InternalError, OperationalError
+import psycopg
+from django.db import Error, InterfaceError, InternalError, OperationalError
 
 # InternalError too: so a transaction ends that the database gave up because this process was stopped or cut off in
 # the middle of it, and so does a write to a server that a failover has made a standby.
 DATABASE_AWAY: Final = (OperationalError, InterfaceError, InternalError)
 
+# What a database says that cannot serve anybody now: its connections, its resources (the disk), its operator, and a
+# standby. By the classes of SQLSTATE.
+_SERVES_NOBODY: Final = ("08", "53", "57P", "58", "25006", "XX")
+
 # The first pause, doubled with every attempt up to the last.
 RETRY_FIRST_SECONDS: Final = 0.2
 RETRY_LAST_SECONDS: Final = 5.0
 _DOUBLINGS: Final = 10
+
+
+def answered(error: Error) -> bool:
+    """Return whether the database was there, and refused only what it was asked, as far as can be told."""
+    cause = error.__cause__
+    if not isinstance(cause, psycopg.Error):
+        return True
+    return cause.sqlstate is not None and not cause.sqlstate.startswith(_SERVES_NOBODY)
 
 
 def backoff(attempt: int) -> float:

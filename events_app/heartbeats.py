@@ -11,8 +11,8 @@ from events_app.acknowledgements import Acknowledgements
 from events_app.database_away import DATABASE_AWAY
 from events_app.open_stream import OpenStream
 from events_app.presence_domain import domain
-from events_app.presence_store import NotRegistered, ProcessIdentity
 from events_app.presence_writer import PresenceWriter
+from events_app.server_processes import NotRegistered, ProcessIdentity
 from events_app.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Heartbeats:
                 beating.cancel()
 
     async def heartbeat(self) -> None:
-        """One heartbeat of this process."""
+        """One heartbeat of this process, for the streams that are registered."""
         streams = list(self._streams.values())
         arrivals = self._writer.registered
         keys = {arrival.key for arrival in arrivals}
@@ -75,8 +75,10 @@ class Heartbeats:
                 self._keeper, presence_store.touch, self._process, keys, acks=acks
             )
             self._acknowledgements.asked(asked, (a.connection_id for a in arrivals if a.ack))
+        registered = {arrival.connection_id for arrival in arrivals}
         for stream in streams:
-            stream.heartbeat()
+            if stream.grant.key is None or stream.connection_id in registered:
+                stream.heartbeat()
 
     @property
     def useful(self) -> bool:

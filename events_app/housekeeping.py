@@ -4,15 +4,20 @@ import asyncio
 import itertools
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from events_app import presence_store, timings
+from django.db import Error
+
+from events_app import observation, server_processes, timings
 from events_app.acknowledgements import ObservedClock
-from events_app.database_away import DATABASE_AWAY
+from events_app.clean_up import Cleaner
+from events_app.database_clock import DatabaseClock
 from events_app.heartbeats import Heartbeats
+from events_app.observation import ClockWentBack
 from events_app.presence_domain import domain
-from events_app.presence_store import NotRegistered, ProcessIdentity
 from events_app.presence_writer import PresenceWriter
+from events_app.server_processes import NotRegistered, ProcessIdentity
 from events_app.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -45,6 +50,8 @@ class Housekeeping:
         self._observed = observed
         self._keeper = keeper
         self._timings = configured
+        self._cleaner = Cleaner(configured.server_dead_time)
+        self._clock = DatabaseClock()
         # Since when, by the loop's clock, this process has beaten without a gap.
         self._beating_since: float | None = None
         # Nothing may keep a beat waiting.
@@ -53,18 +60,13 @@ class Housekeeping:
     async def beat_loop(self) -> None:
         """Beat. Who finds itself taken for dead has the writer register it again, with all its streams."""
         self._observed.begin()
-        server_dead = self._timings.server_dead_time
         while True:
-            begun = time.monotonic()
             try:
-                await in_thread(self._beater, presence_store.beat, self._process, server_dead)
-                gap = self._observed.beaten(begun)
-                if self._beating_since is None or gap > self._timings.server_dead:
-                    self._beating_since = time.monotonic()
+                await self._beat()
             except NotRegistered:
                 self._beating_since = None
                 self._writer.register_anew()
-            except DATABASE_AWAY as error:
+            except Error as error:
                 self._beating_since = None
                 logger.warning("no beat", extra={"error": error})
             await asyncio.sleep(self._timings.beat)
@@ -73,19 +75,52 @@ class Housekeeping:
         """Every beat: remove dead processes, end what time ends. More often: close the streams of silent clients."""
         for look in itertools.count(1):
             await asyncio.sleep(self._timings.beat / timings.LOOKS_PER_BEAT)
-            try:
-                await self._heartbeats.close_silent()
-                if look % timings.LOOKS_PER_BEAT:
-                    continue
-                await self._clean_up()
-                while await in_thread(self._keeper, domain().time_passes):
-                    pass
-            except DATABASE_AWAY as error:
-                logger.warning("could not keep the house", extra={"error": error})
+            await self._keep(self._heartbeats.close_silent)
+            if not look % timings.LOOKS_PER_BEAT:
+                # What fails keeps nothing else from being done.
+                await self._keep(self._clean_up)
+                await self._keep(self._end_what_time_ends)
 
     def stop(self) -> None:
         """Give the beat's thread back."""
         self._beater.shutdown(wait=False, cancel_futures=True)
+
+    async def _beat(self) -> None:
+        server_dead = self._timings.server_dead_time
+        while True:
+            begun = time.monotonic()
+            try:
+                at = await in_thread(
+                    self._beater, server_processes.beat, self._process, server_dead
+                )
+                break
+            except ClockWentBack as error:
+                # Before anybody compares a time of before with one of after.
+                logger.warning(
+                    "the database's clock went back: every clock that ends sessions starts anew",
+                    extra={"seconds": error.seconds},
+                )
+                while await in_thread(self._beater, observation.repair_step):
+                    pass
+        gap = self._observed.beaten(begun)
+        if self._beating_since is None or gap > self._timings.server_dead:
+            self._beating_since = time.monotonic()
+        if (
+            self._clock.note(at.timestamp(), begun, time.monotonic())
+            > observation.CLOCK_TOLERANCE.total_seconds()
+        ):
+            # Which of a key's streams was opened last is judged by the database's clock.
+            self._writer.date_anew()
+
+    async def _keep(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Error as error:
+            logger.warning("could not keep the house", extra={"error": error})
+
+    async def _end_what_time_ends(self) -> None:
+        while await in_thread(self._keeper, domain().time_passes):
+            pass
 
     async def _clean_up(self) -> None:
         """Remove the processes that have ceased to beat.
@@ -98,6 +133,4 @@ class Housekeeping:
             return
         if self._observed.since_beat > 2 * self._timings.beat:
             return  # it was stopped itself, and has not beaten since
-        server_dead = self._timings.server_dead_time
-        while await in_thread(self._keeper, presence_store.clean_up_one, server_dead):
-            pass
+        await in_thread(self._keeper, self._cleaner.run)

@@ -83,6 +83,9 @@ class ServerProcess(models.Model):
     pid = models.IntegerField()
     started_at = models.DateTimeField(db_default=Now())
     last_beat = models.DateTimeField(db_default=Now())
+    given_up = models.BooleanField(
+        default=False, db_default=False, help_text="Taken for dead; being cleaned up"
+    )
 
     class Meta:
         verbose_name_plural = "server processes"

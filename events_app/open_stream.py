@@ -33,7 +33,15 @@ class StreamGone(Exception):
 
 
 class TooManyStreams(Exception):
-    """The key has as many streams as it may have, and the peers of all of them are there."""
+    """The key, or the user of a stream without one, has as many streams as it may have, and all their peers are there.
+
+    Args:
+        most: how many these are.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.most = most
 
 
 class StreamDisplaced(Exception):

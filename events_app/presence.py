@@ -14,8 +14,9 @@ from events_app.acknowledgements import Acknowledgements, ObservedClock
 from events_app.heartbeats import Heartbeats
 from events_app.housekeeping import Housekeeping
 from events_app.open_stream import OpenStream
-from events_app.presence_store import Departure, ProcessIdentity, Snapshot
+from events_app.presence_store import Departure, Snapshot
 from events_app.presence_writer import PresenceWriter
+from events_app.server_processes import ProcessIdentity
 from events_app.siblings import Siblings
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,9 @@ class Presence:
         acknowledgements = Acknowledgements(self.observed, configured.patience)
         # One thread, one connection and one order each, for the writer, the beat and this.
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="presence-keeper")
-        self._writer = PresenceWriter(process, self.streams, acknowledgements, configured)
+        self._writer = PresenceWriter(
+            process, self.streams, acknowledgements, configured, lambda: self.observed.proved
+        )
         self._heartbeats = Heartbeats(
             process,
             self.streams,
@@ -58,15 +61,13 @@ class Presence:
             What the stream begins with, read after that commit.
 
         Raises:
-            TooManyStreams: the key has as many as it may have.
+            TooManyStreams: its key, or its user, has as many as it may have.
         """
-        key = stream.grant.key
-        if key is not None:
-            await self._siblings.make_room(key)
-            if stream.closed.is_set():
-                # Its client has left meanwhile, and nobody would take it away again.
-                raise asyncio.CancelledError
-            self._siblings.add(key, stream)
+        await self._siblings.make_room(stream.grant)
+        if stream.closed.is_set():
+            # Its client has left meanwhile, and nobody would take it away again.
+            raise asyncio.CancelledError
+        self._siblings.add(stream)
         self.streams[stream.connection_id] = stream
         if self.stopping:
             stream.close("the server stops")
@@ -76,10 +77,10 @@ class Presence:
         """The stream has ended. Never waits; after `stop` has begun, nothing counts as a departure."""
         if self.streams.pop(stream.connection_id, None) is None:
             return
+        self._siblings.remove(stream)
         key = stream.grant.key
         if key is None:
             return
-        self._siblings.remove(key, stream)
         if not self.stopping:
             self._writer.depart(Departure(stream.connection_id, key, by_client))
 

@@ -6,13 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 Key = uuid.UUID
+
+# What a stream without a key begins with, as `PresenceDomain.snapshot` says it.
+NOTHING_HELD: Final[Mapping[str, Any]] = {"sessions": [], "next": None}
 
 
 @dataclass(frozen=True)
@@ -140,8 +143,21 @@ class PresenceDomain(ABC):
         """
 
     @abstractmethod
-    def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Any]]:
-        """Return what each key holds, as JSON values for `stream-open`."""
+    def clock_went_back(self) -> bool:
+        """The database's clock went back: what the domain has noted and lies in the future becomes now, a batch of it.
+
+        Called outside of a transaction.
+
+        Returns:
+            Whether there is more.
+        """
+
+    @abstractmethod
+    def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Mapping[str, Any]]:
+        """Return what each key holds, as members of `stream-open`: of as many of the keys as are read together.
+
+        That is at least one, and however many there are, and whatever they hold, not more than is bounded.
+        """
 
     @abstractmethod
     def touch(self, keys: Collection[Key]) -> None:

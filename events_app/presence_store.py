@@ -1,12 +1,9 @@
 """Presence in the database: which streams are open, and which server process serves them.
 
-Every function is one transaction over a whole set, called from a thread of the presence. The locks it takes and
-why no interleaving breaks it: docs/architecture.md, "Presence".
+Every function is one transaction over a whole set, whose size the caller bounds, called from a thread of the presence.
+The locks it takes and why no interleaving breaks it: docs/architecture.md, "Presence".
 """
 
-import logging
-import os
-import socket
 import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping
@@ -18,27 +15,13 @@ from django.db import transaction
 from django.db.models import DurationField, F, Q, Value
 from django.db.models.functions import Now
 
-from events_app import event_log, observation, sql
+from events_app import event_log, sql
 from events_app.event_log import LogState
-from events_app.models import Connection, ServerProcess
+from events_app.models import Connection
 from events_app.open_stream import OpenStream
 from events_app.presence_domain import Key, domain
 from events_app.restarting import restarting
-
-logger = logging.getLogger(__name__)
-
-
-class NotRegistered(Exception):
-    """This process has no row: it has just started, or was taken for dead."""
-
-
-@dataclass(frozen=True)
-class ProcessIdentity:
-    """What tells this server process from every other one."""
-
-    id: uuid.UUID = field(default_factory=uuid.uuid4)
-    hostname: str = field(default_factory=socket.gethostname)
-    pid: int = field(default_factory=os.getpid)
+from events_app.server_processes import ProcessIdentity, hold, insert
 
 
 @dataclass(frozen=True)
@@ -91,7 +74,12 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What new streams begin with, all of one moment."""
+    """What new streams begin with, all of one moment.
+
+    Args:
+        log: where the event log is.
+        held: what the keys hold; of these, as many as were read together.
+    """
 
     log: LogState
     held: Mapping[Key, Any]
@@ -105,15 +93,15 @@ def arrive(process: ProcessIdentity, arrivals: Collection[Arrival]) -> Arrived:
     """
     with transaction.atomic():
         known = domain().lock(_keys(arrivals))
-        _share(process)
+        hold(process)
         return _insert(process, arrivals, known)
 
 
-def register(process: ProcessIdentity, open_streams: Collection[Arrival]) -> Arrived:
-    """Insert this process with all its open streams, as arrivals."""
+def register(process: ProcessIdentity, open_streams: Collection[Arrival] = ()) -> Arrived:
+    """Insert this process, and with it some of its open streams, as arrivals."""
     with transaction.atomic():
         known = domain().lock(_keys(open_streams))
-        ServerProcess.objects.create(id=process.id, hostname=process.hostname, pid=process.pid)
+        insert(process)
         return _insert(process, open_streams, known)
 
 
@@ -129,7 +117,7 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> None:
 
     def operation(also: Collection[Key]) -> None:
         known = domain().lock(_keys(departures), also)
-        _share(process)
+        hold(process)
         ended = Connection.objects.filter(pk__in=[change.connection_id for change in departures])
         rows = list(ended.order_by("pk").select_for_update())
         ended.delete()
@@ -155,31 +143,8 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> None:
     restarting(operation)
 
 
-def beat(process: ProcessIdentity, server_dead: timedelta) -> None:
-    """Tell that this process is alive, and with it that clients are observed.
-
-    Raises:
-        NotRegistered: if it was taken for dead.
-    """
-    with transaction.atomic():
-        if not ServerProcess.objects.filter(pk=process.id).update(last_beat=Now()):
-            raise NotRegistered
-        observation.note_beat(server_dead)
-
-
-def unregister(process: ProcessIdentity) -> None:
-    """Remove this process and its connections; nobody has departed."""
-    _forget(process.id)
-
-
-def forget_processes() -> None:
-    """Remove every process: those that live find out with their next beat and register what they serve."""
-    for pk in ServerProcess.objects.order_by("pk").values_list("pk", flat=True):
-        _forget(pk)
-
-
 def snapshot(keys: Collection[Key]) -> Snapshot:
-    """Read where the log is and what the keys hold, at one moment."""
+    """Read where the log is and what the keys hold, at one moment: of as many of the keys as are read together."""
     with sql.one_snapshot():
         return Snapshot(log=event_log.state(), held=domain().snapshot(keys) if keys else {})
 
@@ -199,7 +164,7 @@ def touch(process: ProcessIdentity, keys: Collection[Key], *, acks: bool) -> set
         NotRegistered: nobody counts on what this process serves; it has to register first.
     """
     with transaction.atomic():
-        _share(process)
+        hold(process)
         # Losing the last touches in a crash costs nothing: the next heartbeat repeats them.
         sql.commit_lazily()
         asked = _ask_for_acknowledgement(process) if acks else set()
@@ -241,61 +206,6 @@ def acknowledge(key: Key, connection_id: uuid.UUID | None) -> bool:
     return bool(Connection.objects.filter(pk__in=in_order).update(acked_at=Now()))
 
 
-def clean_up_one(server_dead: timedelta) -> bool:
-    """Remove one process that has not beaten for `server_dead`, and tell the domain whom it leaves alone.
-
-    Returns:
-        Whether there may be more.
-    """
-    dead = ServerProcess.objects.filter(
-        last_beat__lt=Now() - Value(server_dead, DurationField())
-    ).order_by("id")
-    candidate = dead.first()
-    if candidate is None:
-        return False
-    connections = Connection.objects.filter(process=candidate)
-    keys = set(connections.values_list("key", flat=True))
-
-    def operation(also: Collection[Key]) -> bool:
-        if not sql.try_clean_up_lock():
-            return False
-        domain().lock(keys, also)
-        process = dead.select_for_update().filter(pk=candidate.pk).first()
-        # It came back, somebody else was first, or it serves one more, whose row is not locked: look again.
-        if process is None or set(connections.values_list("key", flat=True)) - keys:
-            return True
-        _delete_connections(candidate.pk)
-        process.delete()
-        domain().server_died(keys - _connected(keys), candidate.pk, process.last_beat)
-        transaction.on_commit(lambda: _log_removal(process))
-        return True
-
-    return restarting(operation)
-
-
-def _log_removal(process: ServerProcess) -> None:
-    logger.warning(
-        "removed a dead server process",
-        extra={"hostname": process.hostname, "pid": process.pid, "last_beat": process.last_beat},
-    )
-
-
-def _forget(process_id: uuid.UUID) -> None:
-    keys = set(Connection.objects.filter(process=process_id).values_list("key", flat=True))
-    with transaction.atomic():
-        domain().lock(keys)
-        ServerProcess.objects.select_for_update().filter(pk=process_id).first()
-        _delete_connections(process_id)
-        ServerProcess.objects.filter(pk=process_id).delete()
-        domain().server_stopped(keys - _connected(keys))
-
-
-def _share(process: ProcessIdentity) -> None:
-    """Hold this process's row against a clean-up; a beat does not wait for it."""
-    if not sql.hold_server_process(process.id):
-        raise NotRegistered
-
-
 def _insert(process: ProcessIdentity, arrivals: Collection[Arrival], known: set[Key]) -> Arrived:
     """Insert the streams of the (locked) keys that exist and are no other machine's; tell the domain of them."""
     claims = {(one.key, one.machine) for one in arrivals if one.key in known and one.machine}
@@ -304,7 +214,8 @@ def _insert(process: ProcessIdentity, arrivals: Collection[Arrival], known: set[
         known, {one.connection_id for one in arrivals if (one.key, one.machine) in taken}
     )
     recorded = [arrival for arrival in arrivals if arrived.has(arrival)]
-    # A set whose commit was not acknowledged is written again: what is there already is left alone.
+    # What is there already is the process' former self's, or of a set whose commit was not acknowledged, or was dated
+    # by a clock that went back.
     Connection.objects.bulk_create(
         (
             Connection(
@@ -317,7 +228,9 @@ def _insert(process: ProcessIdentity, arrivals: Collection[Arrival], known: set[
             )
             for arrival in recorded
         ),
-        ignore_conflicts=True,
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=["process", "opened_at"],
     )
     domain().arrived(_keys(recorded))
     return arrived
@@ -327,23 +240,12 @@ def _keys(changes: Iterable[Arrival | Departure]) -> set[Key]:
     return {change.key for change in changes}
 
 
-def _connected(keys: Collection[Key]) -> set[Key]:
-    """Return those of the (locked) keys that have a connection on any process."""
-    return set(Connection.objects.filter(key__in=keys).values_list("key", flat=True))
-
-
 def _latest(opened: Iterable[tuple[Key, datetime]]) -> dict[Key, datetime]:
     """Return the latest time of each key."""
     latest: dict[Key, datetime] = {}
     for key, at in opened:
         latest[key] = max(at, latest.get(key, at))
     return latest
-
-
-def _delete_connections(process_id: uuid.UUID) -> None:
-    connections = Connection.objects.filter(process=process_id)
-    list(connections.order_by("pk").select_for_update())
-    connections.delete()
 
 
 def _ask_for_acknowledgement(process: ProcessIdentity) -> set[uuid.UUID]:

@@ -27,10 +27,11 @@ def lock_event_log() -> None:
 
 
 def hold_server_process(process_id: uuid.UUID) -> bool:
-    """Keep a server process's row from being deleted; its beat does not wait. False if there is none."""
+    """Keep a server process's row from being given up and deleted; its beat does not wait. False if there is none."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT 1 FROM events_app_serverprocess WHERE id = %s FOR KEY SHARE", [process_id]
+            "SELECT 1 FROM events_app_serverprocess WHERE id = %s AND NOT given_up FOR KEY SHARE",
+            [process_id],
         )
         return cursor.fetchone() is not None
 

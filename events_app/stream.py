@@ -10,7 +10,7 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -24,11 +24,16 @@ from events_app.daphne_server import EVENT_STREAM, UNACKNOWLEDGED
 from events_app.database_away import DATABASE_AWAY
 from events_app.event_log import Cursor
 from events_app.open_stream import StreamDisplaced, StreamGone, TooManyStreams
-from events_app.presence_domain import StreamGrant, StreamRefused, StreamRequest, domain
+from events_app.presence_domain import (
+    NOTHING_HELD,
+    StreamGrant,
+    StreamRefused,
+    StreamRequest,
+    domain,
+)
 from events_app.presence_store import Snapshot
 from events_app.relay import RelayedEvent, listening_name
 from events_app.request_gate import ABORT
-from events_app.siblings import MAX_STREAMS_PER_KEY
 from events_app.stream_http import ClientLeft, Receive, Scope, Send, refuse, unavailable
 from events_app.threads import in_thread
 
@@ -42,13 +47,6 @@ HEADERS: Final = [
     (b"cache-control", b"no-cache, no-store, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx passes it on at once
 ]
-
-# Final for a plain `EventSource`, which would else come back at once, and for ever.
-TOO_MANY: Final = StreamRefused(
-    429,
-    "too_many_streams",
-    f"This workstation has {MAX_STREAMS_PER_KEY} open streams already. Close one of its windows.",
-)
 
 # How long a stream that was closed may take to say so to a client that may not read.
 CLOSE_SECONDS: Final = 0.5
@@ -182,8 +180,8 @@ class Stream:
             await self._end(StreamRefused(404, "not_found", "It was deleted."))
         except StreamDisplaced:
             await self._end(domain().displacement())
-        except TooManyStreams:
-            await self._end(TOO_MANY)
+        except TooManyStreams as error:
+            await self._end(stream_http.too_many(error.most, self.grant))
         except NotServed as error:
             logger.warning(
                 "a stream was refused: nobody has got past a step", extra={"step": error}
@@ -258,7 +256,8 @@ class Stream:
         # The id that the client brought, until it has the events after it: it may die in the replay.
         start = resumed or head
         self._epoch, self._position = start
-        held = snapshot.held.get(self.grant.shown, []) if self.grant.shown else []
+        key = self.grant.key
+        held: Mapping[str, Any] = snapshot.held[key] if key else NOTHING_HELD
         reset = bool(brought) and resumed is None
         # Who is cut off between the two comes back with an id that cannot be continued, and is reset then.
         opening = _named(
@@ -266,7 +265,7 @@ class Stream:
             RESET_ID if reset else start,
             {
                 "connection_id": self._public_id(),
-                "sessions": held,
+                **held,
                 "timings": self._timings.told(),
             },
         )

@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.core.handlers.asgi import ASGIRequest
 
 from events_app import timings
-from events_app.presence_domain import StreamRefused, StreamRequest
+from events_app.presence_domain import StreamGrant, StreamRefused, StreamRequest
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -57,6 +57,18 @@ def unavailable() -> StreamRefused:
     return StreamRefused(
         503, "unavailable", "The service is starting, stopping or cut off; try again."
     )
+
+
+def too_many(most: int, grant: StreamGrant) -> StreamRefused:
+    """Return the refusal of a stream where there are as many as there may be.
+
+    It is final for a plain `EventSource`, which would else come back at once, and for ever.
+    """
+    if grant.key is not None:
+        message = f"This workstation has {most} open streams already. Close one of its windows."
+    else:
+        message = f"You have {most} open streams that only watch on this server already. Close one of them."
+    return StreamRefused(429, "too_many_streams", message)
 
 
 async def refuse(send: Send, refusal: StreamRefused, allowed: tuple[str, ...] = ()) -> None:

@@ -144,7 +144,7 @@ class InvalidJson(DomainError):
 
 
 class TooManyStreams(DomainError):
-    """This workstation has as many open streams as it may have."""
+    """This workstation, or this user's streams without one, are as many as they may be on a server."""
 
     status, code = 429, "too_many_streams"
 

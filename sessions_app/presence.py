@@ -5,7 +5,6 @@ the locks of the workstations.
 """
 
 import uuid
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -21,7 +20,7 @@ from events_app.presence_domain import (
     StreamRefused,
     StreamRequest,
 )
-from sessions_app import payloads, stream_requests
+from sessions_app import clock, snapshots, stream_requests
 from sessions_app.authentication import principals_of_requests
 from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
@@ -116,14 +115,13 @@ class WorkstationPresence(PresenceDomain):
         left.forget_departure()
         left.update(last_seen=Now())
 
-    def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Any]]:
-        """Return the sessions that each workstation holds."""
-        held = defaultdict(list)
-        sessions = EditSession.objects.with_names().filter(workstation_id__in=keys).order_by("pk")
-        for session in sessions:
-            held[session.workstation_id].append(session)
-        met = EditSession.objects.met_in_list([one for some in held.values() for one in some])
-        return {key: payloads.listed_json(some, met) for key, some in held.items()}
+    def clock_went_back(self) -> bool:
+        """See `clock.repair_workstations`."""
+        return clock.repair_workstations()
+
+    def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Mapping[str, Any]]:
+        """Return the sessions that each workstation holds. See `snapshots`."""
+        return snapshots.of_some(keys)
 
     def touch(self, keys: Collection[Key]) -> None:
         """The heartbeat of the workstations' sessions."""

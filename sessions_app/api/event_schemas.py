@@ -43,7 +43,12 @@ class StreamOpenEvent(Schema):
     """The first event of each stream."""
 
     connection_id: UUID | None = Field(description="Of this stream; null where it only watches.")
-    sessions: list[ListedOut] = Field(description="What the workstation holds now.")
+    sessions: list[ListedOut] = Field(
+        description="What the workstation holds now, in the order in which it was acquired; at most 500."
+    )
+    next: int | None = Field(
+        description="Where it holds more: GET /api/edit-sessions?workstation=…&after=… lists the others."
+    )
     timings: TimingsOut
 
 

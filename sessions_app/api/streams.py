@@ -22,6 +22,7 @@ router = Router(tags=["event streams"])
 _OPENING = {
     "connection_id": examples.CONNECTION_ID,
     "sessions": [examples.SESSION],
+    "next": None,
     "timings": examples.TIMINGS,
 }
 EXAMPLE = (
@@ -99,6 +100,8 @@ def events(
     It needs `workstation_id`, `item` or `all=true`. It begins with `stream-open`; `heartbeat` comes at once and then
     every 30 s, a comment line at least every 10 s. Its number proves that the stream was kept up to that age of it, in
     seconds since the server got the request. Every event but `heartbeat` has an `id`, opaque to clients.
+    A workstation has at most eight streams on a server, and a user a limited number that only watch; one more is 429
+    with `Retry-After`. A browser's `EventSource` takes that as final: its page has to open another one later.
     Long data comes in several `data:` lines, none over 32 kB. `retry` tells a browser when to come back.
     `x-events` names the schema of each event's data.
     """

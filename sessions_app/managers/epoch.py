@@ -6,7 +6,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Max
 
-from events_app import event_log, presence_store, sql
+from events_app import clean_up, event_log, sql
 from sessions_app.managers.handoff import HandingOff
 from sessions_app.models.ended_session import EndedSession
 
@@ -48,7 +48,7 @@ class Renewing(HandingOff):
         with transaction.atomic():
             new = self.renew(above)
         # What a restored database knows of open streams is not true. Servers that live register theirs again.
-        presence_store.forget_processes()
+        clean_up.forget_processes()
         return new
 
     def renew(self, above: int = 0) -> NewEpoch:

@@ -13,7 +13,8 @@ from django.db.models.functions import Now
 
 from events_app import presence_store
 from events_app.models import Connection, LogEntry, ServerProcess
-from events_app.presence_store import Arrival, Departure, NotRegistered, ProcessIdentity
+from events_app.presence_store import Arrival, Departure
+from events_app.server_processes import NotRegistered, ProcessIdentity
 from sessions_app import channels
 from sessions_app.errors import DomainError
 from sessions_app.managers.acquire import Wanted

@@ -9,7 +9,8 @@ from django.utils.dateparse import parse_datetime
 
 from events_app import presence_store
 from events_app.presence_domain import domain
-from events_app.presence_store import Arrival, Departure, ProcessIdentity
+from events_app.presence_store import Arrival, Departure
+from events_app.server_processes import ProcessIdentity
 from sessions_app.managers.stay import IDLE_JITTER
 from sessions_app.models import EditSession, Workstation
 from tests.factories import (

@@ -10,9 +10,10 @@ import pytest
 from django.db.models import Value
 from django.db.models.functions import Now
 
-from events_app import presence_store
+from events_app import clean_up, presence_store
 from events_app.models import Connection, LogEntry, ServerProcess
-from events_app.presence_store import Arrival, Departure, ProcessIdentity
+from events_app.presence_store import Arrival, Departure
+from events_app.server_processes import ProcessIdentity
 from sessions_app import channels
 from sessions_app.errors import HardInterference, NotConnected, NotFound
 from sessions_app.models import EditSession, EndedSession
@@ -76,10 +77,10 @@ class World:
         return EditSession.objects.alive(self.ours.user, self.ours.pk)
 
     def clean_up(self) -> Any:
-        return presence_store.clean_up_one(MINUTE)
+        return clean_up.clean_up_one(MINUTE)
 
     def stop_of_server(self) -> Any:
-        return presence_store.unregister(self.leaving)
+        return clean_up.unregister(self.leaving)
 
     # -- what must hold afterwards --
 

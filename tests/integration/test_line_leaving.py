@@ -7,10 +7,11 @@ import pytest
 from django.conf import settings
 from django.db.models.functions import Now
 
-from events_app import presence_store
+from events_app import clean_up, presence_store
 from events_app.models import Connection, Observation, ServerProcess
 from events_app.presence_domain import domain
-from events_app.presence_store import Arrival, Departure, ProcessIdentity
+from events_app.presence_store import Arrival, Departure
+from events_app.server_processes import ProcessIdentity
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
@@ -222,12 +223,12 @@ def test_who_comes_back_within_the_grace_keeps_them(waiting, server, bob, monkey
 @pytest.mark.parametrize("end", ["it stops", "it dies", "it closes the stream"])
 def test_a_server_that_goes_loses_no_place(waiting, server, bob, end):
     if end == "it stops":
-        presence_store.unregister(server)
+        clean_up.unregister(server)
     elif end == "it closes the stream":
         leave(server, bob, by_client=False)
     else:
         ServerProcess.objects.update(last_beat=Now() - HOUR)
-        assert presence_store.clean_up_one(timedelta(seconds=10))
+        assert clean_up.clean_up_one(timedelta(seconds=10))
     assert not Connection.objects.filter(key=bob.pk).exists()
     assert one_line() == [(1, "bob")]
 
@@ -239,5 +240,5 @@ def test_but_who_left_elsewhere_while_a_dead_one_stood_for_it_has_departed(waiti
     ServerProcess.objects.filter(pk=server.id).update(last_beat=Now() - HOUR)
     presence_store.depart(other, [Departure(newer.connection_id, newer.key, True)])
     assert one_line() == [(1, "bob")]
-    assert presence_store.clean_up_one(timedelta(seconds=10))
+    assert clean_up.clean_up_one(timedelta(seconds=10))
     assert one_line() == []

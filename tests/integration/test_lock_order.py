@@ -16,9 +16,10 @@ from django.db import connection
 from django.db.models import Value
 from django.db.models.functions import Now
 
-from events_app import presence_store
+from events_app import clean_up, presence_store, server_processes
 from events_app.models import Observation, ServerProcess
-from events_app.presence_store import Arrival, Departure, ProcessIdentity
+from events_app.presence_store import Arrival, Departure
+from events_app.server_processes import ProcessIdentity
 from sessions_app.managers import items
 from sessions_app.managers.acquire import Wanted
 from sessions_app.managers.merge import merge
@@ -145,7 +146,7 @@ class World:
         EditSession.objects.alive(self.ada, self.workstation.pk, self.stream.connection_id)
 
     def beat(self) -> None:
-        presence_store.beat(self.process, timedelta(seconds=10))
+        server_processes.beat(self.process, timedelta(seconds=10))
 
     def expire(self) -> None:
         EditSession.objects.expire_stale(timedelta(0))
@@ -155,10 +156,10 @@ class World:
         others.update(last_beat=Now() + Value(timedelta(hours=1)))
 
     def clean_up(self) -> None:
-        presence_store.clean_up_one(timedelta(0))
+        clean_up.clean_up_one(timedelta(0))
 
     def unregister(self) -> None:
-        presence_store.unregister(self.process)
+        clean_up.unregister(self.process)
 
     def release_all(self) -> None:
         EditSession.objects.release_all(self.workstation.pk)
@@ -224,7 +225,7 @@ class World:
 
     def begin_epoch(self) -> None:
         # Which is the second of its transactions, tested as `unregister`.
-        with mock.patch.object(presence_store, "forget_processes"):
+        with mock.patch.object(clean_up, "forget_processes"):
             EditSession.objects.begin_epoch()
 
     def rename_an_item(self) -> None:

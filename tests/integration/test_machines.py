@@ -7,9 +7,10 @@ import pytest
 from django.db.models import F, Value
 from django.db.models.functions import Now
 
-from events_app import presence_store
+from events_app import clean_up, presence_store, server_processes
 from events_app.models import Connection, Observation, ServerProcess
-from events_app.presence_store import Arrival, Departure, ProcessIdentity
+from events_app.presence_store import Arrival, Departure
+from events_app.server_processes import ProcessIdentity
 from sessions_app.errors import IdentityInUse
 from sessions_app.managers.register import register
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
@@ -40,7 +41,7 @@ def ask(ada):
 def server(db):
     process = ProcessIdentity()
     presence_store.register(process, [])
-    presence_store.beat(process, timedelta(seconds=10))
+    server_processes.beat(process, timedelta(seconds=10))
     return process
 
 
@@ -138,7 +139,7 @@ def test_one_that_is_away_within_its_grace_keeps_its_sessions(ask, first, server
 def test_one_whose_server_stops_may_come_back(ask, first, server):
     arrives(server, stream(first))
     an_hour_later(first)
-    presence_store.unregister(server)
+    clean_up.unregister(server)
     answer = ask(COPY)
     assert (answer.status_code, answer.json()["connected"]) == (409, False)
 
@@ -165,7 +166,7 @@ def test_what_it_held_ends_when_another_machine_gets_its_identity(ask, first, se
     bob = register(make_user("bob"), "cad-2", "b")[0]
     acquire(bob, other)
     stand(first, other)
-    presence_store.unregister(server)
+    clean_up.unregister(server)
     an_hour_later(first)
     assert ask(COPY).status_code == 200
     assert EndedSession.objects.get(session_id=held.pk).reason == "disconnected"
@@ -209,7 +210,7 @@ def test_a_stream_alone_makes_it_that_machines(ada, ask, server):
 def test_a_server_that_was_taken_for_dead_does_not_give_it_back(ask, ada, first, server):
     opened = stream(first)
     arrives(server, opened)
-    presence_store.unregister(server)
+    clean_up.unregister(server)
     an_hour_later(first)
     assert ask(COPY).status_code == 200
     arrived = presence_store.register(server, [opened])

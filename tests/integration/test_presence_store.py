@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from events_app import presence_store
+from events_app import clean_up, presence_store, server_processes
 from events_app.models import Connection, Observation, ServerProcess
-from events_app.presence_store import Arrival, Departure, NotRegistered, ProcessIdentity
+from events_app.presence_store import Arrival, Departure
+from events_app.server_processes import NotRegistered, ProcessIdentity
 from sessions_app.models import EditSession, Workstation
 from tests.factories import acquire, make_item, make_user, make_workstation
 
@@ -110,7 +111,7 @@ def test_a_process_that_registers_again_does_not_make_its_streams_younger(statio
     old, new = stream(station, ago=60), stream(station)
     server(new)
     other = server()
-    presence_store.unregister(other)
+    clean_up.unregister(other)
     again = server(old)
     end(again, old)
     assert not departed(station)
@@ -133,7 +134,7 @@ def test_who_is_not_registered_is_told_so_and_writes_nothing(station):
     for write in (
         lambda: presence_store.arrive(process, [stream(station)]),
         lambda: end(process, stream(station)),
-        lambda: presence_store.beat(process, timedelta(seconds=10)),
+        lambda: server_processes.beat(process, timedelta(seconds=10)),
     ):
         with pytest.raises(NotRegistered):
             write()
@@ -152,7 +153,7 @@ def test_a_clean_stop_forgets_departures_and_keeps_the_sessions(station, server)
     process = server(old, new)
     acquire(station, make_item())
     end(process, new)
-    presence_store.unregister(process)
+    clean_up.unregister(process)
     assert not departed(station)
     assert EditSession.objects.exists()
     assert not ServerProcess.objects.exists()
@@ -161,11 +162,11 @@ def test_a_clean_stop_forgets_departures_and_keeps_the_sessions(station, server)
 def test_the_first_beat_after_a_gap_ends_the_outage_and_no_other(server):
     process = server()
     dead = timedelta(seconds=10)
-    presence_store.beat(process, dead)
+    server_processes.beat(process, dead)
     first = Observation.objects.get().since
-    presence_store.beat(process, dead)
+    server_processes.beat(process, dead)
     assert Observation.objects.get().since == first
-    presence_store.beat(process, timedelta(0))
+    server_processes.beat(process, timedelta(0))
     assert Observation.objects.get().since > first
 
 

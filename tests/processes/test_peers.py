@@ -176,6 +176,24 @@ def test_a_ninth_window_is_refused_and_the_others_stay(serve, client_of):
     assert all(stream.running for stream in streams if stream is not streams[3])
 
 
+def test_a_user_may_have_so_many_streams_that_only_watch_and_others_are_not_counted(
+    serve, client_of
+):
+    ada = client_of(serve(SILO_STREAMS_PER_USER="2"))
+    workstation = ada.workstation()
+    watching = [ada.stream(all="true") for _ in range(2)]
+    refused = ada.call("GET", "/api/events?all=true")
+    assert (refused.status_code, refused.json()["error"]) == (429, "too_many_streams")
+    assert "only watch" in refused.json()["message"]
+    assert int(refused.headers["Retry-After"]) >= 1
+    # A workstation's stream keeps locks alive, and another user has streams of his own.
+    ada.stream(workstation_id=workstation)
+    client_of(ada.server, "bob").stream(all="true")
+    watching[0].kill()
+    ada.stream(all="true")
+    assert watching[1].running
+
+
 def test_streams_whose_peer_acknowledges_nothing_make_room_for_a_new_one(serve, client_of):
     """As those that a network has left half dead; here their windows are closed, which counts alike."""
     ada = client_of(serve())

@@ -13,10 +13,11 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from events_app import presence_store
+from events_app import clean_up, presence_store
 from events_app.models import Connection, LogEntry, Observation, ServerProcess
 from events_app.presence_domain import domain
-from events_app.presence_store import Arrival, Departure, ProcessIdentity
+from events_app.presence_store import Arrival, Departure
+from events_app.server_processes import ProcessIdentity
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
 from tests.factories import Api, api_of, make_item, make_user
@@ -135,14 +136,14 @@ class InProcess:
         presence_store.touch(self._processes[server], keys, acks=False)
 
     def stop(self, server: str) -> None:
-        presence_store.unregister(self._processes[server])
+        clean_up.unregister(self._processes[server])
 
     def kill(self, server: str) -> None:
         """It just does not beat any more."""
 
     def clean_up(self) -> None:
         server_dead = timedelta(seconds=settings.EVENTS_SERVER_DEAD_SECONDS)
-        while presence_store.clean_up_one(server_dead):
+        while clean_up.clean_up_one(server_dead):
             pass
 
     def time_passes(self) -> None:

@@ -58,7 +58,7 @@ def test_a_client_that_leaves_in_the_moment_in_which_its_turn_comes_leaves_nothi
         await asyncio.sleep(0.01)
         turn.set()
         await leave(one, process, writing)
-        return presence.streams, presence._writer._batch.arrivals
+        return presence.streams, list(presence._writer._arrivals.hopeful)
 
     assert asyncio.run(main()) == ({}, [])
     assert listeners() == []
@@ -77,12 +77,14 @@ def test_nor_does_one_that_leaves_while_the_others_of_its_key_are_asked_for_a_pr
         others = [opened() for _ in range(MAX_STREAMS_PER_KEY)]
         for other in others:
             other.grant = granted
-            presence._siblings.add(granted.key, other)
+            presence._siblings.add(other)
         relay = SimpleNamespace(started=asyncio.Event().wait)
         process = SimpleNamespace(relay=relay, presence=presence)
         one = opened()
         one.grant = granted
-        monkeypatch.setattr(siblings, "asyncio", SimpleNamespace(sleep=proved))
+        monkeypatch.setattr(
+            siblings, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": proved})
+        )
         arriving = asyncio.create_task(presence.arrive(one))
         await asyncio.sleep(0.01)
         others[0].close("it has left")

@@ -8,7 +8,7 @@ from django.core.management.commands.loaddata import Command as LoadData
 from django.db import DatabaseError
 from django.db.models import Max
 
-from events_app import presence_store, sql
+from events_app import clean_up, sql
 from events_app.models import Connection, EventLog, LogEntry, ServerProcess
 from sessions_app import migrating
 from sessions_app.models import EditSession, EndedSession, PlaceInLine
@@ -35,7 +35,7 @@ class Command(LoadData):
             raise CommandError(f"Nothing was loaded. {_first_line(error)}") from error
         if self.models & HISTORY:
             # Of its own, for nobody waits for a server process who has the log's lock.
-            presence_store.forget_processes()
+            clean_up.forget_processes()
 
     def loaddata(self, fixture_labels: Any) -> None:
         """Load, and begin a new epoch, in one transaction."""

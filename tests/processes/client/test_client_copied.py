@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from events_app import presence_store
+from events_app import clean_up
 from sessions_app.models import EditSession, Workstation
 from silo_client import HardInterferenceError, IdentityInUseError
 from silo_client.windows import STATE_VARIABLE
@@ -89,7 +89,7 @@ def test_a_copy_that_gets_the_identity_of_one_that_was_cut_off_is_told_to_that(a
     Workstation.objects.update(machine="a copy of it")
     EditSession.objects.release_all(first.id)
     # The server was taken for dead meanwhile, and registers what it serves once more.
-    presence_store.forget_processes()
+    clean_up.forget_processes()
     [error] = eventually(lambda: refused)
     assert isinstance(error, IdentityInUseError)
     [(gone, _)] = eventually(lambda: lost)

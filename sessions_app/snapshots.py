@@ -1,0 +1,63 @@
+"""What a stream begins with: the sessions of its workstation, in bounded pages.
+
+`stream-open` carries the first page. Where there are more, `next` is where `GET /api/edit-sessions?after=` goes on.
+"""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from itertools import accumulate
+from typing import Any
+
+from django.db.models import Count
+
+from sessions_app import payloads
+from sessions_app.models import EditSession
+
+# Those of one `stream-open`: some 400 kB. An engineer holds tens, rarely hundreds.
+SESSIONS_AT_ONCE = 500
+# Those of workstations that are read together: they are in memory together.
+SESSIONS_TOGETHER = 2_000
+
+
+def of_some(workstation_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Mapping[str, Any]]:
+    """Return what workstations hold, in the order in which they acquired it: each its first `SESSIONS_AT_ONCE`.
+
+    Returns:
+        Of as many of the workstations as hold `SESSIONS_TOGETHER`, and of at least one: `sessions`, and `next` where
+        a workstation has more, which names the last of them.
+    """
+    ids = _together(workstation_ids)
+    few = {pk for pk, count in ids.items() if count <= SESSIONS_AT_ONCE}
+    sessions = list(_sessions(few))
+    for pk in ids.keys() - few:
+        sessions += _sessions({pk})[:SESSIONS_AT_ONCE]
+    met = EditSession.objects.met_in_list(sessions)
+    held = defaultdict(list)
+    for session in sessions:
+        held[session.workstation_id].append(session)
+    return {
+        pk: {
+            "sessions": payloads.listed_json(held[pk], met),
+            "next": None if pk in few else held[pk][-1].fencing_token,
+        }
+        for pk in ids
+    }
+
+
+def _together(workstation_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """Return those that are read together, each with how many sessions it holds."""
+    found = EditSession.objects.filter(workstation_id__in=workstation_ids)
+    counted = dict(found.order_by().values_list("workstation_id").annotate(held=Count("pk")))
+    counts = {pk: counted.get(pk, 0) for pk in workstation_ids}
+    shown = accumulate(min(count, SESSIONS_AT_ONCE) for count in counts.values())
+    return {
+        pk: count
+        for place, ((pk, count), total) in enumerate(zip(counts.items(), shown, strict=True))
+        if not place or total <= SESSIONS_TOGETHER
+    }
+
+
+def _sessions(ids: Collection[uuid.UUID]) -> Any:
+    named = EditSession.objects.with_names().filter(workstation_id__in=ids)
+    return named.order_by("fencing_token")

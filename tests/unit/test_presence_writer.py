@@ -1,0 +1,341 @@
+"""How much one transaction of the presence writes, and that a key that cannot be written keeps no other one waiting."""
+
+import asyncio
+import logging
+import time
+import uuid
+
+import psycopg
+import pytest
+from django.db import OperationalError
+
+from events_app import (
+    clean_up,
+    presence,
+    presence_queue,
+    presence_store,
+    presence_writer,
+    server_processes,
+    timings,
+)
+from events_app.presence_domain import StreamGrant
+from events_app.presence_store import Arrived, Snapshot
+from events_app.server_processes import NotRegistered
+
+
+class Stream:
+    """An open stream, as far as presence knows it."""
+
+    def __init__(self, key):
+        self.connection_id, self.opened = uuid.uuid4(), time.monotonic()
+        self.grant = StreamGrant(frozenset(), key, user_id=1)
+        self.closed = asyncio.Event()
+        self.reason = None
+        self.heartbeats = 0
+
+    def close(self, reason, *, departed=False):
+        self.reason = reason
+        self.closed.set()
+
+    def heartbeat(self):
+        self.heartbeats += 1
+
+
+class Database:
+    """What the writer writes, and what fails."""
+
+    def __init__(self):
+        self.rows = set()
+        self.arrivals, self.departures = [], []
+        self.doomed, self.failures = set(), []
+        self.displaced = set()
+        self.streams = {}
+        self.before = lambda what: None
+        self.error = OperationalError("given up")
+
+    def is_registered(self, process):
+        return process.id in self.rows
+
+    def register(self, process):
+        self.before("register")
+        self.rows.add(process.id)
+
+    def beat(self, process, server_dead):
+        if process.id not in self.rows:
+            raise NotRegistered
+
+    def arrive(self, process, arrivals):
+        self._write("arrive", process, arrivals)
+        self.arrivals.append({arrival.key for arrival in arrivals})
+        gone = {one.connection_id for one in arrivals if one.connection_id in self.displaced}
+        for one in arrivals:
+            self.streams[one.connection_id] = process.id
+        return Arrived({one.key for one in arrivals}, gone)
+
+    def depart(self, process, departures):
+        self._write("depart", process, departures)
+        self.departures.append({departure.key for departure in departures})
+        for one in departures:
+            # An arrival that were written later would never be taken away.
+            del self.streams[one.connection_id]
+
+    def snapshot(self, keys):
+        return Snapshot(None, {key: {} for key in keys})
+
+    def _write(self, what, process, changes):
+        if process.id not in self.rows:
+            raise NotRegistered
+        self.before(what)
+        if {change.key for change in changes} & self.doomed:
+            self.failures.append((what, len(self.departures)))
+            raise self.error
+
+
+@pytest.fixture
+def database(monkeypatch):
+    made = Database()
+    for name in ("arrive", "depart", "snapshot", "register"):
+        monkeypatch.setattr(presence_store, name, getattr(made, name))
+    for name in ("is_registered", "beat"):
+        monkeypatch.setattr(server_processes, name, getattr(made, name))
+    monkeypatch.setattr(clean_up, "unregister", lambda process: None)
+    monkeypatch.setattr(presence_queue, "backoff", lambda attempt: 0)
+    monkeypatch.setattr(presence_writer, "backoff", lambda attempt: 0)
+    monkeypatch.setattr(presence_queue, "FAILING_SHARE", 1)
+    return made
+
+
+class Here:
+    """A server process whose presence writes, in a test's event loop."""
+
+    async def __aenter__(self):
+        self.presence = presence.Presence(timings.configured())
+        self._writing = asyncio.create_task(self.presence.write_loop())
+        return self
+
+    async def __aexit__(self, *_):
+        self._writing.cancel()
+
+    async def open(self, keys):
+        streams = [Stream(key) for key in keys]
+        await asyncio.gather(*(self.presence.arrive(stream) for stream in streams))
+        return streams
+
+    def opening(self, key):
+        stream = Stream(key)
+        return stream, asyncio.create_task(self.presence.arrive(stream))
+
+    async def until(self, condition):
+        async with asyncio.timeout(20):
+            while not condition():
+                assert not self._writing.done(), self._writing.result()
+                await asyncio.sleep(0.001)
+
+
+def keys_of(count):
+    return [uuid.uuid4() for _ in range(count)]
+
+
+def sizes(sets):
+    return [len(some) for some in sets]
+
+
+def leave_together(database, keys, until):
+    """Have a stream of each key open, and all of them end at once."""
+
+    async def run():
+        async with Here() as here:
+            streams = await here.open(keys)
+            for stream in streams:
+                here.presence.leave(stream, by_client=True)
+            await here.until(until)
+
+    asyncio.run(run())
+
+
+def test_so_many_keys_are_written_at_once(monkeypatch, database):
+    monkeypatch.setattr(server_processes, "KEYS_AT_ONCE", 4)
+    keys = keys_of(10)
+    # Both streams of one client are written together.
+    leave_together(database, [*keys, keys[0]], lambda: sum(sizes(database.departures)) == 10)
+    assert sizes(database.arrivals) == [4, 4, 2]
+    assert sizes(database.departures) == [4, 4, 2]
+
+
+@pytest.mark.parametrize("place", [0, 5, 9])
+def test_one_that_cannot_be_written_keeps_nobody_else_from_leaving(database, place):
+    keys = keys_of(10)
+
+    async def run():
+        async with Here() as here:
+            streams = await here.open(keys)
+            database.doomed.add(keys[place])
+            for stream in streams:
+                here.presence.leave(stream, by_client=True)
+            await here.until(lambda: sum(sizes(database.departures)) == 9)
+
+    asyncio.run(run())
+    assert set().union(*database.departures) == set(keys) - database.doomed
+    # All of them together, then one after the other, it among them: no more while others waited.
+    waited = [before for _, before in database.failures if before < len(database.departures)]
+    assert len(waited) <= 2
+
+
+@pytest.mark.parametrize("place", [0, 5, 9])
+def test_nor_from_arriving_and_is_named(database, caplog, place):
+    keys = keys_of(10)
+    database.doomed.add(keys[place])
+
+    async def run():
+        async with Here() as here:
+            opened = [here.opening(key) for key in keys]
+            others = [task for stream, task in opened if stream.grant.key not in database.doomed]
+            async with asyncio.timeout(20):
+                await asyncio.gather(*others)
+            # Nor who comes later, while it is tried again and again.
+            await here.open(keys_of(3))
+            await here.until(lambda: len(database.failures) > 4)
+            unwritten = dict(opened)
+            assert [t.done() for s, t in unwritten.items() if s.grant.key in database.doomed] == [
+                False
+            ]
+            # What was in the way is gone.
+            database.doomed.clear()
+            async with asyncio.timeout(20):
+                await asyncio.gather(*unwritten.values())
+
+    asyncio.run(run())
+    named = {one.key for one in caplog.records if one.levelno == logging.ERROR}
+    assert named == {keys[place]}
+
+
+def test_a_stream_that_left_before_its_arrival_was_written_arrives_and_departs(database):
+    key = uuid.uuid4()
+    database.doomed.add(key)
+
+    async def run():
+        async with Here() as here:
+            stream, arriving = here.opening(key)
+            await here.until(lambda: len(database.failures) > 2)
+            arriving.cancel()
+            here.presence.leave(stream, by_client=True)
+            await here.until(lambda: len(database.failures) > 4)
+            database.doomed.clear()
+            await here.until(lambda: database.departures)
+
+    asyncio.run(run())
+    assert (sizes(database.arrivals), sizes(database.departures)) == ([1], [1])
+    assert database.streams == {}
+
+
+def test_an_outage_divides_no_set_and_names_nobody(database, caplog):
+    keys = keys_of(50)
+    database.error = OperationalError("connection failed")
+    database.error.__cause__ = psycopg.OperationalError()
+
+    async def run():
+        async with Here() as here:
+            database.doomed.update(keys)
+            opened = [here.opening(key)[1] for key in keys]
+            await here.until(lambda: len(database.failures) > 5)
+            database.doomed.clear()
+            async with asyncio.timeout(20):
+                await asyncio.gather(*opened)
+
+    asyncio.run(run())
+    assert sizes(database.arrivals) == [50]
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+
+
+def test_a_process_that_was_taken_for_dead_registers_its_streams_in_sets(monkeypatch, database):
+    monkeypatch.setattr(server_processes, "KEYS_AT_ONCE", 4)
+    ready, told = [], []
+
+    async def run():
+        async with Here() as here:
+            streams = await here.open(keys_of(10))
+            by_key = {stream.grant.key: stream for stream in streams}
+            database.arrivals.clear()
+            database.rows.clear()
+
+            def before(what):
+                ready.append(here.presence.ready)
+                if what == "register":
+                    return  # without a row no heartbeat is committed
+                known = {one.connection_id for one in here.presence._writer.registered}
+                told.append(
+                    known <= {by_key[k].connection_id for s in database.arrivals for k in s}
+                )
+
+            database.before = before
+            here.presence._writer.register_anew()
+            # It departs before it is registered again: both are written, in this order.
+            here.presence.leave(streams[7], by_client=True)
+            await here.until(lambda: here.presence.ready and database.departures)
+
+    asyncio.run(run())
+    assert sizes(database.arrivals) == [4, 4, 2]
+    assert len(database.departures) == 1
+    assert len(database.streams) == 9
+    assert not any(ready[:4])
+    # A heartbeat is told to nobody who is not registered.
+    assert all(told)
+
+
+@pytest.mark.parametrize("at", range(1, 5))
+def test_and_again_if_that_is_while_it_registers(monkeypatch, database, at):
+    """Nobody is lost, wherever it is taken for dead again."""
+    monkeypatch.setattr(server_processes, "KEYS_AT_ONCE", 3)
+
+    async def run():
+        async with Here() as here:
+            streams = await here.open(keys_of(10))
+            database.rows.clear()
+            calls = []
+
+            def before(what):
+                calls.append(what)
+                if len(calls) == at:
+                    database.rows.clear()
+                    raise NotRegistered
+
+            database.before = before
+            here.presence._writer.register_anew()
+            await here.until(lambda: here.presence.ready)
+            (process,) = database.rows
+            # Each of them is this process', as it is registered now.
+            assert {database.streams[one.connection_id] for one in streams} == {process}
+            assert len(here.presence._writer.registered) == 10
+
+    asyncio.run(run())
+
+
+def test_one_that_cannot_be_registered_again_does_not_keep_the_process_from_being_ready(database):
+    async def run():
+        async with Here() as here:
+            streams = await here.open(keys_of(10))
+            database.doomed.add(streams[3].grant.key)
+            database.rows.clear()
+            here.presence._writer.register_anew()
+            await here.until(lambda: here.presence.ready)
+            assert len(here.presence._writer.registered) == 9
+            database.doomed.clear()
+            await here.until(lambda: len(here.presence._writer.registered) == 10)
+
+    asyncio.run(run())
+
+
+def test_who_has_lost_its_identity_is_closed_although_a_departure_found_it_out(database):
+    """The process was taken for dead, and another machine came in between."""
+
+    async def run():
+        async with Here() as here:
+            left, stays = await here.open(keys_of(2))
+            database.rows.clear()
+            database.displaced.add(stays.connection_id)
+            here.presence.leave(left, by_client=True)
+            async with asyncio.timeout(20):
+                await stays.closed.wait()
+            return stays.reason
+
+    assert asyncio.run(run()) == "another machine has its identity"

@@ -1,0 +1,94 @@
+"""How many streams a workstation, or a user who only watches, may have; their peers prove themselves once for all."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from events_app import siblings
+from events_app.open_stream import TooManyStreams
+from events_app.presence_domain import StreamGrant
+from events_app.siblings import MAX_STREAMS_PER_KEY, Siblings
+
+KEY = uuid.uuid4()
+WATCHING = StreamGrant(frozenset(), None, user_id=1)
+MOST = 5
+
+
+class Stream:
+    """An open stream whose peer acknowledges what it is sent, or not."""
+
+    def __init__(self, grant, *, is_there=True):
+        self.connection_id = uuid.uuid4()
+        self.grant = grant
+        self.closed = asyncio.Event()
+        self.asked = 0
+        self._is_there = is_there
+
+    def prove(self):
+        self.asked += 1
+
+    async def unacknowledged(self):
+        return 0 if self._is_there else 10
+
+    def close(self, reason):
+        self.closed.set()
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch, settings):
+    monkeypatch.setattr(siblings, "PROOF_SECONDS", 0.01)
+    settings.EVENTS_STREAMS_PER_USER = MOST
+
+
+def fill(group, streams):
+    for stream in streams:
+        group.add(stream)
+    return streams
+
+
+@pytest.mark.parametrize(
+    ("grant", "most"),
+    [(WATCHING, MOST), (StreamGrant(frozenset(), KEY, user_id=1), MAX_STREAMS_PER_KEY)],
+)
+def test_the_first_too_many_is_refused_and_all_that_are_open_were_asked(grant, most):
+    async def check():
+        group = Siblings()
+        streams = fill(group, [Stream(grant) for _ in range(most)])
+        with pytest.raises(TooManyStreams) as caught:
+            await group.make_room(grant)
+        assert caught.value.most == most
+        assert [stream.asked for stream in streams] == [1] * most
+        group.remove(streams[0])
+        await group.make_room(grant)
+
+    asyncio.run(check())
+
+
+def test_streams_of_workstations_are_not_counted_for_their_user():
+    async def check():
+        group = Siblings()
+        fill(group, [Stream(StreamGrant(frozenset(), uuid.uuid4(), user_id=1)) for _ in range(20)])
+        fill(group, [Stream(WATCHING) for _ in range(MOST)])
+        await group.make_room(StreamGrant(frozenset(), KEY, user_id=1))
+        await group.make_room(StreamGrant(frozenset(), None, user_id=2))
+
+    asyncio.run(check())
+
+
+def test_however_many_come_the_open_streams_are_asked_once_and_room_is_for_those_that_fit():
+    async def check():
+        group = Siblings()
+        streams = fill(group, [Stream(WATCHING, is_there=n > 1) for n in range(MOST)])
+
+        async def come():
+            await group.make_room(WATCHING)
+            group.add(Stream(WATCHING))
+
+        came = await asyncio.gather(*(come() for _ in range(50)), return_exceptions=True)
+        assert [stream.asked for stream in streams] == [1] * MOST
+        # Two peers did not answer, so two of the new ones have a place.
+        assert came.count(None) == 2
+        assert sum(isinstance(one, TooManyStreams) for one in came) == 48
+
+    asyncio.run(check())
