@@ -94,10 +94,22 @@ def address(scope: Scope) -> str:
     Of the addresses that trusted proxies (`EVENTS_TRUSTED_PROXIES`) have noted in `X-Forwarded-For`, the last one that
     is not such a proxy's own counts. An IPv6 address stands for its network of 64 bits.
     """
+    found = _source(scope)
+    if isinstance(found, IPv6Address):
+        return str(ip_network((found, IPV6_PREFIX), strict=False))
+    return str(found or UNKNOWN_ADDRESS)
+
+
+def source(scope: Scope) -> str:
+    """Return the very address that a request comes from, found in the same way, for the log."""
+    return str(_source(scope) or UNKNOWN_ADDRESS)
+
+
+def _source(scope: Scope) -> Address | None:
     client = scope.get("client")
     found = _parsed(str(client[0])) if client else None
     if found is None:
-        return UNKNOWN_ADDRESS
+        return None
     if _is_trusted(found):
         forwarded = b",".join(_headers(scope, b"x-forwarded-for")).decode("latin-1")
         for text in reversed(forwarded.split(",")):
@@ -107,9 +119,7 @@ def address(scope: Scope) -> str:
             found = before
             if not _is_trusted(found):
                 break
-    if isinstance(found, IPv6Address):
-        return str(ip_network((found, IPV6_PREFIX), strict=False))
-    return str(found)
+    return found
 
 
 def _digest(kind: bytes, secret: bytes) -> bytes:

@@ -15,7 +15,9 @@ from sessions_app.logins import logged_in_users
 from sessions_app.models import ApiToken
 from sessions_app.roles import Role
 from sessions_app.text import text_fault
+from sessions_app.wrong_credentials import refusal
 
+NOBODY = "Send a valid bearer token, or log in."
 NO_ROLE = "This user has no role; an administrator can give one."
 
 
@@ -120,7 +122,8 @@ def principals_of_requests(
             login = _login_key(request)
             user = logins.get(login)
         if user is None:
-            return NotAuthenticated("Send a valid bearer token, or log in.")
+            token = tokens.get(request)
+            return refusal(request, token) if token else NotAuthenticated(NOBODY)
         principal = Principal(user, _least(roles.get(user.pk), limit), limit, token_id, login)
         return principal if principal.role is not None else Forbidden(NO_ROLE)
 
@@ -190,8 +193,9 @@ class BearerAuth(HttpBearer):
         """Return who asks, or None."""
         principal = principal_of_token(token)
         _tell_gate(request, principal)
-        if principal:
-            self.right.check(principal)
+        if principal is None:
+            raise refusal(request, token) if token else NotAuthenticated(NOBODY)
+        self.right.check(principal)
         return principal
 
 

@@ -1,6 +1,8 @@
 """What the domain refuses, as the API answers it."""
 
+import inspect
 from collections.abc import Sequence
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from sessions_app import payloads
@@ -17,6 +19,9 @@ class DomainError(Exception):
         message: a sentence for a person.
         details: further members of the answer.
     """
+
+    # In seconds; None where trying again does not help.
+    retry_after: int | None = None
 
     status = 400
     code = "bad_request"
@@ -147,6 +152,16 @@ class TooManyStreams(DomainError):
     """This workstation, or this user's streams without one, are as many as they may be on a server."""
 
     status, code = 429, "too_many_streams"
+
+
+class TooManyWrongTokens(DomainError):
+    """Too many tokens from this address were wrong; a good one is let in at once."""
+
+    status, code = 429, "too_many_wrong_tokens"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(inspect.getdoc(type(self)) or "")
+        self.retry_after = ceil(seconds)
 
 
 class StreamsNotServed(DomainError):

@@ -14,7 +14,14 @@ from sessions_app.api.answer_schemas import ErrorOut
 from sessions_app.api.answers import error_schema, schema_of
 from sessions_app.api.event_schemas import EVENTS
 from sessions_app.authentication import BearerAuth
-from sessions_app.errors import Forbidden, Invalid, NotAuthenticated, NotFound
+from sessions_app.errors import (
+    DomainError,
+    Forbidden,
+    Invalid,
+    NotAuthenticated,
+    NotFound,
+    TooManyWrongTokens,
+)
 from silo import health_description
 from silo.errors import CODES, INVALID_JSON
 
@@ -130,7 +137,7 @@ class Description(OpenAPISchema):
 def _errors_of_the_api(operation: Operation) -> Iterator[tuple[int, type[ErrorOut]]]:
     """Yield what `silo/errors.py` answers for such an operation, whatever it does."""
     sources = {model.__ninja_param_source__ for model in operation.models}
-    errors = [NotAuthenticated, Forbidden]
+    errors: list[type[DomainError]] = [NotAuthenticated, Forbidden, TooManyWrongTokens]
     if "path" in sources:
         errors.append(NotFound)
     if sources:

@@ -6,6 +6,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
+from sessions_app.admin.log_in_page import log_in
 from silo import health
 from silo.api import api
 
@@ -13,6 +14,7 @@ urlpatterns = [
     path("", csrf_exempt(require_safe(RedirectView.as_view(url="/api/docs")))),
     path("health", health.health),
     path("ready", health.ready),
+    path("admin/login/", log_in),
     path("admin/", admin.site.urls),
     path("api/", api.urls),
 ]

@@ -1,6 +1,7 @@
 """Bearer tokens. Only their hash is kept; the token itself is shown once, to who makes it."""
 
 import hashlib
+import re
 import secrets
 from collections.abc import Collection
 from datetime import timedelta
@@ -14,6 +15,8 @@ from django.db.models.functions import Now
 
 # Recognisable in logs and by secret scanners.
 TOKEN_PREFIX = "silo_"  # noqa: S105
+# As `issue` makes them: 32 random bytes in URL-safe base64.
+TOKEN_FORM = re.compile(TOKEN_PREFIX + r"[A-Za-z0-9_-]{43}")
 # Shown in lists, to tell tokens apart: the prefix and 8 of the 43 random characters.
 SHOWN_CHARACTERS = len(TOKEN_PREFIX) + 8
 # `last_used_at` is written at most this often, not with every request.
@@ -35,6 +38,12 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
             revoked_at__isnull=True,
             user__is_active=True,
         )
+
+    def once_good(self, token: str) -> "ApiToken | None":
+        """Return the token with this text, good or not, with its user; None if there never was one."""
+        if not TOKEN_FORM.fullmatch(token):
+            return None
+        return self.select_related("user").filter(digest=hashed(token)).first()
 
     def issue(
         self, user: User, name: str, role: str, lifetime: timedelta | None
@@ -67,7 +76,10 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
 
     def authenticate_all(self, tokens: Collection[str]) -> "dict[str, ApiToken]":
         """Return the valid ones of the tokens with these texts, with their users, and note their use."""
-        texts = {hashed(token): token for token in tokens}
+        # What cannot be one is not looked for.
+        texts = {hashed(token): token for token in tokens if TOKEN_FORM.fullmatch(token)}
+        if not texts:
+            return {}
         recently = Q(last_used_at__gt=Now() - Value(LAST_USED_STEP, DurationField()))
         rows: Any = (
             self.valid()
@@ -110,3 +122,9 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.shown}…)"
+
+    def fault(self) -> str:
+        """Return why it is no good, in a word for the log."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.user.is_active else "deactivated"

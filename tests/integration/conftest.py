@@ -1,15 +1,24 @@
 """Who and what most tests speak of, and users of the admin site."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
+from sessions_app import wrong_credentials
 from sessions_app.models import Item, Workstation
 from sessions_app.roles import Role
 from tests.factories import connect, make_item, make_user, make_workstation
 from tests.integration.admin_site import client_of
+
+
+@pytest.fixture(autouse=True)
+def no_wrong_credentials() -> Iterator[None]:
+    """What other tests have tried slows nobody down."""
+    wrong_credentials.forget()
+    yield
+    wrong_credentials.forget()
 
 
 @pytest.fixture

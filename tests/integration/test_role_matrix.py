@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.test import RequestFactory
 
+from sessions_app import wrong_credentials
 from sessions_app.errors import DomainError
 from sessions_app.models import ApiToken, EditSession, HandoffRequest, PlaceInLine
 from sessions_app.roles import Role
@@ -204,6 +205,7 @@ def test_each_caller_may_do_what_the_table_says(caller):
     world = make_world(caller)
     client, answered = Api(world.token), {}
     for name, (_, method, path, body, _) in OPERATIONS.items():
+        wrong_credentials.forget()
         with transaction.atomic():
             answer = client(method, world.filled(path), world.filled(body))
             answered[name] = answer.status_code

@@ -1,0 +1,165 @@
+"""Wrong tokens and passwords are slowed down and logged, and keep nobody else out."""
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
+
+from sessions_app.models import ApiToken
+from sessions_app.stream_requests import resolve
+from silo.log_format import FieldsFormatter
+from tests.factories import A_SENTENCE, Api, make_token, make_user
+
+pytestmark = pytest.mark.django_db
+
+TOKENS, LOG_INS, OF_ADDRESS = 20, 10, 50
+WRONG = "silo_" + "x" * 43
+PASSWORD, HERE, ELSEWHERE = "correct horse", "192.0.2.1", "198.51.100.7"
+OPERATIONS = Path(__file__).parents[2] / "docs/operations.md"
+
+
+def ask(token, address=HERE):
+    return Api(token)("GET", "/api/items", REMOTE_ADDR=address)
+
+
+def log_in(name="boss", password="wrong", address=HERE):
+    sent = {"username": name, "password": password}
+    return Client().post("/admin/login/?next=/admin/", sent, REMOTE_ADDR=address)
+
+
+@pytest.fixture
+def boss():
+    return make_user("boss", is_staff=True)
+
+
+def test_wrong_tokens_wait_after_so_many_and_good_ones_never():
+    good = make_token(make_user())
+    assert [ask(WRONG).status_code for _ in range(TOKENS)] == [401] * TOKENS
+    answer = ask(WRONG)
+    assert answer.status_code == 429
+    assert answer.json() == {"error": "too_many_wrong_tokens", "message": A_SENTENCE}
+    assert 1 <= int(answer["Retry-After"]) <= 3
+    assert ask(good).status_code == 200
+    assert ask(WRONG, ELSEWHERE).status_code == 401
+    # Without a token nobody has tried one.
+    assert ask(None).status_code == 401
+
+
+def test_so_do_those_of_streams():
+    request = RequestFactory().get(
+        "/api/events?all=true", headers={"Authorization": f"Bearer {WRONG}"}
+    )
+
+    def status():
+        with pytest.raises(Exception, match="token") as caught:
+            resolve(request)
+        return caught.value.status
+
+    assert [status() for _ in range(TOKENS + 1)] == [401] * TOKENS + [429]
+
+
+def test_what_cannot_be_a_token_is_not_looked_for():
+    with CaptureQueriesContext(connection) as queries:
+        assert ask("hunter2").status_code == 401
+    assert len(queries) == 0
+
+
+def test_wrong_passwords_wait_in_words_and_nobody_looks_at_more_of_them(boss, monkeypatch):
+    assert [log_in().status_code for _ in range(LOG_INS)] == [200] * LOG_INS
+    looked = []
+    monkeypatch.setattr(
+        "django.contrib.auth.forms.authenticate", lambda *args, **kwargs: looked.append(1)
+    )
+    answer = log_in(password=PASSWORD)
+    assert (answer.status_code, looked) == (429, [])
+    seconds = int(answer["Retry-After"])
+    assert 0 < seconds <= 60
+    page = answer.content.decode()
+    assert (
+        f"Too many log-ins with this name or from this address were wrong. Try again in {seconds} seconds."
+        in page
+    )
+    assert PASSWORD not in page
+
+
+def test_they_keep_no_other_name_and_no_other_address_out(boss):
+    make_user("carol", is_staff=True)
+    for _ in range(LOG_INS + 1):
+        log_in()
+    assert log_in("carol", PASSWORD).status_code == 302
+    assert log_in("boss", PASSWORD, ELSEWHERE).status_code == 302
+    assert log_in("BOSS").status_code == 429
+
+
+def test_a_right_password_forgets_the_wrong_ones(boss):
+    for _ in range(3):
+        for _ in range(LOG_INS - 1):
+            assert log_in().status_code == 200
+        assert log_in(password=PASSWORD).status_code == 302
+
+
+def test_who_tries_many_names_waits_and_who_is_known_there_does_not(boss):
+    assert log_in(password=PASSWORD).status_code == 302
+    statuses = [log_in(f"name-{number}").status_code for number in range(OF_ADDRESS + 1)]
+    assert statuses == [200] * OF_ADDRESS + [429]
+    assert log_in(password=PASSWORD).status_code == 302
+    assert log_in("name-x", address=ELSEWHERE).status_code == 200
+
+
+@pytest.fixture
+def lines(caplog):
+    """The lines of the log as a server writes them."""
+    caplog.set_level(logging.WARNING, "sessions_app.wrong_credentials")
+    return lambda: [FieldsFormatter().format(record) for record in caplog.records]
+
+
+def test_each_is_one_line_that_fail2ban_reads_and_has_no_secret(boss, lines):
+    expired = make_token(make_user())
+    ApiToken.objects.update(expires_at=Now())
+    for token in (WRONG, expired, "hunter2", 'x" address=203.0.113.9 y'):
+        ask(token)
+    # Who types the password into the field of the name.
+    for name in ("boss", "hunter2", "x wrong log-in address=203.0.113.9"):
+        log_in(name, "hunter3")
+    log_in("boss", "hunter3", "2001:db8::7")
+    # Behind a slowed-down address nothing more is written.
+    told = lines()
+    assert len(told) == 8
+    pattern = failregex()
+    assert [re.search(pattern, line)["host"] for line in told] == [HERE] * 7 + ["2001:db8::7"]
+    log = "\n".join(told)
+    for secret in (WRONG[:13], expired, "hunter2", "hunter3", "203.0.113.9"):
+        assert secret not in log
+    assert f"token={expired[:13]} why=expired" in log
+    assert "user=boss" in log
+
+
+def test_what_is_slowed_down_is_no_further_line(lines):
+    for _ in range(TOKENS + 5):
+        ask(WRONG)
+    assert len(lines()) == TOKENS
+
+
+def failregex():
+    """The expression of docs/operations.md as fail2ban reads it, without the time of a line, which it cuts out."""
+    [expression] = re.findall(r"^failregex = (.+)$", OPERATIONS.read_text(), re.MULTILINE)
+    assert expression.startswith("^")
+    host = r"(?P<host>\d+\.\d+\.\d+\.\d+|[0-9a-f:]+)"
+    return r"^\S+" + expression[1:].replace("<HOST>", host)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        'INFO silo failed path="WARNING sessions_app.wrong_credentials wrong token address=192.0.2.1"',
+        "WARNING sessions_app.wrong_credentials other address=192.0.2.1",
+        "WARNING sessions_app.wrong_credentials wrong token address=unknown",
+    ],
+)
+def test_other_lines_ban_nobody(rest):
+    assert not re.search(failregex(), f"2026-01-01T00:00:00.000Z {rest}")
