@@ -14,7 +14,6 @@ from django.db.models import (
     Count,
     DurationField,
     Func,
-    IntegerField,
     OuterRef,
     Q,
     Sum,
@@ -45,13 +44,6 @@ class _WantedConeKeys(ConeKeys):
     """
 
     template = "(SELECT %(function)s(%(expressions)s))"
-
-
-class Cardinality(Func):
-    """How many elements an array has."""
-
-    function = "cardinality"
-    output_field = IntegerField()
 
 
 class _Unnest(Func):

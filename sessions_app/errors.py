@@ -148,6 +148,30 @@ class InvalidJson(DomainError):
     status, code = 422, "invalid_json"
 
 
+class TooManySessions(DomainError):
+    """The workstation, or its user, would hold more edit sessions than they may."""
+
+    status, code = 422, "too_many_sessions"
+
+
+class TooManyNodeKeys(DomainError):
+    """The user's dependency cones would have more node keys together than they may."""
+
+    status, code = 422, "too_many_node_keys"
+
+
+class TooManyPlaces(DomainError):
+    """The user would stand in more lines at once than they may."""
+
+    status, code = 422, "too_many_places"
+
+
+class TooManyWorkstations(DomainError):
+    """The user would have more workstations than they may."""
+
+    status, code = 422, "too_many_workstations"
+
+
 class TooManyStreams(DomainError):
     """This workstation, or this user's streams without one, are as many as they may be on a server."""
 

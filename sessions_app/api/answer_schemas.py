@@ -52,6 +52,11 @@ class MissingOut(ErrorOut):
     )
 
 
+class LimitReachedOut(ErrorOut):
+    limit: int = Field(description="How many there may be.", examples=[5000])
+    held: int = Field(description="How many there are.", examples=[5000])
+
+
 class WorkstationOut(Schema):
     model_config = shown(examples.WORKSTATION)
 

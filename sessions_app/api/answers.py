@@ -18,6 +18,7 @@ from sessions_app.api.answer_schemas import (
     HeldOut,
     IdentityInUseOut,
     InvalidOut,
+    LimitReachedOut,
     MissingOut,
 )
 from sessions_app.errors import (
@@ -27,6 +28,10 @@ from sessions_app.errors import (
     IdentityInUse,
     Invalid,
     NotFound,
+    TooManyNodeKeys,
+    TooManyPlaces,
+    TooManySessions,
+    TooManyWorkstations,
 )
 
 # The errors that have further members.
@@ -36,6 +41,10 @@ MEMBERS: dict[type[DomainError], type[ErrorOut]] = {
     IdentityInUse: IdentityInUseOut,
     Invalid: InvalidOut,
     NotFound: MissingOut,
+    TooManySessions: LimitReachedOut,
+    TooManyNodeKeys: LimitReachedOut,
+    TooManyPlaces: LimitReachedOut,
+    TooManyWorkstations: LimitReachedOut,
 }
 
 

@@ -38,6 +38,8 @@ from sessions_app.errors import (
     NotFound,
     Retired,
     StaleToken,
+    TooManyNodeKeys,
+    TooManySessions,
 )
 from sessions_app.models import EditSession, Item
 from sessions_app.models.item import of_item
@@ -51,7 +53,15 @@ ONE = OF_ITEM + "/{uuid:session_id}"
 @router.post(
     OF_ITEM,
     auth=EDITOR,
-    response=answers(AcquiredOut, NotFound, HardInterference, NotConnected, Retired),
+    response=answers(
+        AcquiredOut,
+        NotFound,
+        HardInterference,
+        NotConnected,
+        Retired,
+        TooManySessions,
+        TooManyNodeKeys,
+    ),
 )
 def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Answer:
     """Acquire an edit session, or get back the one that this workstation has."""
@@ -67,7 +77,15 @@ def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> A
 @router.post(
     "/edit-sessions/batch",
     auth=EDITOR,
-    response=answers(BatchOut, NotFound, NotConnected, BatchInterference, Retired),
+    response=answers(
+        BatchOut,
+        NotFound,
+        NotConnected,
+        BatchInterference,
+        Retired,
+        TooManySessions,
+        TooManyNodeKeys,
+    ),
 )
 def acquire_batch(request: HttpRequest, body: BatchIn) -> Answer:
     """Acquire many at once, all or nothing: checking out an assembly."""
@@ -82,7 +100,7 @@ def acquire_batch(request: HttpRequest, body: BatchIn) -> Answer:
 
 @router.post("/edit-sessions/release", auth=LETTING_GO, response=answers(ReleasedOut))
 def release_many(request: HttpRequest, body: ReleaseIn) -> Answer:
-    """Release many of one's own at once, in one transaction. Never rate-limited.
+    """Release many of one's own at once. Never rate-limited.
 
     What has ended already, or is somebody else's, is left alone and not counted.
     """

@@ -14,7 +14,15 @@ from sessions_app.api.answers import answers
 from sessions_app.api.fields import WHOLE_PAGE, AfterPlace, PageLimit, PartNumber
 from sessions_app.api.request_schemas import AcquireIn
 from sessions_app.authentication import EDITOR, LETTING_GO, VIEWER, principal
-from sessions_app.errors import Forbidden, NotConnected, NotFound, Retired
+from sessions_app.errors import (
+    Forbidden,
+    NotConnected,
+    NotFound,
+    Retired,
+    TooManyNodeKeys,
+    TooManyPlaces,
+    TooManySessions,
+)
 from sessions_app.managers.line import Standing
 from sessions_app.models import Item, PlaceInLine
 from sessions_app.models.item import of_item
@@ -28,7 +36,15 @@ OF_ITEM = paths.OF_ITEM + "/edit-session-requests"
 @router.post(
     OF_ITEM,
     auth=EDITOR,
-    response=answers({200: AcquiredOut, 201: StandingOut}, NotFound, NotConnected, Retired),
+    response=answers(
+        {200: AcquiredOut, 201: StandingOut},
+        NotFound,
+        NotConnected,
+        Retired,
+        TooManyPlaces,
+        TooManyNodeKeys,
+        TooManySessions,
+    ),
 )
 def stand_in_line(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Status[Any]:
     """Stand in line: 201 with the position, or 200 with the session if it is free now.

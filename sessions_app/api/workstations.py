@@ -13,7 +13,13 @@ from sessions_app.api.answers import answers
 from sessions_app.api.fields import WHOLE_PAGE, AfterWorkstation, Machine, PageLimit
 from sessions_app.api.request_schemas import AliveIn, WorkstationIn
 from sessions_app.authentication import KNOWN, LETTING_GO, VIEWER, principal
-from sessions_app.errors import Forbidden, IdentityInUse, NotConnected, NotFound
+from sessions_app.errors import (
+    Forbidden,
+    IdentityInUse,
+    NotConnected,
+    NotFound,
+    TooManyWorkstations,
+)
 from sessions_app.managers.register import register
 from sessions_app.models import EditSession, Workstation
 from sessions_app.roles import Role
@@ -27,7 +33,9 @@ _MICROSECOND = timedelta(microseconds=1)
 @router.post(
     "",
     auth=VIEWER,
-    response=answers({201: WorkstationOut, 200: WorkstationOut}, IdentityInUse),
+    response=answers(
+        {201: WorkstationOut, 200: WorkstationOut}, IdentityInUse, TooManyWorkstations
+    ),
 )
 def register_workstation(
     request: HttpRequest, body: WorkstationIn, machine: Machine = ""

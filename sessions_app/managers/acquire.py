@@ -12,6 +12,7 @@ from sessions_app import channels, payloads
 from sessions_app.edit_session_queryset import Holders
 from sessions_app.errors import BatchInterference, Invalid
 from sessions_app.locks import Lock, by_lock, rows_about
+from sessions_app.managers import limits
 from sessions_app.managers.conflicts import Conflict, Conflicting
 from sessions_app.managers.own import check_connected, lock_own_workstation
 from sessions_app.models.item import Item, no_items
@@ -65,6 +66,7 @@ class Acquiring(Conflicting):
 
         Raises:
             HardInterference: another workstation holds it.
+            TooManySessions, TooManyNodeKeys: the workstation, or its user, may not hold so many.
         """
         try:
             return self.acquire_all(user, workstation_id, [wanted], connection_id)[0]
@@ -95,6 +97,7 @@ class Acquiring(Conflicting):
             Forbidden: somebody else's workstation, or the user was deactivated meanwhile.
             NotConnected: the connection has ended.
             BatchInterference: other workstations hold some of it; it names all of them.
+            TooManySessions, TooManyNodeKeys: the workstation, or its user, may not hold so many.
         """
         _check_once_each(wanted)
         with transaction.atomic():
@@ -153,6 +156,14 @@ class Acquiring(Conflicting):
         in_the_way = [other for other in in_the_way if other.workstation_id != workstation.pk]
         if in_the_way:
             raise BatchInterference.by(in_the_way)
+        limits.check_sessions(
+            workstation,
+            len(by_wanted) - len(held),
+            limits.growth(
+                (held[lock].node_keys if lock in held else 0, len(want.dependency_cone))
+                for lock, want in by_wanted.items()
+            ),
+        )
         self._leave_lines(workstation, by_wanted)
         ids = {item.pk for item in items.values()}
         holders = self.holders(ids)

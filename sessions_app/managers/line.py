@@ -23,11 +23,12 @@ from events_app import event_log
 from events_app.models import Connection
 from events_app.observation import observed_for
 from events_app.restarting import Busy
-from sessions_app.edit_session_queryset import Cardinality
 from sessions_app.errors import NotFound
 from sessions_app.locks import Lock, by_lock, rows_about
+from sessions_app.managers import limits
 from sessions_app.managers.own import check_connected, lock_own_workstation
 from sessions_app.models.workstation import Workstation
+from sessions_app.steps import few_enough
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -145,6 +146,7 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
             NotFound: no such workstation or item.
             Forbidden: somebody else's workstation, or a deactivated user.
             NotConnected: without a live stream.
+            TooManyPlaces, TooManyNodeKeys, TooManySessions: the user, or the workstation, may not have so many.
         """
         from sessions_app.models.edit_session import EditSession  # whose managers import this file
 
@@ -164,6 +166,10 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
                     workstation, items, [wanted], connection_id, here
                 )[0]
             item.check_not_retired()
+            own = self.filter(rows_about([lock]), workstation=workstation)
+            has = own.values_list("node_keys", flat=True).first()
+            more = limits.growth([(has or 0, len(wanted.dependency_cone))])
+            limits.check_places(workstation, int(has is None), more)
             place, created = self.get_or_create(
                 item=item,
                 workstation=workstation,
@@ -273,17 +279,7 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
         """Return the first reachable place for each lock, up to `MAX_TURN_NODE_KEYS`; the others' turn is later."""
         one_line = ("item_id", "context_level", "object_id")
         first = self.filter(rows_about(locks)).reachable().order_by(*one_line, "number")
-        sized = (
-            first.distinct(*one_line)
-            .defer("dependency_cone")
-            .annotate(size=Cardinality("dependency_cone"))
-        )
-        found = by_lock(sized, locks)
-        room = MAX_TURN_NODE_KEYS
-        now: dict[Lock, Any] = {}
-        for lock, place in sorted(found.items(), key=lambda pair: pair[1].number):
-            room -= place.size
-            if room < 0 and now:
-                break
-            now[lock] = place
-        return now
+        found = by_lock(first.distinct(*one_line).defer("dependency_cone"), locks)
+        in_order = sorted(found.items(), key=lambda pair: pair[1].number)
+        sized = ((turn, turn[1].node_keys) for turn in in_order)
+        return dict(few_enough(sized, MAX_TURN_NODE_KEYS))

@@ -13,6 +13,7 @@ from events_app import presence_store, timings
 from events_app.observation import observed_for
 from events_app.restarting import restarting
 from sessions_app.errors import Forbidden, IdentityInUse
+from sessions_app.managers.limits import check_workstations
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.workstation import Workstation
@@ -42,12 +43,15 @@ def register(
     Raises:
         Forbidden: another machine left something there, and these credentials may not end it.
         IdentityInUse: another machine is connected as this workstation, or may come back.
+        TooManyWorkstations: it would be a new one, and the user has as many as they may have.
     """
 
     def step(also: Collection[uuid.UUID]) -> tuple[Workstation, bool] | None:
         known, created = Workstation.objects.get_or_create(
             user=user, fingerprint=fingerprint, defaults={"name": name, "machine": machine}
         )
+        if created:
+            check_workstations(user.pk)
         locked = {one.pk: one for one in Workstation.objects.lock({known.pk, *also})}
         if known.pk not in locked:
             return None  # it was deleted in between
