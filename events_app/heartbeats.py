@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from events_app import presence_store, timings
@@ -104,7 +104,7 @@ class Heartbeats:
                 await self._writer.register()
                 await self.heartbeat()
             self._missed = 0
-            await self._close_withdrawn()
+            await self._close_withdrawn(list(self._streams.values()))
         except DATABASE_AWAY as error:
             logger.warning("no heartbeat", extra={"error": error})
             # Perhaps it was committed all the same: who was asked is not known.
@@ -116,9 +116,14 @@ class Heartbeats:
         if not self.useful:
             self._close_all("the database cannot be reached")
 
-    async def _close_withdrawn(self) -> None:
-        """Close the streams whose token, user or key is no longer good: no departure."""
-        streams = list(self._streams.values())
+    async def close_logged_out(self) -> None:
+        """Close the streams of log-ins that have ended: they are few, so each beat can look at them."""
+        streams = [one for one in self._streams.values() if one.grant.login is not None]
+        if streams:
+            await self._close_withdrawn(streams)
+
+    async def _close_withdrawn(self, streams: Collection[OpenStream]) -> None:
+        """Close those of the streams whose token, user or key is no longer good: no departure."""
         grants = {stream.grant for stream in streams}
         withdrawn = await in_thread(self._keeper, domain().withdrawn, grants)
         for stream in streams:

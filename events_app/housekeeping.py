@@ -80,6 +80,7 @@ class Housekeeping:
                 # What fails keeps nothing else from being done.
                 await self._keep(self._clean_up)
                 await self._keep(self._end_what_time_ends)
+                await self._keep(self._heartbeats.close_logged_out)
 
     def stop(self) -> None:
         """Give the beat's thread back."""

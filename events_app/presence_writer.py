@@ -20,6 +20,7 @@ from events_app.acknowledgements import Acknowledgements
 from events_app.database_away import answered, backoff
 from events_app.observation import ClockWentBack
 from events_app.open_stream import OpenStream, StreamDisplaced, StreamGone
+from events_app.presence_domain import Key
 from events_app.presence_queue import Entry, Portion, PresenceQueue
 from events_app.presence_store import Arrival, Arrived, Departure, Snapshot
 from events_app.server_processes import NotRegistered, ProcessIdentity
@@ -35,12 +36,15 @@ class _Opened:
     connection_id: uuid.UUID
     arrival: Arrival | None
     answer: asyncio.Future[Snapshot] | None = None
+    # The key whose things it begins with and that it only watches.
+    watched: Key | None = None
 
     @classmethod
     def of(cls, stream: OpenStream, answer: asyncio.Future[Snapshot]) -> "_Opened":
         key = stream.grant.key
         arrival = None if key is None else Arrival.of(stream, key)
-        return cls(stream.connection_id, arrival, answer)
+        watched = stream.grant.shown if key is None else None
+        return cls(stream.connection_id, arrival, answer, watched)
 
     @property
     def waits(self) -> bool:
@@ -263,6 +267,7 @@ class PresenceWriter:
         waiting = [one for one in opened if one.waits]
         while waiting:
             keys = {one.arrival.key for one in waiting if one.arrival and arrived.has(one.arrival)}
+            keys |= {one.watched for one in waiting if one.watched}
             snapshot = await in_thread(self._thread, presence_store.snapshot, keys)
             for one in waiting:
                 if one.waits:
@@ -322,7 +327,8 @@ def _answer(one: _Opened, arrived: Arrived, snapshot: Snapshot) -> None:
     """Answer, if what it begins with is in the snapshot."""
     assert one.answer is not None
     if one.arrival is None:
-        one.answer.set_result(snapshot)
+        if one.watched is None or one.watched in snapshot.held:
+            one.answer.set_result(snapshot)
     elif one.connection_id in arrived.displaced:
         one.answer.set_exception(StreamDisplaced())
     elif one.arrival.key not in arrived.known:

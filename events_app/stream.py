@@ -256,7 +256,7 @@ class Stream:
         # The id that the client brought, until it has the events after it: it may die in the replay.
         start = resumed or head
         self._epoch, self._position = start
-        key = self.grant.key
+        key = self.grant.key or self.grant.shown
         held: Mapping[str, Any] = snapshot.held[key] if key else NOTHING_HELD
         reset = bool(brought) and resumed is None
         # Who is cut off between the two comes back with an id that cannot be continued, and is reset then.

@@ -2,8 +2,10 @@
 
 import json
 import re
+import time
 
 import httpx
+import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.test import Client as Browser
@@ -74,9 +76,12 @@ def test_many_items_with_long_names_are_watched_by_a_post(serve, client_of):
     assert (refused.status_code, refused.json()["error"]) == (404, "not_found")
 
 
-def test_a_stream_ends_with_the_login_that_opened_it(serve, part):
-    server = serve()
-    make_user("ada")
+@pytest.mark.parametrize("fate", ["logout", "password", "session"])
+def test_a_stream_ends_with_the_login_that_opened_it(serve, part, fate):
+    """Wherever that ends, and long before the next heartbeat."""
+    slow = {"SILO_HEARTBEAT_SECONDS": "30", "SILO_SESSION_TIMEOUT_MINUTES": "15"}
+    server, elsewhere = serve(**slow), serve(**slow)
+    ada = make_user("ada", is_staff=True)
     browser = Browser()
     browser.login(username="ada", password="correct horse")
     cookies = {"sessionid": browser.session.session_key}
@@ -84,13 +89,29 @@ def test_a_stream_ends_with_the_login_that_opened_it(serve, part):
     with httpx.stream("GET", url, cookies=cookies, timeout=PATIENCE_SECONDS) as answer:
         text = answer.iter_text()
         assert "stream-open" in next(text)
-        browser.logout()
-        assert not Session.objects.exists()
+        if fate == "logout":
+            log_out(elsewhere, cookies)
+        elif fate == "password":
+            ada.set_password("battery staple")
+            ada.save()
+        else:
+            Session.objects.all().delete()
+        ended = time.monotonic()
         for _ in text:
             pass  # to its end
+    # A beat is half a second here.
+    assert time.monotonic() - ended < 10
     eventually(lambda: server.sse_clients() == 0)
     assert cookies["sessionid"] not in server.output
     assert httpx.get(url, cookies=cookies).status_code == 401
+
+
+def log_out(server, cookies):
+    """Log out as a browser does, at another server than the one that has the stream."""
+    cookies = cookies | {"csrftoken": "a" * 32}
+    sent = {"csrfmiddlewaretoken": "a" * 32}
+    assert httpx.post(f"{server.url}/admin/logout/", data=sent, cookies=cookies).status_code == 200
+    assert not Session.objects.exists()
 
 
 def test_a_refused_stream_is_answered_in_the_envelope(serve, client_of):
