@@ -24,17 +24,25 @@ from sessions_app import clock, snapshots, stream_requests
 from sessions_app.authentication import principals_of_requests
 from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
-from sessions_app.models import ApiToken, EditSession, Workstation
+from sessions_app.managers.acquire import Acquired
+from sessions_app.models import ApiToken, EditSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
+from sessions_app.setting_aside import Careful, Thing
 
 # Workstations whose grace ends in one transaction.
 GRACE_BATCH = 500
 # Places in line whose turn comes in one transaction.
 TURNS_BATCH = 500
+# How long what fails by itself is left alone: each try may keep this thread for as long as a lock is waited for.
+ASIDE_SECONDS = 60.0
 
 
 class WorkstationPresence(PresenceDomain):
     """Named by the setting `EVENTS_PRESENCE_DOMAIN`."""
+
+    def __init__(self) -> None:
+        self._graces = Careful("the end of a grace", _graces, _end_graces, ASIDE_SECONDS)
+        self._turns = Careful("a turn in line", _turns, _give_turns, ASIDE_SECONDS)
 
     def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:
         """See `stream_requests.resolve_all`."""
@@ -105,9 +113,12 @@ class WorkstationPresence(PresenceDomain):
 
     def time_passes(self) -> bool:
         """End the graces that are over, and give what is free to who came back to a line for it."""
-        if EditSession.objects.end_grace(settings.SESSIONS_GRACE, GRACE_BATCH):
+        more, _ = self._graces.step()
+        if more:
             return True
-        return bool(EditSession.objects.grant_what_is_free(TURNS_BATCH))
+        more, granted = self._turns.step()
+        # None has failed, and is tried in parts.
+        return more and granted != []
 
     def _wait_for(self, gone: Collection[Key]) -> None:
         """Their server is gone, they are not: from now on the time-out runs."""
@@ -150,3 +161,27 @@ class WorkstationPresence(PresenceDomain):
 
 def _refused(error: DomainError) -> StreamRefused:
     return StreamRefused(error.status, error.code, error.message, **error.details)
+
+
+def _graces(but_not: Collection[Any], _: Collection[Any]) -> list[Thing]:
+    over = EditSession.objects.graces_over(settings.SESSIONS_GRACE).exclude(pk__in=list(but_not))
+    named = over.order_by("pk").values_list("pk", "name")[:GRACE_BATCH]
+    return [Thing(pk, pk, {"workstation": name, "key": pk}) for pk, name in named]
+
+
+def _end_graces(ids: Collection[Key]) -> bool:
+    return EditSession.objects.end_grace(settings.SESSIONS_GRACE, GRACE_BATCH, ids)
+
+
+def _turns(but_not: Collection[Any], but_not_on: Collection[Any]) -> list[Thing]:
+    waiting = PlaceInLine.objects.of_free_locks().reachable()
+    waiting = waiting.exclude(pk__in=list(but_not)).exclude(item__in=list(but_not_on))
+    named = waiting.order_by("number").values_list("pk", "item", "item__part_number")
+    return [
+        Thing(pk, item, {"place": pk, "item": part_number})
+        for pk, item, part_number in named[:TURNS_BATCH]
+    ]
+
+
+def _give_turns(ids: Collection[Any]) -> list[Acquired]:
+    return EditSession.objects.grant_free(ids)

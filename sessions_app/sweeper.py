@@ -2,12 +2,14 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import timedelta
+from typing import Any
 
 from events_app import event_log
 from events_app.observation import observed_for
 from sessions_app.models import EditSession, EndedSession, PlaceInLine
+from sessions_app.setting_aside import Careful, Thing
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,28 @@ class Sweep:
         self._idle_timeout = idle_timeout
         self._retention = retention
         self._only_observed = not ignore_outage
+        self._expiring = Careful(
+            "the end of a stale session",
+            lambda *but_not: _sessions(self._to_expire(), *but_not),
+            lambda ids: EditSession.objects.expire_stale(
+                timeout, only_observed=self._only_observed, among=ids
+            ),
+        )
+        self._expiring_idle = Careful(
+            "the end of an idle workstation's session",
+            lambda *but_not: _sessions(EditSession.objects.to_expire_idle(idle_timeout), *but_not),
+            lambda ids: EditSession.objects.expire_idle(idle_timeout, SWEEP_BATCH, ids),
+        )
+        self._releasing = Careful(
+            "the end of a deactivated user's session",
+            lambda *but_not: _sessions(EditSession.objects.of_deactivated(), *but_not),
+            EditSession.objects.release_deactivated,
+        )
+        self._losing = Careful(
+            "the end of a place in line",
+            lambda *but_not: _places(PlaceInLine.objects.lost(timeout), *but_not),
+            lambda ids: PlaceInLine.objects.lose(timeout, SWEEP_BATCH, ids),
+        )
         self._steps = [
             self._expire,
             self._count_kept,
@@ -59,12 +83,12 @@ class Sweep:
         if self.counts:
             logger.info("sweep", extra=dict(self.counts))
 
+    def _to_expire(self) -> Any:
+        return EditSession.objects.to_expire(self._timeout, only_observed=self._only_observed)
+
     def _expire(self) -> bool:
-        ended = EditSession.objects.expire_stale(
-            self._timeout, SWEEP_BATCH, only_observed=self._only_observed
-        )
         # None: there was none, or another sweeper has just ended them and goes on.
-        return self._log_each("auto-released stale session", "expired", ended)
+        return self._end(self._expiring, "auto-released stale session", "expired")
 
     def _count_kept(self) -> bool:
         """Say how many are kept for the outage rule."""
@@ -77,32 +101,53 @@ class Sweep:
         return False
 
     def _release_deactivated(self) -> bool:
-        ended = EditSession.objects.release_deactivated(SWEEP_BATCH)
-        return self._log_each("released session of a deactivated user", "deactivated", ended)
+        return self._end(self._releasing, "released session of a deactivated user", "deactivated")
 
     def _expire_idle(self) -> bool:
         if not self._idle_timeout:
             return False
-        ended = EditSession.objects.expire_idle(self._idle_timeout, SWEEP_BATCH)
-        return self._log_each("released session of an idle workstation", "idle", ended)
+        return self._end(self._expiring_idle, "released session of an idle workstation", "idle")
 
     def _lose_places(self) -> bool:
-        lost = PlaceInLine.objects.lose(self._timeout, SWEEP_BATCH)
-        for place in lost:
+        more, lost = self._losing.step()
+        for place in lost or ():
             logger.info("place in line lost", extra=_named_place(place))
         if lost:
             self.counts["places"] += len(lost)
-        return bool(lost)
+        return more and lost != []
 
-    def _log_each(self, message: str, kind: str, ended: Sequence[EndedSession]) -> bool:
-        for record in ended:
+    def _end(self, work: Careful[list[EndedSession]], message: str, kind: str) -> bool:
+        more, ended = work.step()
+        for record in ended or ():
             logger.info(message, extra=_named(record))
         if ended:
             self.counts[kind] += len(ended)
-        return bool(ended)
+        return more and ended != []
 
     def _trim(self) -> bool:
         return event_log.trim(self._retention, TRIM_BATCH)
+
+
+def _sessions(waiting: Any, but_not: Collection[Any], but_not_on: Collection[Any]) -> list[Thing]:
+    """Return the next sessions to end; of those that fail, two on an item have the whole item left alone."""
+    rows = waiting.exclude(pk__in=list(but_not)).exclude(item__in=list(but_not_on)).order_by("pk")
+    named = rows.values_list("pk", "item", "item__part_number", "workstation__name")
+    return [
+        Thing(pk, item, {"session": pk, "item": part_number, "workstation": workstation})
+        for pk, item, part_number, workstation in named[:SWEEP_BATCH]
+    ]
+
+
+def _places(waiting: Any, but_not: Collection[Any], but_not_of: Collection[Any]) -> list[Thing]:
+    """Return the next places to delete; of those that fail, two of a workstation have it left alone."""
+    rows = waiting.exclude(pk__in=list(but_not)).exclude(workstation__in=list(but_not_of))
+    named = rows.order_by("pk").values_list(
+        "pk", "workstation", "item__part_number", "workstation__name"
+    )
+    return [
+        Thing(pk, workstation, {"place": pk, "item": part_number, "workstation": name})
+        for pk, workstation, part_number, name in named[:SWEEP_BATCH]
+    ]
 
 
 def _named(record: EndedSession) -> dict[str, object]:

@@ -118,7 +118,12 @@ class Ending(Acquiring):
         return _all_steps(step)
 
     def expire_stale(
-        self, timeout: timedelta, limit: int | None = None, *, only_observed: bool = False
+        self,
+        timeout: timedelta,
+        limit: int | None = None,
+        *,
+        only_observed: bool = False,
+        among: Ids | None = None,
     ) -> list[EndedSession]:
         """End the sessions without a heartbeat for longer than `timeout`, a step of them.
 
@@ -126,16 +131,24 @@ class Ending(Acquiring):
             timeout: how long a session lives without a heartbeat.
             limit: at most so many.
             only_observed: end nothing unless some server has been there to hear a heartbeat for all that time.
+            among: only these.
 
         Returns:
             The records of those that ended.
         """
-        stale = self.stale(timeout)
-        if only_observed:
-            stale = stale.filter(observed_for(timeout))
+        stale = self.to_expire(timeout, only_observed=only_observed)
+        if among is not None:
+            stale = stale.filter(pk__in=among)
         return restarting(self._ending(stale, EndReason.EXPIRED, limit=limit)).records
 
-    def expire_idle(self, timeout: timedelta, limit: int) -> list[EndedSession]:
+    def to_expire(self, timeout: timedelta, *, only_observed: bool) -> Any:
+        """Return the sessions that `expire_stale` ends."""
+        stale = self.stale(timeout)
+        return stale.filter(observed_for(timeout)) if only_observed else stale
+
+    def expire_idle(
+        self, timeout: timedelta, limit: int, among: Ids | None = None
+    ) -> list[EndedSession]:
         """End the sessions of workstations that nobody has touched for longer than `timeout`, a step of them.
 
         A session that it got meanwhile, by its turn in a line, is given as long.
@@ -143,9 +156,12 @@ class Ending(Acquiring):
         Args:
             timeout: how long somebody may be away.
             limit: at most so many sessions.
+            among: only these.
         """
         idle = Workstation.objects.idle(timeout).filter(observed_for(timeout))
-        candidates = self.older_than(timeout).filter(workstation__in=idle)
+        candidates = self.to_expire_idle(timeout)
+        if among is not None:
+            candidates = candidates.filter(pk__in=among)
         found = dict(candidates.values_list("pk", "workstation_id")[:limit])
         if not found:
             return []
@@ -159,19 +175,26 @@ class Ending(Acquiring):
 
         return restarting(operation)
 
-    def release_deactivated(self, limit: int | None = None) -> list[EndedSession]:
-        """Release what deactivated users hold, or with a limit a step of it.
+    def to_expire_idle(self, timeout: timedelta) -> Any:
+        """Return the sessions that `expire_idle` ends."""
+        idle = Workstation.objects.idle(timeout).filter(observed_for(timeout))
+        return self.older_than(timeout).filter(workstation__in=idle)
+
+    def release_deactivated(self, among: Ids | None = None) -> list[EndedSession]:
+        """Release what deactivated users hold; of these sessions, if they are given, a step.
 
         An acquire that was under way when its user was deactivated has either seen that, under the lock of its
         workstation, or what it acquired is seen here, a sweep later at the most.
         """
-        step = self._ending(
-            self.filter(user__is_active=False),
-            EndReason.FORCE_RELEASED,
-            limit=limit,
-            note="The user was deactivated.",
-        )
-        return restarting(step).records if limit else _all_steps(step)
+        held = self.of_deactivated()
+        if among is not None:
+            held = held.filter(pk__in=among)
+        step = self._ending(held, EndReason.FORCE_RELEASED, note="The user was deactivated.")
+        return _all_steps(step) if among is None else restarting(step).records
+
+    def of_deactivated(self) -> Any:
+        """Return the sessions of users who are not active."""
+        return self.filter(user__is_active=False)
 
     def end(
         self,
@@ -257,14 +280,21 @@ class Ending(Acquiring):
     def grant_what_is_free(self, limit: int) -> list[Acquired]:
         """Give what is free though somebody stands in line for it: all were away when it ended.
 
-        Where somebody else has one of their workstations locked, they are left to the next call.
-
         Args:
             limit: at most so many.
         """
         waiting = PlaceInLine.objects.of_free_locks().reachable()
-        oldest = waiting.order_by("number").defer("dependency_cone")[:limit]
-        found = {Lock.of(place) for place in oldest}
+        return self.grant_free(waiting.order_by("number").values_list("pk", flat=True)[:limit])
+
+    def grant_free(self, places: Ids) -> list[Acquired]:
+        """Give what these places wait for to the first in its line, if it is free.
+
+        Where somebody else has one of their workstations locked, they are left to the next call.
+        """
+        found = {
+            Lock.of(place)
+            for place in PlaceInLine.objects.filter(pk__in=list(places)).defer("dependency_cone")
+        }
         if not found:
             return []
 

@@ -211,14 +211,19 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
                 session__object_id=place.object_id,
             ).delete()
 
-    def lose(self, timeout: timedelta, limit: int) -> list["PlaceInLine"]:
+    def lose(
+        self, timeout: timedelta, limit: int, among: Collection[uuid.UUID] | None = None
+    ) -> list["PlaceInLine"]:
         """Delete the places that are lost by the time-out, or with their user; return them.
 
         Args:
             timeout: how long a workstation without a stream keeps its places.
             limit: at most so many.
+            among: only these.
         """
         lost = self.lost(timeout)
+        if among is not None:
+            lost = lost.filter(pk__in=among)
         found = dict(lost.values_list("pk", "workstation_id")[:limit])
         if not found:
             return []

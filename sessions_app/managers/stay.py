@@ -103,17 +103,20 @@ class Staying(Ending):
             told = self._lock_items_of(self.filter(workstation__in=workstation_ids))
             event_log.append([payloads.away_event(*session) for session in told])
 
-    def end_grace(self, grace: timedelta, limit: int) -> bool:
+    def end_grace(self, grace: timedelta, limit: int, among: Ids | None = None) -> bool:
         """Release the sessions of workstations that departed longer ago than `grace` and have not come back: a step.
 
         Args:
             grace: how long they had; 0 for those of whose sessions their departure ended the first step only.
             limit: at most so many workstations.
+            among: only these.
 
         Returns:
             Whether there may be more.
         """
-        over = Workstation.objects.away(grace).filter(observed_for(grace))
+        over = self.graces_over(grace)
+        if among is not None:
+            over = over.filter(pk__in=among)
         candidates = set(over.values_list("pk", flat=True)[:limit])
         if not candidates:
             return False
@@ -128,6 +131,10 @@ class Staying(Ending):
 
         restarting(step)
         return True
+
+    def graces_over(self, grace: timedelta) -> models.QuerySet[Workstation]:
+        """Return the workstations that `end_grace` is about."""
+        return Workstation.objects.away(grace).filter(observed_for(grace))
 
     def _held(self) -> models.QuerySet["EditSession"]:
         """Return what a workstation of an outer query holds."""

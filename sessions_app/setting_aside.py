@@ -1,0 +1,148 @@
+"""Steps over many things of which one may fail by itself: it is set aside and told, and all others go on.
+
+A step that fails is tried again in smaller parts, down to one thing. What fails alone is set aside for a while. If a
+second thing of the same group (an item, mostly) fails alone, the whole group is.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+import psycopg
+from django.db import DatabaseError, Error, connection
+
+from events_app.database_away import answered
+
+logger = logging.getLogger(__name__)
+
+# Into so many parts a step is cut that has failed. Each failure may take the whole time that a lock is waited for: a
+# thousand things are down to one after four of them.
+PARTS: Final = 10
+# If so many fail by themselves, it is not they that fail.
+MOST_ASIDE: Final = 100
+
+Result = TypeVar("Result")
+
+
+class Thing(NamedTuple):
+    """One of the things: what it is known by, what others fail with it, and what it is called in the log."""
+
+    id: Any
+    group: Any
+    name: dict[str, Any]
+
+
+class Careful(Generic[Result]):
+    """Work in steps over things of one kind.
+
+    Args:
+        what: what is done, for the log.
+        find: returns the next things that wait for it, one step of them at most, but for those of these ids and groups.
+        act: does it for things of these ids, in a transaction of its own.
+        aside_seconds: how long what fails alone is left alone; None for as long as this object lives.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        find: Callable[[Collection[Any], Collection[Any]], Sequence[Thing]],
+        act: Callable[[Collection[Any]], Result],
+        aside_seconds: float | None = None,
+    ) -> None:
+        self._what = what
+        self._find = find
+        self._act = act
+        self._aside_seconds = aside_seconds
+        # When each was set aside, by the monotonic clock.
+        self._aside: dict[Any, float] = {}
+        self._groups_aside: dict[Any, float] = {}
+        self._groups_once: dict[Any, float] = {}
+        # What is left of steps that failed.
+        self._parts: list[Sequence[Thing]] = []
+
+    def step(self) -> tuple[bool, Result | None]:
+        """Do a step of it.
+
+        Returns:
+            Whether there was anything to do, and what the step returned, or None where it failed.
+
+        Raises:
+            Exception: whatever the step failed with, if the database is away, or too many fail.
+        """
+        self._forget()
+        things = self._next()
+        if not things:
+            return False, None
+        try:
+            return True, self._act([thing.id for thing in things])
+        except Exception as error:
+            if not _is_its_own(error):
+                self._parts.clear()
+                raise
+            self._failed(things, error)
+            return True, None
+
+    def _next(self) -> Sequence[Thing]:
+        while self._parts:
+            part = [thing for thing in self._parts.pop(0) if thing.group not in self._groups_aside]
+            if part:
+                return part
+        return self._find(self._aside.keys(), self._groups_aside.keys())
+
+    def _failed(self, things: Sequence[Thing], error: Exception) -> None:
+        if len(things) > 1:
+            size = -(-len(things) // PARTS)
+            parts = [things[start : start + size] for start in range(0, len(things), size)]
+            self._parts = [*parts, *self._parts]
+            logger.warning("%s is tried in parts", self._what, extra={"error": error})
+            return
+        [thing] = things
+        now = time.monotonic()
+        self._aside[thing.id] = now
+        extra = {**thing.name, "error": error}
+        logger.error("%s failed; it is left alone for now", self._what, extra=extra)
+        if thing.group in self._groups_once:
+            self._groups_aside[thing.group] = now
+        self._groups_once[thing.group] = now
+        if len(self._aside) >= MOST_ASIDE:
+            self._parts.clear()
+            raise error
+
+    def _forget(self) -> None:
+        """Try again what was set aside long enough ago."""
+        if self._aside_seconds is None:
+            return
+        since = time.monotonic() - self._aside_seconds
+        for some in (self._aside, self._groups_aside, self._groups_once):
+            for key in [key for key, at in some.items() if at < since]:
+                del some[key]
+
+
+def _is_its_own(error: Exception) -> bool:
+    """Say whether a step failed by what it did, and not because the database is away."""
+    if not isinstance(error, Error):
+        return True
+    if isinstance(error.__cause__, psycopg.Error) and error.__cause__.sqlstate is not None:
+        alone = answered(error)
+    else:
+        # The connection is gone, perhaps because of the step.
+        alone = _database_answers()
+    _leave_what_is_broken()
+    return alone
+
+
+def _leave_what_is_broken() -> None:
+    """Have the next statement open another connection, if this one was ended."""
+    if connection.connection and not connection.in_atomic_block and not connection.is_usable():
+        connection.close()
+
+
+def _database_answers() -> bool:
+    _leave_what_is_broken()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except (DatabaseError, Error):
+        return False
+    return True
