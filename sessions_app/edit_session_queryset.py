@@ -4,6 +4,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -146,18 +147,19 @@ class EditSessionQuerySet(models.QuerySet[Any]):
         whole_items = {one.item_id for one in asked if not one.object_id}
         wholes = Q(object_id="", item__in={one.item_id for one in asked})
         on_items: dict[uuid.UUID, list[_Row]] = defaultdict(list)
+        on_whole_items: dict[uuid.UUID, list[_Row]] = defaultdict(list)
         rows = others.filter(wholes | Q(item__in=whole_items)).values_list(*_COMPARED)
-        for row in rows[: interference.MAX_PAIRS]:
-            on_items[row[1]].append(_Row(*row))
-        met = {
-            one.id: [
-                other.id
-                for other in on_items[one.item_id]
-                if other.workstation_id != one.workstation_id
-                and not (one.object_id and other.object_id)
-            ]
-            for one in asked
-        }
+        for row in map(_Row._make, rows[: interference.MAX_PAIRS]):
+            on_items[row.item_id].append(row)
+            if not row.object_id:
+                on_whole_items[row.item_id].append(row)
+        met = {}
+        for one in asked:
+            company = (on_whole_items if one.object_id else on_items)[one.item_id]
+            different = (
+                other.id for other in company if other.workstation_id != one.workstation_id
+            )
+            met[one.id] = list(islice(different, most))
         keys = ConeKeys(OuterRef("item"), OuterRef("dependency_cone"))
         reached = self._reached_by(keys).exclude(workstation=OuterRef("workstation"))
         if not also_among_them:

@@ -24,6 +24,9 @@ Ids = Collection[uuid.UUID]
 MAX_LISTED: Final = 20
 # Compared for one list, or for the streams that open at one moment.
 MAX_LISTED_NODE_KEYS: Final = 200_000
+# Sessions on the items of a list that are read to compare with its members. Where there are more, the index says who
+# meets: a page of a list costs no more for what is not on it.
+MAX_LISTED_COMPANY: Final = 5_000
 # As long as reading so many entries of the index takes a pair of sessions by itself.
 ENTRIES_BESIDE: Final = 100
 
@@ -154,21 +157,21 @@ class Conflicting(Base):
             sessions: the sessions, with their names.
         """
         met: dict[uuid.UUID, list[EditSession] | None] = {one.pk: [] for one in sessions}
-        on_items = self.filter(item_id__in={one.item_id for one in sessions})
-        holders: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
-        for item_id, workstation_id in on_items.values_list("item_id", "workstation_id"):
-            holders[item_id].append(workstation_id)
-        shared = {item_id for item_id, some in holders.items() if len(set(some)) > 1}
+        holders = self.holders({one.item_id for one in sessions})
+        shared = {item_id: some for item_id, some in holders.items() if len(some) > 1}
         in_company = [one.pk for one in sessions if one.item_id in shared]
         if not in_company:
             return met
+        count = sum(held.sessions for some in shared.values() for held in some.values())
+        if count > MAX_LISTED_COMPANY:
+            return met | self._listed_by_index(sessions, in_company)
         compared = self._up_to_so_many_keys(in_company)
         some = [one for one in sessions if one.pk in compared]
-        how = self._how_to_compare(some, 0, self.holders(shared))
+        how = self._how_to_compare(some, 0, shared)
         if how is How.NOT:
             return met | self._listed_by_index(sessions, in_company)
         asked = self.compared(compared)
-        everybody = len(asked) == sum(len(holders[item_id]) for item_id in shared)
+        everybody = len(asked) == count
         by_index = how is How.REACHED
         company = (
             asked if everybody else self.company(asked, also_among_them=True, by_index=by_index)
@@ -186,7 +189,8 @@ class Conflicting(Base):
     ) -> dict[uuid.UUID, Sequence["EditSession"] | None]:
         """Return the same by the index, for those up to `MAX_LISTED_NODE_KEYS`."""
         looked_up = self._up_to_so_many_keys(ids)
-        pairs = self.pairs(looked_up, MAX_LISTED, also_among_them=True)
+        most = min(MAX_LISTED, max(1, interference.MAX_MEETINGS // max(1, len(looked_up))))
+        pairs = self.pairs(looked_up, most, also_among_them=True)
         loaded = self._loaded_by_id(sessions, {other for some in pairs.values() for other in some})
         met: dict[uuid.UUID, Sequence[EditSession] | None] = dict.fromkeys(set(ids) - looked_up)
         for pk, some in pairs.items():

@@ -6,6 +6,8 @@ from urllib.parse import quote
 import pytest
 
 from events_app import event_log
+from sessions_app.edit_session_queryset import EditSessionQuerySet
+from sessions_app.managers import conflicts
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
@@ -276,3 +278,35 @@ def test_the_line_comes_in_pages_with_positions_in_the_whole_line():
         found = pages(api, path, "requests", limit)
         assert [one for page in found for one in page] == whole["requests"]
     assert api("GET", f"{path}?after=sketch.x.").status_code == 422
+
+
+def by_id(answer):
+    """Whom each session of a list meets, in any order."""
+    return {
+        one["id"]: sorted(met["session_id"] for met in one["interferes_with"])
+        for one in answer.json()["sessions"]
+    }
+
+
+def test_on_an_item_with_very_many_sessions_the_index_says_whom_those_of_a_page_meet(
+    shop, monkeypatch, django_assert_max_num_queries
+):
+    items, stations = shop
+    acquire(stations[1], items[0], "", cone=("n2",))
+    api = api_of(stations[0].user)
+    path = "/api/items/A01-0001/edit-sessions"
+    compared = api("GET", path)
+    assert any(by_id(compared).values())
+    read = []
+    company = EditSessionQuerySet.company
+    monkeypatch.setattr(
+        EditSessionQuerySet,
+        "company",
+        lambda *args, **more: read.append(1) or company(*args, **more),
+    )
+    monkeypatch.setattr(conflicts, "MAX_LISTED_COMPANY", 3)
+    with django_assert_max_num_queries(14):
+        by_index = api("GET", path)
+    assert by_id(by_index) == by_id(compared)
+    # What is not on the page was not read.
+    assert not read
