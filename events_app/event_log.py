@@ -19,10 +19,12 @@ from django.db.models.functions import Now
 from events_app import sql
 from events_app.models import EventLog, LogEntry, new_epoch
 
-# Entries a replay or a relay reads at once: mostly a few hundred kB.
+# Entries a replay or a relay reads at once.
 PAGE_SIZE = 500
-# A relay stops earlier where they are large, so that no page takes longer than its time-out.
-PAGE_BYTES = 8 * 1024 * 1024
+# They stop earlier where entries are large, but read one at least. A relay's page is passed on while it is in memory,
+# once for all streams; the page of a replay is in memory until its client has read it.
+RELAY_BYTES = 2 * 1024 * 1024
+REPLAY_BYTES = 256 * 1024
 
 _CURSOR = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,18})", re.ASCII)
 
@@ -102,21 +104,33 @@ def state() -> LogState:
     return LogState(head=Cursor(log.epoch, head), trimmed_through=log.trimmed_through)
 
 
-def read(channels: Collection[str], after_id: int, limit: int = PAGE_SIZE) -> list[LogEntry]:
-    """Return the entries of any of the channels after an id, oldest first, at most `limit`.
+class Entry(NamedTuple):
+    """What a stream says of an entry of the log."""
+
+    id: int
+    type: str
+    data: str
+
+
+class Page(NamedTuple):
+    """The next entries of some channels, and whether there may be more."""
+
+    entries: list[Entry]
+    more: bool
+
+
+def read(channels: Collection[str], after_id: int, limit: int = PAGE_SIZE) -> Page:
+    """Return the entries of any of the channels after an id, oldest first: at most `limit`, and `REPLAY_BYTES`.
 
     Raises:
         Trimmed: if some of them may be gone.
     """
-    entries = list(
-        LogEntry.objects.filter(id__gt=after_id, channels__overlap=list(channels)).order_by("id")[
-            :limit
-        ]
-    )
+    rows = sql.log_of(channels, after_id, limit, REPLAY_BYTES)
     # Asked after the read: what was trimmed during it counts as missing.
     if EventLog.objects.filter(trimmed_through__gt=after_id).exists():
         raise Trimmed
-    return entries
+    more = len(rows) == limit or (bool(rows) and rows[-1][-1] >= REPLAY_BYTES)
+    return Page([Entry(*row[:3]) for row in rows], more)
 
 
 def trim(retention: timedelta, limit: int) -> bool:

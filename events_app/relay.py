@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from django.db import Error as DjangoDatabaseError
@@ -26,8 +26,24 @@ AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 logger = logging.getLogger(__name__)
 
 
+# What waits in the queues of this process' streams, which share its events. Beyond that the queues are emptied: each
+# stream goes on from the log, when its client reads, by a page at a time.
+QUEUED_BYTES: Final = 32 * 1024 * 1024
+
+
 class RelayedEvent(Event):  # type: ignore[misc]  # untyped library
-    """An event of the log on its way to many streams: encoded once for all of them."""
+    """An event of the log on its way to many streams: encoded once for all of them, and counted while it is there."""
+
+    queued = 0
+
+    def __init__(self, event_type: str, data: str, event_id: int) -> None:
+        super().__init__(channel="", type=event_type, data=data, id=event_id)
+        # Of the text and of what it is encoded as.
+        self._size = 2 * len(data)
+        RelayedEvent.queued += self._size
+
+    def __del__(self) -> None:
+        RelayedEvent.queued -= self._size
 
     @cached_property
     def encoded(self) -> bytes:
@@ -46,10 +62,23 @@ def listening_name(channel: str) -> str:
 
 def deliver(event_id: int, channels: Sequence[str], event_type: str, data: str) -> None:
     """Queue one entry of the log for every stream of this process that follows one of its channels."""
-    event = RelayedEvent(channel="", type=event_type, data=data, id=event_id)
+    event = RelayedEvent(event_type, data, event_id)
     manager = get_listener_manager()
     for channel in channels:
         manager.add_to_queues(listening_name(channel), event)
+    if RelayedEvent.queued > QUEUED_BYTES:
+        _empty_queues()
+
+
+def _empty_queues() -> None:
+    """Have the streams that have anything queued go on from the log."""
+    manager = get_listener_manager()
+    with manager.lock:
+        listeners = {one for some in manager.listeners_by_channel.values() for one in some}
+        for listener in listeners:
+            if listener.channel_items:
+                listener.channel_items, listener.overflow = {}, True
+                listener.wake_threadsafe()
 
 
 class Relay:
@@ -107,7 +136,7 @@ class Relay:
     async def _read_page(self, connection: AsyncConnection) -> bool:
         """Deliver the next entries; return whether there may be more."""
         with _answered(connection):
-            page = [self._position, event_log.PAGE_SIZE, event_log.PAGE_BYTES]
+            page = [self._position, event_log.PAGE_SIZE, event_log.RELAY_BYTES]
             cursor = await connection.execute(sql.LOG_AFTER, page)
             rows = await cursor.fetchall()
         epoch, trimmed_through = rows[0][:2]
@@ -120,7 +149,7 @@ class Relay:
             if event_id is not None:
                 deliver(event_id, channels, event_type, data)
                 self._position = event_id
-        return len(rows) == event_log.PAGE_SIZE or (rows[-1][-1] or 0) >= event_log.PAGE_BYTES
+        return len(rows) == event_log.PAGE_SIZE or (rows[-1][-1] or 0) >= event_log.RELAY_BYTES
 
     async def _go_to_head(self, connection: AsyncConnection) -> None:
         row = await (await connection.execute(sql.LOG_HEAD)).fetchone()

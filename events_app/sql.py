@@ -1,7 +1,7 @@
 """All the raw SQL of the project: what the ORM has no word for."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -112,6 +112,34 @@ def write_for_probe() -> None:
             "INSERT INTO pg_temp.silo_probe"
             " SELECT 1 FROM pg_logical_emit_message(true, 'silo', 'ready')"
         )
+
+
+def log_of(
+    channels: Collection[str], after_id: int, limit: int, most_bytes: int
+) -> list[tuple[int, str, str, int]]:
+    """Return the entries of any of these channels after an id, in order, until there are so many or so large.
+
+    Returns:
+        Of each its id, type and data, and how many bytes the data has together with those before.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(LOG_OF, [list(channels), after_id, limit, most_bytes])
+        rows: list[tuple[int, str, str, int]] = cursor.fetchall()
+    return rows
+
+
+# The length of a text is known without reading it, and only what is shown is read.
+LOG_OF: Final = """
+    SELECT id, type, data, bytes FROM (
+        SELECT *, sum(octet_length(data)) OVER (ORDER BY id) AS bytes
+        FROM (
+            SELECT id, type, data FROM events_app_logentry
+            WHERE channels && %s::text[] AND id > %s ORDER BY id LIMIT %s
+        ) page
+    ) sized
+    WHERE bytes - octet_length(data) < %s
+    ORDER BY id
+"""
 
 
 def listen_parameters() -> dict[str, Any]:

@@ -38,8 +38,8 @@ class EventLogStorage(StorageBase):  # type: ignore[misc]  # untyped library
         if not state.trimmed_through <= last_id <= state.head.id:
             raise EventDoesNotExist(f"No such event {last_id}", state.head.id)
         return [
-            Event(channel, entry.type, entry.data, id=entry.pk)
-            for entry in event_log.read([channel], last_id, limit)
+            Event(channel, entry.type, entry.data, id=entry.id)
+            for entry in event_log.read([channel], last_id, limit).entries
         ]
 
     def get_current_id(self, channel: str) -> int:

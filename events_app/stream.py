@@ -11,14 +11,13 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django_eventstream.eventrequest import EventRequest
 from django_eventstream.views import Listener, get_listener_manager
 
-from events_app import event_log, parties, runtime, sse, stream_http, timings
+from events_app import event_log, parties, replays, runtime, sse, stream_http, timings
 from events_app.admission import Admission, NotServed, Step
 from events_app.daphne_server import EVENT_STREAM, UNACKNOWLEDGED
 from events_app.database_away import DATABASE_AWAY
@@ -48,12 +47,13 @@ HEADERS: Final = [
     (b"x-accel-buffering", b"no"),  # nginx passes it on at once
 ]
 
+# What a stream writes at once; before it writes more, its client has to have read most of it.
+CHUNK_BYTES: Final = event_log.REPLAY_BYTES
+
 # How long a stream that was closed may take to say so to a client that may not read.
 CLOSE_SECONDS: Final = 0.5
 
-# Resolving and replaying are short and few; a pool of two keeps database connections and threads fixed.
-_threads = ThreadPoolExecutor(2, thread_name_prefix="streams")
-_admission = Admission(_threads)
+_admission = Admission(replays.threads)
 _granting, _arriving = Step("who asks"), Step("its arrival")
 
 
@@ -278,23 +278,32 @@ class Stream:
 
     async def _replay(self) -> None:
         """Read from the log until nothing newer is there; from then on the queue has it."""
-        while True:
+        more = True
+        while more and not self.closed.is_set():
             try:
-                entries = await in_thread(
-                    _threads, event_log.read, self.grant.channels, self._position
-                )
+                entries, more = await self._next_page()
             except event_log.Trimmed:
                 return await self._reset()
-            await self._write_events(
-                RelayedEvent(channel="", type=entry.type, data=entry.data, id=entry.pk)
-                for entry in entries
-            )
-            if len(entries) < event_log.PAGE_SIZE or self.closed.is_set():
-                return
+            body = self._sse((one.id, sse.encode(one.type, one.data)) for one in entries)
+            del entries
+            if body:
+                await self._write(body)
+            # A long replay is no reason for the client's time to acknowledge a heartbeat to run out.
+            await self._write_what_is_due()
+
+    async def _next_page(self) -> event_log.Page:
+        """Read from the log when it is this stream's turn; write a line now and then until then."""
+        reading = asyncio.create_task(replays.read(self.grant.channels, self._position))
+        try:
+            while not (await asyncio.wait({reading}, timeout=self._timings.keepalive))[0]:
+                await self._write(b"")
+            return reading.result()
+        finally:
+            reading.cancel()
 
     async def _reset(self) -> None:
         """Tell the client to read the lists again, and go on from the head of the log."""
-        head = (await in_thread(_threads, event_log.state)).head
+        head = (await in_thread(replays.threads, event_log.state)).head
         self._epoch, self._position = head
         await self._write(_named("stream-reset", head, {}))
 
@@ -306,10 +315,17 @@ class Stream:
         except TimeoutError:
             return await self._write(b"")
         queued, overflowed = self._take_queue()
-        if overflowed:
+        large = sum(len(event.data) for event in queued) > CHUNK_BYTES
+        # What a client does not read is kept once, in the log.
+        body = b"" if overflowed or large else self._sse((one.id, one.encoded) for one in queued)
+        del queued
+        if overflowed or large:
             await self._replay()
-        else:
-            await self._write_events(queued)
+        elif body:
+            await self._write(body)
+        await self._write_what_is_due()
+
+    async def _write_what_is_due(self) -> None:
         if self._heartbeat_due:
             self._heartbeat_due = self._line_due = False
             await self._write(HEARTBEAT)
@@ -327,18 +343,20 @@ class Stream:
         events = {event.id: event for channel in items.values() for event in channel}
         return [events[event_id] for event_id in sorted(events)], overflowed
 
-    async def _write_events(self, events: Iterable[RelayedEvent]) -> None:
-        chunks = []
-        for event in events:
-            assert event.id is not None
-            if event.id > self._position:
-                self._position = event.id
-                chunks.append(b"id: %s-%d\n" % (self._epoch.encode(), event.id) + event.encoded)
-        if chunks:
-            await self._write(b"".join(chunks))
+    def _sse(self, events: Iterable[tuple[int, bytes]]) -> bytes:
+        """Return what is written of events that come after those written before."""
+        chunks: list[bytes] = []
+        for event_id, encoded in events:
+            if event_id > self._position:
+                self._position = event_id
+                chunks += b"id: %s-%d\n" % (self._epoch.encode(), event_id), encoded
+        return b"".join(chunks)
 
     async def _write(self, body: bytes) -> None:
         """Write, and up to which age of the stream this proves that it is kept, however late it arrives."""
+        while len(body) > CHUNK_BYTES:
+            part, body = body[:CHUNK_BYTES], body[CHUNK_BYTES:]
+            await self._send({"type": "http.response.body", "body": part, "more_body": True})
         proved = min(time.monotonic(), self._proved() + self._timings.vouched)
         stamp = b": keep-alive %.3f\n\n" % max(0.0, proved - self.opened)
         await self._send({"type": "http.response.body", "body": body + stamp, "more_body": True})

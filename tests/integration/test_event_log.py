@@ -27,13 +27,27 @@ def test_a_reader_gets_what_is_on_any_of_its_channels_once_and_in_order():
     start = event_log.state().head.id
     event_log.append([NewEvent(["a", "b"], "both", {}), NewEvent(["c"], "other", {})])
     say("later", channel="b")
-    assert [entry.type for entry in event_log.read(["a", "b"], start)] == ["both", "later"]
+    assert [entry.type for entry in event_log.read(["a", "b"], start).entries] == ["both", "later"]
 
 
 def test_pages_are_limited():
     start = event_log.state().head.id
     ids = say("1", "2", "3")
-    assert [entry.pk for entry in event_log.read(["here"], start, limit=2)] == ids[:2]
+    assert [entry.id for entry in event_log.read(["here"], start, limit=2).entries] == ids[:2]
+
+
+def test_pages_are_limited_in_bytes_and_have_one_entry_at_least(monkeypatch):
+    monkeypatch.setattr(event_log, "REPLAY_BYTES", 100)
+    start = event_log.state().head.id
+    large = {"text": "x" * 60}
+    ids = event_log.append([NewEvent(["here"], "large", large) for _ in range(3)])
+    ids += event_log.append([NewEvent(["here"], "huge", {"text": "x" * 500})])
+    pages, more = [], True
+    while more:
+        page = event_log.read(["here"], start)
+        more, start = page.more, page.entries[-1].id if page.entries else start
+        pages.append([entry.id for entry in page.entries])
+    assert [page for page in pages if page] == [ids[:2], ids[2:]]
 
 
 STATE = LogState(head=Cursor("abc123", 10), trimmed_through=4)
@@ -103,7 +117,7 @@ def test_a_reader_of_what_was_trimmed_is_told_so():
 def test_send_event_writes_to_the_log():
     start = event_log.state().head.id
     send_event("item:1", "hello", {"größe": 1})
-    (entry,) = event_log.read(["item:1"], start)
+    (entry,) = event_log.read(["item:1"], start).entries
     assert (entry.type, json.loads(entry.data)) == ("hello", {"größe": 1})
 
 

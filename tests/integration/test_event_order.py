@@ -57,15 +57,15 @@ def test_a_writer_that_is_held_open_loses_no_reader_anything(threads):
     second = OpenTransaction(threads, lambda: say("second"))
 
     # A reader comes along while the first has its id and has not committed.
-    assert event_log.read(["here"], start) == []
+    assert event_log.read(["here"], start).entries == []
     assert not second.worked.is_set(), "the second has drawn an id before the first has committed"
 
     first.commit()
     assert second.worked.wait(PATIENCE_SECONDS)
-    seen = event_log.read(["here"], start)
+    seen = event_log.read(["here"], start).entries
     assert [entry.type for entry in seen] == ["first"]
     second.commit()
-    assert [entry.type for entry in event_log.read(["here"], seen[-1].pk)] == ["second"]
+    assert [entry.type for entry in event_log.read(["here"], seen[-1].id).entries] == ["second"]
 
 
 def test_a_reader_that_follows_many_writers_misses_nothing(threads):
@@ -83,7 +83,9 @@ def test_a_reader_that_follows_many_writers_misses_nothing(threads):
     seen: list[int] = []
 
     def follow() -> bool:
-        seen.extend(entry.pk for entry in event_log.read(["here"], seen[-1] if seen else start))
+        seen.extend(
+            entry.id for entry in event_log.read(["here"], seen[-1] if seen else start).entries
+        )
         return len(seen) == writers * each
 
     eventually(follow, "every event")
@@ -109,7 +111,7 @@ def test_a_rollback_leaves_no_event_and_does_not_stop_the_others():
         say("never")
         transaction.set_rollback(True)
     say("after")
-    assert [entry.type for entry in event_log.read(["here"], start)] == ["after"]
+    assert [entry.type for entry in event_log.read(["here"], start).entries] == ["after"]
 
 
 def test_events_outside_of_a_transaction_are_refused():

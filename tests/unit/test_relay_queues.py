@@ -1,0 +1,68 @@
+"""What waits in the queues of a process is bounded in bytes; what is dropped from them is read from the log."""
+
+import asyncio
+
+import pytest
+from django_eventstream.eventrequest import EventRequest
+from django_eventstream.views import Listener, get_listener_manager
+
+from events_app import relay
+from events_app.relay import RelayedEvent
+
+
+@pytest.fixture
+def listener_of():
+    """Make a listener of some channels, whose client reads nothing."""
+    made = []
+
+    def make(*channels):
+        request = EventRequest()
+        request.channels = {relay.listening_name(channel) for channel in channels}
+        listener = Listener()
+        listener.channels = request.channels
+        listener.assign_loop()
+        get_listener_manager().add_listener(listener)
+        made.append(listener)
+        return listener
+
+    yield make
+    for listener in made:
+        get_listener_manager().remove_listener(listener)
+
+
+def test_queues_are_emptied_when_they_have_so_many_bytes(listener_of, monkeypatch):
+    monkeypatch.setattr(relay, "QUEUED_BYTES", 10_000)
+    most = 0
+
+    async def run():
+        nonlocal most
+        channels = [str(number) for number in range(50)]
+        many, one = listener_of(*channels), listener_of("1")
+        for number in range(200):
+            relay.deliver(number, [str(number % 50)], "edit.test", "x" * 500)
+            most = max(most, RelayedEvent.queued)
+        return many, one
+
+    before = RelayedEvent.queued
+    many, one = asyncio.run(run())
+    assert many.overflow
+    assert one.overflow
+    assert most <= before + 10_000
+    many.channel_items, one.channel_items = {}, {}
+    assert RelayedEvent.queued == before
+
+
+def test_what_is_read_in_time_is_not_dropped(listener_of, monkeypatch):
+    monkeypatch.setattr(relay, "QUEUED_BYTES", 10_000)
+
+    async def run():
+        listener = listener_of("a")
+        for number in range(200):
+            relay.deliver(number, ["a"], "edit.test", "x" * 500)
+            assert [event.id for some in listener.channel_items.values() for event in some] == [
+                number
+            ]
+            listener.channel_items = {}
+        return listener.overflow
+
+    assert not asyncio.run(run())
