@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import Error
 
 from events_app import observation, server_processes, timings
-from events_app.acknowledgements import ObservedClock
+from events_app.acknowledgements import TICK_SECONDS, ObservedClock
 from events_app.clean_up import Cleaner
 from events_app.database_clock import DatabaseClock
 from events_app.heartbeats import Heartbeats
@@ -18,19 +18,21 @@ from events_app.observation import ClockWentBack
 from events_app.presence_domain import domain
 from events_app.presence_writer import PresenceWriter
 from events_app.server_processes import NotRegistered, ProcessIdentity
+from events_app.signs_of_life import SignsOfLife
 from events_app.threads import in_thread
 
 logger = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """One per process. `beat_loop` and `keep_loop` are its tasks.
+    """One per process. `tick_loop`, `beat_loop` and `keep_loop` are its tasks.
 
     Args:
         process: this process.
         writer: it registers a process that was taken for dead.
         heartbeats: they know who does not answer.
-        observed: counts the time for which this process beats.
+        observed: counts the time for which this process runs and beats.
+        signs_of_life: those that wait, of which each beat tells.
         keeper: the thread that it shares with the heartbeats.
         configured: the timings.
     """
@@ -41,6 +43,7 @@ class Housekeeping:
         writer: PresenceWriter,
         heartbeats: Heartbeats,
         observed: ObservedClock,
+        signs_of_life: SignsOfLife,
         keeper: ThreadPoolExecutor,
         configured: timings.Timings,
     ) -> None:
@@ -48,6 +51,7 @@ class Housekeeping:
         self._writer = writer
         self._heartbeats = heartbeats
         self._observed = observed
+        self._signs_of_life = signs_of_life
         self._keeper = keeper
         self._timings = configured
         self._cleaner = Cleaner(configured.server_dead_time)
@@ -56,6 +60,12 @@ class Housekeeping:
         self._beating_since: float | None = None
         # Nothing may keep a beat waiting.
         self._beater = ThreadPoolExecutor(1, thread_name_prefix="presence-beat")
+
+    async def tick_loop(self) -> None:
+        """Show again and again that the event loop runs: while it does not, nobody's time passes."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._observed.tick()
 
     async def beat_loop(self) -> None:
         """Beat. Who finds itself taken for dead has the writer register it again, with all its streams."""
@@ -91,8 +101,9 @@ class Housekeeping:
         while True:
             begun = time.monotonic()
             try:
+                behind = self._signs_of_life.behind
                 at = await in_thread(
-                    self._beater, server_processes.beat, self._process, server_dead
+                    self._beater, server_processes.beat, self._process, server_dead, behind
                 )
                 break
             except ClockWentBack as error:

@@ -86,6 +86,11 @@ class ServerProcess(models.Model):
     given_up = models.BooleanField(
         default=False, db_default=False, help_text="Taken for dead; being cleaned up"
     )
+    behind_seconds = models.FloatField(
+        default=0.0,
+        db_default=0.0,
+        help_text="For how long, at its last beat, an acknowledgement that had come waited to be written",
+    )
 
     class Meta:
         verbose_name_plural = "server processes"
@@ -105,7 +110,10 @@ class Connection(models.Model):
     heartbeat_at = models.DateTimeField(
         db_default=Now(), help_text="The last heartbeat that it has to acknowledge"
     )
-    acked_at = models.DateTimeField(null=True, help_text="When it last acknowledged one")
+    # Null or not is what counts: two times of a clock that goes back would have an order that says nothing.
+    acked_at = models.DateTimeField(
+        null=True, help_text="When it acknowledged that heartbeat; empty until it does"
+    )
     machine = models.TextField(
         default="", db_default="", help_text="The running machine of its client, if it says so"
     )

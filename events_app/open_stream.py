@@ -16,7 +16,7 @@ class OpenStream(Protocol):
     closed: asyncio.Event
 
     def heartbeat(self) -> None:
-        """Send `event: heartbeat`: its touch is committed."""
+        """Send `event: heartbeat`: its touch is committed. When it is written, presence is told."""
 
     def prove(self) -> None:
         """Send a line now, which the peer's kernel has to acknowledge."""

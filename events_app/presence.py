@@ -14,10 +14,12 @@ from events_app.acknowledgements import Acknowledgements, ObservedClock
 from events_app.heartbeats import Heartbeats
 from events_app.housekeeping import Housekeeping
 from events_app.open_stream import OpenStream
+from events_app.presence_domain import Key
 from events_app.presence_store import Departure, Snapshot
 from events_app.presence_writer import PresenceWriter
 from events_app.server_processes import ProcessIdentity
 from events_app.siblings import Siblings
+from events_app.signs_of_life import SignsOfLife
 
 logger = logging.getLogger(__name__)
 
@@ -31,25 +33,33 @@ class Presence:
         self.observed = ObservedClock(configured.beat)
         self._siblings = Siblings()
         process = ProcessIdentity()
-        acknowledgements = Acknowledgements(self.observed, configured.patience)
+        self._acknowledgements = Acknowledgements(self.observed, configured.patience)
+        self.signs_of_life = SignsOfLife(self.observed, self._acknowledged)
         # One thread, one connection and one order each, for the writer, the beat and this.
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="presence-keeper")
         self._writer = PresenceWriter(
-            process, self.streams, acknowledgements, configured, lambda: self.observed.proved
+            process, self.streams, self._acknowledgements, configured, lambda: self.observed.proved
         )
         self._heartbeats = Heartbeats(
             process,
             self.streams,
             self._writer,
-            acknowledgements,
+            self._acknowledgements,
+            self.signs_of_life,
             self._keeper,
             configured,
-            self.close_all,
         )
         self._housekeeping = Housekeeping(
-            process, self._writer, self._heartbeats, self.observed, self._keeper, configured
+            process,
+            self._writer,
+            self._heartbeats,
+            self.observed,
+            self.signs_of_life,
+            self._keeper,
+            configured,
         )
         self.write_loop = self._writer.write_loop
+        self.tick_loop = self._housekeeping.tick_loop
         self.beat_loop = self._housekeeping.beat_loop
         self.keep_loop = self._housekeeping.keep_loop
         self.heartbeat_loop = self._heartbeats.heartbeat_loop
@@ -84,6 +94,10 @@ class Presence:
         if not self.stopping:
             self._writer.depart(Departure(stream.connection_id, key, by_client))
 
+    def heartbeat_written(self, connection_id: uuid.UUID) -> None:
+        """A heartbeat is written to that stream: its client has time to answer from now on."""
+        self._acknowledgements.written(connection_id)
+
     def close_all(self, reason: str) -> None:
         """Have every stream begin again."""
         if self.streams:
@@ -102,6 +116,11 @@ class Presence:
     def useful(self) -> bool:
         """Whether this process can keep alive what it serves."""
         return self._heartbeats.useful
+
+    def _acknowledged(self, key: Key, connection_id: uuid.UUID | None, at: float) -> None:
+        streams = self._siblings.of(key) if connection_id is None else [connection_id]
+        for stream in streams:
+            self._acknowledgements.answered(stream, at)
 
     async def stop(self) -> None:
         """Write what came before the stop, then remove this process: no departure of its clients."""

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from functools import cache
 from typing import Any, Final
 
@@ -63,7 +64,7 @@ class StreamRequest:
 
 
 class StreamRefused(Exception):
-    """The domain refuses a stream.
+    """The domain refuses a stream, or a sign of life.
 
     Args:
         status: the HTTP status.
@@ -80,6 +81,41 @@ class StreamRefused(Exception):
         self.details = details
 
 
+@dataclass(frozen=True)
+class SignOfLife:
+    """A request by which a client says that it is there.
+
+    Args:
+        http: the request.
+        key: whose presence it is about, by its word.
+        connection_id: the stream whose heartbeat it acknowledges; None for all of the key.
+        said: what it says besides, for the domain.
+        noted: whether it has been acknowledged already, so that only what it says is left to be done.
+    """
+
+    http: HttpRequest
+    key: Key
+    connection_id: uuid.UUID | None = None
+    said: Any = None
+    noted: bool = False
+
+
+class Outcome(Enum):
+    """What has become of a sign of life that is neither done nor refused.
+
+    Args:
+        IGNORED: it counts for nothing, and is answered as if it did.
+        LOCKED: somebody else has the lock of its key at this moment; nothing was done.
+        LONGER: it needs more than a moment; nothing was done.
+        NEWS: its client is here; what it says besides takes more than a moment, and is left.
+    """
+
+    IGNORED = "ignored"
+    LOCKED = "locked"
+    LONGER = "longer"
+    NEWS = "news"
+
+
 class PresenceDomain(ABC):
     """The domain, named by the setting `EVENTS_PRESENCE_DOMAIN`. All methods are synchronous.
 
@@ -94,6 +130,32 @@ class PresenceDomain(ABC):
     @abstractmethod
     def users(self, requests: Sequence[HttpRequest]) -> Sequence[int | StreamRefused]:
         """Return the user's primary key for each of the requests, by its headers, or why there is none."""
+
+    @abstractmethod
+    def sign_of_life(
+        self, http: HttpRequest, kwargs: Mapping[str, str], body: bytes
+    ) -> SignOfLife | None:
+        """Return what a request says, or None if it is no well-formed sign of life. Asks no database.
+
+        Args:
+            http: the request.
+            kwargs: from its URL.
+            body: its body.
+        """
+
+    @abstractmethod
+    def alive(
+        self, signs: Sequence[SignOfLife], *, quick: bool
+    ) -> Sequence[StreamRefused | Outcome | None]:
+        """Note that the clients are there whose requests these are: in one transaction of its own.
+
+        Args:
+            signs: the requests, in the order in which they came.
+            quick: leave out what takes more than a moment.
+
+        Returns:
+            For each: None if it is done, what has become of it else, or why it is refused.
+        """
 
     @abstractmethod
     def lock(self, keys: Collection[Key], also: Collection[Key] = ()) -> set[Key]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import DurationField, F, Q, Value
+from django.db.models import DurationField, Q, Value
 from django.db.models.functions import Now
 
 from events_app import event_log, sql
@@ -149,13 +149,15 @@ def snapshot(keys: Collection[Key]) -> Snapshot:
         return Snapshot(log=event_log.state(), held=domain().snapshot(keys) if keys else {})
 
 
-def touch(process: ProcessIdentity, keys: Collection[Key], *, acks: bool) -> set[uuid.UUID]:
-    """The heartbeat of this process.
+def touch(
+    process: ProcessIdentity, keys: Collection[Key], acks: Collection[uuid.UUID]
+) -> set[uuid.UUID]:
+    """A heartbeat of this process.
 
     Args:
         process: this process.
-        keys: what it serves.
-        acks: whether any of its clients acknowledges heartbeats.
+        keys: what it keeps alive.
+        acks: the connections whose clients acknowledge it.
 
     Returns:
         The connections whose clients have to acknowledge this heartbeat: those that did so with the one before.
@@ -167,7 +169,7 @@ def touch(process: ProcessIdentity, keys: Collection[Key], *, acks: bool) -> set
         hold(process)
         # Losing the last touches in a crash costs nothing: the next heartbeat repeats them.
         sql.commit_lazily()
-        asked = _ask_for_acknowledgement(process) if acks else set()
+        asked = _ask_for_acknowledgement(process, acks) if acks else set()
         domain().touch(keys)
     return asked
 
@@ -184,26 +186,35 @@ def connected_elsewhere(key: Key, machine: str, server_dead: timedelta) -> tuple
 
 def silent(connection_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Return those of the connections whose clients have not acknowledged the heartbeat they were asked for."""
-    unacknowledged = Q(acked_at__isnull=True) | Q(acked_at__lt=F("heartbeat_at"))
-    connections = Connection.objects.filter(unacknowledged, pk__in=connection_ids)
+    connections = Connection.objects.filter(pk__in=connection_ids, acked_at__isnull=True)
     return set(connections.values_list("pk", flat=True))
 
 
-def acknowledge(key: Key, connection_id: uuid.UUID | None) -> bool:
-    """Note that the client has a heartbeat, inside the caller's transaction, which holds the key's lock.
+def acknowledge(
+    claims: Collection[tuple[Key, uuid.UUID | None]],
+    looked_up: Collection[Key] = (),
+) -> set[tuple[Key, uuid.UUID]]:
+    """Note that clients have their heartbeats, inside the caller's transaction, which holds the locks of the keys.
 
     Args:
-        key: the client's presence key.
-        connection_id: the stream it acknowledges; None for every one.
+        claims: the keys, each with the stream whose heartbeat is acknowledged; None for every one of the key.
+        looked_up: further keys.
 
     Returns:
-        Whether there is such a stream.
+        The streams that these keys have, each with its key.
     """
-    connections = Connection.objects.filter(key=key)
-    if connection_id is not None:
-        connections = connections.filter(pk=connection_id)
-    in_order = connections.order_by("pk").select_for_update().values("pk")
-    return bool(Connection.objects.filter(pk__in=in_order).update(acked_at=Now()))
+    open_streams = Connection.objects.filter(key__in={*looked_up, *(key for key, _ in claims)})
+    rows = list(open_streams.values_list("pk", "key", "acked_at"))
+    # What has been acknowledged already needs nothing: a heartbeat that came meanwhile is not what this is about.
+    waited_for = [
+        pk
+        for pk, key, acked_at in rows
+        if acked_at is None and not {(key, pk), (key, None)}.isdisjoint(claims)
+    ]
+    if waited_for:
+        free = Connection.objects.filter(pk__in=waited_for).order_by("pk").select_for_update()
+        Connection.objects.filter(pk__in=free.values("pk")).update(acked_at=Now())
+    return {(key, pk) for pk, key, _ in rows}
 
 
 def _insert(process: ProcessIdentity, arrivals: Collection[Arrival], known: set[Key]) -> Arrived:
@@ -248,10 +259,13 @@ def _latest(opened: Iterable[tuple[Key, datetime]]) -> dict[Key, datetime]:
     return latest
 
 
-def _ask_for_acknowledgement(process: ProcessIdentity) -> set[uuid.UUID]:
+def _ask_for_acknowledgement(
+    process: ProcessIdentity, connection_ids: Collection[uuid.UUID]
+) -> set[uuid.UUID]:
     answered = Connection.objects.filter(
-        process=process.id, ack=True, acked_at__gte=F("heartbeat_at")
+        pk__in=connection_ids, process=process.id, acked_at__isnull=False
     )
     asked = set(answered.order_by("pk").select_for_update().values_list("pk", flat=True))
-    Connection.objects.filter(pk__in=asked).update(heartbeat_at=Now())
+    if asked:
+        Connection.objects.filter(pk__in=asked).update(heartbeat_at=Now(), acked_at=None)
     return asked

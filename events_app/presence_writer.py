@@ -125,14 +125,13 @@ class PresenceWriter:
         """Write anew since when its streams are open: the database's clock went back."""
         self._write_anew(self._registered.values())
 
-    @property
-    def registered(self) -> list[Arrival]:
-        """The streams whose arrival is committed and that have not left.
+    def registered(self, streams: Iterable[OpenStream]) -> list[Arrival]:
+        """Return those of these open streams whose arrival is committed.
 
         A stream that is still opening is nobody's heartbeat, and neither is one whose departure waits to be written.
         """
-        registered = list(self._registered.values())
-        return [arrival for arrival in registered if arrival.connection_id in self._streams]
+        arrivals = (self._registered.get(stream.connection_id) for stream in streams)
+        return [arrival for arrival in arrivals if arrival is not None]
 
     # -- the writer --
 

@@ -106,6 +106,7 @@ class Service:
         for loop in (
             relay.run,
             presence.write_loop,
+            presence.tick_loop,
             presence.beat_loop,
             presence.keep_loop,
             presence.heartbeat_loop,

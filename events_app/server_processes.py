@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
+from django.db.models import DurationField, Value
 from django.db.models.functions import Now
 
 from events_app import observation, sql
@@ -56,8 +57,13 @@ def insert(process: ProcessIdentity) -> None:
     ServerProcess.objects.bulk_create([row], ignore_conflicts=True)
 
 
-def beat(process: ProcessIdentity, server_dead: timedelta) -> datetime:
+def beat(process: ProcessIdentity, server_dead: timedelta, behind_seconds: float = 0.0) -> datetime:
     """Tell that this process is alive, and with it that clients are observed.
+
+    Args:
+        process: this process.
+        server_dead: after so long without a beat there was an outage.
+        behind_seconds: for how long an acknowledgement that has come waits to be written.
 
     Returns:
         When that was, by the database's clock.
@@ -68,7 +74,13 @@ def beat(process: ProcessIdentity, server_dead: timedelta) -> datetime:
     """
     with transaction.atomic():
         own = ServerProcess.objects.filter(pk=process.id, given_up=False)
-        if not own.update(last_beat=Now()):
+        if not own.update(last_beat=Now(), behind_seconds=behind_seconds):
             raise NotRegistered
         observation.note_beat(server_dead)
         return own.values_list("last_beat", flat=True).get()
+
+
+def is_behind(process: ProcessIdentity, server_dead: timedelta, late: float) -> bool:
+    """Return whether another process that beats has acknowledgements waiting that came so many seconds ago."""
+    others = ServerProcess.objects.exclude(pk=process.id).filter(behind_seconds__gt=late)
+    return others.filter(last_beat__gte=Now() - Value(server_dead, DurationField())).exists()

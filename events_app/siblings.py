@@ -50,6 +50,10 @@ class Siblings:
         if not self._by_group[group]:
             del self._by_group[group]
 
+    def of(self, group: Group) -> list[uuid.UUID]:
+        """Return the streams of a group."""
+        return list(self._by_group.get(group, ()))
+
     async def make_room(self, grant: StreamGrant) -> None:
         """Return when a stream may be added to its group, which is done before anything else runs.
 

@@ -72,7 +72,12 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         request = await stream_http.read(scope, receive)
     except ClientLeft:
         return
-    stream = Stream(send, timings.configured(), lambda: process.presence.observed.proved)
+    stream = Stream(
+        send,
+        timings.configured(),
+        lambda: process.presence.observed.proved,
+        process.presence.heartbeat_written,
+    )
     leaving = asyncio.create_task(_until_disconnect(receive))
     closing = asyncio.create_task(stream.closed.wait())
     writing = asyncio.create_task(stream.serve(request, process))
@@ -99,7 +104,11 @@ class Stream:
     """One open stream. Its life is `serve`; the rest is called from outside."""
 
     def __init__(
-        self, send: Send, configured: timings.Timings, proved: Callable[[], float]
+        self,
+        send: Send,
+        configured: timings.Timings,
+        proved: Callable[[], float],
+        heartbeat_written: Callable[[uuid.UUID], None],
     ) -> None:
         self.connection_id = uuid.uuid4()
         self.opened = time.monotonic()
@@ -112,6 +121,9 @@ class Stream:
         self._ended = False
         self._timings = configured
         self._proved = proved
+        self._heartbeat_written = heartbeat_written
+        # Whether what was written last waits for its client to read.
+        self._writing = False
         self._listener = Listener()
         self._listening = False
         self._heartbeat_due = False
@@ -122,10 +134,12 @@ class Stream:
     # -- called by presence --
 
     def heartbeat(self) -> None:
-        """Have `event: heartbeat` written."""
+        """Have `event: heartbeat` written. A client that does not read keeps it back, and its time runs."""
         # The grant has been looked at since the heartbeat before.
         parties.identities.note(self._credentials, self.grant.user_id)
         self._heartbeat_due = True
+        if self._writing:
+            self._heartbeat_written(self.connection_id)
         self._listener.aevent.set()
 
     def prove(self) -> None:
@@ -222,7 +236,8 @@ class Stream:
     async def _run(self, snapshot: Snapshot) -> None:
         self._started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        # The arrival was a heartbeat, and its client's time to acknowledge it runs.
+        # The arrival was a heartbeat.
+        self._heartbeat_written(self.connection_id)
         await self._write(_retry() + self._opening(snapshot) + HEARTBEAT)
         if self._position < snapshot.log.head.id:
             await self._replay()
@@ -328,6 +343,7 @@ class Stream:
     async def _write_what_is_due(self) -> None:
         if self._heartbeat_due:
             self._heartbeat_due = self._line_due = False
+            self._heartbeat_written(self.connection_id)
             await self._write(HEARTBEAT)
         elif self._line_due:
             self._line_due = False
@@ -359,7 +375,12 @@ class Stream:
             await self._send({"type": "http.response.body", "body": part, "more_body": True})
         proved = min(time.monotonic(), self._proved() + self._timings.vouched)
         stamp = b": keep-alive %.3f\n\n" % max(0.0, proved - self.opened)
+        if self._heartbeat_due:
+            # It follows; if its client does not read this, it never will be written.
+            self._heartbeat_written(self.connection_id)
+        self._writing = True
         await self._send({"type": "http.response.body", "body": body + stamp, "more_body": True})
+        self._writing = False
 
 
 async def _until_disconnect(receive: Receive) -> None:

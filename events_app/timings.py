@@ -31,6 +31,10 @@ BEATS_PER_SERVER_DEAD: Final = 4
 LOOKS_PER_BEAT: Final = 4
 LOOKING_BEATS: Final = 0.5
 
+# The streams of a process have their heartbeats one after the other, so that their clients do not answer all at once;
+# those of one such time together, so that it has few transactions: two a second at most.
+HEARTBEAT_SLOT_SECONDS: Final = 0.5
+
 # A process that could not touch for so many heartbeats is of no use to its clients, who have a better one elsewhere.
 HEARTBEATS_UNTIL_USELESS: Final = 3
 
@@ -70,6 +74,11 @@ class Timings:
     def beat(self) -> float:
         """Between two beats of a server process."""
         return self.server_dead / BEATS_PER_SERVER_DEAD
+
+    @property
+    def heartbeat_slots(self) -> int:
+        """In how many parts, one after the other, the streams of a process have their heartbeats."""
+        return max(1, int(self.heartbeat / HEARTBEAT_SLOT_SECONDS))
 
     @property
     def keepalive(self) -> float:

@@ -15,12 +15,14 @@ from django.http import HttpRequest
 
 from events_app.presence_domain import (
     Key,
+    Outcome,
     PresenceDomain,
+    SignOfLife,
     StreamGrant,
     StreamRefused,
     StreamRequest,
 )
-from sessions_app import clock, snapshots, stream_requests
+from sessions_app import alive_requests, clock, snapshots, stream_requests
 from sessions_app.authentication import principals_of_requests
 from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
@@ -56,6 +58,21 @@ class WorkstationPresence(PresenceDomain):
         return [
             _refused(who) if isinstance(who, DomainError) else who.user.pk
             for who in principals_of_requests(requests)
+        ]
+
+    def sign_of_life(
+        self, http: HttpRequest, kwargs: Mapping[str, str], body: bytes
+    ) -> SignOfLife | None:
+        """See `alive_requests.read`."""
+        return alive_requests.read(http, kwargs, body)
+
+    def alive(
+        self, signs: Sequence[SignOfLife], *, quick: bool
+    ) -> Sequence[StreamRefused | Outcome | None]:
+        """See `alive_requests.note_all`."""
+        return [
+            _refused(verdict) if isinstance(verdict, DomainError) else verdict
+            for verdict in alive_requests.note_all(signs, quick=quick)
         ]
 
     def lock(self, keys: Collection[Key], also: Collection[Key] = ()) -> set[Key]:
@@ -136,7 +153,8 @@ class WorkstationPresence(PresenceDomain):
 
     def touch(self, keys: Collection[Key]) -> None:
         """The heartbeat of the workstations' sessions."""
-        EditSession.objects.touch_heartbeat(keys)
+        # Who has a session locked ends it, or touches it.
+        EditSession.objects.touch_heartbeat(keys, wait=False)
 
     def withdrawn(self, grants: Collection[StreamGrant]) -> set[StreamGrant]:
         """Return the grants whose token, login session, user, role or workstation is no longer good."""

@@ -12,19 +12,17 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import re_path as django_re_path
 
-from events_app import no_websocket, request_gate, stream
+from events_app import alive, no_websocket, request_gate, stream
 from silo import health, request_shares
 from silo.database import POOL_MAX_SIZE
 from silo.stream_answers import as_djangos
 
-# Signs of life wait for no request of another kind: a client whose own comes too late loses what it has.
-ALIVE_AT_ONCE = 2
 # Hashing a password takes a quarter of a second of one core, on purpose. One at a time, whoever asks.
 HASHING_AT_ONCE = 1
 # Each thread that uses the database finds a connection in the pool: besides these requests the presence has three, the
-# streams have two, large bodies one, signs of life and passwords theirs and `/ready` has one. So nothing can keep a
+# streams and signs of life two each, large bodies and passwords one each and `/ready` has one. So nothing can keep a
 # beat waiting.
-REQUESTS_AT_ONCE = POOL_MAX_SIZE - 7 - ALIVE_AT_ONCE - HASHING_AT_ONCE
+REQUESTS_AT_ONCE = POOL_MAX_SIZE - 9 - HASHING_AT_ONCE
 
 # `/health` and `/ready` say how this process is, so they wait for no other request. Once the database has been looked
 # at, an answer of `/ready` waits for nothing: one thread does for all who ask.
@@ -39,6 +37,9 @@ requests = request_shares.with_hashing_apart(
     request_gate.limited(django_application, HASHING_AT_ONCE, _limits),
 )
 
+# Signs of life wait for no request of another kind: a client whose own comes too late loses what it has.
+signs_of_life = request_gate.counted(alive.application(as_djangos, otherwise=requests))
+
 # Django's type of a route knows views only; Channels takes ASGI applications.
 re_path: Any = django_re_path
 
@@ -50,10 +51,7 @@ application = ProtocolTypeRouter(
                 re_path(r"^api/items/(?P<part_number>[\s\S]+)/events$", streams),
                 re_path(r"^health$", request_gate.counted(django_application)),
                 re_path(r"^ready$", ready),
-                re_path(
-                    r"^api/workstations/[^/]+/alive$",
-                    request_gate.limited(django_application, ALIVE_AT_ONCE),
-                ),
+                re_path(r"^api/workstations/(?P<workstation_id>[^/]+)/alive$", signs_of_life),
                 re_path(r"", requests),
             ]
         ),

@@ -48,6 +48,7 @@ class Limits:
     prompt: float = 3.0  # until a departure without a fault has released
     timeout: float = 60.0  # a session without a heartbeat
     idle: float = inf  # a session whose workstation nobody touches
+    idle_step: float = 0.0  # between two times at which others are told that somebody is idle
     settle: float = 90.0  # until all that was left is released, whatever happened
 
 

@@ -121,6 +121,13 @@ def idleness_is_what_was_said(h: History) -> Iterator[str]:
                 for o in ops
             ):
                 continue
+            # Others were told just before.
+            step = h.limits.idle_step + slack
+            if _is_idle(op) and any(
+                o is not op and _is_idle(o) and o.start <= op.end and h.latest(o) >= op.start - step
+                for o in ops
+            ):
+                continue
             for life in h.lives_of.get(workstation, ()):
                 if h.spans(life, op.start - slack, op.end + slack):
                     by = [e for e in told[life.row.session] if e.at <= op.end + slack]

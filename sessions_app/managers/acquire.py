@@ -125,7 +125,7 @@ class Acquiring(Conflicting):
             items = found.lock_all()
         else:
             ids = list(found.values_list("pk", flat=True))
-            here = self.come_back([workstation.pk], active=True, also_lock=ids)
+            here = self.come_back([workstation.pk], active=[workstation.pk], also_lock=ids)
             # Until they were locked, they could be renamed.
             items = list(found.filter(pk__in=ids))
             # The answer shows it as it is now.

@@ -21,8 +21,8 @@ from sessions_app.errors import (
 )
 from sessions_app.locks import Lock, rows_about
 from sessions_app.managers.acquire import Acquired
+from sessions_app.managers.alive import Living
 from sessions_app.managers.own import check_connected, lock_own_workstation
-from sessions_app.managers.stay import Staying
 from sessions_app.models.ended_session import EndReason
 from sessions_app.models.item import Item, of_item
 from sessions_app.models.place_in_line import PlaceInLine
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sessions_app.models.edit_session import EditSession
 
 
-class HandingOff(Staying):
+class HandingOff(Living):
     """The part of `EditSession.objects` in which users ask each other."""
 
     def request_handoff(
@@ -146,7 +146,7 @@ class HandingOff(Staying):
                 check_connected(workstation_id, connection_id)
             items = list(self.filter(pk=session_id).values_list("item_id", flat=True))
             # An acquire by hand: as any other, it says that somebody is there.
-            here = self.come_back([workstation_id], active=True, also_lock=items)
+            here = self.come_back([workstation_id], active=[workstation_id], also_lock=items)
             workstation.away_since = workstation.idle_since = None
             session = self._lock_item_of(session_id)
             session.item.check_not_retired()

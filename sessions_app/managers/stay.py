@@ -1,8 +1,8 @@
 """Heartbeat, arrival and departure of workstations, grace and idleness, as their sessions see it."""
 
 import uuid
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -10,72 +10,40 @@ from django.db import models, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from events_app import event_log, presence_store
+from events_app import event_log
 from events_app.observation import observed_for
 from events_app.restarting import restarting
 from sessions_app import channels, payloads
-from sessions_app.errors import NotConnected
 from sessions_app.managers.end import Ending, Ids
-from sessions_app.managers.own import lock_own_workstation
 from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
-
     from sessions_app.models.edit_session import EditSession
-
-# What a client says of its idleness is whole seconds and comes late: the same thing said twice differs by less.
-IDLE_JITTER = timedelta(seconds=5)
 
 
 class Staying(Ending):
     """The part of `EditSession.objects` that keeps sessions, and lets those go that nobody keeps."""
 
-    def touch_heartbeat(self, workstation_ids: Iterable[uuid.UUID]) -> int:
+    def touch_heartbeat(
+        self,
+        workstation_ids: Iterable[uuid.UUID],
+        only: Q | None = None,
+        *,
+        wait: bool = True,
+    ) -> int:
         """Keep the sessions of these workstations alive, in one statement; return how many there are.
 
         The rows are locked in id order, so that touches and ends that overlap do not deadlock.
-        """
-        rows = self.filter(workstation_id__in=list(workstation_ids))
-        in_order = rows.order_by("pk").select_for_update(no_key=True).values("pk")
-        return int(self.filter(pk__in=in_order).update(last_heartbeat=Now()))
-
-    def alive(
-        self,
-        user: "User",
-        workstation_id: uuid.UUID,
-        connection_id: uuid.UUID | None = None,
-        idle_seconds: float | None = None,
-    ) -> None:
-        """Note that a client is there: it has received a heartbeat, or has no stream and lives by this alone.
 
         Args:
-            user: who says so; the workstation must be theirs.
-            workstation_id: the workstation.
-            connection_id: the stream whose heartbeat it acknowledges; None for all that it has.
-            idle_seconds: for how long nobody has touched the workstation; less than a heartbeat is active. None
-                if the client does not say.
-
-        Raises:
-            NotFound: no such workstation.
-            Forbidden: somebody else's workstation, or a deactivated user.
-            NotConnected: that stream has ended; a late acknowledgement of it keeps nothing alive.
+            workstation_ids: the workstations.
+            only: which of their sessions.
+            wait: whether to wait for those that somebody else has locked, and perhaps ends, at this moment.
         """
-        with transaction.atomic():
-            lock_own_workstation(user, workstation_id)
-            acknowledged = presence_store.acknowledge(workstation_id, connection_id)
-            if connection_id and not acknowledged:
-                raise NotConnected("This event stream has ended; open a new one.")
-            here = Workstation.objects.filter(pk=workstation_id)
-            here.update(last_seen=Now())
-            idle = None if idle_seconds is None else timedelta(seconds=idle_seconds)
-            active = idle is not None and idle < settings.SESSIONS_IDLE_FROM
-            events = self.come_back([workstation_id], active=active)
-            if idle and not active:
-                events += self._note_idle(workstation_id, idle)
-            self.touch_heartbeat([workstation_id])
-            event_log.append(events)
+        rows = self.filter(only or Q(), workstation_id__in=list(workstation_ids)).order_by("pk")
+        in_order = rows.select_for_update(no_key=True, skip_locked=not wait).values("pk")
+        return int(self.filter(pk__in=in_order).update(last_heartbeat=Now()))
 
     def arrive(self, workstation_ids: Ids) -> None:
         """Keep the sessions of these workstations alive, whose rows the caller has locked: they are here."""
@@ -142,7 +110,12 @@ class Staying(Ending):
         return held
 
     def come_back(
-        self, workstation_ids: Ids, *, active: bool = False, also_lock: Ids = ()
+        self,
+        workstation_ids: Ids,
+        *,
+        active: Ids = (),
+        idle: Mapping[uuid.UUID, datetime] | None = None,
+        also_lock: Ids = (),
     ) -> list[event_log.NewEvent]:
         """Forget the departures of these (locked) workstations: what they hold does not end with one of before.
 
@@ -150,17 +123,18 @@ class Staying(Ending):
 
         Args:
             workstation_ids: who is here.
-            active: somebody is at them, too.
+            active: those of them at which somebody is.
+            idle: those at which nobody is, which is news, and since when.
             also_lock: further items.
 
         Returns:
             The events that tell of it, to be appended at the end of the transaction.
         """
+        idle = idle or {}
         here = Workstation.objects.filter(pk__in=workstation_ids)
-        changed = Q(away_since__isnull=False)
-        if active:
-            changed |= Q(idle_since__isnull=False)
-        ids = list(here.filter(changed).values_list("pk", flat=True))
+        changed = Q(pk__in=workstation_ids, away_since__isnull=False) | Q(pk__in=idle)
+        changed |= Q(pk__in=active, idle_since__isnull=False)
+        ids = list(Workstation.objects.filter(changed).values_list("pk", flat=True))
         told = (
             self._lock_items_of(self.filter(workstation__in=ids), also_lock)
             if ids or also_lock
@@ -170,20 +144,36 @@ class Staying(Ending):
         events = [
             payloads.back_event(session, to)
             for session, to in told
-            if session.workstation.away_since and settings.SESSIONS_GRACE
+            if session.workstation_id in workstation_ids
+            and session.workstation.away_since
+            and settings.SESSIONS_GRACE
         ]
         here.forget_departure()
         if active and ids:
-            events += [payloads.active_event(s, to) for s, to in told if s.workstation.idle_since]
-            here.filter(idle_since__isnull=False).update(idle_since=None)
+            events += [
+                payloads.active_event(s, to)
+                for s, to in told
+                if s.workstation_id in active and s.workstation.idle_since
+            ]
+            Workstation.objects.filter(pk__in=active, idle_since__isnull=False).update(
+                idle_since=None
+            )
+        if idle:
+            Workstation.objects.become_idle(idle)
+            events += self._idle_events(told, idle)
         return events
 
-    def _note_idle(self, workstation_id: uuid.UUID, idle: timedelta) -> list[event_log.NewEvent]:
-        here = Workstation.objects.filter(pk=workstation_id)
-        if not here.become_idle(idle, IDLE_JITTER):
-            return []
-        told = self._lock_items_of(self.filter(workstation=workstation_id))
-        return [payloads.idle_event(*session) for session in told]
+    def _idle_events(
+        self,
+        told: Iterable[tuple["EditSession", set[str]]],
+        idle: Mapping[uuid.UUID, datetime],
+    ) -> list[event_log.NewEvent]:
+        events = []
+        for session, audience in told:
+            if since := idle.get(session.workstation_id):
+                session.workstation.idle_since = since
+                events.append(payloads.idle_event(session, audience))
+        return events
 
     def _lock_items_of(
         self, sessions: models.QuerySet["EditSession"], also_lock: Ids = ()

@@ -1,8 +1,8 @@
 """Workstations: one client installation of one user each."""
 
 import uuid
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from functools import partial, reduce
 from operator import or_
 from typing import Any
@@ -90,20 +90,11 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         """Those that nobody has touched for longer, by their clients' word and the database's clock."""
         return self.filter(idle_since__lt=Now() - Value(longer_than, DurationField()))
 
-    def become_idle(self, idle: timedelta, jitter: timedelta) -> bool:
-        """Note for how long nobody has touched them; return whether that is news.
-
-        Args:
-            idle: for how long.
-            jitter: what differs by less from what is known says the same.
-        """
-        since = Now() - Value(idle, DurationField())
-        same = Q(
-            idle_since__gte=since - Value(jitter, DurationField()),
-            idle_since__lte=since + Value(jitter, DurationField()),
-        )
-        news = self.filter(Q(idle_since__isnull=True) | ~same)
-        return bool(news.update(idle_since=since))
+    def become_idle(self, since: Mapping[uuid.UUID, datetime]) -> None:
+        """Note since when nobody has touched each of these (locked) workstations, which is going to be told."""
+        rows = [Workstation(pk=pk, idle_since=at) for pk, at in sorted(since.items())]
+        self.bulk_update(rows, ["idle_since"])
+        self.filter(pk__in=since).update(idle_told_at=Now())
 
     def forget_departure(self) -> None:
         """They are here, or their server was lost: no departure of before counts."""
@@ -147,6 +138,9 @@ class Workstation(models.Model):
     )
     idle_since = models.DateTimeField(
         null=True, editable=False, help_text="Since when nobody touches it, by its client's word"
+    )
+    idle_told_at = models.DateTimeField(
+        null=True, editable=False, help_text="When others were last told since when it is idle"
     )
     machine = models.TextField(
         default="",

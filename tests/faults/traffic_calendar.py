@@ -14,9 +14,14 @@ SEED = os.environ.get("SILO_TEST_SEED") or str(random.SystemRandom().randrange(1
 
 # Short enough that some sessions expire, longer than any server is stopped.
 TIMEOUT_SECONDS = 12.0
+HEARTBEAT_SECONDS = 0.5
 LONGEST_STOP_SECONDS = 6.0
-TIMINGS = {"SILO_SESSION_TIMEOUT_MINUTES": str(TIMEOUT_SECONDS / 60)}
-LIMITS = Limits(timeout=TIMEOUT_SECONDS, settle=TIMEOUT_SECONDS + 8)
+TIMINGS = {
+    "SILO_SESSION_TIMEOUT_MINUTES": str(TIMEOUT_SECONDS / 60),
+    "SILO_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
+}
+# Others are told of idleness once in a heartbeat.
+LIMITS = Limits(timeout=TIMEOUT_SECONDS, settle=TIMEOUT_SECONDS + 8, idle_step=HEARTBEAT_SECONDS)
 # From the end of a fault until everything is as if it had not been: a dead server is found dead by another that has
 # itself beaten for two seconds, a relay connects again.
 AFTERMATH_SECONDS = 4.0

@@ -103,7 +103,7 @@ class World:
 
     def heartbeat(self) -> Any:
         with suppress(NotRegistered):
-            return presence_store.touch(self.process, list(self.streams), acks=False)
+            return presence_store.touch(self.process, list(self.streams), [])
 
     def new_epoch(self) -> Any:
         return EditSession.objects.begin_epoch()

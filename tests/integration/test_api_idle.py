@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.dateparse import parse_datetime
 
@@ -11,7 +12,7 @@ from events_app import presence_store
 from events_app.presence_domain import domain
 from events_app.presence_store import Arrival, Departure
 from events_app.server_processes import ProcessIdentity
-from sessions_app.managers.stay import IDLE_JITTER
+from sessions_app.managers.alive import IDLE_JITTER
 from sessions_app.models import EditSession, Workstation
 from tests.factories import (
     A_TIME,
@@ -70,6 +71,12 @@ def check_same_time(said, known):
 
 def kinds_since(told):
     return [kind for kind, _, _ in events()[told:]]
+
+
+def a_heartbeat_later():
+    """Let so much time pass that others may be told again who is idle."""
+    heartbeat = timedelta(seconds=settings.EVENTS_HEARTBEAT_SECONDS)
+    Workstation.objects.update(idle_told_at=F("idle_told_at") - heartbeat)
 
 
 def idle_for(workstation):
@@ -137,15 +144,45 @@ def test_the_same_said_again_changes_nothing(say, ada, held, later):
 def test_something_else_said_is_told(say, ada, held, later):
     say(60)
     told = len(events())
+    a_heartbeat_later()
     say(later)
     assert kinds_since(told) == ["edit.session_idle"]
     assert idle_for(ada) == pytest.approx(later, abs=3)
+
+
+@pytest.mark.parametrize("later", [600, 0])
+def test_at_most_one_change_to_idle_and_one_back_is_told_in_a_heartbeat(
+    say, ada, held, item, later
+):
+    """However often its client changes its mind. That somebody is there again is told at once."""
+    acquire(ada, item, "another")
+    told = len(events())
+    for _ in range(10):
+        assert say(60).status_code == 204
+        assert say(later).status_code == 204
+    back = [] if later else ["edit.session_active"] * 2
+    assert kinds_since(told) == ["edit.session_idle"] * 2 + back
+    assert listed(ada) == [A_TIME if later else None]
+    a_heartbeat_later()
+    told = len(events())
+    say(90)
+    assert kinds_since(told) == ["edit.session_idle"] * 2
+
+
+def test_what_was_told_in_the_future_of_a_clock_that_went_back_keeps_nothing_back(say, ada, held):
+    say(60)
+    say(0)
+    Workstation.objects.update(idle_told_at=Now() + timedelta(hours=1))
+    told = len(events())
+    say(60)
+    assert kinds_since(told) == ["edit.session_idle"]
 
 
 def test_what_creeps_within_the_jitter_is_noticed_in_the_end(say, ada, held):
     told = len(events())
     for step in range(6):
         say(60 + step * JITTER * 0.7)
+        a_heartbeat_later()
     assert len(kinds_since(told)) > 1
     assert idle_for(ada) == pytest.approx(60 + 3.5 * JITTER, abs=JITTER + 2)
 

@@ -71,7 +71,7 @@ class World:
         return EditSession.objects.expire_stale(MINUTE)
 
     def heartbeat(self) -> Any:
-        return presence_store.touch(self.living, [self.ours.pk], acks=True)
+        return presence_store.touch(self.living, [self.ours.pk], [self.stream.connection_id])
 
     def alive(self) -> Any:
         return EditSession.objects.alive(self.ours.user, self.ours.pk)

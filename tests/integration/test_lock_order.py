@@ -140,7 +140,7 @@ class World:
         presence_store.depart(self.process, [change])
 
     def touch(self) -> None:
-        presence_store.touch(self.process, [self.workstation.pk], acks=True)
+        presence_store.touch(self.process, [self.workstation.pk], [self.stream.connection_id])
 
     def alive(self) -> None:
         EditSession.objects.alive(self.ada, self.workstation.pk, self.stream.connection_id)

@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.db.models.functions import Now
 
 from events_app import clean_up, presence_store, server_processes
 from events_app.models import Connection, Observation, ServerProcess
@@ -175,25 +176,45 @@ class TestAcknowledgements:
     def opened(self, station, server):
         opened = Arrival(uuid.uuid4(), station.pk, ack=True)
         self.process = server(opened)
-        self.key = station.pk
+        self.key, self.connection_id = station.pk, opened.connection_id
         return opened
 
     def touch(self):
-        return presence_store.touch(self.process, [self.key], acks=True)
+        return presence_store.touch(self.process, [self.key], [self.connection_id])
+
+    def acknowledge(self, connection_id, key=None):
+        return presence_store.acknowledge({(key or self.key, connection_id)})
 
     def test_who_has_not_answered_is_silent_and_not_asked_again(self, opened):
         assert presence_store.silent([opened.connection_id]) == {opened.connection_id}
         assert self.touch() == set()
 
     def test_who_has_answered_is_asked_again(self, opened):
-        assert presence_store.acknowledge(self.key, opened.connection_id)
+        assert self.acknowledge(opened.connection_id) == {(self.key, opened.connection_id)}
         assert presence_store.silent([opened.connection_id]) == set()
         assert self.touch() == {opened.connection_id}
         assert presence_store.silent([opened.connection_id]) == {opened.connection_id}
 
     def test_an_answer_without_a_connection_is_for_all(self, opened):
-        assert presence_store.acknowledge(self.key, None)
+        assert self.acknowledge(None)
         assert presence_store.silent([opened.connection_id]) == set()
 
     def test_an_answer_for_a_stream_that_ended_is_none(self, opened):
-        assert not presence_store.acknowledge(self.key, uuid.uuid4())
+        assert self.acknowledge(uuid.uuid4()) == {(self.key, opened.connection_id)}
+        assert presence_store.silent([opened.connection_id]) == {opened.connection_id}
+
+    def test_nor_is_one_of_another_key_even_where_both_are_named_together(self, opened):
+        other = make_workstation(make_user("bob"))
+        presence_store.acknowledge({(other.pk, opened.connection_id), (self.key, uuid.uuid4())})
+        assert presence_store.silent([opened.connection_id]) == {opened.connection_id}
+
+    def test_an_answer_counts_where_the_clock_of_the_database_goes_back(self, opened):
+        Connection.objects.update(heartbeat_at=Now() + timedelta(hours=1))
+        assert self.acknowledge(opened.connection_id)
+        assert presence_store.silent([opened.connection_id]) == set()
+        assert self.touch() == {opened.connection_id}
+
+    def test_only_those_whose_turn_it_is_are_asked(self, opened):
+        assert self.acknowledge(opened.connection_id)
+        assert presence_store.touch(self.process, [self.key], []) == set()
+        assert presence_store.silent([opened.connection_id]) == set()

@@ -30,7 +30,7 @@ TRUNCATE events_app_connection, events_app_serverprocess, events_app_logentry, s
 # What the test makes older when time goes by.
 TIMES: dict[Any, tuple[str, ...]] = {
     EditSession: ("acquired_at", "last_heartbeat"),
-    Workstation: ("last_seen", "departed_at", "away_since", "idle_since"),
+    Workstation: ("last_seen", "departed_at", "away_since", "idle_since", "idle_told_at"),
     ServerProcess: ("last_beat",),
     Connection: ("opened_at", "heartbeat_at", "acked_at"),
 }
@@ -133,7 +133,7 @@ class InProcess:
 
     def heartbeat(self, server: str, workstations: Collection[str]) -> None:
         keys = [uuid.UUID(pk) for pk in workstations]
-        presence_store.touch(self._processes[server], keys, acks=False)
+        presence_store.touch(self._processes[server], keys, [])
 
     def stop(self, server: str) -> None:
         clean_up.unregister(self._processes[server])

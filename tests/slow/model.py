@@ -23,6 +23,9 @@ from tests.slow.model_state import (
 )
 
 IDLE_JITTER = 5.0
+# By the default heartbeat of 30 s: between two changes to idle, and how old a touch is that an acknowledgement renews.
+IDLE_STEP = 27.0
+FRESH = 15.0
 
 
 class Sessions(Core):
@@ -184,10 +187,12 @@ class Sessions(Core):
         self.come_back(at, active=idle == 0)
         if idle:
             since = self.now - idle
-            if at.idle_since is None or abs(at.idle_since - since) > IDLE_JITTER:
-                at.idle_since = since
+            news = at.idle_since is None or abs(at.idle_since - since) > IDLE_JITTER
+            if news and self.now - at.idle_told_at >= IDLE_STEP:
+                at.idle_since, at.idle_told_at = since, self.now
                 self._tell_of([at], "edit.session_idle")
-        self.touch_sessions([at])
+        # What a heartbeat has touched, its acknowledgement need not touch again.
+        self.touch_sessions([at], unless_within=FRESH if stream else 0.0)
         return 204, None
 
     # -- what the sweeper does --

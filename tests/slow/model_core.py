@@ -59,9 +59,12 @@ class Core(State):
             self._tell_of([at], "edit.session_active")
             at.idle_since = None
 
-    def touch_sessions(self, workstations: Collection[Workstation]) -> None:
+    def touch_sessions(
+        self, workstations: Collection[Workstation], unless_within: float = 0.0
+    ) -> None:
         for session in self.held_by(workstations):
-            session.heartbeat = self.now
+            if self.now - session.heartbeat >= unless_within:
+                session.heartbeat = self.now
 
     def _tell_of(self, workstations: Collection[Workstation], kind: str) -> None:
         for session in self.held_by(workstations):

@@ -39,6 +39,7 @@ class Workstation:
     departed_by: Server | None = None
     away_since: float | None = None
     idle_since: float | None = None
+    idle_told_at: float = float("-inf")
 
 
 @dataclass(eq=False)

@@ -28,6 +28,8 @@ TIMEOUT = 600.0
 ENVIRONMENT = {
     "SILO_SERVER_DEAD_SECONDS": str(SERVER_DEAD),
     "SILO_SESSION_TIMEOUT_MINUTES": str(TIMEOUT / 60),
+    # As the model has it: how often others are told that somebody is idle depends on it.
+    "SILO_HEARTBEAT_SECONDS": "30",
 }
 # Not the log: the servers and the watchers are somewhere in it.
 EMPTY = """

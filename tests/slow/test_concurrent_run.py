@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.faults.traffic_calendar import TIMEOUT_SECONDS, TIMINGS, Calendar, Faults
+from tests.faults.traffic_calendar import (
+    HEARTBEAT_SECONDS,
+    TIMEOUT_SECONDS,
+    TIMINGS,
+    Calendar,
+    Faults,
+)
 from tests.faults.traffic_crowd import Crowd
 from tests.faults.traffic_history import (
     certain_turns,
@@ -42,6 +48,7 @@ SLOW = TIMINGS | {
 LIMITS = Limits(
     timeout=TIMEOUT_SECONDS,
     idle=IDLE_SECONDS,
+    idle_step=HEARTBEAT_SECONDS,
     prompt=LATE_SECONDS,
     lateness=LATE_SECONDS,
     settle=TIMEOUT_SECONDS + 8,

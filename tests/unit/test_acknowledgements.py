@@ -4,9 +4,16 @@ import uuid
 
 import pytest
 
-from events_app.acknowledgements import Acknowledgements, ObservedClock
+from events_app.acknowledgements import (
+    LOOP_PAUSE_SECONDS,
+    TICK_SECONDS,
+    Acknowledgements,
+    ObservedClock,
+)
 
 BEAT = 2.0
+# A tick that is a little late, and that adds up without rounding.
+TICK = 0.125
 PATIENCE = 10.0
 ADA, BOB = uuid.uuid4(), uuid.uuid4()
 
@@ -37,28 +44,46 @@ def acknowledgements(clock):
 
 
 @pytest.fixture
-def passes(time, clock):
+def runs(time, clock):
+    """Let time pass in which the event loop of this process runs."""
+
+    def tick(seconds):
+        for _ in range(int(seconds / TICK)):
+            time.now += TICK
+            clock.tick()
+
+    return tick
+
+
+@pytest.fixture
+def passes(clock, runs):
     """Let time pass in which this process beats."""
 
     def beat(seconds):
         for _ in range(int(seconds / BEAT)):
-            time.now += BEAT
+            runs(BEAT)
             clock.beaten(0)
 
     return beat
+
+
+def ask(acknowledgements, *who):
+    """Write a heartbeat to those that are to answer one."""
+    for one in who:
+        acknowledgements.written(one)
 
 
 def test_the_clock_begins_at_nothing(clock):
     assert clock.seconds == 0
 
 
-def test_between_beats_it_goes_on(time, clock):
-    time.now += 1.5
+def test_between_beats_it_goes_on(runs, clock):
+    runs(1.5)
     assert clock.seconds == clock.since_beat == 1.5
 
 
-def test_it_stands_still_when_a_beat_is_overdue(time, clock):
-    time.now += 60
+def test_it_stands_still_when_a_beat_is_overdue(runs, clock):
+    runs(60)
     assert clock.seconds == BEAT
     assert clock.since_beat == 60
 
@@ -74,19 +99,38 @@ def test_beats_in_time_count_all_of_it(clock, passes):
     assert clock.seconds == 20
 
 
-def test_a_late_beat_vouches_for_two_beats_at_most(time, clock):
-    time.now += 1.5 * BEAT
+def test_a_late_beat_vouches_for_two_beats_at_most(runs, clock):
+    runs(1.5 * BEAT)
     clock.beaten(0)
     assert clock.seconds == 1.5 * BEAT
-    time.now += 60
+    runs(60)
     clock.beaten(0)
     assert clock.seconds == 3.5 * BEAT
 
 
-def test_the_clock_never_goes_back(time, clock):
+def test_it_stands_still_while_the_loop_does(time, clock, runs):
+    """In that time no client could be heard, though the beats, which have a thread, may go on."""
+    time.now += BEAT
+    assert clock.seconds == LOOP_PAUSE_SECONDS
+    clock.beaten(0)
+    assert clock.seconds == LOOP_PAUSE_SECONDS
+    runs(1)
+    assert clock.seconds == pytest.approx(LOOP_PAUSE_SECONDS + 1)
+
+
+def test_a_tick_that_is_a_little_late_costs_nothing(time, clock):
+    assert TICK_SECONDS < LOOP_PAUSE_SECONDS
+    for _ in range(5):
+        time.now += LOOP_PAUSE_SECONDS
+        clock.tick()
+    assert clock.seconds == pytest.approx(5 * LOOP_PAUSE_SECONDS)
+
+
+def test_the_clock_never_goes_back(time, clock, runs):
     shown = []
     for pause in (0.5, 3 * BEAT, BEAT, 100, 0):
-        time.now += pause
+        runs(pause / 2)
+        time.now += pause / 2
         shown.append(clock.seconds)
         clock.beaten(0)
         shown.append(clock.seconds)
@@ -101,15 +145,47 @@ def test_what_was_before_it_began_does_not_count(time, clock):
 
 def test_who_arrived_has_time(acknowledgements, passes):
     acknowledgements.arrived(ADA)
+    ask(acknowledgements, ADA)
     passes(PATIENCE - BEAT)
     assert acknowledgements.due() == {}
     passes(BEAT)
     assert acknowledgements.due() == {ADA: 0}
 
 
-def test_while_nobody_beats_nobodys_time_passes(acknowledgements, passes, time):
+def test_nobodys_time_passes_before_the_heartbeat_is_written(acknowledgements, passes):
     acknowledgements.arrived(ADA)
-    time.now += 100 * PATIENCE
+    acknowledgements.arrived(BOB)
+    ask(acknowledgements, BOB)
+    passes(PATIENCE)
+    assert acknowledgements.due() == {BOB: 0}
+    ask(acknowledgements, ADA, BOB)
+    passes(PATIENCE)
+    assert acknowledgements.due() == {BOB: 0, ADA: PATIENCE}
+
+
+def test_what_is_written_again_is_no_new_question(acknowledgements, passes):
+    acknowledgements.arrived(ADA)
+    ask(acknowledgements, ADA)
+    passes(PATIENCE)
+    acknowledgements.asked([], [ADA])
+    ask(acknowledgements, ADA)
+    assert acknowledgements.due() == {ADA: 0}
+
+
+@pytest.mark.parametrize(("at", "due"), [(0, []), (4, []), (-1, [ADA])])
+def test_an_answer_that_came_after_the_question_is_one(acknowledgements, passes, at, due):
+    acknowledgements.arrived(ADA)
+    ask(acknowledgements, ADA)
+    passes(PATIENCE)
+    acknowledgements.answered(ADA, at)
+    acknowledgements.answered(BOB, at)
+    assert list(acknowledgements.due()) == due
+
+
+def test_while_nobody_beats_nobodys_time_passes(acknowledgements, passes, runs):
+    acknowledgements.arrived(ADA)
+    ask(acknowledgements, ADA)
+    runs(100 * PATIENCE)
     assert acknowledgements.due() == {}
     passes(PATIENCE)
     assert list(acknowledgements.due()) == [ADA]
@@ -118,8 +194,10 @@ def test_while_nobody_beats_nobodys_time_passes(acknowledgements, passes, time):
 def test_who_has_answered_has_new_time_and_who_has_not_keeps_the_old(acknowledgements, passes):
     acknowledgements.arrived(ADA)
     acknowledgements.arrived(BOB)
+    ask(acknowledgements, ADA, BOB)
     passes(6)
     acknowledgements.asked([ADA], [ADA, BOB])
+    ask(acknowledgements, ADA, BOB)
     passes(4)
     assert acknowledgements.due() == {BOB: 0}
     passes(6)
@@ -129,6 +207,7 @@ def test_who_has_answered_has_new_time_and_who_has_not_keeps_the_old(acknowledge
 def test_a_heartbeat_asks_who_was_not_asked_before(acknowledgements, passes):
     passes(4)
     acknowledgements.asked([], [ADA])
+    ask(acknowledgements, ADA)
     passes(PATIENCE)
     assert acknowledgements.due() == {ADA: 4}
 
@@ -137,16 +216,19 @@ def test_of_who_has_left_nothing_is_expected(acknowledgements, passes):
     acknowledgements.arrived(ADA)
     acknowledgements.left(ADA)
     acknowledgements.left(BOB)
+    ask(acknowledgements, ADA, BOB)
     passes(PATIENCE)
     assert acknowledgements.due() == {}
 
 
 def test_what_was_asked_is_forgotten_and_asked_again(acknowledgements, passes):
     acknowledgements.arrived(ADA)
+    ask(acknowledgements, ADA)
     passes(PATIENCE)
     acknowledgements.forget()
     assert acknowledgements.due() == {}
     acknowledgements.asked([], [ADA])
+    ask(acknowledgements, ADA)
     assert acknowledgements.due() == {}
     passes(PATIENCE)
     assert acknowledgements.due() == {ADA: PATIENCE}
@@ -157,26 +239,30 @@ def test_who_is_silent_has_departed_and_who_answered_elsewhere_waits_for_the_nex
 ):
     acknowledgements.arrived(ADA)
     acknowledgements.arrived(BOB)
+    ask(acknowledgements, ADA, BOB)
     passes(PATIENCE)
     due = acknowledgements.due()
     assert acknowledgements.judge(due, {BOB}) == {BOB}
     assert acknowledgements.due() == {}
     acknowledgements.asked([ADA], [ADA])
+    ask(acknowledgements, ADA)
     passes(PATIENCE)
     assert list(acknowledgements.due()) == [ADA]
 
 
-@pytest.mark.parametrize("meanwhile", ["asked", "arrived", "forget", "left"])
+@pytest.mark.parametrize("meanwhile", ["asked", "answered", "forget", "left"])
 def test_who_was_asked_or_registered_again_or_left_while_the_database_was_read_is_not_judged(
     acknowledgements, passes, meanwhile
 ):
     acknowledgements.arrived(ADA)
+    ask(acknowledgements, ADA)
     passes(PATIENCE)
     due = acknowledgements.due()
     passes(BEAT)
-    arguments = {"asked": [[ADA], [ADA]], "arrived": [ADA], "forget": [], "left": [ADA]}
+    arguments = {"asked": [[ADA], [ADA]], "answered": [ADA, 3], "forget": [], "left": [ADA]}
     getattr(acknowledgements, meanwhile)(*arguments[meanwhile])
+    ask(acknowledgements, ADA)
     assert acknowledgements.judge(due, {ADA}) == set()
     # What was asked anew still counts.
     passes(PATIENCE)
-    assert (ADA in acknowledgements.due()) == (meanwhile in ("asked", "arrived"))
+    assert (ADA in acknowledgements.due()) == (meanwhile == "asked")

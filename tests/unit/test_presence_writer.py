@@ -262,7 +262,10 @@ def test_a_process_that_was_taken_for_dead_registers_its_streams_in_sets(monkeyp
                 ready.append(here.presence.ready)
                 if what == "register":
                     return  # without a row no heartbeat is committed
-                known = {one.connection_id for one in here.presence._writer.registered}
+                known = {
+                    one.connection_id
+                    for one in here.presence._writer.registered(here.presence.streams.values())
+                }
                 told.append(
                     known <= {by_key[k].connection_id for s in database.arrivals for k in s}
                 )
@@ -305,7 +308,7 @@ def test_and_again_if_that_is_while_it_registers(monkeypatch, database, at):
             (process,) = database.rows
             # Each of them is this process', as it is registered now.
             assert {database.streams[one.connection_id] for one in streams} == {process}
-            assert len(here.presence._writer.registered) == 10
+            assert len(here.presence._writer.registered(here.presence.streams.values())) == 10
 
     asyncio.run(run())
 
@@ -318,9 +321,11 @@ def test_one_that_cannot_be_registered_again_does_not_keep_the_process_from_bein
             database.rows.clear()
             here.presence._writer.register_anew()
             await here.until(lambda: here.presence.ready)
-            assert len(here.presence._writer.registered) == 9
+            assert len(here.presence._writer.registered(here.presence.streams.values())) == 9
             database.doomed.clear()
-            await here.until(lambda: len(here.presence._writer.registered) == 10)
+            await here.until(
+                lambda: len(here.presence._writer.registered(here.presence.streams.values())) == 10
+            )
 
     asyncio.run(run())
 

@@ -32,7 +32,7 @@ async def send(message):
 
 
 def opened():
-    return Stream(send, timings.configured(), lambda: time.monotonic())
+    return Stream(send, timings.configured(), lambda: time.monotonic(), lambda _: None)
 
 
 async def leave(one, process, writing):

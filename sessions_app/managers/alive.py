@@ -1,0 +1,226 @@
+"""Signs of life of workstations, many at once, and what they say of idleness."""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.db.models import DurationField, Q, Value
+from django.db.models.functions import Now
+
+from events_app import event_log, presence_store
+from events_app.presence_domain import Outcome
+from sessions_app.errors import DomainError, Forbidden, NotConnected, NotFound
+from sessions_app.managers.stay import Staying
+from sessions_app.models.workstation import Workstation
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+# What a client says of its idleness is whole seconds and comes late: the same thing said twice differs by less.
+IDLE_JITTER = timedelta(seconds=5)
+# Of a heartbeat: so long, at least, is between two times at which others are told that a workstation is idle. A client
+# that says so with each heartbeat is a little early now and then.
+IDLE_STEP = 0.9
+# Of a heartbeat: what was touched within it is not touched again by an acknowledgement. The heartbeat has just done it.
+FRESH = 0.5
+
+Verdict = DomainError | Outcome | None
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A client is there: it has received a heartbeat, or has no stream and lives by this alone.
+
+    Args:
+        user_id: who says so; the workstation must be theirs.
+        workstation_id: the workstation.
+        connection_id: the stream whose heartbeat it acknowledges; None for all that it has.
+        idle: for how long nobody has touched the workstation; less than a heartbeat is active. None if the client
+            does not say.
+        noted: whether all but the idleness has been noted already.
+        counts: whether it keeps anything alive, and says anything of idleness.
+    """
+
+    user_id: int
+    workstation_id: uuid.UUID
+    connection_id: uuid.UUID | None = None
+    idle: timedelta | None = None
+    noted: bool = False
+    counts: bool = True
+
+    @property
+    def active(self) -> bool:
+        """Whether it says that somebody is at the workstation."""
+        return self.idle is not None and self.idle < settings.SESSIONS_IDLE_FROM
+
+
+@dataclass
+class _Here:
+    """The workstations of some signs, as they are, locked; by the database's clock it is `now`."""
+
+    locked: Mapping[uuid.UUID, Workstation]
+    elsewhere_locked: Collection[uuid.UUID]
+    active_users: Collection[int]
+    now: datetime | None
+
+    def fault(self, sign: Sign) -> Verdict:
+        """Return why a sign cannot be taken, or None."""
+        workstation = self.locked.get(sign.workstation_id)
+        if workstation is None:
+            if sign.workstation_id in self.elsewhere_locked:
+                return Outcome.LOCKED
+            return NotFound("There is no such workstation; register it first.")
+        if workstation.user_id != sign.user_id:
+            return Forbidden("This workstation is somebody else's.")
+        if sign.user_id not in self.active_users:
+            return Forbidden("This user is deactivated.")
+        return None if sign.counts else Outcome.IGNORED
+
+    def needs_longer(self, sign: Sign) -> bool:
+        """Whether a sign tells others that somebody is back, or touches sessions that have no stream."""
+        return sign.connection_id is None or self.locked[sign.workstation_id].away_since is not None
+
+    def idle_since(self, sign: Sign) -> datetime | None:
+        """Return since when the workstation is idle, where that is news that may be told; None where it is not."""
+        assert self.now is not None
+        if sign.idle is None or sign.active:
+            return None
+        since = self.now - sign.idle
+        workstation = self.locked[sign.workstation_id]
+        known, told = workstation.idle_since, workstation.idle_told_at
+        if known is not None and abs(known - since) <= IDLE_JITTER:
+            return None
+        step = timedelta(seconds=settings.EVENTS_HEARTBEAT_SECONDS * IDLE_STEP)
+        # A time in the future is of a clock that has gone back.
+        return None if told is not None and self.now - step < told <= self.now else since
+
+    def is_news(self, sign: Sign) -> bool:
+        """Whether others are told of what it says of idleness."""
+        if sign.active:
+            return self.locked[sign.workstation_id].idle_since is not None
+        return self.idle_since(sign) is not None
+
+
+class Living(Staying):
+    """The part of `EditSession.objects` that hears signs of life."""
+
+    def alive(
+        self,
+        user: "User",
+        workstation_id: uuid.UUID,
+        connection_id: uuid.UUID | None = None,
+        idle_seconds: float | None = None,
+        *,
+        counts: bool = True,
+    ) -> None:
+        """Note that a client is there. See `Sign`.
+
+        Raises:
+            NotFound: no such workstation.
+            Forbidden: somebody else's workstation, or a deactivated user.
+            NotConnected: that stream has ended; a late acknowledgement of it keeps nothing alive.
+        """
+        idle = None if idle_seconds is None else timedelta(seconds=idle_seconds)
+        sign = Sign(user.pk, workstation_id, connection_id, idle, counts=counts)
+        (verdict,) = self.all_alive([sign])
+        if isinstance(verdict, DomainError):
+            raise verdict
+
+    def all_alive(self, signs: Sequence[Sign], *, quick: bool = False) -> list[Verdict]:
+        """Note that many clients are there, in one transaction of a fixed number of statements.
+
+        Args:
+            signs: in the order in which they came.
+            quick: wait for no workstation's lock, and leave to others what takes more than a moment.
+
+        Returns:
+            For each: None if it is done, what has become of it else, or why it is refused.
+        """
+        with transaction.atomic():
+            here = _lock(signs, quick=quick)
+            verdicts = [here.fault(sign) for sign in signs]
+            if quick:
+                verdicts = [
+                    Outcome.LONGER if fault is None and here.needs_longer(sign) else fault
+                    for sign, fault in zip(signs, verdicts, strict=True)
+                ]
+            verdicts = _acknowledged(signs, verdicts)
+            done = [sign for sign, fault in zip(signs, verdicts, strict=True) if fault is None]
+            # The items are locked before the sessions.
+            events = [] if quick else self._changes(done, here)
+            self._keep(done, wait=not quick)
+            event_log.append(events)
+            if not quick:
+                return verdicts
+            return [
+                Outcome.NEWS if fault is None and here.is_news(sign) else fault
+                for sign, fault in zip(signs, verdicts, strict=True)
+            ]
+
+    def _keep(self, signs: Sequence[Sign], *, wait: bool) -> None:
+        """Keep the (locked) workstations and their sessions alive."""
+        new = [sign for sign in signs if not sign.noted]
+        ids = {sign.workstation_id for sign in new}
+        if not ids:
+            return
+        Workstation.objects.filter(pk__in=ids).update(last_seen=Now())
+        by_this_alone = {sign.workstation_id for sign in new if sign.connection_id is None}
+        fresh = timedelta(seconds=settings.EVENTS_HEARTBEAT_SECONDS * FRESH)
+        just_touched = Q(
+            last_heartbeat__gt=Now() - Value(fresh, DurationField()), last_heartbeat__lte=Now()
+        )
+        stale = ~just_touched | Q(workstation__in=by_this_alone) if by_this_alone else ~just_touched
+        self.touch_heartbeat(ids, stale, wait=wait)
+
+    def _changes(self, signs: Sequence[Sign], here: _Here) -> list[event_log.NewEvent]:
+        """Note who is back, and who has become idle or active; return the events that tell of it.
+
+        What a workstation says last counts.
+        """
+        last = {sign.workstation_id: sign for sign in signs if sign.idle is not None}
+        idle = {
+            pk: since for pk, sign in last.items() if (since := here.idle_since(sign)) is not None
+        }
+        active = {pk for pk, sign in last.items() if sign.active}
+        ids = {sign.workstation_id for sign in signs if not sign.noted}
+        return self.come_back(ids, active=active, idle=idle)
+
+
+def _lock(signs: Sequence[Sign], *, quick: bool) -> _Here:
+    ids = {sign.workstation_id for sign in signs}
+    rows: Any = Workstation.objects.filter(pk__in=ids).annotate(now=Now()).order_by("pk")
+    locked = {row.pk: row for row in rows.select_for_update(no_key=True, skip_locked=quick)}
+    others = ids - locked.keys() if quick else set()
+    busy = set(Workstation.objects.filter(pk__in=others).values_list("pk", flat=True))
+    # Asked after the lock: a deactivation releases under the same lock, before or after this.
+    users = get_user_model().objects.filter(
+        pk__in={row.user_id for row in locked.values()}, is_active=True
+    )
+    return _Here(
+        locked,
+        busy,
+        set(users.values_list("pk", flat=True)),
+        next((row.now for row in locked.values()), None),
+    )
+
+
+def _acknowledged(signs: Sequence[Sign], verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Note which streams are acknowledged; return the verdicts, with a fault where there is no such stream."""
+    good = [sign for sign, fault in zip(signs, verdicts, strict=True) if fault is None]
+    claims = {(sign.workstation_id, sign.connection_id) for sign in good if not sign.noted}
+    noted = {sign.workstation_id for sign in good if sign.noted}
+    streams = presence_store.acknowledge(claims, noted)
+    lost = NotConnected("This event stream has ended; open a new one.")
+    return [
+        lost
+        if fault is None
+        and sign.connection_id is not None
+        and (sign.workstation_id, sign.connection_id) not in streams
+        else fault
+        for sign, fault in zip(signs, verdicts, strict=True)
+    ]

@@ -1,0 +1,252 @@
+"""Signs of life that wait: whose turn it is, what shares a place, and that none keeps another from being written."""
+
+import asyncio
+import uuid
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+from django.db import OperationalError
+
+from events_app import signs_of_life
+from events_app.acknowledgements import ObservedClock
+from events_app.presence_domain import Outcome, SignOfLife, StreamRefused
+from events_app.signs_of_life import QUICK_AT_ONCE, SignsOfLife
+
+BEAT = 2.5
+REFUSED = StreamRefused(403, "forbidden", "No.")
+
+
+def request_of(name):
+    return SimpleNamespace(headers={"Authorization": f"Bearer {name}"})
+
+
+def sign(name="ada", key=None, connection_id=None, said=None):
+    return SignOfLife(request_of(name), key or uuid.uuid4(), connection_id, said)
+
+
+class Domain:
+    """Writes what it is given; `verdicts` says what becomes of a key, `hindered` which keys cannot be written."""
+
+    def __init__(self):
+        self.sets = []
+        self.verdicts = {}
+        self.hindered = {}
+        self.away = 0
+        self.held = None
+
+    def alive(self, signs, *, quick):
+        if self.held:
+            self.held.wait()
+        if self.away:
+            self.away -= 1
+            raise OperationalError("away") from psycopg.OperationalError("away")
+        for one in signs:
+            if error := self.hindered.get(one.key):
+                raise error
+        self.sets.append((quick, list(signs)))
+        return [self._verdict(one, quick) for one in signs]
+
+    def _verdict(self, one, quick):
+        verdicts = self.verdicts.get(one.key, [None])
+        return verdicts.pop(0) if len(verdicts) > 1 else verdicts[0]
+
+
+@pytest.fixture
+def domain(monkeypatch):
+    there = Domain()
+    monkeypatch.setattr(signs_of_life, "domain", lambda: there)
+    monkeypatch.setattr(signs_of_life, "backoff", lambda attempt: 0.001)
+    return there
+
+
+@pytest.fixture
+def permitted():
+    return []
+
+
+@pytest.fixture
+def run(domain, permitted):
+    """Run a coroutine that gets the signs of life of a process; return what it returns."""
+
+    def run(main):
+        async def in_time():
+            signs = SignsOfLife(
+                ObservedClock(BEAT), lambda key, stream, at: permitted.append((key, stream))
+            )
+            async with asyncio.timeout(20):
+                return await main(signs)
+
+        return asyncio.run(in_time())
+
+    return run
+
+
+def lock_timeout():
+    error = OperationalError("canceling statement due to lock timeout")
+    error.__cause__ = psycopg.errors.LockNotAvailable()
+    return error
+
+
+def answers_of(run, some):
+    async def main(signs):
+        return await asyncio.gather(*(signs.take(one) for one in some))
+
+    return run(main)
+
+
+def test_all_that_wait_are_written_as_one_set(run, domain, permitted):
+    some = [sign(f"user-{n}") for n in range(QUICK_AT_ONCE)]
+    assert answers_of(run, some) == [None] * len(some)
+    assert len(domain.sets) == 1
+    assert set(permitted) == {(one.key, None) for one in some}
+
+
+def test_a_set_has_an_end(run, domain):
+    some = [sign() for _ in range(QUICK_AT_ONCE + 1)]
+    assert answers_of(run, some) == [None] * len(some)
+    assert [len(signs) for _, signs in domain.sets] == [QUICK_AT_ONCE, 1]
+
+
+def test_who_asks_much_waits_longest(run, domain):
+    many, one = [sign("mallory") for _ in range(2 * QUICK_AT_ONCE)], sign("ada")
+    answers_of(run, [*many, one])
+    assert one in domain.sets[0][1]
+
+
+def test_who_is_refused_is_told_and_has_not_acknowledged(run, domain, permitted):
+    bad, good = sign(), sign()
+    domain.verdicts[bad.key] = [REFUSED]
+    assert answers_of(run, [bad, good]) == [REFUSED, None]
+    assert permitted == [(good.key, None)]
+
+
+def test_who_asks_again_shares_the_place_and_the_latest_word_counts(run, domain):
+    key, stream = uuid.uuid4(), uuid.uuid4()
+    some = [sign("ada", key, stream, said) for said in (1, 2, 3)]
+    assert answers_of(run, some) == [None] * 3
+    [(_, [written])] = domain.sets
+    assert written.said == 3
+
+
+def test_nobody_shares_the_place_of_other_credentials(run, domain):
+    key, stream = uuid.uuid4(), uuid.uuid4()
+    answers_of(run, [sign("ada", key, stream), sign("mallory", key, stream)])
+    [(_, written)] = domain.sets
+    assert len(written) == 2
+
+
+def test_who_has_left_is_written_all_the_same(run, domain, permitted):
+    one = sign()
+
+    async def main(signs):
+        answer = signs.take(one)
+        answer.cancel()
+        while not permitted:  # noqa: ASYNC110  (nothing tells of it)
+            await asyncio.sleep(0.001)
+
+    run(main)
+    assert permitted == [(one.key, None)]
+
+
+def test_what_somebody_has_locked_is_tried_again_and_keeps_nobody_waiting(run, domain):
+    locked, free = sign(), sign()
+    domain.verdicts[locked.key] = [Outcome.LOCKED, Outcome.LOCKED, None]
+    assert answers_of(run, [locked, free]) == [None, None]
+    assert [len(signs) for _, signs in domain.sets] == [2, 1, 1]
+
+
+def test_news_is_told_apart_and_its_client_is_there_already(run, domain, permitted):
+    one = sign(said=60)
+    domain.verdicts[one.key] = [Outcome.NEWS, None]
+    assert answers_of(run, [one]) == [None]
+    assert [(quick, signs[0].noted) for quick, signs in domain.sets] == [
+        (True, False),
+        (False, True),
+    ]
+    assert permitted == [(one.key, None)]
+
+
+def test_what_takes_longer_is_all_done_apart(run, domain, permitted):
+    one = sign()
+    domain.verdicts[one.key] = [Outcome.LONGER, None]
+    assert answers_of(run, [one]) == [None]
+    assert [(quick, signs[0].noted) for quick, signs in domain.sets] == [
+        (True, False),
+        (False, False),
+    ]
+    assert permitted == [(one.key, None)]
+
+
+@pytest.mark.parametrize("error", [lock_timeout(), ValueError("a bug")])
+def test_one_that_cannot_be_written_keeps_no_other_one_from_it(run, domain, error):
+    bad, good = sign(), [sign() for _ in range(5)]
+    domain.hindered[bad.key] = error
+    *others, refusal = answers_of(run, [*good, bad])
+    assert others == [None] * 5
+    assert refusal.status == (503 if isinstance(error, OperationalError) else 500)
+
+
+def test_news_that_cannot_be_told_takes_nothing_back(run, domain, monkeypatch):
+    one = sign(said=60)
+    domain.verdicts[one.key] = [Outcome.NEWS]
+    write = domain.alive
+
+    def fails_to_tell(signs, *, quick):
+        if not quick:
+            raise lock_timeout()
+        return write(signs, quick=quick)
+
+    monkeypatch.setattr(domain, "alive", fails_to_tell)
+    assert answers_of(run, [one]) == [None]
+
+
+def test_while_the_database_is_away_they_wait(run, domain):
+    domain.away = 3
+    assert answers_of(run, [sign(), sign()]) == [None, None]
+    assert [len(signs) for _, signs in domain.sets] == [2]
+
+
+def test_and_are_answered_when_that_takes_too_long(run, domain, monkeypatch):
+    monkeypatch.setattr(signs_of_life, "AWAY_SECONDS", 0.0)
+    domain.away = 1
+    [refusal] = answers_of(run, [sign()])
+    assert (refusal.status, domain.sets) == (503, [])
+
+
+@pytest.mark.parametrize(
+    ("stream", "until", "expected"),
+    [("its own", 1.0, True), (None, 1.0, True), ("another", 1.0, False), ("its own", -1.0, False)],
+)
+def test_a_stream_is_not_judged_while_its_sign_waits_that_came_in_time(
+    run, domain, stream, until, expected
+):
+    key, connection_id = uuid.uuid4(), uuid.uuid4()
+    named = {"its own": connection_id, None: None, "another": uuid.uuid4()}[stream]
+
+    async def main(signs):
+        answer = signs.take(sign("ada", key, named))
+        waiting = signs.waiting({connection_id: (key, until)})
+        await answer
+        return waiting, signs.waiting({connection_id: (key, until)})
+
+    assert run(main) == ({connection_id} if expected else set(), set())
+
+
+def test_it_tells_for_how_long_it_is_behind(run, domain):
+    async def main(signs):
+        before = signs.behind
+        answer = signs.take(sign())
+        await asyncio.sleep(0)
+        behind = signs.behind
+        await answer
+        return before, behind > 0, signs.behind
+
+    assert run(main) == (0, True, 0)
+
+
+def test_what_counts_for_nothing_is_answered_and_acknowledges_nothing(run, domain, permitted):
+    one = sign()
+    domain.verdicts[one.key] = [Outcome.IGNORED]
+    assert answers_of(run, [one]) == [None]
+    assert permitted == []
