@@ -2,10 +2,15 @@
 
 import json
 import logging
+import re
 import time
 from typing import Any
 
+from sessions_app.text import REFUSED
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_HIDDEN = re.compile(f"[{REFUSED}]")
 
 
 class FieldsFormatter(logging.Formatter):
@@ -35,7 +40,13 @@ class FieldsFormatter(logging.Formatter):
 
 
 def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(c if _is_visible(c) else ascii(c)[1:-1] for c in text)
+
+
+def _is_visible(text: str) -> bool:
+    """Whether nothing in a text is hidden from who reads the log, nor turns the direction of what follows."""
+    # Python calls some printable that take no room: fillers, selectors of variants.
+    return text.isprintable() and not _HIDDEN.search(text)
 
 
 def _indented(text: str) -> str:
@@ -45,6 +56,6 @@ def _indented(text: str) -> str:
 def _quoted(value: object) -> str:
     """Quote what could be taken for another field or another line."""
     text = str(value)
-    if text.isprintable() and text and not set(text) & set(' "=\\'):
+    if _is_visible(text) and text and not set(text) & set(' "=\\'):
         return text
     return json.dumps(text)

@@ -114,7 +114,7 @@ def test_which_sessions_are_meant():
     with pytest.raises(CommandError) as several:
         the_one([SESSION, SESSION], "none")
     assert several.value.code == ExitCode.USAGE
-    assert "DIN 912/M5 [x] / sketch / Sketch001: bob on cad-7 since" in several.value.message
+    assert "DIN 912/M5 [x] / sketch / Sketch001: bob on cad-7 since" in several.value.lines[0]
 
 
 def test_states():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter
@@ -27,9 +26,10 @@ from silo_client.holdings import Holdings
 from silo_client.leaving import ABANDONED_SECONDS
 from silo_client.ledger import LockKey
 from silo_client.settling import Settling
+from silo_client.visible import get_logger
 from silo_client.windows import Window
 
-logger = logging.getLogger("silo_client")
+logger = get_logger()
 
 RETRY_SECONDS = 0.5
 # Until what is on its way to being released is.

@@ -7,6 +7,7 @@ import re
 import httpx
 
 from silo_client.errors import ConfigurationError
+from silo_client.visible import is_visible
 
 
 def check_url(url: str) -> str:
@@ -24,6 +25,7 @@ def check_url(url: str) -> str:
         parsed.scheme not in {"http", "https"}
         or not parsed.host
         or re.search(r"[\s%]", parsed.host)
+        or not is_visible(url)
         or not 0 < (parsed.port or 1) < 65536
     ):
         raise ConfigurationError(

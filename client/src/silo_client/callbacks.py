@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 from collections.abc import Mapping
@@ -10,8 +9,9 @@ from typing import Any, Callable
 
 from silo_client.data import Conflict, HandoffRequest, Lost
 from silo_client.edit_session import EditSession
+from silo_client.visible import get_logger
 
-logger = logging.getLogger("silo_client")
+logger = get_logger()
 
 CLOSE_SECONDS = 2.0
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from silo_client.data import Conflict, Lock, Lost, time_of
+from silo_client.visible import visible
 
 if TYPE_CHECKING:
     from silo_client.acquiring import Acquiring
@@ -96,7 +97,7 @@ class EditSession:
         self._acquiring.leave([self])
 
     def __repr__(self) -> str:
-        return f"<EditSession {self.lock} token={self.fencing_token}>"
+        return f"<EditSession {visible(self.lock)} token={self.fencing_token}>"
 
 
 class EditSessions(list[EditSession]):

@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from silo_client.data import Holder
+from silo_client.visible import visible
 
 
 class SiloError(Exception):
-    """Anything that this package raises."""
+    """Anything that this package raises. As text everything in it can be seen, also what a server has said."""
+
+    def __str__(self) -> str:
+        """Return what went wrong, as a terminal or a log may show it."""
+        return visible(super().__str__())
 
 
 class ServerUnavailableError(SiloError):
@@ -50,7 +55,7 @@ class ApiError(SiloError):
     Args:
         status: the HTTP status.
         code: the server's name for the error.
-        message: the server's sentence for a person.
+        message: the server's sentence for a person, as it came.
         details: everything that the answer says.
     """
 

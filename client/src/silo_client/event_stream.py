@@ -14,6 +14,7 @@ from httpx_sse import EventSource, ServerSentEvent
 from silo_client import clock
 from silo_client.errors import ApiError, IdentityInUseError, refusal
 from silo_client.evidence import Evidence, Timings
+from silo_client.visible import visible
 
 STAMP = ": keep-alive "
 # The server answers within twice ten seconds where it cannot serve, or else when it is this client's turn, which
@@ -67,7 +68,7 @@ class Unavailable(Exception):
     """
 
     def __init__(self, why: str, retry_after: float = 0.0) -> None:
-        super().__init__(why)
+        super().__init__(visible(why))
         self.retry_after = retry_after
 
 

@@ -30,6 +30,7 @@ from silo_client.evidence import Evidence
 from silo_client.leaving import Leftovers
 from silo_client.network import UNREACHED, way_to
 from silo_client.shared import Shared
+from silo_client.visible import visible
 from silo_client.windows import Touched
 
 LOOK_SECONDS = 0.2
@@ -359,7 +360,7 @@ def main() -> None:
     except Exception as error:
         # The parent reads the last line.
         code = 1
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.write(f"{type(error).__name__}: {visible(error)}\n")
         sys.stderr.flush()
     # The threads wait for a parent that may never say anything more.
     os._exit(code)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import logging
 import subprocess
 import tempfile
 import threading
@@ -22,8 +21,9 @@ from silo_client.interpreter import find_python
 from silo_client.leaving import LEAVING_SECONDS
 from silo_client.ledger import Ledger
 from silo_client.shared import Shared
+from silo_client.visible import get_logger
 
-logger = logging.getLogger("silo_client")
+logger = get_logger()
 
 # How long `valid` waits for messages that the helper has told and this process has not read: they are in a pipe.
 CATCH_UP_SECONDS = 0.5
@@ -198,7 +198,7 @@ class HelperLink:
                 message = dict(json.loads(line))
             except (ValueError, TypeError):
                 # It was killed while it wrote, or something else of its interpreter's has written.
-                logger.warning("the helper said %r", line.decode(errors="replace"))
+                logger.warning("the helper said: %s", line.decode(errors="replace"))
                 continue
             started = True
             self._handle(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,9 +14,10 @@ from silo_client.api import Api
 from silo_client.errors import IdentityInUseError, NoWindowError
 from silo_client.fingerprint import default_fingerprint, default_name
 from silo_client.identity import Identity
+from silo_client.visible import get_logger
 from silo_client.windows import Window, state_folder
 
-logger = logging.getLogger("silo_client")
+logger = get_logger()
 
 # Between two tries, while the other machine may be this one before it was started anew.
 RETRY_SECONDS = 1.0

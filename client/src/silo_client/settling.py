@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,8 +14,9 @@ from silo_client.edit_session import EditSession
 from silo_client.errors import AuthenticationError, ClosedError, ForbiddenError, SiloError
 from silo_client.holdings import Holdings
 from silo_client.meetings import Change
+from silo_client.visible import get_logger
 
-logger = logging.getLogger("silo_client")
+logger = get_logger()
 
 RETRY_SECONDS = 0.5
 FOREVER = float("inf")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -37,10 +36,11 @@ from silo_client.holdings import Holdings
 from silo_client.meetings import Change
 from silo_client.registering import Registered, register
 from silo_client.settling import Settling
+from silo_client.visible import get_logger
 from silo_client.waiting import Line, OnWait
 from silo_client.windows import Window
 
-logger = logging.getLogger("silo_client")
+logger = get_logger()
 
 # How long a call goes on trying while the server cannot be reached: its restart takes less.
 PATIENCE_SECONDS = 15.0
@@ -319,7 +319,7 @@ class Workstation:
         try:
             self._hear(message)
         except Exception:
-            logger.exception("what the helper told was not understood: %r", message)
+            logger.exception("what the helper told was not understood: %s", message)
 
     def _hear(self, message: Message) -> None:
         if "event" in message:

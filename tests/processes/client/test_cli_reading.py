@@ -37,7 +37,7 @@ def told(watching, event):
 def test_who_in_json_is_what_the_api_says(ada, part, gate):
     ada.edit(part, gate.command())
     of_part, of_all = ada.json("who", part), ada.json("who")
-    assert set(of_part) == {"sessions", "cursor"}
+    assert set(of_part) == {"sessions", "cursor", "next"}
     assert set(of_all) == {"sessions", "cursor", "next"}
     [session] = of_all["sessions"]
     assert session["part_number"] == part

@@ -13,6 +13,7 @@ from rich.text import Text
 from silo_client.cli import sessions
 from silo_client.cli.guard import WHY
 from silo_client.cli.output import make_table
+from silo_client.cli.output import shown as line
 from silo_client.data import Lock, person, time_of
 
 Json = Mapping[str, Any]
@@ -86,11 +87,11 @@ class Board:
         title = f"{self._title}: {len(known)} being edited"
         if not self.connected:
             title += " (no connection to the server; trying again)"
-        shown: list[RenderableType] = [Text(title, "bold" if self.connected else "bold yellow")]
+        shown: list[RenderableType] = [line(title, "bold" if self.connected else "bold yellow")]
         if known:
             shown += [Text(""), make_table(sessions.COLUMNS, map(sessions.row, reversed(known)))]
         if self._news:
-            shown += [Text(""), *(Text(news, "dim") for news in list(self._news))]
+            shown += [Text(""), *(line(news, "dim") for news in list(self._news))]
         return Group(*shown)
 
 

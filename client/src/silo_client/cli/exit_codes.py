@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 from silo_client.credentials import NotLoggedInError
@@ -58,11 +59,19 @@ class CommandError(Exception):
         message: a sentence.
         advice: what to do next, a sentence; "" where that is plain.
         code: with what to end.
+        lines: what the sentence is about, each in a line of its own.
     """
 
-    def __init__(self, message: str, advice: str = "", code: ExitCode = ExitCode.ERROR) -> None:
+    def __init__(
+        self,
+        message: str,
+        advice: str = "",
+        code: ExitCode = ExitCode.ERROR,
+        lines: Sequence[str] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.lines = lines
         self.advice = advice
         self.code = code
 

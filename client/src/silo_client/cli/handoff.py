@@ -119,8 +119,8 @@ def _target(api: Api, held: Json, to: Optional[str]) -> str:
     if len(known) == 1:
         return next(iter(known))
     if known:
-        names = "\n".join(f"  {name}: {pk}" for pk, name in known.items())
-        raise CommandError(f"{to} is on several:\n{names}", "Name one by --to.", ExitCode.USAGE)
+        names = [f"  {name}: {pk}" for pk, name in known.items()]
+        raise CommandError(f"{to} is on several:", "Name one by --to.", ExitCode.USAGE, names)
     raise CommandError(
         f"{to} neither stands in line for {Lock.of(held)} nor edits anything.",
         "The message with which you were asked names the workstation, if the asker has said it.",

@@ -11,11 +11,10 @@ from silo_client.api import PAGE, Api
 from silo_client.cli.connection import about, connected
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import AnyPart, AsJson, EndReason
-from silo_client.cli.output import how_long, say, show_table, when, write, write_json
+from silo_client.cli.output import MARK, how_long, say, show_table, when, write_csv, write_json
 from silo_client.data import person, time_of
 
 PATH = "/api/edit-sessions/history"
-MARK = "\ufeff"
 LIMIT = 100
 COLUMNS = ("Part", "Level", "Object", "User", "Workstation", "From", "For", "Ended", "How")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -133,9 +132,9 @@ def _write_csv(api: Api, params: dict[str, Any], limit: Optional[int]) -> None:
         if first:
             if not records:
                 _check_part(api, params.get("item"))
-            write(headings if _writes_unicode() else headings.lstrip(MARK))
+            write_csv(headings.lstrip(MARK), mark=_writes_unicode())
         if records:
-            write(records.replace("\r\n", "\n").rstrip("\n"))
+            write_csv(records.replace("\r\n", "\n").rstrip("\n"))
         following = page.headers.get("X-Next")
         if following is None:
             return

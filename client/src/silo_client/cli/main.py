@@ -12,10 +12,11 @@ import typer
 from silo_client.cli import handoff, history, items, login, reading, release, watch
 from silo_client.cli.edit import edit
 from silo_client.cli.exit_codes import KILLED, CommandError, ExitCode, explain
-from silo_client.cli.output import BROKEN_PIPE, say
+from silo_client.cli.output import BROKEN_PIPE, one_line, say
 from silo_client.cli.signals import Terminated
 from silo_client.cli.surroundings import drop_odd_widths, open_what_is_closed, readable
 from silo_client.errors import SiloError
+from silo_client.visible import visible_lines
 
 PACKAGE = "silo-client"
 DEBUG_VARIABLE = "SILO_DEBUG"
@@ -79,7 +80,7 @@ for _command in (
 
 def run() -> None:
     """Run `silo` with the arguments of the process, and end with its exit code."""
-    logging.basicConfig(format="silo: %(message)s", level=logging.WARNING)
+    _log_visibly()
     open_what_is_closed()
     drop_odd_widths(os.environ)
     for stream in (sys.stdout, sys.stderr):
@@ -87,6 +88,19 @@ def run() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     sys.exit(_code())
+
+
+class _Formatter(logging.Formatter):
+    """Of whatever logs here, also other packages."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible_lines(super().format(record))
+
+
+def _log_visibly() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("silo: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
 def _code() -> int:
@@ -111,7 +125,7 @@ def _code() -> int:
         return _tell(CommandError(f"{error}."))
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
-            traceback.print_exc()
+            sys.stderr.write(visible_lines(traceback.format_exc()) + "\n")
         say(f"{type(error).__name__}: {error}")
         say(f"That is a mistake in silo; {DEBUG_VARIABLE}=1 shows where.")
         return ExitCode.ERROR
@@ -119,13 +133,16 @@ def _code() -> int:
 
 def _tell(error: CommandError) -> int:
     say(error.message)
+    for line in error.lines:
+        say(line)
     if error.advice:
         say(error.advice)
     return error.code
 
 
 def _tell_usage(error: Exception) -> int:
-    message = getattr(error, "format_message", error.__str__)()
+    # Some have several lines.
+    message = one_line(getattr(error, "format_message", error.__str__)())
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "silo"
     if message:

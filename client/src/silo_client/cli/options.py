@@ -15,6 +15,7 @@ from silo_client import credentials
 from silo_client.api import headers
 from silo_client.network import way_to
 from silo_client.part_numbers import folded, name_key
+from silo_client.visible import is_visible
 
 # Nobody waits longer for a completion.
 COMPLETION_SECONDS = 1.0
@@ -63,6 +64,7 @@ def complete_part(incomplete: str) -> list[str]:
         )
         answer.raise_for_status()
         numbers = [str(item["part_number"]) for item in answer.json()["items"]]
+        numbers = [number for number in numbers if _can_be_completed(number)]
     except Exception:
         # Someone is typing: anything that is said now would be in the way.
         return []
@@ -70,6 +72,14 @@ def complete_part(incomplete: str) -> list[str]:
     return [
         Completion(_for_shell(number)) for number in numbers if name_key(number).startswith(begun)
     ]
+
+
+def _can_be_completed(number: str) -> bool:
+    """Whether it becomes one word of the line that is typed, whatever a server has sent."""
+    if os.environ.get("_SILO_COMPLETE") == "complete_zsh" and set(number) & set("\\\"'"):
+        # Typer's script for zsh has no way to say these.
+        return False
+    return is_visible(number)
 
 
 def _for_shell(number: str) -> str:

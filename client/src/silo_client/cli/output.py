@@ -2,6 +2,9 @@
 
 On a terminal there are tables with headings; into a pipe go lines with tabs between the columns and no headings.
 Results go to the standard output, everything that is said about them to the standard error.
+
+All of it goes out here, and all of it is visible first (`visible.py`): what others have written cannot pose as a line
+of this program, or as another cell.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ from rich.table import Table
 from rich.text import Text
 
 from silo_client.cli.exit_codes import KILLED
+from silo_client.visible import visible, visible_json
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+MARK = "\ufeff"
 WARNING, ALARM = "yellow", "bold red"
 BROKEN_PIPE = KILLED + (signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 13)
 
@@ -32,24 +37,28 @@ err = Console(stderr=True, highlight=False)
 
 
 def say(message: str, style: str = "") -> None:
-    """Write a message to the standard error, whose lines are left as they are: commands in them can be copied."""
+    """Write a message to the standard error, in one line that is left as it is: commands in it can be copied."""
     with suppress(OSError):  # nobody reads it
-        for line in message.splitlines():
-            text = Text(f"silo: {line}", style)
-            if err.is_terminal:
-                # The command may have it in raw mode, an editor say, where a line end alone stays in its column.
-                err.file.write("\r")
-                err.print(text, soft_wrap=True, end="")
-                err.file.write("\r\n")
-                err.file.flush()
-            else:
-                err.print(text, soft_wrap=True)
+        text = Text(f"silo: {visible(message)}", style)
+        if err.is_terminal:
+            # The command may have it in raw mode, an editor say, where a line end alone stays in its column.
+            err.file.write("\r")
+            err.print(text, soft_wrap=True, end="")
+            err.file.write("\r\n")
+            err.file.flush()
+        else:
+            err.print(text, soft_wrap=True)
 
 
-def write(line: str) -> None:
-    """Write a line to the standard output at once. Who reads it may have gone: then it ends quietly."""
+def write(*cells: str) -> None:
+    """Write a line to the standard output at once, with tabs between its cells."""
+    _put("\t".join(visible(cell.replace("\t", " ")) for cell in cells))
+
+
+def _put(text: str) -> None:
+    """Write text to the standard output at once. Who reads it may have gone: then it ends quietly."""
     try:
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         # Nothing is to be written when the interpreter ends, either.
@@ -61,18 +70,29 @@ def write_json(value: Any, *, indent: int | None = 2) -> None:
     """Write JSON; in one line without an indent."""
     # Where the letters cannot be written they are escaped, which is JSON as well.
     unicode = (getattr(sys.stdout, "encoding", "") or "").lower().startswith("utf")
-    write(json.dumps(value, ensure_ascii=not unicode, indent=indent))
+    _put(visible_json(json.dumps(value, ensure_ascii=not unicode, indent=indent)))
+
+
+def write_csv(text: str, *, mark: bool = False) -> None:
+    """Write lines of CSV, whose ends may be in its cells as well; with the mark by which spreadsheets know UTF-8."""
+    _put((MARK if mark else "") + "\n".join(map(visible, text.split("\n"))))
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Return a table for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    # With a blank before it, the second line of a long cell looks like nothing that `say` says.
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         # Not as rich's markup: a part number may have brackets.
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(shown(cell) for cell in row))
     return table
+
+
+def shown(text: str, style: str = "") -> Text:
+    """Return a text of one line as a terminal shows it."""
+    return Text(visible(text), style)
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -81,7 +101,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         out.print(make_table(columns, rows))
         return
     for row in rows:
-        write("\t".join(cell.replace("\t", " ") for cell in row))
+        write(*row)
 
 
 def when(moment: datetime | None, now: datetime | None = None) -> str:

@@ -83,7 +83,7 @@ def the_one(sessions: Sequence[Json], none: str, advice: str = "") -> Json:
 def several(sessions: Iterable[Json], advice: str) -> CommandError:
     """Return what to say where one session is needed and these were found."""
     lines = [f"  {named(session)}  (session {session['session_id']})" for session in sessions]
-    return CommandError("\n".join(["These match:", *lines]), advice, ExitCode.USAGE)
+    return CommandError("These match:", advice, ExitCode.USAGE, lines)
 
 
 def named(session: Json) -> str:

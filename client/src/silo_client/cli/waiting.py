@@ -5,9 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.status import Status
-from rich.text import Text
 
-from silo_client.cli.output import err, how_long, say, when
+from silo_client.cli.output import err, how_long, say, shown, when
 from silo_client.data import Waiting
 
 
@@ -30,7 +29,7 @@ class Progress:
                 say(text)
             self._told = text
             return
-        line = Text(" ".join(part for part in (text, passing) if part))
+        line = shown(" ".join(part for part in (text, passing) if part))
         if self._status is None:
             self._status = err.status(line)
             self._status.start()

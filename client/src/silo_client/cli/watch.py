@@ -76,9 +76,9 @@ def _json(event: str, event_id: str, data: dict[str, Any]) -> None:
 def _line(event: str, event_id: str, data: dict[str, Any]) -> None:
     if event == "sessions":
         for session in data["sessions"]:
-            write(f"{clock_time(session)}\t{sentence('edit.session_acquired', session)}")
+            write(clock_time(session), sentence("edit.session_acquired", session))
     elif "session_id" in data:
-        write(f"{clock_time(data)}\t{sentence(event, data)}")
+        write(clock_time(data), sentence(event, data))
 
 
 class Watching:
