@@ -6,7 +6,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
-from sessions_app.admin.log_in_page import log_in
+from sessions_app.admin.log_in_page import change_password, log_in
 from silo import health
 from silo.api import api
 
@@ -15,6 +15,7 @@ urlpatterns = [
     path("health", health.health),
     path("ready", health.ready),
     path("admin/login/", log_in),
+    path("admin/password_change/", admin.site.admin_view(change_password, cacheable=True)),
     path("admin/", admin.site.urls),
     path("api/", api.urls),
 ]
