@@ -124,6 +124,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         if self._receives_body and not self.refused:
             self.requests[-1].more_is_to_come()
 
+    def pauseProducing(self) -> None:
+        """The client has not read what was written."""
+        super().pauseProducing()
+        self._note_phase()
+
     def resumeProducing(self) -> None:
         """The client has read what was written: read on, but not what is held."""
         super().resumeProducing()
@@ -151,7 +156,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         if self.refused:
             return Phase.REFUSED
         if self._handlingRequest and self.requests:
-            return Phase.ANSWERED
+            return Phase.SENDING if self._is_unread else Phase.ANSWERED
         if peers.unsent(self.transport):
             return Phase.SENDING
         if self._held is not None:
@@ -159,6 +164,14 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         if self._receives_body:
             return Phase.LARGE_BODY if self.requests[-1].has_place else Phase.BODY
         return Phase.HEAD if self._in_headers or self._buffer else Phase.IDLE
+
+    @property
+    def _is_unread(self) -> bool:
+        """Whether an answer that goes on, and is no stream of events, waits for its client to read."""
+        request = self.requests[0]
+        return bool(
+            self._waitingForTransport and request.startedWriting and not request.is_event_stream
+        )
 
     def _passed(self) -> int:
         """Return how much of the body has come, less what of an answer has not been sent."""

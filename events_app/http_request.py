@@ -102,7 +102,7 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
             for value in values
         ]
         line = {"type": "http", "method": "POST", "path": "/", "query_string": b""}
-        return line | {"headers": headers}
+        return line | {"headers": headers, "client": [self.client.host, self.client.port]}
 
     def give_up(self) -> None:
         """Keep nothing of its body: it was refused, or its client has left."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 
-from silo.embedded_postgres import accounts, binaries, placement, processes
+from silo.embedded_postgres import accounts, base, binaries, placement, processes
 from silo.embedded_postgres.accounts import Account
 from silo.embedded_postgres.launcher import EmbeddedPostgres, EmbeddedPostgresError
 
@@ -140,3 +142,14 @@ def test_a_server_is_known_by_its_folder(tmp_path: Path) -> None:
 def test_making_a_handle_starts_and_writes_nothing(tmp_path: Path) -> None:
     EmbeddedPostgres(tmp_path / "var").release()
     assert not (tmp_path / "var").exists()
+
+
+def test_without_a_descriptor_to_look_by_the_database_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ensure_running(_: EmbeddedPostgres) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(EmbeddedPostgres, "ensure_running", ensure_running)
+    with pytest.raises(OperationalError, match="Too many open files"):
+        base._ensure_running(EmbeddedPostgres(Path("nowhere")))

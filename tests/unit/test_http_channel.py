@@ -39,6 +39,7 @@ class Request(http.Request):
     """One whose body is small."""
 
     has_place = False
+    is_event_stream = False
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
@@ -244,6 +245,29 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(clock):
     assert not transport.disconnected
     clock.advance(2)
     assert transport.disconnected
+
+
+class AnsweredRequest(Request):
+    """One whose answer has begun and goes on."""
+
+    def process(self) -> None:
+        self.write(b"one line")
+
+
+@pytest.mark.parametrize("is_event_stream", [False, True])
+def test_a_client_that_does_not_read_on_is_cut_off_but_for_streams(
+    clock, is_event_stream, monkeypatch
+):
+    monkeypatch.setattr(AnsweredRequest, "is_event_stream", is_event_stream)
+    channel, transport = connected()
+    channel.requestFactory = AnsweredRequest
+    channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    clock.advance(1000)
+    assert not transport.disconnected, "it has read all that there is"
+    transport.dataBuffer = b"x" * 10
+    channel.pauseProducing()
+    clock.advance(TRANSFER_SECONDS + 1)
+    assert transport.disconnected is not is_event_stream
 
 
 def test_a_connection_for_which_there_is_no_room_is_told(clock):
