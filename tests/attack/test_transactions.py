@@ -14,9 +14,9 @@ KEYS = 10_000
 # By then the dead holder's session has ended and the turn has come, and the stale session has expired.
 SETTLED_SECONDS = 30.0
 # What a workstation holds that has to be let go of.
-MANY = 20_000
-MANY_ITEMS = 20
-RELEASED_SECONDS = 30.0
+MANY = 12_000
+MANY_ITEMS = 12
+RELEASED_SECONDS = 60.0
 # Limits are there to keep anybody from getting that far; here they are out of the way.
 NO_LIMITS = {
     "SILO_SESSIONS_PER_WORKSTATION": "1000000",

@@ -63,17 +63,13 @@ class Wire:
         return self.writer
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Let the connection go; what is not sent yet is dropped."""
         if self.writer is not None:
+            if self.writer.transport.get_write_buffer_size():
+                self.writer.transport.abort()
             self.writer.close()
             self.writer = None
         _CONNECTED.discard(self)
-
-    def cut(self) -> None:
-        """Drop the connection with all that is not sent yet."""
-        if self.writer is not None:
-            self.writer.transport.abort()
-        self.close()
 
     def head(self, method: str, target: str, length: int, *more: str) -> bytes:
         """Return the head of a request."""
@@ -238,7 +234,7 @@ def perform(attack: Coroutine[Any, Any, T]) -> T:
             return await attack
         finally:
             for wire in list(_CONNECTED):
-                wire.cut()
+                wire.close()
             # Until the loop has closed their sockets.
             await asyncio.sleep(0.1)
 
