@@ -1,4 +1,4 @@
-"""Letting streams in: in the order in which they came, a set of them at a time.
+"""Letting streams in: a set of them at a time, in which users and addresses take turns.
 
 Thousands of clients come at once when a server was restarted. Each of them waits here, in the event loop, where that
 costs nothing, and is refused only where nobody gets any further.
@@ -6,15 +6,15 @@ costs nothing, and is refused only where nobody gets any further.
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from events_app import timings
+from events_app import parties, timings
 from events_app.database_away import DATABASE_AWAY, backoff
 from events_app.presence_domain import StreamGrant, StreamRefused, StreamRequest, domain
 from events_app.threads import in_thread
+from events_app.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +24,9 @@ T = TypeVar("T")
 # where they bring lists of items: the set ends with the request that passes this.
 REQUESTS_AT_ONCE: Final = 100
 BYTES_AT_ONCE: Final = 1024 * 1024
+
+
+_Waiting = tuple[StreamRequest, "asyncio.Future[StreamGrant]"]
 
 
 class NotServed(Exception):
@@ -72,7 +75,7 @@ class Admission:
 
     def __init__(self, threads: ThreadPoolExecutor) -> None:
         self._threads = threads
-        self._waiting: deque[tuple[StreamRequest, asyncio.Future[StreamGrant]]] = deque()
+        self._waiting: Turns[_Waiting] = Turns()
         self._task: asyncio.Task[None] | None = None
 
     async def grant(self, request: StreamRequest) -> StreamGrant:
@@ -83,7 +86,7 @@ class Admission:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[StreamGrant] = loop.create_future()
-        self._waiting.append((request, answer))
+        self._waiting.add(_owner(request), (request, answer))
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._admit())
         return await answer
@@ -97,7 +100,8 @@ class Admission:
                 attempt = 0
             except DATABASE_AWAY as error:
                 attempt += 1
-                self._waiting.extendleft(reversed(some))
+                for one in reversed(some):
+                    self._waiting.put_back(_owner(one[0]), one)
                 logger.warning(
                     "streams wait for the database",
                     extra={"error": error, "attempt": attempt, "streams": len(self._waiting)},
@@ -112,11 +116,11 @@ class Admission:
                 else:
                     answer.set_exception(verdict)
 
-    def _next(self) -> list[tuple[StreamRequest, "asyncio.Future[StreamGrant]"]]:
-        some: list[tuple[StreamRequest, asyncio.Future[StreamGrant]]] = []
+    def _next(self) -> "list[_Waiting]":
+        some: list[_Waiting] = []
         size = 0
         while self._waiting and len(some) < REQUESTS_AT_ONCE and size < BYTES_AT_ONCE:
-            request, answer = self._waiting.popleft()
+            request, answer = self._waiting.take()
             # Who has left meanwhile costs nothing.
             if not answer.done():
                 some.append((request, answer))
@@ -135,3 +139,9 @@ class Admission:
                 return [error]
         # One that cannot be judged keeps nobody else out.
         return [verdict for request in requests for verdict in await self._verdicts([request])]
+
+
+def _owner(request: StreamRequest) -> Hashable:
+    """Return whose turn a request waits for: its user's, or its address's where its credentials are not known."""
+    user_id = parties.identities.user(parties.credentials(request.scope))
+    return user_id if user_id is not None else parties.address(request.scope)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from django.core.handlers.asgi import ASGIRequest
 
-from events_app import runtime
+from events_app import parties, runtime
 from events_app.presence_domain import SignOfLife, domain
 from events_app.request_gate import Application
 from events_app.stream_http import ClientLeft, Receive, Scope, Send, refuse
@@ -62,6 +62,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
         return
     if refusal := verdict.result():
         return await refuse(send, refusal)
+    parties.identities.renew(parties.credentials(scope))
     headers = [(b"content-length", b"0")]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

@@ -68,6 +68,12 @@ class Identities:
             for listener in self.listeners:
                 listener(credentials, user_id)
 
+    def renew(self, credentials: bytes | None) -> None:
+        """Note that credentials were good once more, if it is known whose they are."""
+        user_id = self.user(credentials)
+        if user_id is not None:
+            self.note(credentials, user_id)
+
 
 # Of this process.
 identities = Identities()

@@ -145,3 +145,20 @@ def test_where_nobody_gets_any_further_all_are_refused(domain, monkeypatch):
     assert {type(verdict) for verdict in refused} == {NotServed}
     assert served == 4
     assert domain.sets[-1] == [4]
+
+
+def test_an_address_that_asks_for_very_many_keeps_another_one_waiting_for_one_set(domain):
+    def scope(address):
+        return {"client": (address, 1), "headers": []}
+
+    async def main(here):
+        flood = [
+            asyncio.ensure_future(here.grant(StreamRequest(2, {}, 0, scope("10.6.6.6"))))
+            for _ in range(1000)
+        ]
+        other = asyncio.ensure_future(here.grant(StreamRequest(4, {}, 0, scope("10.0.0.9"))))
+        await asyncio.gather(*flood, other)
+
+    run(main)
+    assert 4 in [number for some in domain.sets[:2] for number in some]
+    assert sum(map(len, domain.sets)) == 1001

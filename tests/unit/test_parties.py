@@ -77,6 +77,17 @@ def test_credentials_are_known_for_a_while_and_forgotten_when_they_are_refused()
     assert identities.user(b"a") is None
 
 
+def test_a_sign_of_life_renews_what_is_known_and_nothing_else():
+    now = 0.0
+    identities = Identities(lambda: now)
+    identities.note(b"a", 1)
+    now = KNOWN_SECONDS - 1
+    for one in (b"a", b"b", None):
+        identities.renew(one)
+    now = KNOWN_SECONDS + 1
+    assert (identities.user(b"a"), identities.user(b"b")) == (1, None)
+
+
 def test_who_listens_hears_of_new_ones_only():
     heard = []
     identities = Identities()
