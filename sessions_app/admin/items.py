@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 else:
     AnyItemForm = forms.ModelForm
 
+# Links of the filter by type, and former numbers on the page of an item: a page does not grow with the data.
+MAX_TYPES_LISTED = 100
+MAX_FORMER_LISTED = 100
+
 
 class ItemForm(AnyItemForm):
     """An item, by the rules of the API."""
@@ -69,6 +73,14 @@ class RetiredFilter(admin.SimpleListFilter):
         return queryset
 
 
+class ItemTypeFilter(admin.AllValuesFieldListFilter):
+    """By the type. Editors choose types freely, so there may be as many as there are items."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lookup_choices = self.lookup_choices[:MAX_TYPES_LISTED]
+
+
 @admin.register(Item)
 class ItemAdmin(PartNumberSearch, RoleModelAdmin):
     """Items: looked at, added, described, renamed, retired; by the role admin. An item is not deleted."""
@@ -80,7 +92,7 @@ class ItemAdmin(PartNumberSearch, RoleModelAdmin):
     actions = ("retire", "restore")
     form = ItemForm
     list_display = ("part_number", "item_type", "description", "created_at", "retired_at")
-    list_filter = (RetiredFilter, "item_type")
+    list_filter = (RetiredFilter, ("item_type", ItemTypeFilter))
     search_fields = ("part_number", "description")
     key_lookup = "key"
     ordering = ("part_number",)
@@ -92,7 +104,10 @@ class ItemAdmin(PartNumberSearch, RoleModelAdmin):
     @admin.display(description="former part numbers")
     def former_numbers(self, item: Item) -> str:
         """What it was called before, or what was merged into it."""
-        return ", ".join(item.former_part_numbers.values_list("part_number", flat=True)) or "-"
+        numbers = item.former_part_numbers.values_list("part_number", flat=True)
+        shown = ", ".join(numbers[:MAX_FORMER_LISTED]) or "-"
+        more = numbers.count() - MAX_FORMER_LISTED
+        return f"{shown} and {more} more" if more > 0 else shown
 
     def save_model(self, request: HttpRequest, obj: Item, form: Any, change: bool) -> None:
         """Make an item, or rename and describe one: through the operations, which tell who watches it."""

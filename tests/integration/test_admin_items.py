@@ -2,7 +2,8 @@
 
 import pytest
 
-from sessions_app.models import Item
+from sessions_app.admin import items
+from sessions_app.models import FormerPartNumber, Item
 from tests.factories import make_item
 from tests.integration.admin_site import listed, text_of
 
@@ -42,3 +43,18 @@ def test_item_obeys_the_rules_of_the_api(boss, body):
     assert answer.status_code == 200
     assert answer.context["errors"]
     assert not Item.objects.exists()
+
+
+def test_pages_do_not_grow_with_the_types_and_former_numbers_that_there_are(boss, monkeypatch):
+    monkeypatch.setattr(items, "MAX_TYPES_LISTED", 3)
+    monkeypatch.setattr(items, "MAX_FORMER_LISTED", 2)
+    kept = make_item("kept")
+    for number in range(5):
+        Item.objects.create(part_number=f"P-{number}", item_type=f"type {number}")
+        FormerPartNumber.objects.create(item=kept, part_number=f"former {number}")
+    page = "/admin/sessions_app/item/"
+    shown = text_of(boss.get(page))
+    assert shown.count("?item_type=") == 3
+    # Those that are not listed can still be asked for.
+    assert len(listed(boss.get(page + "?item_type=type 4"))) == 1
+    assert "former 0, former 1 and 3 more" in text_of(boss.get(f"{page}{kept.pk}/change/"))
