@@ -108,10 +108,7 @@ class Housekeeping:
                 break
             except ClockWentBack as error:
                 # Before anybody compares a time of before with one of after.
-                logger.warning(
-                    "the database's clock went back: every clock that ends sessions starts anew",
-                    extra={"seconds": error.seconds},
-                )
+                observation.tell_of_jump(error.seconds)
                 while await in_thread(self._beater, observation.repair_step):
                     pass
         gap = self._observed.beaten(begun)

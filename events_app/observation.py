@@ -6,6 +6,7 @@ server is silent they stand still. Where there never was a server, they count fr
 A database's clock that goes back is found here as well, and every clock that ends sessions starts anew.
 """
 
+import logging
 from datetime import timedelta
 from typing import Final
 
@@ -16,6 +17,8 @@ from django.db.models.functions import Now
 from events_app import timings
 from events_app.models import Observation, ServerProcess
 from events_app.presence_domain import domain
+
+logger = logging.getLogger(__name__)
 
 # A beat may have to wait for another one's row, and its time is that of before it waited.
 CLOCK_TOLERANCE: Final = timedelta(seconds=1)
@@ -54,6 +57,14 @@ def went_back() -> float:
         ahead=F("last_beat") - Now()  # by the database, whose clock it is
     ).values_list("ahead", flat=True)
     return max((one.total_seconds() for one in found), default=0.0)
+
+
+def tell_of_jump(seconds: float) -> None:
+    """Log that the database's clock went back by so much, or a little more."""
+    logger.warning(
+        "the database's clock went back: every clock that ends sessions starts anew",
+        extra={"seconds": seconds},
+    )
 
 
 def repair_step() -> bool:

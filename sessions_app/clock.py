@@ -5,9 +5,10 @@ transaction: each function does one, and returns whether there may be more.
 """
 
 from django.db import transaction
-from django.db.models import Case, F, Q, When
+from django.db.models import Case, DurationField, F, Q, Value, When
 from django.db.models.functions import Now
 
+from events_app.observation import CLOCK_TOLERANCE
 from sessions_app.models import EditSession, Workstation
 
 # Rows of one transaction; it takes some 100 ms, and who needs one of the rows waits for it.
@@ -42,7 +43,7 @@ def repair_sessions() -> bool:
 def _any_ahead(fields: tuple[str, ...]) -> Q:
     ahead = Q()
     for field in fields:
-        ahead |= Q(**{f"{field}__gt": Now()})
+        ahead |= Q(**{f"{field}__gt": Now() + Value(CLOCK_TOLERANCE, DurationField())})
     return ahead
 
 

@@ -6,8 +6,9 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from events_app import event_log
+from events_app import event_log, observation
 from events_app.observation import observed_for
+from sessions_app import clock
 from sessions_app.models import EditSession, EndedSession, PlaceInLine
 from sessions_app.setting_aside import Careful, Thing
 
@@ -63,7 +64,9 @@ class Sweep:
             lambda *but_not: _places(PlaceInLine.objects.lost(timeout), *but_not),
             lambda ids: PlaceInLine.objects.lose(timeout, SWEEP_BATCH, ids),
         )
+        self._jump_told = False
         self._steps = [
+            self._set_clocks_right,
             self._expire,
             self._count_kept,
             self._expire_idle,
@@ -85,6 +88,19 @@ class Sweep:
 
     def _to_expire(self) -> Any:
         return EditSession.objects.to_expire(self._timeout, only_observed=self._only_observed)
+
+    def _set_clocks_right(self) -> bool:
+        """Have every clock begin anew whose start lies in the future: the database's own clock went back.
+
+        A server that beats has done the most of it; perhaps there is none.
+        """
+        if seconds := observation.went_back():
+            if not self._jump_told:
+                observation.tell_of_jump(seconds)
+                self._jump_told = True
+            if observation.repair_step():
+                return True
+        return clock.repair_workstations() or clock.repair_sessions()
 
     def _expire(self) -> bool:
         # None: there was none, or another sweeper has just ended them and goes on.

@@ -330,6 +330,25 @@ def test_one_that_cannot_be_registered_again_does_not_keep_the_process_from_bein
     asyncio.run(run())
 
 
+def test_streams_are_dated_anew_in_sets_and_go_on_being_registered(monkeypatch, database):
+    monkeypatch.setattr(server_processes, "KEYS_AT_ONCE", 4)
+
+    async def run():
+        async with Here() as here:
+            streams = await here.open(keys_of(10))
+            database.arrivals.clear()
+            writer = here.presence._writer
+            database.before = lambda what: registered.append(len(writer.registered(streams)))
+            registered = []
+            writer.date_anew()
+            await here.until(lambda: sum(sizes(database.arrivals)) == 10)
+            assert here.presence.ready
+            return registered
+
+    assert asyncio.run(run()) == [10, 10, 10]
+    assert sizes(database.arrivals) == [4, 4, 2]
+
+
 def test_who_has_lost_its_identity_is_closed_although_a_departure_found_it_out(database):
     """The process was taken for dead, and another machine came in between."""
 
