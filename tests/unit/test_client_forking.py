@@ -81,7 +81,7 @@ def test_and_is_free_when_the_parent_is_dead_though_a_child_lives(tmp_path):
 def make_link(folder):
     """Yield a link to a helper that notes what it is told."""
     python = folder / "python"
-    python.write_text(f"#!/bin/sh\necho '{{\"started\": 1}}'\nexec cat >>{folder}/heard\n")
+    python.write_text(f"#!/bin/sh\necho '{{\"started\": 1}}'\ncat >>{folder}/heard\n")
     python.chmod(0o755)
     shared = Shared(folder / "memory", new=True)
     plan = Plan("http://127.0.0.1:1", "t", "w", str(shared.path), "/nowhere")

@@ -200,6 +200,7 @@ class Acquiring:
         self, wanted: Sequence[Wanted], ask: Callable[[str], list[dict[str, Any]]]
     ) -> list[EditSession]:
         """Acquire by an open connection; wait for one, and repeat what may not have arrived."""
+        self.owner.check()
         taken: list[EditSession] = []
         try:
             self._acquire_into(taken, wanted, ask)

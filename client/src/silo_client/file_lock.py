@@ -55,12 +55,12 @@ class FileLock:
         """Whether the file is still found under its name: others see that it is locked."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
-        except OSError:
+        except (OSError, ValueError):
             return False
 
     def release(self) -> None:
         """Free it. A second time does nothing, nor does a forked child."""
-        if self._owner.is_here:
+        if self._owner.is_here and self._descriptor >= 0:
             # The last descriptor of it, as a child has closed its own.
             _unlock(self._descriptor)
             self._close()

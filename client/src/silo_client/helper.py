@@ -39,6 +39,8 @@ PARENT_SECONDS = 1.0
 STEADY_SECONDS = 10.0
 # How soon other windows know that this one was touched; well below a heartbeat.
 TOUCH_SECONDS = 1.0
+# Where its files cannot be made again, the parent tries and says so in such intervals.
+VANISHED_SECONDS = 30.0
 # An acknowledgement that got no answer is sent again, well within the time that the server gives.
 ALIVE_SECONDS = 4.0
 ALIVE_TRIES = 3
@@ -61,6 +63,7 @@ class Plan:
         running: the name of this running machine.
         last_event_id: from where to go on; "" for now.
         leftovers: what the parent has, as a command; see `Ledger`.
+        files: what the parent makes again when it is deleted, and has to be told of.
     """
 
     url: str
@@ -72,6 +75,7 @@ class Plan:
     ca_file: str | None = None
     last_event_id: str = ""
     leftovers: Message = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
 
 
 class Parent:
@@ -286,18 +290,30 @@ class Helper:
     def _alive(self, stream: EventStream, now: float) -> Message:
         body: Message = {"connection_id": stream.connection_id}
         if touched := self._shared.touched:
-            self._touched.note(max(0.0, now - touched))
-            body["idle_seconds"] = self._touched.seconds_ago or 0.0
+            own = max(0.0, now - touched)
+            self._touched.note(own)
+            # The file may be gone, or its folder read-only.
+            others = self._touched.seconds_ago
+            body["idle_seconds"] = own if others is None else min(own, others)
         return body
 
     async def _share_touches(self) -> None:
-        """Tell the other windows that this one was touched: a workstation is idle where all of them are."""
-        known = 0.0
+        """Tell the other windows that this one was touched: a workstation is idle where all of them are.
+
+        Tell the parent when its files are gone.
+        """
+        known, tell_at = 0.0, 0.0
         while True:
             await asyncio.sleep(TOUCH_SECONDS)
+            if clock.now() >= tell_at and not self._is_all_there():
+                self._parent.tell({"vanished": True})
+                tell_at = clock.now() + VANISHED_SECONDS
             if (touched := self._shared.touched) != known:
                 known = touched
                 self._touched.note(max(0.0, clock.now() - touched))
+
+    def _is_all_there(self) -> bool:
+        return all(Path(file).exists() for file in self._plan.files)
 
     # -- leaving --
 

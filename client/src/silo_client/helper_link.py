@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from silo_client import clock
-from silo_client.errors import HelperError
+from silo_client.errors import HelperError, StateError
 from silo_client.forking import Owner, close_in_child
 from silo_client.helper import Message, Plan
 from silo_client.helper_process import HelperProcess
@@ -49,6 +49,7 @@ class HelperLink:
         handle: called with each message, in a thread of its own, for which it must not wait.
         position: says from which event id a new helper goes on.
         python: the interpreter to run it with; found without it.
+        new_memory: makes other memory, where the file of this one was deleted and another helper is to find it.
 
     Raises:
         HelperError: it cannot be started.
@@ -61,8 +62,10 @@ class HelperLink:
         handle: Handler,
         position: Callable[[], str],
         python: str | None = None,
+        new_memory: Callable[[], Shared] | None = None,
     ) -> None:
         self.shared = shared
+        self._new_memory = new_memory
         self._plan = plan
         self._handle = handle
         self._position = position
@@ -214,10 +217,16 @@ class HelperLink:
             with self._sending:
                 if self._closing.is_set():
                     return False
+                try:
+                    self._renew_memory()
+                except StateError as error:
+                    logger.warning("%s", error)
+                    continue
                 # What the dead one had counted and not written never comes.
                 self.shared.told = self._read
                 plan = dataclasses.replace(
                     self._plan,
+                    memory=str(self.shared.path),
                     last_event_id=self._position(),
                     leftovers=self._ledger.commands(),
                 )
@@ -230,6 +239,12 @@ class HelperLink:
                 self._process = process
                 return True
         return False
+
+    def _renew_memory(self) -> None:
+        if self._new_memory is not None and not self.shared.is_there:
+            new = self._new_memory()
+            new.touched = self.shared.touched
+            self.shared = new
 
 
 class _Errors:

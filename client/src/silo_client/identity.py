@@ -78,6 +78,33 @@ def renew(taken: Identity, number: int) -> Identity:
             return record.put(None, Identity(platform.node(), uuid.uuid4().hex, number, running))
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a process knows of this machine's identity, by which it is written again where it was deleted.
+
+    Args:
+        identity: the identity.
+        installation: what is in the file of that name.
+    """
+
+    identity: Identity
+    installation: str
+
+    def restore(self) -> None:
+        """Write what is not there.
+
+        Raises:
+            StateError: the state folder cannot be used.
+        """
+        installation(self.installation)
+        with _told():
+            record = _Record()
+            with record.locked():
+                if not record.read():
+                    machine.keep_running_name(state_folder(), self.identity.running)
+                    record.put(None, self.identity)
+
+
 class _Record:
     """The identities of this machine, the latest last."""
 

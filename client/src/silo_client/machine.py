@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import subprocess
 import sys
@@ -16,6 +17,7 @@ BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 # The least that is no placeholder: while a system is installed, the file says `uninitialized`.
 MACHINE_ID_LENGTH = 16
 COMMAND_SECONDS = 5.0
+KEPT_NAME = "running.json"
 UNINITIALIZED = "uninitialized"
 
 
@@ -40,7 +42,26 @@ def running_name(folder: Path) -> str:
         # Python's releases number a Windows file differently.
         return _hash("running", _boot())
     places = [path.stat() for path in (folder, folder / "installation")]
-    return _hash("running", _boot(), *(f"{one.st_dev}:{one.st_ino}" for one in places))
+    now = _hash("running", _boot(), *(f"{one.st_dev}:{one.st_ino}" for one in places))
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        kept = json.loads((folder / KEPT_NAME).read_text("utf-8"))
+        if kept["now"] == now:
+            return str(kept["before"])
+    return now
+
+
+def keep_running_name(folder: Path, before: str) -> None:
+    """Have this running machine be called as before, though its folder was deleted and made again.
+
+    It is for this folder and this start: a copy of it has the file, and another name.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    now = running_name(folder)
+    if now != before:
+        text = json.dumps({"now": now, "before": before})
+        (folder / KEPT_NAME).write_text(text, "utf-8")
 
 
 def _hash(*words: str) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 
 from silo_client import clock, identity, machine
 from silo_client.api import Api
-from silo_client.errors import IdentityInUseError, NoWindowError
+from silo_client.errors import IdentityInUseError, NoWindowError, SiloError
 from silo_client.fingerprint import default_fingerprint, default_name
-from silo_client.identity import Identity
+from silo_client.identity import Identity, Kept
 from silo_client.visible import get_logger
-from silo_client.windows import Window, state_folder
+from silo_client.windows import Window, installation, state_folder
 
 logger = get_logger()
 
@@ -33,13 +33,29 @@ class Registered:
         told: the workstation, as the server says it.
         window: the window.
         running: the name of this running machine, for its streams.
+        kept: what the machine's identity is, should it be deleted.
         copied_from: the name of the workstation that this machine turned out to be a copy of; "" if it did not.
     """
 
     told: Mapping[str, Any]
     window: Window
     running: str
+    kept: Kept
     copied_from: str = ""
+
+    def renew(self) -> None:
+        """Make again what was deleted of the state folder while this process runs. Where that fails, it is logged."""
+        try:
+            self.kept.restore()
+            self.window.renew()
+        except SiloError as error:
+            logger.warning(
+                "what this process has in its state folder was deleted, and stays so: %s", error
+            )
+        else:
+            logger.warning(
+                "what this process has in its state folder was deleted, and is made again"
+            )
 
 
 def register(
@@ -62,7 +78,7 @@ def register(
         asking = _Asking(api, time.monotonic() + patience, running, one, name, program, fingerprint)
         try:
             told, window = asking.numbered() if numbered else asking.only()
-            return Registered(told, window, running, copied_from)
+            return Registered(told, window, running, Kept(one, installation()), copied_from)
         except IdentityInUseError as error:
             refused_at = clock.now() if refused_at is None else refused_at
             if _may_be_this_one(error, refused_at):

@@ -35,6 +35,7 @@ class Shared:
             if new:
                 os.write(descriptor, bytes(_SIZE))
             self._map = mmap.mmap(descriptor, _SIZE)
+            self._stat = os.fstat(descriptor)
         except (OSError, ValueError) as error:
             if new:
                 with suppress(OSError):
@@ -45,6 +46,14 @@ class Shared:
             os.close(descriptor)
         self._seconds = memoryview(self._map).cast("d")
         self._counts = memoryview(self._map).cast("Q")
+
+    @property
+    def is_there(self) -> bool:
+        """Whether another process finds it."""
+        try:
+            return os.path.samestat(self._stat, self.path.stat())
+        except OSError:
+            return False
 
     @property
     def sure_until(self) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 import uuid
 from contextlib import suppress
@@ -23,6 +24,7 @@ from silo_client.shared import Shared
 STATE_VARIABLE = "SILO_STATE"
 # Far more than anybody opens.
 MOST_WINDOWS = 1000
+INSTALLATION = "installation"
 
 
 def state_folder() -> Path:
@@ -53,14 +55,20 @@ class Window:
         self._stem = str(uuid.UUID(workstation_id))
         try:
             self._folder = state_folder()
-            self._lock, self._number = self._first_free(most)
+            self._most = most
+            self._lock, self._number = self._first_free()
         except OSError as error:
             raise _unusable(error) from error
+        # Whether its file was deleted while it lives. Others' files may have been too, and need not be there again.
+        self._deleted = False
+        self._renewing = threading.Lock()
         self.touched = Touched(self._folder / f"{self._stem}.touched")
 
     @property
     def sole(self) -> bool:
-        """Whether no other window lives. Of two that begin at once each sees the other."""
+        """Whether no other window lives, for certain. Of two that begin at once each sees the other."""
+        if self._deleted or not self._lock.is_there:
+            return False
         own = self._file(self._number)
         files = self._folder.glob(f"{self._stem}.*.window")
         return all(file == own or _is_dead(file) for file in files)
@@ -71,20 +79,46 @@ class Window:
         Raises:
             StateError: the folder for such files cannot be used: it is full, say.
         """
-        for left in self._folder.glob(f"{self._stem}.{self._number}.*.memory"):
-            with suppress(OSError):
-                left.unlink()
         file = self._folder / f"{self._stem}.{self._number}.{uuid.uuid4().hex[:8]}.memory"
         try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for left in self._folder.glob(f"{self._stem}.{self._number}.*.memory"):
+                with suppress(OSError):
+                    left.unlink()
             return Shared(file, new=True)
         except OSError as error:
             raise _unusable(error) from error
+
+    @property
+    def files(self) -> list[Path]:
+        """What has to be there while it lives."""
+        return [self._lock.path, self._folder / INSTALLATION]
+
+    def renew(self) -> None:
+        """Make its file again where that, or the whole folder, was deleted: others see that it lives.
+
+        Raises:
+            StateError: the folder cannot be used.
+            NoWindowError: others are all windows that there may be.
+        """
+        with self._renewing:
+            if self._lock.is_there:
+                return
+            self._deleted = True
+            try:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                lock, self._number = self._first_free()
+            except OSError as error:
+                raise _unusable(error) from error
+            self._lock.release()
+            self._lock = lock
 
     def close(self) -> None:
         """It has ended."""
         self._lock.release()
 
-    def _first_free(self, most: int) -> tuple[FileLock, int]:
+    def _first_free(self) -> tuple[FileLock, int]:
+        most = self._most
         for number in range(most):
             if lock := FileLock.take(self._file(number)):
                 return lock, number
@@ -94,20 +128,23 @@ class Window:
         return self._folder / f"{self._stem}.{number}.window"
 
 
-def installation() -> str:
+def installation(known: str = "") -> str:
     """Return a name for this user's installation, which another machine or user has not, however alike they are.
+
+    Args:
+        known: what it is called, where its file was deleted.
 
     Raises:
         StateError: the folder for such files cannot be used.
     """
     try:
         folder = state_folder()
-        file = folder / "installation"
+        file = folder / INSTALLATION
         if not _is_whole(file):
             # Whole before it has its name: another process may read it now.
             with tempfile.TemporaryDirectory(dir=folder) as aside:
                 new = Path(aside) / "installation"
-                new.write_text(uuid.uuid4().hex)
+                new.write_text(known or uuid.uuid4().hex)
                 if file.exists():
                     # A full disk, say, has left it empty.
                     new.replace(file)

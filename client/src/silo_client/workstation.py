@@ -29,7 +29,6 @@ from silo_client.errors import (
     SiloError,
     refusal,
 )
-from silo_client.forking import Owner
 from silo_client.helper import Message, Plan
 from silo_client.helper_link import HelperLink
 from silo_client.holdings import Holdings
@@ -76,21 +75,22 @@ class Workstation:
         self.on_handoff_request: OnHandoffRequest | None = None
         self.on_event: OnEvent | None = None
         self.on_refused: OnRefused | None = None
-        self._window = window
-        self._owner = Owner()
+        self._registered = registered
         self._closed = False
         shared = window.new_memory()
         plan = Plan(
             url=api.url,
             token=api.token,
-            # The helper is in another folder.
             ca_file=str(Path(api.ca_file).absolute()) if api.ca_file else None,
             workstation_id=self.id,
             memory=str(shared.path),
             touched=str(window.touched.file),
             running=registered.running,
+            files=[str(file) for file in window.files],
         )
-        self._link = HelperLink(plan, shared, self._told, lambda: self.holdings.position, python)
+        self._link = HelperLink(
+            plan, shared, self._told, lambda: self.holdings.position, python, window.new_memory
+        )
         self._callbacks = Callbacks(dispatch)
         self._settling = Settling(api, self.id, self.holdings, self._tell_lost, self._tell_changes)
         self._acquiring = Acquiring(
@@ -217,7 +217,6 @@ class Workstation:
             ServerUnavailableError: the server could not be reached for as long as `patience`. If it has granted the
                 session nevertheless, the helper releases it.
         """
-        self._owner.check()
         wanted = Wanted(part_number, level, object_id, tuple(cone), note)
         if wait is False and not ask:
             [session] = self._acquiring.acquire(
@@ -229,7 +228,6 @@ class Workstation:
 
     def take_over(self, wanted: Wanted, session_id: str, reason: str) -> EditSession:
         """End somebody's session by force and have one in its place, ahead of the line: for admins. As `edit` else."""
-        self._owner.check()
         return self._acquiring.take_over(wanted, session_id, reason)
 
     def edit_all(self, wanted: Iterable[Wanted]) -> EditSessions:
@@ -238,7 +236,6 @@ class Workstation:
         Raises:
             HardInterferenceError: some are held, all of whose `holders` it names; nothing was acquired.
         """
-        self._owner.check()
         several = list(wanted)
         sessions = self._acquiring.acquire(
             several, lambda connection: self.api.acquire_batch(several, self.id, connection)
@@ -247,13 +244,13 @@ class Workstation:
 
     def request_handoff(self, session_id: str, part_number: str, message: str) -> None:
         """Ask the holder of a session to hand it over to this workstation. `ask` of `edit` waits for it as well."""
-        self._owner.check()
+        self._acquiring.owner.check()
         self.api.request_handoff(part_number, session_id, message, self.id)
 
     @property
     def sessions(self) -> list[EditSession]:
         """The sessions that this process has."""
-        self._owner.check()
+        self._acquiring.owner.check()
         return self.holdings.sessions
 
     def unclaimed(self) -> list[dict[str, Any]]:
@@ -282,12 +279,12 @@ class Workstation:
 
         From the first call on the server is told for how long nobody has touched it; without one, nothing is said.
         """
-        self._owner.check()
+        self._acquiring.owner.check()
         self._link.shared.touched = clock.now()
 
     def close(self) -> None:
         """Disconnect. What this process has acquired is released. A second time, or in a forked child, nothing is."""
-        if self._closed or not self._owner.is_here:
+        if self._closed or not self._acquiring.owner.is_here:
             return
         self._closed = True
         self.holdings.give_up(ClosedError("The workstation was closed."))
@@ -295,7 +292,7 @@ class Workstation:
         for session in self.sessions:
             self.holdings.let_go(session)
         self.api.close()
-        self._window.close()
+        self._registered.window.close()
         self._callbacks.close()
 
     def __enter__(self) -> Workstation:
@@ -335,6 +332,8 @@ class Workstation:
         elif "lapsed" in message:
             self.holdings.doubt()
             self._settling.soon()
+        elif "vanished" in message:
+            self._registered.renew()
         elif "releasing" in message:
             self.holdings.releasing(message["releasing"])
         elif "done" in message:

@@ -1,6 +1,10 @@
 """`silo_client`: windows and threads of one workstation take nothing from each other."""
 
+import os
+import shutil
+import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -138,3 +142,19 @@ def test_two_threads_that_wait_for_one_lock_have_it_together(ada, bob, connect, 
         thread.join(20)
     assert got[0] is got[1]
     assert is_free()
+
+
+def test_a_state_folder_that_is_deleted_costs_nothing(ada, connect, run_program, part):
+    program = run_program(ada)
+    session = program.edit(part)
+    folder = Path(os.environ["SILO_STATE"])
+    shutil.rmtree(folder)
+    eventually(lambda: list(folder.glob("machine-*.json")) and list(folder.glob("*.window")))
+    # It is the same machine and the same workstation still.
+    other = connect(ada)
+    assert other.id == program.workstation_id
+    with other.edit(part, level="sketch") as again:
+        assert (again.id, again.existing) == (session["session_id"], True)
+    os.kill(program.helper_pid, signal.SIGKILL)
+    eventually(lambda: program.ask("helper") != program.helper_pid)
+    eventually(lambda: program.ask("valid") == [True])

@@ -1,0 +1,170 @@
+"""A state folder that is deleted, read-only or full while windows of a workstation live."""
+
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from silo_client import StateError, clock, helper_link, identity, machine, windows
+from silo_client.fingerprint import default_fingerprint
+from silo_client.helper import Helper, Plan
+from silo_client.helper_link import HelperLink
+from silo_client.identity import Kept
+from silo_client.registering import Registered
+from silo_client.shared import Shared
+from silo_client.windows import Touched, Window
+from tests.waiting import eventually
+
+ID = "0b9ad1a3-11d3-4c3a-8b5e-0d9e4a4b8c01"
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch):
+    folder = tmp_path / "state"
+    monkeypatch.setenv(windows.STATE_VARIABLE, str(folder))
+    return folder
+
+
+@pytest.fixture
+def registered():
+    """A window of a workstation, as it is when it has registered."""
+    one = identity.current()
+    window = Window(ID)
+    kept = Kept(one, windows.installation())
+    yield Registered({}, window, one.running, kept)
+    window.close()
+
+
+def test_no_window_is_alone_for_certain_when_the_folder_is_gone(registered, state):
+    other = Window(ID)
+    shutil.rmtree(state)
+    for window in (registered.window, other):
+        assert not window.sole
+    # The other one may not have noticed yet.
+    registered.renew()
+    assert not registered.window.sole
+    other.close()
+
+
+def test_it_is_made_again_and_others_see_the_window(registered, state):
+    shutil.rmtree(state)
+    registered.renew()
+    assert all(file.exists() for file in registered.window.files)
+    assert state.stat().st_mode & 0o777 == 0o700
+    later = Window(ID)
+    assert not later.sole
+    registered.window.close()
+    assert later.sole
+    later.close()
+
+
+def test_the_identity_is_kept_and_so_is_the_name_of_the_running_machine(registered, state):
+    fingerprint = default_fingerprint("cad")
+    shutil.rmtree(state)
+    registered.renew()
+    assert default_fingerprint("cad") == fingerprint
+    assert machine.running_name(state) == registered.running == identity.current().running
+    # Once more, by another inode.
+    shutil.rmtree(state)
+    registered.renew()
+    assert identity.current() == registered.kept.identity
+
+
+def test_a_copy_of_the_folder_has_another_running_name(registered, state, tmp_path):
+    shutil.rmtree(state)
+    registered.renew()
+    shutil.copytree(state, tmp_path / "copy")
+    assert machine.running_name(tmp_path / "copy") != registered.running
+
+
+def test_who_began_anew_meanwhile_is_left_alone(registered, state):
+    shutil.rmtree(state)
+    new = identity.current()
+    registered.renew()
+    assert identity.current() == new != registered.kept.identity
+
+
+def test_a_single_file_is_made_again_too(registered):
+    for file in registered.window.files:
+        file.unlink()
+        registered.renew()
+        assert file.exists()
+
+
+def test_where_it_cannot_be_made_again_that_is_said(registered, state, caplog):
+    shutil.rmtree(state)
+    state.write_text("no folder")
+    registered.renew()
+    assert windows.STATE_VARIABLE in caplog.text
+    assert "stays so" in caplog.text
+    assert not registered.window.sole
+
+
+def test_a_full_disk_is_named(registered, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("silo_client.shared.os.write", full)
+    with pytest.raises(StateError, match="No space left"):
+        registered.window.new_memory()
+    assert not list(Path(os.environ[windows.STATE_VARIABLE]).glob("*.memory"))
+
+
+def test_a_helper_tells_that_files_are_gone_and_another_one_finds_new_memory(
+    registered, state, monkeypatch
+):
+    monkeypatch.setattr(helper_link, "RESTART_SECONDS", 0.01)
+    window = registered.window
+    shared = window.new_memory()
+    plan = Plan(
+        "http://127.0.0.1:1",
+        "t",
+        ID,
+        str(shared.path),
+        str(window.touched.file),
+        files=[str(file) for file in window.files],
+    )
+    messages = []
+    link = HelperLink(plan, shared, messages.append, str, None, window.new_memory)
+    link.start()
+    try:
+        eventually(lambda: {"trying"} & {name for message in messages for name in message})
+        link.shared.touched = clock.now()
+        touched = link.shared.touched
+        shutil.rmtree(state)
+        eventually(lambda: {"vanished": True} in messages)
+        del messages[:]
+        os.kill(link.pid, 9)
+        eventually(lambda: any("trying" in message for message in messages))
+        assert link.shared is not shared
+        assert (link.shared.is_there, link.shared.touched) == (True, touched)
+    finally:
+        link.close()
+
+
+@pytest.mark.parametrize(("own", "others", "told"), [(5, 60, 5), (60, 5, 5), (7, None, 7)])
+def test_how_idle_one_is_does_not_need_the_folder(tmp_path, own, others, told):
+    now = clock.now()
+    helper = SimpleNamespace(
+        _shared=SimpleNamespace(touched=now - own),
+        _touched=SimpleNamespace(note=lambda _: None, seconds_ago=others),
+    )
+    body = Helper._alive(helper, SimpleNamespace(connection_id="c"), now)
+    assert body["idle_seconds"] == pytest.approx(told)
+
+
+def test_a_folder_that_is_gone_is_no_touch(tmp_path):
+    touched = Touched(tmp_path / "gone" / "file")
+    touched.note(1.0)
+    assert touched.seconds_ago is None
+
+
+def test_memory_knows_whether_it_is_found(tmp_path):
+    memory = Shared(tmp_path / "memory", new=True)
+    assert memory.is_there
+    memory.path.unlink()
+    assert not memory.is_there
+    Shared(tmp_path / "memory", new=True)
+    assert not memory.is_there
