@@ -341,11 +341,7 @@ class Stream:
         await self._write_what_is_due()
 
     async def _write_what_is_due(self) -> None:
-        if self._heartbeat_due:
-            self._heartbeat_due = self._line_due = False
-            self._heartbeat_written(self.connection_id)
-            await self._write(HEARTBEAT)
-        elif self._line_due:
+        if self._heartbeat_due or self._line_due:
             self._line_due = False
             await self._write(b"")
 
@@ -369,16 +365,20 @@ class Stream:
         return b"".join(chunks)
 
     async def _write(self, body: bytes) -> None:
-        """Write, and up to which age of the stream this proves that it is kept, however late it arrives."""
+        """Write, and up to which age of the stream this proves that it is kept, however late it arrives.
+
+        A heartbeat that is due goes along.
+        """
+        if self._heartbeat_due:
+            self._heartbeat_due = False
+            self._heartbeat_written(self.connection_id)
+            body += HEARTBEAT
+        self._writing = True
         while len(body) > CHUNK_BYTES:
             part, body = body[:CHUNK_BYTES], body[CHUNK_BYTES:]
             await self._send({"type": "http.response.body", "body": part, "more_body": True})
         proved = min(time.monotonic(), self._proved() + self._timings.vouched)
         stamp = b": keep-alive %.3f\n\n" % max(0.0, proved - self.opened)
-        if self._heartbeat_due:
-            # It follows; if its client does not read this, it never will be written.
-            self._heartbeat_written(self.connection_id)
-        self._writing = True
         await self._send({"type": "http.response.body", "body": body + stamp, "more_body": True})
         self._writing = False
 

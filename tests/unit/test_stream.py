@@ -12,7 +12,7 @@ from events_app import siblings, stream, timings
 from events_app.presence import Presence
 from events_app.presence_domain import StreamGrant
 from events_app.siblings import MAX_STREAMS_PER_KEY
-from events_app.stream import Stream
+from events_app.stream import HEARTBEAT, Stream
 
 
 @pytest.fixture
@@ -98,3 +98,35 @@ def test_nor_does_one_that_leaves_while_the_others_of_its_key_are_asked_for_a_pr
         return presence.streams
 
     assert asyncio.run(main()) == {}
+
+
+def test_a_clients_time_begins_when_its_heartbeat_is_written_or_would_be_if_it_read(granted):
+    async def main():
+        room, sent, begun = asyncio.Event(), [], []
+
+        async def send_when_there_is_room(message):
+            sent.append(message["body"])
+            await room.wait()
+
+        one = Stream(
+            send_when_there_is_room, timings.configured(), lambda: time.monotonic(), begun.append
+        )
+        one.grant = granted
+        room.set()
+        one.heartbeat()
+        assert begun == []
+        # Whatever is written next brings it.
+        await one._write(b"data: {}\n\n")
+        assert sent.pop().startswith(b"data: {}\n\n" + HEARTBEAT)
+        assert begun == [one.connection_id]
+        # A client that does not read what came before keeps the next one back, and its own time runs.
+        room.clear()
+        writing = asyncio.create_task(one._write(b"data: {}\n\n"))
+        await asyncio.sleep(0)
+        one.heartbeat()
+        assert HEARTBEAT not in sent.pop()
+        assert begun == [one.connection_id] * 2
+        room.set()
+        await writing
+
+    asyncio.run(main())
