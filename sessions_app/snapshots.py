@@ -14,8 +14,8 @@ from django.db.models import Count
 from sessions_app import payloads
 from sessions_app.models import EditSession
 
-# Those of one `stream-open`: some 400 kB. An engineer holds tens, rarely hundreds.
-SESSIONS_AT_ONCE = 500
+# Those of one `stream-open`: some 800 kB. An engineer holds tens, and a large assembly's batch has as many at most.
+SESSIONS_AT_ONCE = 1_000
 # Those of workstations that are read together: they are in memory together.
 SESSIONS_TOGETHER = 2_000
 
