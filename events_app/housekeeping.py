@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """One per process. `tick_loop`, `beat_loop` and `keep_loop` are its tasks.
+    """One per process. `tick_loop`, `beat_loop`, `keep_loop` and `rest_loop` are its tasks.
 
     Args:
         process: this process.
@@ -91,6 +91,17 @@ class Housekeeping:
                 await self._keep(self._clean_up)
                 await self._keep(self._end_what_time_ends)
                 await self._keep(self._heartbeats.close_logged_out)
+
+    async def rest_loop(self) -> None:
+        """End at once what is left of a departure that had more to end than one transaction may.
+
+        In steps: between two of them the keeper does what else has come, heartbeats among it.
+        """
+        while True:
+            await self._writer.more_to_end.wait()
+            self._writer.more_to_end.clear()
+            # Where it fails, the next beat tries again.
+            await self._keep(self._end_what_time_ends)
 
     def stop(self) -> None:
         """Give the beat's thread back."""

@@ -62,6 +62,7 @@ class Presence:
         self.tick_loop = self._housekeeping.tick_loop
         self.beat_loop = self._housekeeping.beat_loop
         self.keep_loop = self._housekeeping.keep_loop
+        self.rest_loop = self._housekeeping.rest_loop
         self.heartbeat_loop = self._heartbeats.heartbeat_loop
 
     async def arrive(self, stream: OpenStream) -> Snapshot:

@@ -177,10 +177,13 @@ class PresenceDomain(ABC):
         """A connection of each key is committed with this transaction."""
 
     @abstractmethod
-    def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> None:
+    def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> bool:
         """The latest connection of each of `keys` ended by the client's doing, as that process saw.
 
         `gone` are those of them that have no connection left, on any process.
+
+        Returns:
+            Whether more ends with that than this transaction ended: `time_passes` ends it, and is due at once.
         """
 
     @abstractmethod
@@ -199,6 +202,8 @@ class PresenceDomain(ABC):
     @abstractmethod
     def time_passes(self) -> bool:
         """End what the passing of time ends, a batch of it; called every few seconds, outside of a transaction.
+
+        Called at once where a departure has left something to end.
 
         Returns:
             Whether there may be more.

@@ -105,17 +105,20 @@ def register(process: ProcessIdentity, open_streams: Collection[Arrival] = ()) -
         return _insert(process, open_streams, known)
 
 
-def depart(process: ProcessIdentity, departures: Collection[Departure]) -> None:
+def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
     """Record streams that ended.
 
     A key has departed unless a stream that was opened later than the one that ended is still there: then the
     client has only changed its connection.
 
+    Returns:
+        Whether more ends with that than this transaction ended; see `PresenceDomain.departed`.
+
     Raises:
         NotRegistered: and nothing was written.
     """
 
-    def operation(also: Collection[Key]) -> None:
+    def operation(also: Collection[Key]) -> bool:
         known = domain().lock(_keys(departures), also)
         hold(process)
         ended = Connection.objects.filter(pk__in=[change.connection_id for change in departures])
@@ -133,14 +136,16 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> None:
             and at == ended_at[key]
             and (key not in stayed_at or stayed_at[key] < at)
         }
-        if departed:
-            domain().departed(departed, departed - stayed_at.keys(), process.id)
+        more = bool(departed) and domain().departed(
+            departed, departed - stayed_at.keys(), process.id
+        )
         # Whom this server closes has not departed, whatever was noted of an earlier stream.
         closed = (ended_at.keys() & known) - departed - stayed_at.keys()
         if closed:
             domain().server_stopped(closed)
+        return more
 
-    restarting(operation)
+    return restarting(operation)
 
 
 def snapshot(keys: Collection[Key]) -> Snapshot:

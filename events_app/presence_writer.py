@@ -73,6 +73,8 @@ class PresenceWriter:
     ) -> None:
         # Until the process has a row, and the streams of before have theirs again.
         self.must_register = True
+        # Set when a departure has left something to end.
+        self.more_to_end = asyncio.Event()
         self._process = process
         self._streams = streams
         self._acknowledgements = acknowledgements
@@ -275,7 +277,8 @@ class PresenceWriter:
 
     async def _write_departures(self, portion: Portion[Departure]) -> None:
         departures = list(portion)
-        await in_thread(self._thread, presence_store.depart, self._process, departures)
+        if await in_thread(self._thread, presence_store.depart, self._process, departures):
+            self.more_to_end.set()
         for departure in departures:
             self._registered.pop(departure.connection_id, None)
             self._acknowledgements.left(departure.connection_id)

@@ -109,6 +109,7 @@ class Service:
             presence.tick_loop,
             presence.beat_loop,
             presence.keep_loop,
+            presence.rest_loop,
             presence.heartbeat_loop,
         ):
             self._run_for_ever(loop)

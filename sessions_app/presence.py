@@ -105,12 +105,12 @@ class WorkstationPresence(PresenceDomain):
         Workstation.objects.filter(pk__in=keys).update(last_seen=Now())
         EditSession.objects.arrive(keys)
 
-    def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> None:
+    def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> bool:
         """Mark who departed; those that have no connection left leave their sessions."""
         Workstation.objects.filter(pk__in=keys).update(
             departed_at=Now(), departed_by=process_id, last_seen=Now()
         )
-        EditSession.objects.leave(gone, settings.SESSIONS_GRACE)
+        return EditSession.objects.leave(gone, settings.SESSIONS_GRACE)
 
     def server_stopped(self, gone: Collection[Key]) -> None:
         """They have no server for now; nobody has departed."""

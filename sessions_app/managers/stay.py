@@ -52,10 +52,13 @@ class Staying(Ending):
             self.touch_heartbeat(workstation_ids)
             event_log.append(back)
 
-    def leave(self, workstation_ids: Ids, grace: timedelta) -> None:
+    def leave(self, workstation_ids: Ids, grace: timedelta) -> bool:
         """Release the sessions of these workstations, whose rows the caller has locked: they are gone.
 
         With a grace they are only said to be away; `end_grace` releases them. It also ends what is more than one step.
+
+        Returns:
+            Whether there is more than one step, which `end_grace` ends as soon as it is called.
 
         Raises:
             Busy: see `restarting`.
@@ -63,13 +66,15 @@ class Staying(Ending):
         left = Workstation.objects.filter(pk__in=workstation_ids)
         if not grace:
             left.filter(idle_since__isnull=False).update(idle_since=None)
-            if self.release_for_workstation(workstation_ids, leaving=workstation_ids).more:
+            ended = self.release_for_workstation(workstation_ids, leaving=workstation_ids)
+            if ended.more:
                 left.filter(Exists(self._held())).update(away_since=F("departed_at"))
-            return
+            return ended.more
         with transaction.atomic():
             left.update(away_since=F("departed_at"))
             told = self._lock_items_of(self.filter(workstation__in=workstation_ids))
             event_log.append([payloads.away_event(*session) for session in told])
+        return False
 
     def end_grace(self, grace: timedelta, limit: int, among: Ids | None = None) -> bool:
         """Release the sessions of workstations that departed longer ago than `grace` and have not come back: a step.

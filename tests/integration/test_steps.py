@@ -129,7 +129,7 @@ def departed(ada):
     PlaceInLine.objects.create(item=make_item("waits"), workstation=ada, context_level="sketch")
     Observation.objects.update(last_beat=None)
     ends = [Departure(stream.connection_id, ada.pk, by_client=True)]
-    presence_store.depart(process, ends)
+    assert presence_store.depart(process, ends)
     return ada
 
 

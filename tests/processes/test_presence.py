@@ -1,10 +1,14 @@
 """What happens to sessions when streams and servers come and go: real processes, real signals."""
 
 import signal
+from datetime import timedelta
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.db.models import Max, Min
 
-from sessions_app.models import EditSession, EndedSession
+from sessions_app.models import EditSession, EndedSession, Item
+from sessions_app.steps import STEP_SESSIONS
 from tests.waiting import eventually
 
 RELEASED = "edit.session_released"
@@ -27,6 +31,27 @@ def test_the_end_of_a_streams_process_releases_at_once_and_tells_watchers(
     assert told["data"]["reason"] == "disconnected"
     assert ada.held(part) == []
     assert EndedSession.objects.get().reason == "disconnected"
+
+
+def test_more_than_one_step_is_released_without_waiting_for_a_beat(serve, client_of, part):
+    # A beat every 30 s.
+    ada = client_of(serve(SILO_SERVER_DEAD_SECONDS="120", SILO_SESSION_TIMEOUT_MINUTES="15"))
+    workstation = ada.workstation()
+    stream = ada.stream(workstation_id=workstation)
+    count = 2 * STEP_SESSIONS + 500
+    items = Item.objects.bulk_create(Item(part_number=f"N-{n}") for n in range(count))
+    user = get_user_model().objects.get()
+    EditSession.objects.bulk_create(
+        EditSession(item=item, workstation_id=workstation, user=user, context_level="sketch")
+        for item in items
+    )
+
+    stream.kill()
+
+    eventually(lambda: not EditSession.objects.exists())
+    ended = EndedSession.objects.aggregate(first=Min("released_at"), last=Max("released_at"))
+    assert EndedSession.objects.values("released_at").distinct().count() == 3
+    assert ended["last"] - ended["first"] < timedelta(seconds=10)
 
 
 def test_another_stream_of_the_workstation_keeps_its_sessions(serve, client_of, part):
