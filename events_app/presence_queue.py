@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Generic, TypeVar
 
 from events_app.database_away import backoff
@@ -72,11 +72,11 @@ class PresenceQueue(Generic[Entry]):
 
         Args:
             count: of keys.
-            without: keys that have to wait, but for what has failed already.
+            without: keys that have to wait.
         """
-        failed = self._due()
+        failed = self._due(without)
         if failed and self._failed_next:
-            return self._take_failed(failed)
+            return self._take_failed(failed, without)
         taken: dict[uuid.UUID, list[Entry]] = {}
         for key in list(self._waiting):
             if len(taken) == count:
@@ -91,7 +91,7 @@ class PresenceQueue(Generic[Entry]):
         if taken:
             self._failed_next = True
             return Portion(taken)
-        return self._take_failed(failed) if failed else None
+        return self._take_failed(failed, without) if failed else None
 
     def put_back(self, portion: Portion[Entry]) -> None:
         """Have it written next again: it has not failed."""
@@ -138,26 +138,40 @@ class PresenceQueue(Generic[Entry]):
             if not (portion.alone and portion.failures):
                 yield from portion
 
-    @property
-    def due_in(self) -> float | None:
-        """In how many seconds what has failed is tried again; None if nothing has."""
-        times = (self._due_at(portion) for portion in self._failed)
+    def due_in(self, without: Container[uuid.UUID] = ()) -> float | None:
+        """In how many seconds what has failed is tried again; None if nothing has but what has to wait."""
+        times = (self._due_at(portion) for portion in self._tried_again(without))
         first = min(times, default=None)
         return None if first is None else max(0.0, first - self._now())
 
-    def _due(self) -> Portion[Entry] | None:
+    def _due(self, without: Container[uuid.UUID]) -> Portion[Entry] | None:
         now = self._now()
-        return next((one for one in self._failed if self._due_at(one) <= now), None)
+        return next((one for one in self._tried_again(without) if self._due_at(one) <= now), None)
+
+    def _tried_again(self, without: Container[uuid.UUID]) -> Iterator[Portion[Entry]]:
+        for portion in self._failed:
+            if any(key not in without for key in portion.entries):
+                yield portion
 
     def _due_at(self, portion: Portion[Entry]) -> float:
         return max(portion.not_before, self._alone_from) if portion.alone else portion.not_before
 
-    def _take_failed(self, portion: Portion[Entry]) -> Portion[Entry]:
+    def _take_failed(
+        self, portion: Portion[Entry], without: Container[uuid.UUID]
+    ) -> Portion[Entry]:
         self._failed_next = False
-        self._failed.remove(portion)
-        for key in portion.entries:
+        waiting = {key: some for key, some in portion.entries.items() if key in without}
+        taken = portion
+        if waiting:
+            # Two parts of another size than the one that has failed.
+            others = {key: some for key, some in portion.entries.items() if key not in waiting}
+            taken = replace(portion, entries=others, failures=0)
+            portion.entries, portion.failures = waiting, 0
+        else:
+            self._failed.remove(portion)
+        for key in taken.entries:
             del self._apart[key]
-        return portion
+        return taken
 
 
 def _parts(portion: Portion[Entry]) -> list[Portion[Entry]]:

@@ -92,6 +92,7 @@ class PresenceWriter:
         # Held from a write to the note of what it wrote.
         self._writing = asyncio.Lock()
         self._unregistered = False
+        self._date_anew = False
         # One thread, one connection, one order.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="presence-writer")
 
@@ -125,7 +126,9 @@ class PresenceWriter:
 
     def date_anew(self) -> None:
         """Write anew since when its streams are open: the database's clock went back."""
-        self._write_anew(self._registered.values())
+        # What is registered is known between two writes only: a departure may be under way.
+        self._date_anew = True
+        self._wake.set()
 
     def registered(self, streams: Iterable[OpenStream]) -> list[Arrival]:
         """Return those of these open streams whose arrival is committed.
@@ -183,6 +186,9 @@ class PresenceWriter:
                 if not self._has_row:
                     await self._register()
                     return True
+                if self._date_anew:
+                    self._date_anew = False
+                    self._write_anew(self._registered.values())
                 return await self._write_next()
             except NotRegistered:
                 self.register_anew()
@@ -321,7 +327,7 @@ class PresenceWriter:
             self._all_registered.set()
 
     def _due_in(self) -> float | None:
-        times = (self._arrivals.due_in, self._departures.due_in)
+        times = (self._arrivals.due_in(), self._departures.due_in(without=self._arrivals))
         return min((one for one in times if one is not None), default=None)
 
 

@@ -349,6 +349,54 @@ def test_streams_are_dated_anew_in_sets_and_go_on_being_registered(monkeypatch, 
     assert sizes(database.arrivals) == [4, 4, 2]
 
 
+def test_a_departure_that_has_failed_waits_as_well_until_its_stream_is_registered_again(
+    monkeypatch, database
+):
+    """Else the row that is written after it would stand for the client for as long as the process lives."""
+
+    async def run():
+        async with Here() as here:
+            streams = await here.open(keys_of(6))
+            database.doomed.update((streams[-1].grant.key, streams[-2].grant.key))
+            for stream in streams[-2:]:
+                here.presence.leave(stream, by_client=True)
+            await here.until(lambda: len(database.failures) > 2)
+            monkeypatch.setattr(server_processes, "KEYS_AT_ONCE", 1)
+            # It is taken for dead, and cleaned up.
+            database.rows.clear()
+            database.streams.clear()
+            database.doomed.clear()
+            here.presence._writer.register_anew()
+            await here.until(lambda: here.presence.ready and len(database.departures) == 2)
+            return [one.connection_id for one in streams[:-2]]
+
+    assert asyncio.run(run()) == list(database.streams)
+
+
+def test_a_stream_that_departs_is_not_dated_anew(database):
+    async def run():
+        async with Here() as here:
+            (stream,) = await here.open(keys_of(1))
+            loop = asyncio.get_running_loop()
+
+            def before(what):
+                if what == "depart":
+                    # The clock goes back while the departure is being written.
+                    asyncio.run_coroutine_threadsafe(date_anew(), loop).result(5)
+
+            async def date_anew():
+                here.presence._writer.date_anew()
+
+            database.before = before
+            here.presence.leave(stream, by_client=True)
+            await here.until(lambda: database.departures)
+            # What is written after it has come after it.
+            await here.open(keys_of(1))
+
+    asyncio.run(run())
+    assert len(database.streams) == 1
+
+
 def test_who_has_lost_its_identity_is_closed_although_a_departure_found_it_out(database):
     """The process was taken for dead, and another machine came in between."""
 
