@@ -59,7 +59,7 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
         self._limit = limit_of(self.channel.command, _split_url(self.channel.target)[1])
         if length is None:
             # Who asks before sending waits for the answer to the question.
-            if self.requestHeaders.hasHeader(b"Expect"):
+            if self._limit > READ_AT_ONCE and self.requestHeaders.hasHeader(b"Expect"):
                 self._wait_for_place(self._limit)
         elif length > self._limit:
             self.channel.refuse(refusals.body_over(self._limit))
@@ -152,6 +152,7 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
         if self.channel.refused or self.server.drained:
             return None
         if self._fault:
+            self.free_body()
             return self._answer(self._fault)
         begun = super().process()
         self._hand_over()

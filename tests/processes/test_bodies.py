@@ -178,6 +178,44 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing(serve, client_of):
         assert status(connection) == READ
 
 
+@pytest.mark.parametrize("fault", ["/api/items/%FF/edit-sessions", BATCH])
+def test_a_large_request_that_is_refused_gives_its_memory_back(serve, client_of, fault):
+    server = serve(SILO_BODY_MEMORY_MB="8")
+    ada = client_of(server)
+    further = ["Upgrade: websocket"] if fault == BATCH else []
+    for path, lines, expected in ((fault, further, {b"400", b"403"}), (BATCH, [], {b"422"})):
+        with connect(server) as connection:
+            connection.settimeout(10)
+            connection.sendall(head(ada.token, *lines, path=path) + NONSENSE)
+            assert status(connection)[9:12] in expected
+
+
+def test_a_small_body_in_chunks_waits_for_nobody_whoever_asks_before_sending_it(serve, client_of):
+    server = serve(SILO_BODY_MEMORY_MB="8", SILO_REQUESTS_PER_USER="1")
+    ada = client_of(server)
+    with ExitStack() as large:
+        # One has all the memory, the other is the one that may wait.
+        for _ in range(2):
+            connection = large.enter_context(connect(server))
+            connection.sendall(head(ada.token) + NONSENSE[:MEGABYTE])
+        eventually(lambda: b"429" in refused_if_one_more(server, ada.token))
+        with connect(server) as connection:
+            connection.settimeout(10)
+            path = "/api/edit-sessions/release"
+            connection.sendall(head(ada.token, "Expect: 100-continue", path=path, length=None))
+            assert status(connection) == b"HTTP/1.1 100 Continue"
+
+
+def refused_if_one_more(server: Serve, token: str) -> bytes:
+    """Return how one more large body is answered at once, or nothing where it waits."""
+    with connect(server) as connection:
+        connection.settimeout(0.5)
+        connection.sendall(head(token))
+        with suppress(TimeoutError):
+            return status(connection)
+    return b""
+
+
 def test_who_was_known_is_so_once_more_at_most(serve, client_of):
     server = serve()
     ada = client_of(server)
