@@ -139,6 +139,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
     def requestDone(self, request: Any) -> None:
         """A request was answered; the next one may be here already."""
         self._answered += 1
+        if peers.unsent(self.transport):
+            # Twisted sends it in the next turn of the loop, and says so to a producer that it has paused.
+            self.transport.producerPaused = True
         super().requestDone(request)
         self._note_phase()
 

@@ -274,6 +274,18 @@ def test_out_of_descriptors_it_refuses_and_goes_on(few_descriptors, client_of):
     assert "Traceback" not in server.output
 
 
+def test_a_connection_that_is_kept_after_its_answer_makes_room(few_descriptors, client_of):
+    server = few_descriptors
+    ada = client_of(server)
+    with ExitStack() as kept:
+        for _ in range(server.limit):
+            connection = kept.enter_context(connect(server))
+            with suppress(ConnectionError):
+                connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert status(connection) == b"HTTP/1.1 200 OK"
+        assert ada.call("GET", "/api/items").status_code == 200
+
+
 def test_where_all_are_streams_a_new_connection_is_told_to_come_again(few_descriptors, client_of):
     server = few_descriptors
     ada = client_of(server)

@@ -2,6 +2,7 @@
 
 import json
 from io import BytesIO
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -14,6 +15,7 @@ from events_app.connection_clock import (
     HEAD_SECONDS,
     IDLE_SECONDS,
     TRANSFER_SECONDS,
+    Phase,
 )
 from events_app.http_channel import QUIET_SECONDS, Channel
 
@@ -63,8 +65,8 @@ def clock(monkeypatch) -> Clock:
     return clock
 
 
-def connected() -> tuple[Channel, Transport]:
-    channel, transport = Channel(), Transport()
+def connected(transport: Transport | None = None) -> tuple[Channel, Transport]:
+    channel, transport = Channel(), transport or Transport()
     channel.timeOut = None
     channel.requestFactory = Request
     channel.makeConnection(transport)
@@ -245,6 +247,45 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(clock):
     assert not transport.disconnected
     clock.advance(2)
     assert transport.disconnected
+
+
+class CompleteRequest(Request):
+    """One that is answered as a whole, at once."""
+
+    def process(self) -> None:
+        self.setHeader(b"Content-Length", b"0")
+        self.finish()
+
+
+class Buffering(Transport):
+    """Sends what is written in the next turn of the loop, as Twisted's do."""
+
+    producerPaused = False
+
+    def write(self, data: bytes) -> None:
+        self._tempDataLen += len(data)
+
+    def writeSequence(self, parts: Any) -> None:
+        self.write(b"".join(parts))
+
+    def send(self) -> None:
+        self._tempDataLen = 0
+        if self.producerPaused:
+            self.producerPaused = False
+            self.producer.resumeProducing()
+
+
+def test_a_connection_is_idle_from_when_its_answer_is_sent(clock):
+    channel, transport = connected(Buffering())
+    channel.requestFactory = CompleteRequest
+    channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert channel._phase is Phase.SENDING
+    clock.advance(TRANSFER_SECONDS - 1)
+    transport.send()
+    clock.advance(IDLE_SECONDS - 1)
+    assert not transport.disconnecting
+    clock.advance(2)
+    assert transport.disconnecting
 
 
 class AnsweredRequest(Request):
