@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from events_app import parties, timings
@@ -26,7 +27,13 @@ REQUESTS_AT_ONCE: Final = 100
 BYTES_AT_ONCE: Final = 1024 * 1024
 
 
-_Waiting = tuple[StreamRequest, "asyncio.Future[StreamGrant]"]
+@dataclass(eq=False)
+class _Waiting:
+    """A request, its answer, and whose turn it waits for."""
+
+    request: StreamRequest
+    answer: "asyncio.Future[StreamGrant]"
+    owner: Hashable
 
 
 class NotServed(Exception):
@@ -86,45 +93,52 @@ class Admission:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[StreamGrant] = loop.create_future()
-        self._waiting.add(_owner(request), (request, answer))
+        waiting = _Waiting(request, answer, _owner(request))
+        # It may have 8 MB; who has left is not to keep it.
+        del request
+        self._waiting.add(waiting.owner, waiting)
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._admit())
-        return await answer
+        try:
+            return await answer
+        finally:
+            self._waiting.remove(waiting.owner, waiting)
 
     async def _admit(self) -> None:
         """Answer those that wait, until nobody does; while the database is away, try again."""
         attempt = 0
         while some := self._next():
             try:
-                verdicts = await self._verdicts([request for request, _ in some])
+                verdicts = await self._verdicts([one.request for one in some])
                 attempt = 0
             except DATABASE_AWAY as error:
                 attempt += 1
                 for one in reversed(some):
-                    self._waiting.put_back(_owner(one[0]), one)
+                    if not one.answer.done():
+                        self._waiting.put_back(one.owner, one)
                 logger.warning(
                     "streams wait for the database",
                     extra={"error": error, "attempt": attempt, "streams": len(self._waiting)},
                 )
                 await asyncio.sleep(backoff(attempt))
                 continue
-            for (_, answer), verdict in zip(some, verdicts, strict=True):
-                if answer.done():
+            for one, verdict in zip(some, verdicts, strict=True):
+                if one.answer.done():
                     continue
                 if isinstance(verdict, StreamGrant):
-                    answer.set_result(verdict)
+                    one.answer.set_result(verdict)
                 else:
-                    answer.set_exception(verdict)
+                    one.answer.set_exception(verdict)
 
-    def _next(self) -> "list[_Waiting]":
+    def _next(self) -> list[_Waiting]:
         some: list[_Waiting] = []
         size = 0
         while self._waiting and len(some) < REQUESTS_AT_ONCE and size < BYTES_AT_ONCE:
-            request, answer = self._waiting.take()
+            one = self._waiting.take()
             # Who has left meanwhile costs nothing.
-            if not answer.done():
-                some.append((request, answer))
-                size += request.size
+            if not one.answer.done():
+                some.append(one)
+                size += one.request.size
         return some
 
     async def _verdicts(

@@ -1,17 +1,17 @@
 """A queue whose owners take turns, however many each of them has in it."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
 
 
 class Turns(Generic[T]):
     """What waits, each thing for its owner, the first of each owner first."""
 
     def __init__(self) -> None:
-        self._queues: OrderedDict[Hashable, deque[T]] = OrderedDict()
+        self._queues: OrderedDict[Hashable, OrderedDict[T, None]] = OrderedDict()
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
@@ -21,19 +21,29 @@ class Turns(Generic[T]):
 
     def add(self, owner: Hashable, thing: T) -> None:
         """Queue a thing behind those of its owner."""
-        self._queues.setdefault(owner, deque()).append(thing)
+        self._queues.setdefault(owner, OrderedDict())[thing] = None
 
     def put_back(self, owner: Hashable, thing: T) -> None:
         """Queue a thing that was taken before all others."""
-        self._queues.setdefault(owner, deque()).appendleft(thing)
+        queue = self._queues.setdefault(owner, OrderedDict())
+        queue[thing] = None
+        queue.move_to_end(thing, last=False)
         self._queues.move_to_end(owner, last=False)
 
     def take(self) -> T:
         """Return the thing whose turn it is; the next turn is another owner's."""
         owner, queue = next(iter(self._queues.items()))
-        thing = queue.popleft()
+        thing, _ = queue.popitem(last=False)
         if queue:
             self._queues.move_to_end(owner)
         else:
             del self._queues[owner]
         return thing
+
+    def remove(self, owner: Hashable, thing: T) -> None:
+        """Forget a thing; one that was taken is none."""
+        queue = self._queues.get(owner)
+        if queue is not None:
+            queue.pop(thing, None)
+            if not queue:
+                del self._queues[owner]

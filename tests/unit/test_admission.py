@@ -103,6 +103,27 @@ def test_while_the_database_is_away_they_wait_in_their_order(domain, caplog):
     assert [record.streams for record in caplog.records] == [150, 150, 150]
 
 
+def test_while_the_database_is_away_those_that_leave_are_forgotten(domain, caplog):
+    domain.away = 10**9
+
+    async def main(here):
+        tasks = [ask(here, number) for number in range(250)]
+        while not caplog.records:  # noqa: ASYNC110  (for a moment)
+            await asyncio.sleep(0.001)
+        for task in tasks[150:]:
+            task.cancel()
+        await asyncio.sleep(0)
+        caplog.clear()
+        while not caplog.records:  # noqa: ASYNC110  (for a moment)
+            await asyncio.sleep(0.001)
+        domain.away = 0
+        await verdicts(tasks)
+
+    run(main)
+    assert caplog.records[0].streams == 150
+    assert domain.sets == [list(range(100)), list(range(100, 150))]
+
+
 def test_one_that_cannot_be_judged_keeps_nobody_else_out(domain):
     domain.broken = {4}
 
