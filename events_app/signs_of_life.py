@@ -92,6 +92,17 @@ class Queue:
             mine[same] = one
         return mine[same]
 
+    def take_older(self, than: float) -> list[Waiting]:
+        """Take all that came before a time, by the clock that only grows."""
+        older = []
+        for who, mine in list(self._by_who.items()):
+            for same, one in list(mine.items()):
+                if one.since < than:
+                    older.append(mine.pop(same))
+            if not mine:
+                del self._by_who[who]
+        return older
+
     def take(self, at_once: int) -> list[Waiting]:
         """Take those whose turn it is, at most so many."""
         taken: list[Waiting] = []
@@ -176,11 +187,14 @@ class Writer:
 
     def _put_back(self, some: Collection[Waiting]) -> None:
         oldest = time.monotonic() - AWAY_SECONDS
+        late = [one for one in some if one.since < oldest]
+        # Those behind them too: however many come meanwhile, none is kept for longer.
+        late += self._queue.take_older(oldest)
         for one in some:
-            if one.since < oldest:
-                self._done(one, unavailable())
-            else:
+            if one.since >= oldest:
                 self._queue.put(one)
+        for one in late:
+            self._done(one, unavailable())
 
     async def _verdicts(self, signs: Sequence[SignOfLife]) -> Sequence[Verdict]:
         try:

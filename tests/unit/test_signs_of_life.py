@@ -214,6 +214,15 @@ def test_and_are_answered_when_that_takes_too_long(run, domain, monkeypatch):
     assert (refusal.status, domain.sets) == (503, [])
 
 
+def test_however_many_there_are_all_are_answered_then(run, domain, monkeypatch):
+    monkeypatch.setattr(signs_of_life, "AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(signs_of_life, "QUICK_AT_ONCE", 2)
+    domain.away = 1
+    refusals = answers_of(run, [sign(str(n % 3)) for n in range(20)])
+    assert [refusal and refusal.status for refusal in refusals] == [503] * 20
+    assert domain.sets == []
+
+
 @pytest.mark.parametrize(
     ("stream", "until", "expected"),
     [("its own", 1.0, True), (None, 1.0, True), ("another", 1.0, False), ("its own", -1.0, False)],
