@@ -15,5 +15,15 @@ _turn = asyncio.Semaphore(1)
 
 async def read(channels: Collection[str], after_id: int) -> event_log.Page:
     """See `event_log.read`."""
-    async with _turn:
-        return await in_thread(threads, event_log.read, channels, after_id)
+    await _turn.acquire()
+    reading = asyncio.ensure_future(in_thread(threads, event_log.read, channels, after_id))
+    reading.add_done_callback(_read)
+    # Who is cancelled waits no longer; its thread reads on, and has the turn until it has read.
+    return await asyncio.shield(reading)
+
+
+def _read(reading: "asyncio.Future[event_log.Page]") -> None:
+    _turn.release()
+    # Perhaps nobody asks any more how it ended.
+    if not reading.cancelled():
+        reading.exception()
