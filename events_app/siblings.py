@@ -75,7 +75,9 @@ class Siblings:
     async def _prove(self, group: Group) -> None:
         """Close the streams of a group whose peers acknowledge nothing."""
         try:
-            streams = [one for one in self._by_group[group].values() if not one.closed.is_set()]
+            streams = [
+                one for one in self._by_group.get(group, {}).values() if not one.closed.is_set()
+            ]
             for stream in streams:
                 stream.prove()
             await asyncio.sleep(PROOF_SECONDS)

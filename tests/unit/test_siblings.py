@@ -92,3 +92,17 @@ def test_however_many_come_the_open_streams_are_asked_once_and_room_is_for_those
         assert sum(isinstance(one, TooManyStreams) for one in came) == 48
 
     asyncio.run(check())
+
+
+def test_where_all_leave_before_they_are_asked_there_is_room():
+    async def check():
+        group = Siblings()
+        streams = fill(group, [Stream(WATCHING) for _ in range(MOST)])
+        coming = asyncio.create_task(group.make_room(WATCHING))
+        # It is about to ask them.
+        await asyncio.sleep(0)
+        for stream in streams:
+            group.remove(stream)
+        await coming
+
+    asyncio.run(check())
