@@ -86,7 +86,9 @@ def credentials(scope: Scope) -> bytes | None:
     """
     given = _headers(scope, b"authorization")
     if given:
-        return _digest(b"header", given[0])
+        # However the scheme is spelled, they are the same.
+        scheme, _, token = given[0].partition(b" ")
+        return _digest(b"header", scheme.lower() + b" " + token)
     for cookies in _headers(scope, b"cookie"):
         key = parse_cookie(cookies.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
         if key:

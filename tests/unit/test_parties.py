@@ -21,6 +21,7 @@ def test_credentials_are_the_header_else_the_cookie_of_the_login():
     token = credentials(scope(authorization="Bearer a"))
     assert token == credentials(scope(authorization="Bearer a", cookie="sessionid=x"))
     assert token != credentials(scope(authorization="Bearer b"))
+    assert token == credentials(scope(authorization="bEARER a"))
     login = credentials(scope(cookie="theme=dark; sessionid=x"))
     assert login == credentials(scope(cookie="sessionid=x"))
     assert login not in {None, token, credentials(scope(cookie="sessionid=y"))}
