@@ -69,38 +69,50 @@ class Cleaner:
 
     def __init__(self, server_dead: timedelta) -> None:
         self._server_dead = server_dead
-        # Those that have failed alone: they are tried one by one, once a run, when nothing else is left.
+        # Those that have failed alone: they are tried one by one, once a beat, when nothing else is left.
         self._behind: list[Key] = []
+        # How many keys are tried together, where more have failed.
+        self._count: int | None = None
 
-    def run(self) -> None:
-        """Remove what can be removed.
+    def step(self) -> bool:
+        """Remove a part of what can be removed: one transaction.
+
+        Returns:
+            Whether there may be more.
 
         Raises:
             Error: the database is away, or refused what is left.
         """
-        count = server_processes.KEYS_AT_ONCE
-        while True:
-            process_id, keys = next_keys(self._server_dead, count, self._behind)
-            if process_id is None:
-                self._behind = []
-                return
-            if again := [key for key in keys if key in self._behind]:
-                self._behind = [*(key for key in self._behind if key not in again), *again]
-            try:
-                if not clean_up(process_id, keys, self._server_dead):
-                    return
-            except Error as error:
-                if not answered(error) or again:
-                    raise
-                if len(keys) > 1:
-                    count = max(1, len(keys) // PARTS)
-                    continue
-                logger.error(
-                    "a dead server's client cannot be cleaned up",
-                    extra={"error": error, "key": keys[0] if keys else process_id},
-                )
-                self._behind += keys
-                count = server_processes.KEYS_AT_ONCE
+        count = self._count or server_processes.KEYS_AT_ONCE
+        process_id, keys = next_keys(self._server_dead, count, self._behind)
+        if process_id is None:
+            self._behind, self._count = [], None
+            return False
+        if again := [key for key in keys if key in self._behind]:
+            self._behind = [*(key for key in self._behind if key not in again), *again]
+        try:
+            more = clean_up(process_id, keys, self._server_dead)
+        except Error as error:
+            if not answered(error) or again:
+                self._count = None
+                raise
+            self._note(process_id, keys, error)
+            return True
+        if not more:
+            self._count = None
+        return more
+
+    def _note(self, process_id: uuid.UUID, keys: list[Key], error: Error) -> None:
+        """Have what failed tried again in parts; what failed alone after all others."""
+        if len(keys) > 1:
+            self._count = max(1, len(keys) // PARTS)
+            return
+        logger.error(
+            "a dead server's client cannot be cleaned up",
+            extra={"error": error, "key": keys[0] if keys else process_id},
+        )
+        self._behind += keys
+        self._count = None
 
 
 def clean_up(process_id: uuid.UUID, keys: Collection[Key], server_dead: timedelta) -> bool:

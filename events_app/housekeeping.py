@@ -153,4 +153,6 @@ class Housekeeping:
             return
         if self._observed.since_beat > 2 * self._timings.beat:
             return  # it was stopped itself, and has not beaten since
-        await in_thread(self._keeper, self._cleaner.run)
+        # A step at a time: the heartbeats of this process have the same thread.
+        while await in_thread(self._keeper, self._cleaner.step):
+            pass
