@@ -27,6 +27,8 @@ QUICK_AT_ONCE: Final = 500
 SLOW_AT_ONCE: Final = 50
 # Until those whose lock somebody else has are tried again, where nothing else is to be done.
 LOCKED_SECONDS: Final = 0.05
+# After so long they wait for it, apart: who only looks now and then may never find it free.
+LOCKED_PATIENCE_SECONDS: Final = 1.0
 # While the database is away, a request is answered (503) after so long; its client may find a better server.
 AWAY_SECONDS: Final = 10.0
 
@@ -159,9 +161,14 @@ class Writer:
     async def _write(self) -> None:
         attempt = 0
         while some := self._queue.take(self._at_once):
+            # Those found locked come last, one by one: who waits for a lock keeps nobody else's locked meanwhile.
+            some.sort(key=lambda one: one.tried and not self._quick)
             self._written = some
+            together = [one.sign for one in some if self._quick or not one.tried]
             try:
-                verdicts = await self._verdicts([one.sign for one in some])
+                verdicts = [*await self._verdicts(together)] if together else []
+                for one in some[len(together) :]:
+                    verdicts += await self._verdicts([one.sign])
                 attempt = 0
             except DATABASE_AWAY as error:
                 attempt += 1
@@ -178,12 +185,22 @@ class Writer:
             for one, verdict in zip(some, verdicts, strict=True):
                 if verdict is Outcome.LOCKED:
                     locked += 1
-                    one.tried = True
-                    self._queue.put(one)
+                    self._try_again(one)
                 else:
                     self._done(one, verdict)
             if locked == len(some):
                 await asyncio.sleep(LOCKED_SECONDS)
+
+    def _try_again(self, one: Waiting) -> None:
+        """One whose lock somebody else has waits for the next set, or, if it has looked often enough, for the lock."""
+        one.tried = True
+        waited = time.monotonic() - one.since
+        if self._quick and waited > LOCKED_PATIENCE_SECONDS:
+            self._done(one, Outcome.LONGER)
+        elif waited > AWAY_SECONDS:
+            self._done(one, unavailable())
+        else:
+            self._queue.put(one)
 
     def _put_back(self, some: Collection[Waiting]) -> None:
         oldest = time.monotonic() - AWAY_SECONDS
@@ -204,7 +221,9 @@ class Writer:
                 raise
             if len(signs) == 1:
                 logger.warning("a sign of life had to wait too long", extra={"error": error})
-                return [None if signs[0].noted else unavailable()]
+                if self._quick:
+                    return [unavailable()]
+                return [None if signs[0].noted else Outcome.LOCKED]
         except Exception:
             if len(signs) == 1:
                 logger.exception("a sign of life failed")

@@ -156,6 +156,36 @@ def test_what_somebody_has_locked_is_tried_again_and_keeps_nobody_waiting(run, d
     assert [len(signs) for _, signs in domain.sets] == [2, 1, 1]
 
 
+def test_what_is_found_locked_again_and_again_waits_for_the_lock_apart(run, domain, monkeypatch):
+    """Where two operations of a workstation always follow each other, nobody who only looks finds it free."""
+    monkeypatch.setattr(signs_of_life, "LOCKED_PATIENCE_SECONDS", 0.2)
+    locked, free = sign(), sign()
+    write, waited = domain.alive, []
+
+    def alive(signs, *, quick):
+        if not quick and locked in signs:
+            waited.append([one.key for one in signs])
+            if len(waited) == 1:
+                raise lock_timeout()
+            domain.verdicts.clear()
+        return write(signs, quick=quick)
+
+    domain.verdicts[locked.key] = [Outcome.LOCKED]
+    domain.verdicts[free.key] = [Outcome.LONGER, None]
+    monkeypatch.setattr(domain, "alive", alive)
+    assert answers_of(run, [locked, free]) == [None, None]
+    assert waited == [[locked.key], [locked.key]]
+
+
+def test_and_keeps_nobody_elses_locked_meanwhile(run, domain, monkeypatch):
+    monkeypatch.setattr(signs_of_life, "LOCKED_PATIENCE_SECONDS", -1.0)
+    some = [sign(f"user-{n}") for n in range(5)]
+    for n, one in enumerate(some):
+        domain.verdicts[one.key] = [Outcome.LOCKED if n in (1, 3) else Outcome.LONGER, None]
+    assert answers_of(run, some) == [None] * 5
+    assert [len(signs) for quick, signs in domain.sets if not quick] == [3, 1, 1]
+
+
 def test_news_is_told_apart_and_its_client_is_there_already(run, domain, permitted):
     one = sign(said=60)
     domain.verdicts[one.key] = [Outcome.NEWS, None]
