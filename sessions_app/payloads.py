@@ -43,9 +43,14 @@ def listed_json(
 
 
 def acquired_json(acquired: "Acquired") -> Json:
-    """Return the answer to an acquire; `edit.session_granted` carries the same."""
-    return session_json(acquired.session) | {
-        "dependency_cone": acquired.session.dependency_cone,
+    """Return the answer to an acquire; `edit.session_granted` carries the same.
+
+    A cone that was not read, because there are too many, is None.
+    """
+    session = acquired.session
+    unread = "dependency_cone" in session.get_deferred_fields()
+    return session_json(session) | {
+        "dependency_cone": None if unread else session.dependency_cone,
         "interference": acquired.interference,
         "existing": acquired.existing,
         "conflicts": [

@@ -196,7 +196,10 @@ class ConflictOut(HolderOut):
 class AcquiredOut(SessionOut):
     model_config = shown(examples.ACQUIRED)
 
-    dependency_cone: list[str]
+    dependency_cone: list[str] | None = Field(
+        description="Null where this workstation had the session already, the request gives no cone, and the answer"
+        " has 100,000 node keys of other such sessions already: so only in a batch."
+    )
     interference: Literal["none", "soft"]
     existing: bool = Field(False, description="This workstation had it already.")
     conflicts: list[ConflictOut] = Field(

@@ -100,9 +100,10 @@ def acquire_batch(request: HttpRequest, body: BatchIn) -> Answer:
 
 @router.post("/edit-sessions/release", auth=LETTING_GO, response=answers(ReleasedOut))
 def release_many(request: HttpRequest, body: ReleaseIn) -> Answer:
-    """Release many of one's own at once. Never rate-limited.
+    """Release many of one's own, in steps that are each committed. Never rate-limited.
 
-    What has ended already, or is somebody else's, is left alone and not counted.
+    What has ended already, or is somebody else's, is left alone and not counted. After an error a part may have been
+    released: ask again.
     """
     ended = EditSession.objects.release_many(principal(request).user, body.session_ids)
     return {"released": len(ended)}

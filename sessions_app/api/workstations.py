@@ -110,14 +110,17 @@ def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = Non
     response=answers(ReleasedOut, NotFound),
 )
 def release_all(request: HttpRequest, workstation_id: UUID) -> Answer:
-    """Release every edit session of a workstation at once. Never rate-limited."""
+    """Release every edit session of a workstation, in steps that are each committed. Never rate-limited.
+
+    After an error a part may have been released: ask again.
+    """
     ended_by = _who_ends(request, workstation_id)
     return {"released": len(EditSession.objects.release_all(workstation_id, ended_by))}
 
 
 @router.delete("/{uuid:workstation_id}", auth=KNOWN, response=answers({204: None}, NotFound))
 def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status[Any]:
-    """Delete one; its sessions are released."""
+    """Delete one; its sessions are released, in steps that are each committed, the last of which deletes it."""
     ended_by, who = _who_ends(request, workstation_id), principal(request)
     if Workstation.objects.remove([workstation_id], ended_by, only_empty=not who.may_let_go):
         return Status(204, None)

@@ -1,9 +1,9 @@
 """Acquiring edit sessions, one or a batch: all of them or none."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
 
@@ -17,6 +17,7 @@ from sessions_app.managers.conflicts import Conflict, Conflicting
 from sessions_app.managers.own import check_connected, lock_own_workstation
 from sessions_app.models.item import Item, no_items
 from sessions_app.models.place_in_line import PlaceInLine
+from sessions_app.steps import few_enough
 from sessions_app.text import name_key
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from sessions_app.models.edit_session import EditSession
     from sessions_app.models.workstation import Workstation
+
+# Node keys that an answer has of sessions which are held already and get no other cone: as many as a request may have.
+ANSWERED_NODE_KEYS: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -254,11 +258,22 @@ class Acquiring(Conflicting):
             )
             for session in nobodys:
                 session.connection_id = connection_id
-        renewed = self.in_bulk([session.pk for session in held.values()])
+        touched = self.filter(pk__in=[session.pk for session in held.values()])
+        heartbeats = dict(touched.values_list("pk", "last_heartbeat"))
         for session in held.values():
-            session.last_heartbeat = renewed[session.pk].last_heartbeat
-            session.dependency_cone = renewed[session.pk].dependency_cone
+            session.last_heartbeat = heartbeats[session.pk]
+        in_order = [held[lock] for lock in wanted if lock in held]
+        self._read_cones([session for session in in_order if session not in cones])
         return events
+
+    def _read_cones(self, held: Iterable["EditSession"]) -> None:
+        """Read the cones of the first of these (locked) sessions; those of the others are not answered."""
+        sized = [(session, session.node_keys) for session in held]
+        few = few_enough(sized, ANSWERED_NODE_KEYS) if sized else []
+        read = self.filter(pk__in=[session.pk for session in few])
+        cones = dict(read.values_list("pk", "dependency_cone"))
+        for session in few:
+            session.dependency_cone = cones[session.pk]
 
     def _note(self, notes: Mapping[Any, str | None]) -> None:
         """Give sessions their new notes; None leaves one as it is."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sessions_app.managers import acquire
 from sessions_app.models import EditSession, Item
 from tests.factories import api_of, counts, events, make_user, make_workstation
 
@@ -116,3 +117,41 @@ def test_one_bad_member_refuses_all(ask, wrong):
 @pytest.mark.parametrize("wrong", [{"sessions": None}, {"sessions": {}}, {"part_number": "P0000"}])
 def test_a_body_of_another_form_is_refused(ask, wrong):
     check_refused(ask(**{"sessions": wanted(make_items(1))} | wrong), counts())
+
+
+def test_what_is_held_already_is_answered_with_so_many_node_keys_only(ask, monkeypatch):
+    monkeypatch.setattr(acquire, "ANSWERED_NODE_KEYS", 25)
+    items = make_items(6)
+    # Another's session on the last one's item, so that cones are compared.
+    bob = make_workstation(make_user("bob"))
+    EditSession.objects.create(
+        item=items[-1],
+        workstation=bob,
+        user=bob.user,
+        context_level="sketch",
+        dependency_cone=["n1"],
+    )
+    assert ask(wanted(items, 10)).status_code == 200
+
+    answer = ask([*wanted(items[:5]), *wanted(items[5:])])
+
+    assert answer.status_code == 200
+    shown = [session["dependency_cone"] for session in answer.json()["sessions"]]
+    assert [cone and len(cone) for cone in shown] == [
+        10,
+        10,
+        None,
+        None,
+        None,
+        10,
+    ]  # that one was compared
+    assert answer.json()["sessions"][-1]["interference"] == "soft"
+    assert all(
+        len(session.dependency_cone) == 10
+        for session in EditSession.objects.filter(user__username="ada")
+    )
+
+    answer = ask([*wanted(items[:5]), *wanted(items[5:], 3)])
+
+    shown = [session["dependency_cone"] for session in answer.json()["sessions"]]
+    assert [cone and len(cone) for cone in shown] == [10, 10, None, None, None, 3]

@@ -246,7 +246,10 @@ class Api:
         self.call("DELETE", part_path(part_number, "edit-sessions", session_id))
 
     def release_many(self, session_ids: Sequence[str]) -> int:
-        """Release up to 1,000 sessions of one's own in one transaction; return how many were still there."""
+        """Release up to 1,000 sessions of one's own; return how many were still there.
+
+        The server does so in steps that are each committed: after an error a part may have been released.
+        """
         body = {"session_ids": list(session_ids)}
         answer = self.call("POST", "/api/edit-sessions/release", body, seconds=BATCH_SECONDS)
         return int(_object(answer)["released"])
