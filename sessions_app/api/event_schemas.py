@@ -44,10 +44,12 @@ class StreamOpenEvent(Schema):
 
     connection_id: UUID | None = Field(description="Of this stream; null where it only watches.")
     sessions: list[ListedOut] = Field(
-        description="What the workstation holds now, in the order in which it was acquired; at most 500."
+        description="What the workstation holds now, in the order in which it was acquired; at most 1,000."
     )
     next: int | None = Field(
-        description="Where it holds more: GET /api/edit-sessions?workstation=…&after=… lists the others."
+        description="Where it holds more: GET /api/edit-sessions?workstation=…&after=… lists the others, in pages."
+        " Until all are read, a session that is not named may be held nevertheless. Handle the events that come"
+        " meanwhile after the list: it may have what they tell. Null where `sessions` is all."
     )
     timings: TimingsOut
 

@@ -154,6 +154,45 @@ def test_who_dies_right_after_giving_up_looks_for_what_began_meanwhile(leftovers
     assert made.requests[-1] == ("POST", "/api/edit-sessions/release")
 
 
+def test_also_behind_the_first_page_of_what_the_workstation_holds(leftovers):
+    others = [EVENT | {"session_id": "s2", "connection_id": "c4"}]
+    made = leftovers(
+        httpx.Response(200, json={"sessions": others, "next": 7}),
+        httpx.Response(200, json={"sessions": [EVENT], "next": None}),
+    )
+    made.obey({"stand": [LOCK]})
+    made.obey({"unstand": [LOCK], "ask": [LOCK]})
+    made.obey({"abandon": [LOCK]})
+    asyncio.run(asyncio.wait_for(made.give_up_all(), 10))
+    assert made.requests == [
+        ("GET", "/api/edit-sessions"),
+        ("GET", "/api/edit-sessions"),
+        ("POST", "/api/edit-sessions/release"),
+    ]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_place_behind_the_first_page_of_a_line_is_left(leftovers, monkeypatch, fails):
+    monkeypatch.setattr("silo_client.leaving.pause", lambda attempt: 0.01)
+    other = {**EVENT, "request_id": "r1", "connection_id": "c4"}
+    first = httpx.Response(200, json={"requests": [other], "next": "sketch.1.A"})
+    own = {**other, "request_id": "r2", "connection_id": "c1"}
+    last = httpx.Response(200, json={"requests": [own], "next": None})
+    failure = [first, httpx.Response(503)] if fails else []
+    made = leftovers(*failure, first, last, httpx.Response(204))
+
+    async def main():
+        made.obey({"stand": [LOCK]})
+        made.obey({"leave_line": [LOCK]})
+        running = asyncio.create_task(made.run())
+        while made.ledger.to_leave:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        running.cancel()
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert made.requests[-1] == ("DELETE", "/api/items/p/edit-session-requests/r2")
+
+
 def test_a_place_that_is_taken_anew_while_the_helper_leaves_stays_known():
     ledger = Ledger()
     ledger.obey({"stand": [LOCK]})

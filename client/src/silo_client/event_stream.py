@@ -14,6 +14,7 @@ from httpx_sse import EventSource, ServerSentEvent
 from silo_client import clock
 from silo_client.errors import ApiError, IdentityInUseError, refusal
 from silo_client.evidence import Evidence, Timings
+from silo_client.lists import read_on
 from silo_client.visible import visible
 
 STAMP = ": keep-alive "
@@ -26,6 +27,10 @@ OPEN_SECONDS = 30.0
 LEAST_KEEPALIVES, MOST_KEEPALIVES = 1.5, 2.5
 LIMIT_SHARE = 0.75
 MISSING_HEARTBEATS = 3
+# For so long the rest of what the workstation holds is read before the stream is used: thousands of sessions take a
+# second. And for no more than this share of the times in which the client has to acknowledge, or is sure no more.
+REST_SECONDS = 5.0
+REST_SHARE = 0.25
 # Two clocks that are 500 ppm apart (the most that NTP slews) have drifted by a tenth of the limit after 200 limits. A
 # new stream compares them anew.
 MAX_AGE_LIMITS = 200
@@ -208,7 +213,7 @@ class EventStream:
                     continue  # a blank line, after a comment
                 self.last_id = sse.id
                 if sse.event == "stream-open":
-                    self._begin(sse)
+                    await self._begin(sse)
                 elif sse.event == "heartbeat":
                     self._heartbeat_at = self._line_at
                     self._heartbeat()
@@ -216,10 +221,13 @@ class EventStream:
                 if sse.event == "stream-open" and not self._opened.done():
                     self._opened.set_result(None)
 
-    def _begin(self, sse: ServerSentEvent) -> None:
-        self.opening = json.loads(sse.data)
-        self.connection_id = self.opening["connection_id"]
-        self._timings = Timings.told(self.opening["timings"])
+    async def _begin(self, sse: ServerSentEvent) -> None:
+        opening = json.loads(sse.data)
+        timings = Timings.told(opening["timings"])
+        # The events behind it are read afterwards: they are as new as the list, or newer, or repeat what it has.
+        await self._read_rest(opening, timings)
+        self.opening, self._timings = opening, timings
+        self.connection_id = opening["connection_id"]
         self._line_at = self._heartbeat_at = clock.now()
         self._proved = self._sent
         # At random, lest all that came at once are renewed at once.
@@ -227,6 +235,22 @@ class EventStream:
         self._max_age = random.uniform(longest / 2, longest)
         if self._evidence is not None:
             self._evidence.opened(self._sent, self._timings)
+
+    async def _read_rest(self, opening: dict[str, Any], timings: Timings) -> None:
+        """Read what the workstation holds besides; where that fails, `next` still says from where on."""
+        if opening.get("next") is None:
+            return
+        workstation_id = dict(self._params).get("workstation_id", "")
+        seconds = min(REST_SECONDS, REST_SHARE * timings.acknowledge, REST_SHARE * timings.limit)
+        rest = read_on(
+            self._http, "/api/edit-sessions", "sessions", opening, workstation=workstation_id
+        )
+        reading = asyncio.create_task(rest)
+        try:
+            # Not wait_for, which may miss that it is cancelled.
+            await asyncio.wait({reading}, timeout=seconds)
+        finally:
+            reading.cancel()
 
     def _heartbeat(self) -> None:
         # Its own stamp comes behind it; that of the line before is older.

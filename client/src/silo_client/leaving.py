@@ -17,12 +17,12 @@ import httpx
 from silo_client.api import part_path
 from silo_client.event_stream import pause
 from silo_client.ledger import Command, Ledger, LockKey, lock_of, locks
+from silo_client.lists import ANSWER_SECONDS, body_of, listed, read_on
 from silo_client.network import UNREACHED
 
 # The departure is given a moment to release everything, with its own reason; what it leaves is released by name.
 DEPARTURE_SECONDS = 0.15
 LEAVING_SECONDS = 5.0
-ANSWER_SECONDS = 5.0
 # A request that was given up is not carried out by the server any later.
 ABANDONED_SECONDS = 60.0
 # What the server takes in one request.
@@ -132,9 +132,15 @@ class Leftovers:
             await asyncio.sleep(pause(attempt))
         if wanted:
             # What began, or whose turn came, in this very moment: no event has told it.
-            params = {"workstation": self._workstation_id, "limit": str(RELEASED_AT_ONCE)}
-            found = _list(await self._call("GET", "/api/edit-sessions", params=params), "sessions")
-            own = (session for session in found or () if ledger.owns(session))
+            found: dict[str, Any] = {"sessions": [], "next": 0}
+            await read_on(
+                self._http,
+                "/api/edit-sessions",
+                "sessions",
+                found,
+                workstation=self._workstation_id,
+            )
+            own = (session for session in found["sessions"] if ledger.owns(session))
             await self._release([s["session_id"] for s in own if lock_of(s) in wanted])
 
     def _look_for_work(self) -> None:
@@ -171,14 +177,16 @@ class Leftovers:
         """Give up the workstation's place in this line; return whether there is nothing left to do about it."""
         path = part_path(lock[0], "edit-session-requests")
         answer = await self._call("GET", path)
-        line = _list(answer, "requests")
+        line = listed(answer, "requests")
         if line is None:
             return _is_settled(answer)
+        told = {**body_of(answer), "requests": line}
+        await read_on(self._http, path, "requests", told)
         for place in line:
             # All of them are of the item, however it is called now.
             if lock_of(place)[1:] == lock[1:] and self._is_own_place(place):
                 return _is_settled(await self._call("DELETE", f"{path}/{place['request_id']}"))
-        return True
+        return told.get("next") is None
 
     def _is_own_place(self, place: Mapping[str, Any]) -> bool:
         if place.get("connection_id") is not None:
@@ -194,23 +202,8 @@ class Leftovers:
             return None
 
 
-def _body(answer: httpx.Response | None) -> dict[str, Any]:
-    """Return what an answer says; nothing where it is no object, as those of a Silo server are."""
-    try:
-        body = answer.json() if answer is not None else None
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _list(answer: httpx.Response | None, member: str) -> list[dict[str, Any]] | None:
-    """Return a list that a server has answered, or None."""
-    listed = _body(answer).get(member)
-    return listed if isinstance(listed, list) else None
-
-
 def _is_settled(answer: httpx.Response | None) -> bool:
     """Whether a server, and not a proxy for it, has given an answer after which nothing is left to do."""
     if answer is None or answer.status_code not in SETTLED:
         return False
-    return answer.status_code == 204 or bool(_body(answer).keys() & {"released", "error"})
+    return answer.status_code == 204 or bool(body_of(answer).keys() & {"released", "error"})

@@ -153,6 +153,40 @@ def test_what_a_dead_predecessor_held_is_ones_own(serve, client_of, run_program,
     assert ada.held(part) == []
 
 
+def test_also_where_that_is_more_than_a_stream_begins_with(
+    serve, client_of, run_program, connect, part, monkeypatch
+):
+    ada = client_of(serve(**GRACE))
+    first = run_program(ada)
+    first.edit(part)
+    held = EditSession.objects.get()
+    # As a batch makes them, in less time.
+    EditSession.objects.bulk_create(
+        EditSession(
+            item_id=held.item_id,
+            workstation_id=held.workstation_id,
+            user_id=held.user_id,
+            context_level="sketch",
+            object_id=str(number),
+        )
+        for number in range(1200)
+    )
+    os.kill(first.helper_pid, signal.SIGKILL)
+    first.kill()
+    eventually(lambda: ada.held(part)[0]["away_since"])
+    workstation = connect(ada)
+    session = workstation.edit(part, level="sketch", object_id="1199")
+    assert (session.existing, session.valid) == (False, True)
+    # A new stream names it too: nobody has to ask.
+    asked = []
+    monkeypatch.setattr(workstation._settling, "_ask", asked.append)
+    connection = workstation.holdings.connection
+    os.kill(workstation.helper_pid, signal.SIGKILL)
+    eventually(lambda: workstation.holdings.connection not in (None, connection))
+    eventually(lambda: session.valid)
+    assert not asked
+
+
 @pytest.mark.parametrize("grace", [{}, GRACE], ids=["at once", "grace"])
 @pytest.mark.parametrize("windows", [1, 2])
 @pytest.mark.parametrize("how", ["kill", "terminate", "close"])
