@@ -126,12 +126,18 @@ def clean_up(process_id: uuid.UUID, keys: Collection[Key], server_dead: timedelt
         if not sql.try_clean_up_lock():
             return False
         domain().lock(keys, also)
-        process = _dead(server_dead).select_for_update().filter(pk=process_id).first()
+        dead = _dead(server_dead).annotate(now=Now()).select_for_update()
+        process = dead.filter(pk=process_id).first()
         if process is None:
             return True  # it came back, or somebody else was first
         ServerProcess.objects.filter(pk=process_id).update(given_up=True)
         _delete_connections(process_id, keys)
-        domain().server_died(set(keys) - connected(keys), process_id, process.last_beat)
+        gone = set(keys) - connected(keys)
+        if process.given_up and process.last_beat > process.now - server_dead:
+            # It has just beaten: it stops, and this is a part of that.
+            domain().server_stopped(gone)
+        else:
+            domain().server_died(gone, process_id, process.last_beat)
         if not Connection.objects.filter(process=process_id).exists():
             process.delete()
             transaction.on_commit(lambda: _log_removal(process))

@@ -91,6 +91,21 @@ def test_a_stop_that_was_killed_half_way_is_finished_by_others(dead, few, monkey
     assert not ServerProcess.objects.filter(pk=dead.id).exists()
 
 
+def test_a_stop_that_others_go_on_with_is_no_departure_either(dead, few, stations):
+    """One of a workstation's two windows was closed, on another server, since the last beat of the one that stops."""
+    last = max(stations, key=lambda one: one.pk)
+    acquire(last, make_item())
+    other, newer = ProcessIdentity(), Arrival(uuid.uuid4(), last.pk)
+    ServerProcess.objects.filter(pk=dead.id).update(last_beat=Now() - timedelta(seconds=2))
+    presence_store.register(other, [newer])
+    presence_store.depart(other, [Departure(newer.connection_id, last.pk, by_client=True)])
+    clean_up._forget_some(dead.id)
+    while clean_up.clean_up_one(DEAD):
+        pass
+    assert not ServerProcess.objects.filter(pk=dead.id).exists()
+    assert EditSession.objects.exists()
+
+
 def clean(cleaner):
     while cleaner.step():
         pass
