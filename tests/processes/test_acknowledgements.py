@@ -1,7 +1,8 @@
 """`ack=true`: clients behind a proxy that hides a dead peer answer every heartbeat."""
 
 import signal
-from datetime import datetime
+import time
+from datetime import UTC, datetime, timedelta
 
 from events_app.models import ServerProcess
 from sessions_app.models import EndedSession
@@ -56,6 +57,27 @@ def test_a_stopped_client_that_should_answer_is_gone_and_one_that_need_not_stays
     for client in (answering, plain):
         client.signal(signal.SIGSTOP)
     eventually(lambda: [s["object_id"] for s in ada.held(part)] == ["b"])
+
+
+def test_while_another_server_is_behind_who_seems_silent_is_judged_later(serve, client_of, part):
+    """The other one is only a row, which beats: a real one would catch up."""
+    ada = client_of(serve(**FAST))
+    workstation = ada.workstation()
+    ServerProcess.objects.create(
+        hostname="other",
+        pid=1,
+        last_beat=datetime.now(UTC) + timedelta(hours=1),
+        behind_seconds=60,
+    )
+    asked = time.monotonic()
+    stream = ada.stream(workstation_id=workstation, ack="true")
+    opening = stream.event("stream-open")["data"]
+    ada.acquire(part, workstation)
+    stream.line("closed")
+    # The time that it always has, and `dead_peer_seconds`; for ever nobody is waited for.
+    seconds = time.monotonic() - asked
+    assert seconds > opening["timings"]["acknowledge_seconds"] + 2
+    eventually(lambda: ada.held(part) == [])
 
 
 def test_a_late_answer_of_an_ended_stream_keeps_nothing_alive(serve, client_of):
