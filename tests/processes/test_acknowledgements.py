@@ -50,10 +50,11 @@ def test_a_stopped_client_that_should_answer_is_gone_and_one_that_need_not_stays
 ):
     ada = client_of(serve(**FAST))
     first, second = ada.workstation("cad-1"), ada.workstation("cad-2")
-    answering = ada.stream(workstation_id=first, ack="true")
-    plain = ada.stream(workstation_id=second)
+    # Before the streams: the one that should answer does not, and ends soon on a slow machine.
     ada.acquire(part, first, object_id="a")
     ada.acquire(part, second, object_id="b")
+    plain = ada.stream(workstation_id=second)
+    answering = ada.stream(workstation_id=first, ack="true")
     for client in (answering, plain):
         client.signal(signal.SIGSTOP)
     eventually(lambda: [s["object_id"] for s in ada.held(part)] == ["b"])
