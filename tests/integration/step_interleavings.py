@@ -1,0 +1,164 @@
+"""What can happen while a departure that has more to end than one step is between two of its steps."""
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q
+
+from events_app import presence_store
+from events_app.models import Connection, LogEntry, ServerProcess
+from events_app.presence_store import Arrival, Departure
+from events_app.server_processes import ProcessIdentity
+from sessions_app import channels
+from sessions_app.errors import DomainError, HardInterference
+from sessions_app.managers.acquire import Wanted
+from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine, Workstation
+from tests.factories import acquire, make_item, make_workstation, stand
+from tests.integration import interleaving
+
+STEP = 1
+SESSIONS = 3
+NO_GRACE = timedelta(0)
+SIGNS_OF_LIFE = {"arrival", "acquire", "alive", "take_over"}
+
+
+class World:
+    """A workstation that leaves three sessions and a place in line, and another that waits for one of the three."""
+
+    def __init__(self, happening: set[str], users: Sequence[Any]) -> None:
+        self.item, self.other_item = (make_item(f"A-{uuid.uuid4()}") for _ in range(2))
+        self.ours, self.theirs = (make_workstation(user) for user in users)
+        self.process = ProcessIdentity()
+        self.stream = Arrival(uuid.uuid4(), self.ours.pk)
+        their_stream = Arrival(uuid.uuid4(), self.theirs.pk)
+        presence_store.register(self.process, [self.stream, their_stream])
+        items = [self.item, self.other_item]
+        wanted = [Wanted(items[n % 2].part_number, "sketch", f"{n}") for n in range(SESSIONS)]
+        got = EditSession.objects.acquire_all(self.ours.user, self.ours.pk, wanted)
+        self.held = [acquired.session for acquired in got]
+        self.wanted = acquire(self.theirs, self.item, "theirs").session
+        stand(self.ours, self.item, "theirs")
+        stand(self.theirs, self.held[1].item, self.held[1].object_id)
+        self.departed_before = "departure" not in happening
+        if self.departed_before:
+            assert self.departure()
+        self.before = set(self._records().values_list("session_id", flat=True))
+
+    # -- what can happen --
+
+    def departure(self) -> Any:
+        change = Departure(self.stream.connection_id, self.ours.pk, by_client=True)
+        return presence_store.depart(self.process, [change])
+
+    def rest(self) -> Any:
+        return EditSession.objects.end_grace(NO_GRACE, 500)
+
+    def rest_elsewhere(self) -> Any:
+        return EditSession.objects.end_grace(NO_GRACE, 500)
+
+    def arrival(self) -> Any:
+        return presence_store.arrive(self.process, [Arrival(uuid.uuid4(), self.ours.pk)])
+
+    def acquire(self) -> Any:
+        return acquire(self.ours, self.other_item, "new")
+
+    def alive(self) -> Any:
+        return EditSession.objects.alive(self.ours.user, self.ours.pk)
+
+    def take_over(self) -> Any:
+        return EditSession.objects.take_over(
+            self.ours.user, self.wanted.pk, self.ours.pk, "it is needed"
+        )
+
+    def release_of_all(self) -> Any:
+        return EditSession.objects.release_all(self.ours.pk)
+
+    def release_of_many(self) -> Any:
+        ids = [session.pk for session in self.held]
+        return EditSession.objects.release_many(self.ours.user, ids)
+
+    def their_release(self) -> Any:
+        return EditSession.objects.release(self.wanted.pk)
+
+    def turn(self) -> Any:
+        return EditSession.objects.grant_what_is_free(10)
+
+    def deletion(self) -> Any:
+        return Workstation.objects.remove([self.ours.pk])
+
+    # -- what must hold afterwards --
+
+    def check(self, happened: set[str], results: list[Any]) -> None:
+        for result in results:
+            assert not isinstance(result, Exception) or isinstance(result, DomainError), result
+            assert not isinstance(result, HardInterference), result
+        came_back = bool(happened & SIGNS_OF_LIFE) and "deletion" not in happened
+        self._check_each_end()
+        if came_back and self.departed_before:
+            self._check_nothing_ended_after(happened)
+        while EditSession.objects.end_grace(NO_GRACE, 500):
+            pass
+        EditSession.objects.grant_what_is_free(10)
+        self._check_each_end()
+        sessions = EditSession.objects.filter(workstation=self.ours)
+        if not came_back:
+            assert not sessions.exists(), "an orphaned lock"
+            assert not PlaceInLine.objects.filter(workstation=self.ours).exists(), "place kept"
+            assert EditSession.objects.filter(workstation=self.theirs, object_id="1").exists()
+        elif self.departed_before:
+            self._check_nothing_ended_after(happened)
+
+    def _records(self) -> Any:
+        return EndedSession.objects.filter(item_id__in=[self.item.pk, self.other_item.pk])
+
+    def _check_each_end(self) -> None:
+        items = [self.item.pk, self.other_item.pk]
+        events = LogEntry.objects.filter(channels__overlap=[channels.item(pk) for pk in items])
+        told = Counter(
+            (kind, json.loads(data)["session_id"])
+            for kind, data in events.values_list("type", "data")
+        )
+        ended = Counter(str(pk) for pk in self._records().values_list("session_id", flat=True))
+        sessions = EditSession.objects.filter(item__in=items)
+        active = {str(pk) for pk in sessions.values_list("pk", flat=True)}
+        acquired = {pk for kind, pk in told if kind == "edit.session_acquired"}
+        released = {pk: n for (kind, pk), n in told.items() if kind == "edit.session_released"}
+        assert set(ended.values()) <= {1}, "a session has more than one record"
+        assert released == ended, "an end without its event, or told twice"
+        assert acquired == active | ended.keys(), "a session vanished without a record"
+        assert not active & ended.keys(), "an ended session is still active"
+
+    def _check_nothing_ended_after(self, happened: set[str]) -> None:
+        """Where its client had come back nothing ended as if it were away; at most one step did before."""
+        ended = self._records().exclude(session_id__in=self.before).filter(reason="disconnected")
+        assert ended.count() <= STEP
+        ours = EditSession.objects.filter(workstation=self.ours)
+        new = Q(object_id="new") | Q(object_id="theirs")
+        back = list(ours.filter(new).values_list("acquired_at", flat=True))
+        if happened & {"arrival", "alive"}:
+            back.append(Workstation.objects.get(pk=self.ours.pk).last_seen)
+        assert back, "it has lost what it got when it came back"
+        assert not ended.filter(released_at__gt=min(back)).exists(), "a live lock was lost"
+        assert ours.filter(new).exists() or not happened & {"acquire", "take_over"}
+        assert Workstation.objects.get(pk=self.ours.pk).away_since is None
+
+
+ACTORS = [name for name in vars(World) if not name.startswith(("_", "check"))]
+
+
+def interleave(first: str, second: str, users: Sequence[Any]) -> None:
+    """Hold the first before each of its statements in turn."""
+    before = 0
+    more = True
+    while more:
+        world = World({first, second}, users)
+        more, *results = interleaving.run(getattr(world, first), getattr(world, second), before)
+        world.check({first, second}, results)
+        for model in (PlaceInLine, HandoffRequest, EditSession, Connection, ServerProcess):
+            model.objects.all().delete()
+        before += 1
+    assert before > 1, "it was never held"
