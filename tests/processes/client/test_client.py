@@ -166,6 +166,7 @@ def test_also_where_that_is_more_than_a_stream_begins_with(
             item_id=held.item_id,
             workstation_id=held.workstation_id,
             user_id=held.user_id,
+            connection_id=held.connection_id,
             context_level="sketch",
             object_id=str(number),
         )
