@@ -84,7 +84,11 @@ class Heartbeats:
             keys = {arrival.key for arrival in arrivals}
             acks = [arrival.connection_id for arrival in arrivals if arrival.ack]
             asked = await in_thread(self._keeper, presence_store.touch, self._process, keys, acks)
-            self._acknowledgements.asked(asked, acks)
+            # Not who has left meanwhile, or has to be registered again: nobody would take it away again.
+            now = set(self._writer.registered(streams))
+            arrivals = [arrival for arrival in arrivals if arrival in now]
+            still = [arrival.connection_id for arrival in arrivals if arrival.ack]
+            self._acknowledgements.asked(asked.intersection(still), still)
         registered = {arrival.connection_id for arrival in arrivals}
         for stream in streams:
             if stream.grant.key is None or stream.connection_id in registered:

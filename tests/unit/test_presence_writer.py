@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-import time
 import uuid
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -11,84 +11,13 @@ from django.db import OperationalError
 
 from events_app import (
     clean_up,
-    presence,
     presence_queue,
     presence_store,
     presence_writer,
     server_processes,
-    timings,
 )
-from events_app.presence_domain import StreamGrant
-from events_app.presence_store import Arrived, Snapshot
 from events_app.server_processes import NotRegistered
-
-
-class Stream:
-    """An open stream, as far as presence knows it."""
-
-    def __init__(self, key):
-        self.connection_id, self.opened = uuid.uuid4(), time.monotonic()
-        self.grant = StreamGrant(frozenset(), key, user_id=1)
-        self.closed = asyncio.Event()
-        self.reason = None
-        self.heartbeats = 0
-
-    def close(self, reason, *, departed=False):
-        self.reason = reason
-        self.closed.set()
-
-    def heartbeat(self):
-        self.heartbeats += 1
-
-
-class Database:
-    """What the writer writes, and what fails."""
-
-    def __init__(self):
-        self.rows = set()
-        self.arrivals, self.departures = [], []
-        self.doomed, self.failures = set(), []
-        self.displaced = set()
-        self.streams = {}
-        self.before = lambda what: None
-        self.error = OperationalError("given up")
-
-    def is_registered(self, process):
-        return process.id in self.rows
-
-    def register(self, process):
-        self.before("register")
-        self.rows.add(process.id)
-
-    def beat(self, process, server_dead):
-        if process.id not in self.rows:
-            raise NotRegistered
-
-    def arrive(self, process, arrivals):
-        self._write("arrive", process, arrivals)
-        self.arrivals.append({arrival.key for arrival in arrivals})
-        gone = {one.connection_id for one in arrivals if one.connection_id in self.displaced}
-        for one in arrivals:
-            self.streams[one.connection_id] = process.id
-        return Arrived({one.key for one in arrivals}, gone)
-
-    def depart(self, process, departures):
-        self._write("depart", process, departures)
-        self.departures.append({departure.key for departure in departures})
-        for one in departures:
-            # An arrival that were written later would never be taken away.
-            del self.streams[one.connection_id]
-
-    def snapshot(self, keys):
-        return Snapshot(None, {key: {} for key in keys})
-
-    def _write(self, what, process, changes):
-        if process.id not in self.rows:
-            raise NotRegistered
-        self.before(what)
-        if {change.key for change in changes} & self.doomed:
-            self.failures.append((what, len(self.departures)))
-            raise self.error
+from tests.unit.written_presence import Database, Here, Stream
 
 
 @pytest.fixture
@@ -103,33 +32,6 @@ def database(monkeypatch):
     monkeypatch.setattr(presence_writer, "backoff", lambda attempt: 0)
     monkeypatch.setattr(presence_queue, "FAILING_SHARE", 1)
     return made
-
-
-class Here:
-    """A server process whose presence writes, in a test's event loop."""
-
-    async def __aenter__(self):
-        self.presence = presence.Presence(timings.configured())
-        self._writing = asyncio.create_task(self.presence.write_loop())
-        return self
-
-    async def __aexit__(self, *_):
-        self._writing.cancel()
-
-    async def open(self, keys):
-        streams = [Stream(key) for key in keys]
-        await asyncio.gather(*(self.presence.arrive(stream) for stream in streams))
-        return streams
-
-    def opening(self, key):
-        stream = Stream(key)
-        return stream, asyncio.create_task(self.presence.arrive(stream))
-
-    async def until(self, condition):
-        async with asyncio.timeout(20):
-            while not condition():
-                assert not self._writing.done(), self._writing.result()
-                await asyncio.sleep(0.001)
 
 
 def keys_of(count):
@@ -395,6 +297,35 @@ def test_a_stream_that_departs_is_not_dated_anew(database):
 
     asyncio.run(run())
     assert len(database.streams) == 1
+
+
+def test_who_leaves_while_a_heartbeat_is_committed_is_told_nothing_and_asked_nothing(
+    monkeypatch, database
+):
+    async def run():
+        async with Here() as here:
+            stream = Stream(uuid.uuid4())
+            stream.grant = replace(stream.grant, ack=True)
+            await here.presence.arrive(stream)
+            loop = asyncio.get_running_loop()
+
+            async def leave():
+                here.presence.leave(stream, by_client=True)
+                await here.until(
+                    lambda: database.departures and not here.presence._writer._registered
+                )
+
+            def touch(process, keys, acks):
+                asyncio.run_coroutine_threadsafe(leave(), loop).result(20)
+                return set(acks)
+
+            monkeypatch.setattr(presence_store, "touch", touch)
+            heartbeats = here.presence._heartbeats
+            await heartbeats.heartbeat(stream.grant.key.int % heartbeats._slots)
+            here.presence.heartbeat_written(stream.connection_id)
+            return stream.heartbeats, here.presence._acknowledgements._asked
+
+    assert asyncio.run(run()) == (0, {})
 
 
 def test_who_has_lost_its_identity_is_closed_although_a_departure_found_it_out(database):

@@ -1,0 +1,107 @@
+"""Open streams, a server process and a database, as far as the presence of a process knows them."""
+
+import asyncio
+import time
+import uuid
+
+from django.db import OperationalError
+
+from events_app import presence, timings
+from events_app.presence_domain import StreamGrant
+from events_app.presence_store import Arrived, Snapshot
+from events_app.server_processes import NotRegistered
+
+
+class Stream:
+    """An open stream, as far as presence knows it."""
+
+    def __init__(self, key):
+        self.connection_id, self.opened = uuid.uuid4(), time.monotonic()
+        self.grant = StreamGrant(frozenset(), key, user_id=1)
+        self.closed = asyncio.Event()
+        self.reason = None
+        self.heartbeats = 0
+
+    def close(self, reason, *, departed=False):
+        self.reason = reason
+        self.closed.set()
+
+    def heartbeat(self):
+        self.heartbeats += 1
+
+
+class Database:
+    """What the writer writes, and what fails."""
+
+    def __init__(self):
+        self.rows = set()
+        self.arrivals, self.departures = [], []
+        self.doomed, self.failures = set(), []
+        self.displaced = set()
+        self.streams = {}
+        self.before = lambda what: None
+        self.error = OperationalError("given up")
+
+    def is_registered(self, process):
+        return process.id in self.rows
+
+    def register(self, process):
+        self.before("register")
+        self.rows.add(process.id)
+
+    def beat(self, process, server_dead):
+        if process.id not in self.rows:
+            raise NotRegistered
+
+    def arrive(self, process, arrivals):
+        self._write("arrive", process, arrivals)
+        self.arrivals.append({arrival.key for arrival in arrivals})
+        gone = {one.connection_id for one in arrivals if one.connection_id in self.displaced}
+        for one in arrivals:
+            self.streams[one.connection_id] = process.id
+        return Arrived({one.key for one in arrivals}, gone)
+
+    def depart(self, process, departures):
+        self._write("depart", process, departures)
+        self.departures.append({departure.key for departure in departures})
+        for one in departures:
+            # An arrival that were written later would never be taken away.
+            del self.streams[one.connection_id]
+
+    def snapshot(self, keys):
+        return Snapshot(None, {key: {} for key in keys})
+
+    def _write(self, what, process, changes):
+        if process.id not in self.rows:
+            raise NotRegistered
+        self.before(what)
+        if {change.key for change in changes} & self.doomed:
+            self.failures.append((what, len(self.departures)))
+            raise self.error
+
+
+class Here:
+    """A server process whose presence writes, in a test's event loop."""
+
+    async def __aenter__(self):
+        self.presence = presence.Presence(timings.configured())
+        self._writing = asyncio.create_task(self.presence.write_loop())
+        return self
+
+    async def __aexit__(self, *_):
+        self._writing.cancel()
+
+    async def open(self, keys):
+        streams = [Stream(key) for key in keys]
+        await asyncio.gather(*(self.presence.arrive(stream) for stream in streams))
+        return streams
+
+    def opening(self, key):
+        stream = Stream(key)
+        return stream, asyncio.create_task(self.presence.arrive(stream))
+
+    async def until(self, condition):
+        async with asyncio.timeout(20):
+            while not condition():
+                assert not self._writing.done(), self._writing.result()
+                await asyncio.sleep(0.001)
