@@ -39,7 +39,7 @@ test-client: installed
 # The server against a model of it: up to 20 minutes. What starts no processes of its own runs on two cores, each with a
 # database of its own; the rest has clocks that a second test beside it would disturb.
 test-slow: installed
-	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 --dist worksteal tests/slow/test_model.py tests/slow/test_line_interleavings.py -k "in_process or interleavings" $(PYTEST)
+	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 --dist worksteal tests/slow -k "in_process or interleavings" $(PYTEST)
 	@$(IN_VENV) -m pytest tests/slow -k "not in_process and not interleavings" $(PYTEST)
 
 # Pulled cables, killed servers and databases, random traffic: up to 20 minutes, and some of it wants root.
