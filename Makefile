@@ -27,10 +27,12 @@ run: port installed
 	@$(IN_VENV) manage.py createdemo --to "$(WELCOME)"
 	@$(IN_VENV) -m tools.side_by_side "$(WELCOME)"
 
-# What starts no processes of its own runs on all cores; the others would disturb each other's clocks.
+# What starts no processes of its own runs on all cores. The others mostly wait for processes, so two of them run beside each
+# other, but those that load the machine or measure it.
 test: installed
 	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 tests/unit tests/integration
-	@$(IN_VENV) -m pytest tests/processes --ignore tests/processes/client
+	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 -m "not alone" tests/processes --ignore tests/processes/client
+	@$(IN_VENV) -m pytest -m alone tests/processes --ignore tests/processes/client
 
 # The client and the command line as programs: five minutes. They mostly wait for processes to start.
 test-client: installed

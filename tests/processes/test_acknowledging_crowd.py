@@ -12,6 +12,8 @@ from django.contrib.auth import get_user_model
 from sessions_app.models import EditSession, EndedSession, Item, Workstation
 from tests.processes.service import Process
 
+pytestmark = pytest.mark.alone
+
 # In the ratios of the defaults, three times as fast: 150 acknowledgements a second, as those of 4,500 clients.
 COUNT = 1500
 FAST = {

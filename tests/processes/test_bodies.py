@@ -15,6 +15,8 @@ from sessions_app.models import ApiToken
 from tests.processes.service import Serve
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.alone
+
 MEGABYTE = 1024 * 1024
 LARGEST = 8 * MEGABYTE
 BATCH = "/api/edit-sessions/batch"

@@ -13,6 +13,8 @@ from sessions_app.models import EditSession, Item
 from tests.factories import make_item
 from tests.waiting import eventually, waiting_for_locks
 
+pytestmark = pytest.mark.alone
+
 WAITING = 5
 
 

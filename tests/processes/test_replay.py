@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
+import pytest
 from django.db import connection, transaction
 from django.db.models import Value
 from django.db.models.functions import Now
@@ -18,6 +19,8 @@ from events_app.models import LogEntry
 from sessions_app.models import EditSession, Item, Workstation
 from tests.factories import acquire, make_item, make_user, make_workstation
 from tests.waiting import PATIENCE_SECONDS, eventually
+
+pytestmark = pytest.mark.alone
 
 MB = 1024 * 1024
 

@@ -13,6 +13,8 @@ from sessions_app.models import EditSession, EndedSession, Item, Workstation
 from tests.processes.many_streams import ManyStreams
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.alone
+
 COUNT = 2000
 # The contract of an open stream: it holds nothing. A request has a thread while it runs.
 MAX_CONNECTIONS = 10
