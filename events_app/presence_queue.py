@@ -36,6 +36,11 @@ class Portion(Generic[Entry]):
         return (entry for some in self.entries.values() for entry in some)
 
     @property
+    def has_failed(self) -> bool:
+        """Whether it has failed before, by itself or as a part of a set."""
+        return self.failed_at > float("-inf")
+
+    @property
     def alone(self) -> bool:
         """Whether it is of one key."""
         return len(self.entries) == 1
@@ -95,7 +100,7 @@ class PresenceQueue(Generic[Entry]):
 
     def put_back(self, portion: Portion[Entry]) -> None:
         """Have it written next again: it has not failed."""
-        if portion.failed_at > float("-inf"):
+        if portion.has_failed:
             self._failed.insert(0, portion)
             self._apart.update(dict.fromkeys(portion.entries, portion))
             return

@@ -222,8 +222,9 @@ class PresenceWriter:
             await write(portion)
             self._written_at = time.monotonic()
         except Error as error:
-            # It was there, and refused this: now, or when it was tried before.
-            there = answered(error) or max(self._proved(), self._written_at) > portion.failed_at
+            # It was there, and refused this: by its answer, or because it has served others since this failed before.
+            served_at = max(self._proved(), self._written_at)
+            there = answered(error) or (portion.has_failed and served_at > portion.failed_at)
             queue.failed(portion, seconds=time.monotonic() - begun, divide=there)
             if not there:
                 raise

@@ -149,6 +149,25 @@ def test_an_outage_divides_no_set_and_names_nobody(database, caplog):
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
 
 
+def test_nor_does_it_cost_whom_it_met_first_more_than_its_own_length(monkeypatch, database):
+    # What fails alone, by its own fault, would never get its turn again.
+    monkeypatch.setattr(presence_queue, "FAILING_SHARE", 1e-12)
+    (key,) = keys_of(1)
+    database.error = OperationalError("connection failed")
+    database.error.__cause__ = psycopg.OperationalError()
+
+    async def run():
+        async with Here() as here:
+            (stream,) = await here.open([key])
+            database.doomed.add(key)
+            here.presence.leave(stream, by_client=True)
+            await here.until(lambda: len(database.failures) > 2)
+            database.doomed.clear()
+            await here.until(lambda: database.departures == [{key}])
+
+    asyncio.run(run())
+
+
 def test_a_process_that_was_taken_for_dead_registers_its_streams_in_sets(monkeypatch, database):
     monkeypatch.setattr(server_processes, "KEYS_AT_ONCE", 4)
     ready, told = [], []
