@@ -12,8 +12,8 @@ WELCOME = $${SILO_VAR:-var}/welcome
 
 help:
 	@echo "make run    run Silo Sessions with example data on 127.0.0.1 (PORT, default 8000) until Ctrl-C"
-	@echo "make test   run every test but the client's and the slow ones, in some twelve minutes"
-	@echo "make test-client  run those of the client and the command line as programs, in five minutes"
+	@echo "make test   run every test but the client's and the slow ones, in some fourteen minutes"
+	@echo "make test-client  run those of the client and the command line as programs, in eight minutes"
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
 	@echo "make test-proxies  run those of the proxies of Debian 12, in two minutes"
@@ -34,7 +34,7 @@ test: installed
 	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 -m "not alone" tests/processes --ignore tests/processes/client
 	@$(IN_VENV) -m pytest -m alone tests/processes --ignore tests/processes/client
 
-# The client and the command line as programs: five minutes. They mostly wait for processes to start.
+# The client and the command line as programs: eight minutes. They mostly wait for processes to start.
 test-client: installed
 	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 tests/processes/client $(PYTEST)
 
