@@ -81,6 +81,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "silo.request_shares.AdminLoginMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "silo.one_thread.OneThreadMiddleware",  # the last
 ]
 
 ROOT_URLCONF = "silo.urls"
