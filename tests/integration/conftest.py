@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
 
+from events_app import sql
 from sessions_app import wrong_credentials
 from sessions_app.models import Item, Workstation
 from sessions_app.roles import Role
@@ -19,6 +21,13 @@ def no_wrong_credentials() -> Iterator[None]:
     wrong_credentials.forget()
     yield
     wrong_credentials.forget()
+
+
+@pytest.fixture(autouse=True)
+def thinking_ends_no_transaction(_django_db_marker: None) -> None:
+    """A test that is one transaction may think for long between two statements, on a machine with other work to do."""
+    if connection.in_atomic_block:
+        sql.set_for_transaction("idle_in_transaction_session_timeout", "0")
 
 
 @pytest.fixture
