@@ -1,5 +1,9 @@
 """`silo_client` in a program that computes: alone, because it keeps a whole processor busy."""
 
+import pytest
+
+pytestmark = pytest.mark.alone
+
 RELEASED = "edit.session_released"
 
 
