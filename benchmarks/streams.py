@@ -22,7 +22,7 @@ django.setup()
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
 
-from events_app import event_log
+from events_app.log import event_log
 from sessions_app.models import EditSession, EndedSession, Item, Workstation
 from tests.factories import make_token, make_user
 from tests.processes.many_streams import ManyStreams

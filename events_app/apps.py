@@ -7,6 +7,7 @@ class EventsAppConfig(AppConfig):
     verbose_name = "Events"
 
     def ready(self) -> None:
-        from events_app import checks, single_rows  # noqa: F401  (registers the checks)
+        from events_app import checks  # noqa: F401  (registers the checks)
+        from events_app.database import single_rows
 
         post_migrate.connect(single_rows.after_migrate, sender=self)

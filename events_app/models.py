@@ -35,7 +35,7 @@ class EventLog(models.Model):
 
 
 class LogEntry(models.Model):
-    """One event. Written only by `events_app.event_log.append`, which keeps ids in commit order."""
+    """One event. Written only by `events_app.log.event_log.append`, which keeps ids in commit order."""
 
     id = models.BigAutoField(primary_key=True)
     channels = ArrayField(models.TextField())

@@ -10,7 +10,7 @@ from django.http.multipartparser import MultiPartParserError
 from ninja.utils import check_csrf
 from pydantic import ValidationError
 
-from events_app.presence_domain import Outcome, SignOfLife
+from events_app.presence.backend import Outcome, SignOfLife
 from sessions_app.api.request_schemas import AliveIn
 from sessions_app.authentication import Principal, principals_of_requests
 from sessions_app.errors import DomainError, Forbidden

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja.security import APIKeyCookie, HttpBearer
 
-from events_app import request_gate
+from events_app.fairness import request_gate
 from sessions_app.errors import DomainError, Forbidden, NotAuthenticated
 from sessions_app.logins import logged_in_users
 from sessions_app.models import ApiToken

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Case, DurationField, F, Q, Value, When
 from django.db.models.functions import Now
 
-from events_app.observation import CLOCK_TOLERANCE
+from events_app.presence.outages import CLOCK_TOLERANCE
 from sessions_app.models import EditSession, Workstation
 
 # Rows of one transaction; it takes some 100 ms, and who needs one of the rows waits for it.

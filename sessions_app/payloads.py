@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from events_app.event_log import NewEvent
+from events_app.log.event_log import NewEvent
 from sessions_app import channels
 from sessions_app.text import name_of
 

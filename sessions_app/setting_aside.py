@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import psycopg
 from django.db import DatabaseError, Error, connection
 
-from events_app.database_away import answered
+from events_app.database.away import answered
 
 logger = logging.getLogger(__name__)
 

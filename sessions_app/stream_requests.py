@@ -11,7 +11,7 @@ from django.http.multipartparser import MultiPartParserError
 from ninja.utils import check_csrf
 from pydantic import ValidationError
 
-from events_app.presence_domain import StreamGrant, StreamRequest
+from events_app.presence.backend import StreamGrant, StreamRequest
 from sessions_app import channels
 from sessions_app.api.request_schemas import StreamIn
 from sessions_app.authentication import Principal, principals_of_requests

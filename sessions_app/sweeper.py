@@ -6,8 +6,9 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from events_app import event_log, observation
-from events_app.observation import observed_for
+from events_app.log import event_log
+from events_app.presence import outages
+from events_app.presence.outages import observed_for
 from sessions_app import clock
 from sessions_app.models import EditSession, EndedSession, PlaceInLine
 from sessions_app.setting_aside import Careful, Thing
@@ -94,11 +95,11 @@ class Sweep:
 
         A server that beats has done the most of it; perhaps there is none.
         """
-        if seconds := observation.went_back():
+        if seconds := outages.went_back():
             if not self._jump_told:
-                observation.tell_of_jump(seconds)
+                outages.tell_of_jump(seconds)
                 self._jump_told = True
-            if observation.repair_step():
+            if outages.repair_step():
                 return True
         return clock.repair_workstations() or clock.repair_sessions()
 

@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.db import Error
 from django.http import HttpRequest
 
-from events_app import parties
+from events_app.fairness import parties
 from sessions_app.brake import MAX_KEYS, Brake
 from sessions_app.errors import DomainError, NotAuthenticated, TooManyWrongTokens
 from sessions_app.models.api_token import ApiToken

@@ -3,7 +3,15 @@
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from sessions_app.api import edit_sessions, handoff, history, items, line, streams, workstations
+from sessions_app.api import (
+    edit_sessions,
+    event_streams,
+    handoff,
+    history,
+    items,
+    line,
+    workstations,
+)
 from sessions_app.authentication import VIEWER
 from silo import errors
 from silo.openapi import DescribedAPI
@@ -43,5 +51,5 @@ api.add_router("", history.router)
 api.add_router("", handoff.router)
 api.add_router("", line.router)
 api.add_router("", edit_sessions.router)
-api.add_router("", streams.router)
+api.add_router("", event_streams.router)
 api.add_router("/items", items.router)

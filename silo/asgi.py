@@ -12,7 +12,8 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import re_path as django_re_path
 
-from events_app import alive, no_websocket, request_gate, stream
+from events_app.fairness import request_gate
+from events_app.serving import alive, no_websocket, stream
 from silo import health, request_shares
 from silo.database import POOL_MAX_SIZE
 from silo.stream_answers import as_djangos

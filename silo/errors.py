@@ -18,7 +18,7 @@ from django.http.multipartparser import MultiPartParserError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from events_app import refusals
+from events_app.http import refusals
 from sessions_app.errors import DomainError
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from events_app import runtime
-from events_app.request_gate import Application
+from events_app.fairness.request_gate import Application
+from events_app.serving import runtime
 
 # What is said of a part that works, that does not, and that it would be of no use to ask.
 _WORDS: Final = {True: "ok", False: "unavailable", None: "not asked"}

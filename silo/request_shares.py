@@ -8,11 +8,11 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponseBase
 
-from events_app import request_gate
-from events_app.parties import Scope
-from events_app.presence_domain import StreamRefused
-from events_app.request_gate import Application
-from events_app.stream_http import refuse
+from events_app.fairness import request_gate
+from events_app.fairness.parties import Scope
+from events_app.fairness.request_gate import Application
+from events_app.presence.backend import StreamRefused
+from events_app.serving.stream_http import refuse
 from silo.errors import CODES
 from silo.stream_answers import as_djangos
 

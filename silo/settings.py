@@ -134,9 +134,9 @@ EVENTS_BODY_LIMIT = "silo.body_limits.limit"
 EVENTS_BODY_MEMORY = LIMITS.body_memory_mb * 1024 * 1024
 EVENTS_BODIES_PER_USER = LIMITS.requests_per_user
 
-EVENTSTREAM_STORAGE_CLASS = "events_app.storage.EventLogStorage"
+EVENTSTREAM_STORAGE_CLASS = "events_app.log.storage.EventLogStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.channels.ChannelManager"
-EVENTS_PRESENCE_DOMAIN = "sessions_app.presence.WorkstationPresence"
+EVENTS_PRESENCE_DOMAIN = "sessions_app.presence_backend.WorkstationPresence"
 EVENTS_HEARTBEAT_SECONDS = SESSIONS.heartbeat_seconds
 EVENTS_SERVER_DEAD_SECONDS = SESSIONS.server_dead_seconds
 EVENTS_DEAD_PEER_SECONDS = SESSIONS.dead_peer_seconds

@@ -9,7 +9,7 @@ from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse, HttpResponseBase
 
-from events_app.request_gate import Application
+from events_app.fairness.request_gate import Application
 from silo import security_headers
 from silo.errors import CODES, HOST_REFUSED, envelope
 

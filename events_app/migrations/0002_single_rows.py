@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from events_app.single_rows import create
+from events_app.database.single_rows import create
 
 
 def create_single_rows(apps, schema_editor):

@@ -7,7 +7,8 @@ from django.http import HttpRequest
 from ninja import Query, Router, Status
 from pydantic import Field
 
-from events_app import event_log, sql
+from events_app.database import sql
+from events_app.log import event_log
 from sessions_app import accounts, payloads
 from sessions_app.api import paths
 from sessions_app.api.answer_schemas import (
@@ -28,7 +29,6 @@ from sessions_app.api.request_schemas import (
     VerifyIn,
 )
 from sessions_app.authentication import ADMIN, EDITOR, LETTING_GO, VIEWER, principal
-from sessions_app.edit_session_queryset import EditSessionQuerySet
 from sessions_app.errors import (
     BatchInterference,
     Forbidden,
@@ -42,6 +42,7 @@ from sessions_app.errors import (
     TooManySessions,
 )
 from sessions_app.models import EditSession, Item
+from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.item import of_item
 
 router = Router(tags=["edit sessions"])

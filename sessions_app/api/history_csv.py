@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from events_app.request_gate import STREAMED, place_in
+from events_app.fairness.request_gate import STREAMED, place_in
 from sessions_app.models import EndedSession
 from sessions_app.models.ended_session import EndedSessionQuerySet
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from events_app import sql
+from events_app.database import sql
 from sessions_app import payloads
 from sessions_app.api import paths
 from sessions_app.api.answer_schemas import AcquiredOut, Answer, LineOut, StandingOut

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
 
-from events_app import event_log
+from events_app.log import event_log
 from sessions_app import channels, payloads
-from sessions_app.edit_session_queryset import Holders
 from sessions_app.errors import BatchInterference, Invalid
 from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.managers import limits
 from sessions_app.managers.conflicts import Conflict, Conflicting
 from sessions_app.managers.own import check_connected, lock_own_workstation
+from sessions_app.models.edit_session_queryset import Holders
 from sessions_app.models.item import Item, no_items
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.steps import few_enough

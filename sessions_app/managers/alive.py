@@ -12,8 +12,9 @@ from django.db import transaction
 from django.db.models import DurationField, Q, Value
 from django.db.models.functions import Now
 
-from events_app import event_log, presence_store
-from events_app.presence_domain import Outcome
+from events_app.log import event_log
+from events_app.presence import store
+from events_app.presence.backend import Outcome
 from sessions_app.errors import DomainError, Forbidden, NotConnected, NotFound
 from sessions_app.managers.stay import Staying
 from sessions_app.models.workstation import Workstation
@@ -214,7 +215,7 @@ def _acknowledged(signs: Sequence[Sign], verdicts: Sequence[Verdict]) -> list[Ve
     good = [sign for sign, fault in zip(signs, verdicts, strict=True) if fault is None]
     claims = {(sign.workstation_id, sign.connection_id) for sign in good if not sign.noted}
     noted = {sign.workstation_id for sign in good if sign.noted}
-    streams = presence_store.acknowledge(claims, noted)
+    streams = store.acknowledge(claims, noted)
     lost = NotConnected("This event stream has ended; open a new one.")
     return [
         lost

@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from sessions_app.edit_session_queryset import EditSessionQuerySet
+from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 
 
 class Base(models.Manager.from_queryset(EditSessionQuerySet)):  # type: ignore[misc]

@@ -8,11 +8,11 @@ from enum import Enum, auto
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from events_app.event_log import NewEvent
+from events_app.log.event_log import NewEvent
 from sessions_app import interference, payloads
-from sessions_app.edit_session_queryset import Holders, Holding
 from sessions_app.interference import Compared, Meeting, Renewed
 from sessions_app.managers.base import Base
+from sessions_app.models.edit_session_queryset import Holders, Holding
 from sessions_app.steps import few_enough
 
 if TYPE_CHECKING:

@@ -11,15 +11,15 @@ from django.db import models, transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from events_app import event_log
-from events_app.observation import observed_for
-from events_app.restarting import Busy, restarting
+from events_app.database.lock_retry import NeedsLocks, with_lock_retry
+from events_app.log import event_log
+from events_app.presence.outages import observed_for
 from sessions_app import channels, payloads
-from sessions_app.edit_session_queryset import Holders
 from sessions_app.errors import NotFound
 from sessions_app.locks import Lock, rows_about
 from sessions_app.managers.acquire import Acquired, Acquiring
 from sessions_app.managers.conflicts import take_away
+from sessions_app.models.edit_session_queryset import Holders
 from sessions_app.models.ended_session import EndedSession, EndReason
 from sessions_app.models.item import Item
 from sessions_app.models.place_in_line import PlaceInLine
@@ -139,7 +139,7 @@ class Ending(Acquiring):
         stale = self.to_expire(timeout, only_observed=only_observed)
         if among is not None:
             stale = stale.filter(pk__in=among)
-        return restarting(self._ending(stale, EndReason.EXPIRED, limit=limit)).records
+        return with_lock_retry(self._ending(stale, EndReason.EXPIRED, limit=limit)).records
 
     def to_expire(self, timeout: timedelta, *, only_observed: bool) -> Any:
         """Return the sessions that `expire_stale` ends."""
@@ -173,7 +173,7 @@ class Ending(Acquiring):
             ending = [pk for pk, workstation in found.items() if workstation in still]
             return self.end(self.filter(pk__in=ending), EndReason.IDLE).records
 
-        return restarting(operation)
+        return with_lock_retry(operation)
 
     def to_expire_idle(self, timeout: timedelta) -> Any:
         """Return the sessions that `expire_idle` ends."""
@@ -190,7 +190,7 @@ class Ending(Acquiring):
         if among is not None:
             held = held.filter(pk__in=among)
         step = self._ending(held, EndReason.FORCE_RELEASED, note="The user was deactivated.")
-        return _all_steps(step) if among is None else restarting(step).records
+        return _all_steps(step) if among is None else with_lock_retry(step).records
 
     def of_deactivated(self) -> Any:
         """Return the sessions of users who are not active."""
@@ -225,7 +225,7 @@ class Ending(Acquiring):
             What this call ended, in the order of the sessions' ids, and what it gave.
 
         Raises:
-            Busy: it is the turn of a workstation that somebody else has locked, or an item is merged; see `restarting`.
+            NeedsLocks: it is the turn of a workstation that another transaction has locked, or an item was merged.
         """
         most = min(limit or STEP_SESSIONS, STEP_SESSIONS)
         rows = candidates.values_list("pk", "item_id", "context_level", "object_id", "node_keys")
@@ -240,7 +240,7 @@ class Ending(Acquiring):
             items = {lock.item_id for lock in found.values()}
             if len(Item.objects.lock(items)) < len(items):
                 # One was merged into another meanwhile, which has the sessions now: looked for again.
-                raise Busy(())
+                raise NeedsLocks(())
             if leaving:
                 PlaceInLine.objects.filter(workstation__in=leaving).delete()
             next_ones = (turns or PlaceInLine.objects.turns)(set(found.values()))
@@ -300,10 +300,10 @@ class Ending(Acquiring):
 
         try:
             return self._grant_free(found)
-        except Busy as busy:
+        except NeedsLocks as busy:
             theirs = PlaceInLine.objects.filter(rows_about(found), workstation__in=busy.keys)
             found -= {Lock.of(place) for place in theirs.defer("dependency_cone")}
-        with suppress(Busy):
+        with suppress(NeedsLocks):
             return self._grant_free(found)
         return []
 
@@ -387,7 +387,7 @@ def _all_steps(step: Callable[[Ids], Ended]) -> list[EndedSession]:
     """Take a step, each in a transaction of its own, until nothing is left to end; return the records."""
     records = []
     while True:
-        ended = restarting(step)
+        ended = with_lock_retry(step)
         records += ended.records
         if not ended.more:
             return records

@@ -6,7 +6,9 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Max
 
-from events_app import clean_up, event_log, sql
+from events_app.database import sql
+from events_app.log import event_log
+from events_app.presence import clean_up
 from sessions_app.managers.handoff import HandingOff
 from sessions_app.models.ended_session import EndedSession
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from events_app import event_log
+from events_app.log import event_log
 from sessions_app import payloads
 from sessions_app.errors import (
     Forbidden,

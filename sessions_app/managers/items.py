@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
-from events_app import event_log
-from events_app.restarting import Busy, restarting
+from events_app.database.lock_retry import NeedsLocks, with_lock_retry
+from events_app.log import event_log
 from sessions_app import channels, payloads
 from sessions_app.errors import AlreadyExists
 from sessions_app.models import EditSession, HandoffRequest, PlaceInLine, Workstation
@@ -91,7 +91,7 @@ def retire(ids: Collection[uuid.UUID]) -> list[Item]:
         line = PlaceInLine.objects.filter(item__in=retired)
         # Until the items were locked, others could come.
         if came := set(line.values_list("workstation_id", flat=True)) - locked:
-            raise Busy(came)
+            raise NeedsLocks(came)
         told_of = audiences(retired)
         line.delete()
         HandoffRequest.objects.filter(session__item__in=retired).delete()
@@ -100,7 +100,7 @@ def retire(ids: Collection[uuid.UUID]) -> list[Item]:
         event_log.append([payloads.retired_event(item, told_of[item.pk]) for item in items])
         return items
 
-    return restarting(operation)
+    return with_lock_retry(operation)
 
 
 def restore(ids: Collection[uuid.UUID]) -> list[Item]:

@@ -19,10 +19,10 @@ from django.db.models import (
 )
 from django.db.models.functions import Now, RowNumber
 
-from events_app import event_log
+from events_app.database.lock_retry import NeedsLocks
+from events_app.log import event_log
 from events_app.models import Connection
-from events_app.observation import observed_for
-from events_app.restarting import Busy
+from events_app.presence.outages import observed_for
 from sessions_app.errors import NotFound
 from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.managers import limits
@@ -241,7 +241,7 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
         because it is not their turn in the order of locks.
 
         Raises:
-            Busy: somebody else has one of these workstations locked; see `restarting`.
+            NeedsLocks: somebody else has one of these workstations locked; see `with_lock_retry`.
         """
         if not self.filter(rows_about(locks)).exists():
             # As nearly always; who is reachable takes a longer question.
@@ -255,7 +255,7 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
                 return list(chosen.select_for_update(of=("self",)))
             got = Workstation.objects.try_lock(needed)
             if needed - got:
-                raise Busy(needed - got)
+                raise NeedsLocks(needed - got)
             # Until they were locked, they could leave: asked again by a later statement.
             locked |= got
         return []

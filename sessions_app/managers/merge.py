@@ -10,8 +10,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from events_app import event_log
-from events_app.restarting import Busy, restarting
+from events_app.database.lock_retry import NeedsLocks, with_lock_retry
+from events_app.log import event_log
 from sessions_app import channels, interference, payloads
 from sessions_app.errors import NotFound
 from sessions_app.interference import Compared
@@ -64,7 +64,7 @@ def merge(keep: uuid.UUID, others: Ids) -> None:
         if missing := {keep, *others} - numbers.keys():
             raise NotFound(f"There is no item {', '.join(sorted(map(str, missing)))}.")
         if came := _workstations(waiting) - locked:
-            raise Busy(came)
+            raise NeedsLocks(came)
         _refuse_two_holders([keep, *others])
         _merge_lines(waiting, keep, [keep, *others])
         homes = dict(EditSession.objects.filter(item__in=others).values_list("pk", "item_id"))
@@ -92,7 +92,7 @@ def merge(keep: uuid.UUID, others: Ids) -> None:
         ]
         event_log.append([*renamed, *_retired(waiting, keep, audience), *_met(homes)])
 
-    restarting(operation)
+    with_lock_retry(operation)
 
 
 def _lock(workstations: QuerySet[Workstation]) -> set[uuid.UUID]:

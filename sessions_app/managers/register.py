@@ -9,9 +9,10 @@ from django.conf import settings
 from django.db.models import DurationField, Value
 from django.db.models.functions import Now
 
-from events_app import presence_store, timings
-from events_app.observation import observed_for
-from events_app.restarting import restarting
+from events_app import timings
+from events_app.database.lock_retry import with_lock_retry
+from events_app.presence import store
+from events_app.presence.outages import observed_for
 from sessions_app.errors import Forbidden, IdentityInUse
 from sessions_app.managers.limits import check_workstations
 from sessions_app.models.edit_session import EditSession
@@ -73,7 +74,7 @@ def register(
         workstation.refresh_from_db()
         return workstation, created
 
-    while (registered := restarting(step)) is None:
+    while (registered := with_lock_retry(step)) is None:
         pass
     return registered
 
@@ -87,7 +88,7 @@ def _check_gone(workstation: Workstation, machine: str) -> None:
     configured = timings.configured()
     dead_peer = timedelta(seconds=configured.dead_peer)
     server_dead = timedelta(seconds=configured.server_dead)
-    connected, known = presence_store.connected_elsewhere(workstation.pk, machine, server_dead)
+    connected, known = store.connected_elsewhere(workstation.pk, machine, server_dead)
     if connected:
         _refuse(workstation, "is connected", dead_peer, connected=True)
     window = max(dead_peer, settings.SESSIONS_GRACE)

@@ -10,9 +10,9 @@ from django.db import models, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from events_app import event_log
-from events_app.observation import observed_for
-from events_app.restarting import restarting
+from events_app.database.lock_retry import with_lock_retry
+from events_app.log import event_log
+from events_app.presence.outages import observed_for
 from sessions_app import channels, payloads
 from sessions_app.managers.end import Ending, Ids
 from sessions_app.models.item import Item
@@ -61,7 +61,7 @@ class Staying(Ending):
             Whether there is more than one step, which `end_grace` ends as soon as it is called.
 
         Raises:
-            Busy: see `restarting`.
+            NeedsLocks: see `with_lock_retry`.
         """
         left = Workstation.objects.filter(pk__in=workstation_ids)
         if not grace:
@@ -102,7 +102,7 @@ class Staying(Ending):
             left = Workstation.objects.filter(~Exists(self._held()), pk__in=gone)
             left.update(away_since=None, idle_since=None)
 
-        restarting(step)
+        with_lock_retry(step)
         return True
 
     def graces_over(self, grace: timedelta) -> models.QuerySet[Workstation]:

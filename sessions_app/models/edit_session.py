@@ -9,8 +9,8 @@ from django.db import models
 from django.db.models import Func
 from django.db.models.functions import Now
 
-from sessions_app.edit_session_queryset import ConeKeys
 from sessions_app.managers.edit_session import EditSessionManager
+from sessions_app.models.edit_session_queryset import ConeKeys
 from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
 from sessions_app.text import NOTE_MAX

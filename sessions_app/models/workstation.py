@@ -13,9 +13,9 @@ from django.db.models import Case, DurationField, Exists, OuterRef, Q, Value, Wh
 from django.db.models.functions import Now
 
 from events_app import timings
+from events_app.database.lock_retry import with_lock_retry
 from events_app.models import is_connected
-from events_app.observation import observed_for
-from events_app.restarting import restarting
+from events_app.presence.outages import observed_for
 from sessions_app.models.ended_session import EndReason
 from sessions_app.roles import Role
 from sessions_app.steps import STEP_WORKSTATIONS, batched
@@ -63,7 +63,7 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
 
         count = 0
         for some in batched(sorted(set(ids)), STEP_WORKSTATIONS):
-            while (removed := restarting(partial(remove, some))) is None:
+            while (removed := with_lock_retry(partial(remove, some))) is None:
                 pass
             count += removed
         return count

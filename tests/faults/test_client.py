@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from events_app import event_log
+from events_app.log import event_log
 from sessions_app.models import EditSession, EndedSession
 from silo_client import Lost, clock
 from tests.faults.measuring import keep_margin

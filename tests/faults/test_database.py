@@ -7,7 +7,7 @@ import httpx
 import psycopg
 import pytest
 
-from events_app import sql
+from events_app.database import sql
 from events_app.timings import PROBE_KEPT_SECONDS, PROBE_SECONDS
 from silo.database import IDLE_IN_TRANSACTION_MS
 from tests.faults.database_scene import (

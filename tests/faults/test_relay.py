@@ -9,8 +9,9 @@ from functools import partial
 
 from django.db import connection, transaction
 
-from events_app import event_log, timings
-from events_app.event_log import NewEvent
+from events_app import timings
+from events_app.log import event_log
+from events_app.log.event_log import NewEvent
 from sessions_app import channels
 from tests.waiting import eventually
 

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 
-from events_app import sql
+from events_app.database import sql
 from sessions_app import wrong_credentials
 from sessions_app.models import Item, Workstation
 from sessions_app.roles import Role

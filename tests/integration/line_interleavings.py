@@ -11,10 +11,10 @@ from typing import Any
 from django.db.models import Value
 from django.db.models.functions import Now
 
-from events_app import presence_store
 from events_app.models import Connection, LogEntry, ServerProcess
-from events_app.presence_store import Arrival, Departure
-from events_app.server_processes import NotRegistered, ProcessIdentity
+from events_app.presence import store
+from events_app.presence.server_processes import NotRegistered, ProcessIdentity
+from events_app.presence.store import Arrival, Departure
 from sessions_app import channels
 from sessions_app.errors import DomainError
 from sessions_app.managers.acquire import Wanted
@@ -38,7 +38,7 @@ class World:
         everybody = (self.holder, self.first, self.second, self.outsider)
         self.process = ProcessIdentity()
         self.streams = {w.pk: Arrival(uuid.uuid4(), w.pk) for w in everybody}
-        presence_store.register(self.process, list(self.streams.values()))
+        store.register(self.process, list(self.streams.values()))
         self.session = acquire(self.holder, self.item, "held").session
         EditSession.objects.update(last_heartbeat=Now() - Value(HOUR))
         self.wanted = Wanted(self.item.part_number, "sketch", "held")
@@ -103,7 +103,7 @@ class World:
 
     def heartbeat(self) -> Any:
         with suppress(NotRegistered):
-            return presence_store.touch(self.process, list(self.streams), [])
+            return store.touch(self.process, list(self.streams), [])
 
     def new_epoch(self) -> Any:
         return EditSession.objects.begin_epoch()
@@ -113,14 +113,14 @@ class World:
 
     def _arrive(self, workstation: Workstation) -> Any:
         with suppress(NotRegistered):
-            return presence_store.arrive(self.process, [Arrival(uuid.uuid4(), workstation.pk)])
+            return store.arrive(self.process, [Arrival(uuid.uuid4(), workstation.pk)])
 
     def _depart(self, *workstations: Workstation, by_client: bool = True) -> Any:
         gone = [self.streams[workstation.pk] for workstation in workstations]
         changes = [Departure(one.connection_id, one.key, by_client) for one in gone]
         # A new epoch has removed the process: the presence would register it, and try again.
         with suppress(NotRegistered):
-            return presence_store.depart(self.process, changes)
+            return store.depart(self.process, changes)
 
     # -- what must hold afterwards --
 

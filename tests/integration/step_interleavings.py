@@ -9,10 +9,10 @@ from typing import Any
 
 from django.db.models import Q
 
-from events_app import presence_store
 from events_app.models import Connection, LogEntry, ServerProcess
-from events_app.presence_store import Arrival, Departure
-from events_app.server_processes import ProcessIdentity
+from events_app.presence import store
+from events_app.presence.server_processes import ProcessIdentity
+from events_app.presence.store import Arrival, Departure
 from sessions_app import channels
 from sessions_app.errors import DomainError, HardInterference
 from sessions_app.managers.acquire import Wanted
@@ -35,7 +35,7 @@ class World:
         self.process = ProcessIdentity()
         self.stream = Arrival(uuid.uuid4(), self.ours.pk)
         their_stream = Arrival(uuid.uuid4(), self.theirs.pk)
-        presence_store.register(self.process, [self.stream, their_stream])
+        store.register(self.process, [self.stream, their_stream])
         items = [self.item, self.other_item]
         wanted = [Wanted(items[n % 2].part_number, "sketch", f"{n}") for n in range(SESSIONS)]
         got = EditSession.objects.acquire_all(self.ours.user, self.ours.pk, wanted)
@@ -52,7 +52,7 @@ class World:
 
     def departure(self) -> Any:
         change = Departure(self.stream.connection_id, self.ours.pk, by_client=True)
-        return presence_store.depart(self.process, [change])
+        return store.depart(self.process, [change])
 
     def rest(self) -> Any:
         return EditSession.objects.end_grace(NO_GRACE, 500)
@@ -61,7 +61,7 @@ class World:
         return EditSession.objects.end_grace(NO_GRACE, 500)
 
     def arrival(self) -> Any:
-        return presence_store.arrive(self.process, [Arrival(uuid.uuid4(), self.ours.pk)])
+        return store.arrive(self.process, [Arrival(uuid.uuid4(), self.ours.pk)])
 
     def acquire(self) -> Any:
         return acquire(self.ours, self.other_item, "new")

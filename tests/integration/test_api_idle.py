@@ -8,10 +8,10 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.dateparse import parse_datetime
 
-from events_app import presence_store
-from events_app.presence_domain import domain
-from events_app.presence_store import Arrival, Departure
-from events_app.server_processes import ProcessIdentity
+from events_app.presence import store
+from events_app.presence.backend import domain
+from events_app.presence.server_processes import ProcessIdentity
+from events_app.presence.store import Arrival, Departure
 from sessions_app.managers.alive import IDLE_JITTER
 from sessions_app.models import EditSession, Workstation
 from tests.factories import (
@@ -266,7 +266,7 @@ def test_an_acquire_that_is_refused_ends_nothing(say, ada, bob, held, item):
 def test_an_arrival_says_nothing_of_it(say, ada, held):
     say(60)
     before, since = counts(), listed(ada)
-    presence_store.register(ProcessIdentity(), [Arrival(held.pk, ada.pk)])
+    store.register(ProcessIdentity(), [Arrival(held.pk, ada.pk)])
     assert (counts(), listed(ada)) == (before, since)
 
 
@@ -274,9 +274,9 @@ def test_an_arrival_says_nothing_of_it(say, ada, held):
 def test_a_departure_ends_it_with_a_grace_when_that_is_over(say, ada, held, monkeypatch, grace):
     monkeypatch.setattr(settings, "SESSIONS_GRACE", timedelta(seconds=grace))
     process, stream = ProcessIdentity(), Arrival(held.pk, ada.pk)
-    presence_store.register(process, [stream])
+    store.register(process, [stream])
     say(60)
-    presence_store.depart(process, [Departure(stream.connection_id, stream.key, True)])
+    store.depart(process, [Departure(stream.connection_id, stream.key, True)])
     if grace:
         assert listed(ada) == [A_TIME]
         Workstation.objects.update(away_since=Now() - timedelta(hours=1))

@@ -5,10 +5,10 @@ from urllib.parse import quote
 
 import pytest
 
-from events_app import event_log
-from sessions_app.edit_session_queryset import EditSessionQuerySet
+from events_app.log import event_log
 from sessions_app.managers import conflicts
 from sessions_app.models import EditSession, PlaceInLine, Workstation
+from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.roles import Role
 from tests.factories import (
     A_SENTENCE,

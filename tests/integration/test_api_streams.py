@@ -10,11 +10,11 @@ from django.db.models.functions import Now
 from django.middleware.csrf import get_token
 from django.test import Client, RequestFactory
 
-from events_app.presence_domain import StreamRefused, StreamRequest
+from events_app.presence.backend import StreamRefused, StreamRequest
 from sessions_app.api.request_schemas import MAX_STREAM_ITEMS
 from sessions_app.errors import DomainError
 from sessions_app.models import ApiToken, Item
-from sessions_app.presence import WorkstationPresence
+from sessions_app.presence_backend import WorkstationPresence
 from sessions_app.roles import Role
 from sessions_app.stream_requests import MAX_ITEMS, resolve, resolve_all
 from tests.factories import make_item, make_token, make_user, make_workstation

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from events_app import presence_store, server_processes
 from events_app.models import ServerProcess
-from events_app.server_processes import ProcessIdentity, is_behind
+from events_app.presence import server_processes, store
+from events_app.presence.server_processes import ProcessIdentity, is_behind
 
 DEAD = timedelta(seconds=20)
 LATE = 2.0
@@ -27,7 +27,7 @@ def other():
 
 def registered():
     process = ProcessIdentity()
-    presence_store.register(process)
+    store.register(process)
     return process
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from django.conf import settings
 
-from events_app.request_body import limit_of
+from events_app.http.body import limit_of
 from silo.api import api
 
 MEGABYTE = 1024 * 1024

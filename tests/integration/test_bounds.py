@@ -3,7 +3,8 @@
 import pytest
 from django.db import connection
 
-from events_app import event_log, sql
+from events_app.database import sql
+from events_app.log import event_log
 from sessions_app import interference
 from sessions_app.managers import line
 from sessions_app.managers.acquire import Wanted

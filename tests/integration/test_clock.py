@@ -11,15 +11,15 @@ import pytest
 from django.db.models import DateTimeField, DurationField, F, Value
 from django.db.models.functions import Now
 
-from events_app import clean_up, observation, presence_store, server_processes
-from events_app.database_clock import DatabaseClock
 from events_app.models import Connection, Observation, ServerProcess
-from events_app.observation import ClockWentBack
-from events_app.presence_store import Arrival, Departure
-from events_app.server_processes import ProcessIdentity
+from events_app.presence import clean_up, outages, server_processes, store
+from events_app.presence.database_clock import DatabaseClock
+from events_app.presence.outages import ClockWentBack
+from events_app.presence.server_processes import ProcessIdentity
+from events_app.presence.store import Arrival, Departure
 from sessions_app import clock
 from sessions_app.models import EditSession, PlaceInLine, Workstation
-from sessions_app.presence import WorkstationPresence
+from sessions_app.presence_backend import WorkstationPresence
 from sessions_app.sweeper import Sweep
 from tests.factories import acquire, make_item, make_user, make_workstation
 
@@ -67,14 +67,14 @@ def sweep(**changed):
 
 
 def repair():
-    while observation.repair_step():
+    while outages.repair_step():
         pass
 
 
 @pytest.fixture
 def server():
     process = ProcessIdentity()
-    presence_store.register(process)
+    store.register(process)
     server_processes.beat(process, DEAD)
     Observation.objects.update(since=Now() - 2 * HOUR)
     return process
@@ -92,7 +92,7 @@ def test_a_clock_that_went_back_is_found_by_the_next_beat_and_by_how_much(server
     assert 3500 < found.value.seconds < 3700
     repair()
     server_processes.beat(server, DEAD)
-    assert observation.went_back() == 0
+    assert outages.went_back() == 0
 
 
 def test_nothing_by_which_anybody_is_judged_stays_in_the_future(server, station):
@@ -108,7 +108,7 @@ def test_nothing_by_which_anybody_is_judged_stays_in_the_future(server, station)
 def test_the_sweeper_finds_it_without_a_server(station, caplog):
     """Nobody beats: what a former server has noted tells."""
     server = ProcessIdentity()
-    presence_store.register(server)
+    store.register(server)
     server_processes.beat(server, DEAD)
     clean_up.unregister(server)
     acquire(station, make_item())
@@ -144,8 +144,8 @@ def test_an_end_of_a_grace_and_of_idleness_too(server, station, settings):
     settings.SESSIONS_GRACE = MINUTE
     acquire(station, make_item())
     stream = Arrival(uuid.uuid4(), station.pk)
-    presence_store.arrive(server, [stream])
-    presence_store.depart(server, [Departure(stream.connection_id, station.pk, True)])
+    store.arrive(server, [stream])
+    store.depart(server, [Departure(stream.connection_id, station.pk, True)])
     clock_goes(-HOUR)
     repair()
     assert not EditSession.objects.end_grace(MINUTE, 10)
@@ -157,7 +157,7 @@ def test_an_end_of_a_grace_and_of_idleness_too(server, station, settings):
 
 def test_a_dead_server_is_found_one_time_out_later(server):
     other = ProcessIdentity()
-    presence_store.register(other)
+    store.register(other)
     clock_goes(-HOUR)
     repair()
     assert not clean_up.clean_up_one(DEAD)
@@ -171,10 +171,10 @@ def test_who_departed_before_the_last_beat_of_a_server_has_not_departed_after_it
     """It has another stream on that server, which beat after the departure: it is waited for."""
     acquire(station, make_item())
     other = ProcessIdentity()
-    presence_store.register(other, [Arrival(uuid.uuid4(), station.pk)])
+    store.register(other, [Arrival(uuid.uuid4(), station.pk)])
     newer = Arrival(uuid.uuid4(), station.pk)
-    presence_store.arrive(server, [newer])
-    presence_store.depart(server, [Departure(newer.connection_id, station.pk, True)])
+    store.arrive(server, [newer])
+    store.depart(server, [Departure(newer.connection_id, station.pk, True)])
     server_processes.beat(other, DEAD)
     clock_goes(-HOUR)
     repair()
@@ -189,15 +189,15 @@ def test_who_departed_before_the_last_beat_of_a_server_has_not_departed_after_it
 def test_streams_that_are_written_anew_are_as_old_as_they_are(server, station):
     """Their order is judged by times of before and after: who closes an old stream has not departed."""
     old = Arrival(uuid.uuid4(), station.pk)
-    presence_store.arrive(server, [old])
+    store.arrive(server, [old])
     acquire(station, make_item())
     clock_goes(-HOUR)
     repair()
     new = Arrival(uuid.uuid4(), station.pk)
-    presence_store.arrive(server, [new])
+    store.arrive(server, [new])
     # As the writer does when it learns of the jump.
-    presence_store.arrive(server, [old])
-    presence_store.depart(server, [Departure(old.connection_id, station.pk, True)])
+    store.arrive(server, [old])
+    store.depart(server, [Departure(old.connection_id, station.pk, True)])
     station.refresh_from_db()
     assert station.departed_at is None
 
@@ -222,7 +222,7 @@ def test_nor_is_a_server_taken_for_dead_that_has_not_beaten_since(server, statio
     """It lives, and its workstation departed elsewhere, seemingly after its last beat."""
     acquire(station, make_item())
     other = ProcessIdentity()
-    presence_store.register(other, [Arrival(uuid.uuid4(), station.pk)])
+    store.register(other, [Arrival(uuid.uuid4(), station.pk)])
     clock_goes(HOUR)
     server_processes.beat(server, DEAD)
     assert not clean_up.clean_up_one(DEAD)
@@ -237,7 +237,7 @@ def test_a_batch_is_bounded(monkeypatch):
         make_workstation(user, f"cad-{number}")
     clock_goes(-HOUR)
     left = []
-    while observation.repair_step():
+    while outages.repair_step():
         left.append(Workstation.objects.filter(last_seen__gt=Now()).count())
     assert left == [3, 1]
     assert ("Workstation", "last_seen") not in ahead()

@@ -10,10 +10,10 @@ from django.db.models.functions import Now
 from django_eventstream import send_event
 from django_eventstream.storage import EventDoesNotExist
 
-from events_app import event_log
-from events_app.event_log import Cursor, LogState, NewEvent, Trimmed
+from events_app.log import event_log
+from events_app.log.event_log import Cursor, LogState, NewEvent, Trimmed
+from events_app.log.storage import EventLogStorage
 from events_app.models import LogEntry
-from events_app.storage import EventLogStorage
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)

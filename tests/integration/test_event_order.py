@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, transaction
 
-from events_app import event_log
-from events_app.event_log import NewEvent
+from events_app.log import event_log
+from events_app.log.event_log import NewEvent
 from events_app.models import LogEntry
 from sessions_app.models import Item
 from tests.factories import acquire, make_item, make_user, make_workstation

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from events_app import event_log
+from events_app.log import event_log
 from events_app.models import EventLog, Observation
 from sessions_app import migrating
 from sessions_app.models import EditSession, EndedSession, Item

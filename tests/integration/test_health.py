@@ -9,8 +9,9 @@ import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.db import OperationalError, connection, transaction
 
-from events_app import runtime, sql
-from events_app.database_probe import DatabaseProbe, WriteQuestion
+from events_app.database import sql
+from events_app.database.probe import DatabaseProbe, WriteQuestion
+from events_app.serving import runtime
 from silo.asgi import application
 
 STREAMS = {"sse_clients": 2}

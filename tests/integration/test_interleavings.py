@@ -10,10 +10,10 @@ import pytest
 from django.db.models import Value
 from django.db.models.functions import Now
 
-from events_app import clean_up, presence_store
 from events_app.models import Connection, LogEntry, ServerProcess
-from events_app.presence_store import Arrival, Departure
-from events_app.server_processes import ProcessIdentity
+from events_app.presence import clean_up, store
+from events_app.presence.server_processes import ProcessIdentity
+from events_app.presence.store import Arrival, Departure
 from sessions_app import channels
 from sessions_app.errors import HardInterference, NotConnected, NotFound
 from sessions_app.models import EditSession, EndedSession
@@ -41,10 +41,10 @@ class World:
         self.stream = Stream(uuid.uuid4(), self.ours.pk, ack=True)
         # Older streams of the same workstation, on servers that it has changed from.
         if "clean_up" in happening:
-            presence_store.register(self.dead, [Stream(uuid.uuid4(), self.ours.pk)])
+            store.register(self.dead, [Stream(uuid.uuid4(), self.ours.pk)])
         if "stop_of_server" in happening:
-            presence_store.register(self.leaving, [Stream(uuid.uuid4(), self.ours.pk)])
-        presence_store.register(self.living, [self.stream, Stream(uuid.uuid4(), self.theirs.pk)])
+            store.register(self.leaving, [Stream(uuid.uuid4(), self.ours.pk)])
+        store.register(self.living, [self.stream, Stream(uuid.uuid4(), self.theirs.pk)])
         ServerProcess.objects.filter(pk=self.dead.id).update(last_beat=Now() - Value(HOUR))
         self.session = acquire(self.ours, self.item, "held").session
         EditSession.objects.update(last_heartbeat=Now() - Value(HOUR))
@@ -52,11 +52,11 @@ class World:
     # -- what can happen --
 
     def arrival(self) -> Any:
-        return presence_store.arrive(self.living, [Stream(uuid.uuid4(), self.ours.pk)])
+        return store.arrive(self.living, [Stream(uuid.uuid4(), self.ours.pk)])
 
     def departure(self) -> Any:
         change = Departure(self.stream.connection_id, self.ours.pk, by_client=True)
-        return presence_store.depart(self.living, [change])
+        return store.depart(self.living, [change])
 
     def acquire(self) -> Any:
         return acquire(self.ours, self.item, "wanted", connection_id=self.stream.connection_id)
@@ -71,7 +71,7 @@ class World:
         return EditSession.objects.expire_stale(MINUTE)
 
     def heartbeat(self) -> Any:
-        return presence_store.touch(self.living, [self.ours.pk], [self.stream.connection_id])
+        return store.touch(self.living, [self.ours.pk], [self.stream.connection_id])
 
     def alive(self) -> Any:
         return EditSession.objects.alive(self.ours.user, self.ours.pk)

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from events_app import timings
 from events_app.models import Connection, ServerProcess
-from events_app.presence_domain import domain
+from events_app.presence.backend import domain
 from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.roles import Role
 from tests.factories import acquire, connect, events, make_user, make_workstation, stand

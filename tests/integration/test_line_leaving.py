@@ -7,11 +7,11 @@ import pytest
 from django.conf import settings
 from django.db.models.functions import Now
 
-from events_app import clean_up, presence_store
 from events_app.models import Connection, Observation, ServerProcess
-from events_app.presence_domain import domain
-from events_app.presence_store import Arrival, Departure
-from events_app.server_processes import ProcessIdentity
+from events_app.presence import clean_up, store
+from events_app.presence.backend import domain
+from events_app.presence.server_processes import ProcessIdentity
+from events_app.presence.store import Arrival, Departure
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
@@ -35,7 +35,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def server():
     process = ProcessIdentity()
-    presence_store.register(process, [])
+    store.register(process, [])
     return process
 
 
@@ -73,13 +73,13 @@ def waiting(ada, bob, item):
 
 def open_stream(server, workstation):
     stream = Arrival(uuid.uuid4(), workstation.pk)
-    presence_store.arrive(server, [stream])
+    store.arrive(server, [stream])
     return stream
 
 
 def leave(server, workstation, by_client=True):
     streams = Connection.objects.filter(key=workstation.pk)
-    presence_store.depart(server, [Departure(s.pk, s.key, by_client) for s in streams])
+    store.depart(server, [Departure(s.pk, s.key, by_client) for s in streams])
 
 
 def one_line():
@@ -189,14 +189,14 @@ def test_two_who_depart_at_once_get_nothing_of_each_other(server, ada, bob, item
     stand(ada, item, "B")
     stand(bob, item, "A")
     streams = Connection.objects.all()
-    presence_store.depart(server, [Departure(s.pk, s.key, True) for s in streams])
+    store.depart(server, [Departure(s.pk, s.key, True) for s in streams])
     assert not EditSession.objects.exists()
     assert not PlaceInLine.objects.exists()
 
 
 def test_one_of_two_windows_that_closes_loses_nothing(waiting, server, bob):
     newer = open_stream(server, bob)
-    presence_store.depart(server, [Departure(newer.connection_id, newer.key, True)])
+    store.depart(server, [Departure(newer.connection_id, newer.key, True)])
     assert one_line() == [(1, "bob")]
 
 
@@ -235,10 +235,10 @@ def test_a_server_that_goes_loses_no_place(waiting, server, bob, end):
 
 def test_but_who_left_elsewhere_while_a_dead_one_stood_for_it_has_departed(waiting, server, bob):
     other = ProcessIdentity()
-    presence_store.register(other, [])
+    store.register(other, [])
     newer = open_stream(other, bob)
     ServerProcess.objects.filter(pk=server.id).update(last_beat=Now() - HOUR)
-    presence_store.depart(other, [Departure(newer.connection_id, newer.key, True)])
+    store.depart(other, [Departure(newer.connection_id, newer.key, True)])
     assert one_line() == [(1, "bob")]
     assert clean_up.clean_up_one(timedelta(seconds=10))
     assert one_line() == []

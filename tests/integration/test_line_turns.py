@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from events_app.presence_store import Arrival, Departure, depart, register
-from events_app.server_processes import ProcessIdentity
+from events_app.presence.server_processes import ProcessIdentity
+from events_app.presence.store import Arrival, Departure, depart, register
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
 from tests.factories import (

@@ -7,7 +7,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from events_app import event_log, sql
+from events_app.database import sql
+from events_app.log import event_log
 from events_app.models import ServerProcess
 from sessions_app.managers.epoch import TOKEN_LEAP, TOKEN_SEQUENCE
 from sessions_app.models import EditSession, EndedSession, HandoffRequest, Item, PlaceInLine

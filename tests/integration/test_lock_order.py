@@ -16,10 +16,10 @@ from django.db import connection
 from django.db.models import Value
 from django.db.models.functions import Now
 
-from events_app import clean_up, presence_store, server_processes
 from events_app.models import Observation, ServerProcess
-from events_app.presence_store import Arrival, Departure
-from events_app.server_processes import ProcessIdentity
+from events_app.presence import clean_up, server_processes, store
+from events_app.presence.server_processes import ProcessIdentity
+from events_app.presence.store import Arrival, Departure
 from sessions_app.managers import items
 from sessions_app.managers.acquire import Wanted
 from sessions_app.managers.merge import merge
@@ -87,11 +87,11 @@ class World:
         self.workstation, self.item = make_workstation(self.ada), make_item()
         self.process = ProcessIdentity()
         self.stream = Arrival(uuid.uuid4(), self.workstation.pk)
-        presence_store.register(self.process, [self.stream])
+        store.register(self.process, [self.stream])
         self.session = acquire(self.workstation, self.item).session
         self.bob = make_workstation(make_user("bob"))
         self.other = Arrival(uuid.uuid4(), self.bob.pk)
-        presence_store.register(ProcessIdentity(), [self.other])
+        store.register(ProcessIdentity(), [self.other])
         wanted = Wanted(self.item.part_number, "sketch")
         PlaceInLine.objects.stand(self.bob.user, self.bob.pk, wanted)
         # Seen to depart by another process, should this one be found dead.
@@ -121,7 +121,7 @@ class World:
         EditSession.objects.take_over(self.bob.user, self.session.pk, self.bob.pk, "why")
 
     def arrive(self) -> None:
-        presence_store.arrive(self.process, [Arrival(uuid.uuid4(), self.workstation.pk)])
+        store.arrive(self.process, [Arrival(uuid.uuid4(), self.workstation.pk)])
 
     def _before_give_to_another_machine(self) -> None:
         Observation.objects.update(last_beat=None)
@@ -133,14 +133,14 @@ class World:
 
     def register(self) -> None:
         arrival = Arrival(uuid.uuid4(), self.workstation.pk)
-        presence_store.register(ProcessIdentity(), [arrival])
+        store.register(ProcessIdentity(), [arrival])
 
     def depart(self) -> None:
         change = Departure(self.stream.connection_id, self.workstation.pk, by_client=True)
-        presence_store.depart(self.process, [change])
+        store.depart(self.process, [change])
 
     def touch(self) -> None:
-        presence_store.touch(self.process, [self.workstation.pk], [self.stream.connection_id])
+        store.touch(self.process, [self.workstation.pk], [self.stream.connection_id])
 
     def alive(self) -> None:
         EditSession.objects.alive(self.ada, self.workstation.pk, self.stream.connection_id)

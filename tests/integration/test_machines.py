@@ -7,10 +7,10 @@ import pytest
 from django.db.models import F, Value
 from django.db.models.functions import Now
 
-from events_app import clean_up, presence_store, server_processes
 from events_app.models import Connection, Observation, ServerProcess
-from events_app.presence_store import Arrival, Departure
-from events_app.server_processes import ProcessIdentity
+from events_app.presence import clean_up, server_processes, store
+from events_app.presence.server_processes import ProcessIdentity
+from events_app.presence.store import Arrival, Departure
 from sessions_app.errors import IdentityInUse
 from sessions_app.managers.register import register
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
@@ -40,7 +40,7 @@ def ask(ada):
 @pytest.fixture
 def server(db):
     process = ProcessIdentity()
-    presence_store.register(process, [])
+    store.register(process, [])
     server_processes.beat(process, timedelta(seconds=10))
     return process
 
@@ -56,7 +56,7 @@ def stream(workstation, machine=FIRST):
 
 
 def arrives(server, arrival):
-    return presence_store.arrive(server, [arrival]).has(arrival)
+    return store.arrive(server, [arrival]).has(arrival)
 
 
 def an_hour_later(workstation):
@@ -111,7 +111,7 @@ def test_one_that_no_machine_has_registered_is_the_first_ones_that_says_so(ask):
 def test_a_machine_that_left_has_nothing_to_lose(ask, first, server):
     opened = stream(first)
     arrives(server, opened)
-    presence_store.depart(server, [Departure(opened.connection_id, first.pk, by_client=True)])
+    store.depart(server, [Departure(opened.connection_id, first.pk, by_client=True)])
     assert ask(COPY).status_code == 200
     assert is_machine(first, COPY)
 
@@ -119,7 +119,7 @@ def test_a_machine_that_left_has_nothing_to_lose(ask, first, server):
 def test_one_that_comes_back_has_it_before_its_stream_is_open(ask, first, server):
     opened = stream(first)
     arrives(server, opened)
-    presence_store.depart(server, [Departure(opened.connection_id, first.pk, by_client=True)])
+    store.depart(server, [Departure(opened.connection_id, first.pk, by_client=True)])
     assert ask(FIRST).status_code == 200
     assert ask(COPY).status_code == 409
     assert arrives(server, stream(first))
@@ -130,7 +130,7 @@ def test_one_that_is_away_within_its_grace_keeps_its_sessions(ask, first, server
     opened = stream(first)
     arrives(server, opened)
     held = acquire(first, make_item()).session
-    presence_store.depart(server, [Departure(opened.connection_id, first.pk, by_client=True)])
+    store.depart(server, [Departure(opened.connection_id, first.pk, by_client=True)])
     answer = ask(COPY)
     assert (answer.status_code, answer.json()["connected"]) == (409, False)
     assert EditSession.objects.get() == held
@@ -194,7 +194,7 @@ def test_a_machine_has_a_name_that_can_be_kept(ask, machine):
 
 def test_a_stream_of_a_copy_is_refused_and_closes_nothing(first, server):
     ours, theirs = stream(first), stream(first, COPY)
-    arrived = presence_store.arrive(server, [theirs, ours])
+    arrived = store.arrive(server, [theirs, ours])
     assert (arrived.has(ours), arrived.has(theirs)) == (True, False)
     assert list(Connection.objects.values_list("pk", "machine")) == [(ours.connection_id, FIRST)]
 
@@ -202,7 +202,7 @@ def test_a_stream_of_a_copy_is_refused_and_closes_nothing(first, server):
 def test_a_stream_alone_makes_it_that_machines(ada, ask, server):
     workstation = register(ada, "cad-1", "4c4c4544")[0]
     one, other = stream(workstation, FIRST), stream(workstation, COPY)
-    arrived = presence_store.arrive(server, [one, other])
+    arrived = store.arrive(server, [one, other])
     assert [arrived.has(one), arrived.has(other)].count(True) == 1
     assert Connection.objects.get().machine == Workstation.objects.get().machine
 
@@ -213,7 +213,7 @@ def test_a_server_that_was_taken_for_dead_does_not_give_it_back(ask, ada, first,
     clean_up.unregister(server)
     an_hour_later(first)
     assert ask(COPY).status_code == 200
-    arrived = presence_store.register(server, [opened])
+    arrived = store.register(server, [opened])
     assert arrived.displaced == {opened.connection_id}
     assert not Connection.objects.exists()
 
@@ -247,7 +247,7 @@ def test_of_two_that_register_at_once_one_has_it(known):
 def test_a_copy_that_registers_while_the_first_ones_stream_arrives():
     servers = ProcessIdentity(), ProcessIdentity()
     for process in servers:
-        presence_store.register(process, [])
+        store.register(process, [])
     held = True
     for before in range(30):
         if not held:
@@ -257,7 +257,7 @@ def test_a_copy_that_registers_while_the_first_ones_stream_arrives():
         an_hour_later(workstation)
         opened = stream(workstation)
         held, arrived, registered = interleaving.run(
-            lambda opened=opened: presence_store.arrive(servers[0], [opened]),
+            lambda opened=opened: store.arrive(servers[0], [opened]),
             lambda user=user: register(user, "cad", "f", COPY),
             before,
         )

@@ -5,7 +5,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from events_app import event_log, sql
+from events_app.database import sql
+from events_app.log import event_log
 from sessions_app.errors import StaleToken
 from sessions_app.managers.epoch import MAX_TOKEN, TOKEN_LEAP, TOKEN_SEQUENCE
 from sessions_app.models import EditSession, EndedSession

@@ -12,12 +12,12 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.test import Client
 
 from events_app import timings
-from events_app.presence_domain import StreamRefused, StreamRequest
+from events_app.presence.backend import StreamRefused, StreamRequest
 from sessions_app.api.event_schemas import EVENTS
 from sessions_app.errors import DomainError
 from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, PlaceInLine
-from sessions_app.presence import WorkstationPresence
+from sessions_app.presence_backend import WorkstationPresence
 from tests.factories import (
     Api,
     acquire,

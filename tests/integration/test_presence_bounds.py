@@ -8,15 +8,15 @@ from django.db import OperationalError, connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
-from events_app import clean_up, presence_store, server_processes
-from events_app.clean_up import Cleaner
 from events_app.models import Connection, Observation, ServerProcess
-from events_app.presence_store import Arrival, Departure
-from events_app.server_processes import NotRegistered, ProcessIdentity
-from sessions_app import presence as domain_presence
+from events_app.presence import clean_up, server_processes, store
+from events_app.presence.clean_up import Cleaner
+from events_app.presence.server_processes import NotRegistered, ProcessIdentity
+from events_app.presence.store import Arrival, Departure
+from sessions_app import presence_backend as domain_presence
 from sessions_app import snapshots
 from sessions_app.models import EditSession, Workstation
-from sessions_app.presence import WorkstationPresence
+from sessions_app.presence_backend import WorkstationPresence
 from tests.factories import acquire, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
@@ -34,8 +34,8 @@ def stations():
 def dead(stations):
     """A process with a stream of each, that has ceased to beat; another one beats."""
     process, other = ProcessIdentity(), ProcessIdentity()
-    presence_store.register(process, [Arrival(uuid.uuid4(), one.pk) for one in stations])
-    presence_store.register(other)
+    store.register(process, [Arrival(uuid.uuid4(), one.pk) for one in stations])
+    store.register(other)
     server_processes.beat(other, DEAD)
     Observation.objects.update(since=Now() - timedelta(minutes=1))
     ServerProcess.objects.filter(pk=process.id).update(last_beat=Now() - timedelta(minutes=1))
@@ -64,17 +64,17 @@ def test_one_that_comes_back_in_between_registers_anew_and_loses_nobody(dead, fe
     assert clean_up.clean_up_one(DEAD)
     for write in (
         lambda: server_processes.beat(dead, DEAD),
-        lambda: presence_store.arrive(dead, [Arrival(uuid.uuid4(), stations[0].pk)]),
-        lambda: presence_store.depart(dead, []),
+        lambda: store.arrive(dead, [Arrival(uuid.uuid4(), stations[0].pk)]),
+        lambda: store.depart(dead, []),
     ):
         with pytest.raises(NotRegistered):
             write()
     assert not server_processes.is_registered(dead)
     former = dead.id
     dead.renew()
-    presence_store.register(dead)
+    store.register(dead)
     for pk, key in streams.items():
-        presence_store.arrive(dead, [Arrival(pk, key)])
+        store.arrive(dead, [Arrival(pk, key)])
     # What is left of its former self is nobody's.
     while clean_up.clean_up_one(DEAD):
         pass
@@ -97,8 +97,8 @@ def test_a_stop_that_others_go_on_with_is_no_departure_either(dead, few, station
     acquire(last, make_item())
     other, newer = ProcessIdentity(), Arrival(uuid.uuid4(), last.pk)
     ServerProcess.objects.filter(pk=dead.id).update(last_beat=Now() - timedelta(seconds=2))
-    presence_store.register(other, [newer])
-    presence_store.depart(other, [Departure(newer.connection_id, last.pk, by_client=True)])
+    store.register(other, [newer])
+    store.depart(other, [Departure(newer.connection_id, last.pk, by_client=True)])
     clean_up._forget_some(dead.id)
     while clean_up.clean_up_one(DEAD):
         pass
@@ -139,7 +139,7 @@ def test_a_snapshot_says_where_the_others_are(stations, monkeypatch):
     item = make_item()
     for number in range(5):
         acquire(stations[0], item, f"Sketch{number}")
-    shown = presence_store.snapshot([stations[0].pk]).held[stations[0].pk]
+    shown = store.snapshot([stations[0].pk]).held[stations[0].pk]
     assert [one["object_id"] for one in shown["sessions"]] == ["Sketch0", "Sketch1", "Sketch2"]
     others = EditSession.objects.filter(fencing_token__gt=shown["next"])
     assert sorted(others.values_list("object_id", flat=True)) == ["Sketch3", "Sketch4"]
@@ -153,7 +153,7 @@ def test_snapshots_are_read_together_only_up_to_a_bound(stations, monkeypatch):
             acquire(station, item, f"Sketch{number} of {station.pk}")
     waiting, read = {one.pk for one in stations}, []
     while waiting:
-        held = presence_store.snapshot(waiting).held
+        held = store.snapshot(waiting).held
         assert all(len(one["sessions"]) == 2 and one["next"] is None for one in held.values())
         read.append(len(held))
         waiting -= held.keys()
@@ -168,7 +168,7 @@ def test_no_more_rows_are_fetched_than_are_shown(stations, monkeypatch):
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        presence_store.snapshot([one.pk for one in stations])
+        store.snapshot([one.pk for one in stations])
     fetched = [one["sql"] for one in queries if 'FROM "sessions_app_editsession"' in one["sql"]]
     assert any("LIMIT 3" in one for one in fetched)
     assert len(queries) < 12
@@ -180,8 +180,8 @@ def test_departures_of_a_former_self_do_not_hurt(dead, stations):
     acquire(stations[0], make_item())
     ServerProcess.objects.filter(pk=dead.id).update(given_up=True)
     dead.renew()
-    presence_store.register(dead)
-    presence_store.arrive(dead, [Arrival(row.pk, row.key)])
-    presence_store.depart(dead, [Departure(row.pk, row.key, by_client=True)])
+    store.register(dead)
+    store.arrive(dead, [Arrival(row.pk, row.key)])
+    store.depart(dead, [Departure(row.pk, row.key, by_client=True)])
     assert not EditSession.objects.exists()
     assert Workstation.objects.get(pk=stations[0].pk).departed_at is not None

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from events_app import clean_up, presence_store, server_processes
 from events_app.models import Connection, Observation, ServerProcess
-from events_app.presence_store import Arrival, Departure
-from events_app.server_processes import NotRegistered, ProcessIdentity
+from events_app.presence import clean_up, server_processes, store
+from events_app.presence.server_processes import NotRegistered, ProcessIdentity
+from events_app.presence.store import Arrival, Departure
 from sessions_app.models import EditSession, Workstation
 from tests.factories import acquire, make_item, make_user, make_workstation
 
@@ -35,7 +35,7 @@ def station():
 def server():
     def make(*streams):
         process = ProcessIdentity()
-        presence_store.register(process, streams)
+        store.register(process, streams)
         return process
 
     return make
@@ -48,7 +48,7 @@ def stream(station, ago=0):
 
 
 def end(process, opened, by_client=True):
-    presence_store.depart(process, [Departure(opened.connection_id, opened.key, by_client)])
+    store.depart(process, [Departure(opened.connection_id, opened.key, by_client)])
 
 
 def departed(station) -> bool:
@@ -100,7 +100,7 @@ def test_a_client_that_leaves_with_a_stream_that_the_server_has_just_closed_has_
     old, new = stream(station, ago=60), stream(station)
     process = server(old, new)
     acquire(station, make_item())
-    presence_store.depart(
+    store.depart(
         process,
         [Departure(old.connection_id, old.key, True), Departure(new.connection_id, new.key, False)],
     )
@@ -121,8 +121,8 @@ def test_a_process_that_registers_again_does_not_make_its_streams_younger(statio
 def test_a_set_that_is_written_twice_changes_nothing(station, server):
     opened = stream(station)
     process = server()
-    presence_store.arrive(process, [opened])
-    presence_store.arrive(process, [opened])
+    store.arrive(process, [opened])
+    store.arrive(process, [opened])
     assert Connection.objects.count() == 1
     end(process, opened)
     first = Workstation.objects.get().departed_at
@@ -133,7 +133,7 @@ def test_a_set_that_is_written_twice_changes_nothing(station, server):
 def test_who_is_not_registered_is_told_so_and_writes_nothing(station):
     process = ProcessIdentity()
     for write in (
-        lambda: presence_store.arrive(process, [stream(station)]),
+        lambda: store.arrive(process, [stream(station)]),
         lambda: end(process, stream(station)),
         lambda: server_processes.beat(process, timedelta(seconds=10)),
     ):
@@ -145,7 +145,7 @@ def test_who_is_not_registered_is_told_so_and_writes_nothing(station):
 def test_an_unknown_key_is_left_out(station, server):
     stranger = Arrival(uuid.uuid4(), uuid.uuid4())
     process = server()
-    assert presence_store.arrive(process, [stream(station), stranger]).known == {station.pk}
+    assert store.arrive(process, [stream(station), stranger]).known == {station.pk}
     assert Connection.objects.count() == 1
 
 
@@ -180,41 +180,41 @@ class TestAcknowledgements:
         return opened
 
     def touch(self):
-        return presence_store.touch(self.process, [self.key], [self.connection_id])
+        return store.touch(self.process, [self.key], [self.connection_id])
 
     def acknowledge(self, connection_id, key=None):
-        return presence_store.acknowledge({(key or self.key, connection_id)})
+        return store.acknowledge({(key or self.key, connection_id)})
 
     def test_who_has_not_answered_is_silent_and_not_asked_again(self, opened):
-        assert presence_store.silent([opened.connection_id]) == {opened.connection_id}
+        assert store.silent([opened.connection_id]) == {opened.connection_id}
         assert self.touch() == set()
 
     def test_who_has_answered_is_asked_again(self, opened):
         assert self.acknowledge(opened.connection_id) == {(self.key, opened.connection_id)}
-        assert presence_store.silent([opened.connection_id]) == set()
+        assert store.silent([opened.connection_id]) == set()
         assert self.touch() == {opened.connection_id}
-        assert presence_store.silent([opened.connection_id]) == {opened.connection_id}
+        assert store.silent([opened.connection_id]) == {opened.connection_id}
 
     def test_an_answer_without_a_connection_is_for_all(self, opened):
         assert self.acknowledge(None)
-        assert presence_store.silent([opened.connection_id]) == set()
+        assert store.silent([opened.connection_id]) == set()
 
     def test_an_answer_for_a_stream_that_ended_is_none(self, opened):
         assert self.acknowledge(uuid.uuid4()) == {(self.key, opened.connection_id)}
-        assert presence_store.silent([opened.connection_id]) == {opened.connection_id}
+        assert store.silent([opened.connection_id]) == {opened.connection_id}
 
     def test_nor_is_one_of_another_key_even_where_both_are_named_together(self, opened):
         other = make_workstation(make_user("bob"))
-        presence_store.acknowledge({(other.pk, opened.connection_id), (self.key, uuid.uuid4())})
-        assert presence_store.silent([opened.connection_id]) == {opened.connection_id}
+        store.acknowledge({(other.pk, opened.connection_id), (self.key, uuid.uuid4())})
+        assert store.silent([opened.connection_id]) == {opened.connection_id}
 
     def test_an_answer_counts_where_the_clock_of_the_database_goes_back(self, opened):
         Connection.objects.update(heartbeat_at=Now() + timedelta(hours=1))
         assert self.acknowledge(opened.connection_id)
-        assert presence_store.silent([opened.connection_id]) == set()
+        assert store.silent([opened.connection_id]) == set()
         assert self.touch() == {opened.connection_id}
 
     def test_only_those_whose_turn_it_is_are_asked(self, opened):
         assert self.acknowledge(opened.connection_id)
-        assert presence_store.touch(self.process, [self.key], []) == set()
-        assert presence_store.silent([opened.connection_id]) == set()
+        assert store.touch(self.process, [self.key], []) == set()
+        assert store.silent([opened.connection_id]) == set()

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.test import Client, RequestFactory
 
 from events_app.models import Connection
-from events_app.presence_domain import Outcome, SignOfLife, domain
+from events_app.presence.backend import Outcome, SignOfLife, domain
 from sessions_app.models import EditSession, Workstation
 from sessions_app.roles import Role
 from tests.factories import acquire, connect, events, make_item, make_token, make_user

@@ -6,15 +6,15 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from events_app import presence_store
 from events_app.models import Observation
-from events_app.presence_store import Arrival, Departure, ProcessIdentity
+from events_app.presence import store
+from events_app.presence.store import Arrival, Departure, ProcessIdentity
 from sessions_app import sweeper
 from sessions_app.managers import end
 from sessions_app.managers.acquire import Wanted
 from sessions_app.managers.register import register
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
-from sessions_app.presence import WorkstationPresence
+from sessions_app.presence_backend import WorkstationPresence
 from tests.factories import acquire, api_of, connect, events, make_item
 
 pytestmark = pytest.mark.django_db
@@ -124,12 +124,12 @@ def departed(ada):
     """A workstation whose departure ended the first step of what it held."""
     fill(ada)
     process, stream = ProcessIdentity(), Arrival(connect(ada), ada.pk)
-    presence_store.register(process, [])
-    presence_store.arrive(process, [stream])
+    store.register(process, [])
+    store.arrive(process, [stream])
     PlaceInLine.objects.create(item=make_item("waits"), workstation=ada, context_level="sketch")
     Observation.objects.update(last_beat=None)
     ends = [Departure(stream.connection_id, ada.pk, by_client=True)]
-    assert presence_store.depart(process, ends)
+    assert store.depart(process, ends)
     return ada
 
 
@@ -151,7 +151,7 @@ def test_a_departure_goes_on_until_nothing_is_left(steps, departed):
 
 def arrive(workstation):
     process = ProcessIdentity()
-    presence_store.register(process, [Arrival(connect(workstation), workstation.pk)])
+    store.register(process, [Arrival(connect(workstation), workstation.pk)])
 
 
 def acquire_more(workstation):

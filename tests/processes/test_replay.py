@@ -13,8 +13,9 @@ from django.db import connection, transaction
 from django.db.models import Value
 from django.db.models.functions import Now
 
-from events_app import event_log, sql
-from events_app.event_log import NewEvent
+from events_app.database import sql
+from events_app.log import event_log
+from events_app.log.event_log import NewEvent
 from events_app.models import LogEntry
 from sessions_app.models import EditSession, Item, Workstation
 from tests.factories import acquire, make_item, make_user, make_workstation

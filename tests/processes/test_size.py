@@ -7,8 +7,8 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 
-from events_app import event_log
-from events_app.event_log import NewEvent
+from events_app.log import event_log
+from events_app.log.event_log import NewEvent
 from sessions_app.models import EditSession, EndedSession, Item, Workstation
 from tests.processes.many_streams import ManyStreams
 from tests.waiting import eventually

@@ -10,7 +10,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.test import Client as Browser
 
-from events_app import sse, timings
+from events_app import timings
+from events_app.log import sse
 from sessions_app.models import EditSession, Item
 from tests.factories import make_item, make_user, make_workstation
 from tests.waiting import PATIENCE_SECONDS, eventually

@@ -13,11 +13,11 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from events_app import clean_up, presence_store
 from events_app.models import Connection, LogEntry, Observation, ServerProcess
-from events_app.presence_domain import domain
-from events_app.presence_store import Arrival, Departure
-from events_app.server_processes import ProcessIdentity
+from events_app.presence import clean_up, store
+from events_app.presence.backend import domain
+from events_app.presence.server_processes import ProcessIdentity
+from events_app.presence.store import Arrival, Departure
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
 from tests.factories import Api, api_of, make_item, make_user
@@ -111,14 +111,14 @@ class InProcess:
 
     def start(self) -> str:
         process = ProcessIdentity()
-        presence_store.register(process, [])
+        store.register(process, [])
         self._processes[str(process.id)] = process
         return str(process.id)
 
     def connect(self, server: str, workstations: Sequence[str]) -> list[str]:
         """Open streams at the same moment; return their ids."""
         arrivals = [Arrival(uuid.uuid4(), uuid.UUID(pk)) for pk in workstations]
-        presence_store.arrive(self._processes[server], arrivals)
+        store.arrive(self._processes[server], arrivals)
         return [str(arrival.connection_id) for arrival in arrivals]
 
     def disconnect(
@@ -126,14 +126,14 @@ class InProcess:
     ) -> None:
         """End these streams and workstations' at the same moment."""
         departures = [Departure(uuid.UUID(pk), uuid.UUID(at), by_client) for pk, at in streams]
-        presence_store.depart(self._processes[server], departures)
+        store.depart(self._processes[server], departures)
 
     def forget(self, workstation: str) -> None:
         """It was deleted; its streams stand for nobody."""
 
     def heartbeat(self, server: str, workstations: Collection[str]) -> None:
         keys = [uuid.UUID(pk) for pk in workstations]
-        presence_store.touch(self._processes[server], keys, [])
+        store.touch(self._processes[server], keys, [])
 
     def stop(self, server: str) -> None:
         clean_up.unregister(self._processes[server])

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from events_app.acknowledgements import (
+from events_app.presence.acknowledgements import (
     LOOP_PAUSE_SECONDS,
     TICK_SECONDS,
     Acknowledgements,

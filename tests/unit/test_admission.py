@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import OperationalError
 
-from events_app import admission, timings
-from events_app.admission import Admission, NotServed, Step
-from events_app.presence_domain import StreamGrant, StreamRefused, StreamRequest
+from events_app import timings
+from events_app.presence.backend import StreamGrant, StreamRefused, StreamRequest
+from events_app.serving import admission
+from events_app.serving.admission import Admission, NotServed, Step
 
 
 class Domain:

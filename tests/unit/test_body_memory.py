@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from events_app.body_memory import BodyMemory, NoRoom, TooManyWaiting
+from events_app.http.body_memory import BodyMemory, NoRoom, TooManyWaiting
 
 
 def memory(**options):

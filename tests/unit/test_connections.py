@@ -4,9 +4,16 @@ import resource
 
 import pytest
 
-from events_app import connections
-from events_app.connection_clock import Phase
-from events_app.connections import MOST_UNFINISHED, RESERVE, TURNED_AWAY, Connections, Room, most
+from events_app.http import connections
+from events_app.http.connection_clock import Phase
+from events_app.http.connections import (
+    MOST_UNFINISHED,
+    RESERVE,
+    TURNED_AWAY,
+    Connections,
+    Room,
+    most,
+)
 
 
 class Connected:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from events_app.database_probe import DatabaseProbe
+from events_app.database.probe import DatabaseProbe
 
 PATIENCE = 0.1
 # On a busy machine.

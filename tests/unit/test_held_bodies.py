@@ -8,8 +8,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.web import http
 
-from events_app import http_channel
-from events_app.http_channel import Channel
+from events_app.http import twisted_channel
+from events_app.http.twisted_channel import Channel
 
 LARGE = 20
 
@@ -72,7 +72,7 @@ REQUESTS = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(REQUESTS, st.lists(st.integers(1, 200), min_size=1))
 def test_each_request_is_received_as_it_was_sent(requests, sizes):
-    http_channel.reactor, reactor = Clock(), http_channel.reactor
+    twisted_channel.reactor, reactor = Clock(), twisted_channel.reactor
     try:
         channel, transport = Channel(), Transport()
         channel.timeOut = None
@@ -94,4 +94,4 @@ def test_each_request_is_received_as_it_was_sent(requests, sizes):
         assert channel.record == [(method, body) for method, body, _ in requests]
         assert transport.value().count(b"HTTP/1.1 200 OK") == len(requests)
     finally:
-        http_channel.reactor = reactor
+        twisted_channel.reactor = reactor

@@ -3,8 +3,9 @@
 import asyncio
 import uuid
 
-from events_app import clean_up, presence, timings
-from events_app.threads import in_thread
+from events_app import timings
+from events_app.database.threads import in_thread
+from events_app.presence import clean_up, process
 
 
 def test_heartbeats_have_their_turn_between_two_steps_of_a_clean_up(monkeypatch):
@@ -12,7 +13,7 @@ def test_heartbeats_have_their_turn_between_two_steps_of_a_clean_up(monkeypatch)
     done = []
 
     async def run():
-        here = presence.Presence(timings.configured())
+        here = process.Presence(timings.configured())
         housekeeping, loop = here._housekeeping, asyncio.get_running_loop()
         housekeeping._beating_since = float("-inf")
         heartbeats = []

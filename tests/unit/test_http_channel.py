@@ -9,15 +9,15 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.web import http
 
-from events_app import http_channel, refusals
-from events_app.connection_clock import (
+from events_app.http import refusals, twisted_channel
+from events_app.http.connection_clock import (
     BYTES_PER_SECOND,
     HEAD_SECONDS,
     IDLE_SECONDS,
     TRANSFER_SECONDS,
     Phase,
 )
-from events_app.http_channel import QUIET_SECONDS, Channel
+from events_app.http.twisted_channel import QUIET_SECONDS, Channel
 
 
 class Transport(StringTransport):
@@ -61,7 +61,7 @@ class Request(http.Request):
 def clock(monkeypatch) -> Clock:
     """The time of connections, which passes when the test says so."""
     clock = Clock()
-    monkeypatch.setattr(http_channel, "reactor", clock)
+    monkeypatch.setattr(twisted_channel, "reactor", clock)
     return clock
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from events_app.parties import (
+from events_app.fairness.parties import (
     KNOWN_SECONDS,
     MAX_KNOWN,
     UNKNOWN_ADDRESS,

@@ -9,14 +9,8 @@ import psycopg
 import pytest
 from django.db import OperationalError
 
-from events_app import (
-    clean_up,
-    presence_queue,
-    presence_store,
-    presence_writer,
-    server_processes,
-)
-from events_app.server_processes import NotRegistered
+from events_app.presence import clean_up, queue, server_processes, store, writer
+from events_app.presence.server_processes import NotRegistered
 from tests.unit.written_presence import Database, Here, Stream
 
 
@@ -24,13 +18,13 @@ from tests.unit.written_presence import Database, Here, Stream
 def database(monkeypatch):
     made = Database()
     for name in ("arrive", "depart", "snapshot", "register"):
-        monkeypatch.setattr(presence_store, name, getattr(made, name))
+        monkeypatch.setattr(store, name, getattr(made, name))
     for name in ("is_registered", "beat"):
         monkeypatch.setattr(server_processes, name, getattr(made, name))
     monkeypatch.setattr(clean_up, "unregister", lambda process: None)
-    monkeypatch.setattr(presence_queue, "backoff", lambda attempt: 0)
-    monkeypatch.setattr(presence_writer, "backoff", lambda attempt: 0)
-    monkeypatch.setattr(presence_queue, "FAILING_SHARE", 1)
+    monkeypatch.setattr(queue, "backoff", lambda attempt: 0)
+    monkeypatch.setattr(writer, "backoff", lambda attempt: 0)
+    monkeypatch.setattr(queue, "FAILING_SHARE", 1)
     return made
 
 
@@ -151,7 +145,7 @@ def test_an_outage_divides_no_set_and_names_nobody(database, caplog):
 
 def test_nor_does_it_cost_whom_it_met_first_more_than_its_own_length(monkeypatch, database):
     # What fails alone, by its own fault, would never get its turn again.
-    monkeypatch.setattr(presence_queue, "FAILING_SHARE", 1e-12)
+    monkeypatch.setattr(queue, "FAILING_SHARE", 1e-12)
     (key,) = keys_of(1)
     database.error = OperationalError("connection failed")
     database.error.__cause__ = psycopg.OperationalError()
@@ -338,7 +332,7 @@ def test_who_leaves_while_a_heartbeat_is_committed_is_told_nothing_and_asked_not
                 asyncio.run_coroutine_threadsafe(leave(), loop).result(20)
                 return set(acks)
 
-            monkeypatch.setattr(presence_store, "touch", touch)
+            monkeypatch.setattr(store, "touch", touch)
             heartbeats = here.presence._heartbeats
             await heartbeats.heartbeat(stream.grant.key.int % heartbeats._slots)
             here.presence.heartbeat_written(stream.connection_id)

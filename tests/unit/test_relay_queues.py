@@ -6,8 +6,8 @@ import pytest
 from django_eventstream.eventrequest import EventRequest
 from django_eventstream.views import Listener, get_listener_manager
 
-from events_app import relay
-from events_app.relay import RelayedEvent
+from events_app.log import relay
+from events_app.log.relay import RelayedEvent
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from events_app import event_log, replays
+from events_app.log import event_log, replays
 
 
 @pytest.fixture

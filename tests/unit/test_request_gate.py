@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from events_app import parties, request_gate
-from events_app.request_gate import ABORT, STREAMED, Limits, limited, place_in
+from events_app.fairness import parties, request_gate
+from events_app.fairness.request_gate import ABORT, STREAMED, Limits, limited, place_in
 
 START = {"type": "http.response.start", "status": 200, "headers": [STREAMED]}
 

@@ -5,10 +5,10 @@ import uuid
 
 import pytest
 
-from events_app import siblings
-from events_app.open_stream import TooManyStreams
-from events_app.presence_domain import StreamGrant
-from events_app.siblings import MAX_STREAMS_PER_KEY, Siblings
+from events_app.presence import siblings
+from events_app.presence.backend import StreamGrant
+from events_app.presence.open_stream import TooManyStreams
+from events_app.presence.siblings import MAX_STREAMS_PER_KEY, Siblings
 
 KEY = uuid.uuid4()
 WATCHING = StreamGrant(frozenset(), None, user_id=1)

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from django.db import OperationalError
 
-from events_app import signs_of_life
-from events_app.acknowledgements import ObservedClock
-from events_app.presence_domain import Outcome, SignOfLife, StreamRefused
-from events_app.signs_of_life import QUICK_AT_ONCE, SignsOfLife
+from events_app.presence import signs_of_life
+from events_app.presence.acknowledgements import ObservedClock
+from events_app.presence.backend import Outcome, SignOfLife, StreamRefused
+from events_app.presence.signs_of_life import QUICK_AT_ONCE, SignsOfLife
 
 BEAT = 2.5
 REFUSED = StreamRefused(403, "forbidden", "No.")

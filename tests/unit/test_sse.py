@@ -7,7 +7,7 @@ import time
 import pytest
 from httpx_sse._decoders import SSEDecoder
 
-from events_app import sse
+from events_app.log import sse
 
 TEXTS = ["", "A01-0001", 'quote " and \\ and \\"', "größe, ünd [mehr]", "{,:}", "\u2028", "\\"]
 

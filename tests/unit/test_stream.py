@@ -8,11 +8,13 @@ from types import SimpleNamespace
 import pytest
 from django_eventstream.views import get_listener_manager
 
-from events_app import siblings, stream, timings
-from events_app.presence import Presence
-from events_app.presence_domain import StreamGrant
-from events_app.siblings import MAX_STREAMS_PER_KEY
-from events_app.stream import HEARTBEAT, Stream
+from events_app import timings
+from events_app.presence import siblings
+from events_app.presence.backend import StreamGrant
+from events_app.presence.process import Presence
+from events_app.presence.siblings import MAX_STREAMS_PER_KEY
+from events_app.serving import stream
+from events_app.serving.stream import HEARTBEAT, Stream
 
 
 @pytest.fixture

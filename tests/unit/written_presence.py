@@ -6,10 +6,11 @@ import uuid
 
 from django.db import OperationalError
 
-from events_app import presence, timings
-from events_app.presence_domain import StreamGrant
-from events_app.presence_store import Arrived, Snapshot
-from events_app.server_processes import NotRegistered
+from events_app import timings
+from events_app.presence import process
+from events_app.presence.backend import StreamGrant
+from events_app.presence.server_processes import NotRegistered
+from events_app.presence.store import Arrived, Snapshot
 
 
 class Stream:
@@ -84,7 +85,7 @@ class Here:
     """A server process whose presence writes, in a test's event loop."""
 
     async def __aenter__(self):
-        self.presence = presence.Presence(timings.configured())
+        self.presence = process.Presence(timings.configured())
         self._writing = asyncio.create_task(self.presence.write_loop())
         return self
 

@@ -9,7 +9,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from events_app import server, timings
+from events_app import timings
+from events_app.serving import server
 
 
 class Command(BaseCommand):

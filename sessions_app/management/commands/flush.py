@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.flush import Command as Flush
 from django.db import connections, transaction
 
-from events_app import sql
+from events_app.database import sql
 from sessions_app.migrating import what_would_be_lost
 
 # What the trigger on the record asks for; the tests have it set.

@@ -8,8 +8,9 @@ from django.core.management.commands.loaddata import Command as LoadData
 from django.db import DatabaseError
 from django.db.models import Max
 
-from events_app import clean_up, sql
+from events_app.database import sql
 from events_app.models import Connection, EventLog, LogEntry, ServerProcess
+from events_app.presence import clean_up
 from sessions_app import migrating
 from sessions_app.models import EditSession, EndedSession, PlaceInLine
 from sessions_app.roles import Role

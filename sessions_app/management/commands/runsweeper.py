@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections, connection
 
-from events_app.database_away import DATABASE_AWAY, backoff
-from events_app.stopping import END_SECONDS, leave_after
+from events_app.database.away import DATABASE_AWAY, backoff
+from events_app.serving.exit_deadline import END_SECONDS, leave_after
 from sessions_app.sweeper import Sweep
 
 # A step takes some 100 ms; longer only takes a database that does not answer.

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from events_app import clean_up
+from events_app.presence import clean_up
 from sessions_app.models import EditSession, Workstation
 from silo_client import HardInterferenceError, IdentityInUseError
 from silo_client.windows import STATE_VARIABLE

@@ -1,0 +1,1 @@
+"""HTTP below Django: Daphne with bounded connections, requests, bodies and memory."""

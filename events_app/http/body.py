@@ -1,0 +1,113 @@
+"""How much of a body is read, whose, and when.
+
+A body of at most `READ_AT_ONCE` is read with its request. A larger one is not read before its sender is known and there
+is memory for it: until then its connection is not read, so the client's kernel keeps what it sends.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import cache
+from io import BytesIO
+from typing import Any, Final
+from urllib.parse import unquote
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
+from django.utils.module_loading import import_string
+
+from events_app.database.away import DATABASE_AWAY
+from events_app.fairness import parties
+from events_app.http import heap, refusals
+from events_app.http.body_memory import BodyMemory, NoRoom, Place, TooManyWaiting
+from events_app.http.callers import Callers
+from events_app.http.refusals import Refusal
+from events_app.presence.backend import StreamRefused
+
+# What keeps a lock alive, or lets it go, is never larger: it waits for nobody.
+READ_AT_ONCE: Final = 64 * 1024
+# How many parts the memory of bodies has: an owner may have one, so that a slow sender keeps others from nothing.
+SHARES: Final = 4
+# How long after the last large body its memory goes back to the system: not between two of many.
+TRIM_AFTER_SECONDS: Final = 1.0
+
+
+class BodyRefused(Exception):
+    """A body is not read.
+
+    Args:
+        refusal: what its sender is told.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+@cache
+def _limit() -> Callable[[str, str], int]:
+    limit: Callable[[str, str], int] = import_string(settings.EVENTS_BODY_LIMIT)
+    return limit
+
+
+def limit_of(method: bytes, path: bytes) -> int:
+    """Return how many bytes the body of a request may have, by the domain's word.
+
+    Args:
+        method: as it was received.
+        path: as it was received, perhaps with a query.
+    """
+    return _limit()(method.decode("latin-1"), unquote(path.partition(b"?")[0].decode("latin-1")))
+
+
+class Bodies:
+    """The large bodies of one server."""
+
+    def __init__(self) -> None:
+        largest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        total = max(settings.EVENTS_BODY_MEMORY, largest)
+        share = max(total // SHARES, largest)
+        self.memory = BodyMemory(
+            total, share, settings.EVENTS_BODIES_PER_USER, emptied=self._trim_later
+        )
+        self._callers = Callers()
+        self._trim: asyncio.TimerHandle | None = None
+
+    async def _user_of(self, scope: dict[str, Any]) -> int:
+        """Return whose body it is. The request is authenticated once more when all of it is here."""
+        credentials = parties.credentials(scope)
+        user = parties.identities.user(credentials)
+        if user is None:
+            user = await self._callers.user_of(ASGIRequest(scope, BytesIO()))
+            parties.identities.note(credentials, user)
+        return user
+
+    def _trim_later(self) -> None:
+        """What was made of the last bodies is free in a moment."""
+        if self._trim is not None:
+            self._trim.cancel()
+        self._trim = asyncio.get_running_loop().call_later(TRIM_AFTER_SECONDS, self._trim_now)
+
+    def _trim_now(self) -> None:
+        if not self.memory.used:
+            heap.give_back()
+
+    async def place(self, scope: dict[str, Any], size: int) -> Place:
+        """Wait until a body may be read.
+
+        Args:
+            scope: of the request, as far as its headers say.
+            size: bytes, or the most that it may have where it does not say.
+
+        Raises:
+            BodyRefused: its sender is not known, or has too many that wait, or there was no memory for too long.
+        """
+        try:
+            return await self.memory.place(await self._user_of(scope), size)
+        except StreamRefused as error:
+            raise BodyRefused(Refusal(error.status, error.code, error.message)) from None
+        except TooManyWaiting:
+            raise BodyRefused(refusals.TOO_MANY_BODIES) from None
+        except NoRoom:
+            raise BodyRefused(refusals.NO_ROOM) from None
+        except DATABASE_AWAY:
+            raise BodyRefused(refusals.UNAVAILABLE) from None

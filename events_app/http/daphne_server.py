@@ -1,0 +1,139 @@
+"""Daphne, with what it lacks for streams that stay open: back-pressure, a limit of bodies, ports that can be closed."""
+
+import asyncio
+import socket
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+# First: it installs the reactor that everything of Twisted must use.
+from daphne.server import Server  # isort: skip
+
+from channels.routing import get_default_application
+from daphne.http_protocol import HTTPFactory
+from django.conf import settings
+
+from events_app.fairness.request_gate import ABORT, STREAMED
+from events_app.http import peers
+from events_app.http.body import Bodies
+from events_app.http.connections import Connections, Room, most
+from events_app.http.request import LimitedRequest
+from events_app.http.twisted_channel import Channel
+
+# The header by which an answer is known to be a stream of events.
+EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
+# A message of our own: a question, whose answer is put into it.
+UNACKNOWLEDGED: Final = "silo.unacknowledged"
+
+
+class Backpressure:
+    """A client that does not read: Twisted says when its buffer is full, and when there is room again."""
+
+    def __init__(self) -> None:
+        self.room = asyncio.Event()
+        self.room.set()
+
+    def pauseProducing(self) -> None:
+        """The buffer is full."""
+        self.room.clear()
+
+    def resumeProducing(self) -> None:
+        """There is room."""
+        self.room.set()
+
+    stopProducing = resumeProducing
+
+
+class EventServer(Server):  # type: ignore[misc]  # untyped library
+    """Daphne on a listening socket that was made before."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        # The connections end, each with its next answer; and no request is begun any more.
+        self.draining = False
+        self.drained = False
+        self._ports: list[Any] = []
+        self.bodies = Bodies()
+        self.open_connections = Connections(most())
+        super().__init__(
+            application=get_default_application(),
+            # Twisted closes the descriptor that it is given; it gets it for good.
+            endpoints=[f"fd:fileno={listening.detach()}"],
+            signal_handlers=False,
+            server_name="",
+            # A body is one message: the application has the only copy.
+            request_buffer_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1,
+        )
+
+    def listen_success(self, port: Any) -> None:
+        """Keep the port, so that it can be closed, and have it make limited requests."""
+        super().listen_success(port)
+        self._ports.append(port)
+        factory = self.http_factory
+        assert isinstance(factory, HTTPFactory)
+        factory.protocol = Channel
+        # The channel has a clock of its own.
+        factory.timeOut = None
+        build = factory.buildProtocol
+
+        def build_limited(address: Any) -> Any:
+            room = self.open_connections.room()
+            if room is Room.NOT_EVEN_TO_SAY_SO:
+                # The port closes it.
+                return None
+            protocol = build(address)
+            protocol.requestFactory = LimitedRequest
+            protocol.registry = self.open_connections
+            protocol.turned_away = room is Room.NONE
+            return protocol
+
+        factory.buildProtocol = build_limited
+
+    def drain(self) -> None:
+        """Accept no connections, and end each with the answer that is under way, or else with the next one."""
+        self.draining = True
+        for port in self._ports:
+            port.stopListening()
+        for request in self.connections:
+            # Daphne keeps those that have been answered for a while: Twisted has taken their channel from them.
+            if isinstance(request, LimitedRequest) and getattr(request, "channel", None):
+                request.be_the_last()
+
+    def kill_all_applications(self) -> Any:
+        """Cancel what is under way; Daphne would fail on a request that has not become an application."""
+        for details in self.connections.values():
+            if "application_instance" not in details:
+                details["application_instance"] = done = asyncio.Future[None]()
+                done.set_result(None)
+        return super().kill_all_applications()
+
+    async def handle_reply(self, protocol: Any, message: MutableMapping[str, Any]) -> None:
+        """Pass a part of an answer on; after a part of a stream, wait until its client has read enough.
+
+        Other answers are in memory as a whole: to wait with them would only keep their thread and database connection.
+        """
+        if message["type"] == ABORT:
+            if protocol.channel is not None:
+                protocol.channel.transport.abortConnection()
+            return
+        if message["type"] == UNACKNOWLEDGED:
+            if channel := getattr(protocol, "channel", None):
+                message["bytes"] = peers.unacknowledged(channel.transport)
+            return
+        headers = message.get("headers", ())
+        if is_event_stream := EVENT_STREAM in headers:
+            protocol.is_event_stream = True
+            # The stream has read it, and may stay open for days.
+            protocol.free_body()
+        if (is_event_stream or STREAMED in headers) and protocol.channel is not None:
+            protocol.backpressure = Backpressure()
+            protocol.registerProducer(protocol.backpressure, True)
+        pressure: Backpressure | None = getattr(protocol, "backpressure", None)
+        ends = message["type"] == "http.response.body" and not message.get("more_body", False)
+        # A client that has left took the channel along.
+        if pressure and ends and protocol.producer and protocol.channel is not None:
+            protocol.unregisterProducer()
+        await super().handle_reply(protocol, message)
+        # Nor has a request one that has been answered.
+        if channel := getattr(protocol, "channel", None):
+            channel.written()
+        if pressure and not ends:
+            await pressure.room.wait()

@@ -1,0 +1,173 @@
+"""The event log: what every stream reads. Ids become visible in ascending order.
+
+A writer takes the log's advisory lock before its ids are drawn and holds it to its commit, so who has read up to
+an id has seen everything up to it (docs/architecture.md, "One order of events").
+"""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection, transaction
+from django.db.models import DurationField, Q, Subquery, Value
+from django.db.models.functions import Now
+
+from events_app.database import sql
+from events_app.models import EventLog, LogEntry, new_epoch
+
+# Entries a replay or a relay reads at once.
+PAGE_SIZE = 500
+# They stop earlier where entries are large, but read one at least. A relay's page is passed on while it is in memory,
+# once for all streams; the page of a replay is in memory until its client has read it.
+RELAY_BYTES = 2 * 1024 * 1024
+REPLAY_BYTES = 256 * 1024
+
+_CURSOR = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,18})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event to be appended.
+
+    Args:
+        channels: who gets it; a stream that follows several of them gets it once.
+        type: the SSE event name.
+        data: the JSON object, or JSON text ready to be sent.
+    """
+
+    channels: Collection[str]
+    type: str
+    data: Mapping[str, Any] | str
+
+
+class Cursor(NamedTuple):
+    """A place in a log: everything up to `id` has been seen."""
+
+    epoch: str
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.id}"
+
+
+@dataclass(frozen=True)
+class LogState:
+    """What the log holds at one moment: up to which id, and through which id it was trimmed."""
+
+    head: Cursor
+    trimmed_through: int
+
+    def resume(self, last_event_id: str) -> Cursor | None:
+        """Return the place that a client names, or None if the log cannot be continued from there."""
+        match = _CURSOR.fullmatch(last_event_id)
+        if not match or match[1] != self.head.epoch:
+            return None
+        cursor = Cursor(match[1], int(match[2]))
+        return cursor if self.trimmed_through <= cursor.id <= self.head.id else None
+
+
+class Trimmed(Exception):
+    """The log no longer reaches back to where a reader wanted to go on."""
+
+
+def append(events: Sequence[NewEvent]) -> list[int]:
+    """Append events in this order, as the last act of the running transaction.
+
+    Returns:
+        Their ids, ascending.
+
+    Raises:
+        RuntimeError: outside of a transaction, where the order could not be kept.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("events are appended inside the transaction of what they tell")
+    if not events:
+        return []
+    # Before the lock, for which everybody waits.
+    entries = [
+        LogEntry(channels=sorted(set(event.channels)), type=event.type, data=_encoded(event.data))
+        for event in events
+    ]
+    sql.lock_event_log()
+    return [entry.pk for entry in LogEntry.objects.bulk_create(entries)]
+
+
+def state() -> LogState:
+    """Return where the log is. For one moment with other reads: inside `sql.one_snapshot`."""
+    newest = LogEntry.objects.order_by("-id").values("id")[:1]
+    log = EventLog.objects.annotate(newest=Subquery(newest)).get()
+    head = max(log.newest or 0, log.trimmed_through)
+    return LogState(head=Cursor(log.epoch, head), trimmed_through=log.trimmed_through)
+
+
+class Entry(NamedTuple):
+    """What a stream says of an entry of the log."""
+
+    id: int
+    type: str
+    data: str
+
+
+class Page(NamedTuple):
+    """The next entries of some channels, and whether there may be more."""
+
+    entries: list[Entry]
+    more: bool
+
+
+def read(channels: Collection[str], after_id: int, limit: int = PAGE_SIZE) -> Page:
+    """Return the entries of any of the channels after an id, oldest first: at most `limit`, and `REPLAY_BYTES`.
+
+    Raises:
+        Trimmed: if some of them may be gone.
+    """
+    rows = sql.log_of(channels, after_id, limit, REPLAY_BYTES)
+    # Asked after the read: what was trimmed during it counts as missing.
+    if EventLog.objects.filter(trimmed_through__gt=after_id).exists():
+        raise Trimmed
+    more = len(rows) == limit or (bool(rows) and rows[-1][-1] >= REPLAY_BYTES)
+    return Page([Entry(*row[:3]) for row in rows], more)
+
+
+def trim(retention: timedelta, limit: int) -> bool:
+    """Delete the oldest entries that are older than `retention`, at most `limit`.
+
+    Returns:
+        Whether there may be more.
+    """
+    with transaction.atomic():
+        log = EventLog.objects.select_for_update().get()
+        oldest = LogEntry.objects.order_by("id").annotate(
+            old=Q(created_at__lt=Now() - Value(retention, DurationField()))
+        )[:limit]
+        ids = []
+        for entry in oldest.values("id", "old"):
+            if not entry["old"]:
+                break
+            ids.append(entry["id"])
+        if ids:
+            LogEntry.objects.filter(id__lte=ids[-1]).delete()
+            log.trimmed_through = ids[-1]
+            log.save(update_fields=["trimmed_through"])
+    return len(ids) == limit
+
+
+def begin_epoch() -> str:
+    """Make every cursor of before one that cannot be continued; every reader begins again. Return the new epoch.
+
+    The last act of the running transaction, as an append is.
+    """
+    sql.lock_event_log()
+    epoch = new_epoch()
+    EventLog.objects.update(epoch=epoch)
+    return epoch
+
+
+def _encoded(data: Mapping[str, Any] | str) -> str:
+    if isinstance(data, str):
+        return data
+    return json.dumps(data, cls=DjangoJSONEncoder, separators=(",", ":"), ensure_ascii=False)

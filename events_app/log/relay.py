@@ -1,0 +1,188 @@
+"""The relay: brings every committed event to the streams of this process.
+
+NOTIFY wakes it, the log tells it. It keeps its own place in the log over reconnects, so a lost notification or
+a lost connection costs time, never an event.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import Any, Final
+
+import psycopg
+from django.db import Error as DjangoDatabaseError
+from django_eventstream.event import Event
+from django_eventstream.views import get_listener_manager
+
+from events_app import timings
+from events_app.database import sql
+from events_app.database.away import backoff
+from events_app.log import event_log, sse
+
+AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+logger = logging.getLogger(__name__)
+
+
+# What waits in the queues of this process' streams, which share its events. Beyond that the queues are emptied: each
+# stream goes on from the log, when its client reads, by a page at a time.
+QUEUED_BYTES: Final = 32 * 1024 * 1024
+
+
+class RelayedEvent(Event):  # type: ignore[misc]  # untyped library
+    """An event of the log on its way to many streams: encoded once for all of them, and counted while it is there."""
+
+    queued = 0
+
+    def __init__(self, event_type: str, data: str, event_id: int) -> None:
+        super().__init__(channel="", type=event_type, data=data, id=event_id)
+        # Of the text and of what it is encoded as.
+        self._size = 2 * len(data)
+        RelayedEvent.queued += self._size
+
+    def __del__(self) -> None:
+        RelayedEvent.queued -= self._size
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The event as SSE, without its id line."""
+        return sse.encode(self.type, self.data)
+
+
+def listening_name(channel: str) -> str:
+    """Return the name under which streams listen to a channel.
+
+    Not the channel itself: django-eventstream's `send_event` hands an event to local listeners of the channel
+    before it is committed.
+    """
+    return f"log/{channel}"
+
+
+def deliver(event_id: int, channels: Sequence[str], event_type: str, data: str) -> None:
+    """Queue one entry of the log for every stream of this process that follows one of its channels."""
+    event = RelayedEvent(event_type, data, event_id)
+    manager = get_listener_manager()
+    for channel in channels:
+        manager.add_to_queues(listening_name(channel), event)
+    if RelayedEvent.queued > QUEUED_BYTES:
+        _empty_queues()
+
+
+def _empty_queues() -> None:
+    """Have the streams that have anything queued go on from the log."""
+    manager = get_listener_manager()
+    with manager.lock:
+        listeners = {one for some in manager.listeners_by_channel.values() for one in some}
+        for listener in listeners:
+            if listener.channel_items:
+                listener.channel_items, listener.overflow = {}, True
+                listener.wake_threadsafe()
+
+
+class Relay:
+    """One per process; `run` is its task.
+
+    Args:
+        on_gap: called when the log cannot be followed without a gap: it has a new epoch, or was trimmed beyond
+            the relay's place. Every open stream then has to begin again.
+    """
+
+    def __init__(self, on_gap: Callable[[], None]) -> None:
+        self.listening = False
+        self._on_gap = on_gap
+        self._epoch: str | None = None
+        self._position = 0
+        self._started = asyncio.Event()
+
+    async def started(self) -> None:
+        """Wait until the relay has its place in the log: what commits from now on will be delivered."""
+        await self._started.wait()
+
+    async def run(self) -> None:
+        """Listen and deliver until cancelled."""
+        attempt = 0
+        while True:
+            try:
+                async with await _connect() as connection:
+                    attempt = 0
+                    await self._follow(connection)
+            except (psycopg.Error, DjangoDatabaseError, OSError) as error:
+                attempt += 1
+                logger.warning(
+                    "relay lost the database", extra={"error": error, "attempt": attempt}
+                )
+            finally:
+                self.listening = False
+            await asyncio.sleep(backoff(attempt))
+
+    async def _follow(self, connection: AsyncConnection) -> None:
+        # First listen, then read: what commits in between is told, what committed before is read.
+        with _answered(connection):
+            await connection.execute(sql.LISTEN)
+            if self._epoch is None:
+                await self._go_to_head(connection)
+                self._started.set()
+        self.listening = True
+        while True:
+            while await self._read_page(connection):
+                pass
+            # Ends at the first notification or at the time-out; the log is read in any case, which also
+            # probes the connection.
+            async for _ in connection.notifies(timeout=timings.RELAY_IDLE_SECONDS, stop_after=1):
+                pass
+
+    async def _read_page(self, connection: AsyncConnection) -> bool:
+        """Deliver the next entries; return whether there may be more."""
+        with _answered(connection):
+            page = [self._position, event_log.PAGE_SIZE, event_log.RELAY_BYTES]
+            cursor = await connection.execute(sql.LOG_AFTER, page)
+            rows = await cursor.fetchall()
+        epoch, trimmed_through = rows[0][:2]
+        if epoch != self._epoch or trimmed_through > self._position:
+            logger.warning("the event log has a gap here", extra={"epoch": epoch})
+            await self._go_to_head(connection)
+            self._on_gap()
+            return True
+        for _, _, event_id, channels, event_type, data, _ in rows:
+            if event_id is not None:
+                deliver(event_id, channels, event_type, data)
+                self._position = event_id
+        return len(rows) == event_log.PAGE_SIZE or (rows[-1][-1] or 0) >= event_log.RELAY_BYTES
+
+    async def _go_to_head(self, connection: AsyncConnection) -> None:
+        row = await (await connection.execute(sql.LOG_HEAD)).fetchone()
+        assert row is not None
+        self._epoch, self._position = row
+
+
+@contextmanager
+def _answered(connection: AsyncConnection) -> Iterator[None]:
+    """Cut the connection if the block takes too long: what waits in it fails at once.
+
+    Cancelling it instead would ask the database, which does not answer, to cancel the query, and wait for that.
+    """
+    cut = asyncio.get_running_loop().call_later(timings.RELAY_ANSWER_SECONDS, _cut, connection)
+    try:
+        yield
+    finally:
+        cut.cancel()
+
+
+def _cut(connection: AsyncConnection) -> None:
+    logger.warning("the database does not answer the relay")
+    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
+        same.shutdown(socket.SHUT_RDWR)
+
+
+async def _connect() -> AsyncConnection:
+    # May start the embedded server, so not in the loop.
+    parameters = await asyncio.to_thread(sql.listen_parameters)
+    return await psycopg.AsyncConnection.connect(
+        **parameters,
+        autocommit=True,
+        application_name="silo relay",
+    )

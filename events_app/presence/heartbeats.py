@@ -1,0 +1,185 @@
+"""The heartbeats of the streams of one server process, and what becomes of clients that do not answer them."""
+
+import asyncio
+import itertools
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from events_app import timings
+from events_app.database.away import DATABASE_AWAY
+from events_app.database.threads import in_thread
+from events_app.presence import store
+from events_app.presence.acknowledgements import Acknowledgements
+from events_app.presence.backend import domain
+from events_app.presence.open_stream import OpenStream
+from events_app.presence.server_processes import NotRegistered, ProcessIdentity, is_behind
+from events_app.presence.signs_of_life import SignsOfLife
+from events_app.presence.writer import PresenceWriter
+
+logger = logging.getLogger(__name__)
+
+
+class Heartbeats:
+    """One per process. `heartbeat_loop` is its task.
+
+    The streams are in slots, by their keys, and the slots have their heartbeats one after the other. So each stream has
+    one every `heartbeat_seconds`, and the clients do not answer all at once.
+
+    Args:
+        process: this process.
+        streams: those that are open, by connection.
+        writer: it knows which of them are registered.
+        acknowledgements: who has to acknowledge a heartbeat.
+        signs_of_life: those that have come and wait to be written.
+        keeper: the thread that it shares with the housekeeping.
+        configured: the timings.
+    """
+
+    def __init__(
+        self,
+        process: ProcessIdentity,
+        streams: Mapping[uuid.UUID, OpenStream],
+        writer: PresenceWriter,
+        acknowledgements: Acknowledgements,
+        signs_of_life: SignsOfLife,
+        keeper: ThreadPoolExecutor,
+        configured: timings.Timings,
+    ) -> None:
+        self._process = process
+        self._streams = streams
+        self._writer = writer
+        self._acknowledgements = acknowledgements
+        self._signs_of_life = signs_of_life
+        self._keeper = keeper
+        self._timings = configured
+        self._slots = configured.heartbeat_slots
+        # Of each slot, how many heartbeats in a row were not committed.
+        self._missed: Counter[int] = Counter()
+
+    async def heartbeat_loop(self) -> None:
+        """Touch what the streams keep alive; tell them when that is committed; close what is withdrawn."""
+        loop = asyncio.get_running_loop()
+        pause = self._timings.heartbeat / self._slots
+        due = loop.time()
+        for slot in itertools.cycle(range(self._slots)):
+            # What one takes longer is made up for, so that the time between two of a stream stays what it is.
+            due = max(due + pause, loop.time() - self._timings.heartbeat)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            beating = asyncio.create_task(self._round(slot))
+            try:
+                # A database that is frozen gives no error: a heartbeat that hangs is missed as well, by all.
+                while not (await asyncio.wait({beating}, timeout=self._timings.heartbeat))[0]:
+                    self._miss(range(self._slots))
+                beating.result()
+            finally:
+                beating.cancel()
+
+    async def heartbeat(self, slot: int) -> None:
+        """One heartbeat of the streams of a slot, where they are registered."""
+        streams = self._streams_of(slot)
+        arrivals = self._writer.registered(streams)
+        if arrivals:
+            keys = {arrival.key for arrival in arrivals}
+            acks = [arrival.connection_id for arrival in arrivals if arrival.ack]
+            asked = await in_thread(self._keeper, store.touch, self._process, keys, acks)
+            # Not who has left meanwhile, or has to be registered again: nobody would take it away again.
+            now = set(self._writer.registered(streams))
+            arrivals = [arrival for arrival in arrivals if arrival in now]
+            still = [arrival.connection_id for arrival in arrivals if arrival.ack]
+            self._acknowledgements.asked(asked.intersection(still), still)
+        registered = {arrival.connection_id for arrival in arrivals}
+        for stream in streams:
+            if stream.grant.key is None or stream.connection_id in registered:
+                stream.heartbeat()
+
+    @property
+    def useful(self) -> bool:
+        """Whether this process can keep alive what it serves."""
+        return max(self._missed.values(), default=0) < timings.HEARTBEATS_UNTIL_USELESS
+
+    async def close_silent(self) -> None:
+        """Let those depart that have not acknowledged a heartbeat in time.
+
+        `alive` may have come to any process. While one that has come in time waits to be written, its client is not
+        judged; nor, for a while, where another process has such ones, which may be anybody's.
+        """
+        due = self._acknowledgements.due()
+        if not due:
+            return
+        silent, behind = await in_thread(self._keeper, self._silent, set(due))
+        until = {
+            pk: (stream.grant.key, self._acknowledgements.until(at))
+            for pk, at in due.items()
+            if (stream := self._streams.get(pk)) and stream.grant.key
+        }
+        waits = self._signs_of_life.waiting(until)
+        if behind:
+            longest = self._timings.dead_peer
+            waits |= {pk for pk in silent if not self._acknowledgements.overdue(due[pk], longest)}
+        judged = {pk: at for pk, at in due.items() if pk not in waits}
+        for connection_id in self._acknowledgements.judge(judged, silent):
+            if connection_id in self._streams:
+                self._streams[connection_id].close("no acknowledgement", departed=True)
+
+    def _silent(self, due: Collection[uuid.UUID]) -> tuple[set[uuid.UUID], bool]:
+        # Asked before: what a process has written since it told that it is behind is seen.
+        behind = is_behind(self._process, self._timings.server_dead_time, self._timings.beat)
+        return store.silent(due), behind
+
+    def _streams_of(self, slot: int) -> list[OpenStream]:
+        return [
+            stream
+            for stream in self._streams.values()
+            if (stream.grant.key or stream.connection_id).int % self._slots == slot
+        ]
+
+    async def _round(self, slot: int) -> None:
+        try:
+            try:
+                await self.heartbeat(slot)
+            except NotRegistered:
+                # It was taken for dead: its streams are registered before anybody is told that they are alive.
+                await self._writer.register()
+                await self.heartbeat(slot)
+            self._missed.pop(slot, None)
+            await self._close_withdrawn(self._streams_of(slot))
+        except DATABASE_AWAY as error:
+            logger.warning("no heartbeat", extra={"error": error})
+            # Perhaps it was committed all the same: who was asked is not known.
+            self._acknowledgements.forget_those(
+                stream.connection_id for stream in self._streams_of(slot)
+            )
+            self._miss([slot])
+
+    def _miss(self, slots: Collection[int]) -> None:
+        """Count a heartbeat that was missed, and close the streams that cannot be kept alive."""
+        self._missed.update(slots)
+        for slot in slots:
+            if self._missed[slot] >= timings.HEARTBEATS_UNTIL_USELESS:
+                self._close(slot, "the database cannot be reached")
+
+    def _close(self, slot: int, reason: str) -> None:
+        streams = self._streams_of(slot)
+        if streams:
+            logger.warning("closing streams", extra={"reason": reason, "streams": len(streams)})
+        for stream in streams:
+            stream.close(reason)
+
+    async def close_logged_out(self) -> None:
+        """Close the streams of log-ins that have ended: they are few, so each beat can look at them."""
+        await self._close_withdrawn(
+            [one for one in self._streams.values() if one.grant.login is not None]
+        )
+
+    async def _close_withdrawn(self, streams: Collection[OpenStream]) -> None:
+        """Close those of the streams whose token, user or key is no longer good: no departure."""
+        if not streams:
+            return
+        grants = {stream.grant for stream in streams}
+        withdrawn = await in_thread(self._keeper, domain().withdrawn, grants)
+        for stream in streams:
+            if stream.grant in withdrawn:
+                stream.close("no longer permitted")

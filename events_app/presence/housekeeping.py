@@ -1,0 +1,159 @@
+"""What a server process does every beat: it says that it lives, removes those that do not, ends what time ends."""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from django.db import Error
+
+from events_app import timings
+from events_app.database.threads import in_thread
+from events_app.presence import outages, server_processes
+from events_app.presence.acknowledgements import TICK_SECONDS, ObservedClock
+from events_app.presence.backend import domain
+from events_app.presence.clean_up import Cleaner
+from events_app.presence.database_clock import DatabaseClock
+from events_app.presence.heartbeats import Heartbeats
+from events_app.presence.outages import ClockWentBack
+from events_app.presence.server_processes import NotRegistered, ProcessIdentity
+from events_app.presence.signs_of_life import SignsOfLife
+from events_app.presence.writer import PresenceWriter
+
+logger = logging.getLogger(__name__)
+
+
+class Housekeeping:
+    """One per process. `tick_loop`, `beat_loop`, `keep_loop` and `rest_loop` are its tasks.
+
+    Args:
+        process: this process.
+        writer: it registers a process that was taken for dead.
+        heartbeats: they know who does not answer.
+        observed: counts the time for which this process runs and beats.
+        signs_of_life: those that wait, of which each beat tells.
+        keeper: the thread that it shares with the heartbeats.
+        configured: the timings.
+    """
+
+    def __init__(
+        self,
+        process: ProcessIdentity,
+        writer: PresenceWriter,
+        heartbeats: Heartbeats,
+        observed: ObservedClock,
+        signs_of_life: SignsOfLife,
+        keeper: ThreadPoolExecutor,
+        configured: timings.Timings,
+    ) -> None:
+        self._process = process
+        self._writer = writer
+        self._heartbeats = heartbeats
+        self._observed = observed
+        self._signs_of_life = signs_of_life
+        self._keeper = keeper
+        self._timings = configured
+        self._cleaner = Cleaner(configured.server_dead_time)
+        self._clock = DatabaseClock()
+        # Since when, by the loop's clock, this process has beaten without a gap.
+        self._beating_since: float | None = None
+        # Nothing may keep a beat waiting.
+        self._beater = ThreadPoolExecutor(1, thread_name_prefix="presence-beat")
+
+    async def tick_loop(self) -> None:
+        """Show again and again that the event loop runs: while it does not, nobody's time passes."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._observed.tick()
+
+    async def beat_loop(self) -> None:
+        """Beat. Who finds itself taken for dead has the writer register it again, with all its streams."""
+        self._observed.begin()
+        while True:
+            try:
+                await self._beat()
+            except NotRegistered:
+                self._beating_since = None
+                self._writer.register_anew()
+            except Error as error:
+                self._beating_since = None
+                logger.warning("no beat", extra={"error": error})
+            await asyncio.sleep(self._timings.beat)
+
+    async def keep_loop(self) -> None:
+        """Every beat: remove dead processes, end what time ends. More often: close the streams of silent clients."""
+        for look in itertools.count(1):
+            await asyncio.sleep(self._timings.beat / timings.LOOKS_PER_BEAT)
+            await self._keep(self._heartbeats.close_silent)
+            if not look % timings.LOOKS_PER_BEAT:
+                # What fails keeps nothing else from being done.
+                await self._keep(self._clean_up)
+                await self._keep(self._end_what_time_ends)
+                await self._keep(self._heartbeats.close_logged_out)
+
+    async def rest_loop(self) -> None:
+        """End at once what is left of a departure that had more to end than one transaction may.
+
+        In steps: between two of them the keeper does what else has come, heartbeats among it.
+        """
+        while True:
+            await self._writer.more_to_end.wait()
+            self._writer.more_to_end.clear()
+            # Where it fails, the next beat tries again.
+            await self._keep(self._end_what_time_ends)
+
+    def stop(self) -> None:
+        """Give the beat's thread back."""
+        self._beater.shutdown(wait=False, cancel_futures=True)
+
+    async def _beat(self) -> None:
+        server_dead = self._timings.server_dead_time
+        while True:
+            begun = time.monotonic()
+            try:
+                behind = self._signs_of_life.behind
+                at = await in_thread(
+                    self._beater, server_processes.beat, self._process, server_dead, behind
+                )
+                break
+            except ClockWentBack as error:
+                # Before anybody compares a time of before with one of after.
+                outages.tell_of_jump(error.seconds)
+                while await in_thread(self._beater, outages.repair_step):
+                    pass
+        gap = self._observed.beaten(begun)
+        if self._beating_since is None or gap > self._timings.server_dead:
+            self._beating_since = time.monotonic()
+        if (
+            self._clock.note(at.timestamp(), begun, time.monotonic())
+            > outages.CLOCK_TOLERANCE.total_seconds()
+        ):
+            # Which of a key's streams was opened last is judged by the database's clock.
+            self._writer.date_anew()
+
+    async def _keep(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Error as error:
+            logger.warning("could not keep the house", extra={"error": error})
+
+    async def _end_what_time_ends(self) -> None:
+        while await in_thread(self._keeper, domain().time_passes):
+            pass
+
+    async def _clean_up(self) -> None:
+        """Remove the processes that have ceased to beat.
+
+        Only who has itself beaten for as long may judge: after an outage of the database everybody is silent
+        at first.
+        """
+        since = self._beating_since
+        if since is None or time.monotonic() - since < self._timings.server_dead:
+            return
+        if self._observed.since_beat > 2 * self._timings.beat:
+            return  # it was stopped itself, and has not beaten since
+        # A step at a time: the heartbeats of this process have the same thread.
+        while await in_thread(self._keeper, self._cleaner.step):
+            pass

@@ -1,0 +1,110 @@
+"""The outage rule: no clock ends anything for what nobody could observe.
+
+Time-out and grace count from the later of their own start and the end of the last outage, and while every known
+server is silent they stand still. Where there never was a server, they count from their own start alone.
+
+A database's clock that goes back is found here as well, and every clock that ends sessions starts anew.
+"""
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+from django.db import transaction
+from django.db.models import Case, DurationField, Exists, F, Q, Value, When
+from django.db.models.functions import Now
+
+from events_app import timings
+from events_app.models import Observation, ServerProcess
+from events_app.presence.backend import domain
+
+logger = logging.getLogger(__name__)
+
+# A beat may have to wait for another one's row, and its time is that of before it waited.
+CLOCK_TOLERANCE: Final = timedelta(seconds=1)
+
+
+class ClockWentBack(Exception):
+    """The last beat lies in the future, by the database's clock.
+
+    Args:
+        seconds: by how much.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the last beat lies {seconds:.1f} s in the future")
+        self.seconds = seconds
+
+
+def note_beat(server_dead: timedelta) -> None:
+    """Record a beat of some process, and if it ends an outage, that this was its end: in one statement.
+
+    Raises:
+        ClockWentBack: the last beat lies in the future; nothing was written.
+    """
+    silent = Q(last_beat__isnull=True) | Q(last_beat__lt=_ago(server_dead))
+    noted = Observation.objects.exclude(_in_the_future()).update(
+        since=Case(When(silent, then=Now()), default=F("since")), last_beat=Now()
+    )
+    if not noted and (seconds := went_back()):
+        raise ClockWentBack(seconds)
+
+
+def went_back() -> float:
+    """Return by how many seconds the last beat of any process lies in the future; 0 if it does not."""
+    ahead = Observation.objects.filter(_in_the_future())
+    found = ahead.annotate(
+        ahead=F("last_beat") - Now()  # by the database, whose clock it is
+    ).values_list("ahead", flat=True)
+    return max((one.total_seconds() for one in found), default=0.0)
+
+
+def tell_of_jump(seconds: float) -> None:
+    """Log that the database's clock went back by so much, or a little more."""
+    logger.warning(
+        "the database's clock went back: every clock that ends sessions starts anew",
+        extra={"seconds": seconds},
+    )
+
+
+def repair_step() -> bool:
+    """Have every clock that ends sessions start anew after the database's clock went back: a bounded part of it.
+
+    What lies in the future becomes now. The domain's times come first, so that nobody seems to have departed after the
+    last beat of a server process who departed before it.
+
+    Returns:
+        Whether there is more to do.
+    """
+    if domain().clock_went_back():
+        return True
+    with transaction.atomic():
+        ahead = ServerProcess.objects.filter(last_beat__gt=Now())
+        rows = list(
+            ahead.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True)
+        )
+        ServerProcess.objects.filter(pk__in=rows).update(last_beat=Now())
+        Observation.objects.filter(last_beat__gt=Now()).update(since=Now(), last_beat=Now())
+    return False
+
+
+def observed_for(duration: timedelta) -> Exists:
+    """Return the condition, for any query, that clients have been observed for so long without a gap.
+
+    Args:
+        duration: of the clock that would end something.
+    """
+    never = Q(last_beat__isnull=True)
+    server_dead = timedelta(seconds=timings.configured().server_dead)
+    watched = Q(last_beat__gte=_ago(server_dead), since__lt=_ago(duration))
+    return Exists(Observation.objects.filter(never | watched))
+
+
+def _in_the_future() -> Q:
+    # A row without a beat is not excluded by it.
+    return Q(last_beat__isnull=False, last_beat__gt=Now() + Value(CLOCK_TOLERANCE, DurationField()))
+
+
+def _ago(duration: timedelta) -> Now:
+    ago: Now = Now() - Value(duration, DurationField())  # type: ignore[assignment]
+    return ago

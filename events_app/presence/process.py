@@ -1,0 +1,132 @@
+"""The presence of one server process: its open streams, and the tasks that keep alive what they stand for.
+
+`presence_writer` tells the database which streams there are, `heartbeats` keeps alive what they stand for, and
+`housekeeping` says that this process lives, and looks after those that do not.
+"""
+
+import asyncio
+import logging
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+from events_app import timings
+from events_app.presence.acknowledgements import Acknowledgements, ObservedClock
+from events_app.presence.backend import Key
+from events_app.presence.heartbeats import Heartbeats
+from events_app.presence.housekeeping import Housekeeping
+from events_app.presence.open_stream import OpenStream
+from events_app.presence.server_processes import ProcessIdentity
+from events_app.presence.siblings import Siblings
+from events_app.presence.signs_of_life import SignsOfLife
+from events_app.presence.store import Departure, Snapshot
+from events_app.presence.writer import PresenceWriter
+
+logger = logging.getLogger(__name__)
+
+
+class Presence:
+    """One per process. Its tasks are the methods that end in `_loop`."""
+
+    def __init__(self, configured: timings.Timings) -> None:
+        self.streams: dict[uuid.UUID, OpenStream] = {}
+        self.stopping = False
+        self.observed = ObservedClock(configured.beat)
+        self._siblings = Siblings()
+        process = ProcessIdentity()
+        self._acknowledgements = Acknowledgements(self.observed, configured.patience)
+        self.signs_of_life = SignsOfLife(self.observed, self._acknowledged)
+        # One thread, one connection and one order each, for the writer, the beat and this.
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="presence-keeper")
+        self._writer = PresenceWriter(
+            process, self.streams, self._acknowledgements, configured, lambda: self.observed.proved
+        )
+        self._heartbeats = Heartbeats(
+            process,
+            self.streams,
+            self._writer,
+            self._acknowledgements,
+            self.signs_of_life,
+            self._keeper,
+            configured,
+        )
+        self._housekeeping = Housekeeping(
+            process,
+            self._writer,
+            self._heartbeats,
+            self.observed,
+            self.signs_of_life,
+            self._keeper,
+            configured,
+        )
+        self.write_loop = self._writer.write_loop
+        self.tick_loop = self._housekeeping.tick_loop
+        self.beat_loop = self._housekeeping.beat_loop
+        self.keep_loop = self._housekeeping.keep_loop
+        self.rest_loop = self._housekeeping.rest_loop
+        self.heartbeat_loop = self._heartbeats.heartbeat_loop
+
+    async def arrive(self, stream: OpenStream) -> Snapshot:
+        """Wait until the stream's connection is committed.
+
+        Returns:
+            What the stream begins with, read after that commit.
+
+        Raises:
+            TooManyStreams: its key, or its user, has as many as it may have.
+        """
+        await self._siblings.make_room(stream.grant)
+        if stream.closed.is_set():
+            # Its client has left meanwhile, and nobody would take it away again.
+            raise asyncio.CancelledError
+        self._siblings.add(stream)
+        self.streams[stream.connection_id] = stream
+        if self.stopping:
+            stream.close("the server stops")
+        return await self._writer.arrive(stream)
+
+    def leave(self, stream: OpenStream, *, by_client: bool) -> None:
+        """The stream has ended. Never waits; after `stop` has begun, nothing counts as a departure."""
+        if self.streams.pop(stream.connection_id, None) is None:
+            return
+        self._siblings.remove(stream)
+        key = stream.grant.key
+        if key is None:
+            return
+        if not self.stopping:
+            self._writer.depart(Departure(stream.connection_id, key, by_client))
+
+    def heartbeat_written(self, connection_id: uuid.UUID) -> None:
+        """A heartbeat is written to that stream: its client has time to answer from now on."""
+        self._acknowledgements.written(connection_id)
+
+    def close_all(self, reason: str) -> None:
+        """Have every stream begin again."""
+        if self.streams:
+            logger.warning(
+                "closing every stream", extra={"reason": reason, "streams": len(self.streams)}
+            )
+        for stream in list(self.streams.values()):
+            stream.close(reason)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a stream that is opened now would be kept alive: this process is known to all, and beats."""
+        return self.useful and not self._writer.must_register
+
+    @property
+    def useful(self) -> bool:
+        """Whether this process can keep alive what it serves."""
+        return self._heartbeats.useful
+
+    def _acknowledged(self, key: Key, connection_id: uuid.UUID | None, at: float) -> None:
+        streams = self._siblings.of(key) if connection_id is None else [connection_id]
+        for stream in streams:
+            self._acknowledgements.answered(stream, at)
+
+    async def stop(self) -> None:
+        """Write what came before the stop, then remove this process: no departure of its clients."""
+        try:
+            await self._writer.stop()
+        finally:
+            self._housekeeping.stop()
+            self._keeper.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,188 @@
+"""What waits to be written, in sets of so many keys; what fails keeps no other key waiting for long."""
+
+import time
+import uuid
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final, Generic, TypeVar
+
+from events_app.database.away import backoff
+
+Entry = TypeVar("Entry")
+
+# A set that fails is tried again in so many parts, down to one key alone.
+PARTS: Final = 10
+# What fails alone takes at most this share of the writer's time.
+FAILING_SHARE: Final = 1 / 4
+
+
+@dataclass(eq=False)
+class Portion(Generic[Entry]):
+    """Entries that are written together, by their keys.
+
+    Args:
+        entries: the entries of each key, in the order in which they came.
+        failures: how often they have failed, in a row, as a part of this size.
+        failed_at: when they failed last, by a clock that only grows.
+        not_before: when they are tried again.
+    """
+
+    entries: dict[uuid.UUID, list[Entry]] = field(default_factory=dict)
+    failures: int = 0
+    failed_at: float = float("-inf")
+    not_before: float = float("-inf")
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (entry for some in self.entries.values() for entry in some)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has failed before, by itself or as a part of a set."""
+        return self.failed_at > float("-inf")
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is of one key."""
+        return len(self.entries) == 1
+
+
+class PresenceQueue(Generic[Entry]):
+    """Entries of one kind, first come first served by their keys.
+
+    Those that have failed are apart from the others, and are tried in turns with them: in ever smaller parts, so that
+    what fails alone is found.
+
+    Args:
+        now: a clock that only grows.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._waiting: dict[uuid.UUID, list[Entry]] = {}
+        self._failed: list[Portion[Entry]] = []
+        self._apart: dict[uuid.UUID, Portion[Entry]] = {}
+        self._failed_next = False
+        # Until when those that fail alone have had their share.
+        self._alone_from = float("-inf")
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._waiting or key in self._apart
+
+    def add(self, key: uuid.UUID, entry: Entry) -> None:
+        """Have an entry written."""
+        self._waiting.setdefault(key, []).append(entry)
+
+    def take(self, count: int, without: Container[uuid.UUID] = ()) -> Portion[Entry] | None:
+        """Take what is written next, at most so many keys; None if there is nothing now.
+
+        Args:
+            count: of keys.
+            without: keys that have to wait.
+        """
+        failed = self._due(without)
+        if failed and self._failed_next:
+            return self._take_failed(failed, without)
+        taken: dict[uuid.UUID, list[Entry]] = {}
+        for key in list(self._waiting):
+            if len(taken) == count:
+                break
+            if key in without:
+                continue
+            if key in self._apart:
+                # It shares the fate of what came before.
+                self._apart[key].entries[key] += self._waiting.pop(key)
+            else:
+                taken[key] = self._waiting.pop(key)
+        if taken:
+            self._failed_next = True
+            return Portion(taken)
+        return self._take_failed(failed, without) if failed else None
+
+    def put_back(self, portion: Portion[Entry]) -> None:
+        """Have it written next again: it has not failed."""
+        if portion.has_failed:
+            self._failed.insert(0, portion)
+            self._apart.update(dict.fromkeys(portion.entries, portion))
+            return
+        for key, some in portion.entries.items():
+            some += self._waiting.pop(key, [])
+        self._waiting = portion.entries | self._waiting
+
+    def failed(
+        self, portion: Portion[Entry], *, seconds: float, divide: bool
+    ) -> list[Portion[Entry]]:
+        """Have it written again, behind the others.
+
+        Args:
+            portion: what failed.
+            seconds: how long that took.
+            divide: whether one of its keys may be the reason.
+
+        Returns:
+            The parts in which it is tried.
+        """
+        parts = [portion]
+        if divide and not portion.alone:
+            parts = _parts(portion)
+        for part in parts:
+            part.failures += part is portion
+            part.failed_at = self._now()
+            self._apart.update(dict.fromkeys(part.entries, part))
+        if portion.alone and divide:
+            portion.not_before = self._now() + backoff(portion.failures)
+            self._alone_from = self._now() + seconds * (1 / FAILING_SHARE - 1)
+        self._failed += parts
+        return parts
+
+    @property
+    def hopeful(self) -> Iterator[Entry]:
+        """All but those that have failed alone."""
+        for some in self._waiting.values():
+            yield from some
+        for portion in self._failed:
+            if not (portion.alone and portion.failures):
+                yield from portion
+
+    def due_in(self, without: Container[uuid.UUID] = ()) -> float | None:
+        """In how many seconds what has failed is tried again; None if nothing has but what has to wait."""
+        times = (self._due_at(portion) for portion in self._tried_again(without))
+        first = min(times, default=None)
+        return None if first is None else max(0.0, first - self._now())
+
+    def _due(self, without: Container[uuid.UUID]) -> Portion[Entry] | None:
+        now = self._now()
+        return next((one for one in self._tried_again(without) if self._due_at(one) <= now), None)
+
+    def _tried_again(self, without: Container[uuid.UUID]) -> Iterator[Portion[Entry]]:
+        for portion in self._failed:
+            if any(key not in without for key in portion.entries):
+                yield portion
+
+    def _due_at(self, portion: Portion[Entry]) -> float:
+        return max(portion.not_before, self._alone_from) if portion.alone else portion.not_before
+
+    def _take_failed(
+        self, portion: Portion[Entry], without: Container[uuid.UUID]
+    ) -> Portion[Entry]:
+        self._failed_next = False
+        waiting = {key: some for key, some in portion.entries.items() if key in without}
+        taken = portion
+        if waiting:
+            # Two parts of another size than the one that has failed.
+            others = {key: some for key, some in portion.entries.items() if key not in waiting}
+            taken = replace(portion, entries=others, failures=0)
+            portion.entries, portion.failures = waiting, 0
+        else:
+            self._failed.remove(portion)
+        for key in taken.entries:
+            del self._apart[key]
+        return taken
+
+
+def _parts(portion: Portion[Entry]) -> list[Portion[Entry]]:
+    keys = list(portion.entries)
+    size = max(1, len(keys) // PARTS)
+    return [
+        Portion({key: portion.entries[key] for key in keys[start : start + size]})
+        for start in range(0, len(keys), size)
+    ]

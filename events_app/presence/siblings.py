@@ -1,0 +1,94 @@
+"""How many streams one presence key, or one user who only watches, may have open on this process.
+
+The newest is refused, not the oldest closed. Were the oldest closed, nine windows would displace each other for ever:
+each that is closed comes back and closes another. Connections that a client has left behind without this server's
+knowing keep it out no longer than `PROOF_SECONDS`.
+"""
+
+import asyncio
+import uuid
+from typing import Final
+
+from django.conf import settings
+
+from events_app.presence.backend import Key, StreamGrant
+from events_app.presence.open_stream import OpenStream, TooManyStreams
+
+# A window of a CAD program holds one stream; what has more has lost count of them.
+MAX_STREAMS_PER_KEY: Final = 8
+# For so long a peer may take to acknowledge a line: several times the slowest way there and back.
+PROOF_SECONDS: Final = 2.0
+
+# The streams that count together: those of a key, or those of a user (by primary key) without any key.
+Group = Key | int
+
+
+def group_of(grant: StreamGrant) -> tuple[Group, int]:
+    """Return the group of a stream, and how many streams it may have. No key's streams count for its user."""
+    if grant.key is not None:
+        return grant.key, MAX_STREAMS_PER_KEY
+    return grant.user_id, settings.EVENTS_STREAMS_PER_USER
+
+
+class Siblings:
+    """The open streams of each group, in the order in which they arrived."""
+
+    def __init__(self) -> None:
+        self._by_group: dict[Group, dict[uuid.UUID, OpenStream]] = {}
+        # Of a group that is full: its streams prove themselves once, however many new ones wait for that.
+        self._proofs: dict[Group, asyncio.Task[None]] = {}
+
+    def add(self, stream: OpenStream) -> None:
+        """Note a stream."""
+        group, _ = group_of(stream.grant)
+        self._by_group.setdefault(group, {})[stream.connection_id] = stream
+
+    def remove(self, stream: OpenStream) -> None:
+        """Forget a stream."""
+        group, _ = group_of(stream.grant)
+        del self._by_group[group][stream.connection_id]
+        if not self._by_group[group]:
+            del self._by_group[group]
+
+    def of(self, group: Group) -> list[uuid.UUID]:
+        """Return the streams of a group."""
+        return list(self._by_group.get(group, ()))
+
+    async def make_room(self, grant: StreamGrant) -> None:
+        """Return when a stream may be added to its group, which is done before anything else runs.
+
+        Where there are too many, each has to prove that its peer is there; those that do not are closed.
+
+        Raises:
+            TooManyStreams: all of them do.
+        """
+        group, most = group_of(grant)
+        if len(self._open(group, most)) < most:
+            return
+        if group not in self._proofs:
+            self._proofs[group] = asyncio.create_task(self._prove(group))
+        # Whoever leaves meanwhile is no reason to stop for the others.
+        await asyncio.shield(self._proofs[group])
+        if len(self._open(group, most)) >= most:
+            raise TooManyStreams(most)
+
+    async def _prove(self, group: Group) -> None:
+        """Close the streams of a group whose peers acknowledge nothing."""
+        try:
+            streams = [
+                one for one in self._by_group.get(group, {}).values() if not one.closed.is_set()
+            ]
+            for stream in streams:
+                stream.prove()
+            await asyncio.sleep(PROOF_SECONDS)
+            for stream in streams:
+                if await stream.unacknowledged():
+                    stream.close("its peer acknowledges nothing, and others wait for its place")
+        finally:
+            del self._proofs[group]
+
+    def _open(self, group: Group, most: int) -> list[OpenStream]:
+        streams = list(self._by_group.get(group, {}).values())
+        if len(streams) < most:
+            return streams
+        return [stream for stream in streams if not stream.closed.is_set()]

@@ -1,0 +1,308 @@
+"""Signs of life that wait to be written: as sets, by one writer, so that however many there are none comes too late.
+
+There are two queues, each with a thread of its own. In the first a sign takes a moment, and waits for nobody's lock. In
+the second are those that tell others something, or keep alive what has no stream. docs/architecture.md,
+"Acknowledgements", says what a sign that waits is worth.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final
+
+from events_app.database.away import DATABASE_AWAY, answered, backoff
+from events_app.database.threads import in_thread
+from events_app.presence.acknowledgements import ObservedClock
+from events_app.presence.backend import Key, Outcome, SignOfLife, StreamRefused, domain
+from events_app.serving.stream_http import unavailable
+
+logger = logging.getLogger(__name__)
+
+# Those of one set: written in some 100 ms, so nobody waits long for a set that has just begun.
+QUICK_AT_ONCE: Final = 500
+SLOW_AT_ONCE: Final = 50
+# Until those whose lock somebody else has are tried again, where nothing else is to be done.
+LOCKED_SECONDS: Final = 0.05
+# After so long they wait for it, apart: who only looks now and then may never find it free.
+LOCKED_PATIENCE_SECONDS: Final = 1.0
+# While the database is away, a request is answered (503) after so long; its client may find a better server.
+AWAY_SECONDS: Final = 10.0
+
+FAILED: Final = StreamRefused(500, "internal_error", "The server failed; it is logged. Try again.")
+
+Answer = asyncio.Future[StreamRefused | None]
+Verdict = StreamRefused | Outcome | None
+
+
+@dataclass(eq=False)
+class Waiting:
+    """A sign of life that waits, and those that came after it and say the same.
+
+    Args:
+        sign: the latest of them.
+        first: when the first one came, by the observed clock.
+        latest: when the latest one came.
+        since: when the first one came, by a clock that only grows.
+        answers: for the requests.
+        tried: whether it has been tried, and somebody else had the lock.
+    """
+
+    sign: SignOfLife
+    first: float
+    latest: float
+    since: float
+    answers: list[Answer]
+    tried: bool = False
+
+    def join(self, other: "Waiting") -> None:
+        """Let another one that says the same share the place of this one."""
+        if other.latest >= self.latest:
+            self.sign, self.latest = other.sign, other.latest
+        self.first, self.since = min(self.first, other.first), min(self.since, other.since)
+        self.answers += other.answers
+        self.tried |= other.tried
+
+    def answer(self, verdict: StreamRefused | None) -> None:
+        """Answer all of them; those that have left are none."""
+        for answer in self.answers:
+            if not answer.done():
+                answer.set_result(verdict)
+
+
+class Queue:
+    """Signs that wait, in fair order: of each who asks, by their credentials, one after the other."""
+
+    def __init__(self) -> None:
+        self._by_who: dict[object, dict[object, Waiting]] = {}
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return (one for some in self._by_who.values() for one in some.values())
+
+    def put(self, one: Waiting) -> Waiting:
+        """Add one, or have it share the place of one that waits and says the same; return what waits now."""
+        headers = one.sign.http.headers
+        who = headers.get("Authorization") or headers.get("Cookie", "")
+        same = (one.sign.key, one.sign.connection_id, one.sign.noted, *_judged_by(one.sign))
+        mine = self._by_who.setdefault(who, {})
+        if same in mine:
+            mine[same].join(one)
+        else:
+            mine[same] = one
+        return mine[same]
+
+    def take_older(self, than: float) -> list[Waiting]:
+        """Take all that came before a time, by the clock that only grows."""
+        older = []
+        for who, mine in list(self._by_who.items()):
+            for same, one in list(mine.items()):
+                if one.since < than:
+                    older.append(mine.pop(same))
+            if not mine:
+                del self._by_who[who]
+        return older
+
+    def take(self, at_once: int) -> list[Waiting]:
+        """Take those whose turn it is, at most so many."""
+        taken: list[Waiting] = []
+        while self._by_who and len(taken) < at_once:
+            for who in list(self._by_who):
+                # Who had a turn goes to the end, and where there is nothing more of it, away.
+                mine = self._by_who.pop(who)
+                taken.append(mine.pop(next(iter(mine))))
+                if mine:
+                    self._by_who[who] = mine
+                if len(taken) == at_once:
+                    break
+        return taken
+
+
+class Writer:
+    """Writes the signs of one queue, a set at a time, while there are any.
+
+    Args:
+        thread: in which the domain is asked.
+        at_once: the most of a set.
+        quick: whether what takes more than a moment is left out.
+        done: gets each with its verdict, but those that wait again.
+    """
+
+    def __init__(
+        self,
+        thread: ThreadPoolExecutor,
+        at_once: int,
+        *,
+        quick: bool,
+        done: Callable[[Waiting, Verdict], None],
+    ) -> None:
+        self._thread = thread
+        self._at_once = at_once
+        self._quick = quick
+        self._done = done
+        self._queue = Queue()
+        self._written: list[Waiting] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def __iter__(self) -> Iterator[Waiting]:
+        """Those that wait, and those that are being written."""
+        yield from self._written
+        yield from self._queue
+
+    def put(self, one: Waiting) -> Waiting:
+        """Have one written; return what waits for it."""
+        waiting = self._queue.put(one)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._write())
+        return waiting
+
+    async def _write(self) -> None:
+        attempt = 0
+        while some := self._queue.take(self._at_once):
+            # Those found locked come last, one by one: who waits for a lock keeps nobody else's locked meanwhile.
+            some.sort(key=lambda one: one.tried and not self._quick)
+            self._written = some
+            together = [one.sign for one in some if self._quick or not one.tried]
+            try:
+                verdicts = [*await self._verdicts(together)] if together else []
+                for one in some[len(together) :]:
+                    verdicts += await self._verdicts([one.sign])
+                attempt = 0
+            except DATABASE_AWAY as error:
+                attempt += 1
+                logger.warning(
+                    "signs of life wait for the database",
+                    extra={"error": error, "attempt": attempt, "signs": len(some)},
+                )
+                self._written = []
+                self._put_back(some)
+                await asyncio.sleep(backoff(attempt))
+                continue
+            self._written = []
+            locked = 0
+            for one, verdict in zip(some, verdicts, strict=True):
+                if verdict is Outcome.LOCKED:
+                    locked += 1
+                    self._try_again(one)
+                else:
+                    self._done(one, verdict)
+            if locked == len(some):
+                await asyncio.sleep(LOCKED_SECONDS)
+
+    def _try_again(self, one: Waiting) -> None:
+        """One whose lock somebody else has waits for the next set, or, if it has looked often enough, for the lock."""
+        one.tried = True
+        waited = time.monotonic() - one.since
+        if self._quick and waited > LOCKED_PATIENCE_SECONDS:
+            self._done(one, Outcome.LONGER)
+        elif waited > AWAY_SECONDS:
+            self._done(one, unavailable())
+        else:
+            self._queue.put(one)
+
+    def _put_back(self, some: Collection[Waiting]) -> None:
+        oldest = time.monotonic() - AWAY_SECONDS
+        late = [one for one in some if one.since < oldest]
+        # Those behind them too: however many come meanwhile, none is kept for longer.
+        late += self._queue.take_older(oldest)
+        for one in some:
+            if one.since >= oldest:
+                self._queue.put(one)
+        for one in late:
+            self._done(one, unavailable())
+
+    async def _verdicts(self, signs: Sequence[SignOfLife]) -> Sequence[Verdict]:
+        try:
+            return await in_thread(self._thread, domain().alive, signs, quick=self._quick)
+        except DATABASE_AWAY as error:
+            if not answered(error):
+                raise
+            if len(signs) == 1:
+                logger.warning("a sign of life had to wait too long", extra={"error": error})
+                if self._quick:
+                    return [unavailable()]
+                return [None if signs[0].noted else Outcome.LOCKED]
+        except Exception:
+            if len(signs) == 1:
+                logger.exception("a sign of life failed")
+                return [FAILED]
+        # One that cannot be written keeps no other one from it.
+        return [verdict for sign in signs for verdict in await self._verdicts([sign])]
+
+
+class SignsOfLife:
+    """The signs of life that have come to this process.
+
+    Args:
+        clock: by which the time of clients is counted.
+        permitted: called for each that turns out to be one, with its key, its stream or None, and when it came.
+    """
+
+    def __init__(
+        self,
+        clock: ObservedClock,
+        permitted: Callable[[Key, uuid.UUID | None, float], None],
+    ) -> None:
+        self._clock = clock
+        self._permitted = permitted
+        thread = ThreadPoolExecutor(1, thread_name_prefix="signs-of-life")
+        other = ThreadPoolExecutor(1, thread_name_prefix="slow-signs-of-life")
+        self._quick = Writer(thread, QUICK_AT_ONCE, quick=True, done=self._judged)
+        self._slow = Writer(other, SLOW_AT_ONCE, quick=False, done=self._judged)
+
+    def take(self, sign: SignOfLife) -> Answer:
+        """Queue a sign of life; it is written whether or not anybody waits for the answer.
+
+        Returns:
+            Its answer: None, or why it is refused.
+        """
+        answer: Answer = asyncio.get_running_loop().create_future()
+        now = self._clock.seconds
+        self._quick.put(Waiting(sign, now, now, time.monotonic(), [answer]))
+        return answer
+
+    def waiting(self, due: Mapping[uuid.UUID, tuple[Key, float]]) -> set[uuid.UUID]:
+        """Return the streams for which a sign of life has come in time and waits to be written.
+
+        Args:
+            due: of each stream its key, and until when one had to come, by the observed clock.
+        """
+        keys = {key for key, _ in due.values()}
+        came: dict[tuple[Key, uuid.UUID | None], float] = {}
+        for one in (*self._quick, *self._slow):
+            if one.sign.key in keys:
+                what = (one.sign.key, one.sign.connection_id)
+                came[what] = min(one.first, came.get(what, one.first))
+        never = float("inf")
+        return {
+            pk
+            for pk, (key, until) in due.items()
+            if min(came.get((key, pk), never), came.get((key, None), never)) <= until
+        }
+
+    @property
+    def behind(self) -> float:
+        """For how many seconds what came first has waited. What waits for somebody's lock does not count."""
+        now = time.monotonic()
+        waiting = (one.since for one in (*self._quick, *self._slow) if not one.tried)
+        return now - min(waiting, default=now)
+
+    def _judged(self, one: Waiting, verdict: Verdict) -> None:
+        if verdict in (None, Outcome.NEWS) and not one.sign.noted:
+            self._permitted(one.sign.key, one.sign.connection_id, one.latest)
+        if verdict is Outcome.IGNORED:
+            one.answer(None)
+        elif isinstance(verdict, Outcome):
+            one.sign = replace(one.sign, noted=verdict is Outcome.NEWS)
+            self._slow.put(one)
+        else:
+            one.answer(verdict)
+
+
+def _judged_by(sign: SignOfLife) -> tuple[object, ...]:
+    """Return what decides besides the credentials whether a sign is one: where it comes from, by its headers."""
+    headers = sign.http.headers
+    names = ("Cookie", "X-CSRFToken", "Origin", "Referer", "Host", "X-Forwarded-Proto")
+    return tuple(headers.get(name) for name in names)

@@ -1,0 +1,277 @@
+"""Presence in the database: which streams are open, and which server process serves them.
+
+Every function is one transaction over a whole set, whose size the caller bounds, called from a thread of the presence.
+The locks it takes and why no interleaving breaks it: docs/architecture.md, "Presence".
+"""
+
+import time
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import DurationField, Q, Value
+from django.db.models.functions import Now
+
+from events_app.database import sql
+from events_app.database.lock_retry import with_lock_retry
+from events_app.log import event_log
+from events_app.log.event_log import LogState
+from events_app.models import Connection
+from events_app.presence.backend import Key, domain
+from events_app.presence.open_stream import OpenStream
+from events_app.presence.server_processes import ProcessIdentity, hold, insert
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A stream with a presence key was opened."""
+
+    connection_id: uuid.UUID
+    key: Key
+    ack: bool = False
+    machine: str = ""
+    opened: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(cls, stream: OpenStream, key: Key) -> "Arrival":
+        """Return the arrival of a stream with this key."""
+        grant = stream.grant
+        return cls(stream.connection_id, key, grant.ack, grant.machine, stream.opened)
+
+    @property
+    def age(self) -> timedelta:
+        """How long ago it was opened. A process that registers again does not make its streams younger."""
+        return timedelta(seconds=time.monotonic() - self.opened)
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A stream with a presence key ended: by the client's doing or death, or closed by this server."""
+
+    connection_id: uuid.UUID
+    key: Key
+    by_client: bool
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What became of streams that were opened.
+
+    Args:
+        known: the keys that exist. Of the others nothing was recorded.
+        displaced: the streams, by connection, whose key is another machine's. Nothing was recorded of them.
+    """
+
+    known: set[Key]
+    displaced: set[uuid.UUID]
+
+    def has(self, arrival: Arrival) -> bool:
+        """Whether this stream was recorded."""
+        return arrival.key in self.known and arrival.connection_id not in self.displaced
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What new streams begin with, all of one moment.
+
+    Args:
+        log: where the event log is.
+        held: what the keys hold; of these, as many as were read together.
+    """
+
+    log: LogState
+    held: Mapping[Key, Any]
+
+
+def arrive(process: ProcessIdentity, arrivals: Collection[Arrival]) -> Arrived:
+    """Record streams that were opened.
+
+    Raises:
+        NotRegistered: and nothing was written.
+    """
+    with transaction.atomic():
+        known = domain().lock(_keys(arrivals))
+        hold(process)
+        return _insert(process, arrivals, known)
+
+
+def register(process: ProcessIdentity, open_streams: Collection[Arrival] = ()) -> Arrived:
+    """Insert this process, and with it some of its open streams, as arrivals."""
+    with transaction.atomic():
+        known = domain().lock(_keys(open_streams))
+        insert(process)
+        return _insert(process, open_streams, known)
+
+
+def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
+    """Record streams that ended.
+
+    A key has departed unless a stream that was opened later than the one that ended is still there: then the
+    client has only changed its connection.
+
+    Returns:
+        Whether more ends with that than this transaction ended; see `PresenceDomain.departed`.
+
+    Raises:
+        NotRegistered: and nothing was written.
+    """
+
+    def operation(also: Collection[Key]) -> bool:
+        known = domain().lock(_keys(departures), also)
+        hold(process)
+        ended = Connection.objects.filter(pk__in=[change.connection_id for change in departures])
+        rows = list(ended.order_by("pk").select_for_update())
+        ended.delete()
+        by_client = {change.connection_id for change in departures if change.by_client}
+        left_at = _latest((row.key, row.opened_at) for row in rows if row.pk in by_client)
+        ended_at = _latest((row.key, row.opened_at) for row in rows)
+        stayed = Connection.objects.filter(key__in=known)
+        stayed_at = _latest(stayed.values_list("key", "opened_at"))
+        departed = {
+            key
+            for key, at in left_at.items()
+            if key in known
+            and at == ended_at[key]
+            and (key not in stayed_at or stayed_at[key] < at)
+        }
+        more = bool(departed) and domain().departed(
+            departed, departed - stayed_at.keys(), process.id
+        )
+        # Whom this server closes has not departed, whatever was noted of an earlier stream.
+        closed = (ended_at.keys() & known) - departed - stayed_at.keys()
+        if closed:
+            domain().server_stopped(closed)
+        return more
+
+    return with_lock_retry(operation)
+
+
+def snapshot(keys: Collection[Key]) -> Snapshot:
+    """Read where the log is and what the keys hold, at one moment: of as many of the keys as are read together."""
+    with sql.one_snapshot():
+        return Snapshot(log=event_log.state(), held=domain().snapshot(keys) if keys else {})
+
+
+def touch(
+    process: ProcessIdentity, keys: Collection[Key], acks: Collection[uuid.UUID]
+) -> set[uuid.UUID]:
+    """A heartbeat of this process.
+
+    Args:
+        process: this process.
+        keys: what it keeps alive.
+        acks: the connections whose clients acknowledge it.
+
+    Returns:
+        The connections whose clients have to acknowledge this heartbeat: those that did so with the one before.
+
+    Raises:
+        NotRegistered: nobody counts on what this process serves; it has to register first.
+    """
+    with transaction.atomic():
+        hold(process)
+        # Losing the last touches in a crash costs nothing: the next heartbeat repeats them.
+        sql.commit_lazily()
+        asked = _ask_for_acknowledgement(process, acks) if acks else set()
+        domain().touch(keys)
+    return asked
+
+
+def connected_elsewhere(key: Key, machine: str, server_dead: timedelta) -> tuple[bool, bool]:
+    """Return whether another machine than this has a stream of the (locked) key: on a process that beats, on any.
+
+    Streams whose clients do not say on which machine they are count as this machine's.
+    """
+    others = Connection.objects.filter(key=key).exclude(machine__in=["", machine])
+    beating = Q(process__last_beat__gte=Now() - Value(server_dead, DurationField()))
+    return others.filter(beating).exists(), others.exists()
+
+
+def silent(connection_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of the connections whose clients have not acknowledged the heartbeat they were asked for."""
+    connections = Connection.objects.filter(pk__in=connection_ids, acked_at__isnull=True)
+    return set(connections.values_list("pk", flat=True))
+
+
+def acknowledge(
+    claims: Collection[tuple[Key, uuid.UUID | None]],
+    looked_up: Collection[Key] = (),
+) -> set[tuple[Key, uuid.UUID]]:
+    """Note that clients have their heartbeats, inside the caller's transaction, which holds the locks of the keys.
+
+    Args:
+        claims: the keys, each with the stream whose heartbeat is acknowledged; None for every one of the key.
+        looked_up: further keys.
+
+    Returns:
+        The streams that these keys have, each with its key.
+    """
+    open_streams = Connection.objects.filter(key__in={*looked_up, *(key for key, _ in claims)})
+    rows = list(open_streams.values_list("pk", "key", "acked_at"))
+    # What has been acknowledged already needs nothing: a heartbeat that came meanwhile is not what this is about.
+    waited_for = [
+        pk
+        for pk, key, acked_at in rows
+        if acked_at is None and not {(key, pk), (key, None)}.isdisjoint(claims)
+    ]
+    if waited_for:
+        free = Connection.objects.filter(pk__in=waited_for).order_by("pk").select_for_update()
+        Connection.objects.filter(pk__in=free.values("pk")).update(acked_at=Now())
+    return {(key, pk) for pk, key, _ in rows}
+
+
+def _insert(process: ProcessIdentity, arrivals: Collection[Arrival], known: set[Key]) -> Arrived:
+    """Insert the streams of the (locked) keys that exist and are no other machine's; tell the domain of them."""
+    claims = {(one.key, one.machine) for one in arrivals if one.key in known and one.machine}
+    taken = domain().displaced(claims) if claims else set()
+    arrived = Arrived(
+        known, {one.connection_id for one in arrivals if (one.key, one.machine) in taken}
+    )
+    recorded = [arrival for arrival in arrivals if arrived.has(arrival)]
+    # What is there already is the process' former self's, or of a set whose commit was not acknowledged, or was dated
+    # by a clock that went back.
+    Connection.objects.bulk_create(
+        (
+            Connection(
+                id=arrival.connection_id,
+                key=arrival.key,
+                ack=arrival.ack,
+                machine=arrival.machine,
+                opened_at=Now() - Value(arrival.age, DurationField()),
+                process_id=process.id,
+            )
+            for arrival in recorded
+        ),
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=["process", "opened_at"],
+    )
+    domain().arrived(_keys(recorded))
+    return arrived
+
+
+def _keys(changes: Iterable[Arrival | Departure]) -> set[Key]:
+    return {change.key for change in changes}
+
+
+def _latest(opened: Iterable[tuple[Key, datetime]]) -> dict[Key, datetime]:
+    """Return the latest time of each key."""
+    latest: dict[Key, datetime] = {}
+    for key, at in opened:
+        latest[key] = max(at, latest.get(key, at))
+    return latest
+
+
+def _ask_for_acknowledgement(
+    process: ProcessIdentity, connection_ids: Collection[uuid.UUID]
+) -> set[uuid.UUID]:
+    answered = Connection.objects.filter(
+        pk__in=connection_ids, process=process.id, acked_at__isnull=False
+    )
+    asked = set(answered.order_by("pk").select_for_update().values_list("pk", flat=True))
+    if asked:
+        Connection.objects.filter(pk__in=asked).update(heartbeat_at=Now(), acked_at=None)
+    return asked

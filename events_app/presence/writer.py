@@ -1,0 +1,347 @@
+"""The one writer of a server process: it tells the database which streams have begun and ended.
+
+Streams never wait for the database in their clean-up; they only put what happened into a queue. The writer takes
+what is there and writes it as sets, each of so many keys and in a transaction of its own.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+from django.db import Error
+
+from events_app import timings
+from events_app.database.away import answered, backoff
+from events_app.database.threads import in_thread
+from events_app.presence import clean_up, server_processes, store
+from events_app.presence.acknowledgements import Acknowledgements
+from events_app.presence.backend import Key
+from events_app.presence.open_stream import OpenStream, StreamDisplaced, StreamGone
+from events_app.presence.outages import ClockWentBack
+from events_app.presence.queue import Entry, Portion, PresenceQueue
+from events_app.presence.server_processes import NotRegistered, ProcessIdentity
+from events_app.presence.store import Arrival, Arrived, Departure, Snapshot
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A stream that was opened, or whose row has to be written anew: then nobody waits for an answer."""
+
+    connection_id: uuid.UUID
+    arrival: Arrival | None
+    answer: asyncio.Future[Snapshot] | None = None
+    # The key whose things it begins with and that it only watches.
+    watched: Key | None = None
+
+    @classmethod
+    def of(cls, stream: OpenStream, answer: asyncio.Future[Snapshot]) -> "_Opened":
+        key = stream.grant.key
+        arrival = None if key is None else Arrival.of(stream, key)
+        watched = stream.grant.shown if key is None else None
+        return cls(stream.connection_id, arrival, answer, watched)
+
+    @property
+    def waits(self) -> bool:
+        """Whether anybody still waits for the answer."""
+        return self.answer is not None and not self.answer.done()
+
+
+class PresenceWriter:
+    """One per process. `write_loop` is its task.
+
+    Args:
+        process: this process.
+        streams: those that are open, by connection; `Presence` keeps them.
+        acknowledgements: who has to acknowledge a heartbeat.
+        configured: the timings.
+        proved: returns when this process was last known to reach the database, by a clock that only grows.
+    """
+
+    def __init__(
+        self,
+        process: ProcessIdentity,
+        streams: Mapping[uuid.UUID, OpenStream],
+        acknowledgements: Acknowledgements,
+        configured: timings.Timings,
+        proved: Callable[[], float],
+    ) -> None:
+        # Until the process has a row, and the streams of before have theirs again.
+        self.must_register = True
+        # Set when a departure has left something to end.
+        self.more_to_end = asyncio.Event()
+        self._process = process
+        self._streams = streams
+        self._acknowledgements = acknowledgements
+        self._server_dead = configured.server_dead_time
+        self._proved = proved
+        self._written_at = float("-inf")
+        self._has_row = False
+        self._renewed = False
+        self._registered: dict[uuid.UUID, Arrival] = {}
+        self._arrivals: PresenceQueue[_Opened] = PresenceQueue()
+        self._departures: PresenceQueue[Departure] = PresenceQueue()
+        self._departures_next = False
+        self._wake = asyncio.Event()
+        self._all_registered = asyncio.Event()
+        # Held from a write to the note of what it wrote.
+        self._writing = asyncio.Lock()
+        self._unregistered = False
+        self._date_anew = False
+        # One thread, one connection, one order.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="presence-writer")
+
+    # -- what happens --
+
+    def arrive(self, stream: OpenStream) -> asyncio.Future[Snapshot]:
+        """Queue the arrival of a stream; the answer is what it begins with, read after the commit."""
+        answer: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+        # A stream without a key is a key of its own.
+        key = stream.grant.key or stream.connection_id
+        self._arrivals.add(key, _Opened.of(stream, answer))
+        self._wake.set()
+        return answer
+
+    def depart(self, departure: Departure) -> None:
+        """Queue a departure."""
+        self._departures.add(departure.key, departure)
+        self._wake.set()
+
+    def register_anew(self) -> None:
+        """Register this process, which was taken for dead, with all its streams, as soon as can be."""
+        self.must_register = True
+        self._has_row = False
+        self._all_registered.clear()
+        self._wake.set()
+
+    async def register(self) -> None:
+        """Register this process, and return when all its streams are."""
+        self.register_anew()
+        await self._all_registered.wait()
+
+    def date_anew(self) -> None:
+        """Write anew since when its streams are open: the database's clock went back."""
+        # What is registered is known between two writes only: a departure may be under way.
+        self._date_anew = True
+        self._wake.set()
+
+    def registered(self, streams: Iterable[OpenStream]) -> list[Arrival]:
+        """Return those of these open streams whose arrival is committed.
+
+        A stream that is still opening is nobody's heartbeat, and neither is one whose departure waits to be written.
+        """
+        arrivals = (self._registered.get(stream.connection_id) for stream in streams)
+        return [arrival for arrival in arrivals if arrival is not None]
+
+    # -- the writer --
+
+    async def write_loop(self) -> None:
+        """Write what streams have queued, a set at a time; retry while the database is away."""
+        attempt = 0
+        while True:
+            self._wake.clear()
+            try:
+                while await self._step():
+                    attempt = 0
+            except Error as error:
+                attempt += 1
+                logger.warning(
+                    "presence cannot be written", extra={"error": error, "attempt": attempt}
+                )
+                await asyncio.sleep(backoff(attempt))
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._due_in()):
+                    await self._wake.wait()
+
+    async def stop(self) -> None:
+        """Write what came before the stop, then remove this process: no departure of its clients."""
+        try:
+            while await self._step():
+                pass
+            async with self._writing:
+                self._unregistered = True
+                await in_thread(self._thread, clean_up.unregister, self._process)
+        except Error as error:
+            # Another process finds this one dead and does the same.
+            logger.warning("could not unregister", extra={"error": error})
+        finally:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _step(self) -> bool:
+        """Register, or write one set; return whether there may be more to do now.
+
+        Raises:
+            Error: the database is away.
+        """
+        async with self._writing:
+            if self._unregistered:
+                return False
+            try:
+                if not self._has_row:
+                    await self._register()
+                    return True
+                if self._date_anew:
+                    self._date_anew = False
+                    self._write_anew(self._registered.values())
+                return await self._write_next()
+            except NotRegistered:
+                self.register_anew()
+                return True
+            finally:
+                self._note_registered()
+
+    async def _write_next(self) -> bool:
+        """Write arrivals and departures in turns; a departure waits for all arrivals of its key."""
+        for _ in range(2):
+            self._departures_next = not self._departures_next
+            if self._departures_next:
+                if arrivals := self._arrivals.take(server_processes.KEYS_AT_ONCE):
+                    await self._try(self._arrivals, arrivals, self._write_arrivals)
+                    return True
+            elif departures := self._departures.take(
+                server_processes.KEYS_AT_ONCE, without=self._arrivals
+            ):
+                await self._try(self._departures, departures, self._write_departures)
+                return True
+        return False
+
+    async def _try(
+        self,
+        queue: PresenceQueue[Entry],
+        portion: Portion[Entry],
+        write: Callable[[Portion[Entry]], Awaitable[None]],
+    ) -> None:
+        begun = time.monotonic()
+        try:
+            await write(portion)
+            self._written_at = time.monotonic()
+        except Error as error:
+            # It was there, and refused this: by its answer, or because it has served others since this failed before.
+            served_at = max(self._proved(), self._written_at)
+            there = answered(error) or (portion.has_failed and served_at > portion.failed_at)
+            queue.failed(portion, seconds=time.monotonic() - begun, divide=there)
+            if not there:
+                raise
+            self._tell(portion, error)
+        except BaseException:
+            queue.put_back(portion)
+            raise
+
+    def _tell(self, portion: Portion[Entry], error: Error) -> None:
+        log = logger.error if portion.alone and portion.failures > 1 else logger.warning
+        log(
+            "presence cannot be written",
+            extra={
+                "error": error,
+                "keys": len(portion.entries),
+                "key": next(iter(portion.entries)),
+            },
+        )
+
+    async def _write_arrivals(self, portion: Portion[_Opened]) -> None:
+        opened = list(portion)
+        arrivals = [one.arrival for one in opened if one.arrival]
+        arrived = Arrived(set(), set())
+        if arrivals:
+            arrived = await in_thread(self._thread, store.arrive, self._process, arrivals)
+            self._note_arrivals(opened, arrived)
+        await self._answer(opened, arrived)
+
+    def _note_arrivals(self, opened: Collection[_Opened], arrived: Arrived) -> None:
+        for one in opened:
+            if one.arrival is None:
+                continue
+            if arrived.has(one.arrival):
+                self._registered[one.connection_id] = one.arrival
+                if one.answer is not None and one.arrival.ack:
+                    self._acknowledgements.arrived(one.connection_id)
+            elif one.answer is None:
+                self._lose(one.connection_id, displaced=one.connection_id in arrived.displaced)
+
+    def _lose(self, connection_id: uuid.UUID, *, displaced: bool) -> None:
+        """A stream was open when this process was taken for dead, and its key is gone, or got another machine then."""
+        self._registered.pop(connection_id, None)
+        if displaced and connection_id in self._streams:
+            self._streams[connection_id].close("another machine has its identity")
+
+    async def _answer(self, opened: Collection[_Opened], arrived: Arrived) -> None:
+        """Give the streams that have arrived what they begin with, those together whose snapshots are read together."""
+        waiting = [one for one in opened if one.waits]
+        while waiting:
+            keys = {one.arrival.key for one in waiting if one.arrival and arrived.has(one.arrival)}
+            keys |= {one.watched for one in waiting if one.watched}
+            snapshot = await in_thread(self._thread, store.snapshot, keys)
+            for one in waiting:
+                if one.waits:
+                    _answer(one, arrived, snapshot)
+            waiting = [one for one in waiting if one.waits]
+
+    async def _write_departures(self, portion: Portion[Departure]) -> None:
+        departures = list(portion)
+        if await in_thread(self._thread, store.depart, self._process, departures):
+            self.more_to_end.set()
+        for departure in departures:
+            self._registered.pop(departure.connection_id, None)
+            self._acknowledgements.left(departure.connection_id)
+
+    async def _register(self) -> None:
+        """Have a row for this process; its streams follow in sets, as arrivals, before anybody else's."""
+        if not await in_thread(self._thread, server_processes.is_registered, self._process):
+            self._process.renew()
+            self._renewed = True
+            await in_thread(self._thread, store.register, self._process)
+        # Who is registered has been observed: from now on there is somebody whose silence is an outage.
+        with suppress(ClockWentBack):  # the next beat finds that, too
+            await in_thread(self._thread, server_processes.beat, self._process, self._server_dead)
+        self._has_row = True
+        if not self._renewed:
+            return
+        self._renewed = False
+        again, self._registered = self._registered, {}
+        self._write_anew(again.values())
+        # Their rows are new: what was acknowledged before is forgotten, and the next heartbeat asks again.
+        self._acknowledgements.forget()
+        logger.info(
+            "registered this server process",
+            extra={"process_id": self._process.id, "streams": len(again)},
+        )
+
+    def _write_anew(self, arrivals: Iterable[Arrival]) -> None:
+        first: Portion[_Opened] = Portion()
+        for arrival in arrivals:
+            opened = _Opened(arrival.connection_id, arrival)
+            first.entries.setdefault(arrival.key, []).append(opened)
+        self._arrivals.put_back(first)
+        self._wake.set()
+
+    def _note_registered(self) -> None:
+        """Ready again are those that were taken for dead when all their streams are registered."""
+        if self.must_register and self._has_row:
+            self.must_register = any(one.answer is None for one in self._arrivals.hopeful)
+        if not self.must_register:
+            self._all_registered.set()
+
+    def _due_in(self) -> float | None:
+        times = (self._arrivals.due_in(), self._departures.due_in(without=self._arrivals))
+        return min((one for one in times if one is not None), default=None)
+
+
+def _answer(one: _Opened, arrived: Arrived, snapshot: Snapshot) -> None:
+    """Answer, if what it begins with is in the snapshot."""
+    assert one.answer is not None
+    if one.arrival is None:
+        if one.watched is None or one.watched in snapshot.held:
+            one.answer.set_result(snapshot)
+    elif one.connection_id in arrived.displaced:
+        one.answer.set_exception(StreamDisplaced())
+    elif one.arrival.key not in arrived.known:
+        one.answer.set_exception(StreamGone())
+    elif one.arrival.key in snapshot.held:
+        one.answer.set_result(snapshot)

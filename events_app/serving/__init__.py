@@ -1,0 +1,1 @@
+"""The ASGI applications of streams and signs of life, and the server process that runs them."""

@@ -1,0 +1,162 @@
+"""Letting streams in: a set of them at a time, in which users and addresses take turns.
+
+Thousands of clients come at once when a server was restarted. Each of them waits here, in the event loop, where that
+costs nothing, and is refused only where nobody gets any further.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from events_app import timings
+from events_app.database.away import DATABASE_AWAY, backoff
+from events_app.database.threads import in_thread
+from events_app.fairness import parties
+from events_app.fairness.turns import Turns
+from events_app.presence.backend import StreamGrant, StreamRefused, StreamRequest, domain
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# The requests of one set: read in some 100 ms, so nobody waits long for a set that has just begun. And their bodies,
+# where they bring lists of items: the set ends with the request that passes this.
+REQUESTS_AT_ONCE: Final = 100
+BYTES_AT_ONCE: Final = 1024 * 1024
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A request, its answer, and whose turn it waits for."""
+
+    request: StreamRequest
+    answer: "asyncio.Future[StreamGrant]"
+    owner: Hashable
+
+
+class NotServed(Exception):
+    """For `ARRIVAL_TIMEOUT_SECONDS` no stream has got past this step."""
+
+
+class Step:
+    """A step that many streams have to take, and when the last one took it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._taken_at = float("-inf")
+
+    async def take(self, work: Awaitable[T]) -> T:
+        """Wait for the step, for as long as it is taken by anybody.
+
+        Args:
+            work: cancelled if it is given up.
+
+        Raises:
+            NotServed: nobody has taken it for too long, since this one has waited.
+        """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                since = max(begun, self._taken_at)
+                left = since + timings.ARRIVAL_TIMEOUT_SECONDS - loop.time()
+                if left <= 0:
+                    raise NotServed(self._name)
+                await asyncio.wait({task}, timeout=left)
+        finally:
+            task.cancel()
+        # A refusal is an answer too.
+        self._taken_at = loop.time()
+        return task.result()
+
+
+class Admission:
+    """Asks the domain for the grants of streams. One per process.
+
+    Args:
+        threads: in which the domain is asked.
+    """
+
+    def __init__(self, threads: ThreadPoolExecutor) -> None:
+        self._threads = threads
+        self._waiting: Turns[_Waiting] = Turns()
+        self._task: asyncio.Task[None] | None = None
+
+    async def grant(self, request: StreamRequest) -> StreamGrant:
+        """Wait for the grant of a stream. Who is cancelled is waited for no longer.
+
+        Raises:
+            StreamRefused: with the answer for the client.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[StreamGrant] = loop.create_future()
+        waiting = _Waiting(request, answer, _owner(request))
+        # It may have 8 MB; who has left is not to keep it.
+        del request
+        self._waiting.add(waiting.owner, waiting)
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._admit())
+        try:
+            return await answer
+        finally:
+            self._waiting.remove(waiting.owner, waiting)
+
+    async def _admit(self) -> None:
+        """Answer those that wait, until nobody does; while the database is away, try again."""
+        attempt = 0
+        while some := self._next():
+            try:
+                verdicts = await self._verdicts([one.request for one in some])
+                attempt = 0
+            except DATABASE_AWAY as error:
+                attempt += 1
+                for one in reversed(some):
+                    if not one.answer.done():
+                        self._waiting.put_back(one.owner, one)
+                logger.warning(
+                    "streams wait for the database",
+                    extra={"error": error, "attempt": attempt, "streams": len(self._waiting)},
+                )
+                await asyncio.sleep(backoff(attempt))
+                continue
+            for one, verdict in zip(some, verdicts, strict=True):
+                if one.answer.done():
+                    continue
+                if isinstance(verdict, StreamGrant):
+                    one.answer.set_result(verdict)
+                else:
+                    one.answer.set_exception(verdict)
+
+    def _next(self) -> list[_Waiting]:
+        some: list[_Waiting] = []
+        size = 0
+        while self._waiting and len(some) < REQUESTS_AT_ONCE and size < BYTES_AT_ONCE:
+            one = self._waiting.take()
+            # Who has left meanwhile costs nothing.
+            if not one.answer.done():
+                some.append(one)
+                size += one.request.size
+        return some
+
+    async def _verdicts(
+        self, requests: Sequence[StreamRequest]
+    ) -> Sequence[StreamGrant | StreamRefused | Exception]:
+        try:
+            return await in_thread(self._threads, domain().resolve, requests)
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:
+            if len(requests) == 1:
+                return [error]
+        # One that cannot be judged keeps nobody else out.
+        return [verdict for request in requests for verdict in await self._verdicts([request])]
+
+
+def _owner(request: StreamRequest) -> Hashable:
+    """Return whose turn a request waits for: its user's, or its address's where its credentials are not known."""
+    user_id = parties.identities.user(parties.credentials(request.scope))
+    return user_id if user_id is not None else parties.address(request.scope)

@@ -1,0 +1,51 @@
+"""What runs in this process beside the requests; there is none outside of `manage.py serve`."""
+
+from dataclasses import dataclass
+
+from events_app import timings
+from events_app.database.probe import DatabaseProbe, WriteQuestion
+from events_app.log.relay import Relay
+from events_app.presence.process import Presence
+
+
+@dataclass
+class Runtime:
+    """The relay and the presence of a serving process, and its eye on the database."""
+
+    relay: Relay
+    presence: Presence
+    database: DatabaseProbe
+
+    @property
+    def ready(self) -> bool:
+        """Whether streams that are opened now would be served."""
+        return not self.unready
+
+    @property
+    def unready(self) -> str:
+        """What is the matter where it is not; "" if nothing is."""
+        if self.presence.stopping:
+            return "this server stops"
+        if not self.presence.useful:
+            return "this server could not keep its clients alive for three heartbeats"
+        if not self.presence.ready:
+            return "this server is not registered in the database yet"
+        return "" if self.relay.listening else "this server does not hear of events"
+
+
+_current: Runtime | None = None
+
+
+def current() -> Runtime | None:
+    """Return the runtime of this process, or None where none is served."""
+    return _current
+
+
+def start() -> Runtime:
+    """Make the runtime of this process. Its tasks are started by the server."""
+    global _current
+    presence = Presence(timings.configured())
+    relay = Relay(on_gap=lambda: presence.close_all("the event log has a gap"))
+    probe = DatabaseProbe(WriteQuestion(), timings.PROBE_SECONDS, timings.PROBE_KEPT_SECONDS)
+    _current = Runtime(relay, presence, probe)
+    return _current

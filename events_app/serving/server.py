@@ -1,0 +1,188 @@
+"""Daphne inside a command: a listening socket of its own, relay and presence beside it, an orderly stop."""
+
+import asyncio
+import atexit
+import logging
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+# First: it installs the reactor that everything of Twisted must use.
+from daphne.server import twisted_loop  # isort: skip
+
+from twisted.internet import reactor as twisted_reactor
+
+from events_app import timings
+from events_app.fairness import request_gate
+from events_app.http.daphne_server import EventServer
+from events_app.serving import runtime
+from events_app.serving.exit_deadline import END_SECONDS, leave_after
+
+logger = logging.getLogger(__name__)
+
+# Its module stands for an object that only exists once a loop is chosen.
+reactor: Any = twisted_reactor
+
+# Clients of a server that was restarted come back all at once; the kernel caps it at somaxconn.
+BACKLOG: Final = 4096
+
+# How a stop spends its two seconds: requests that are being answered, streams, the last write, and what is left of it
+# for requests that take longer.
+DRAIN_SECONDS: Final = 0.7
+CLOSE_STREAMS_SECONDS: Final = 0.5
+UNREGISTER_SECONDS: Final = 0.4
+ANSWER_SECONDS: Final = 1.7
+SEND_SECONDS: Final = 0.3
+STOP_SECONDS: Final = 1.8
+
+# Seconds idle, between probes, and probes: an idle dead peer is noticed within 25 s.
+KEEPALIVE_PROBES: Final = (10, 5, 3)
+
+
+def listening_socket(host: str, port: int, configured: timings.Timings) -> socket.socket:
+    """Return a listening socket whose connections notice a dead peer.
+
+    Accepted sockets inherit the options. TCP keep-alive finds a peer that dies while nothing is being sent;
+    with data under way its probes pause, and TCP_USER_TIMEOUT finds it.
+
+    Raises:
+        OSError: if the address cannot be had.
+    """
+    # IPv4: Daphne's endpoint for a descriptor knows no other family. A proxy in front may speak both.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        idle, interval, count = KEEPALIVE_PROBES
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", idle),
+            ("TCP_KEEPINTVL", interval),
+            ("TCP_KEEPCNT", count),
+            ("TCP_USER_TIMEOUT", int(configured.user_timeout * 1000)),
+        ):
+            # Not every system has every one. Where one is missing, a dead peer is only found with `ack=true`.
+            if hasattr(socket, name):
+                listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def raise_open_files_limit() -> None:
+    """Allow as many open streams as the system lets this process have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Service:
+    """One serving process, from its first request to its last."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.exit_code = 0
+        self._runtime = runtime.start()
+        self._server = EventServer(listening)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping: asyncio.Task[None] | None = None
+        self._signalled = False
+
+    def run(self) -> int:
+        """Serve until a signal; return the exit code."""
+        reactor.callWhenRunning(self._start)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            twisted_loop.add_signal_handler(number, self._on_signal, number)
+        self._server.run()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # The loop's own handlers do nothing any more.
+            signal.signal(number, lambda again, _: os._exit(128 + again))
+        return self.exit_code
+
+    def _start(self) -> None:
+        presence, relay = self._runtime.presence, self._runtime.relay
+        for loop in (
+            relay.run,
+            presence.write_loop,
+            presence.tick_loop,
+            presence.beat_loop,
+            presence.keep_loop,
+            presence.rest_loop,
+            presence.heartbeat_loop,
+        ):
+            self._run_for_ever(loop)
+
+    def _run_for_ever(self, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = twisted_loop.create_task(loop(), name=loop.__qualname__)
+        task.add_done_callback(self._on_end_of_task)
+        self._tasks.append(task)
+
+    def _on_end_of_task(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._stopping:
+            return
+        # Without it streams would be open and nobody kept alive: better to be restarted.
+        logger.critical("%s ended", task.get_name(), exc_info=task.exception())
+        self.exit_code = 1
+        self._begin_stop()
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._signalled:
+            logger.warning("second signal: ending at once")
+            os._exit(128 + number)
+        self._signalled = True
+        self._begin_stop()
+        logger.info("stopping", extra={"signal": number.name})
+
+    def _begin_stop(self) -> None:
+        if not self._stopping:
+            leave_after(STOP_SECONDS, self.exit_code)
+            self._stopping = twisted_loop.create_task(self._stop())
+
+    async def _stop(self) -> None:
+        presence = self._runtime.presence
+        answered_by = twisted_loop.time() + ANSWER_SECONDS
+        try:
+            # First of all: from here on no end of a stream is a departure.
+            presence.stopping = True
+            self._server.drain()
+            await _until(lambda: request_gate.in_flight == 0, DRAIN_SECONDS)
+            for stream in list(presence.streams.values()):
+                stream.close("the server stops")
+            await _until(lambda: not presence.streams, CLOSE_STREAMS_SECONDS)
+            async with asyncio.timeout(UNREGISTER_SECONDS):
+                await presence.stop()
+            await self._answer_the_last(answered_by)
+        except TimeoutError:
+            logger.warning("the database did not answer in time; this process will be found dead")
+        except Exception:
+            logger.exception("the stop failed")
+            self.exit_code = 1
+            leave_after(STOP_SECONDS, self.exit_code)
+        finally:
+            self._server.drained = True
+            # Threads are waited for first: what they wait for may never come, and then they are left behind.
+            atexit.register(leave_after, END_SECONDS, self.exit_code)
+            for task in self._tasks:
+                task.cancel()
+            reactor.stop()
+
+    async def _answer_the_last(self, by: float) -> None:
+        """Wait until every request that has begun is answered, and the answers are sent, at most until then."""
+        await _until(lambda: request_gate.in_flight == 0, by - twisted_loop.time())
+        self._server.drained = True
+        # One may have begun in this very turn of the loop.
+        await asyncio.sleep(0)
+        await _until(lambda: request_gate.in_flight == 0, by - twisted_loop.time())
+        # A client that does not read keeps nobody for long.
+        await _until(lambda: not reactor.getWriters(), min(SEND_SECONDS, by - twisted_loop.time()))
+
+
+async def _until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait for a condition, at most so long."""
+    deadline = twisted_loop.time() + seconds
+    while not condition() and twisted_loop.time() < deadline:  # noqa: ASYNC110  (for under a second)
+        await asyncio.sleep(0.01)

@@ -1,0 +1,400 @@
+"""One event stream (SSE): the ASGI application behind `/api/events` and `/api/items/<part>/events`.
+
+Two tasks a stream: one writes, one waits for the client to leave. An open stream holds no thread and no database
+connection. The order of its steps, and why nothing is lost or doubled: docs/architecture.md, "The way of a stream".
+"""
+
+import asyncio
+import json
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django_eventstream.eventrequest import EventRequest
+from django_eventstream.views import Listener, get_listener_manager
+
+from events_app import timings
+from events_app.database.away import DATABASE_AWAY
+from events_app.database.threads import in_thread
+from events_app.fairness import parties
+from events_app.fairness.request_gate import ABORT
+from events_app.http.daphne_server import EVENT_STREAM, UNACKNOWLEDGED
+from events_app.log import event_log, replays, sse
+from events_app.log.event_log import Cursor
+from events_app.log.relay import RelayedEvent, listening_name
+from events_app.presence.backend import (
+    NOTHING_HELD,
+    StreamGrant,
+    StreamRefused,
+    StreamRequest,
+    domain,
+)
+from events_app.presence.open_stream import StreamDisplaced, StreamGone, TooManyStreams
+from events_app.presence.store import Snapshot
+from events_app.serving import runtime, stream_http
+from events_app.serving.admission import Admission, NotServed, Step
+from events_app.serving.stream_http import ClientLeft, Receive, Scope, Send, refuse, unavailable
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT: Final = sse.encode("heartbeat", "{}")
+RESET_ID: Final = "reset"
+HEADERS: Final = [
+    EVENT_STREAM,
+    # A proxy that compresses would hold it back.
+    (b"cache-control", b"no-cache, no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),  # nginx passes it on at once
+]
+
+# What a stream writes at once; before it writes more, its client has to have read most of it.
+CHUNK_BYTES: Final = event_log.REPLAY_BYTES
+
+# How long a stream that was closed may take to say so to a client that may not read.
+CLOSE_SECONDS: Final = 0.5
+
+_admission = Admission(replays.threads)
+_granting, _arriving = Step("who asks"), Step("its arrival")
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one stream from its request to its end."""
+    methods = stream_http.methods(scope)
+    if scope["method"] not in methods:
+        message = f"A stream is read with {' or '.join(methods)}."
+        return await refuse(send, StreamRefused(405, "method_not_allowed", message), methods)
+    process = runtime.current()
+    if process is None:
+        return await refuse(send, stream_http.NOT_SERVED)
+    if process.presence.stopping:
+        return await refuse(send, unavailable())
+    try:
+        request = await stream_http.read(scope, receive)
+    except ClientLeft:
+        return
+    stream = Stream(
+        send,
+        timings.configured(),
+        lambda: process.presence.observed.proved,
+        process.presence.heartbeat_written,
+    )
+    leaving = asyncio.create_task(_until_disconnect(receive))
+    closing = asyncio.create_task(stream.closed.wait())
+    writing = asyncio.create_task(stream.serve(request, process))
+    # Nor is it kept here.
+    del request
+    try:
+        await asyncio.wait({writing, leaving, closing}, return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            stream.close("the client left", departed=True)
+        elif closing.done():
+            # It ends by itself, unless it waits for a client that does not read.
+            await asyncio.wait({writing, leaving}, timeout=CLOSE_SECONDS)
+    finally:
+        # However this ends: now, and without waiting for anything.
+        stream.forget(process)
+        for task in (writing, leaving, closing):
+            task.cancel()
+    if not writing.done():
+        await asyncio.wait({writing})
+    await stream.cut_off()
+
+
+class Stream:
+    """One open stream. Its life is `serve`; the rest is called from outside."""
+
+    def __init__(
+        self,
+        send: Send,
+        configured: timings.Timings,
+        proved: Callable[[], float],
+        heartbeat_written: Callable[[uuid.UUID], None],
+    ) -> None:
+        self.connection_id = uuid.uuid4()
+        self.opened = time.monotonic()
+        self.grant: StreamGrant
+        self.closed = asyncio.Event()
+        self._credentials: bytes | None = None
+        self._departed = False
+        self._send = send
+        self._started = False
+        self._ended = False
+        self._timings = configured
+        self._proved = proved
+        self._heartbeat_written = heartbeat_written
+        # Whether what was written last waits for its client to read.
+        self._writing = False
+        self._listener = Listener()
+        self._listening = False
+        self._heartbeat_due = False
+        self._line_due = False
+        self._position = 0
+        self._epoch = ""
+
+    # -- called by presence --
+
+    def heartbeat(self) -> None:
+        """Have `event: heartbeat` written. A client that does not read keeps it back, and its time runs."""
+        # The grant has been looked at since the heartbeat before.
+        parties.identities.note(self._credentials, self.grant.user_id)
+        self._heartbeat_due = True
+        if self._writing:
+            self._heartbeat_written(self.connection_id)
+        self._listener.aevent.set()
+
+    def prove(self) -> None:
+        """Have a line written now."""
+        self._line_due = True
+        self._listener.aevent.set()
+
+    async def unacknowledged(self) -> int:
+        """Return how many bytes were sent that the client's kernel has not acknowledged."""
+        question: dict[str, Any] = {"type": UNACKNOWLEDGED, "bytes": 0}
+        await self._send(question)
+        return int(question["bytes"])
+
+    def close(self, reason: str, *, departed: bool = False) -> None:
+        """End the stream. Who calls first decides whether its client has departed or the server closed it."""
+        if self.closed.is_set():
+            return
+        logger.debug("stream closed", extra={"stream": self.connection_id, "reason": reason})
+        self._departed = departed
+        self.closed.set()
+        self._listener.aevent.set()
+
+    def forget(self, process: "runtime.Runtime") -> None:
+        """Take the stream from where it is known. Never waits.
+
+        What it waits for may have come already: then it goes one step on before it is cancelled, and has to see that.
+        """
+        self.close("it has ended")
+        if self._listening:
+            get_listener_manager().remove_listener(self._listener)
+            self._listening = False
+        process.presence.leave(self, by_client=self._departed)
+
+    # -- the stream itself --
+
+    async def serve(self, request: StreamRequest, process: "runtime.Runtime") -> None:
+        """Resolve, listen, arrive, replay, then pass on what is queued until closed or cancelled."""
+        try:
+            only_headers = request.http.method == "HEAD"
+            self._credentials = parties.credentials(request.scope)
+            granted = _admission.grant(request)
+            # Its body may have 8 MB, and the stream may stay open for days.
+            del request
+            self.grant = await _granting.take(granted)
+            parties.identities.note(self._credentials, self.grant.user_id)
+            if only_headers:
+                return await self._only_headers()
+            await self._run(await _arriving.take(self._arrive(process)))
+        except StreamRefused as refusal:
+            await self._end(refusal)
+        except StreamGone:
+            await self._end(StreamRefused(404, "not_found", "It was deleted."))
+        except StreamDisplaced:
+            await self._end(domain().displacement())
+        except TooManyStreams as error:
+            await self._end(stream_http.too_many(error.most, self.grant))
+        except NotServed as error:
+            logger.warning(
+                "a stream was refused: nobody has got past a step", extra={"step": error}
+            )
+            await self._end(unavailable())
+        except DATABASE_AWAY as error:
+            # An open stream's client comes back with its Last-Event-ID and misses nothing.
+            logger.warning("a stream could not reach the database", extra={"error": error})
+            await self._end(unavailable())
+        except Exception:
+            # Daphne cannot answer for an application that fails after its first byte.
+            logger.exception("a stream failed")
+            await self._end(StreamRefused(500, "internal_error", "The server failed; try again."))
+
+    async def cut_off(self) -> None:
+        """End what has not ended: its client does not read, or it was closed while it waited to begin."""
+        if self._ended:
+            return
+        if self._started:
+            # Left open, it would look alive.
+            await self._send({"type": ABORT})
+        else:
+            await self._end(unavailable())
+
+    async def _only_headers(self) -> None:
+        """Answer HEAD: what GET would be answered, and no stream."""
+        self._started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await self._end(unavailable())
+
+    async def _arrive(self, process: "runtime.Runtime") -> Snapshot:
+        await process.relay.started()
+        if self.closed.is_set():
+            raise asyncio.CancelledError
+        self._listen()
+        return await process.presence.arrive(self)
+
+    async def _run(self, snapshot: Snapshot) -> None:
+        self._started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        # The arrival was a heartbeat.
+        self._heartbeat_written(self.connection_id)
+        await self._write(_retry() + self._opening(snapshot) + HEARTBEAT)
+        if self._position < snapshot.log.head.id:
+            await self._replay()
+        while not self.closed.is_set():
+            await self._pass_on()
+        await self._end(unavailable())
+
+    async def _end(self, refusal: StreamRefused) -> None:
+        """End the answer, or give this one where none was begun."""
+        self.close(refusal.message)
+        if self._started:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            await refuse(self._send, refusal)
+        self._ended = True
+
+    def _listen(self) -> None:
+        request = EventRequest()
+        request.channels = {listening_name(channel) for channel in self.grant.channels}
+        self._listener.channels = request.channels
+        self._listener.user_id = self.grant.user_id
+        self._listener.assign_loop()
+        get_listener_manager().add_listener(self._listener)
+        self._listening = True
+
+    def _opening(self, snapshot: Snapshot) -> bytes:
+        """Decide where to go on, and return the first events."""
+        head = snapshot.log.head
+        brought = self.grant.last_event_id
+        resumed = snapshot.log.resume(brought) if brought else None
+        # The id that the client brought, until it has the events after it: it may die in the replay.
+        start = resumed or head
+        self._epoch, self._position = start
+        key = self.grant.key or self.grant.shown
+        held: Mapping[str, Any] = snapshot.held[key] if key else NOTHING_HELD
+        reset = bool(brought) and resumed is None
+        # Who is cut off between the two comes back with an id that cannot be continued, and is reset then.
+        opening = _named(
+            "stream-open",
+            RESET_ID if reset else start,
+            {
+                "connection_id": self._public_id(),
+                **held,
+                "timings": self._timings.told(),
+            },
+        )
+        if reset:
+            opening += _named("stream-reset", head, {})
+        return opening
+
+    def _public_id(self) -> uuid.UUID | None:
+        return self.connection_id if self.grant.shown else None
+
+    async def _replay(self) -> None:
+        """Read from the log until nothing newer is there; from then on the queue has it."""
+        more = True
+        while more and not self.closed.is_set():
+            try:
+                entries, more = await self._next_page()
+            except event_log.Trimmed:
+                return await self._reset()
+            body = self._sse((one.id, sse.encode(one.type, one.data)) for one in entries)
+            del entries
+            if body:
+                await self._write(body)
+            # A long replay is no reason for the client's time to acknowledge a heartbeat to run out.
+            await self._write_what_is_due()
+
+    async def _next_page(self) -> event_log.Page:
+        """Read from the log when it is this stream's turn; write a line now and then until then."""
+        reading = asyncio.create_task(replays.read(self.grant.channels, self._position))
+        try:
+            while not (await asyncio.wait({reading}, timeout=self._timings.keepalive))[0]:
+                await self._write(b"")
+            return reading.result()
+        finally:
+            reading.cancel()
+
+    async def _reset(self) -> None:
+        """Tell the client to read the lists again, and go on from the head of the log."""
+        head = (await in_thread(replays.threads, event_log.state)).head
+        self._epoch, self._position = head
+        await self._write(_named("stream-reset", head, {}))
+
+    async def _pass_on(self) -> None:
+        """Wait until there is something to write, and write it."""
+        try:
+            async with asyncio.timeout(self._timings.keepalive):
+                await self._listener.aevent.wait()
+        except TimeoutError:
+            return await self._write(b"")
+        queued, overflowed = self._take_queue()
+        large = sum(len(event.data) for event in queued) > CHUNK_BYTES
+        # What a client does not read is kept once, in the log.
+        body = b"" if overflowed or large else self._sse((one.id, one.encoded) for one in queued)
+        del queued
+        if overflowed or large:
+            await self._replay()
+        elif body:
+            await self._write(body)
+        await self._write_what_is_due()
+
+    async def _write_what_is_due(self) -> None:
+        if self._heartbeat_due or self._line_due:
+            self._line_due = False
+            await self._write(b"")
+
+    def _take_queue(self) -> tuple[list[RelayedEvent], bool]:
+        listener = self._listener
+        with get_listener_manager().lock:
+            listener.aevent.clear()
+            items, listener.channel_items = listener.channel_items, {}
+            overflowed, listener.overflow = listener.overflow, False
+        # One event may have come by several of the channels.
+        events = {event.id: event for channel in items.values() for event in channel}
+        return [events[event_id] for event_id in sorted(events)], overflowed
+
+    def _sse(self, events: Iterable[tuple[int, bytes]]) -> bytes:
+        """Return what is written of events that come after those written before."""
+        chunks: list[bytes] = []
+        for event_id, encoded in events:
+            if event_id > self._position:
+                self._position = event_id
+                chunks += b"id: %s-%d\n" % (self._epoch.encode(), event_id), encoded
+        return b"".join(chunks)
+
+    async def _write(self, body: bytes) -> None:
+        """Write, and up to which age of the stream this proves that it is kept, however late it arrives.
+
+        A heartbeat that is due goes along.
+        """
+        if self._heartbeat_due:
+            self._heartbeat_due = False
+            self._heartbeat_written(self.connection_id)
+            body += HEARTBEAT
+        self._writing = True
+        while len(body) > CHUNK_BYTES:
+            part, body = body[:CHUNK_BYTES], body[CHUNK_BYTES:]
+            await self._send({"type": "http.response.body", "body": part, "more_body": True})
+        proved = min(time.monotonic(), self._proved() + self._timings.vouched)
+        stamp = b": keep-alive %.3f\n\n" % max(0.0, proved - self.opened)
+        await self._send({"type": "http.response.body", "body": body + stamp, "more_body": True})
+        self._writing = False
+
+
+async def _until_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _retry() -> bytes:
+    return b"retry: %d\n" % (1000 * random.uniform(*timings.RETRY_SECONDS))  # noqa: S311
+
+
+def _named(name: str, cursor: Cursor | str, data: dict[str, Any]) -> bytes:
+    text = json.dumps(data, cls=DjangoJSONEncoder, separators=(",", ":"), ensure_ascii=False)
+    return sse.encode(name, text, str(cursor))

@@ -1,0 +1,136 @@
+"""The event streams, for the description only: `silo/asgi.py` routes them before Django."""
+
+import json
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from ninja import Header, Query, Router, Schema
+from pydantic import Field
+
+from sessions_app.api import examples, paths
+from sessions_app.api.answers import answers
+from sessions_app.api.event_schemas import EVENTS
+from sessions_app.api.fields import Machine, PartNumber
+from sessions_app.api.request_schemas import StreamIn
+from sessions_app.authentication import VIEWER
+from sessions_app.errors import IdentityInUse, NotFound, StreamsNotServed, TooManyStreams
+from sessions_app.stream_requests import MAX_ITEMS
+
+router = Router(tags=["event streams"])
+
+_OPENING = {
+    "connection_id": examples.CONNECTION_ID,
+    "sessions": [examples.SESSION],
+    "next": None,
+    "timings": examples.TIMINGS,
+}
+EXAMPLE = (
+    f"retry: 3127\nevent: stream-open\nid: {examples.CURSOR}\ndata: {json.dumps(_OPENING)}\n\n"
+    "event: heartbeat\ndata: {}\n\n"
+    ": keep-alive 0.012\n\n"
+)
+# JSON Schema has no word for a stream: its text is described as text, and the data of its events by name.
+STREAM = {
+    "description": "The stream: events and comment lines until client or server close it.",
+    "content": {
+        "text/event-stream": {
+            "schema": {"type": "string"},
+            "example": EXAMPLE,
+            "x-events": {
+                name: {"$ref": f"#/components/schemas/{schema.__name__}"}
+                for name, schema in EVENTS.items()
+            },
+        }
+    },
+}
+DESCRIBED: dict[str, Any] = {
+    "auth": VIEWER,
+    "response": answers({200: None}, NotFound, IdentityInUse, TooManyStreams, StreamsNotServed),
+    "openapi_extra": {"responses": {200: STREAM}},
+}
+
+
+class StreamQuery(Schema):
+    workstation_id: UUID | None = Field(
+        None,
+        description="The caller's own; the stream is its heartbeat. It gets what is addressed to it, and the events of"
+        " every item that it holds a session on.",
+        examples=[examples.WORKSTATION_ID],
+    )
+    all: bool = Field(False, description="Watch every item.")
+    ack: bool = Field(
+        False,
+        description="The client calls `alive` after each heartbeat, and has departed when it does not. Needs"
+        " `workstation_id`; for clients behind a proxy that hides a dead peer.",
+    )
+    last_event_id: str = Field(
+        "", description="As the header `Last-Event-ID`, for the first request of a browser."
+    )
+
+
+class EventsQuery(StreamQuery):
+    item: list[PartNumber] = Field(
+        [],
+        max_length=MAX_ITEMS,
+        description="Watch this item too; a POST takes more of them.",
+        examples=[[examples.PART_NUMBER]],
+    )
+
+
+LastEventId = Annotated[
+    str,
+    Header(
+        alias="Last-Event-ID",
+        description="The id of the last event that the client has: it gets every one that it missed, or `stream-reset`"
+        " where the log no longer reaches back.",
+    ),
+]
+
+
+@router.get("/events", **DESCRIBED)
+def events(
+    request: HttpRequest,
+    query: Query[EventsQuery],
+    last_event_id: LastEventId = "",
+    machine: Machine = "",
+) -> None:
+    """Follow what happens, as server-sent events.
+
+    It needs `workstation_id`, `item` or `all=true`. It begins with `stream-open`; `heartbeat` comes at once and then
+    every 30 s, a comment line at least every 10 s. Its number proves that the stream was kept up to that age of it, in
+    seconds since the server got the request. Every event but `heartbeat` has an `id`, opaque to clients.
+    A workstation has at most eight streams on a server, and a user a limited number that only watch; one more is 429
+    with `Retry-After`. A browser's `EventSource` takes that as final: its page has to open another one later.
+    Long data comes in several `data:` lines, none over 32 kB. `retry` tells a browser when to come back.
+    `x-events` names the schema of each event's data.
+    """
+    raise _not_here()
+
+
+@router.post("/events", **DESCRIBED)
+def events_of_many(
+    request: HttpRequest, body: StreamIn, last_event_id: LastEventId = "", machine: Machine = ""
+) -> None:
+    """Follow what happens, where the list of items is too long for a request line.
+
+    The stream is that of the GET with the same parameters. It changes nothing. With a
+    login session it needs `X-CSRFToken`, as every POST does.
+    """
+    raise _not_here()
+
+
+@router.get(paths.OF_ITEM + "/events", **DESCRIBED)
+def events_of_item(
+    request: HttpRequest,
+    part_number: PartNumber,
+    query: Query[StreamQuery],
+    last_event_id: LastEventId = "",
+    machine: Machine = "",
+) -> None:
+    """Follow one item, as server-sent events; see `/api/events`."""
+    raise _not_here()
+
+
+def _not_here() -> StreamsNotServed:
+    return StreamsNotServed("Event streams are served by `manage.py serve` only.")

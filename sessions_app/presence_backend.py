@@ -1,0 +1,205 @@
+"""What arrivals, departures and heartbeats of workstations mean for their sessions.
+
+The presence key is the workstation's id. Called by `events_app.presence.store` inside its transactions, which hold
+the locks of the workstations.
+"""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models.functions import Now
+from django.http import HttpRequest
+
+from events_app.presence.backend import (
+    Key,
+    Outcome,
+    PresenceDomain,
+    SignOfLife,
+    StreamGrant,
+    StreamRefused,
+    StreamRequest,
+)
+from sessions_app import alive_requests, clock, snapshots, stream_requests
+from sessions_app.authentication import principals_of_requests
+from sessions_app.errors import DomainError, IdentityInUse
+from sessions_app.logins import logged_in
+from sessions_app.managers.acquire import Acquired
+from sessions_app.models import ApiToken, EditSession, PlaceInLine, Workstation
+from sessions_app.roles import Role
+from sessions_app.setting_aside import Careful, Thing
+
+# Workstations whose grace ends in one transaction.
+GRACE_BATCH = 500
+# Places in line whose turn comes in one transaction.
+TURNS_BATCH = 500
+# How long what fails by itself is left alone: each try may keep this thread for as long as a lock is waited for.
+ASIDE_SECONDS = 60.0
+
+
+class WorkstationPresence(PresenceDomain):
+    """Named by the setting `EVENTS_PRESENCE_DOMAIN`."""
+
+    def __init__(self) -> None:
+        self._graces = Careful("the end of a grace", _graces, _end_graces, ASIDE_SECONDS)
+        self._turns = Careful("a turn in line", _turns, _give_turns, ASIDE_SECONDS)
+
+    def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:
+        """See `stream_requests.resolve_all`."""
+        return [
+            _refused(verdict) if isinstance(verdict, DomainError) else verdict
+            for verdict in stream_requests.resolve_all(requests)
+        ]
+
+    def users(self, requests: Sequence[HttpRequest]) -> Sequence[int | StreamRefused]:
+        """Return who asks in each of the requests; who has no role may send nothing either."""
+        return [
+            _refused(who) if isinstance(who, DomainError) else who.user.pk
+            for who in principals_of_requests(requests)
+        ]
+
+    def sign_of_life(
+        self, http: HttpRequest, kwargs: Mapping[str, str], body: bytes
+    ) -> SignOfLife | None:
+        """See `alive_requests.read`."""
+        return alive_requests.read(http, kwargs, body)
+
+    def alive(
+        self, signs: Sequence[SignOfLife], *, quick: bool
+    ) -> Sequence[StreamRefused | Outcome | None]:
+        """See `alive_requests.note_all`."""
+        return [
+            _refused(verdict) if isinstance(verdict, DomainError) else verdict
+            for verdict in alive_requests.note_all(signs, quick=quick)
+        ]
+
+    def lock(self, keys: Collection[Key], also: Collection[Key] = ()) -> set[Key]:
+        """Lock the workstations."""
+        locked = {workstation.pk for workstation in Workstation.objects.lock({*keys, *also})}
+        return locked & set(keys)
+
+    def displaced(self, claims: Collection[tuple[Key, str]]) -> set[tuple[Key, str]]:
+        """Return those whose workstation was last registered by another machine.
+
+        What no machine has registered, because a server did not know of machines then, is the first one's.
+        """
+        workstations = Workstation.objects.filter(pk__in={key for key, _ in claims})
+        machines = dict(workstations.values_list("pk", "machine"))
+        new = {}
+        for key, machine in sorted(claims):
+            if not machines[key]:
+                machines[key] = new[key] = machine
+        Workstation.objects.bulk_update(
+            [Workstation(pk=key, machine=machine) for key, machine in new.items()], ["machine"]
+        )
+        return {(key, machine) for key, machine in claims if machines[key] != machine}
+
+    def displacement(self) -> StreamRefused:
+        """Tell the client to register again, by which it learns what to do."""
+        return _refused(IdentityInUse("Another machine is this workstation; register again."))
+
+    def arrived(self, keys: Collection[Key]) -> None:
+        """They are here: their sessions have a heartbeat, and no departure counts any more."""
+        Workstation.objects.filter(pk__in=keys).update(last_seen=Now())
+        EditSession.objects.arrive(keys)
+
+    def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> bool:
+        """Mark who departed; those that have no connection left leave their sessions."""
+        Workstation.objects.filter(pk__in=keys).update(
+            departed_at=Now(), departed_by=process_id, last_seen=Now()
+        )
+        return EditSession.objects.leave(gone, settings.SESSIONS_GRACE)
+
+    def server_stopped(self, gone: Collection[Key]) -> None:
+        """They have no server for now; nobody has departed."""
+        self._wait_for(gone)
+
+    def server_died(
+        self, gone: Collection[Key], process_id: uuid.UUID, last_beat: datetime
+    ) -> None:
+        """Those leave that were seen to depart while the dead process still stood for them."""
+        departed = set(
+            Workstation.objects.filter(pk__in=gone, departed_at__gt=last_beat)
+            .exclude(departed_by=process_id)
+            .values_list("pk", flat=True)
+        )
+        self._wait_for(set(gone) - departed)
+        EditSession.objects.leave(departed, settings.SESSIONS_GRACE)
+
+    def time_passes(self) -> bool:
+        """End the graces that are over, and give what is free to who came back to a line for it."""
+        more, _ = self._graces.step()
+        if more:
+            return True
+        more, granted = self._turns.step()
+        # None has failed, and is tried in parts.
+        return more and granted != []
+
+    def _wait_for(self, gone: Collection[Key]) -> None:
+        """Their server is gone, they are not: from now on the time-out runs."""
+        left = Workstation.objects.filter(pk__in=gone)
+        left.forget_departure()
+        left.update(last_seen=Now())
+
+    def clock_went_back(self) -> bool:
+        """See `clock.repair_workstations`."""
+        return clock.repair_workstations()
+
+    def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Mapping[str, Any]]:
+        """Return the sessions that each workstation holds. See `snapshots`."""
+        return snapshots.of_some(keys)
+
+    def touch(self, keys: Collection[Key]) -> None:
+        """The heartbeat of the workstations' sessions."""
+        # Who has a session locked ends it, or touches it.
+        EditSession.objects.touch_heartbeat(keys, wait=False)
+
+    def withdrawn(self, grants: Collection[StreamGrant]) -> set[StreamGrant]:
+        """Return the grants whose token, login session, user, role or workstation is no longer good."""
+        tokens = {grant.token_id for grant in grants if grant.token_id is not None}
+        keys = {grant.shown for grant in grants if grant.shown is not None}
+        good_tokens = set(
+            ApiToken.objects.valid().filter(pk__in=tokens).values_list("pk", flat=True)
+        )
+        good_keys = set(Workstation.objects.filter(pk__in=keys).values_list("pk", flat=True))
+        users = {grant.user_id for grant in grants}
+        logins = logged_in({grant.login for grant in grants if grant.login is not None})
+        good_users = set(Role.VIEWER.users().filter(pk__in=users).values_list("pk", flat=True))
+        return {
+            grant
+            for grant in grants
+            if grant.user_id not in good_users
+            or (grant.token_id is not None and grant.token_id not in good_tokens)
+            or (grant.login is not None and logins.get(grant.login) != grant.user_id)
+            or (grant.shown is not None and grant.shown not in good_keys)
+        }
+
+
+def _refused(error: DomainError) -> StreamRefused:
+    return StreamRefused(error.status, error.code, error.message, **error.details)
+
+
+def _graces(but_not: Collection[Any], _: Collection[Any]) -> list[Thing]:
+    over = EditSession.objects.graces_over(settings.SESSIONS_GRACE).exclude(pk__in=list(but_not))
+    named = over.order_by("pk").values_list("pk", "name")[:GRACE_BATCH]
+    return [Thing(pk, pk, {"workstation": name, "key": pk}) for pk, name in named]
+
+
+def _end_graces(ids: Collection[Key]) -> bool:
+    return EditSession.objects.end_grace(settings.SESSIONS_GRACE, GRACE_BATCH, ids)
+
+
+def _turns(but_not: Collection[Any], but_not_on: Collection[Any]) -> list[Thing]:
+    waiting = PlaceInLine.objects.of_free_locks().reachable()
+    waiting = waiting.exclude(pk__in=list(but_not)).exclude(item__in=list(but_not_on))
+    named = waiting.order_by("number").values_list("pk", "item", "item__part_number")
+    return [
+        Thing(pk, item, {"place": pk, "item": part_number})
+        for pk, item, part_number in named[:TURNS_BATCH]
+    ]
+
+
+def _give_turns(ids: Collection[Any]) -> list[Acquired]:
+    return EditSession.objects.grant_free(ids)
