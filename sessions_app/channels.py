@@ -1,11 +1,8 @@
-"""The names of the channels, who gets what on them, and who may follow which."""
+"""The names of the channels, and who gets the events of an item."""
 
 import uuid
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
-
-from django.http import HttpRequest
-from django_eventstream.channelmanager import ChannelManagerBase
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -51,36 +48,3 @@ def audiences_of(
 ) -> dict[uuid.UUID, set[str]]:
     """Return the same, where it is known which workstations hold sessions on each item."""
     return {pk: {ALL, item(pk), *map(workstation, holders.get(pk, ()))} for pk in items}
-
-
-class ChannelManager(ChannelManagerBase):  # type: ignore[misc]  # untyped library
-    """django-eventstream's channel manager, named by `EVENTSTREAM_CHANNELMANAGER_CLASS`."""
-
-    def get_channels_for_request(
-        self, request: HttpRequest, view_kwargs: Mapping[str, Any]
-    ) -> set[str]:
-        """Return the channels that a stream request asks for and may follow."""
-        from sessions_app.stream_requests import resolve
-
-        return set(resolve(request, **view_kwargs).channels)
-
-    def can_read_channel(self, user: Any, channel: str) -> bool:
-        """Say whether a user, or None, may follow a channel.
-
-        Items are open to every role; a user and a workstation only to themselves.
-        """
-        from sessions_app.models import Workstation
-        from sessions_app.roles import Role
-
-        if user is None or not user.is_active or Role.of(user) is None:
-            return False
-        kind, _, name = channel.partition(":")
-        if kind == "workstation":
-            return Workstation.objects.filter(pk=name, user=user).exists()
-        if kind == "user":
-            return name == str(user.pk)
-        return kind in {"item", ALL}
-
-    def is_channel_reliable(self, channel: str) -> bool:
-        """Every event is in the log."""
-        return True

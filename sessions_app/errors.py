@@ -1,15 +1,10 @@
 """What the domain refuses, as the API answers it."""
 
 import inspect
-from collections.abc import Sequence
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sessions_app import payloads
 from sessions_app.text import person
-
-if TYPE_CHECKING:
-    from sessions_app.models import EditSession
 
 
 class DomainError(Exception):
@@ -61,31 +56,13 @@ class BatchInterference(DomainError):
 
     status, code = 409, "hard_interference"
 
-    @classmethod
-    def by(cls, holders: "Sequence[EditSession]") -> "BatchInterference":
-        """Return the refusal; `holders` are the sessions in the way, with their names."""
-        first = holders[0]
-        more = f" ({len(holders)} of these are held)" if len(holders) > 1 else ""
-        return cls(
-            f"{_named(payloads.holder_json(first))} is editing {first.item}"
-            f" on {first.workstation.name}{more}.",
-            holders=[
-                {"part_number": held.item.part_number} | payloads.holder_json(held)
-                for held in holders
-            ],
-        )
-
     def of_one(self) -> "HardInterference":
         """Return the refusal of a single session."""
         holder = self.details["holders"][0]
         return HardInterference(
-            f"{_named(holder)} is editing this on {holder['workstation']['name']}.",
+            f"{person(holder['user'], holder['user_name'])} is editing this on {holder['workstation']['name']}.",
             holder={key: value for key, value in holder.items() if key != "part_number"},
         )
-
-
-def _named(holder: Any) -> str:
-    return person(holder["user"], holder["user_name"])
 
 
 class NotConnected(DomainError):

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from django.db import transaction
 
-from sessions_app.managers.items import taken
 from sessions_app.models import Item
+from sessions_app.operations.items import taken
 from sessions_app.part_list import Fault, PartList
 from sessions_app.text import name_key, part_number_fault, text_fault
 from sessions_app.text_encoding import BadFile

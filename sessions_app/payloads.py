@@ -11,13 +11,15 @@ from sessions_app.text import name_of
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-    from sessions_app.managers.acquire import Acquired
-    from sessions_app.models import EditSession, EndedSession, Item
+    from sessions_app.models.abstract_edit_session import AbstractEditSession
+    from sessions_app.models.ended_session import EndedSession
+    from sessions_app.models.item import Item
+    from sessions_app.models.results import Acquired
 
 Json = dict[str, Any]
 
 
-def session_json(session: "EditSession") -> Json:
+def session_json(session: "AbstractEditSession") -> Json:
     """Return an active session, but for whom it meets. Needs item, user and workstation loaded."""
     return _identity(session) | {
         "note": session.note,
@@ -30,8 +32,8 @@ def session_json(session: "EditSession") -> Json:
 
 
 def listed_json(
-    sessions: Collection["EditSession"],
-    met: Mapping[uuid.UUID, Sequence["EditSession"] | None],
+    sessions: Collection["AbstractEditSession"],
+    met: Mapping[uuid.UUID, Sequence["AbstractEditSession"] | None],
 ) -> list[Json]:
     """Return active sessions as lists and `stream-open` show them.
 
@@ -60,12 +62,12 @@ def acquired_json(acquired: "Acquired") -> Json:
     }
 
 
-def holder_json(session: "EditSession") -> Json:
+def holder_json(session: "AbstractEditSession") -> Json:
     """Return who is in the way."""
     return met_json(session) | {"note": session.note, "acquired_at": session.acquired_at}
 
 
-def met_json(session: "EditSession") -> Json:
+def met_json(session: "AbstractEditSession") -> Json:
     """Return whom a session meets."""
     return {
         "session_id": session.pk,
@@ -124,7 +126,7 @@ def end_events(
         yield released_event(record, audiences[record.item_id])
 
 
-def resolved_event(session: "EditSession", with_session_id: uuid.UUID) -> NewEvent:
+def resolved_event(session: "AbstractEditSession", with_session_id: uuid.UUID) -> NewEvent:
     """Return `edit.interference_resolved` for the workstation whose session is left."""
     data = _without_id(_identity(session)) | {"with_session_id": with_session_id}
     return NewEvent(
@@ -133,7 +135,7 @@ def resolved_event(session: "EditSession", with_session_id: uuid.UUID) -> NewEve
 
 
 def interference_event(
-    session: "EditSession", other: "EditSession", shared: Sequence[str]
+    session: "AbstractEditSession", other: "AbstractEditSession", shared: Sequence[str]
 ) -> NewEvent:
     """Return `edit.interference` for a session's workstation: it begins to meet another one's."""
     met = {"with": met_json(other), "shared": list(shared)}
@@ -142,7 +144,10 @@ def interference_event(
 
 
 def handoff_requested_event(
-    session: "EditSession", requester: "User", workstation_id: uuid.UUID | None, message: str
+    session: "AbstractEditSession",
+    requester: "User",
+    workstation_id: uuid.UUID | None,
+    message: str,
 ) -> NewEvent:
     """Return `edit.handoff_requested` for the holder's workstation."""
     data = _without_id(_identity(session)) | {
@@ -166,22 +171,22 @@ def released_event(ended: "EndedSession", audience: set[str]) -> NewEvent:
     )
 
 
-def away_event(session: "EditSession", audience: set[str]) -> NewEvent:
+def away_event(session: "AbstractEditSession", audience: set[str]) -> NewEvent:
     """Return `edit.session_away`: its workstation has departed, and a grace runs."""
     return _since_event("edit.session_away", "away_since", session, audience)
 
 
-def back_event(session: "EditSession", audience: set[str]) -> NewEvent:
+def back_event(session: "AbstractEditSession", audience: set[str]) -> NewEvent:
     """Return `edit.session_back`: its workstation came back before the grace was over."""
     return _since_event("edit.session_back", "away_since", session, audience)
 
 
-def idle_event(session: "EditSession", audience: set[str]) -> NewEvent:
+def idle_event(session: "AbstractEditSession", audience: set[str]) -> NewEvent:
     """Return `edit.session_idle`: nobody touches its workstation."""
     return _since_event("edit.session_idle", "idle_since", session, audience)
 
 
-def active_event(session: "EditSession", audience: set[str]) -> NewEvent:
+def active_event(session: "AbstractEditSession", audience: set[str]) -> NewEvent:
     """Return `edit.session_active`: somebody is back at its workstation, which was idle since then."""
     return _since_event("edit.session_active", "idle_since", session, audience)
 
@@ -229,13 +234,15 @@ def _item(item: "Item") -> Json:
     return {"item_id": item.pk, "part_number": item.part_number}
 
 
-def _since_event(name: str, member: str, session: "EditSession", audience: set[str]) -> NewEvent:
+def _since_event(
+    name: str, member: str, session: "AbstractEditSession", audience: set[str]
+) -> NewEvent:
     """Return an event that tells of this member of the session's workstation."""
     since = {member: getattr(session.workstation, member)}
     return NewEvent(audience, name, _without_id(_identity(session)) | since)
 
 
-def _identity(session: "EditSession") -> Json:
+def _identity(session: "AbstractEditSession") -> Json:
     return {
         "id": session.pk,
         "session_id": session.pk,
@@ -263,7 +270,7 @@ def _ended_identity(ended: "EndedSession") -> Json:
     }
 
 
-def _meets(met: Sequence["EditSession"] | None) -> Json:
+def _meets(met: Sequence["AbstractEditSession"] | None) -> Json:
     known = {True: "soft", False: "none"}[bool(met)]
     return {
         "interference": None if met is None else known,

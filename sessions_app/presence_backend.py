@@ -22,14 +22,14 @@ from events_app.presence.backend import (
     StreamRefused,
     StreamRequest,
 )
-from sessions_app import alive_requests, clock, snapshots, stream_requests
+from sessions_app import alive_requests, clock, snapshots, streams
 from sessions_app.authentication import principals_of_requests
 from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
-from sessions_app.managers.acquire import Acquired
 from sessions_app.models import ApiToken, EditSession, PlaceInLine, Workstation
+from sessions_app.models.results import Acquired
+from sessions_app.quarantine import Careful, Thing
 from sessions_app.roles import Role
-from sessions_app.setting_aside import Careful, Thing
 
 # Workstations whose grace ends in one transaction.
 GRACE_BATCH = 500
@@ -50,7 +50,7 @@ class WorkstationPresence(PresenceDomain):
         """See `stream_requests.resolve_all`."""
         return [
             _refused(verdict) if isinstance(verdict, DomainError) else verdict
-            for verdict in stream_requests.resolve_all(requests)
+            for verdict in streams.resolve_all(requests)
         ]
 
     def users(self, requests: Sequence[HttpRequest]) -> Sequence[int | StreamRefused]:

@@ -11,7 +11,7 @@ from events_app.presence import outages
 from events_app.presence.outages import observed_for
 from sessions_app import clock
 from sessions_app.models import EditSession, EndedSession, PlaceInLine
-from sessions_app.setting_aside import Careful, Thing
+from sessions_app.quarantine import Careful, Thing
 
 logger = logging.getLogger(__name__)
 

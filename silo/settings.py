@@ -135,7 +135,7 @@ EVENTS_BODY_MEMORY = LIMITS.body_memory_mb * 1024 * 1024
 EVENTS_BODIES_PER_USER = LIMITS.requests_per_user
 
 EVENTSTREAM_STORAGE_CLASS = "events_app.log.storage.EventLogStorage"
-EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.channels.ChannelManager"
+EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.streams.ChannelManager"
 EVENTS_PRESENCE_DOMAIN = "sessions_app.presence_backend.WorkstationPresence"
 EVENTS_HEARTBEAT_SECONDS = SESSIONS.heartbeat_seconds
 EVENTS_SERVER_DEAD_SECONDS = SESSIONS.server_dead_seconds

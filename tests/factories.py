@@ -10,7 +10,6 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from events_app.models import Connection, LogEntry, ServerProcess
-from sessions_app.managers.acquire import Acquired, Wanted
 from sessions_app.models import (
     ApiToken,
     EditSession,
@@ -20,6 +19,7 @@ from sessions_app.models import (
     PlaceInLine,
     Workstation,
 )
+from sessions_app.models.results import Acquired, Wanted
 from sessions_app.roles import Role
 
 

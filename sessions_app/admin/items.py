@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from sessions_app.admin.base import PartNumberSearch, RoleModelAdmin, is_admin
 from sessions_app.errors import DomainError
-from sessions_app.managers import items
-from sessions_app.managers.items import taken
 from sessions_app.models import Item
+from sessions_app.operations import items
+from sessions_app.operations.items import taken
 from sessions_app.text import part_number_fault, text_fault, trimmed
 
 if TYPE_CHECKING:

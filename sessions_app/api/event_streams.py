@@ -15,7 +15,7 @@ from sessions_app.api.fields import Machine, PartNumber
 from sessions_app.api.request_schemas import StreamIn
 from sessions_app.authentication import VIEWER
 from sessions_app.errors import IdentityInUse, NotFound, StreamsNotServed, TooManyStreams
-from sessions_app.stream_requests import MAX_ITEMS
+from sessions_app.streams import MAX_ITEMS
 
 router = Router(tags=["event streams"])
 

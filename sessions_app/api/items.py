@@ -13,8 +13,8 @@ from sessions_app.api.fields import PageLimit, PartNumber, Text
 from sessions_app.api.request_schemas import ItemIn, RenameIn
 from sessions_app.authentication import ADMIN, EDITOR, VIEWER
 from sessions_app.errors import AlreadyExists, NotFound
-from sessions_app.managers import items
 from sessions_app.models import FormerPartNumber, Item
+from sessions_app.operations import items
 from sessions_app.text import folded, name_key
 
 router = Router(tags=["items"])

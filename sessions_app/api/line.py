@@ -23,9 +23,9 @@ from sessions_app.errors import (
     TooManyPlaces,
     TooManySessions,
 )
-from sessions_app.managers.line import Standing
 from sessions_app.models import Item, PlaceInLine
 from sessions_app.models.item import of_item
+from sessions_app.models.results import Standing
 from sessions_app.roles import Role
 
 router = Router(tags=["line"])

@@ -18,8 +18,8 @@ from sessions_app.api.fields import (
     Text,
     WholeNumber,
 )
-from sessions_app.managers.acquire import Wanted
 from sessions_app.models import ContextLevel
+from sessions_app.models.results import Wanted
 from sessions_app.text import NOTE_MAX
 
 MAX_NODE_KEYS = 10_000

@@ -20,8 +20,8 @@ from sessions_app.errors import (
     NotFound,
     TooManyWorkstations,
 )
-from sessions_app.managers.register import register
 from sessions_app.models import EditSession, Workstation
+from sessions_app.operations.workstations import register
 from sessions_app.roles import Role
 
 router = Router(tags=["workstations"])

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
@@ -11,14 +10,16 @@ from events_app.log import event_log
 from sessions_app import channels, payloads
 from sessions_app.errors import BatchInterference, Invalid
 from sessions_app.locks import Lock, by_lock, rows_about
-from sessions_app.managers import limits
-from sessions_app.managers.conflicts import Conflict, Conflicting
-from sessions_app.managers.own import check_connected, lock_own_workstation
+from sessions_app.managers.conflicts import Conflicting
+from sessions_app.models.abstract_edit_session import AbstractEditSession
 from sessions_app.models.edit_session_queryset import Holders
 from sessions_app.models.item import Item, no_items
 from sessions_app.models.place_in_line import PlaceInLine
+from sessions_app.models.results import Acquired, Wanted
+from sessions_app.operations import limits
+from sessions_app.operations.access import check_connected, lock_own_workstation
 from sessions_app.steps import few_enough
-from sessions_app.text import name_key
+from sessions_app.text import name_key, name_of, person
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -28,32 +29,6 @@ if TYPE_CHECKING:
 
 # Node keys that an answer has of sessions which are held already and get no other cone: as many as a request may have.
 ANSWERED_NODE_KEYS: Final = 100_000
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a workstation wants to edit."""
-
-    part_number: str
-    context_level: str
-    object_id: str = ""
-    dependency_cone: Sequence[str] = ()
-    # None leaves that of a session or place which is there already as it is.
-    note: str | None = None
-
-
-@dataclass(frozen=True)
-class Acquired:
-    """The answer to an acquire: the session, whether it was held already, and whom it meets."""
-
-    session: "EditSession"
-    existing: bool = False
-    conflicts: Sequence[Conflict] = field(default_factory=list)
-
-    @property
-    def interference(self) -> str:
-        """`soft` or `none`."""
-        return "soft" if self.conflicts else "none"
 
 
 class Acquiring(Conflicting):
@@ -159,7 +134,7 @@ class Acquiring(Conflicting):
         in_the_way = [held[lock] for lock in by_wanted if lock in held]
         in_the_way = [other for other in in_the_way if other.workstation_id != workstation.pk]
         if in_the_way:
-            raise BatchInterference.by(in_the_way)
+            raise _interference(in_the_way)
         limits.check_sessions(
             workstation,
             len(by_wanted) - len(held),
@@ -297,3 +272,16 @@ def _check_once_each(wanted: Sequence[Wanted]) -> None:
         named = " ".join(filter(None, (want.part_number, want.context_level, want.object_id)))
         other = "" if first == want.part_number else f", the first time as {first}"
         raise Invalid(f"{named} is asked for twice{other}.")
+
+
+def _interference(holders: Sequence[AbstractEditSession]) -> BatchInterference:
+    """Return the refusal of an acquire; `holders` are the sessions in the way, with their names."""
+    first = holders[0]
+    user = person(first.user.get_username(), name_of(first.user))
+    more = f" ({len(holders)} of these are held)" if len(holders) > 1 else ""
+    return BatchInterference(
+        f"{user} is editing {first.item} on {first.workstation.name}{more}.",
+        holders=[
+            {"part_number": held.item.part_number} | payloads.holder_json(held) for held in holders
+        ],
+    )

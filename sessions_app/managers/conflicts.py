@@ -13,10 +13,11 @@ from sessions_app import interference, payloads
 from sessions_app.interference import Compared, Meeting, Renewed
 from sessions_app.managers.base import Base
 from sessions_app.models.edit_session_queryset import Holders, Holding
+from sessions_app.models.results import Conflict
 from sessions_app.steps import few_enough
 
 if TYPE_CHECKING:
-    from sessions_app.models.edit_session import EditSession
+    from sessions_app.models.abstract_edit_session import AbstractEditSession
 
 Ids = Collection[uuid.UUID]
 
@@ -32,14 +33,6 @@ ENTRIES_BESIDE: Final = 100
 
 
 @dataclass(frozen=True)
-class Conflict:
-    """Another workstation's session whose cone meets ours."""
-
-    session: "EditSession"
-    shared: Sequence[str]
-
-
-@dataclass(frozen=True)
 class Conflicts:
     """Whom some sessions meet, and the same from the side of those that they meet.
 
@@ -49,9 +42,9 @@ class Conflicts:
     """
 
     of: Mapping[uuid.UUID, Sequence[Conflict]] = field(default_factory=dict)
-    seen: Sequence[tuple["EditSession", Conflict]] = ()
+    seen: Sequence[tuple["AbstractEditSession", Conflict]] = ()
 
-    def events(self, new: Collection["EditSession"]) -> Iterator[NewEvent]:
+    def events(self, new: Collection["AbstractEditSession"]) -> Iterator[NewEvent]:
         """Yield `edit.interference` for both sides of each meeting that begins with a new session."""
         for session in new:
             conflicts = self.of.get(session.pk, ())
@@ -73,7 +66,9 @@ class How(Enum):
 class Conflicting(Base):
     """The part of `EditSession.objects` that knows who meets whom."""
 
-    def conflicts(self, ours: Collection["EditSession"], new: Ids, holders: Holders) -> Conflicts:
+    def conflicts(
+        self, ours: Collection["AbstractEditSession"], new: Ids, holders: Holders
+    ) -> Conflicts:
         """Return whom these active sessions meet, and who meets the new ones among them.
 
         Args:
@@ -104,8 +99,8 @@ class Conflicting(Base):
         return Conflicts(of, theirs)
 
     def freed(
-        self, ending: Collection["EditSession"], holders: Holders
-    ) -> list[tuple["EditSession", uuid.UUID]]:
+        self, ending: Collection["AbstractEditSession"], holders: Holders
+    ) -> list[tuple["AbstractEditSession", uuid.UUID]]:
         """Return the sessions of others that interfere softly with one that ends, each with that one's id.
 
         Args:
@@ -132,8 +127,8 @@ class Conflicting(Base):
         return [(left[session], other) for session, other in pairs]
 
     def few_enough(
-        self, ending: Sequence["EditSession"], holders: Holders
-    ) -> Sequence["EditSession"]:
+        self, ending: Sequence["AbstractEditSession"], holders: Holders
+    ) -> Sequence["AbstractEditSession"]:
         """Return the first of these, one at least, with no more pairs than one transaction looks at by the index.
 
         Args:
@@ -146,8 +141,8 @@ class Conflicting(Base):
         return few_enough(company, interference.MAX_INDEX_ENTRIES)
 
     def met_in_list(
-        self, sessions: Sequence["EditSession"]
-    ) -> Mapping[uuid.UUID, Sequence["EditSession"] | None]:
+        self, sessions: Sequence["AbstractEditSession"]
+    ) -> Mapping[uuid.UUID, Sequence["AbstractEditSession"] | None]:
         """Return whom each of these sessions meets, at most `MAX_LISTED` each, with their names.
 
         A fixed number of queries, of which a list without two workstations on one item needs the first. None stands
@@ -156,7 +151,7 @@ class Conflicting(Base):
         Args:
             sessions: the sessions, with their names.
         """
-        met: dict[uuid.UUID, list[EditSession] | None] = {one.pk: [] for one in sessions}
+        met: dict[uuid.UUID, list[AbstractEditSession] | None] = {one.pk: [] for one in sessions}
         holders = self.holders({one.item_id for one in sessions})
         shared = {item_id: some for item_id, some in holders.items() if len(some) > 1}
         in_company = [one.pk for one in sessions if one.item_id in shared]
@@ -185,14 +180,16 @@ class Conflicting(Base):
         return met
 
     def _listed_by_index(
-        self, sessions: Sequence["EditSession"], ids: Sequence[uuid.UUID]
-    ) -> dict[uuid.UUID, Sequence["EditSession"] | None]:
+        self, sessions: Sequence["AbstractEditSession"], ids: Sequence[uuid.UUID]
+    ) -> dict[uuid.UUID, Sequence["AbstractEditSession"] | None]:
         """Return the same by the index, for those up to `MAX_LISTED_NODE_KEYS`."""
         looked_up = self._up_to_so_many_keys(ids)
         most = min(MAX_LISTED, max(1, interference.MAX_MEETINGS // max(1, len(looked_up))))
         pairs = self.pairs(looked_up, most, also_among_them=True)
         loaded = self._loaded_by_id(sessions, {other for some in pairs.values() for other in some})
-        met: dict[uuid.UUID, Sequence[EditSession] | None] = dict.fromkeys(set(ids) - looked_up)
+        met: dict[uuid.UUID, Sequence[AbstractEditSession] | None] = dict.fromkeys(
+            set(ids) - looked_up
+        )
         for pk, some in pairs.items():
             met[pk] = [loaded[other] for other in some if other in loaded]
         return met
@@ -210,7 +207,7 @@ class Conflicting(Base):
         return few
 
     def renew_cones(
-        self, cones: Mapping["EditSession", Sequence[str]], holders: Holders
+        self, cones: Mapping["AbstractEditSession", Sequence[str]], holders: Holders
     ) -> list[NewEvent]:
         """Give sessions other cones; return what tells both sides of the meetings that stop, or begin, with that.
 
@@ -249,7 +246,7 @@ class Conflicting(Base):
         )
         return [*stopped, *begun]
 
-    def set_cones(self, cones: Mapping["EditSession", Sequence[str]]) -> None:
+    def set_cones(self, cones: Mapping["AbstractEditSession", Sequence[str]]) -> None:
         """Give sessions other cones."""
         if not cones:
             return
@@ -257,7 +254,9 @@ class Conflicting(Base):
             session.dependency_cone = list(cone)
         self.bulk_update(cones, ["dependency_cone"])
 
-    def _renew_cones_by_index(self, cones: Mapping["EditSession", Sequence[str]]) -> list[NewEvent]:
+    def _renew_cones_by_index(
+        self, cones: Mapping["AbstractEditSession", Sequence[str]]
+    ) -> list[NewEvent]:
         """Do the same where too much is on the items for reading it."""
         of_objects = {session.pk: session for session in cones if session.object_id}
         most = max(1, interference.MAX_PAIRS // max(1, len(of_objects)))
@@ -279,7 +278,9 @@ class Conflicting(Base):
             *(payloads.interference_event(other, one, ()) for one, other in both),
         ]
 
-    def _conflicts_of_one(self, one: "EditSession", is_new: bool, holders: Holders) -> Conflicts:
+    def _conflicts_of_one(
+        self, one: "AbstractEditSession", is_new: bool, holders: Holders
+    ) -> Conflicts:
         edit = _compared(one, one.dependency_cone)
         theirs = others_on(holders, one)
         named = self.with_names().order_by("pk")
@@ -301,7 +302,7 @@ class Conflicting(Base):
         seen = [(other.session, Conflict(one, other.shared)) for other in met if is_new]
         return Conflicts({one.pk: met}, seen)
 
-    def _conflicts_by_index(self, ours: Collection["EditSession"], new: Ids) -> Conflicts:
+    def _conflicts_by_index(self, ours: Collection["AbstractEditSession"], new: Ids) -> Conflicts:
         """Return whom these sessions meet, without what they share: too much is on their items for reading it."""
         ids = {session.pk for session in ours}
         pairs = self.pairs(ids, max(1, interference.MAX_MEETINGS // len(ids)), also_among_them=True)
@@ -316,7 +317,7 @@ class Conflicting(Base):
         return Conflicts(of, seen)
 
     def _how_to_compare(
-        self, sessions: Collection["EditSession"], own: int, holders: Holders
+        self, sessions: Collection["AbstractEditSession"], own: int, holders: Holders
     ) -> How:
         """Say how these sessions can be compared with those that they may meet.
 
@@ -334,21 +335,21 @@ class Conflicting(Base):
         return How.REACHED if own + reached <= interference.MAX_COMPARED else How.NOT
 
     def _loaded(
-        self, known: Collection["EditSession"], *meetings: Collection[Meeting]
-    ) -> dict[uuid.UUID, "EditSession"]:
+        self, known: Collection["AbstractEditSession"], *meetings: Collection[Meeting]
+    ) -> dict[uuid.UUID, "AbstractEditSession"]:
         """Return all that meet, by id, with their names; those that are known have theirs."""
         named = {pk for some in meetings for one in some for pk in (one.session_id, one.other_id)}
         return self._loaded_by_id(known, named)
 
     def _loaded_by_id(
-        self, known: Collection["EditSession"], ids: Ids
-    ) -> dict[uuid.UUID, "EditSession"]:
+        self, known: Collection["AbstractEditSession"], ids: Ids
+    ) -> dict[uuid.UUID, "AbstractEditSession"]:
         loaded = {session.pk: session for session in known}
         further = set(ids) - loaded.keys()
         return loaded | (self.with_names().in_bulk(further) if further else {})
 
 
-def others_on(holders: Holders, session: "EditSession") -> Holding:
+def others_on(holders: Holders, session: "AbstractEditSession") -> Holding:
     """Return how much others than a session's workstation hold on its item."""
     others = [
         holding
@@ -358,7 +359,7 @@ def others_on(holders: Holders, session: "EditSession") -> Holding:
     return Holding(sum(one.sessions for one in others), sum(one.node_keys for one in others))
 
 
-def take_away(ending: Collection["EditSession"], holders: Holders) -> None:
+def take_away(ending: Collection["AbstractEditSession"], holders: Holders) -> None:
     """Take sessions that end out of what is held on their items."""
     for session in ending:
         on_item = holders[session.item_id]
@@ -368,7 +369,7 @@ def take_away(ending: Collection["EditSession"], holders: Holders) -> None:
             on_item[session.workstation_id] = less
 
 
-def _to_compare(sessions: Collection["EditSession"], holders: Holders) -> int:
+def _to_compare(sessions: Collection["AbstractEditSession"], holders: Holders) -> int:
     """Return how many node keys those have that these sessions may meet; see `company`."""
     if len({session.workstation_id for session in sessions}) > 1:
         return _node_keys_on(holders, {session.item_id for session in sessions})
@@ -376,7 +377,7 @@ def _to_compare(sessions: Collection["EditSession"], holders: Holders) -> int:
     return sum(others_on(holders, one).node_keys for one in on_items.values())
 
 
-def _entries(session: "EditSession", holders: Holders) -> int:
+def _entries(session: "AbstractEditSession", holders: Holders) -> int:
     """Return about how many entries of the index are read to find whom a session meets, at most."""
     if not others_on(holders, session).sessions:
         return 0
@@ -388,5 +389,5 @@ def _node_keys_on(holders: Holders, items: Ids) -> int:
     return sum(holding.node_keys for item in items for holding in holders[item].values())
 
 
-def _compared(session: "EditSession", cone: Sequence[str]) -> Compared:
+def _compared(session: "AbstractEditSession", cone: Sequence[str]) -> Compared:
     return Compared(session.pk, session.item_id, session.workstation_id, session.object_id, cone)

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,32 +16,25 @@ from events_app.presence.outages import observed_for
 from sessions_app import channels, payloads
 from sessions_app.errors import NotFound
 from sessions_app.locks import Lock, rows_about
-from sessions_app.managers.acquire import Acquired, Acquiring
+from sessions_app.managers.acquire import Acquiring
 from sessions_app.managers.conflicts import take_away
 from sessions_app.models.edit_session_queryset import Holders
 from sessions_app.models.ended_session import EndedSession, EndReason
 from sessions_app.models.item import Item
 from sessions_app.models.place_in_line import PlaceInLine
+from sessions_app.models.results import Acquired, Ended
 from sessions_app.models.workstation import Workstation
 from sessions_app.steps import STEP_NODE_KEYS, STEP_SESSIONS, few_enough
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+    from sessions_app.models.abstract_edit_session import AbstractEditSession
     from sessions_app.models.edit_session import EditSession
 
 Ids = Collection[uuid.UUID]
 # Whose turn it is for each of these locks, if anybody's; their workstations are locked.
 Turns = Callable[[Collection[Lock]], Sequence[PlaceInLine]]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What ended, who got what was free then, and whether there was more to end than one step does."""
-
-    records: list[EndedSession] = field(default_factory=list)
-    granted: list[Acquired] = field(default_factory=list)
-    more: bool = False
 
 
 class Ending(Acquiring):
@@ -244,7 +236,7 @@ class Ending(Acquiring):
             if leaving:
                 PlaceInLine.objects.filter(workstation__in=leaving).delete()
             next_ones = (turns or PlaceInLine.objects.turns)(set(found.values()))
-            ending: Sequence[EditSession] = list(
+            ending: Sequence[AbstractEditSession] = list(
                 candidates.filter(pk__in=found)
                 .select_related("item", "user", "workstation")
                 .defer("dependency_cone")

@@ -1,6 +1,5 @@
 """A new epoch: for after a restore or a failover that lost commits."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from django.db import transaction
@@ -11,6 +10,7 @@ from events_app.log import event_log
 from events_app.presence import clean_up
 from sessions_app.managers.handoff import HandingOff
 from sessions_app.models.ended_session import EndedSession
+from sessions_app.models.results import NewEpoch
 
 TOKEN_SEQUENCE: Final = "sessions_app_fencing_token"  # noqa: S105  (no secret)
 
@@ -18,21 +18,6 @@ TOKEN_SEQUENCE: Final = "sessions_app_fencing_token"  # noqa: S105  (no secret)
 TOKEN_LEAP: Final = 2**32
 # JSON's numbers are exact up to here in every client, JavaScript's among them: enough for two million leaps.
 MAX_TOKEN: Final = 2**53
-
-
-@dataclass(frozen=True)
-class NewEpoch:
-    """What has begun.
-
-    Args:
-        epoch: the log's.
-        tokens_above: every token is now greater than this.
-        sessions: how many active ones have a new token.
-    """
-
-    epoch: str
-    tokens_above: int
-    sessions: int
 
 
 class Renewing(HandingOff):

@@ -20,13 +20,13 @@ from sessions_app.errors import (
     StaleToken,
 )
 from sessions_app.locks import Lock, rows_about
-from sessions_app.managers.acquire import Acquired
 from sessions_app.managers.alive import Living
-from sessions_app.managers.own import check_connected, lock_own_workstation
 from sessions_app.models.ended_session import EndReason
 from sessions_app.models.item import Item, of_item
 from sessions_app.models.place_in_line import PlaceInLine
+from sessions_app.models.results import Acquired
 from sessions_app.models.workstation import Workstation
+from sessions_app.operations.access import check_connected, lock_own_workstation
 from sessions_app.roles import Role
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 import uuid
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,35 +24,19 @@ from events_app.models import Connection
 from events_app.presence.outages import observed_for
 from sessions_app.errors import NotFound
 from sessions_app.locks import Lock, by_lock, rows_about
-from sessions_app.managers import limits
-from sessions_app.managers.own import check_connected, lock_own_workstation
 from sessions_app.models.workstation import Workstation
+from sessions_app.operations import limits
+from sessions_app.operations.access import check_connected, lock_own_workstation
 from sessions_app.steps import few_enough
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-    from sessions_app.managers.acquire import Acquired, Wanted
-    from sessions_app.models.edit_session import EditSession
     from sessions_app.models.place_in_line import PlaceInLine
+    from sessions_app.models.results import Acquired, Standing, Wanted
 
 # As in a batch: what one transaction writes stays within a second or two. The next beat goes on with the rest.
 MAX_TURN_NODE_KEYS: Final = 100_000
-
-
-@dataclass(frozen=True)
-class Standing:
-    """The answer to who has to wait.
-
-    Args:
-        place: with its `position`.
-        existing: whether it stood there already.
-        holder: whose session it waits for; None where that is free for somebody before it.
-    """
-
-    place: "PlaceInLine"
-    existing: bool
-    holder: "EditSession | None"
 
 
 class PlaceInLineQuerySet(models.QuerySet[Any]):
@@ -149,6 +132,7 @@ class PlaceInLineManager(models.Manager.from_queryset(PlaceInLineQuerySet)):  # 
             TooManyPlaces, TooManyNodeKeys, TooManySessions: the user, or the workstation, may not have so many.
         """
         from sessions_app.models.edit_session import EditSession  # whose managers import this file
+        from sessions_app.models.results import Standing
 
         with transaction.atomic():
             workstation = lock_own_workstation(user, workstation_id)

@@ -3,7 +3,7 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import sessions_app.models.edit_session
+import sessions_app.models.abstract_edit_session
 import uuid
 from django.conf import settings
 from django.db import migrations, models
@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
                 ('context_level', models.CharField(choices=[('sketch', 'Sketch'), ('partdesign', 'Partdesign'), ('assembly', 'Assembly')], max_length=20)),
                 ('object_id', models.CharField(blank=True, default='', max_length=500)),
                 ('dependency_cone', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), blank=True, default=list, size=None)),
-                ('fencing_token', models.BigIntegerField(db_default=sessions_app.models.edit_session.NextFencingToken(), editable=False, unique=True)),
+                ('fencing_token', models.BigIntegerField(db_default=sessions_app.models.abstract_edit_session.NextFencingToken(), editable=False, unique=True)),
                 ('acquired_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('last_heartbeat', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),

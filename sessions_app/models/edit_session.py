@@ -1,61 +1,18 @@
 """Edit sessions: the active ones only. What ended is in `EndedSession`."""
 
-import uuid
-
-from django.conf import settings
-from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import Func
-from django.db.models.functions import Now
 
 from sessions_app.managers.edit_session import EditSessionManager
+from sessions_app.models.abstract_edit_session import AbstractEditSession, ContextLevel
 from sessions_app.models.edit_session_queryset import ConeKeys
-from sessions_app.models.item import Item
-from sessions_app.models.workstation import Workstation
-from sessions_app.text import NOTE_MAX
 
 
-class ContextLevel(models.TextChoices):
-    """How deep the edit goes."""
-
-    SKETCH = "sketch"
-    PARTDESIGN = "partdesign"
-    ASSEMBLY = "assembly"
-
-
-class NextFencingToken(Func):
-    """Draws the next token. A sequence never goes back, not by a rollback and not by a restart."""
-
-    template = "nextval('sessions_app_fencing_token')"
-    output_field = models.BigIntegerField()
-
-
-class EditSession(models.Model):
-    """The lock: this workstation edits this object of this item at this context level.
+class EditSession(AbstractEditSession):
+    """The lock itself: see `AbstractEditSession` for its columns, `EditSessionManager` for how it begins and ends.
 
     There is no index on `last_heartbeat`, so that a heartbeat stays a heap-only update.
     """
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    item = models.ForeignKey(Item, on_delete=models.PROTECT, db_index=False)
-    workstation = models.ForeignKey(Workstation, on_delete=models.PROTECT)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
-    # The stream that its client named: of a workstation's windows, which one it belongs to. It may have ended.
-    connection_id = models.UUIDField("acquired by connection", null=True, editable=False)
-    context_level = models.CharField(max_length=20, choices=ContextLevel)
-    object_id = models.CharField(max_length=500, blank=True, default="")
-    dependency_cone = ArrayField(models.TextField(), default=list, blank=True)
-    # Of the cone; counted by the database.
-    node_keys = models.IntegerField(db_default=0, editable=False)
-    note = models.CharField(
-        max_length=NOTE_MAX, blank=True, default="", db_default="", help_text="Its holder's words"
-    )
-    fencing_token = models.BigIntegerField(
-        db_default=NextFencingToken(), unique=True, editable=False
-    )
-    acquired_at = models.DateTimeField(db_default=Now(), editable=False)
-    last_heartbeat = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = EditSessionManager()
 
@@ -78,6 +35,3 @@ class EditSession(models.Model):
                 name="edit_session_cone_keys",
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.item} {self.context_level} {self.object_id}".strip()

@@ -8,8 +8,8 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from events_app.models import Connection, ServerProcess
-from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, PlaceInLine, Workstation
+from sessions_app.models.results import Wanted
 from tests.factories import acquire, make_item, make_token, make_user, make_workstation
 
 PAGES = [

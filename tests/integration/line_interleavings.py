@@ -17,8 +17,8 @@ from events_app.presence.server_processes import NotRegistered, ProcessIdentity
 from events_app.presence.store import Arrival, Departure
 from sessions_app import channels
 from sessions_app.errors import DomainError
-from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine, Workstation
+from sessions_app.models.results import Wanted
 from tests.factories import acquire, make_item, make_user, make_workstation
 from tests.integration import interleaving
 

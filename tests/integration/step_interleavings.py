@@ -15,8 +15,8 @@ from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
 from sessions_app import channels
 from sessions_app.errors import DomainError, HardInterference
-from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine, Workstation
+from sessions_app.models.results import Wanted
 from tests.factories import acquire, make_item, make_workstation, stand
 from tests.integration import interleaving
 

@@ -5,8 +5,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app import interference
-from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, PlaceInLine
+from sessions_app.models.results import Wanted
 from tests.factories import acquire, connect, events, make_item, make_user, make_workstation, stand
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from django.db.models.functions import Now
 
 from sessions_app import interference, sweeper
 from sessions_app.managers import conflicts
-from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, PlaceInLine
+from sessions_app.models.results import Wanted
 from silo.database import IDLE_IN_TRANSACTION_MS
 from tests.factories import acquire, connect, events, make_item, make_user, make_workstation, stand
 

@@ -7,8 +7,8 @@ from events_app.database import sql
 from events_app.log import event_log
 from sessions_app import interference
 from sessions_app.managers import line
-from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, PlaceInLine, Workstation
+from sessions_app.models.results import Wanted
 from tests.factories import acquire, connect, events, make_user, make_workstation, stand
 
 pytestmark = pytest.mark.django_db

@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sessions_app.managers.acquire import Conflict
 from sessions_app.models import EditSession
+from sessions_app.models.results import Conflict
 from tests.factories import acquire, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db

@@ -8,9 +8,9 @@ import pytest
 from django.core.management import call_command
 
 from sessions_app.errors import AlreadyExists, NotFound, Retired
-from sessions_app.managers import items
-from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, FormerPartNumber, Item, PlaceInLine, Workstation
+from sessions_app.models.results import Wanted
+from sessions_app.operations import items
 from sessions_app.roles import Role
 from tests.factories import acquire, api_of, events, make_item, make_user, stand
 from tests.integration import interleaving

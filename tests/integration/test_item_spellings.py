@@ -8,9 +8,9 @@ from django.core.management import CommandError, call_command
 from django.test import RequestFactory
 
 from sessions_app.errors import Invalid, NotFound
-from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, EndedSession, Item
-from sessions_app.stream_requests import resolve
+from sessions_app.models.results import Wanted
+from sessions_app.streams import resolve
 from tests.factories import acquire, api_of, make_item, make_token, make_user, stand
 from tests.integration.admin_site import listed
 

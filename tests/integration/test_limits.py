@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, PlaceInLine, Workstation
+from sessions_app.models.results import Wanted
 from tests.factories import (
     A_SENTENCE,
     acquire,

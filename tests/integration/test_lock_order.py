@@ -20,11 +20,11 @@ from events_app.models import Observation, ServerProcess
 from events_app.presence import clean_up, server_processes, store
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
-from sessions_app.managers import items
-from sessions_app.managers.acquire import Wanted
-from sessions_app.managers.merge import merge
-from sessions_app.managers.register import register
 from sessions_app.models import EditSession, Item, PlaceInLine, Workstation
+from sessions_app.models.results import Wanted
+from sessions_app.operations import items
+from sessions_app.operations.merge import merge
+from sessions_app.operations.workstations import register
 from tests.factories import acquire, api_of, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db

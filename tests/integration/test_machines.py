@@ -12,8 +12,8 @@ from events_app.presence import clean_up, server_processes, store
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
 from sessions_app.errors import IdentityInUse
-from sessions_app.managers.register import register
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
+from sessions_app.operations.workstations import register
 from tests.factories import A_SENTENCE, acquire, api_of, make_item, make_user, stand
 from tests.integration import interleaving
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sessions_app.managers import items
-from sessions_app.managers.merge import merge
 from sessions_app.models import EditSession, HandoffRequest, PlaceInLine
+from sessions_app.operations import items
+from sessions_app.operations.merge import merge
 from tests.factories import acquire, events, make_item, make_user, make_workstation, stand
 from tests.integration import interleaving
 

@@ -11,9 +11,9 @@ from events_app.presence import store
 from events_app.presence.store import Arrival, Departure, ProcessIdentity
 from sessions_app import sweeper
 from sessions_app.managers import end
-from sessions_app.managers.acquire import Wanted
-from sessions_app.managers.register import register
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
+from sessions_app.models.results import Wanted
+from sessions_app.operations.workstations import register
 from sessions_app.presence_backend import WorkstationPresence
 from tests.factories import acquire, api_of, connect, events, make_item
 

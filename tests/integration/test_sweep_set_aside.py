@@ -9,8 +9,8 @@ from django.db.models.functions import Now
 
 from events_app.database import sql
 from sessions_app import sweeper
-from sessions_app.managers.acquire import Wanted
 from sessions_app.models import EditSession, Item, Workstation
+from sessions_app.models.results import Wanted
 from sessions_app.presence_backend import WorkstationPresence
 from tests.factories import acquire, connect, make_item, make_user, make_workstation, stand
 from tests.integration.keeping import kept

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from sessions_app.errors import NotFound
-from sessions_app.managers.merge import TwoHolders, merge
 from sessions_app.models import Item
+from sessions_app.operations.merge import TwoHolders, merge
 
 
 class Command(BaseCommand):

@@ -15,7 +15,6 @@ from events_app.log import event_log
 from sessions_app import channels, interference, payloads
 from sessions_app.errors import NotFound
 from sessions_app.interference import Compared
-from sessions_app.managers.items import audiences
 from sessions_app.models import (
     EditSession,
     FormerPartNumber,
@@ -24,6 +23,7 @@ from sessions_app.models import (
     PlaceInLine,
     Workstation,
 )
+from sessions_app.operations.items import audiences
 
 Ids = Collection[uuid.UUID]
 _LOCK = ("context_level", "object_id")

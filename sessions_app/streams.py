@@ -3,11 +3,12 @@
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParserError
+from django_eventstream.channelmanager import ChannelManagerBase
 from ninja.utils import check_csrf
 from pydantic import ValidationError
 
@@ -18,6 +19,7 @@ from sessions_app.authentication import Principal, principals_of_requests
 from sessions_app.errors import DomainError, Forbidden, Invalid, InvalidJson, NotFound
 from sessions_app.models import Item, Workstation
 from sessions_app.models.item import no_items
+from sessions_app.roles import Role
 from sessions_app.text import MACHINE_MAX, part_number_fault, text_fault
 
 T = TypeVar("T")
@@ -69,6 +71,34 @@ def resolve_all(requests: Sequence[StreamRequest]) -> list[StreamGrant | DomainE
     )
     items = _items({name for one in good for name in one.part_numbers})
     return [_judged(_grant, one, workstations, items) for one in asked]
+
+
+class ChannelManager(ChannelManagerBase):  # type: ignore[misc]  # untyped library
+    """django-eventstream's channel manager, named by `EVENTSTREAM_CHANNELMANAGER_CLASS`."""
+
+    def get_channels_for_request(
+        self, request: HttpRequest, view_kwargs: Mapping[str, Any]
+    ) -> set[str]:
+        """Return the channels that a stream request asks for and may follow."""
+        return set(resolve(request, **view_kwargs).channels)
+
+    def can_read_channel(self, user: Any, channel: str) -> bool:
+        """Say whether a user, or None, may follow a channel.
+
+        Items are open to every role; a user and a workstation only to themselves.
+        """
+        if user is None or not user.is_active or Role.of(user) is None:
+            return False
+        kind, _, name = channel.partition(":")
+        if kind == "workstation":
+            return Workstation.objects.filter(pk=name, user=user).exists()
+        if kind == "user":
+            return name == str(user.pk)
+        return kind in {"item", channels.ALL}
+
+    def is_channel_reliable(self, channel: str) -> bool:
+        """Every event is in the log."""
+        return True
 
 
 def _judged(judge: Callable[..., T], *args: object) -> T | DomainError:

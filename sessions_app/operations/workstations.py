@@ -14,10 +14,10 @@ from events_app.database.lock_retry import with_lock_retry
 from events_app.presence import store
 from events_app.presence.outages import observed_for
 from sessions_app.errors import Forbidden, IdentityInUse
-from sessions_app.managers.limits import check_workstations
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.workstation import Workstation
+from sessions_app.operations.limits import check_workstations
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

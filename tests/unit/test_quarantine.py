@@ -3,8 +3,8 @@
 import pytest
 from django.db import OperationalError
 
-from sessions_app import setting_aside
-from sessions_app.setting_aside import Careful, Thing
+from sessions_app import quarantine
+from sessions_app.quarantine import Careful, Thing
 
 THINGS = 1000
 
@@ -64,7 +64,7 @@ def test_two_of_a_group_have_the_whole_group_left_alone():
 
 def test_it_is_tried_again_after_a_while(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(setting_aside.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(quarantine.time, "monotonic", lambda: now[0])
     work = Work({5}, aside_seconds=60)
     work.run()
     work.bad.clear()
@@ -76,7 +76,7 @@ def test_it_is_tried_again_after_a_while(monkeypatch):
 
 
 def test_a_database_that_is_away_is_nobodys_fault(monkeypatch):
-    monkeypatch.setattr(setting_aside, "_database_answers", lambda: False)
+    monkeypatch.setattr(quarantine, "_database_answers", lambda: False)
     work = Work({5}, OperationalError("gone"))
     with pytest.raises(OperationalError):
         work.run()
@@ -84,7 +84,7 @@ def test_a_database_that_is_away_is_nobodys_fault(monkeypatch):
 
 
 def test_where_everything_fails_it_ends(monkeypatch):
-    monkeypatch.setattr(setting_aside, "MOST_ASIDE", 7)
+    monkeypatch.setattr(quarantine, "MOST_ASIDE", 7)
     work = Work(range(THINGS))
     with pytest.raises(ValueError, match="poisoned"):
         work.run()

@@ -1,0 +1,105 @@
+"""What the operations are asked for and what they return: plain values around the rows of the tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sessions_app.models.abstract_edit_session import AbstractEditSession
+from sessions_app.models.ended_session import EndedSession
+from sessions_app.models.place_in_line import PlaceInLine
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a workstation wants to edit.
+
+    Args:
+        part_number: the item, by its current part number in whichever spelling.
+        context_level: how deep the edit goes, a `ContextLevel`.
+        object_id: the object of the item; "" is the whole item.
+        dependency_cone: the node keys that the edit depends on.
+        note: the holder's words; None leaves those of a session or place that exists already as they are.
+    """
+
+    part_number: str
+    context_level: str
+    object_id: str = ""
+    dependency_cone: Sequence[str] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Another workstation's session that interferes softly with one.
+
+    Args:
+        session: the other session, with its names.
+        shared: the node keys that both cones have.
+    """
+
+    session: AbstractEditSession
+    shared: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Acquired:
+    """The answer to an acquire.
+
+    Args:
+        session: the session, with its names.
+        existing: whether the workstation held it already.
+        conflicts: the sessions that interfere softly with it.
+    """
+
+    session: AbstractEditSession
+    existing: bool = False
+    conflicts: Sequence[Conflict] = field(default_factory=list)
+
+    @property
+    def interference(self) -> str:
+        """`soft` or `none`."""
+        return "soft" if self.conflicts else "none"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The answer to a workstation that has to wait in line.
+
+    Args:
+        place: its place, with its `position`.
+        existing: whether it stood there already.
+        holder: the session that it waits for; None where the lock is free for a workstation before it.
+    """
+
+    place: PlaceInLine
+    existing: bool
+    holder: AbstractEditSession | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What one step of an end did.
+
+    Args:
+        records: the records of the sessions that ended, in the order of the sessions' ids.
+        granted: the sessions that began with a turn in line or a hand-off.
+        more: whether there was more to end than one step ends.
+    """
+
+    records: list[EndedSession] = field(default_factory=list)
+    granted: list[Acquired] = field(default_factory=list)
+    more: bool = False
+
+
+@dataclass(frozen=True)
+class NewEpoch:
+    """What a new epoch began with.
+
+    Args:
+        epoch: the epoch of the event log.
+        tokens_above: every fencing token is now greater than this one.
+        sessions: how many active sessions have a new token.
+    """
+
+    epoch: str
+    tokens_above: int
+    sessions: int
