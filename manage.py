@@ -18,7 +18,13 @@ def main() -> None:
     from django.db import OperationalError
 
     try:
-        execute_from_command_line(sys.argv)
+        if sys.argv[1:2] in (["version"], ["--version"]):
+            # Django would print its own version, and no other.
+            from silo.management.commands import version
+
+            version.Command().run_from_argv(["manage.py", "version", *sys.argv[2:]])
+        else:
+            execute_from_command_line(sys.argv)
     except (ImproperlyConfigured, OperationalError) as error:
         if "--traceback" in sys.argv:
             raise

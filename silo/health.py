@@ -1,4 +1,4 @@
-"""`/health`: the process answers. `/ready`: it may be sent traffic."""
+"""`/health`: the process answers, and says its version. `/ready`: it may be sent traffic."""
 
 from collections.abc import MutableMapping
 from typing import Any, Final
@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from events_app.fairness.request_gate import Application
 from events_app.serving import runtime
+from silo import __version__
 
 # What is said of a part that works, that does not, and that it would be of no use to ask.
 _WORDS: Final = {True: "ok", False: "unavailable", None: "not asked"}
@@ -17,8 +18,8 @@ _WORDS: Final = {True: "ok", False: "unavailable", None: "not asked"}
 @csrf_exempt
 @require_safe
 def health(request: HttpRequest) -> JsonResponse:
-    """Say that this process runs."""
-    return JsonResponse({"status": "ok"})
+    """Say that this process runs, and its version."""
+    return JsonResponse({"status": "ok", "version": __version__})
 
 
 @csrf_exempt

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from silo import __version__
+
 
 def _path(operation_id: str, summary: str, *answers: tuple[int, str, dict[str, Any]]) -> Any:
     return {
@@ -40,7 +42,11 @@ _NOT_READY = _READY | {
 }
 
 PATHS = {
-    "/health": _path("health", "Say that this process runs", (200, "It does.", {"status": "ok"})),
+    "/health": _path(
+        "health",
+        "Say that this process runs, and its version",
+        (200, "The process is running.", {"status": "ok", "version": __version__}),
+    ),
     "/ready": _path(
         "ready",
         "Say whether this process may be sent traffic",

@@ -1,13 +1,17 @@
 """Django's own commands on a database of their own, as people run them; a server starts after each."""
 
+import platform
+import re
 import subprocess
 import sys
 import uuid
 
+import django
 import httpx
 import pytest
 from django.db import connection
 
+import silo
 from tests.processes.service import ROOT, Serve, database_url, environment
 
 
@@ -73,6 +77,17 @@ def use(manage, database, processes):
         return session["fencing_token"]
 
     return run
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["--version"]])
+def test_version_names_the_server_and_what_it_runs_on(manage, arguments):
+    code, said = manage(*arguments)
+    assert code == 0
+    server, python, django_version, database_version = said.splitlines()
+    assert server == f"Silo Sessions {silo.__version__}"
+    assert python == f"Python {platform.python_version()}"
+    assert django_version == f"Django {django.get_version()}"
+    assert re.fullmatch(r"PostgreSQL \d+\.\d+.*", database_version)
 
 
 def test_commands_that_destroy_are_refused_or_leave_a_database_on_which_a_server_starts(

@@ -40,6 +40,7 @@ from silo_client.errors import (
     StateError,
     WaitTimeoutError,
 )
+from silo_client.version import __version__
 from silo_client.workstation import Workstation
 
 __all__ = [
@@ -74,4 +75,5 @@ __all__ = [
     "Waiting",
     "Wanted",
     "Workstation",
+    "__version__",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
 
@@ -15,11 +14,7 @@ from silo_client.data import Wanted
 from silo_client.errors import ClosedError, ServerUnavailableError, refusal
 from silo_client.forking import Owner
 from silo_client.network import UNREACHED, way_to
-
-try:
-    VERSION = version("silo-client")
-except PackageNotFoundError:  # copied into a program, say
-    VERSION = "unknown"
+from silo_client.version import __version__
 
 CONNECT_SECONDS = 5.0
 # An answer takes milliseconds; what takes longer is asked again. The largest batch takes seconds, on a busy server.
@@ -36,7 +31,7 @@ Json = dict[str, Any]
 
 def headers(token: str) -> dict[str, str]:
     """Return the headers of every request."""
-    return {"Authorization": f"Bearer {token}", "User-Agent": f"silo-client/{VERSION}"}
+    return {"Authorization": f"Bearer {token}", "User-Agent": f"silo-client/{__version__}"}
 
 
 def machine_header(running: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ import logging
 import os
 import sys
 import traceback
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -16,9 +15,9 @@ from silo_client.cli.output import BROKEN_PIPE, one_line, say
 from silo_client.cli.signals import Terminated
 from silo_client.cli.surroundings import drop_odd_widths, open_what_is_closed, readable
 from silo_client.errors import SiloError
+from silo_client.version import __version__
 from silo_client.visible import visible_lines
 
-PACKAGE = "silo-client"
 DEBUG_VARIABLE = "SILO_DEBUG"
 # What typer raises where the command line is wrong; its own name for it is another one in each version.
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
@@ -44,7 +43,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"silo {version(PACKAGE)}")
+        typer.echo(f"silo {__version__}")
         raise typer.Exit
 
 
