@@ -6,6 +6,9 @@ IN_VENV = exec "$(VENV)/bin/python"
 # What `make run` prints once the server is ready.
 WELCOME = $${SILO_VAR:-var}/welcome
 
+# Hundreds of tests start Python: each would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run test test-client test-slow test-faults test-proxies test-attack lint clean python port installed
 .NOTPARALLEL:
 .SUFFIXES:
