@@ -8,7 +8,8 @@ import pytest
 
 from events_app.log import event_log
 from sessions_app.models import EditSession, EndedSession
-from silo_client import Lost, clock
+from silo_client import Lost
+from silo_client.common import clock
 from tests.faults.measuring import keep_margin
 from tests.faults.services import database_address, database_url_by
 from tests.proxies.proxy import free_port

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from silo_client import Lock, Lost, ServerUnavailableError, StaleTokenError
-from silo_client.cli.guard import Guard
+from silo_client.cli.editing.guard import Guard
 
 LOCK = Lock("P", "sketch", "")
 STALE = StaleTokenError(409, "stale_token", "This session has ended.", {})

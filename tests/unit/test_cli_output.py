@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from silo_client.cli import guard, main, output
+from silo_client.cli import main, output
 from silo_client.cli.board import Board, sentence
+from silo_client.cli.commands.history import moment
+from silo_client.cli.editing import guard
 from silo_client.cli.exit_codes import CommandError, ExitCode, explain
-from silo_client.cli.history import moment
 from silo_client.cli.options import Level
 from silo_client.cli.sessions import Filter, command_for, state, the_one
 from silo_client.credentials import NotLoggedInError
@@ -259,7 +260,7 @@ def test_every_command_has_help(command):
 
 def test_a_mistake_in_silo_shows_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["silo", "who"])
-    monkeypatch.setattr("silo_client.cli.reading.connected", lambda: 1 / 0)
+    monkeypatch.setattr("silo_client.cli.commands.lists.connected", lambda: 1 / 0)
     with pytest.raises(SystemExit) as ended:
         main.run()
     assert ended.value.code == ExitCode.ERROR

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from silo_client import windows
+from silo_client.cli.environment import drop_odd_widths, readable
 from silo_client.cli.exit_codes import CommandError
-from silo_client.cli.surroundings import drop_odd_widths, readable
 from silo_client.credentials import CredentialsError, config_folder, current
 from silo_client.errors import ConfigurationError, StateError
-from silo_client.fingerprint import default_fingerprint
+from silo_client.identity import instances
+from silo_client.identity.fingerprint import default_fingerprint
 
 
 @pytest.fixture
@@ -95,6 +95,6 @@ def test_who_has_no_home_is_told_which_variable_names_a_folder(monkeypatch):
     with pytest.raises(CredentialsError, match="SILO_CONFIG_HOME"):
         config_folder()
     with pytest.raises(StateError, match="SILO_STATE"):
-        windows.Window("00000000-0000-0000-0000-000000000000")
+        instances.Window("00000000-0000-0000-0000-000000000000")
     with pytest.raises(StateError, match="SILO_STATE"):
         default_fingerprint()

@@ -22,13 +22,15 @@ from silo_client import (
     Lost,
     ServerUnavailableError,
 )
-from silo_client.address import check_url
-from silo_client.cli import board, guard, main, output, watch
+from silo_client.cli import board, main, output
+from silo_client.cli.commands import watch
+from silo_client.cli.editing import guard
+from silo_client.cli.editing.progress import Progress
 from silo_client.cli.options import complete_part
-from silo_client.cli.waiting import Progress
+from silo_client.common.visible import get_logger, visible, visible_lines
 from silo_client.data import Waiting
-from silo_client.event_stream import Unavailable
-from silo_client.visible import get_logger, visible, visible_lines
+from silo_client.helper.event_stream import Unavailable
+from silo_client.network.address import check_url
 
 # One of each kind: ends of lines, what terminals obey, directions, what takes no room, a tag, a selector, a filler.
 EVIL = "\n\r\v\f\x1b\x07\x85\x9b\u2028\u2029\u202e\u2066\u200f\u061c\u200b\u2060\ufeff\u00ad\U000e0041\ufe0f\u3164"

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from silo_client import HardInterferenceError, NotConnectedError, ServerUnavailableError, Wanted
-from silo_client.acquiring import Acquiring
-from silo_client.holdings import Holdings
-from silo_client.ledger import Ledger
+from silo_client.common.obligations import Ledger
+from silo_client.sessions.acquire import Acquiring
+from silo_client.sessions.held import Holdings
 
 ONE, OTHER = Wanted("P", "sketch", "A"), Wanted("P", "sketch", "B")
 KEY, OTHER_KEY = ("p", "sketch", "A"), ("p", "sketch", "B")
@@ -35,7 +35,7 @@ class Link:
 
 @pytest.fixture
 def acquiring(monkeypatch):
-    monkeypatch.setattr("silo_client.acquiring.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("silo_client.sessions.acquire.RETRY_SECONDS", 0.0)
     holdings = Holdings("w1", lambda: True)
     holdings.opened("c1", [])
     window = SimpleNamespace(sole=True)

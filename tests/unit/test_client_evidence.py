@@ -2,8 +2,8 @@
 
 import pytest
 
-from silo_client import evidence
-from silo_client.evidence import Evidence, Timings
+from silo_client.helper import lease
+from silo_client.helper.lease import Evidence, Timings
 
 DEFAULTS = {
     "heartbeat_seconds": 30.0,
@@ -31,7 +31,7 @@ def sure():
 
 
 def test_without_a_stream_nothing_is_sure():
-    assert Evidence().sure_until == evidence.NEVER
+    assert Evidence().sure_until == lease.NEVER
 
 
 def test_it_is_sure_for_four_fifths_of_what_the_server_promises(sure):
@@ -90,7 +90,7 @@ def test_without_heartbeats_the_session_times_out_whatever_the_lines_say(sure):
 def test_the_end_of_the_stream_ends_all_certainty_without_a_grace(sure):
     made = sure(**DEFAULTS)
     made.ended()
-    assert made.sure_until == evidence.NEVER
+    assert made.sure_until == lease.NEVER
 
 
 def test_and_none_with_one(sure):

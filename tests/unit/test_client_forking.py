@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from silo_client import Api
-from silo_client.file_lock import FileLock
+from silo_client.common.shared_memory import Shared
 from silo_client.forking import Owner
-from silo_client.helper import Plan
-from silo_client.helper_link import HelperLink
-from silo_client.shared import Shared
+from silo_client.helper.main import Plan
+from silo_client.identity.file_lock import FileLock
+from silo_client.link.helper_link import HelperLink
 from tests.waiting import eventually
 
 
@@ -60,7 +60,7 @@ def test_a_locked_file_stays_the_parents(tmp_path):
 
 def test_and_is_free_when_the_parent_is_dead_though_a_child_lives(tmp_path):
     script = (
-        "import os, pathlib, signal, time; from silo_client.file_lock import FileLock\n"
+        "import os, pathlib, signal, time; from silo_client.identity.file_lock import FileLock\n"
         f"lock = FileLock.take(pathlib.Path({str(tmp_path / 'file')!r}))\n"
         "child = os.fork()\n"
         "if child: print(child, flush=True)\n"

@@ -7,10 +7,12 @@ import threading
 
 import pytest
 
-from silo_client import HelperError, clock, helper_link
-from silo_client.helper import Plan
-from silo_client.helper_link import HelperLink
-from silo_client.shared import Shared
+from silo_client import HelperError
+from silo_client.common import clock
+from silo_client.common.shared_memory import Shared
+from silo_client.helper.main import Plan
+from silo_client.link import helper_link
+from silo_client.link.helper_link import HelperLink
 from tests.waiting import eventually
 
 

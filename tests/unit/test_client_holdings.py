@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from silo_client import Lock, Lost, ServerUnavailableError, SiloError
-from silo_client.holdings import REMEMBERED_ENDS, Holdings
+from silo_client.sessions.held import REMEMBERED_ENDS, Holdings
 
 MINE = "w1"
 WORKSTATION = SimpleNamespace(id=MINE)

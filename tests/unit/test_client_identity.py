@@ -10,14 +10,15 @@ from itertools import count
 
 import pytest
 
-from silo_client import IdentityInUseError, identity, machine, registering, windows
-from silo_client.fingerprint import _user, default_fingerprint, default_name
+from silo_client import IdentityInUseError
+from silo_client.identity import instances, machine, machine_identity, registration
+from silo_client.identity.fingerprint import _user, default_fingerprint, default_name
 
 
 @pytest.fixture(autouse=True)
 def state(tmp_path, monkeypatch):
     folder = tmp_path / "state"
-    monkeypatch.setenv(windows.STATE_VARIABLE, str(folder))
+    monkeypatch.setenv(instances.STATE_VARIABLE, str(folder))
     return folder
 
 
@@ -38,7 +39,7 @@ def be(tmp_path, monkeypatch):
 
 def former(host, program="cad"):
     """The fingerprint as it was made before machines had identities."""
-    told = "\n".join(["silo", host, _user(), program, windows.installation()])
+    told = "\n".join(["silo", host, _user(), program, instances.installation()])
     return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -69,9 +70,9 @@ def test_two_of_one_number_and_one_home_stay_two(be):
     first = default_fingerprint()
     be(host="cad-2", boot="tuesday")
     # Until the server says so, it is the first one under another name.
-    one = identity.current()
+    one = machine_identity.current()
     assert default_fingerprint() == first
-    second = default_fingerprint("", identity.renew(one, 1))
+    second = default_fingerprint("", machine_identity.renew(one, 1))
     assert second != first
     for boot in ("wednesday", "thursday"):
         be(boot=boot)
@@ -81,18 +82,18 @@ def test_two_of_one_number_and_one_home_stay_two(be):
 
 
 def test_a_new_identity_stays(be):
-    one = identity.current()
-    new = identity.renew(one, 2)
+    one = machine_identity.current()
+    new = machine_identity.renew(one, 2)
     assert (new.number, new.host) == (2, "cad-1")
-    assert identity.renew(one, 3) == new == identity.current()
+    assert machine_identity.renew(one, 3) == new == machine_identity.current()
     be(boot="tuesday")
-    assert identity.current().installation == new.installation
+    assert machine_identity.current().installation == new.installation
 
 
 def test_processes_that_renew_at_once_get_the_same():
-    one = identity.current()
+    one = machine_identity.current()
     script = (
-        "import sys; from silo_client import identity\n"
+        "import sys; from silo_client.identity import machine_identity as identity\n"
         "one = identity.current(); print(one.installation, flush=True); sys.stdin.readline()\n"
         "print(identity.renew(one, 2).installation)"
     )
@@ -111,7 +112,7 @@ def test_processes_that_renew_at_once_get_the_same():
         process.stdin.write("\n")
         process.stdin.flush()
     new = {process.communicate()[0].strip() for process in several}
-    assert new == {identity.current().installation} != {one.installation}
+    assert new == {machine_identity.current().installation} != {one.installation}
 
 
 @pytest.mark.parametrize("text", ["", "[{", '[{"host": 1, "unknown": 2}]', "{}"])
@@ -124,10 +125,10 @@ def test_a_file_that_was_cut_short_is_as_none(be, state, text):
 
 
 def test_a_running_machine_is_known_until_it_starts_anew(be, state):
-    windows.installation()
+    instances.installation()
     running = machine.running_name(state)
     script = (
-        "import sys; from pathlib import Path; from silo_client import machine;"
+        "import sys; from pathlib import Path; from silo_client.identity import machine;"
         "machine.BOOT_ID_FILE = Path(sys.argv[1]); print(machine.running_name(Path(sys.argv[2])))"
     )
     other = subprocess.run(
@@ -144,7 +145,7 @@ def test_a_running_machine_is_known_until_it_starts_anew(be, state):
 
 
 def test_a_copied_folder_is_another_running_machine(state, tmp_path):
-    windows.installation()
+    instances.installation()
     shutil.copytree(state, tmp_path / "copy")
     assert machine.running_name(state) != machine.running_name(tmp_path / "copy")
 
@@ -189,9 +190,9 @@ def ask(be, monkeypatch):
 
     def ask(server, running_for, fingerprint=""):
         clock = count(running_for)
-        monkeypatch.setattr(registering.clock, "now", lambda: float(next(clock)))
-        monkeypatch.setattr(registering.time, "sleep", lambda _: None)
-        found = registering.register(server, 1.0, "", "", fingerprint, numbered=False)
+        monkeypatch.setattr(registration.clock, "now", lambda: float(next(clock)))
+        monkeypatch.setattr(registration.time, "sleep", lambda _: None)
+        found = registration.register(server, 1.0, "", "", fingerprint, numbered=False)
         found.window.close()
         return found
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from silo_client import HelperError, helper_process, interpreter
-from silo_client.helper import Plan
-from silo_client.helper_process import HelperProcess
-from silo_client.interpreter import find_python
+from silo_client import HelperError
+from silo_client.helper.main import Plan
+from silo_client.link import helper_process, interpreter
+from silo_client.link.helper_process import HelperProcess
+from silo_client.link.interpreter import find_python
 
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 TOKEN = "secret-token"
@@ -242,7 +243,8 @@ def test_the_helper_has_nothing_of_the_programs_but_what_it_needs(tmp_path, monk
     # The tests' own interpreter is asked before the surroundings are odd.
     found = find_python(named)
     script = (
-        "import sys; sys.path += sys.argv[1:]; import json, os, httpx, silo_client.helper; plan = sys.stdin.readline();"
+        "import sys; sys.path += sys.argv[1:]; import json, os, httpx, silo_client.helper.main;"
+        "plan = sys.stdin.readline();"
         "print(json.dumps([os.getcwd(), dict(os.environ), sys.argv, json.loads(plan)['token'],"
         " [os.path.realpath(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')]]))"
     )

@@ -5,8 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from silo_client.leaving import ABANDONED_SECONDS, Leftovers
-from silo_client.ledger import REMEMBERED_CONNECTIONS, Ledger
+from silo_client.common.obligations import REMEMBERED_CONNECTIONS, Ledger
+from silo_client.helper.cleanup import ABANDONED_SECONDS, Leftovers
 
 LOCK = ["P", "sketch", "A"]
 KEY = ("p", "sketch", "A")
@@ -88,7 +88,7 @@ def test_nor_what_begins_long_afterwards_unless_there_was_an_outage(leftovers, m
     made = leftovers()
     made.obey({"ask": [LOCK]})
     now = [1000.0]
-    monkeypatch.setattr("silo_client.leaving.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("silo_client.helper.cleanup.time.monotonic", lambda: now[0])
     made.obey({"abandon": [LOCK]})
     now[0] += ABANDONED_SECONDS + 1
     acquired(made)
@@ -173,7 +173,7 @@ def test_also_behind_the_first_page_of_what_the_workstation_holds(leftovers):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_place_behind_the_first_page_of_a_line_is_left(leftovers, monkeypatch, fails):
-    monkeypatch.setattr("silo_client.leaving.pause", lambda attempt: 0.01)
+    monkeypatch.setattr("silo_client.helper.cleanup.pause", lambda attempt: 0.01)
     other = {**EVENT, "request_id": "r1", "connection_id": "c4"}
     first = httpx.Response(200, json={"requests": [other], "next": "sketch.1.A"})
     own = {**other, "request_id": "r2", "connection_id": "c1"}
@@ -228,7 +228,7 @@ def test_a_turn_that_somebody_waits_for_again_is_not(leftovers):
     ],
 )
 def test_what_a_stranger_answers_does_no_harm_and_is_tried_again(leftovers, strange, monkeypatch):
-    monkeypatch.setattr("silo_client.leaving.pause", lambda attempt: 0.01)
+    monkeypatch.setattr("silo_client.helper.cleanup.pause", lambda attempt: 0.01)
     # The line is asked for first.
     line = httpx.Response(200, json={"requests": []})
     made = leftovers(strange, strange, line)

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from silo_client import meetings
-from silo_client.holdings import Holdings
+from silo_client.sessions import conflicts
+from silo_client.sessions.held import Holdings
 
 TOLD = {
     "session_id": "s1",
@@ -108,7 +108,7 @@ def test_an_event_takes_nothing_away_of_what_the_answer_says(holdings):
 def test_a_new_stream_tells_what_was_missed(holdings, take, monkeypatch):
     session = take("o1")
     # As long ago as an event that has no answer under way.
-    monkeypatch.setattr(meetings, "OVERTAKEN_SECONDS", 0)
+    monkeypatch.setattr(conflicts, "OVERTAKEN_SECONDS", 0)
     assert told(holdings.opened("c2", [listed("o2")])) == [("o2", True), ("o1", False)]
     assert named(session) == ["o2"]
     assert told(holdings.opened("c3", [listed()])) == [("o2", False)]
@@ -143,14 +143,14 @@ def test_a_list_that_does_not_say_it_changes_nothing(holdings, take, unknown):
 
 def test_a_list_that_names_as_many_as_it_may_takes_none_away(holdings, take):
     session = take("o1")
-    holdings.opened("c2", [listed(*(f"n{number}" for number in range(meetings.LISTED)))])
-    assert len(session.conflicts) == meetings.LISTED + 1
+    holdings.opened("c2", [listed(*(f"n{number}" for number in range(conflicts.LISTED)))])
+    assert len(session.conflicts) == conflicts.LISTED + 1
 
 
 def test_what_was_heard_of_a_session_is_forgotten_with_it_and_is_bounded(
     holdings, take, monkeypatch
 ):
-    monkeypatch.setattr(meetings, "REMEMBERED", 2)
+    monkeypatch.setattr(conflicts, "REMEMBERED", 2)
     for number in range(3):
         holdings.interfering(begins("o", of=f"other {number}"))
     assert list(holdings._meetings._heard) == ["other 1", "other 2"]

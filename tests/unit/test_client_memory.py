@@ -9,21 +9,23 @@ import uuid
 
 import pytest
 
-from silo_client import NoWindowError, StateError, clock, windows
-from silo_client.fingerprint import default_fingerprint
-from silo_client.shared import Shared
-from silo_client.windows import Touched, Window
+from silo_client import NoWindowError, StateError
+from silo_client.common import clock
+from silo_client.common.shared_memory import Shared
+from silo_client.identity import instances
+from silo_client.identity.fingerprint import default_fingerprint
+from silo_client.identity.instances import Touched, Window
 
 ID, OTHER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
 HOLD = (
-    f"import sys; from silo_client.windows import Window; window = Window('{ID}');"
+    f"import sys; from silo_client.identity.instances import Window; window = Window('{ID}');"
     " print(window.sole, flush=True); sys.stdin.read()"
 )
 
 
 @pytest.fixture(autouse=True)
 def _state(tmp_path, monkeypatch):
-    monkeypatch.setenv(windows.STATE_VARIABLE, str(tmp_path / "state"))
+    monkeypatch.setenv(instances.STATE_VARIABLE, str(tmp_path / "state"))
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_only_its_user_can_open_it_and_a_new_one_is_empty(shared):
 
 def test_values_are_read_whole_while_another_process_writes_them(shared):
     script = (
-        "import sys; from pathlib import Path; from silo_client.shared import Shared\n"
+        "import sys; from pathlib import Path; from silo_client.common.shared_memory import Shared\n"
         "shared = Shared(Path(sys.argv[1])); print(flush=True)\n"
         "while True:\n"
         "    for shared.told in (2**63 - 1, 1): shared.sure_until = float(shared.told)\n"
@@ -68,7 +70,7 @@ def test_values_are_read_whole_while_another_process_writes_them(shared):
 
 
 def test_the_clock_is_the_same_in_another_process():
-    script = "from silo_client import clock; print(clock.now())"
+    script = "from silo_client.common import clock; print(clock.now())"
     before = clock.now()
     other = float(
         subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout
@@ -98,12 +100,12 @@ def test_a_window_uses_no_memory_that_may_be_in_use_and_leaves_none_behind(tmp_p
 
 
 def test_an_installation_has_one_name_and_another_one_another(tmp_path, monkeypatch):
-    name = windows.installation()
+    name = instances.installation()
     assert len(name) == 32
-    assert windows.installation() == name
+    assert instances.installation() == name
     mine = default_fingerprint("cad")
     assert mine == default_fingerprint("cad") != default_fingerprint("other")
-    monkeypatch.setenv(windows.STATE_VARIABLE, str(tmp_path / "another"))
+    monkeypatch.setenv(instances.STATE_VARIABLE, str(tmp_path / "another"))
     assert default_fingerprint("cad") != mine
 
 
@@ -117,8 +119,8 @@ def test_there_are_no_more_than_there_may_be():
 
 def test_a_folder_that_cannot_be_used_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setenv(windows.STATE_VARIABLE, str(tmp_path / "file"))
-    with pytest.raises(StateError, match=windows.STATE_VARIABLE):
+    monkeypatch.setenv(instances.STATE_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(StateError, match=instances.STATE_VARIABLE):
         Window(ID)
 
 

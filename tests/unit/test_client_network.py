@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from silo_client import Api, ConfigurationError, ServerUnavailableError
-from silo_client.network import find_proxy, make_context, way_to
+from silo_client.network.route import find_proxy, make_context, way_to
 
 URL = "http://127.0.0.1:1"
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "REQUEST_METHOD")
@@ -114,13 +114,13 @@ def test_what_is_no_proxy_is_refused_by_its_variable_and_without_its_password(
 @pytest.mark.parametrize("scheme", ["socks", "socks5", "socks5h"])
 def test_a_socks_proxy_works_or_says_what_is_missing(monkeypatch, scheme):
     monkeypatch.setenv("ALL_PROXY", f"{scheme}://me:secret@127.0.0.1:1")
-    monkeypatch.setattr("silo_client.network.HAS_SOCKS", False)
+    monkeypatch.setattr("silo_client.network.route.HAS_SOCKS", False)
     with pytest.raises(
         ConfigurationError, match=r"ALL_PROXY names a SOCKS .*'silo-client\[socks\]'"
     ) as caught:
         Api(URL, "t")
     assert "secret" not in str(caught.value)
-    monkeypatch.setattr("silo_client.network.HAS_SOCKS", True)
+    monkeypatch.setattr("silo_client.network.route.HAS_SOCKS", True)
     assert way_to(URL).proxy.url.scheme in {"socks5", "socks5h"}
 
 

@@ -6,9 +6,9 @@ import json
 import httpx
 import pytest
 
-from silo_client import event_stream
-from silo_client.event_stream import EventStream
-from silo_client.evidence import Evidence
+from silo_client.helper import event_stream
+from silo_client.helper.event_stream import EventStream
+from silo_client.helper.lease import Evidence
 from tests.unit.test_client_evidence import WITH_GRACE
 
 PAGES = {

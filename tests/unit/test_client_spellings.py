@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app import text
+from silo_client.common.obligations import Ledger, lock_of
+from silo_client.common.part_numbers import folded, name_key
 from silo_client.data import Lock
-from silo_client.holdings import Holdings
-from silo_client.ledger import Ledger, lock_of
-from silo_client.part_numbers import folded, name_key
+from silo_client.sessions.held import Holdings
 
 
 @given(st.text())

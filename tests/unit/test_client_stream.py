@@ -6,9 +6,11 @@ import json
 import httpx
 import pytest
 
-from silo_client import AuthenticationError, clock, event_stream
-from silo_client.event_stream import EventStream, Unavailable, pause
-from silo_client.evidence import Evidence, Timings
+from silo_client import AuthenticationError
+from silo_client.common import clock
+from silo_client.helper import event_stream
+from silo_client.helper.event_stream import EventStream, Unavailable, pause
+from silo_client.helper.lease import Evidence, Timings
 from tests.unit.test_client_evidence import WITH_GRACE
 
 OPEN = {"connection_id": "c1", "sessions": [], "timings": WITH_GRACE}

@@ -7,14 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from silo_client import StateError, clock, helper_link, identity, machine, windows
-from silo_client.fingerprint import default_fingerprint
-from silo_client.helper import Helper, Plan
-from silo_client.helper_link import HelperLink
-from silo_client.identity import Kept
-from silo_client.registering import Registered
-from silo_client.shared import Shared
-from silo_client.windows import Touched, Window
+from silo_client import StateError
+from silo_client.common import clock
+from silo_client.common.shared_memory import Shared
+from silo_client.helper.main import Helper, Plan
+from silo_client.identity import instances, machine, machine_identity
+from silo_client.identity.fingerprint import default_fingerprint
+from silo_client.identity.instances import Touched, Window
+from silo_client.identity.machine_identity import Kept
+from silo_client.identity.registration import Registered
+from silo_client.link import helper_link
+from silo_client.link.helper_link import HelperLink
 from tests.waiting import eventually
 
 ID = "0b9ad1a3-11d3-4c3a-8b5e-0d9e4a4b8c01"
@@ -23,16 +26,16 @@ ID = "0b9ad1a3-11d3-4c3a-8b5e-0d9e4a4b8c01"
 @pytest.fixture(autouse=True)
 def state(tmp_path, monkeypatch):
     folder = tmp_path / "state"
-    monkeypatch.setenv(windows.STATE_VARIABLE, str(folder))
+    monkeypatch.setenv(instances.STATE_VARIABLE, str(folder))
     return folder
 
 
 @pytest.fixture
 def registered():
     """A window of a workstation, as it is when it has registered."""
-    one = identity.current()
+    one = machine_identity.current()
     window = Window(ID)
-    kept = Kept(one, windows.installation())
+    kept = Kept(one, instances.installation())
     yield Registered({}, window, one.running, kept)
     window.close()
 
@@ -65,11 +68,11 @@ def test_the_identity_is_kept_and_so_is_the_name_of_the_running_machine(register
     shutil.rmtree(state)
     registered.renew()
     assert default_fingerprint("cad") == fingerprint
-    assert machine.running_name(state) == registered.running == identity.current().running
+    assert machine.running_name(state) == registered.running == machine_identity.current().running
     # Once more, by another inode.
     shutil.rmtree(state)
     registered.renew()
-    assert identity.current() == registered.kept.identity
+    assert machine_identity.current() == registered.kept.identity
 
 
 def test_a_copy_of_the_folder_has_another_running_name(registered, state, tmp_path):
@@ -81,9 +84,9 @@ def test_a_copy_of_the_folder_has_another_running_name(registered, state, tmp_pa
 
 def test_who_began_anew_meanwhile_is_left_alone(registered, state):
     shutil.rmtree(state)
-    new = identity.current()
+    new = machine_identity.current()
     registered.renew()
-    assert identity.current() == new != registered.kept.identity
+    assert machine_identity.current() == new != registered.kept.identity
 
 
 def test_a_single_file_is_made_again_too(registered):
@@ -97,7 +100,7 @@ def test_where_it_cannot_be_made_again_that_is_said(registered, state, caplog):
     shutil.rmtree(state)
     state.write_text("no folder")
     registered.renew()
-    assert windows.STATE_VARIABLE in caplog.text
+    assert instances.STATE_VARIABLE in caplog.text
     assert "stays so" in caplog.text
     assert not registered.window.sole
 
@@ -106,10 +109,10 @@ def test_a_full_disk_is_named(registered, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("silo_client.shared.os.write", full)
+    monkeypatch.setattr("silo_client.common.shared_memory.os.write", full)
     with pytest.raises(StateError, match="No space left"):
         registered.window.new_memory()
-    assert not list(Path(os.environ[windows.STATE_VARIABLE]).glob("*.memory"))
+    assert not list(Path(os.environ[instances.STATE_VARIABLE]).glob("*.memory"))
 
 
 def test_a_helper_tells_that_files_are_gone_and_another_one_finds_new_memory(

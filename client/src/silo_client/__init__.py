@@ -5,6 +5,15 @@ from silo_client import Workstation
 with Workstation.connect("https://silo.example.com", token) as workstation:
     with workstation.edit("A01-0002", level="sketch", object_id="Sketch001") as session:
         ...
+
+Two processes run this package, the program's own and the helper that it starts:
+
+* program: `workstation`, `api`, `callbacks`, `compat`, `credentials`, `forking`, and the folders `sessions`, `link`,
+  `identity` and `cli`;
+* helper: the folder `helper`;
+* both: `data`, `errors`, and the folders `common` and `network`.
+
+Plug-ins import from `silo_client` itself; everything below it may move.
 """
 
 from silo_client.api import Api
@@ -19,7 +28,6 @@ from silo_client.data import (
     Waiting,
     Wanted,
 )
-from silo_client.edit_session import EditSession, EditSessions
 from silo_client.errors import (
     ApiError,
     AuthenticationError,
@@ -40,6 +48,7 @@ from silo_client.errors import (
     StateError,
     WaitTimeoutError,
 )
+from silo_client.sessions.edit_session import EditSession, EditSessions
 from silo_client.version import __version__
 from silo_client.workstation import Workstation
 

@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import httpx
 
-from silo_client.address import check_token, check_url
 from silo_client.data import Wanted
 from silo_client.errors import ClosedError, ServerUnavailableError, refusal
 from silo_client.forking import Owner
-from silo_client.network import UNREACHED, way_to
+from silo_client.network.address import check_token, check_url
+from silo_client.network.route import UNREACHED, way_to
 from silo_client.version import __version__
 
 CONNECT_SECONDS = 5.0

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Callable
 
+from silo_client.common.visible import get_logger
 from silo_client.data import Conflict, HandoffRequest, Lost
-from silo_client.edit_session import EditSession
-from silo_client.visible import get_logger
+from silo_client.sessions.edit_session import EditSession
 
 logger = get_logger()
 

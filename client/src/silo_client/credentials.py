@@ -17,9 +17,9 @@ from typing import Any
 
 from platformdirs import user_config_path
 
-from silo_client.address import check_token, check_url
 from silo_client.errors import ConfigurationError, SiloError
-from silo_client.folders import user_folder
+from silo_client.identity.folders import user_folder
+from silo_client.network.address import check_token, check_url
 
 URL_VARIABLE = "SILO_URL"
 TOKEN_VARIABLE = "SILO_TOKEN"  # noqa: S105  (its name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from silo_client.part_numbers import name_key
+from silo_client.common.part_numbers import name_key
 
 
 def time_of(text: Any) -> datetime | None:

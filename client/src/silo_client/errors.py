@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from silo_client.common.visible import visible
 from silo_client.data import Holder
-from silo_client.visible import visible
 
 
 class SiloError(Exception):

@@ -8,8 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from silo_client import clock
-from silo_client.acquiring import Acquiring
 from silo_client.api import Api
 from silo_client.callbacks import (
     Callbacks,
@@ -20,8 +18,9 @@ from silo_client.callbacks import (
     OnLost,
     OnRefused,
 )
+from silo_client.common import clock
+from silo_client.common.visible import get_logger
 from silo_client.data import HandoffRequest, Wanted
-from silo_client.edit_session import EditSession, EditSessions
 from silo_client.errors import (
     ClosedError,
     HelperError,
@@ -29,15 +28,16 @@ from silo_client.errors import (
     SiloError,
     refusal,
 )
-from silo_client.helper import Message, Plan
-from silo_client.helper_link import HelperLink
-from silo_client.holdings import Holdings
-from silo_client.meetings import Change
-from silo_client.registering import Registered, register
-from silo_client.settling import Settling
-from silo_client.visible import get_logger
-from silo_client.waiting import Line, OnWait
-from silo_client.windows import Window
+from silo_client.helper.main import Message, Plan
+from silo_client.identity.instances import Window
+from silo_client.identity.registration import Registered, register
+from silo_client.link.helper_link import HelperLink
+from silo_client.sessions.acquire import Acquiring
+from silo_client.sessions.conflicts import Change
+from silo_client.sessions.edit_session import EditSession, EditSessions
+from silo_client.sessions.held import Holdings
+from silo_client.sessions.line import Line, OnWait
+from silo_client.sessions.reconcile import Settling
 
 logger = get_logger()
 

@@ -15,7 +15,8 @@ import threading
 import time
 from typing import Any
 
-from silo_client import EditSession, HardInterferenceError, SiloError, Workstation, clock
+from silo_client import EditSession, HardInterferenceError, SiloError, Workstation
+from silo_client.common import clock
 
 sessions: list[EditSession] = []
 watches: list[Watch] = []

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from silo_client.cli import child
-from silo_client.cli.child import Child, check_command
-from silo_client.cli.descendants import set_subreaper
+from silo_client.cli.editing import child
+from silo_client.cli.editing.child import Child, check_command
+from silo_client.cli.editing.descendants import set_subreaper
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.signals import Terminated, handling, terminated
 from tests.waiting import eventually

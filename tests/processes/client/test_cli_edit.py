@@ -224,7 +224,7 @@ def test_an_admin_takes_it_over_in_one_step(ada, part, gate, cli_user_of):
 def helper_of(process):
     """The process id of the helper of a `silo edit`."""
     found = subprocess.run(
-        ["pgrep", "-P", str(process.pid), "-f", "silo_client.helper"],
+        ["pgrep", "-P", str(process.pid), "-f", "silo_client.helper.main"],
         capture_output=True,
         text=True,
         check=True,

@@ -14,7 +14,7 @@ from silo_client import (
     ServerUnavailableError,
     Wanted,
 )
-from silo_client.holdings import Lost
+from silo_client.sessions.held import Lost
 from tests.factories import make_item
 from tests.processes.client.client_processes import is_running
 from tests.waiting import eventually

@@ -8,7 +8,7 @@ import pytest
 from events_app.presence import clean_up
 from sessions_app.models import EditSession, Workstation
 from silo_client import HardInterferenceError, IdentityInUseError
-from silo_client.windows import STATE_VARIABLE
+from silo_client.identity.instances import STATE_VARIABLE
 from tests.waiting import eventually
 
 

@@ -16,8 +16,8 @@ from silo_client import (
     WaitTimeoutError,
     Wanted,
 )
-from silo_client.acquiring import Acquiring
 from silo_client.api import ANSWER_SECONDS
+from silo_client.sessions.acquire import Acquiring
 from tests.factories import make_item
 from tests.waiting import eventually
 
@@ -219,7 +219,7 @@ def test_the_turn_of_a_window_that_dies_is_freed_though_another_one_lives(
 def test_who_waits_takes_the_place_of_a_window_that_nobody_speaks_for(
     ada, bob, connect, run_program, part, monkeypatch
 ):
-    monkeypatch.setattr("silo_client.waiting.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("silo_client.sessions.line.LOOK_SECONDS", 0.1)
     held = connect(bob).edit(part, level="sketch")
     dying, other = run_program(ada), connect(ada)
     dying.send("edit", {"part_number": part, "level": "sketch", "wait": True})

@@ -110,7 +110,7 @@ def test_what_the_callback_raises_ends_the_waiting(ada, bob, connect, part):
 
 
 def test_ones_position_moves_up(ada, bob, connect, waiter, client_of, monkeypatch, part):
-    monkeypatch.setattr("silo_client.waiting.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("silo_client.sessions.line.LOOK_SECONDS", 0.1)
     connect(bob).edit(part, level="sketch")
     carols = connect(client_of(ada.server, "carol"))
     before = waiter(carols, part)
@@ -122,7 +122,7 @@ def test_ones_position_moves_up(ada, bob, connect, waiter, client_of, monkeypatc
 
 
 def test_a_lost_place_is_taken_anew(ada, bob, connect, waiter, monkeypatch, part):
-    monkeypatch.setattr("silo_client.waiting.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("silo_client.sessions.line.LOOK_SECONDS", 0.1)
     held = connect(bob).edit(part, level="sketch")
     waiting = waiter(connect(ada), part)
     eventually(lambda: waiting.calls)
@@ -181,7 +181,7 @@ def test_the_holder_is_asked_and_hands_over(ada, bob, connect, waiter, part):
 def test_the_holder_is_asked_until_the_server_has_heard_it_and_so_is_the_next_one(
     ada, bob, connect, waiter, client_of, monkeypatch, part
 ):
-    monkeypatch.setattr("silo_client.waiting.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("silo_client.sessions.line.LOOK_SECONDS", 0.1)
     ask, answers = Api.request_handoff, [ServerUnavailableError("not now")]
 
     def asks(*arguments):

@@ -7,10 +7,12 @@ import threading
 import pytest
 
 from sessions_app.models import EditSession, EndedSession, Workstation
-from silo_client import AuthenticationError, clock, event_stream
-from silo_client import helper as helper_module
-from silo_client.helper import Helper, Parent, Plan
-from silo_client.shared import Shared
+from silo_client import AuthenticationError
+from silo_client.common import clock
+from silo_client.common.shared_memory import Shared
+from silo_client.helper import event_stream
+from silo_client.helper import main as helper_module
+from silo_client.helper.main import Helper, Parent, Plan
 from tests.factories import make_item
 from tests.waiting import eventually
 

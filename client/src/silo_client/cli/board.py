@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from silo_client.cli import sessions
-from silo_client.cli.guard import WHY
+from silo_client.cli.editing.guard import WHY
 from silo_client.cli.output import make_table
 from silo_client.cli.output import shown as line
 from silo_client.data import Lock, person, time_of

@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from silo_client.cli import handoff, history, items, login, reading, release, watch
-from silo_client.cli.edit import edit
+from silo_client.cli.commands import handoff, history, lists, login, parts, release, watch
+from silo_client.cli.commands.edit import edit
+from silo_client.cli.environment import drop_odd_widths, open_what_is_closed, readable
 from silo_client.cli.exit_codes import KILLED, CommandError, ExitCode, explain
 from silo_client.cli.output import BROKEN_PIPE, one_line, say
 from silo_client.cli.signals import Terminated
-from silo_client.cli.surroundings import drop_odd_widths, open_what_is_closed, readable
+from silo_client.common.visible import visible_lines
 from silo_client.errors import SiloError
 from silo_client.version import __version__
-from silo_client.visible import visible_lines
 
 DEBUG_VARIABLE = "SILO_DEBUG"
 # What typer raises where the command line is wrong; its own name for it is another one in each version.
@@ -62,17 +62,17 @@ def silo(
 for _command in (
     login.login,
     login.logout,
-    reading.who,
+    lists.who,
     edit,
     watch.watch,
     release.release,
     handoff.request,
     handoff.handoff,
-    reading.line,
+    lists.line,
     history.history,
-    reading.items,
-    items.rename,
-    items.retire,
+    lists.items,
+    parts.rename,
+    parts.retire,
 ):
     app.command()(_command)
 

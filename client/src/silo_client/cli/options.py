@@ -13,9 +13,9 @@ import typer
 
 from silo_client import credentials
 from silo_client.api import headers
-from silo_client.network import way_to
-from silo_client.part_numbers import folded, name_key
-from silo_client.visible import is_visible
+from silo_client.common.part_numbers import folded, name_key
+from silo_client.common.visible import is_visible
+from silo_client.network.route import way_to
 
 # Nobody waits longer for a completion.
 COMPLETION_SECONDS = 1.0

@@ -3,8 +3,8 @@
 On a terminal there are tables with headings; into a pipe go lines with tabs between the columns and no headings.
 Results go to the standard output, everything that is said about them to the standard error.
 
-All of it goes out here, and all of it is visible first (`visible.py`): what others have written cannot pose as a line
-of this program, or as another cell.
+All output passes this module, which makes it visible first (`common/visible.py`): text of other people cannot pose as
+a line of this program, or as another cell.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from silo_client.cli.exit_codes import KILLED
-from silo_client.visible import visible, visible_json
+from silo_client.common.visible import visible, visible_json
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 MARK = "\ufeff"

@@ -1,0 +1,140 @@
+"""`silo request` and `silo handoff`: asking for a session, and handing it over."""
+
+from typing import Annotated, Any, Optional
+from uuid import UUID
+
+import typer
+
+from silo_client.api import Api
+from silo_client.cli import sessions
+from silo_client.cli.connection import about, connected
+from silo_client.cli.exit_codes import CommandError, ExitCode
+from silo_client.cli.options import AnyLevel, AnyObject, Part
+from silo_client.cli.output import one_line, say, typed
+from silo_client.cli.sessions import Filter, Json
+from silo_client.common.part_numbers import name_key
+from silo_client.data import Lock, person
+from silo_client.errors import ApiError
+
+
+def request(
+    part: Part,
+    message: Annotated[
+        str, typer.Option("--message", "-m", metavar="TEXT", help="Why.", show_default=False)
+    ],
+    level: AnyLevel = None,
+    object_id: AnyObject = None,
+) -> None:
+    """Ask whoever is editing a part to hand it over."""
+    with connected() as api:
+        found = sessions.sessions_of(api, Filter(part, level, object_id), all="true")
+        held = sessions.the_one(
+            found, f"Nobody is editing {Filter(part, level, object_id)}.", f"{_edit(part)} begins."
+        )
+        try:
+            api.request_handoff(part, held["session_id"], one_line(message), _own_place(api, held))
+        except ApiError as error:
+            if error.code != "own_session":
+                raise
+            raise CommandError(
+                f"You are editing {Lock.of(held)} yourself, on {held['workstation']['name']}.",
+                f"`{typed('silo', 'release', part)}` ends that.",
+            ) from error
+        say(f"Asked {person(held)} on {held['workstation']['name']} for {Lock.of(held)}.")
+        waiting = typed("silo", "edit", *sessions.lock_options(Lock.of(held)), "--wait")
+        say(f"It can be handed to a workstation that stands in line: `{waiting}` does.")
+
+
+def handoff(
+    part: Part,
+    level: AnyLevel = None,
+    object_id: AnyObject = None,
+    to: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="USER|WORKSTATION|UUID",
+            help="Who gets it; without it, the first in line.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Hand a session of yours over to who stands in line or has asked for it."""
+    wanted = Filter(part, level, object_id)
+    with connected() as api:
+        held = sessions.the_one(
+            sessions.sessions_of(api, wanted),
+            f"You are not editing {wanted}.",
+            "`silo who` says who edits what.",
+        )
+        target = _target(api, held, to)
+        try:
+            told = api.hand_off(part, held["session_id"], target)
+        except ApiError as error:
+            if error.code not in {"not_connected", "not_requested"}:
+                raise
+            raise CommandError(
+                error.message,
+                f"`{typed('silo', 'line', part)}` shows who stands in line;"
+                f" `{typed('silo', 'release', part)}` gives it to the first of them.",
+            ) from error
+        say(f"{person(told)} on {told['workstation']['name']} has {Lock.of(told)} now.")
+
+
+def _edit(part: str) -> str:
+    return f"`{typed('silo', 'edit', part)}`"
+
+
+def _own_place(api: Api, held: Json) -> Optional[str]:
+    """Return the workstation of one's own that stands in line for it, in another terminal say."""
+    own = {one["id"] for one in api.workstations()}
+    for place in api.line(held["part_number"]):
+        if Lock.of(place) == Lock.of(held) and place["workstation"]["id"] in own:
+            return str(place["workstation"]["id"])
+    return None
+
+
+def _target(api: Api, held: Json, to: Optional[str]) -> str:
+    """Return the workstation that is meant."""
+    with about(held["part_number"]):
+        line = [place for place in api.line(held["part_number"]) if Lock.of(place) == Lock.of(held)]
+    if to is None:
+        if not line:
+            raise CommandError(
+                f"Nobody stands in line for {Lock.of(held)}.",
+                "--to names a workstation that has asked for it; `silo release` just ends it.",
+                ExitCode.NOT_FOUND,
+            )
+        return str(line[0]["workstation"]["id"])
+    if _is_uuid(to):
+        return to
+    if meant := [place for place in line if _is_meant(place, to)]:
+        return str(meant[0]["workstation"]["id"])
+    # Who has only asked: by where they edit something else.
+    everybody = sessions.sessions_of(api, Filter(), all="true")
+    known = {
+        str(one["workstation"]["id"]): str(one["workstation"]["name"])
+        for one in everybody
+        if _is_meant(one, to)
+    }
+    if len(known) == 1:
+        return next(iter(known))
+    if known:
+        names = [f"  {name}: {pk}" for pk, name in known.items()]
+        raise CommandError(f"{to} is on several:", "Name one by --to.", ExitCode.USAGE, names)
+    raise CommandError(
+        f"{to} neither stands in line for {Lock.of(held)} nor edits anything.",
+        "The message with which you were asked names the workstation, if the asker has said it.",
+        ExitCode.NOT_FOUND,
+    )
+
+
+def _is_meant(told: Any, to: str) -> bool:
+    return name_key(to) in (name_key(told["user"]), name_key(told["workstation"]["name"]))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Leaves that the program and the helper both use: what they share, a clock, text."""

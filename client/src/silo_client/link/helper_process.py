@@ -1,0 +1,119 @@
+"""A running helper, as its parent has it: a process, and a pipe to it and from it.
+
+The pipes have no buffers in this process: a forked child would have a copy of them, and write what is in it once more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import IO, Any
+
+from silo_client.errors import HelperError
+from silo_client.forking import close_in_child
+from silo_client.helper.main import Message, Plan
+from silo_client.link.interpreter import PYTHON_VARIABLE, Interpreter, surroundings
+
+# Nothing from the current folder, which is a project's that many can write to; and what this process imports the client
+# from, after what the interpreter has of its own.
+CODE = (
+    "import sys; sys.path[:] = [p for p in sys.path if p] + sys.argv[1:];"
+    " from silo_client.helper.main import main; main()"
+)
+READ_AT_ONCE = 65536
+
+
+class HelperProcess:
+    """One helper, from its start to its end.
+
+    Args:
+        python: by which it runs.
+        plan: what it is to do.
+        errors: where it writes what goes wrong; a file, or what `subprocess` takes for one.
+
+    Raises:
+        HelperError: it cannot be started.
+    """
+
+    def __init__(self, python: Interpreter, plan: Plan, errors: IO[bytes] | int) -> None:
+        try:
+            self._process = subprocess.Popen(
+                python.command(CODE),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                bufsize=0,
+                **surroundings(),
+            )
+        except OSError as error:
+            raise HelperError(
+                f"{python.path} could not be started ({error}): name a Python interpreter"
+                f" by python= or {PYTHON_VARIABLE}."
+            ) from error
+        close_in_child(self, HelperProcess._forget)
+        # The token goes this way, and not by what other users can see of a process. If it has ended, the end of its
+        # output tells.
+        self.write(dataclasses.asdict(plan))
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def write(self, command: Message) -> None:
+        """Send a line. One that has ended gets nothing."""
+        pipe: Any = self._process.stdin
+        left = memoryview(json.dumps(command).encode() + b"\n")
+        with suppress(OSError, ValueError):
+            while left:
+                left = left[pipe.write(left) :]
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield what it tells, line by line, until it ends; what is left of a line then, too."""
+        pipe: Any = self._process.stdout
+        rest = b""
+        with suppress(OSError, ValueError):  # closed meanwhile
+            while told := pipe.read(READ_AT_ONCE):
+                *lines, rest = (rest + told).split(b"\n")
+                yield from lines
+        if rest:
+            yield rest
+
+    def close_input(self) -> None:
+        """Tell it that nothing more comes."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    def wait(self, seconds: float | None = None) -> int:
+        """Wait for its end; return its exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended in time.
+        """
+        return self._process.wait(seconds)
+
+    def close_pipes(self) -> None:
+        """Close both ends that this process has."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(OSError):
+                pipe.close()
+
+    def _forget(self) -> None:
+        """Have nothing more to do with it: this is a forked child of its parent."""
+        self.close_pipes()
+        # Else its end would be waited for when this is collected.
+        self._process.returncode = 0

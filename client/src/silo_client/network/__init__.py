@@ -1,0 +1,1 @@
+"""The way to a server: addresses, proxies, certificates. Used by the program and the helper."""
