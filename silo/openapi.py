@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ninja import NinjaAPI, Schema
+from ninja import NinjaAPI
 from ninja.openapi.schema import REF_TEMPLATE, OpenAPISchema
 from ninja.operation import Operation
 from ninja.schema import NinjaGenerateJsonSchema
+from pydantic import BaseModel
 
-from sessions_app.api import examples
-from sessions_app.api.answer_schemas import ErrorOut
+from sessions_app.api import paths
 from sessions_app.api.answers import error_schema, schema_of
-from sessions_app.api.event_schemas import EVENTS
+from sessions_app.api.error_schemas import ErrorOut
 from sessions_app.authentication import BearerAuth
 from sessions_app.errors import (
     DomainError,
@@ -22,6 +22,7 @@ from sessions_app.errors import (
     NotFound,
     TooManyWrongTokens,
 )
+from sessions_app.payloads.events import EVENTS
 from silo import health_description
 from silo.errors import CODES, INVALID_JSON
 
@@ -89,7 +90,7 @@ class Description(OpenAPISchema):
             if in_schema := parameter.pop("examples", []):
                 parameter["example"] = in_schema[0]
             if parameter["in"] == "path":
-                parameter |= examples.IN_PATH.get(parameter["name"], {})
+                parameter |= paths.DESCRIBED.get(parameter["name"], {})
         return parameters
 
     def responses(self, operation: Operation) -> dict[int, Any]:
@@ -122,7 +123,7 @@ class Description(OpenAPISchema):
             "headers": HEADERS.get(status, {}),
         }
 
-    def _add(self, schema: type[Schema]) -> str:
+    def _add(self, schema: type[BaseModel]) -> str:
         """Add a component, and return its name."""
         described = schema.model_json_schema(
             ref_template=REF_TEMPLATE,

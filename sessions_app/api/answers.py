@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import create_model
 
-from sessions_app.api.answer_schemas import (
+from sessions_app.api.error_schemas import (
     ErrorOut,
     HeldByManyOut,
     HeldOut,

@@ -11,14 +11,6 @@ from events_app.database import sql
 from events_app.log import event_log
 from sessions_app import accounts, payloads
 from sessions_app.api import paths
-from sessions_app.api.answer_schemas import (
-    AcquiredOut,
-    Answer,
-    BatchOut,
-    ReleasedOut,
-    SessionsOut,
-    VerifiedOut,
-)
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import WHOLE_PAGE, After, PageLimit, PartNumber, Text
 from sessions_app.api.request_schemas import (
@@ -44,6 +36,14 @@ from sessions_app.errors import (
 from sessions_app.models import EditSession, Item
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.item import of_item
+from sessions_app.payloads.session import (
+    AcquiredOut,
+    BatchOut,
+    ReleasedOut,
+    SessionsOut,
+    VerifiedOut,
+)
+from sessions_app.payloads.shape import Json
 
 router = Router(tags=["edit sessions"])
 
@@ -64,7 +64,7 @@ ONE = OF_ITEM + "/{uuid:session_id}"
         TooManyNodeKeys,
     ),
 )
-def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Answer:
+def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Json:
     """Acquire an edit session, or get back the one that this workstation has."""
     acquired = EditSession.objects.acquire(
         principal(request).user,
@@ -88,7 +88,7 @@ def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> A
         TooManyNodeKeys,
     ),
 )
-def acquire_batch(request: HttpRequest, body: BatchIn) -> Answer:
+def acquire_batch(request: HttpRequest, body: BatchIn) -> Json:
     """Acquire many at once, all or nothing: checking out an assembly."""
     acquired = EditSession.objects.acquire_all(
         principal(request).user,
@@ -100,7 +100,7 @@ def acquire_batch(request: HttpRequest, body: BatchIn) -> Answer:
 
 
 @router.post("/edit-sessions/release", auth=LETTING_GO, response=answers(ReleasedOut))
-def release_many(request: HttpRequest, body: ReleaseIn) -> Answer:
+def release_many(request: HttpRequest, body: ReleaseIn) -> Json:
     """Release many of one's own, in steps that are each committed. Never rate-limited.
 
     What has ended already, or is somebody else's, is left alone and not counted. After an error a part may have been
@@ -116,7 +116,7 @@ def list_of_item(
     part_number: PartNumber,
     after: After = 0,
     limit: PageLimit = WHOLE_PAGE,
-) -> Answer:
+) -> Json:
     """List the active sessions on an item in the order in which they were acquired, a page at a time.
 
     Events from the `cursor` of the first page on tell what changes while the others are read.
@@ -170,23 +170,13 @@ def force_release(
 
 
 @router.post(ONE + "/verify", auth=VIEWER, response=answers(VerifiedOut, StaleToken))
-def verify(
-    request: HttpRequest, part_number: PartNumber, session_id: UUID, body: VerifyIn
-) -> Answer:
+def verify(request: HttpRequest, part_number: PartNumber, session_id: UUID, body: VerifyIn) -> Json:
     """Say whose a live session with this token is, for a vault. Never rate-limited.
 
     It is no fence by itself: the vault also has to keep, in its own write, the highest token that it has seen.
     """
     session = EditSession.objects.verify(part_number, session_id, body.fencing_token)
-    holder = payloads.holder_json(session)
-    return {
-        "user": holder["user"],
-        "user_name": holder["user_name"],
-        "workstation": holder["workstation"],
-        "item": session.item.part_number,
-        "context_level": session.context_level,
-        "object_id": session.object_id,
-    }
+    return payloads.verified_json(session)
 
 
 @router.get("/edit-sessions", auth=VIEWER, response=answers(SessionsOut))
@@ -198,7 +188,7 @@ def list_all(
     item: Annotated[PartNumber | None, Field(description="A part number.")] = None,
     after: After = 0,
     limit: PageLimit = 100,
-) -> Answer:
+) -> Json:
     """List active sessions in the order in which they were acquired, a page at a time."""
     sessions = EditSession.objects.all()
     if not all:
@@ -213,7 +203,7 @@ def list_all(
         return _page(sessions, after, limit)
 
 
-def _page(sessions: EditSessionQuerySet, after: int, limit: int) -> Answer:
+def _page(sessions: EditSessionQuerySet, after: int, limit: int) -> Json:
     """Return the sessions acquired after that token, and the head of the log, both of the snapshot's moment."""
     ordered = sessions.filter(fencing_token__gt=after).order_by("fencing_token")
     found = list(ordered.with_names()[: limit + 1])

@@ -8,25 +8,20 @@ from django.http import HttpRequest
 from ninja import Header, Query, Router, Schema
 from pydantic import Field
 
-from sessions_app.api import examples, paths
+from sessions_app.api import paths
 from sessions_app.api.answers import answers
-from sessions_app.api.event_schemas import EVENTS
 from sessions_app.api.fields import Machine, PartNumber
 from sessions_app.api.request_schemas import StreamIn
 from sessions_app.authentication import VIEWER
 from sessions_app.errors import IdentityInUse, NotFound, StreamsNotServed, TooManyStreams
+from sessions_app.payloads import examples
+from sessions_app.payloads.events import EVENTS, StreamOpenEvent
 from sessions_app.streams import MAX_ITEMS
 
 router = Router(tags=["event streams"])
 
-_OPENING = {
-    "connection_id": examples.CONNECTION_ID,
-    "sessions": [examples.SESSION],
-    "next": None,
-    "timings": examples.TIMINGS,
-}
 EXAMPLE = (
-    f"retry: 3127\nevent: stream-open\nid: {examples.CURSOR}\ndata: {json.dumps(_OPENING)}\n\n"
+    f"retry: 3127\nevent: stream-open\nid: {examples.CURSOR}\ndata: {json.dumps(StreamOpenEvent.example())}\n\n"
     "event: heartbeat\ndata: {}\n\n"
     ": keep-alive 0.012\n\n"
 )

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, GetJ
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from sessions_app.models import ContextLevel
+from sessions_app.models.abstract_edit_session import ContextLevel
 from sessions_app.text import (
     MACHINE_MAX,
     PART_NUMBER_MAX,

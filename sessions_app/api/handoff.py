@@ -7,7 +7,6 @@ from django.http import HttpRequest
 from ninja import Router, Status
 
 from sessions_app import payloads
-from sessions_app.api.answer_schemas import AcquiredOut, Answer
 from sessions_app.api.answers import answers
 from sessions_app.api.edit_sessions import ONE, find_session
 from sessions_app.api.fields import PartNumber
@@ -22,6 +21,8 @@ from sessions_app.errors import (
     Retired,
 )
 from sessions_app.models import EditSession
+from sessions_app.payloads.session import AcquiredOut
+from sessions_app.payloads.shape import Json
 
 router = Router(tags=["hand-off"])
 
@@ -47,7 +48,7 @@ def request_handoff(
 )
 def hand_off(
     request: HttpRequest, part_number: PartNumber, session_id: UUID, body: HandoffIn
-) -> Answer:
+) -> Json:
     """Hand a session over to a workstation that has asked for it or stands in line for it.
 
     The session ends as `handed_off`, and the answer is the other workstation's new one, with a new fencing token.

@@ -9,12 +9,14 @@ from pydantic import Field
 
 from sessions_app import accounts
 from sessions_app.api import history_csv
-from sessions_app.api.answer_schemas import Answer, HistoryOut
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import Instant, PageLimit, PartNumber, Text
 from sessions_app.api.history_csv import COLUMNS
 from sessions_app.authentication import VIEWER
-from sessions_app.models import EndedSession, EndReason
+from sessions_app.models import EndedSession
+from sessions_app.models.ended_session import EndReason
+from sessions_app.payloads import ended_json
+from sessions_app.payloads.ended import HistoryOut
 
 router = Router(tags=["history"])
 
@@ -75,12 +77,4 @@ def history(
     limit = limit or PAGE
     page = list(records.page(before, limit + 1))
     following = page[limit - 1].pk if len(page) > limit else None
-    return {"history": [_json(record) for record in page[:limit]], "next": following}
-
-
-def _json(record: EndedSession) -> Answer:
-    shown = {name: getattr(record, name) for name in COLUMNS}
-    shown["user"] = shown.pop("username")
-    shown["user_name"] = shown["user_name"] or shown["user"]
-    workstation = {"id": shown.pop("workstation_id"), "name": shown.pop("workstation_name")}
-    return shown | {"workstation": workstation}
+    return {"history": [ended_json(record) for record in page[:limit]], "next": following}

@@ -7,7 +7,6 @@ from django.http import HttpRequest
 from ninja import Router, Status
 from pydantic import Field
 
-from sessions_app.api.answer_schemas import Answer, ItemOut, ItemsOut
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import PageLimit, PartNumber, Text
 from sessions_app.api.request_schemas import ItemIn, RenameIn
@@ -15,6 +14,9 @@ from sessions_app.authentication import ADMIN, EDITOR, VIEWER
 from sessions_app.errors import AlreadyExists, NotFound
 from sessions_app.models import FormerPartNumber, Item
 from sessions_app.operations import items
+from sessions_app.payloads import item_json
+from sessions_app.payloads.item import ItemOut, ItemsOut
+from sessions_app.payloads.shape import Json
 from sessions_app.text import folded, name_key
 
 router = Router(tags=["items"])
@@ -31,7 +33,7 @@ def list_items(
     after: Annotated[Text, Field(description="`next` of the page before.")] = "",
     retired: Annotated[bool, Field(description="With those that are retired.")] = False,
     limit: PageLimit = 100,
-) -> Answer:
+) -> Json:
     """List items by part number, a page at a time. Spellings of a number are not told apart."""
     found = Item.objects.filter(key__gt=name_key(after))
     if not retired:
@@ -45,38 +47,41 @@ def list_items(
     page = list(found.order_by("key")[: limit + 1])
     more = len(page) > limit
     page = page[:limit]
-    return {"items": page, "next": page[-1].part_number if more else None}
+    return {
+        "items": [item_json(item) for item in page],
+        "next": page[-1].part_number if more else None,
+    }
 
 
 @router.post("", auth=EDITOR, response=answers({201: ItemOut}, AlreadyExists))
 def create_item(request: HttpRequest, body: ItemIn) -> Status[Any]:
     """Make an item known."""
-    return Status(201, items.create(**body.model_dump()))
+    return Status(201, item_json(items.create(**body.model_dump())))
 
 
 @router.post(ONE + "/rename", auth=ADMIN, response=answers(ItemOut, NotFound, AlreadyExists))
-def rename_item(request: HttpRequest, part_number: PartNumber, body: RenameIn) -> Any:
+def rename_item(request: HttpRequest, part_number: PartNumber, body: RenameIn) -> Json:
     """Give an item another part number, or another spelling. Sessions, line and history stay.
 
     The former number still finds what there is, but nothing new is begun by it: that is 404 with `renamed_to`.
     """
-    return items.rename(part_number, body.part_number)
+    return item_json(items.rename(part_number, body.part_number))
 
 
 @router.post(ONE + "/retire", auth=ADMIN, response=answers(ItemOut, NotFound))
-def retire_item(request: HttpRequest, part_number: PartNumber) -> Any:
+def retire_item(request: HttpRequest, part_number: PartNumber) -> Json:
     """Have nothing new begun on an item, and nobody find it in lists. A second time changes nothing.
 
     Those in line leave it. What is edited goes on until it is released.
     """
     item = Item.objects.named(part_number)
     items.retire([item.pk])
-    return Item.objects.get(pk=item.pk)
+    return item_json(Item.objects.get(pk=item.pk))
 
 
 @router.post(ONE + "/restore", auth=ADMIN, response=answers(ItemOut, NotFound))
-def restore_item(request: HttpRequest, part_number: PartNumber) -> Any:
+def restore_item(request: HttpRequest, part_number: PartNumber) -> Json:
     """Have a retired item be edited again. A second time changes nothing."""
     item = Item.objects.named(part_number)
     items.restore([item.pk])
-    return Item.objects.get(pk=item.pk)
+    return item_json(Item.objects.get(pk=item.pk))

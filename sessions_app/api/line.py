@@ -9,7 +9,6 @@ from ninja import Router, Status
 from events_app.database import sql
 from sessions_app import payloads
 from sessions_app.api import paths
-from sessions_app.api.answer_schemas import AcquiredOut, Answer, LineOut, StandingOut
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import WHOLE_PAGE, AfterPlace, PageLimit, PartNumber
 from sessions_app.api.request_schemas import AcquireIn
@@ -26,6 +25,9 @@ from sessions_app.errors import (
 from sessions_app.models import Item, PlaceInLine
 from sessions_app.models.item import of_item
 from sessions_app.models.results import Standing
+from sessions_app.payloads.place import LineOut, StandingOut
+from sessions_app.payloads.session import AcquiredOut
+from sessions_app.payloads.shape import Json
 from sessions_app.roles import Role
 
 router = Router(tags=["line"])
@@ -59,9 +61,7 @@ def stand_in_line(request: HttpRequest, part_number: PartNumber, body: AcquireIn
     )
     if not isinstance(answer, Standing):
         return Status(200, payloads.acquired_json(answer))
-    holder = answer.holder and payloads.holder_json(answer.holder)
-    place = payloads.place_json(answer.place)
-    return Status(201, place | {"existing": answer.existing, "holder": holder})
+    return Status(201, payloads.standing_json(answer))
 
 
 @router.get(OF_ITEM, auth=VIEWER, response=answers(LineOut, NotFound))
@@ -70,7 +70,7 @@ def list_line(
     part_number: PartNumber,
     after: AfterPlace = None,
     limit: PageLimit = WHOLE_PAGE,
-) -> Answer:
+) -> Json:
     """List who stands in line on an item, with positions, a page at a time."""
     with sql.one_snapshot():
         item = Item.objects.named(part_number)

@@ -1,13 +1,11 @@
 """What the bodies of requests look like."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from ninja import Schema
 from pydantic import ConfigDict, Field, field_validator
 
-from sessions_app.api import examples
-from sessions_app.api.examples import shown
 from sessions_app.api.fields import (
     ConnectionId,
     Name,
@@ -18,8 +16,9 @@ from sessions_app.api.fields import (
     Text,
     WholeNumber,
 )
-from sessions_app.models import ContextLevel
+from sessions_app.models.abstract_edit_session import ContextLevel
 from sessions_app.models.results import Wanted
+from sessions_app.payloads import examples
 from sessions_app.text import NOTE_MAX
 
 MAX_NODE_KEYS = 10_000
@@ -31,6 +30,20 @@ MAX_IDLE_SECONDS = 366 * 24 * 3600
 MAX_STREAM_ITEMS = 10_000
 
 
+def shown(**example: Any) -> ConfigDict:
+    """Return the configuration of a schema that is described with this example."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+_WANTED = {
+    "context_level": examples.LEVEL,
+    "object_id": examples.OBJECT_ID,
+    "dependency_cone": [examples.OBJECT_ID, examples.OTHER_OBJECT_ID],
+    "note": examples.NOTE,
+}
+_BATCHED = {"part_number": examples.PART_NUMBER, **_WANTED}
+
+
 class Input(Schema):
     """A request's body. Unknown members are refused: they are typing errors."""
 
@@ -38,14 +51,14 @@ class Input(Schema):
 
 
 class WorkstationIn(Input):
-    model_config = shown(examples.WORKSTATION_IN)
+    model_config = shown(name=examples.WORKSTATION_NAME, fingerprint=examples.FINGERPRINT)
 
     name: Name
     fingerprint: Name = Field(description="Stable across restarts of the client.")
 
 
 class AliveIn(Input):
-    model_config = shown({"connection_id": examples.CONNECTION_ID})
+    model_config = shown(connection_id=examples.CONNECTION_ID)
 
     connection_id: UUID | None = Field(
         None, description="The stream whose heartbeat this acknowledges; all of them without it."
@@ -58,7 +71,11 @@ class AliveIn(Input):
 
 
 class ItemIn(Input):
-    model_config = shown(examples.ITEM_IN)
+    model_config = shown(
+        part_number=examples.PART_NUMBER,
+        description=examples.DESCRIPTION,
+        item_type=examples.ITEM_TYPE,
+    )
 
     part_number: PartNumber
     description: Annotated[Text, Field(max_length=1000)] = ""
@@ -66,7 +83,7 @@ class ItemIn(Input):
 
 
 class RenameIn(Input):
-    model_config = shown({"part_number": "ISO 4762/M5"})
+    model_config = shown(part_number="ISO 4762/M5")
 
     part_number: PartNumber
 
@@ -94,20 +111,26 @@ class WantedIn(Input):
 
 
 class AcquireIn(WantedIn):
-    model_config = shown(examples.ACQUIRE_IN)
+    model_config = shown(
+        workstation_id=examples.WORKSTATION_ID, **_WANTED, connection_id=examples.CONNECTION_ID
+    )
 
     workstation_id: UUID
     connection_id: ConnectionId = None
 
 
 class BatchedIn(WantedIn):
-    model_config = shown(examples.BATCHED_IN)
+    model_config = shown(**_BATCHED)
 
     part_number: PartNumber
 
 
 class BatchIn(Input):
-    model_config = shown(examples.BATCH_IN)
+    model_config = shown(
+        workstation_id=examples.WORKSTATION_ID,
+        connection_id=examples.CONNECTION_ID,
+        sessions=[_BATCHED],
+    )
 
     workstation_id: UUID
     connection_id: ConnectionId = None
@@ -122,7 +145,7 @@ class BatchIn(Input):
 
 
 class StreamIn(Input):
-    model_config = shown(examples.STREAM_IN)
+    model_config = shown(items=[examples.PART_NUMBER], last_event_id=examples.CURSOR)
 
     workstation_id: UUID | None = Field(None, description="As in the query of a GET.")
     items: Annotated[list[PartNumber], Field(max_length=MAX_STREAM_ITEMS)] = Field(
@@ -137,13 +160,13 @@ class StreamIn(Input):
 
 
 class ReleaseIn(Input):
-    model_config = shown({"session_ids": [examples.SESSION_ID]})
+    model_config = shown(session_ids=[examples.SESSION_ID])
 
     session_ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_BATCH)]
 
 
 class HandoffRequestIn(Input):
-    model_config = shown(examples.HANDOFF_REQUEST_IN)
+    model_config = shown(message=examples.MESSAGE, workstation_id=examples.WORKSTATION_ID)
 
     message: Annotated[Text, Field(max_length=2000)] = Field(description="Why; for the holder.")
     workstation_id: UUID | None = Field(
@@ -152,19 +175,19 @@ class HandoffRequestIn(Input):
 
 
 class HandoffIn(Input):
-    model_config = shown({"to_workstation_id": examples.OTHER_WORKSTATION_ID})
+    model_config = shown(to_workstation_id=examples.OTHER_WORKSTATION_ID)
 
     to_workstation_id: UUID
 
 
 class VerifyIn(Input):
-    model_config = shown({"fencing_token": examples.FENCING_TOKEN})
+    model_config = shown(fencing_token=examples.FENCING_TOKEN)
 
     fencing_token: WholeNumber
 
 
 class ForceReleaseIn(Input):
-    model_config = shown({"reason": "On holiday, and the drawing is due."})
+    model_config = shown(reason=examples.REASON)
 
     reason: Reason | None = Field(None, description="Required, in the body or as a parameter.")
     take: bool = Field(False, description="Have the caller's workstation get it at once.")

@@ -8,7 +8,6 @@ from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from sessions_app.api.answer_schemas import Answer, ReleasedOut, WorkstationOut, WorkstationsOut
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import WHOLE_PAGE, AfterWorkstation, Machine, PageLimit
 from sessions_app.api.request_schemas import AliveIn, WorkstationIn
@@ -22,6 +21,10 @@ from sessions_app.errors import (
 )
 from sessions_app.models import EditSession, Workstation
 from sessions_app.operations.workstations import register
+from sessions_app.payloads import workstation_json
+from sessions_app.payloads.item import WorkstationOut, WorkstationsOut
+from sessions_app.payloads.session import ReleasedOut
+from sessions_app.payloads.shape import Json
 from sessions_app.roles import Role
 
 router = Router(tags=["workstations"])
@@ -50,13 +53,13 @@ def register_workstation(
     workstation, created = register(
         who.user, body.name, body.fingerprint, machine.strip(), may_release=who.may_let_go
     )
-    return Status(201 if created else 200, workstation)
+    return Status(201 if created else 200, workstation_json(workstation, workstation.last_seen))
 
 
 @router.get("", auth=VIEWER, response=answers(WorkstationsOut))
 def list_workstations(
     request: HttpRequest, after: AfterWorkstation = None, limit: PageLimit = WHOLE_PAGE
-) -> Answer:
+) -> Json:
     """List the caller's own in the order in which they were registered, a page at a time."""
     mine = Workstation.objects.with_presence().filter(user=principal(request).user)
     if after:
@@ -64,16 +67,7 @@ def list_workstations(
     found = list(mine.order_by("created_at", "pk")[: limit + 1])
     page = found[:limit]
     return {
-        "workstations": [
-            {
-                "id": workstation.pk,
-                "name": workstation.name,
-                "fingerprint": workstation.fingerprint,
-                "last_seen": workstation.seen_at,
-                "created_at": workstation.created_at,
-            }
-            for workstation in page
-        ],
+        "workstations": [workstation_json(one, one.seen_at) for one in page],
         "next": _next(page[-1]) if len(found) > limit else None,
     }
 
@@ -109,7 +103,7 @@ def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = Non
     auth=LETTING_GO,
     response=answers(ReleasedOut, NotFound),
 )
-def release_all(request: HttpRequest, workstation_id: UUID) -> Answer:
+def release_all(request: HttpRequest, workstation_id: UUID) -> Json:
     """Release every edit session of a workstation, in steps that are each committed. Never rate-limited.
 
     After an error a part may have been released: ask again.

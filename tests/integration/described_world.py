@@ -1,18 +1,27 @@
 """What the examples of the API's description speak of, in the database."""
 
 from events_app.models import Connection, ServerProcess
-from sessions_app.api import examples
+from sessions_app.api.request_schemas import ItemIn, WorkstationIn
 from sessions_app.models import EditSession, Item, PlaceInLine, Workstation
+from sessions_app.payloads import examples
+from sessions_app.payloads.session import HolderOut, SessionOut
 from sessions_app.roles import Role
 from tests.factories import acquire, make_user
+
+
+def example_of(body):
+    """Return the example of a request's body."""
+    return body.model_json_schema()["examples"][0]
 
 
 def make_described_world():
     """Make two engineers with a workstation and a session each, on one item; return the first, an admin."""
     ada, bob = make_user(examples.USER, Role.ADMIN), make_user(examples.OTHER_USER)
-    item = Item.objects.create(pk=examples.ITEM_ID, **examples.ITEM_IN)
+    item = Item.objects.create(pk=examples.ITEM_ID, **example_of(ItemIn))
     cads = [
-        Workstation.objects.create(user=ada, pk=examples.WORKSTATION_ID, **examples.WORKSTATION_IN),
+        Workstation.objects.create(
+            user=ada, pk=examples.WORKSTATION_ID, **example_of(WorkstationIn)
+        ),
         Workstation.objects.create(user=bob, pk=examples.OTHER_WORKSTATION_ID, name="cad-2"),
     ]
     process = ServerProcess.objects.create(hostname="cad-server", pid=1)
@@ -21,11 +30,11 @@ def make_described_world():
         ended = acquire(cads[1], item, f"Sketch00{number}").session
         EditSession.objects.release(ended.pk)
     Connection.objects.create(key=cads[1].pk, process=process)
-    hold(examples.SESSION, cads[0])
-    hold(examples.HOLDER, cads[1])
+    hold(SessionOut.example(), cads[0])
+    hold(HolderOut.example(), cads[1])
     # Each waits for what the other has.
-    wait(examples.HOLDER, cads[0], pk=examples.REQUEST_ID)
-    wait(examples.SESSION, cads[1])
+    wait(HolderOut.example(), cads[0], pk=examples.REQUEST_ID)
+    wait(SessionOut.example(), cads[1])
     return ada
 
 

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from sessions_app.api import examples
+from sessions_app.payloads import examples
 from sessions_app.roles import Role
 from tests.factories import make_token, make_user
 from tests.integration.described_world import closed, make_described_world
@@ -43,7 +43,7 @@ EXISTING = {
     "request_id": examples.REQUEST_ID,
     "to_workstation_id": examples.OTHER_WORKSTATION_ID,
     "connection_id": examples.CONNECTION_ID,
-    "object_id": examples.HOLDER["object_id"],
+    "object_id": examples.OTHER_OBJECT_ID,
 }
 
 

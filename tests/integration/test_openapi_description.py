@@ -13,10 +13,10 @@ from django.test import Client
 
 from events_app import timings
 from events_app.presence.backend import StreamRefused, StreamRequest
-from sessions_app.api.event_schemas import EVENTS
 from sessions_app.errors import DomainError
 from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.models.results import Wanted
+from sessions_app.payloads.events import EVENTS
 from sessions_app.presence_backend import WorkstationPresence
 from tests.factories import (
     Api,
