@@ -1,6 +1,7 @@
 """The versions of the server and of the client: stated once each, and shown where users look for them."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,24 @@ def run(*arguments: object, **env: str) -> str:
 
 def test_server_and_client_are_released_together():
     assert silo.__version__ == silo_client.__version__
+
+
+def test_the_change_log_knows_the_version():
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    released = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d", one) for one in headings[1:]]
+    assert headings[0] == "[Unreleased]"
+    assert released
+    assert all(released)
+    numbers = [tuple(map(int, match[1].split("."))) for match in released if match]
+    assert numbers == sorted(set(numbers), reverse=True)
+    now, _, development = silo.__version__.partition(".dev")
+    newest = tuple(map(int, now.split(".")))
+    # Between releases the version is that of the release to come.
+    assert newest > numbers[0] if development else newest == numbers[0]
+
+
+def test_the_client_is_licensed_as_the_whole_is():
+    assert (ROOT / "client/LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
 def test_health_names_the_version():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes.service import ROOT
 from tests.waiting import eventually
 
 # An interpreter of a virtual environment with nothing but the client; `.ci/run` makes it.
@@ -33,6 +34,21 @@ def test_a_program_edits_and_dies(ada, run_program, client_of, part):
     assert program.ask("valid") == [True]
     program.kill()
     watching.event("edit.session_released", session_id=session["session_id"])
+
+
+def test_the_installed_package_names_its_version_and_its_licence():
+    code = """
+from importlib.metadata import distribution
+import silo_client
+
+installed = distribution("silo-client")
+print(installed.version == silo_client.__version__, installed.metadata["License-Expression"])
+print(*(file.read_text() for file in installed.files if file.name == "LICENSE"))
+"""
+    told = subprocess.run([PYTHON, "-c", code], check=True, capture_output=True, text=True).stdout
+    first, _, licence = told.partition("\n")
+    assert first == "True MIT"
+    assert licence.strip() == (ROOT / "LICENSE").read_text().strip()
 
 
 @pytest.mark.usefixtures("client_state")
