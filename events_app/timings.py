@@ -118,7 +118,7 @@ class Timings:
         """
         return max(0.0, self.server_dead - self.safe)
 
-    def told(self) -> dict[str, float]:
+    def as_payload(self) -> dict[str, float]:
         """Return what a client is told of them, in seconds."""
         return {
             "heartbeat_seconds": self.heartbeat,

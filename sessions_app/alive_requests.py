@@ -10,7 +10,7 @@ from django.http.multipartparser import MultiPartParserError
 from ninja.utils import check_csrf
 from pydantic import ValidationError
 
-from events_app.presence.backend import Outcome, SignOfLife
+from events_app.presence.backend import AliveRequest, Outcome
 from sessions_app.api.request_schemas import AliveIn
 from sessions_app.authentication import Principal, principals_of_requests
 from sessions_app.errors import DomainError, Forbidden
@@ -18,7 +18,7 @@ from sessions_app.managers.alive import Sign
 from sessions_app.models import EditSession
 
 
-def read(http: HttpRequest, kwargs: Mapping[str, str], body: bytes) -> SignOfLife | None:
+def read(http: HttpRequest, kwargs: Mapping[str, str], body: bytes) -> AliveRequest | None:
     """Return what a request says, or None if it is not well formed: the API says then what is wrong with it.
 
     Args:
@@ -31,10 +31,12 @@ def read(http: HttpRequest, kwargs: Mapping[str, str], body: bytes) -> SignOfLif
         said = AliveIn.model_validate_json(body or b"{}")
     except (ValueError, ValidationError):
         return None
-    return SignOfLife(http, workstation_id, said.connection_id, said.idle_seconds)
+    return AliveRequest(http, workstation_id, said.connection_id, said.idle_seconds)
 
 
-def note_all(signs: Sequence[SignOfLife], *, quick: bool) -> Sequence[DomainError | Outcome | None]:
+def note_all(
+    signs: Sequence[AliveRequest], *, quick: bool
+) -> Sequence[DomainError | Outcome | None]:
     """Note that the clients are there whose requests these are: a fixed number of queries.
 
     Args:
@@ -51,7 +53,7 @@ def note_all(signs: Sequence[SignOfLife], *, quick: bool) -> Sequence[DomainErro
     return [next(verdicts) if isinstance(one, Sign) else one for one in judged]
 
 
-def _judged(sign: SignOfLife, principal: Principal | DomainError) -> Sign | DomainError:
+def _judged(sign: AliveRequest, principal: Principal | DomainError) -> Sign | DomainError:
     if isinstance(principal, DomainError):
         return principal
     if principal.login is not None and _is_forged(sign.http):

@@ -14,10 +14,10 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 
 from events_app.presence.backend import (
+    AliveRequest,
     Key,
     Outcome,
-    PresenceDomain,
-    SignOfLife,
+    PresenceBackend,
     StreamGrant,
     StreamRefused,
     StreamRequest,
@@ -39,7 +39,7 @@ TURNS_BATCH = 500
 ASIDE_SECONDS = 60.0
 
 
-class WorkstationPresence(PresenceDomain):
+class WorkstationPresence(PresenceBackend):
     """Named by the setting `EVENTS_PRESENCE_DOMAIN`."""
 
     def __init__(self) -> None:
@@ -60,14 +60,14 @@ class WorkstationPresence(PresenceDomain):
             for who in principals_of_requests(requests)
         ]
 
-    def sign_of_life(
+    def alive_request(
         self, http: HttpRequest, kwargs: Mapping[str, str], body: bytes
-    ) -> SignOfLife | None:
+    ) -> AliveRequest | None:
         """See `alive_requests.read`."""
         return alive_requests.read(http, kwargs, body)
 
     def alive(
-        self, signs: Sequence[SignOfLife], *, quick: bool
+        self, signs: Sequence[AliveRequest], *, quick: bool
     ) -> Sequence[StreamRefused | Outcome | None]:
         """See `alive_requests.note_all`."""
         return [

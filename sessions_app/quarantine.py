@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import psycopg
 from django.db import DatabaseError, Error, connection
 
-from events_app.database.away import answered
+from events_app.database.unavailable import is_statement_error
 
 logger = logging.getLogger(__name__)
 
@@ -95,13 +95,15 @@ class Careful(Generic[Result]):
             size = -(-len(things) // PARTS)
             parts = [things[start : start + size] for start in range(0, len(things), size)]
             self._parts = [*parts, *self._parts]
-            logger.warning("%s is tried in parts", self._what, extra={"error": error})
+            logger.warning(
+                "%s failed; it is tried again in parts", self._what, extra={"error": error}
+            )
             return
         [thing] = things
         now = time.monotonic()
         self._aside[thing.id] = now
         extra = {**thing.name, "error": error}
-        logger.error("%s failed; it is left alone for now", self._what, extra=extra)
+        logger.error("%s failed and is quarantined", self._what, extra=extra)
         if thing.group in self._groups_once:
             self._groups_aside[thing.group] = now
         self._groups_once[thing.group] = now
@@ -124,7 +126,7 @@ def _is_its_own(error: Exception) -> bool:
     if not isinstance(error, Error):
         return True
     if isinstance(error.__cause__, psycopg.Error) and error.__cause__.sqlstate is not None:
-        alone = answered(error)
+        alone = is_statement_error(error)
     else:
         # The connection is gone, perhaps because of the step.
         alone = _database_answers()

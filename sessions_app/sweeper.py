@@ -95,9 +95,9 @@ class Sweep:
 
         A server that beats has done the most of it; perhaps there is none.
         """
-        if seconds := outages.went_back():
+        if seconds := outages.last_beat_ahead_seconds():
             if not self._jump_told:
-                outages.tell_of_jump(seconds)
+                outages.log_clock_jump(seconds)
                 self._jump_told = True
             if outages.repair_step():
                 return True

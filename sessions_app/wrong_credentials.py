@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.db import Error
 from django.http import HttpRequest
 
-from events_app.fairness import parties
+from events_app.fairness import callers
 from sessions_app.brake import MAX_KEYS, Brake
 from sessions_app.errors import DomainError, NotAuthenticated, TooManyWrongTokens
 from sessions_app.models.api_token import ApiToken
@@ -115,17 +115,17 @@ def forget() -> None:
 
 def _share(request: HttpRequest) -> str:
     """The address to which an attempt is counted: of IPv6 the network of one customer."""
-    return parties.address(_scope(request))
+    return callers.address(_scope(request))
 
 
 def _log(message: str, request: HttpRequest, **fields: str) -> None:
     if not LINES.take(""):
-        extra = {"address": parties.source(_scope(request)), **fields}
+        extra = {"address": callers.source(_scope(request)), **fields}
         logger.warning(message, extra=extra)
 
 
-def _scope(request: HttpRequest) -> parties.Scope:
-    scope: parties.Scope | None = getattr(request, "scope", None)
+def _scope(request: HttpRequest) -> callers.Scope:
+    scope: callers.Scope | None = getattr(request, "scope", None)
     # Django's test client and development server have none.
     return scope if scope is not None else {"client": (request.META.get("REMOTE_ADDR", ""), 0)}
 

@@ -31,7 +31,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     """
     process = runtime.current()
     unready = process.unready if process else "this process serves nothing"
-    database = process.database.answers if process and not unready else None
+    database = process.database.available if process and not unready else None
     said: dict[str, Any] = {
         "status": "ready" if database else "not ready",
         "database": _WORDS[database],
@@ -56,7 +56,7 @@ def looked_up_before(application: Application) -> Application:
     async def behind_look(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         process = runtime.current()
         if process and not process.unready:
-            await process.database.look()
+            await process.database.refresh()
         await application(scope, receive, send)
 
     return behind_look

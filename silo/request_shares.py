@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponseBase
 
 from events_app.fairness import request_gate
-from events_app.fairness.parties import Scope
+from events_app.fairness.callers import Scope
 from events_app.fairness.request_gate import Application
 from events_app.presence.backend import StreamRefused
 from events_app.serving.stream_http import refuse

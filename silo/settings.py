@@ -136,7 +136,7 @@ EVENTS_BODIES_PER_USER = LIMITS.requests_per_user
 
 EVENTSTREAM_STORAGE_CLASS = "events_app.log.storage.EventLogStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.streams.ChannelManager"
-EVENTS_PRESENCE_DOMAIN = "sessions_app.presence_backend.WorkstationPresence"
+EVENTS_PRESENCE_BACKEND = "sessions_app.presence_backend.WorkstationPresence"
 EVENTS_HEARTBEAT_SECONDS = SESSIONS.heartbeat_seconds
 EVENTS_SERVER_DEAD_SECONDS = SESSIONS.server_dead_seconds
 EVENTS_DEAD_PEER_SECONDS = SESSIONS.dead_peer_seconds

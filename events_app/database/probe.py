@@ -18,23 +18,23 @@ _AN_ANSWER: Final = "the database does not answer"
 _A_COMMIT: Final = "the database does not acknowledge a commit (is a synchronous standby missing?)"
 
 
-class Question(Protocol):
+class DatabaseCheck(Protocol):
     """What a probe asks."""
 
     # What is the matter if no answer comes.
     unanswered: str
 
-    def ask(self) -> str:
+    def run(self) -> str:
         """Return what is the matter, "" if nothing is; called in the probe's thread."""
 
 
-class WriteQuestion:
+class WriteCheck:
     """Whether something can be written, and its commit is acknowledged as that of an acquire would be."""
 
     def __init__(self) -> None:
         self.unanswered = _AN_ANSWER
 
-    def ask(self) -> str:
+    def run(self) -> str:
         """Return the database's reason why not, "" if it can."""
         self.unanswered = _AN_ANSWER
         try:
@@ -53,17 +53,17 @@ class DatabaseProbe:
     nobody acknowledges: it cannot be taken back, and ends when the standby is there again.
 
     Args:
-        question: what is asked.
+        check: what is run.
         patience: the seconds after which a question without an answer is answer enough.
         kept: for how many seconds a good answer is one, so that a proxy which asks often costs no commit each time.
     """
 
-    def __init__(self, question: Question, patience: float, kept: float = 0.0) -> None:
+    def __init__(self, check: DatabaseCheck, patience: float, kept: float = 0.0) -> None:
         # What was found last; None before anybody has asked.
-        self.answers: bool | None = None
+        self.available: bool | None = None
         # What is the matter, where it was not good.
         self.reason = ""
-        self._question = question
+        self._check = check
         self._patience = patience
         self._kept = kept
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database-probe")
@@ -72,12 +72,12 @@ class DatabaseProbe:
         # When the question was asked that had the last good answer.
         self._good_since = 0.0
 
-    async def look(self) -> None:
-        """Bring `answers` and `reason` up to date."""
-        if self.answers and time.monotonic() - self._good_since < self._kept:
+    async def refresh(self) -> None:
+        """Bring `available` and `reason` up to date."""
+        if self.available and time.monotonic() - self._good_since < self._kept:
             return
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(in_thread(self._thread, self._question.ask))
+            self._asking = asyncio.create_task(in_thread(self._thread, self._check.run))
             self._asked_at = time.monotonic()
         left = self._asked_at + self._patience - time.monotonic()
         # Not wait_for: who gives up leaves the question to the others.
@@ -85,14 +85,14 @@ class DatabaseProbe:
         self._note(self._asking.result() if answered else self._waited())
 
     def _waited(self) -> str:
-        return f"{self._question.unanswered}: for {time.monotonic() - self._asked_at:.1f} s"
+        return f"{self._check.unanswered}: for {time.monotonic() - self._asked_at:.1f} s"
 
     def _note(self, reason: str) -> None:
-        if reason and self.answers is not False:
-            logger.warning("not ready", extra={"error": reason})
+        if reason and self.available is not False:
+            logger.warning("server not ready", extra={"error": reason})
         if not reason:
             self._good_since = self._asked_at
-        self.answers, self.reason = not reason, reason
+        self.available, self.reason = not reason, reason
 
 
 def _told(error: DatabaseError) -> str:

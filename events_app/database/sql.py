@@ -92,7 +92,7 @@ def one_snapshot() -> Iterator[None]:
         yield
 
 
-def commit_lazily() -> None:
+def commit_asynchronously() -> None:
     """Let this transaction's commit not wait for the disk. Only for what may be lost in a crash."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL synchronous_commit = off")
@@ -114,7 +114,7 @@ def write_for_probe() -> None:
         )
 
 
-def log_of(
+def read_log(
     channels: Collection[str], after_id: int, limit: int, most_bytes: int
 ) -> list[tuple[int, str, str, int]]:
     """Return the entries of any of these channels after an id, in order, until there are so many or so large.
@@ -123,13 +123,13 @@ def log_of(
         Of each its id, type and data, and how many bytes the data has together with those before.
     """
     with connection.cursor() as cursor:
-        cursor.execute(LOG_OF, [list(channels), after_id, limit, most_bytes])
+        cursor.execute(READ_LOG, [list(channels), after_id, limit, most_bytes])
         rows: list[tuple[int, str, str, int]] = cursor.fetchall()
     return rows
 
 
 # The length of a text is known without reading it, and only what is shown is read.
-LOG_OF: Final = """
+READ_LOG: Final = """
     SELECT id, type, data, bytes FROM (
         SELECT *, sum(octet_length(data)) OVER (ORDER BY id) AS bytes
         FROM (

@@ -9,9 +9,9 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Hashable
 from typing import Final
 
-STRANGERS: Final = "strangers"
+UNIDENTIFIED: Final = "unidentified"
 # Of the places, so many may be taken by strangers at once: they are mostly refused, which takes one short query.
-STRANGERS_SHARE: Final = 1 / 3
+UNIDENTIFIED_SHARE: Final = 1 / 3
 
 
 class Ticket:
@@ -40,9 +40,9 @@ class Ticket:
         self.turn: asyncio.Future[None] | None = None
 
     @property
-    def party(self) -> Hashable:
+    def caller(self) -> Hashable:
         """To which party it belongs now."""
-        return STRANGERS if self.user_id is None else self.user_id
+        return UNIDENTIFIED if self.user_id is None else self.user_id
 
     @property
     def section(self) -> Hashable:
@@ -50,7 +50,7 @@ class Ticket:
         return self.address if self.user_id is None else None
 
 
-class _Queue:
+class _SectionQueue:
     """Tickets in the order in which they came, the urgent ones before the others."""
 
     def __init__(self) -> None:
@@ -67,14 +67,14 @@ class _Queue:
         return bool(self.urgent or self.ordinary)
 
 
-class _Line:
+class _CallerQueue:
     """The line of one party: its sections take turns."""
 
     def __init__(self) -> None:
-        self.sections: OrderedDict[Hashable, _Queue] = OrderedDict()
+        self.sections: OrderedDict[Hashable, _SectionQueue] = OrderedDict()
 
     def add(self, ticket: Ticket) -> None:
-        self.sections.setdefault(ticket.section, _Queue()).of(ticket)[ticket] = None
+        self.sections.setdefault(ticket.section, _SectionQueue()).of(ticket)[ticket] = None
 
     def remove(self, ticket: Ticket) -> None:
         queue = self.sections[ticket.section]
@@ -105,16 +105,16 @@ class FairGate:
     def __init__(self, places: int, *, shared: bool = True) -> None:
         self._places = places
         self._most = max(1, places - 1) if shared else places
-        self._most_strangers = max(1, int(places * STRANGERS_SHARE)) if shared else places
+        self._most_unidentified = max(1, int(places * UNIDENTIFIED_SHARE)) if shared else places
         self._inside: Counter[Hashable] = Counter()
         # The parties that wait, in the order of their turns.
-        self._lines: OrderedDict[Hashable, _Line] = OrderedDict()
+        self._queues: OrderedDict[Hashable, _CallerQueue] = OrderedDict()
         # Tickets of strangers, waiting or inside, by their credentials.
-        self._strange: defaultdict[bytes, dict[Ticket, None]] = defaultdict(dict)
+        self._unidentified: defaultdict[bytes, dict[Ticket, None]] = defaultdict(dict)
 
     def waiting(self, ticket: Ticket) -> int:
         """Return how many tickets that are not urgent wait in the section of a ticket."""
-        line = self._lines.get(ticket.party)
+        line = self._queues.get(ticket.caller)
         queue = line.sections.get(ticket.section) if line else None
         return len(queue.ordinary) if queue else 0
 
@@ -122,7 +122,7 @@ class FairGate:
         """Queue a ticket; return what is done as soon as it is inside. It has to `leave`, inside or not."""
         ticket.turn = asyncio.get_running_loop().create_future()
         if ticket.user_id is None and ticket.credentials is not None:
-            self._strange[ticket.credentials][ticket] = None
+            self._unidentified[ticket.credentials][ticket] = None
         self._queue(ticket)
         self._let_in()
         return ticket.turn
@@ -136,12 +136,12 @@ class FairGate:
         else:
             self._unqueue(ticket)
         ticket.inside, ticket.turn = False, None
-        self._forget_strange(ticket)
+        self._forget_unidentified(ticket)
         self._let_in()
 
-    def known(self, credentials: bytes, user_id: int) -> None:
+    def identified(self, credentials: bytes, user_id: int) -> None:
         """Have the tickets with these credentials be a user's from now on, those inside too."""
-        tickets = self._strange.pop(credentials, None)
+        tickets = self._unidentified.pop(credentials, None)
         if not tickets:
             return
         for ticket in tickets:
@@ -158,49 +158,49 @@ class FairGate:
 
     def _let_in(self) -> None:
         while self._inside.total() < self._places:
-            party = self._next_party()
-            if party is None:
+            caller = self._next_caller()
+            if caller is None:
                 return
-            line = self._lines.pop(party)
+            line = self._queues.pop(caller)
             ticket = line.take()
             if line.sections:
-                self._lines[party] = line
+                self._queues[caller] = line
             ticket.inside = True
             self._count(ticket, +1)
             # Its request may have been cancelled in this very turn of the loop; then it leaves in the next one.
             if ticket.turn is not None and not ticket.turn.done():
                 ticket.turn.set_result(None)
 
-    def _next_party(self) -> Hashable:
+    def _next_caller(self) -> Hashable:
         """Return the party whose turn it is, or None. The search ends at the first party that has no place."""
         best: Hashable = None
-        for party in self._lines:
-            count = self._inside[party]
-            if count >= (self._most_strangers if party == STRANGERS else self._most):
+        for caller in self._queues:
+            count = self._inside[caller]
+            if count >= (self._most_unidentified if caller == UNIDENTIFIED else self._most):
                 continue
             if best is None or count < self._inside[best]:
-                best = party
+                best = caller
             if count == 0:
                 break
         return best
 
     def _count(self, ticket: Ticket, change: int) -> None:
-        self._inside[ticket.party] += change
-        if not self._inside[ticket.party]:
-            del self._inside[ticket.party]
+        self._inside[ticket.caller] += change
+        if not self._inside[ticket.caller]:
+            del self._inside[ticket.caller]
 
     def _queue(self, ticket: Ticket) -> None:
-        self._lines.setdefault(ticket.party, _Line()).add(ticket)
+        self._queues.setdefault(ticket.caller, _CallerQueue()).add(ticket)
 
     def _unqueue(self, ticket: Ticket) -> None:
-        line = self._lines[ticket.party]
+        line = self._queues[ticket.caller]
         line.remove(ticket)
         if not line.sections:
-            del self._lines[ticket.party]
+            del self._queues[ticket.caller]
 
-    def _forget_strange(self, ticket: Ticket) -> None:
+    def _forget_unidentified(self, ticket: Ticket) -> None:
         if ticket.user_id is None and ticket.credentials is not None:
-            same = self._strange[ticket.credentials]
+            same = self._unidentified[ticket.credentials]
             same.pop(ticket, None)
             if not same:
-                del self._strange[ticket.credentials]
+                del self._unidentified[ticket.credentials]

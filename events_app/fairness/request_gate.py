@@ -17,9 +17,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import dataclass
 from typing import Any, Final
 
-from events_app.fairness import parties
+from events_app.fairness import callers
+from events_app.fairness.callers import Scope
 from events_app.fairness.fair_gate import FairGate, Ticket
-from events_app.fairness.parties import Scope
 
 Application = Callable[..., Awaitable[None]]
 Message = MutableMapping[str, Any]
@@ -68,14 +68,14 @@ def limited(application: Application, at_once: int, limits: Limits | None = None
         limits: of those that wait; None for no limits, and no shares of the places.
     """
     gate = FairGate(at_once, shared=limits is not None)
-    parties.identities.listeners.append(gate.known)
+    callers.known_credentials.listeners.append(gate.identified)
     refusals = _Refusals()
 
     async def behind_gate(scope: Scope, receive: Any, send: Any) -> None:
-        credentials = parties.credentials(scope)
+        credentials = callers.credentials(scope)
         ticket = Ticket(
-            parties.identities.user(credentials),
-            parties.address(scope),
+            callers.known_credentials.user(credentials),
+            callers.address(scope),
             credentials,
             urgent=limits is not None and limits.is_urgent(scope),
         )
@@ -144,7 +144,7 @@ class _Passage:
         # A thread that is left behind at the end of the process has no loop any more.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(
-                parties.identities.note, self._ticket.credentials, user_id
+                callers.known_credentials.note, self._ticket.credentials, user_id
             )
 
     @asynccontextmanager
@@ -207,7 +207,7 @@ class _Refusals:
         if now - self._logged_at < LOG_SECONDS:
             return
         logger.warning(
-            "requests are refused: too many of one user or address wait",
+            "requests refused: one user or address has too many waiting",
             extra={"user_id": ticket.user_id, "address": ticket.address, "refused": self._count},
         )
         self._logged_at, self._count = now, 0

@@ -15,12 +15,12 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.utils.module_loading import import_string
 
-from events_app.database.away import DATABASE_AWAY
-from events_app.fairness import parties
-from events_app.http import heap, refusals
+from events_app.database.unavailable import DATABASE_UNAVAILABLE
+from events_app.fairness import callers
+from events_app.http import free_memory, refusals
 from events_app.http.body_memory import BodyMemory, NoRoom, Place, TooManyWaiting
-from events_app.http.callers import Callers
 from events_app.http.refusals import Refusal
+from events_app.http.sender_lookup import SenderLookup
 from events_app.presence.backend import StreamRefused
 
 # What keeps a lock alive, or lets it go, is never larger: it waits for nobody.
@@ -69,16 +69,16 @@ class Bodies:
         self.memory = BodyMemory(
             total, share, settings.EVENTS_BODIES_PER_USER, emptied=self._trim_later
         )
-        self._callers = Callers()
+        self._sender_lookup = SenderLookup()
         self._trim: asyncio.TimerHandle | None = None
 
     async def _user_of(self, scope: dict[str, Any]) -> int:
         """Return whose body it is. The request is authenticated once more when all of it is here."""
-        credentials = parties.credentials(scope)
-        user = parties.identities.user(credentials)
+        credentials = callers.credentials(scope)
+        user = callers.known_credentials.user(credentials)
         if user is None:
-            user = await self._callers.user_of(ASGIRequest(scope, BytesIO()))
-            parties.identities.note(credentials, user)
+            user = await self._sender_lookup.user_of(ASGIRequest(scope, BytesIO()))
+            callers.known_credentials.note(credentials, user)
         return user
 
     def _trim_later(self) -> None:
@@ -89,7 +89,7 @@ class Bodies:
 
     def _trim_now(self) -> None:
         if not self.memory.used:
-            heap.give_back()
+            free_memory.return_to_system()
 
     async def place(self, scope: dict[str, Any], size: int) -> Place:
         """Wait until a body may be read.
@@ -109,5 +109,5 @@ class Bodies:
             raise BodyRefused(refusals.TOO_MANY_BODIES) from None
         except NoRoom:
             raise BodyRefused(refusals.NO_ROOM) from None
-        except DATABASE_AWAY:
+        except DATABASE_UNAVAILABLE:
             raise BodyRefused(refusals.UNAVAILABLE) from None

@@ -68,7 +68,7 @@ class ConnectionClock:
         self._passed_before = 0
         self._call: Any = None
 
-    def now_in(self, phase: Phase, number: int) -> bool:
+    def enter_phase(self, phase: Phase, number: int) -> bool:
         """Say in which phase the connection is, and of which of its requests; return whether that is news."""
         if self._key == (phase, number):
             return False

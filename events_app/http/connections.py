@@ -31,9 +31,9 @@ _UNFINISHED: Final = frozenset({Phase.HEAD, Phase.BODY, Phase.HELD})
 class Room(Enum):
     """Whether there is room for one more connection."""
 
-    THERE_IS = auto()
-    NONE = auto()
-    NOT_EVEN_TO_SAY_SO = auto()
+    AVAILABLE = auto()
+    FULL = auto()
+    OVERFULL = auto()
 
 
 def most() -> int:
@@ -92,15 +92,15 @@ class Connections:
     def room(self) -> Room:
         """Return whether one more may be accepted, after ending one that is idle or unfinished if it has to be."""
         if len(self._all) < self._limit:
-            return Room.THERE_IS
-        self._tell("as many connections as there may be")
+            return Room.AVAILABLE
+        self._tell("connection limit reached")
         if len(self._all) >= self._limit + TURNED_AWAY:
-            return Room.NOT_EVEN_TO_SAY_SO
+            return Room.OVERFULL
         leaving = self._idle.oldest() or self._unfinished.oldest()
         if leaving is None:
-            return Room.NONE
+            return Room.FULL
         self._end(leaving)
-        return Room.THERE_IS
+        return Room.AVAILABLE
 
     def opened(self, channel: Any) -> None:
         """A connection was accepted."""
@@ -112,7 +112,7 @@ class Connections:
         self._idle.remove(channel)
         self._unfinished.remove(channel)
 
-    def now_in(self, channel: Any, address: str, phase: Phase) -> None:
+    def enter_phase(self, channel: Any, address: str, phase: Phase) -> None:
         """A connection has come into another phase."""
         self._idle.remove(channel)
         self._unfinished.remove(channel)
@@ -121,13 +121,13 @@ class Connections:
         elif phase in _UNFINISHED:
             self._unfinished.add(channel, address)
             if len(self._unfinished) > MOST_UNFINISHED:
-                self._tell("many connections have sent half a request")
+                self._tell("too many unfinished requests")
                 self._end(self._unfinished.oldest())
 
     def _end(self, channel: Any) -> None:
         self._idle.remove(channel)
         self._unfinished.remove(channel)
-        channel.make_room()
+        channel.evict()
 
     def _tell(self, what: str) -> None:
         now = time.monotonic()

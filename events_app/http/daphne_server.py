@@ -76,13 +76,13 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
 
         def build_limited(address: Any) -> Any:
             room = self.open_connections.room()
-            if room is Room.NOT_EVEN_TO_SAY_SO:
+            if room is Room.OVERFULL:
                 # The port closes it.
                 return None
             protocol = build(address)
             protocol.requestFactory = LimitedRequest
             protocol.registry = self.open_connections
-            protocol.turned_away = room is Room.NONE
+            protocol.turned_away = room is Room.FULL
             return protocol
 
         factory.buildProtocol = build_limited
@@ -95,7 +95,7 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         for request in self.connections:
             # Daphne keeps those that have been answered for a while: Twisted has taken their channel from them.
             if isinstance(request, LimitedRequest) and getattr(request, "channel", None):
-                request.be_the_last()
+                request.close_when_answered()
 
     def kill_all_applications(self) -> Any:
         """Cancel what is under way; Daphne would fail on a request that has not become an application."""

@@ -55,7 +55,7 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
         # Twisted would put it into a file, which needs a descriptor.
         self.content = BytesIO()
         if self.server.draining:
-            self.be_the_last()
+            self.close_when_answered()
         self._limit = limit_of(self.channel.command, _split_url(self.channel.target)[1])
         if length is None:
             # Who asks before sending waits for the answer to the question.
@@ -74,13 +74,13 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
         if self.received > self._limit:
             self.channel.refuse(refusals.body_over(self._limit))
 
-    def more_is_to_come(self) -> None:
+    def body_part_arrived(self) -> None:
         """A part of the body is here. It may turn out to be a large one."""
         if self._waiting is None and self.received > READ_AT_ONCE:
             self._wait_for_place(self._limit)
 
     def _wait_for_place(self, size: int) -> None:
-        self.channel.hold()
+        self.channel.pause_body()
         self._waiting = asyncio.ensure_future(self._take_place(size), loop=twisted_loop)
 
     async def _take_place(self, size: int) -> None:
@@ -89,10 +89,10 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
         except BodyRefused as error:
             self.channel.refuse(error.refusal)
         except Exception:
-            logger.exception("a body was not read")
+            logger.exception("reading a request body failed")
             self.channel.refuse(refusals.FAILED)
         else:
-            self.channel.go_on()
+            self.channel.resume_body()
 
     def _scope(self) -> dict[str, Any]:
         """Return the request as far as it is here, for who has to know whose it is."""
@@ -167,7 +167,7 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
         application.add_done_callback(lambda _: self.free_body())
         self.content = BytesIO()
 
-    def be_the_last(self) -> None:
+    def close_when_answered(self) -> None:
         """Close the connection after the answer, and say so in it if it has not begun."""
         self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         self.channel.persistent = False

@@ -89,19 +89,19 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
             self.registry.closed(self)
         super().connectionLost(reason)
 
-    def make_room(self) -> None:
+    def evict(self) -> None:
         """End the connection: another one needs its place."""
         self.transport.abortConnection()
 
     # -- a body that is read later --
 
-    def hold(self) -> None:
+    def pause_body(self) -> None:
         """Read no further than this, until `go_on` or a refusal: the client's kernel keeps what it sends."""
         self._held = []
         self._networkProducer.pauseProducing()
         self._note_phase()
 
-    def go_on(self) -> None:
+    def resume_body(self) -> None:
         """Read the body that was held."""
         held, self._held = self._held, None
         if held is None or self._gone:
@@ -122,7 +122,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
             return
         super().rawDataReceived(data)
         if self._receives_body and not self.refused:
-            self.requests[-1].more_is_to_come()
+            self.requests[-1].body_part_arrived()
 
     def pauseProducing(self) -> None:
         """The client has not read what was written."""
@@ -151,8 +151,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         if self._gone:
             return
         phase = self._phase
-        if self._clock.now_in(phase, self._answered) and self.registry is not None:
-            self.registry.now_in(self, self.transport.getPeer().host, phase)
+        if self._clock.enter_phase(phase, self._answered) and self.registry is not None:
+            self.registry.enter_phase(self, self.transport.getPeer().host, phase)
 
     @property
     def _phase(self) -> Phase:
@@ -246,7 +246,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
             self.loseConnection()
         elif not self.half_closed:
             self.half_closed = True
-            request.be_the_last()
+            request.close_when_answered()
             if request.startedWriting:
                 self._ask(FIRST_ASK_SECONDS)
             elif request.clientproto == b"HTTP/1.1":

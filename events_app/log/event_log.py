@@ -125,7 +125,7 @@ def read(channels: Collection[str], after_id: int, limit: int = PAGE_SIZE) -> Pa
     Raises:
         Trimmed: if some of them may be gone.
     """
-    rows = sql.log_of(channels, after_id, limit, REPLAY_BYTES)
+    rows = sql.read_log(channels, after_id, limit, REPLAY_BYTES)
     # Asked after the read: what was trimmed during it counts as missing.
     if EventLog.objects.filter(trimmed_through__gt=after_id).exists():
         raise Trimmed

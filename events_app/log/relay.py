@@ -20,7 +20,7 @@ from django_eventstream.views import get_listener_manager
 
 from events_app import timings
 from events_app.database import sql
-from events_app.database.away import backoff
+from events_app.database.unavailable import backoff
 from events_app.log import event_log, sse
 
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -143,7 +143,7 @@ class Relay:
             rows = await cursor.fetchall()
         epoch, trimmed_through = rows[0][:2]
         if epoch != self._epoch or trimmed_through > self._position:
-            logger.warning("the event log has a gap here", extra={"epoch": epoch})
+            logger.warning("the event log has a gap", extra={"epoch": epoch})
             await self._go_to_head(connection)
             self._on_gap()
             return True

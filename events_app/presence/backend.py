@@ -82,7 +82,7 @@ class StreamRefused(Exception):
 
 
 @dataclass(frozen=True)
-class SignOfLife:
+class AliveRequest:
     """A request by which a client says that it is there.
 
     Args:
@@ -106,17 +106,17 @@ class Outcome(Enum):
     Args:
         IGNORED: it counts for nothing, and is answered as if it did.
         LOCKED: somebody else has the lock of its key at this moment; nothing was done.
-        LONGER: it needs more than a moment; nothing was done.
-        NEWS: its client is here; what it says besides takes more than a moment, and is left.
+        SLOW: it needs more than a moment; nothing was done.
+        NOTIFIES: its client is here; what it says besides takes more than a moment, and is left.
     """
 
     IGNORED = "ignored"
     LOCKED = "locked"
-    LONGER = "longer"
-    NEWS = "news"
+    SLOW = "slow"
+    NOTIFIES = "notifies"
 
 
-class PresenceDomain(ABC):
+class PresenceBackend(ABC):
     """The domain, named by the setting `EVENTS_PRESENCE_DOMAIN`. All methods are synchronous.
 
     Those that write are called inside a transaction, in the order lock, displaced, arrived, departed. `departed` and
@@ -132,9 +132,9 @@ class PresenceDomain(ABC):
         """Return the user's primary key for each of the requests, by its headers, or why there is none."""
 
     @abstractmethod
-    def sign_of_life(
+    def alive_request(
         self, http: HttpRequest, kwargs: Mapping[str, str], body: bytes
-    ) -> SignOfLife | None:
+    ) -> AliveRequest | None:
         """Return what a request says, or None if it is no well-formed sign of life. Asks no database.
 
         Args:
@@ -145,7 +145,7 @@ class PresenceDomain(ABC):
 
     @abstractmethod
     def alive(
-        self, signs: Sequence[SignOfLife], *, quick: bool
+        self, requests: Sequence[AliveRequest], *, quick: bool
     ) -> Sequence[StreamRefused | Outcome | None]:
         """Note that the clients are there whose requests these are: in one transaction of its own.
 
@@ -236,8 +236,8 @@ class PresenceDomain(ABC):
 
 
 @cache
-def domain() -> PresenceDomain:
+def backend() -> PresenceBackend:
     """Return the configured domain."""
-    instance = import_string(settings.EVENTS_PRESENCE_DOMAIN)()
-    assert isinstance(instance, PresenceDomain)
+    instance = import_string(settings.EVENTS_PRESENCE_BACKEND)()
+    assert isinstance(instance, PresenceBackend)
     return instance

@@ -14,11 +14,11 @@ from django.db.models import DurationField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Now
 
 from events_app.database import sql
-from events_app.database.away import answered
 from events_app.database.lock_retry import with_lock_retry
+from events_app.database.unavailable import is_statement_error
 from events_app.models import Connection, ServerProcess
 from events_app.presence import server_processes
-from events_app.presence.backend import Key, domain
+from events_app.presence.backend import Key, backend
 from events_app.presence.outages import observed_for
 from events_app.presence.queue import PARTS
 from events_app.presence.server_processes import ProcessIdentity
@@ -94,7 +94,7 @@ class Cleaner:
         try:
             more = clean_up(process_id, keys, self._server_dead)
         except Error as error:
-            if not answered(error) or again:
+            if not is_statement_error(error) or again:
                 self._count = None
                 raise
             self._note(process_id, keys, error)
@@ -109,7 +109,7 @@ class Cleaner:
             self._count = max(1, len(keys) // PARTS)
             return
         logger.error(
-            "a dead server's client cannot be cleaned up",
+            "cleaning up after a dead server process failed for one workstation; it is tried again last",
             extra={"error": error, "key": keys[0] if keys else process_id},
         )
         self._behind += keys
@@ -126,7 +126,7 @@ def clean_up(process_id: uuid.UUID, keys: Collection[Key], server_dead: timedelt
     def operation(also: Collection[Key]) -> bool:
         if not sql.try_clean_up_lock():
             return False
-        domain().lock(keys, also)
+        backend().lock(keys, also)
         dead = _dead(server_dead).annotate(now=Now()).select_for_update()
         process = dead.filter(pk=process_id).first()
         if process is None:
@@ -136,9 +136,9 @@ def clean_up(process_id: uuid.UUID, keys: Collection[Key], server_dead: timedelt
         gone = set(keys) - connected(keys)
         if process.given_up and process.last_beat > process.now - server_dead:
             # It has just beaten: it stops, and this is a part of that.
-            domain().server_stopped(gone)
+            backend().server_stopped(gone)
         else:
-            domain().server_died(gone, process_id, process.last_beat)
+            backend().server_died(gone, process_id, process.last_beat)
         if not Connection.objects.filter(process=process_id).exists():
             process.delete()
             transaction.on_commit(lambda: _log_removal(process))
@@ -166,13 +166,13 @@ def _forget(process_id: uuid.UUID) -> None:
 def _forget_some(process_id: uuid.UUID) -> bool:
     keys = _some_keys(process_id, server_processes.KEYS_AT_ONCE, ())
     with transaction.atomic():
-        domain().lock(keys)
+        backend().lock(keys)
         process = ServerProcess.objects.select_for_update().filter(pk=process_id)
         if not process.exists():
             return False
         process.update(given_up=True)
         _delete_connections(process_id, keys)
-        domain().server_stopped(set(keys) - connected(keys))
+        backend().server_stopped(set(keys) - connected(keys))
         if Connection.objects.filter(process=process_id).exists():
             return True
         process.delete()

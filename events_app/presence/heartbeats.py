@@ -9,14 +9,14 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from events_app import timings
-from events_app.database.away import DATABASE_AWAY
 from events_app.database.threads import in_thread
+from events_app.database.unavailable import DATABASE_UNAVAILABLE
 from events_app.presence import store
 from events_app.presence.acknowledgements import Acknowledgements
-from events_app.presence.backend import domain
-from events_app.presence.open_stream import OpenStream
+from events_app.presence.alive_queue import AliveRequests
+from events_app.presence.backend import backend
 from events_app.presence.server_processes import NotRegistered, ProcessIdentity, is_behind
-from events_app.presence.signs_of_life import SignsOfLife
+from events_app.presence.stream_interface import OpenStream
 from events_app.presence.writer import PresenceWriter
 
 logger = logging.getLogger(__name__)
@@ -44,16 +44,16 @@ class Heartbeats:
         streams: Mapping[uuid.UUID, OpenStream],
         writer: PresenceWriter,
         acknowledgements: Acknowledgements,
-        signs_of_life: SignsOfLife,
-        keeper: ThreadPoolExecutor,
+        alive_requests: AliveRequests,
+        worker: ThreadPoolExecutor,
         configured: timings.Timings,
     ) -> None:
         self._process = process
         self._streams = streams
         self._writer = writer
         self._acknowledgements = acknowledgements
-        self._signs_of_life = signs_of_life
-        self._keeper = keeper
+        self._alive_requests = alive_requests
+        self._worker = worker
         self._timings = configured
         self._slots = configured.heartbeat_slots
         # Of each slot, how many heartbeats in a row were not committed.
@@ -84,7 +84,7 @@ class Heartbeats:
         if arrivals:
             keys = {arrival.key for arrival in arrivals}
             acks = [arrival.connection_id for arrival in arrivals if arrival.ack]
-            asked = await in_thread(self._keeper, store.touch, self._process, keys, acks)
+            asked = await in_thread(self._worker, store.touch, self._process, keys, acks)
             # Not who has left meanwhile, or has to be registered again: nobody would take it away again.
             now = set(self._writer.registered(streams))
             arrivals = [arrival for arrival in arrivals if arrival in now]
@@ -109,13 +109,13 @@ class Heartbeats:
         due = self._acknowledgements.due()
         if not due:
             return
-        silent, behind = await in_thread(self._keeper, self._silent, set(due))
+        silent, behind = await in_thread(self._worker, self._silent, set(due))
         until = {
             pk: (stream.grant.key, self._acknowledgements.until(at))
             for pk, at in due.items()
             if (stream := self._streams.get(pk)) and stream.grant.key
         }
-        waits = self._signs_of_life.waiting(until)
+        waits = self._alive_requests.waiting(until)
         if behind:
             longest = self._timings.dead_peer
             waits |= {pk for pk in silent if not self._acknowledgements.overdue(due[pk], longest)}
@@ -146,8 +146,8 @@ class Heartbeats:
                 await self.heartbeat(slot)
             self._missed.pop(slot, None)
             await self._close_withdrawn(self._streams_of(slot))
-        except DATABASE_AWAY as error:
-            logger.warning("no heartbeat", extra={"error": error})
+        except DATABASE_UNAVAILABLE as error:
+            logger.warning("heartbeat failed", extra={"error": error})
             # Perhaps it was committed all the same: who was asked is not known.
             self._acknowledgements.forget_those(
                 stream.connection_id for stream in self._streams_of(slot)
@@ -179,7 +179,7 @@ class Heartbeats:
         if not streams:
             return
         grants = {stream.grant for stream in streams}
-        withdrawn = await in_thread(self._keeper, domain().withdrawn, grants)
+        withdrawn = await in_thread(self._worker, backend().withdrawn, grants)
         for stream in streams:
             if stream.grant in withdrawn:
                 stream.close("no longer permitted")

@@ -13,13 +13,13 @@ from events_app import timings
 from events_app.database.threads import in_thread
 from events_app.presence import outages, server_processes
 from events_app.presence.acknowledgements import TICK_SECONDS, ObservedClock
-from events_app.presence.backend import domain
+from events_app.presence.alive_queue import AliveRequests
+from events_app.presence.backend import backend
 from events_app.presence.clean_up import Cleaner
 from events_app.presence.database_clock import DatabaseClock
 from events_app.presence.heartbeats import Heartbeats
 from events_app.presence.outages import ClockWentBack
 from events_app.presence.server_processes import NotRegistered, ProcessIdentity
-from events_app.presence.signs_of_life import SignsOfLife
 from events_app.presence.writer import PresenceWriter
 
 logger = logging.getLogger(__name__)
@@ -44,16 +44,16 @@ class Housekeeping:
         writer: PresenceWriter,
         heartbeats: Heartbeats,
         observed: ObservedClock,
-        signs_of_life: SignsOfLife,
-        keeper: ThreadPoolExecutor,
+        alive_requests: AliveRequests,
+        worker: ThreadPoolExecutor,
         configured: timings.Timings,
     ) -> None:
         self._process = process
         self._writer = writer
         self._heartbeats = heartbeats
         self._observed = observed
-        self._signs_of_life = signs_of_life
-        self._keeper = keeper
+        self._alive_requests = alive_requests
+        self._worker = worker
         self._timings = configured
         self._cleaner = Cleaner(configured.server_dead_time)
         self._clock = DatabaseClock()
@@ -76,24 +76,24 @@ class Housekeeping:
                 await self._beat()
             except NotRegistered:
                 self._beating_since = None
-                self._writer.register_anew()
+                self._writer.register_again()
             except Error as error:
                 self._beating_since = None
-                logger.warning("no beat", extra={"error": error})
+                logger.warning("beat failed", extra={"error": error})
             await asyncio.sleep(self._timings.beat)
 
-    async def keep_loop(self) -> None:
+    async def housekeeping_loop(self) -> None:
         """Every beat: remove dead processes, end what time ends. More often: close the streams of silent clients."""
         for look in itertools.count(1):
             await asyncio.sleep(self._timings.beat / timings.LOOKS_PER_BEAT)
-            await self._keep(self._heartbeats.close_silent)
+            await self._attempt(self._heartbeats.close_silent)
             if not look % timings.LOOKS_PER_BEAT:
                 # What fails keeps nothing else from being done.
-                await self._keep(self._clean_up)
-                await self._keep(self._end_what_time_ends)
-                await self._keep(self._heartbeats.close_logged_out)
+                await self._attempt(self._clean_up)
+                await self._attempt(self._end_what_time_ends)
+                await self._attempt(self._heartbeats.close_logged_out)
 
-    async def rest_loop(self) -> None:
+    async def remainder_loop(self) -> None:
         """End at once what is left of a departure that had more to end than one transaction may.
 
         In steps: between two of them the keeper does what else has come, heartbeats among it.
@@ -102,7 +102,7 @@ class Housekeeping:
             await self._writer.more_to_end.wait()
             self._writer.more_to_end.clear()
             # Where it fails, the next beat tries again.
-            await self._keep(self._end_what_time_ends)
+            await self._attempt(self._end_what_time_ends)
 
     def stop(self) -> None:
         """Give the beat's thread back."""
@@ -113,14 +113,14 @@ class Housekeeping:
         while True:
             begun = time.monotonic()
             try:
-                behind = self._signs_of_life.behind
+                behind = self._alive_requests.behind
                 at = await in_thread(
                     self._beater, server_processes.beat, self._process, server_dead, behind
                 )
                 break
             except ClockWentBack as error:
                 # Before anybody compares a time of before with one of after.
-                outages.tell_of_jump(error.seconds)
+                outages.log_clock_jump(error.seconds)
                 while await in_thread(self._beater, outages.repair_step):
                     pass
         gap = self._observed.beaten(begun)
@@ -131,16 +131,16 @@ class Housekeeping:
             > outages.CLOCK_TOLERANCE.total_seconds()
         ):
             # Which of a key's streams was opened last is judged by the database's clock.
-            self._writer.date_anew()
+            self._writer.reset_opened_at()
 
-    async def _keep(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except Error as error:
-            logger.warning("could not keep the house", extra={"error": error})
+            logger.warning("housekeeping failed", extra={"error": error})
 
     async def _end_what_time_ends(self) -> None:
-        while await in_thread(self._keeper, domain().time_passes):
+        while await in_thread(self._worker, backend().time_passes):
             pass
 
     async def _clean_up(self) -> None:
@@ -155,5 +155,5 @@ class Housekeeping:
         if self._observed.since_beat > 2 * self._timings.beat:
             return  # it was stopped itself, and has not beaten since
         # A step at a time: the heartbeats of this process have the same thread.
-        while await in_thread(self._keeper, self._cleaner.step):
+        while await in_thread(self._worker, self._cleaner.step):
             pass

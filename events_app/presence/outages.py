@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from events_app import timings
 from events_app.models import Observation, ServerProcess
-from events_app.presence.backend import domain
+from events_app.presence.backend import backend
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class ClockWentBack(Exception):
         self.seconds = seconds
 
 
-def note_beat(server_dead: timedelta) -> None:
+def record_beat(server_dead: timedelta) -> None:
     """Record a beat of some process, and if it ends an outage, that this was its end: in one statement.
 
     Raises:
@@ -46,11 +46,11 @@ def note_beat(server_dead: timedelta) -> None:
     noted = Observation.objects.exclude(_in_the_future()).update(
         since=Case(When(silent, then=Now()), default=F("since")), last_beat=Now()
     )
-    if not noted and (seconds := went_back()):
+    if not noted and (seconds := last_beat_ahead_seconds()):
         raise ClockWentBack(seconds)
 
 
-def went_back() -> float:
+def last_beat_ahead_seconds() -> float:
     """Return by how many seconds the last beat of any process lies in the future; 0 if it does not."""
     ahead = Observation.objects.filter(_in_the_future())
     found = ahead.annotate(
@@ -59,7 +59,7 @@ def went_back() -> float:
     return max((one.total_seconds() for one in found), default=0.0)
 
 
-def tell_of_jump(seconds: float) -> None:
+def log_clock_jump(seconds: float) -> None:
     """Log that the database's clock went back by so much, or a little more."""
     logger.warning(
         "the database's clock went back: every clock that ends sessions starts anew",
@@ -76,7 +76,7 @@ def repair_step() -> bool:
     Returns:
         Whether there is more to do.
     """
-    if domain().clock_went_back():
+    if backend().clock_went_back():
         return True
     with transaction.atomic():
         ahead = ServerProcess.objects.filter(last_beat__gt=Now())

@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from events_app import timings
 from events_app.presence.acknowledgements import Acknowledgements, ObservedClock
+from events_app.presence.alive_queue import AliveRequests
 from events_app.presence.backend import Key
 from events_app.presence.heartbeats import Heartbeats
 from events_app.presence.housekeeping import Housekeeping
-from events_app.presence.open_stream import OpenStream
 from events_app.presence.server_processes import ProcessIdentity
-from events_app.presence.siblings import Siblings
-from events_app.presence.signs_of_life import SignsOfLife
 from events_app.presence.store import Departure, Snapshot
+from events_app.presence.stream_interface import OpenStream
+from events_app.presence.stream_limits import StreamGroups
 from events_app.presence.writer import PresenceWriter
 
 logger = logging.getLogger(__name__)
@@ -31,12 +31,12 @@ class Presence:
         self.streams: dict[uuid.UUID, OpenStream] = {}
         self.stopping = False
         self.observed = ObservedClock(configured.beat)
-        self._siblings = Siblings()
+        self._groups = StreamGroups()
         process = ProcessIdentity()
         self._acknowledgements = Acknowledgements(self.observed, configured.patience)
-        self.signs_of_life = SignsOfLife(self.observed, self._acknowledged)
+        self.alive_requests = AliveRequests(self.observed, self._acknowledged)
         # One thread, one connection and one order each, for the writer, the beat and this.
-        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="presence-keeper")
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="presence-work")
         self._writer = PresenceWriter(
             process, self.streams, self._acknowledgements, configured, lambda: self.observed.proved
         )
@@ -45,8 +45,8 @@ class Presence:
             self.streams,
             self._writer,
             self._acknowledgements,
-            self.signs_of_life,
-            self._keeper,
+            self.alive_requests,
+            self._worker,
             configured,
         )
         self._housekeeping = Housekeeping(
@@ -54,15 +54,15 @@ class Presence:
             self._writer,
             self._heartbeats,
             self.observed,
-            self.signs_of_life,
-            self._keeper,
+            self.alive_requests,
+            self._worker,
             configured,
         )
         self.write_loop = self._writer.write_loop
         self.tick_loop = self._housekeeping.tick_loop
         self.beat_loop = self._housekeeping.beat_loop
-        self.keep_loop = self._housekeeping.keep_loop
-        self.rest_loop = self._housekeeping.rest_loop
+        self.housekeeping_loop = self._housekeeping.housekeeping_loop
+        self.remainder_loop = self._housekeeping.remainder_loop
         self.heartbeat_loop = self._heartbeats.heartbeat_loop
 
     async def arrive(self, stream: OpenStream) -> Snapshot:
@@ -74,11 +74,11 @@ class Presence:
         Raises:
             TooManyStreams: its key, or its user, has as many as it may have.
         """
-        await self._siblings.make_room(stream.grant)
+        await self._groups.wait_for_room(stream.grant)
         if stream.closed.is_set():
             # Its client has left meanwhile, and nobody would take it away again.
             raise asyncio.CancelledError
-        self._siblings.add(stream)
+        self._groups.add(stream)
         self.streams[stream.connection_id] = stream
         if self.stopping:
             stream.close("the server stops")
@@ -88,7 +88,7 @@ class Presence:
         """The stream has ended. Never waits; after `stop` has begun, nothing counts as a departure."""
         if self.streams.pop(stream.connection_id, None) is None:
             return
-        self._siblings.remove(stream)
+        self._groups.remove(stream)
         key = stream.grant.key
         if key is None:
             return
@@ -119,7 +119,7 @@ class Presence:
         return self._heartbeats.useful
 
     def _acknowledged(self, key: Key, connection_id: uuid.UUID | None, at: float) -> None:
-        streams = self._siblings.of(key) if connection_id is None else [connection_id]
+        streams = self._groups.of(key) if connection_id is None else [connection_id]
         for stream in streams:
             self._acknowledgements.answered(stream, at)
 
@@ -129,4 +129,4 @@ class Presence:
             await self._writer.stop()
         finally:
             self._housekeeping.stop()
-            self._keeper.shutdown(wait=False, cancel_futures=True)
+            self._worker.shutdown(wait=False, cancel_futures=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final, Generic, TypeVar
 
-from events_app.database.away import backoff
+from events_app.database.unavailable import backoff
 
 Entry = TypeVar("Entry")
 
@@ -17,7 +17,7 @@ FAILING_SHARE: Final = 1 / 4
 
 
 @dataclass(eq=False)
-class Portion(Generic[Entry]):
+class WriteSet(Generic[Entry]):
     """Entries that are written together, by their keys.
 
     Args:
@@ -59,8 +59,8 @@ class PresenceQueue(Generic[Entry]):
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._waiting: dict[uuid.UUID, list[Entry]] = {}
-        self._failed: list[Portion[Entry]] = []
-        self._apart: dict[uuid.UUID, Portion[Entry]] = {}
+        self._failed: list[WriteSet[Entry]] = []
+        self._apart: dict[uuid.UUID, WriteSet[Entry]] = {}
         self._failed_next = False
         # Until when those that fail alone have had their share.
         self._alone_from = float("-inf")
@@ -72,7 +72,7 @@ class PresenceQueue(Generic[Entry]):
         """Have an entry written."""
         self._waiting.setdefault(key, []).append(entry)
 
-    def take(self, count: int, without: Container[uuid.UUID] = ()) -> Portion[Entry] | None:
+    def take(self, count: int, without: Container[uuid.UUID] = ()) -> WriteSet[Entry] | None:
         """Take what is written next, at most so many keys; None if there is nothing now.
 
         Args:
@@ -95,22 +95,22 @@ class PresenceQueue(Generic[Entry]):
                 taken[key] = self._waiting.pop(key)
         if taken:
             self._failed_next = True
-            return Portion(taken)
+            return WriteSet(taken)
         return self._take_failed(failed, without) if failed else None
 
-    def put_back(self, portion: Portion[Entry]) -> None:
+    def put_back(self, write_set: WriteSet[Entry]) -> None:
         """Have it written next again: it has not failed."""
-        if portion.has_failed:
-            self._failed.insert(0, portion)
-            self._apart.update(dict.fromkeys(portion.entries, portion))
+        if write_set.has_failed:
+            self._failed.insert(0, write_set)
+            self._apart.update(dict.fromkeys(write_set.entries, write_set))
             return
-        for key, some in portion.entries.items():
+        for key, some in write_set.entries.items():
             some += self._waiting.pop(key, [])
-        self._waiting = portion.entries | self._waiting
+        self._waiting = write_set.entries | self._waiting
 
     def failed(
-        self, portion: Portion[Entry], *, seconds: float, divide: bool
-    ) -> list[Portion[Entry]]:
+        self, write_set: WriteSet[Entry], *, seconds: float, divide: bool
+    ) -> list[WriteSet[Entry]]:
         """Have it written again, behind the others.
 
         Args:
@@ -121,68 +121,70 @@ class PresenceQueue(Generic[Entry]):
         Returns:
             The parts in which it is tried.
         """
-        parts = [portion]
-        if divide and not portion.alone:
-            parts = _parts(portion)
+        parts = [write_set]
+        if divide and not write_set.alone:
+            parts = _parts(write_set)
         for part in parts:
-            part.failures += part is portion
+            part.failures += part is write_set
             part.failed_at = self._now()
             self._apart.update(dict.fromkeys(part.entries, part))
-        if portion.alone and divide:
-            portion.not_before = self._now() + backoff(portion.failures)
+        if write_set.alone and divide:
+            write_set.not_before = self._now() + backoff(write_set.failures)
             self._alone_from = self._now() + seconds * (1 / FAILING_SHARE - 1)
         self._failed += parts
         return parts
 
     @property
-    def hopeful(self) -> Iterator[Entry]:
+    def not_failing_alone(self) -> Iterator[Entry]:
         """All but those that have failed alone."""
         for some in self._waiting.values():
             yield from some
-        for portion in self._failed:
-            if not (portion.alone and portion.failures):
-                yield from portion
+        for write_set in self._failed:
+            if not (write_set.alone and write_set.failures):
+                yield from write_set
 
     def due_in(self, without: Container[uuid.UUID] = ()) -> float | None:
         """In how many seconds what has failed is tried again; None if nothing has but what has to wait."""
-        times = (self._due_at(portion) for portion in self._tried_again(without))
+        times = (self._due_at(write_set) for write_set in self._tried_again(without))
         first = min(times, default=None)
         return None if first is None else max(0.0, first - self._now())
 
-    def _due(self, without: Container[uuid.UUID]) -> Portion[Entry] | None:
+    def _due(self, without: Container[uuid.UUID]) -> WriteSet[Entry] | None:
         now = self._now()
         return next((one for one in self._tried_again(without) if self._due_at(one) <= now), None)
 
-    def _tried_again(self, without: Container[uuid.UUID]) -> Iterator[Portion[Entry]]:
-        for portion in self._failed:
-            if any(key not in without for key in portion.entries):
-                yield portion
+    def _tried_again(self, without: Container[uuid.UUID]) -> Iterator[WriteSet[Entry]]:
+        for write_set in self._failed:
+            if any(key not in without for key in write_set.entries):
+                yield write_set
 
-    def _due_at(self, portion: Portion[Entry]) -> float:
-        return max(portion.not_before, self._alone_from) if portion.alone else portion.not_before
+    def _due_at(self, write_set: WriteSet[Entry]) -> float:
+        return (
+            max(write_set.not_before, self._alone_from) if write_set.alone else write_set.not_before
+        )
 
     def _take_failed(
-        self, portion: Portion[Entry], without: Container[uuid.UUID]
-    ) -> Portion[Entry]:
+        self, write_set: WriteSet[Entry], without: Container[uuid.UUID]
+    ) -> WriteSet[Entry]:
         self._failed_next = False
-        waiting = {key: some for key, some in portion.entries.items() if key in without}
-        taken = portion
+        waiting = {key: some for key, some in write_set.entries.items() if key in without}
+        taken = write_set
         if waiting:
             # Two parts of another size than the one that has failed.
-            others = {key: some for key, some in portion.entries.items() if key not in waiting}
-            taken = replace(portion, entries=others, failures=0)
-            portion.entries, portion.failures = waiting, 0
+            others = {key: some for key, some in write_set.entries.items() if key not in waiting}
+            taken = replace(write_set, entries=others, failures=0)
+            write_set.entries, write_set.failures = waiting, 0
         else:
-            self._failed.remove(portion)
+            self._failed.remove(write_set)
         for key in taken.entries:
             del self._apart[key]
         return taken
 
 
-def _parts(portion: Portion[Entry]) -> list[Portion[Entry]]:
-    keys = list(portion.entries)
+def _parts(write_set: WriteSet[Entry]) -> list[WriteSet[Entry]]:
+    keys = list(write_set.entries)
     size = max(1, len(keys) // PARTS)
     return [
-        Portion({key: portion.entries[key] for key in keys[start : start + size]})
+        WriteSet({key: write_set.entries[key] for key in keys[start : start + size]})
         for start in range(0, len(keys), size)
     ]

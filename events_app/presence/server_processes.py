@@ -77,7 +77,7 @@ def beat(process: ProcessIdentity, server_dead: timedelta, behind_seconds: float
         own = ServerProcess.objects.filter(pk=process.id, given_up=False)
         if not own.update(last_beat=Now(), behind_seconds=behind_seconds):
             raise NotRegistered
-        outages.note_beat(server_dead)
+        outages.record_beat(server_dead)
         return own.values_list("last_beat", flat=True).get()
 
 

@@ -20,9 +20,9 @@ from events_app.database.lock_retry import with_lock_retry
 from events_app.log import event_log
 from events_app.log.event_log import LogState
 from events_app.models import Connection
-from events_app.presence.backend import Key, domain
-from events_app.presence.open_stream import OpenStream
+from events_app.presence.backend import Key, backend
 from events_app.presence.server_processes import ProcessIdentity, hold, insert
+from events_app.presence.stream_interface import OpenStream
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def arrive(process: ProcessIdentity, arrivals: Collection[Arrival]) -> Arrived:
         NotRegistered: and nothing was written.
     """
     with transaction.atomic():
-        known = domain().lock(_keys(arrivals))
+        known = backend().lock(_keys(arrivals))
         hold(process)
         return _insert(process, arrivals, known)
 
@@ -101,7 +101,7 @@ def arrive(process: ProcessIdentity, arrivals: Collection[Arrival]) -> Arrived:
 def register(process: ProcessIdentity, open_streams: Collection[Arrival] = ()) -> Arrived:
     """Insert this process, and with it some of its open streams, as arrivals."""
     with transaction.atomic():
-        known = domain().lock(_keys(open_streams))
+        known = backend().lock(_keys(open_streams))
         insert(process)
         return _insert(process, open_streams, known)
 
@@ -120,7 +120,7 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
     """
 
     def operation(also: Collection[Key]) -> bool:
-        known = domain().lock(_keys(departures), also)
+        known = backend().lock(_keys(departures), also)
         hold(process)
         ended = Connection.objects.filter(pk__in=[change.connection_id for change in departures])
         rows = list(ended.order_by("pk").select_for_update())
@@ -137,13 +137,13 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
             and at == ended_at[key]
             and (key not in stayed_at or stayed_at[key] < at)
         }
-        more = bool(departed) and domain().departed(
+        more = bool(departed) and backend().departed(
             departed, departed - stayed_at.keys(), process.id
         )
         # Whom this server closes has not departed, whatever was noted of an earlier stream.
         closed = (ended_at.keys() & known) - departed - stayed_at.keys()
         if closed:
-            domain().server_stopped(closed)
+            backend().server_stopped(closed)
         return more
 
     return with_lock_retry(operation)
@@ -152,7 +152,7 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
 def snapshot(keys: Collection[Key]) -> Snapshot:
     """Read where the log is and what the keys hold, at one moment: of as many of the keys as are read together."""
     with sql.one_snapshot():
-        return Snapshot(log=event_log.state(), held=domain().snapshot(keys) if keys else {})
+        return Snapshot(log=event_log.state(), held=backend().snapshot(keys) if keys else {})
 
 
 def touch(
@@ -174,9 +174,9 @@ def touch(
     with transaction.atomic():
         hold(process)
         # Losing the last touches in a crash costs nothing: the next heartbeat repeats them.
-        sql.commit_lazily()
+        sql.commit_asynchronously()
         asked = _ask_for_acknowledgement(process, acks) if acks else set()
-        domain().touch(keys)
+        backend().touch(keys)
     return asked
 
 
@@ -226,7 +226,7 @@ def acknowledge(
 def _insert(process: ProcessIdentity, arrivals: Collection[Arrival], known: set[Key]) -> Arrived:
     """Insert the streams of the (locked) keys that exist and are no other machine's; tell the domain of them."""
     claims = {(one.key, one.machine) for one in arrivals if one.key in known and one.machine}
-    taken = domain().displaced(claims) if claims else set()
+    taken = backend().displaced(claims) if claims else set()
     arrived = Arrived(
         known, {one.connection_id for one in arrivals if (one.key, one.machine) in taken}
     )
@@ -249,7 +249,7 @@ def _insert(process: ProcessIdentity, arrivals: Collection[Arrival], known: set[
         unique_fields=["id"],
         update_fields=["process", "opened_at"],
     )
-    domain().arrived(_keys(recorded))
+    backend().arrived(_keys(recorded))
     return arrived
 
 

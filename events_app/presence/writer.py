@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from django.db import Error
 
 from events_app import timings
-from events_app.database.away import answered, backoff
 from events_app.database.threads import in_thread
+from events_app.database.unavailable import backoff, is_statement_error
 from events_app.presence import clean_up, server_processes, store
 from events_app.presence.acknowledgements import Acknowledgements
 from events_app.presence.backend import Key
-from events_app.presence.open_stream import OpenStream, StreamDisplaced, StreamGone
 from events_app.presence.outages import ClockWentBack
-from events_app.presence.queue import Entry, Portion, PresenceQueue
+from events_app.presence.queue import Entry, PresenceQueue, WriteSet
 from events_app.presence.server_processes import NotRegistered, ProcessIdentity
 from events_app.presence.store import Arrival, Arrived, Departure, Snapshot
+from events_app.presence.stream_interface import OpenStream, StreamDisplaced, StreamGone
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class PresenceWriter:
         # Held from a write to the note of what it wrote.
         self._writing = asyncio.Lock()
         self._unregistered = False
-        self._date_anew = False
+        self._reset_opened_at = False
         # One thread, one connection, one order.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="presence-writer")
 
@@ -113,7 +113,7 @@ class PresenceWriter:
         self._departures.add(departure.key, departure)
         self._wake.set()
 
-    def register_anew(self) -> None:
+    def register_again(self) -> None:
         """Register this process, which was taken for dead, with all its streams, as soon as can be."""
         self.must_register = True
         self._has_row = False
@@ -122,13 +122,13 @@ class PresenceWriter:
 
     async def register(self) -> None:
         """Register this process, and return when all its streams are."""
-        self.register_anew()
+        self.register_again()
         await self._all_registered.wait()
 
-    def date_anew(self) -> None:
+    def reset_opened_at(self) -> None:
         """Write anew since when its streams are open: the database's clock went back."""
         # What is registered is known between two writes only: a departure may be under way.
-        self._date_anew = True
+        self._reset_opened_at = True
         self._wake.set()
 
     def registered(self, streams: Iterable[OpenStream]) -> list[Arrival]:
@@ -152,7 +152,7 @@ class PresenceWriter:
             except Error as error:
                 attempt += 1
                 logger.warning(
-                    "presence cannot be written", extra={"error": error, "attempt": attempt}
+                    "writing presence failed", extra={"error": error, "attempt": attempt}
                 )
                 await asyncio.sleep(backoff(attempt))
                 continue
@@ -170,7 +170,10 @@ class PresenceWriter:
                 await in_thread(self._thread, clean_up.unregister, self._process)
         except Error as error:
             # Another process finds this one dead and does the same.
-            logger.warning("could not unregister", extra={"error": error})
+            logger.warning(
+                "unregistering this server process failed; another one will clean up",
+                extra={"error": error},
+            )
         finally:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
@@ -187,12 +190,12 @@ class PresenceWriter:
                 if not self._has_row:
                     await self._register()
                     return True
-                if self._date_anew:
-                    self._date_anew = False
-                    self._write_anew(self._registered.values())
+                if self._reset_opened_at:
+                    self._reset_opened_at = False
+                    self._rewrite(self._registered.values())
                 return await self._write_next()
             except NotRegistered:
-                self.register_anew()
+                self.register_again()
                 return True
             finally:
                 self._note_registered()
@@ -215,38 +218,40 @@ class PresenceWriter:
     async def _try(
         self,
         queue: PresenceQueue[Entry],
-        portion: Portion[Entry],
-        write: Callable[[Portion[Entry]], Awaitable[None]],
+        write_set: WriteSet[Entry],
+        write: Callable[[WriteSet[Entry]], Awaitable[None]],
     ) -> None:
         begun = time.monotonic()
         try:
-            await write(portion)
+            await write(write_set)
             self._written_at = time.monotonic()
         except Error as error:
             # It was there, and refused this: by its answer, or because it has served others since this failed before.
             served_at = max(self._proved(), self._written_at)
-            there = answered(error) or (portion.has_failed and served_at > portion.failed_at)
-            queue.failed(portion, seconds=time.monotonic() - begun, divide=there)
+            there = is_statement_error(error) or (
+                write_set.has_failed and served_at > write_set.failed_at
+            )
+            queue.failed(write_set, seconds=time.monotonic() - begun, divide=there)
             if not there:
                 raise
-            self._tell(portion, error)
+            self._tell(write_set, error)
         except BaseException:
-            queue.put_back(portion)
+            queue.put_back(write_set)
             raise
 
-    def _tell(self, portion: Portion[Entry], error: Error) -> None:
-        log = logger.error if portion.alone and portion.failures > 1 else logger.warning
+    def _tell(self, write_set: WriteSet[Entry], error: Error) -> None:
+        log = logger.error if write_set.alone and write_set.failures > 1 else logger.warning
         log(
-            "presence cannot be written",
+            "writing presence failed",
             extra={
                 "error": error,
-                "keys": len(portion.entries),
-                "key": next(iter(portion.entries)),
+                "keys": len(write_set.entries),
+                "key": next(iter(write_set.entries)),
             },
         )
 
-    async def _write_arrivals(self, portion: Portion[_Opened]) -> None:
-        opened = list(portion)
+    async def _write_arrivals(self, write_set: WriteSet[_Opened]) -> None:
+        opened = list(write_set)
         arrivals = [one.arrival for one in opened if one.arrival]
         arrived = Arrived(set(), set())
         if arrivals:
@@ -283,8 +288,8 @@ class PresenceWriter:
                     _answer(one, arrived, snapshot)
             waiting = [one for one in waiting if one.waits]
 
-    async def _write_departures(self, portion: Portion[Departure]) -> None:
-        departures = list(portion)
+    async def _write_departures(self, write_set: WriteSet[Departure]) -> None:
+        departures = list(write_set)
         if await in_thread(self._thread, store.depart, self._process, departures):
             self.more_to_end.set()
         for departure in departures:
@@ -305,7 +310,7 @@ class PresenceWriter:
             return
         self._renewed = False
         again, self._registered = self._registered, {}
-        self._write_anew(again.values())
+        self._rewrite(again.values())
         # Their rows are new: what was acknowledged before is forgotten, and the next heartbeat asks again.
         self._acknowledgements.forget()
         logger.info(
@@ -313,8 +318,8 @@ class PresenceWriter:
             extra={"process_id": self._process.id, "streams": len(again)},
         )
 
-    def _write_anew(self, arrivals: Iterable[Arrival]) -> None:
-        first: Portion[_Opened] = Portion()
+    def _rewrite(self, arrivals: Iterable[Arrival]) -> None:
+        first: WriteSet[_Opened] = WriteSet()
         for arrival in arrivals:
             opened = _Opened(arrival.connection_id, arrival)
             first.entries.setdefault(arrival.key, []).append(opened)
@@ -324,7 +329,7 @@ class PresenceWriter:
     def _note_registered(self) -> None:
         """Ready again are those that were taken for dead when all their streams are registered."""
         if self.must_register and self._has_row:
-            self.must_register = any(one.answer is None for one in self._arrivals.hopeful)
+            self.must_register = any(one.answer is None for one in self._arrivals.not_failing_alone)
         if not self.must_register:
             self._all_registered.set()
 

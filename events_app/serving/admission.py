@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from events_app import timings
-from events_app.database.away import DATABASE_AWAY, backoff
 from events_app.database.threads import in_thread
-from events_app.fairness import parties
-from events_app.fairness.turns import Turns
-from events_app.presence.backend import StreamGrant, StreamRefused, StreamRequest, domain
+from events_app.database.unavailable import DATABASE_UNAVAILABLE, backoff
+from events_app.fairness import callers
+from events_app.fairness.round_robin import RoundRobin
+from events_app.presence.backend import StreamGrant, StreamRefused, StreamRequest, backend
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class _Waiting:
     owner: Hashable
 
 
-class NotServed(Exception):
+class NoProgress(Exception):
     """For `ARRIVAL_TIMEOUT_SECONDS` no stream has got past this step."""
 
 
@@ -65,7 +65,7 @@ class Step:
                 since = max(begun, self._taken_at)
                 left = since + timings.ARRIVAL_TIMEOUT_SECONDS - loop.time()
                 if left <= 0:
-                    raise NotServed(self._name)
+                    raise NoProgress(self._name)
                 await asyncio.wait({task}, timeout=left)
         finally:
             task.cancel()
@@ -83,7 +83,7 @@ class Admission:
 
     def __init__(self, threads: ThreadPoolExecutor) -> None:
         self._threads = threads
-        self._waiting: Turns[_Waiting] = Turns()
+        self._waiting: RoundRobin[_Waiting] = RoundRobin()
         self._task: asyncio.Task[None] | None = None
 
     async def grant(self, request: StreamRequest) -> StreamGrant:
@@ -112,7 +112,7 @@ class Admission:
             try:
                 verdicts = await self._verdicts([one.request for one in some])
                 attempt = 0
-            except DATABASE_AWAY as error:
+            except DATABASE_UNAVAILABLE as error:
                 attempt += 1
                 for one in reversed(some):
                     if not one.answer.done():
@@ -146,8 +146,8 @@ class Admission:
         self, requests: Sequence[StreamRequest]
     ) -> Sequence[StreamGrant | StreamRefused | Exception]:
         try:
-            return await in_thread(self._threads, domain().resolve, requests)
-        except DATABASE_AWAY:
+            return await in_thread(self._threads, backend().resolve, requests)
+        except DATABASE_UNAVAILABLE:
             raise
         except Exception as error:
             if len(requests) == 1:
@@ -158,5 +158,5 @@ class Admission:
 
 def _owner(request: StreamRequest) -> Hashable:
     """Return whose turn a request waits for: its user's, or its address's where its credentials are not known."""
-    user_id = parties.identities.user(parties.credentials(request.scope))
-    return user_id if user_id is not None else parties.address(request.scope)
+    user_id = callers.known_credentials.user(callers.credentials(request.scope))
+    return user_id if user_id is not None else callers.address(request.scope)

@@ -1,7 +1,7 @@
 """Signs of life (`alive`): the ASGI application in front of their queue.
 
 A request waits here, in the event loop, for the set that it is written with
-(`events_app/presence/signs_of_life.py`). Whatever is not a plain sign of life (another method, a body that cannot be
+(`events_app/presence/alive_queue.py`). Whatever is not a plain sign of life (another method, a body that cannot be
 read) is none of its business and goes to Django.
 """
 
@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from django.core.handlers.asgi import ASGIRequest
 
-from events_app.fairness import parties
+from events_app.fairness import callers
 from events_app.fairness.request_gate import Application
-from events_app.presence.backend import SignOfLife, domain
+from events_app.presence.backend import AliveRequest, backend
 from events_app.serving import runtime
 from events_app.serving.stream_http import ClientLeft, Receive, Scope, Send, refuse
 
@@ -40,10 +40,10 @@ def application(
         except ClientLeft:
             return
         http = ASGIRequest(dict(scope), BytesIO(body))
-        sign = domain().sign_of_life(http, scope["url_route"]["kwargs"], body)
-        if sign is None:
+        request = backend().alive_request(http, scope["url_route"]["kwargs"], body)
+        if request is None:
             return await otherwise(scope, _again(body, receive), send)
-        await answer({**scope, _SIGN: sign}, receive, send)
+        await answer({**scope, _SIGN: request}, receive, send)
 
     return run
 
@@ -52,8 +52,8 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     """Wait until the sign is written. If its client leaves meanwhile, it is written all the same."""
     process = runtime.current()
     assert process is not None
-    sign: SignOfLife = scope[_SIGN]
-    verdict = process.presence.signs_of_life.take(sign)
+    request: AliveRequest = scope[_SIGN]
+    verdict = process.presence.alive_requests.take(request)
     leaving = asyncio.create_task(_until_disconnect(receive))
     try:
         either: set[asyncio.Future[Any]] = {verdict, leaving}
@@ -64,7 +64,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
         return
     if refusal := verdict.result():
         return await refuse(send, refusal)
-    parties.identities.renew(parties.credentials(scope))
+    callers.known_credentials.renew(callers.credentials(scope))
     headers = [(b"content-length", b"0")]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

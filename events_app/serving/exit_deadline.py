@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 END_SECONDS: Final = 75.0
 
 
-class _LastResort(threading.Thread):
+class _ExitDeadline(threading.Thread):
     """One thread that is there in time: at its very end an interpreter may refuse to start any."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class _LastResort(threading.Thread):
         self._deadline = float("inf")
         self._exit_code = 0
 
-    def leave_after(self, seconds: float, exit_code: int) -> None:
+    def exit_after(self, seconds: float, exit_code: int) -> None:
         with self._changed:
             self._deadline = time.monotonic() + seconds
             self._exit_code = exit_code
@@ -33,15 +33,17 @@ class _LastResort(threading.Thread):
         with self._changed:
             while (left := self._deadline - time.monotonic()) > 0:
                 self._changed.wait(left)
-        logger.warning("the database or a request does not answer; leaving without it")
+        logger.warning(
+            "the stop took too long; exiting without waiting for the database or a request"
+        )
         logging.shutdown()
         os._exit(self._exit_code)
 
 
-_last_resort = _LastResort()
+_deadline_thread = _ExitDeadline()
 
 
-def leave_after(seconds: float, exit_code: int) -> None:
+def exit_after(seconds: float, exit_code: int) -> None:
     """End this process so long from now, if it has not ended by then; what an earlier call said counts no more.
 
     Safe at any moment: what is under way in the database is a transaction, done wholly or not at all.
@@ -50,4 +52,4 @@ def leave_after(seconds: float, exit_code: int) -> None:
         seconds: how long the stop may take.
         exit_code: the exit code of a process that was left so.
     """
-    _last_resort.leave_after(seconds, exit_code)
+    _deadline_thread.exit_after(seconds, exit_code)

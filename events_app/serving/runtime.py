@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from events_app import timings
-from events_app.database.probe import DatabaseProbe, WriteQuestion
+from events_app.database.probe import DatabaseProbe, WriteCheck
 from events_app.log.relay import Relay
 from events_app.presence.process import Presence
 
@@ -46,6 +46,6 @@ def start() -> Runtime:
     global _current
     presence = Presence(timings.configured())
     relay = Relay(on_gap=lambda: presence.close_all("the event log has a gap"))
-    probe = DatabaseProbe(WriteQuestion(), timings.PROBE_SECONDS, timings.PROBE_KEPT_SECONDS)
+    probe = DatabaseProbe(WriteCheck(), timings.PROBE_SECONDS, timings.PROBE_KEPT_SECONDS)
     _current = Runtime(relay, presence, probe)
     return _current

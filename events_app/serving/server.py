@@ -19,7 +19,7 @@ from events_app import timings
 from events_app.fairness import request_gate
 from events_app.http.daphne_server import EventServer
 from events_app.serving import runtime
-from events_app.serving.exit_deadline import END_SECONDS, leave_after
+from events_app.serving.exit_deadline import END_SECONDS, exit_after
 
 logger = logging.getLogger(__name__)
 
@@ -110,8 +110,8 @@ class Service:
             presence.write_loop,
             presence.tick_loop,
             presence.beat_loop,
-            presence.keep_loop,
-            presence.rest_loop,
+            presence.housekeeping_loop,
+            presence.remainder_loop,
             presence.heartbeat_loop,
         ):
             self._run_for_ever(loop)
@@ -125,21 +125,23 @@ class Service:
         if task.cancelled() or self._stopping:
             return
         # Without it streams would be open and nobody kept alive: better to be restarted.
-        logger.critical("%s ended", task.get_name(), exc_info=task.exception())
+        logger.critical(
+            "task %s ended; the server stops", task.get_name(), exc_info=task.exception()
+        )
         self.exit_code = 1
         self._begin_stop()
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._signalled:
-            logger.warning("second signal: ending at once")
+            logger.warning("second signal: exiting at once")
             os._exit(128 + number)
         self._signalled = True
         self._begin_stop()
-        logger.info("stopping", extra={"signal": number.name})
+        logger.info("server stopping", extra={"signal": number.name})
 
     def _begin_stop(self) -> None:
         if not self._stopping:
-            leave_after(STOP_SECONDS, self.exit_code)
+            exit_after(STOP_SECONDS, self.exit_code)
             self._stopping = twisted_loop.create_task(self._stop())
 
     async def _stop(self) -> None:
@@ -155,22 +157,24 @@ class Service:
             await _until(lambda: not presence.streams, CLOSE_STREAMS_SECONDS)
             async with asyncio.timeout(UNREGISTER_SECONDS):
                 await presence.stop()
-            await self._answer_the_last(answered_by)
+            await self._finish_requests(answered_by)
         except TimeoutError:
-            logger.warning("the database did not answer in time; this process will be found dead")
+            logger.warning(
+                "the database did not answer in time; another server process will clean up after this one"
+            )
         except Exception:
             logger.exception("the stop failed")
             self.exit_code = 1
-            leave_after(STOP_SECONDS, self.exit_code)
+            exit_after(STOP_SECONDS, self.exit_code)
         finally:
             self._server.drained = True
             # Threads are waited for first: what they wait for may never come, and then they are left behind.
-            atexit.register(leave_after, END_SECONDS, self.exit_code)
+            atexit.register(exit_after, END_SECONDS, self.exit_code)
             for task in self._tasks:
                 task.cancel()
             reactor.stop()
 
-    async def _answer_the_last(self, by: float) -> None:
+    async def _finish_requests(self, by: float) -> None:
         """Wait until every request that has begun is answered, and the answers are sent, at most until then."""
         await _until(lambda: request_gate.in_flight == 0, by - twisted_loop.time())
         self._server.drained = True

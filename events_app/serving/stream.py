@@ -18,9 +18,9 @@ from django_eventstream.eventrequest import EventRequest
 from django_eventstream.views import Listener, get_listener_manager
 
 from events_app import timings
-from events_app.database.away import DATABASE_AWAY
 from events_app.database.threads import in_thread
-from events_app.fairness import parties
+from events_app.database.unavailable import DATABASE_UNAVAILABLE
+from events_app.fairness import callers
 from events_app.fairness.request_gate import ABORT
 from events_app.http.daphne_server import EVENT_STREAM, UNACKNOWLEDGED
 from events_app.log import event_log, replays, sse
@@ -31,12 +31,12 @@ from events_app.presence.backend import (
     StreamGrant,
     StreamRefused,
     StreamRequest,
-    domain,
+    backend,
 )
-from events_app.presence.open_stream import StreamDisplaced, StreamGone, TooManyStreams
 from events_app.presence.store import Snapshot
+from events_app.presence.stream_interface import StreamDisplaced, StreamGone, TooManyStreams
 from events_app.serving import runtime, stream_http
-from events_app.serving.admission import Admission, NotServed, Step
+from events_app.serving.admission import Admission, NoProgress, Step
 from events_app.serving.stream_http import ClientLeft, Receive, Scope, Send, refuse, unavailable
 
 logger = logging.getLogger(__name__)
@@ -139,13 +139,13 @@ class Stream:
     def heartbeat(self) -> None:
         """Have `event: heartbeat` written. A client that does not read keeps it back, and its time runs."""
         # The grant has been looked at since the heartbeat before.
-        parties.identities.note(self._credentials, self.grant.user_id)
+        callers.known_credentials.note(self._credentials, self.grant.user_id)
         self._heartbeat_due = True
         if self._writing:
             self._heartbeat_written(self.connection_id)
         self._listener.aevent.set()
 
-    def prove(self) -> None:
+    def probe(self) -> None:
         """Have a line written now."""
         self._line_due = True
         self._listener.aevent.set()
@@ -182,12 +182,12 @@ class Stream:
         """Resolve, listen, arrive, replay, then pass on what is queued until closed or cancelled."""
         try:
             only_headers = request.http.method == "HEAD"
-            self._credentials = parties.credentials(request.scope)
+            self._credentials = callers.credentials(request.scope)
             granted = _admission.grant(request)
             # Its body may have 8 MB, and the stream may stay open for days.
             del request
             self.grant = await _granting.take(granted)
-            parties.identities.note(self._credentials, self.grant.user_id)
+            callers.known_credentials.note(self._credentials, self.grant.user_id)
             if only_headers:
                 return await self._only_headers()
             await self._run(await _arriving.take(self._arrive(process)))
@@ -196,15 +196,15 @@ class Stream:
         except StreamGone:
             await self._end(StreamRefused(404, "not_found", "It was deleted."))
         except StreamDisplaced:
-            await self._end(domain().displacement())
+            await self._end(backend().displacement())
         except TooManyStreams as error:
             await self._end(stream_http.too_many(error.most, self.grant))
-        except NotServed as error:
+        except NoProgress as error:
             logger.warning(
-                "a stream was refused: nobody has got past a step", extra={"step": error}
+                "stream refused: no stream got past this step in time", extra={"step": error}
             )
             await self._end(unavailable())
-        except DATABASE_AWAY as error:
+        except DATABASE_UNAVAILABLE as error:
             # An open stream's client comes back with its Last-Event-ID and misses nothing.
             logger.warning("a stream could not reach the database", extra={"error": error})
             await self._end(unavailable())
@@ -284,7 +284,7 @@ class Stream:
             {
                 "connection_id": self._public_id(),
                 **held,
-                "timings": self._timings.told(),
+                "timings": self._timings.as_payload(),
             },
         )
         if reset:

@@ -147,7 +147,7 @@ class Living(Staying):
             verdicts = [here.fault(sign) for sign in signs]
             if quick:
                 verdicts = [
-                    Outcome.LONGER if fault is None and here.needs_longer(sign) else fault
+                    Outcome.SLOW if fault is None and here.needs_longer(sign) else fault
                     for sign, fault in zip(signs, verdicts, strict=True)
                 ]
             verdicts = _acknowledged(signs, verdicts)
@@ -159,7 +159,7 @@ class Living(Staying):
             if not quick:
                 return verdicts
             return [
-                Outcome.NEWS if fault is None and here.is_news(sign) else fault
+                Outcome.NOTIFIES if fault is None and here.is_news(sign) else fault
                 for sign, fault in zip(signs, verdicts, strict=True)
             ]
 

@@ -158,7 +158,7 @@ def test_servers_and_sweepers_that_start_while_it_is_away_wait_for_it(scene):
     scene.go_away("stopped")
     server, sweeper = scene.serve(), scene.sweeper()
     eventually(lambda: server.url)
-    sweeper.line("no sweep")
+    sweeper.line("sweep failed")
     assert unavailable(server)
     scene.come_back("stopped")
     eventually(lambda: is_ready(server))

@@ -63,7 +63,7 @@ def test_a_synchronous_standby_that_is_missing_is_noticed(
     own_postgres.query("ALTER SYSTEM RESET synchronous_standby_names")
     own_postgres.query("SELECT pg_reload_conf()")
     eventually(lambda: is_ready(server))
-    server.line("not ready")
+    server.line("server not ready")
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="only root mounts")

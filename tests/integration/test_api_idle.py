@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.utils.dateparse import parse_datetime
 
 from events_app.presence import store
-from events_app.presence.backend import domain
+from events_app.presence.backend import backend
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
 from sessions_app.managers.alive import IDLE_JITTER
@@ -280,7 +280,7 @@ def test_a_departure_ends_it_with_a_grace_when_that_is_over(say, ada, held, monk
     if grace:
         assert listed(ada) == [A_TIME]
         Workstation.objects.update(away_since=Now() - timedelta(hours=1))
-        domain().time_passes()
+        backend().time_passes()
     assert idle_for(ada) is None
     assert not EditSession.objects.exists()
 

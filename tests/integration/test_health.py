@@ -10,7 +10,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.db import OperationalError, connection, transaction
 
 from events_app.database import sql
-from events_app.database.probe import DatabaseProbe, WriteQuestion
+from events_app.database.probe import DatabaseProbe, WriteCheck
 from events_app.serving import runtime
 from silo.asgi import application
 
@@ -45,7 +45,7 @@ class Process:
     def unready(self) -> str:
         return "" if self.ready else "this server stops"
 
-    def ask(self) -> str:
+    def run(self) -> str:
         self.asked += 1
         return "" if self.answers else "the database says: no"
 
@@ -132,8 +132,8 @@ def test_it_is_asked_as_other_addresses_are(serving, how, status):
 
 @pytest.mark.django_db
 def test_a_database_that_can_be_written_is_good():
-    question = WriteQuestion()
-    assert [question.ask(), question.ask()] == ["", ""]
+    check = WriteCheck()
+    assert [check.run(), check.run()] == ["", ""]
 
 
 @pytest.mark.usefixtures("committed_db")
@@ -141,7 +141,7 @@ def test_a_database_that_cannot_be_written_says_why():
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = on")
         try:
-            reason = WriteQuestion().ask()
+            reason = WriteCheck().run()
         finally:
             cursor.execute("RESET default_transaction_read_only")
     assert reason == ("the database says: cannot execute CREATE TABLE in a read-only transaction")
@@ -153,4 +153,4 @@ def test_where_and_how_a_database_was_not_reached_is_not_told(monkeypatch):
 
     monkeypatch.setattr(sql, "write_for_probe", fail)
     monkeypatch.setattr(transaction, "atomic", nullcontext)
-    assert WriteQuestion().ask() == "the database cannot be reached"
+    assert WriteCheck().run() == "the database cannot be reached"

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from events_app import timings
 from events_app.models import Connection, ServerProcess
-from events_app.presence.backend import domain
+from events_app.presence.backend import backend
 from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.roles import Role
 from tests.factories import acquire, connect, events, make_user, make_workstation, stand
@@ -117,11 +117,11 @@ def test_a_beat_gives_it(held, bob):
     stand(bob, held.item)
     lose_the_stream(bob)
     EditSession.objects.release(held.pk)
-    assert not domain().time_passes()
+    assert not backend().time_passes()
     connect(bob)
-    assert domain().time_passes()
+    assert backend().time_passes()
     assert holder() == bob
-    assert not domain().time_passes()
+    assert not backend().time_passes()
 
 
 def test_of_those_who_are_back_the_first_one_gets_it(held, bob, carol, connected):
@@ -228,7 +228,7 @@ def test_who_is_away_with_a_grace_is_passed_over(held, bob, carol, monkeypatch):
     for one in (bob, carol):
         stand(one, held.item)
     lose_the_stream(bob)
-    domain().departed({bob.pk}, {bob.pk}, held.pk)
+    backend().departed({bob.pk}, {bob.pk}, held.pk)
     EditSession.objects.release(held.pk)
     assert holder() == carol
     assert PlaceInLine.objects.get().workstation == bob

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from events_app.models import Connection, Observation, ServerProcess
 from events_app.presence import clean_up, store
-from events_app.presence.backend import domain
+from events_app.presence.backend import backend
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
 from sessions_app.models import EditSession, PlaceInLine, Workstation
@@ -203,11 +203,11 @@ def test_one_of_two_windows_that_closes_loses_nothing(waiting, server, bob):
 def test_with_a_grace_only_its_end_loses_them(waiting, server, bob, monkeypatch):
     monkeypatch.setattr(settings, "SESSIONS_GRACE", TIMEOUT)
     leave(server, bob)
-    domain().time_passes()
+    backend().time_passes()
     assert one_line() == [(1, "bob")]
     Observation.objects.update(last_beat=Now(), since=Now() - HOUR)
     Workstation.objects.filter(pk=bob.pk).update(away_since=Now() - HOUR)
-    domain().time_passes()
+    backend().time_passes()
     assert one_line() == []
 
 
@@ -216,7 +216,7 @@ def test_who_comes_back_within_the_grace_keeps_them(waiting, server, bob, monkey
     leave(server, bob)
     open_stream(server, bob)
     Observation.objects.update(last_beat=Now(), since=Now() - HOUR)
-    domain().time_passes()
+    backend().time_passes()
     assert one_line() == [(1, "bob")]
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from events_app.models import LogEntry
-from events_app.presence.siblings import MAX_STREAMS_PER_KEY
+from events_app.presence.stream_limits import MAX_STREAMS_PER_KEY
 from sessions_app.models import EditSession
 from tests.waiting import PATIENCE_SECONDS, eventually
 

@@ -47,7 +47,7 @@ def test_two_sweepers_release_each_session_once(runsweeper, committed_db):
     eventually(lambda: not EditSession.objects.exists())
     for sweeper in sweepers:
         # The other one may have released all before this one has begun.
-        sweeper.line("sweeping")
+        sweeper.line("sweeper started")
         sweeper.signal(signal.SIGTERM)
         assert sweeper.wait() == 0
     lines = [line for s in sweepers for line in s.lines if "auto-released" in line]
@@ -57,7 +57,7 @@ def test_two_sweepers_release_each_session_once(runsweeper, committed_db):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_within_a_second(runsweeper, number):
     sweeper = runsweeper(SILO_SWEEP_SECONDS="600")
-    sweeper.line("sweeping")
+    sweeper.line("sweeper started")
     sweeper.signal(number)
     assert sweeper.wait(within=1) == 0
     assert "stopped" in sweeper.output
@@ -72,7 +72,7 @@ def silent_database():
 
 def test_a_database_that_does_not_answer_does_not_keep_it(runsweeper, silent_database):
     sweeper = runsweeper(DATABASE_URL=silent_database)
-    sweeper.line("sweeping")
+    sweeper.line("sweeper started")
     sweeper.signal(signal.SIGTERM)
     assert sweeper.wait(within=1.5) == 0
 

@@ -106,7 +106,7 @@ def test_sigterm_ends_it_within_two_seconds_also_with_clients_that_never_pause(
     eventually(lambda: all(len(caller.answers) > 5 for caller in busy))
     server.signal(signal.SIGTERM)
     assert server.wait(within=2) == 0
-    for text in ("leaving without it", "Traceback"):
+    for text in ("exiting without waiting", "Traceback"):
         assert text not in server.output
     for caller in busy:
         caller.close()
@@ -158,4 +158,4 @@ def test_one_that_takes_too_long_does_not_keep_it(serve, client_of):
         server.signal(signal.SIGTERM)
         assert server.wait(within=2) == 0
     assert acquire.answer is None
-    assert "leaving without it" in server.output
+    assert "exiting without waiting" in server.output

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from events_app.models import Connection, LogEntry, Observation, ServerProcess
 from events_app.presence import clean_up, store
-from events_app.presence.backend import domain
+from events_app.presence.backend import backend
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
 from sessions_app.models import EditSession, PlaceInLine, Workstation
@@ -147,7 +147,7 @@ class InProcess:
             pass
 
     def time_passes(self) -> None:
-        while domain().time_passes():
+        while backend().time_passes():
             pass
 
     # -- time --

@@ -9,7 +9,7 @@ from django.db import OperationalError
 from events_app import timings
 from events_app.presence.backend import StreamGrant, StreamRefused, StreamRequest
 from events_app.serving import admission
-from events_app.serving.admission import Admission, NotServed, Step
+from events_app.serving.admission import Admission, NoProgress, Step
 
 
 class Domain:
@@ -37,9 +37,9 @@ class Domain:
 
 
 @pytest.fixture
-def domain(monkeypatch):
+def backend(monkeypatch):
     made = Domain()
-    monkeypatch.setattr(admission, "domain", lambda: made)
+    monkeypatch.setattr(admission, "backend", lambda: made)
     monkeypatch.setattr(admission, "in_thread", _in_thread)
     monkeypatch.setattr(admission, "backoff", lambda attempt: 0)
     return made
@@ -65,23 +65,23 @@ async def verdicts(tasks):
     ]  # fmt: skip
 
 
-def test_all_are_let_in_in_their_order_a_set_at_a_time(domain):
+def test_all_are_let_in_in_their_order_a_set_at_a_time(backend):
     async def main(here):
         return await verdicts([ask(here, number) for number in range(250)])
 
     assert run(main) == [404 if number % 2 else number for number in range(250)]
-    assert domain.sets == [list(range(100)), list(range(100, 200)), list(range(200, 250))]
+    assert backend.sets == [list(range(100)), list(range(100, 200)), list(range(200, 250))]
 
 
-def test_a_set_with_large_bodies_is_small(domain):
+def test_a_set_with_large_bodies_is_small(backend):
     async def main(here):
         await verdicts([ask(here, number, admission.BYTES_AT_ONCE // 2) for number in range(5)])
 
     run(main)
-    assert domain.sets == [[0, 1], [2, 3], [4]]
+    assert backend.sets == [[0, 1], [2, 3], [4]]
 
 
-def test_who_leaves_while_waiting_is_asked_for_no_longer(domain):
+def test_who_leaves_while_waiting_is_asked_for_no_longer(backend):
     async def main(here):
         tasks = [ask(here, number) for number in range(10)]
         await asyncio.sleep(0)
@@ -90,22 +90,22 @@ def test_who_leaves_while_waiting_is_asked_for_no_longer(domain):
         await verdicts(tasks)
 
     run(main)
-    assert domain.sets == [[1, 3, 5, 7, 9]]
+    assert backend.sets == [[1, 3, 5, 7, 9]]
 
 
-def test_while_the_database_is_away_they_wait_in_their_order(domain, caplog):
-    domain.away = 3
+def test_while_the_database_is_away_they_wait_in_their_order(backend, caplog):
+    backend.away = 3
 
     async def main(here):
         return await verdicts([ask(here, 2 * number) for number in range(150)])
 
     assert run(main) == [2 * number for number in range(150)]
-    assert [number for some in domain.sets for number in some] == list(range(0, 300, 2))
+    assert [number for some in backend.sets for number in some] == list(range(0, 300, 2))
     assert [record.streams for record in caplog.records] == [150, 150, 150]
 
 
-def test_while_the_database_is_away_those_that_leave_are_forgotten(domain, caplog):
-    domain.away = 10**9
+def test_while_the_database_is_away_those_that_leave_are_forgotten(backend, caplog):
+    backend.away = 10**9
 
     async def main(here):
         tasks = [ask(here, number) for number in range(250)]
@@ -117,16 +117,16 @@ def test_while_the_database_is_away_those_that_leave_are_forgotten(domain, caplo
         caplog.clear()
         while not caplog.records:  # noqa: ASYNC110  (for a moment)
             await asyncio.sleep(0.001)
-        domain.away = 0
+        backend.away = 0
         await verdicts(tasks)
 
     run(main)
     assert caplog.records[0].streams == 150
-    assert domain.sets == [list(range(100)), list(range(100, 150))]
+    assert backend.sets == [list(range(100)), list(range(100, 150))]
 
 
-def test_one_that_cannot_be_judged_keeps_nobody_else_out(domain):
-    domain.broken = {4}
+def test_one_that_cannot_be_judged_keeps_nobody_else_out(backend):
+    backend.broken = {4}
 
     async def main(here):
         return await verdicts([ask(here, number) for number in (2, 4, 6)])
@@ -136,10 +136,10 @@ def test_one_that_cannot_be_judged_keeps_nobody_else_out(domain):
     assert isinstance(failed, ValueError)
 
 
-def test_waiting_for_ones_turn_is_no_reason_to_be_refused(domain, monkeypatch):
+def test_waiting_for_ones_turn_is_no_reason_to_be_refused(backend, monkeypatch):
     """It takes several times the time-out until the last of them is let in."""
     monkeypatch.setattr(timings, "ARRIVAL_TIMEOUT_SECONDS", 1.0)
-    domain.seconds = 0.15
+    backend.seconds = 0.15
     step = Step("it")
 
     async def main(here):
@@ -150,26 +150,26 @@ def test_waiting_for_ones_turn_is_no_reason_to_be_refused(domain, monkeypatch):
     assert run(main) == [2 * number for number in range(1000)]
 
 
-def test_where_nobody_gets_any_further_all_are_refused(domain, monkeypatch):
+def test_where_nobody_gets_any_further_all_are_refused(backend, monkeypatch):
     monkeypatch.setattr(timings, "ARRIVAL_TIMEOUT_SECONDS", 0.05)
-    domain.away = 10**9
+    backend.away = 10**9
     step = Step("it")
 
     async def main(here):
         found = await verdicts(
             [asyncio.ensure_future(step.take(here.grant(StreamRequest(2, {})))) for _ in range(9)]
         )
-        domain.away = 0
+        backend.away = 0
         # And when the database is back, the next one is served, and those that left are not asked for.
         return [*found, *await verdicts([ask(here, 4)])]
 
     *refused, served = run(main)
-    assert {type(verdict) for verdict in refused} == {NotServed}
+    assert {type(verdict) for verdict in refused} == {NoProgress}
     assert served == 4
-    assert domain.sets[-1] == [4]
+    assert backend.sets[-1] == [4]
 
 
-def test_an_address_that_asks_for_very_many_keeps_another_one_waiting_for_one_set(domain):
+def test_an_address_that_asks_for_very_many_keeps_another_one_waiting_for_one_set(backend):
     def scope(address):
         return {"client": (address, 1), "headers": []}
 
@@ -182,5 +182,5 @@ def test_an_address_that_asks_for_very_many_keeps_another_one_waiting_for_one_se
         await asyncio.gather(*flood, other)
 
     run(main)
-    assert 4 in [number for some in domain.sets[:2] for number in some]
-    assert sum(map(len, domain.sets)) == 1001
+    assert 4 in [number for some in backend.sets[:2] for number in some]
+    assert sum(map(len, backend.sets)) == 1001

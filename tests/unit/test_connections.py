@@ -23,26 +23,26 @@ class Connected:
 
     def __init__(self, of, phase=Phase.ANSWERED, address="10.0.0.1"):
         of.opened(self)
-        of.now_in(self, address, phase)
+        of.enter_phase(self, address, phase)
 
-    def make_room(self):
+    def evict(self):
         self.ended = True
 
 
 def test_there_is_room_up_to_the_limit():
     of = Connections(2)
-    assert of.room() is Room.THERE_IS
+    assert of.room() is Room.AVAILABLE
     first, _ = Connected(of), Connected(of)
-    assert of.room() is Room.NONE
+    assert of.room() is Room.FULL
     of.closed(first)
-    assert of.room() is Room.THERE_IS
+    assert of.room() is Room.AVAILABLE
 
 
 def test_an_idle_one_makes_room_for_a_new_one_and_the_oldest_first():
     of = Connections(3)
     idle = [Connected(of, Phase.IDLE) for _ in range(2)]
     busy = Connected(of)
-    assert of.room() is Room.THERE_IS
+    assert of.room() is Room.AVAILABLE
     assert [one.ended for one in idle] == [True, False]
     assert not busy.ended
 
@@ -51,9 +51,9 @@ def test_half_a_request_makes_room_after_idle_ones():
     of = Connections(2)
     half, idle = Connected(of, Phase.HEAD), Connected(of, Phase.IDLE)
     for ended in ([False, True], [True, True]):
-        assert of.room() is Room.THERE_IS
+        assert of.room() is Room.AVAILABLE
         assert [half.ended, idle.ended] == ended
-    assert of.room() is Room.NONE
+    assert of.room() is Room.FULL
 
 
 def test_the_address_with_the_most_pays():
@@ -68,8 +68,8 @@ def test_the_address_with_the_most_pays():
 def test_whose_request_goes_on_is_not_ended():
     of = Connections(1)
     one = Connected(of, Phase.HEAD)
-    of.now_in(one, "10.0.0.1", Phase.ANSWERED)
-    assert of.room() is Room.NONE
+    of.enter_phase(one, "10.0.0.1", Phase.ANSWERED)
+    assert of.room() is Room.FULL
     assert not one.ended
 
 
@@ -77,7 +77,7 @@ def test_of_those_that_are_told_there_are_only_so_many():
     of = Connections(1)
     for _ in range(1 + TURNED_AWAY):
         Connected(of)
-    assert of.room() is Room.NOT_EVEN_TO_SAY_SO
+    assert of.room() is Room.OVERFULL
 
 
 def test_only_so_many_have_sent_half_a_request(monkeypatch):

@@ -24,7 +24,7 @@ class Database:
         self.frozen = threading.Event()
         self.thawed = threading.Event()
 
-    def ask(self) -> str:
+    def run(self) -> str:
         self.asked += 1
         if self.frozen.is_set():
             self.thawed.wait()
@@ -38,9 +38,9 @@ def database() -> Iterator[Database]:
     database.thawed.set()
 
 
-async def look(probe: DatabaseProbe) -> bool | None:
-    await probe.look()
-    return probe.answers
+async def refreshed(probe: DatabaseProbe) -> bool | None:
+    await probe.refresh()
+    return probe.available
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -54,19 +54,19 @@ async def until(condition: Callable[[], bool]) -> None:
 def test_it_says_what_the_database_says(database, answer):
     database.answer = answer
     probe = DatabaseProbe(database, 5)
-    assert asyncio.run(look(probe)) is not bool(answer)
+    assert asyncio.run(refreshed(probe)) is not bool(answer)
     assert probe.reason == answer
 
 
 def test_nothing_is_said_before_it_was_asked(database):
-    assert DatabaseProbe(database, 5).answers is None
+    assert DatabaseProbe(database, 5).available is None
     assert database.asked == 0
 
 
 def test_who_asks_at_the_same_time_shares_the_answer(database):
     async def many() -> list[bool | None]:
         probe = DatabaseProbe(database, 5)
-        return list(await asyncio.gather(*(look(probe) for _ in range(100))))
+        return list(await asyncio.gather(*(refreshed(probe) for _ in range(100))))
 
     assert asyncio.run(many()) == [True] * 100
     assert database.asked == 1
@@ -78,11 +78,11 @@ def test_a_frozen_database_is_asked_once_and_waited_for_once(database):
         threads = threading.active_count()
         database.frozen.set()
         begun = time.monotonic()
-        assert set(await asyncio.gather(*(look(probe) for _ in range(100)))) == {False}
+        assert set(await asyncio.gather(*(refreshed(probe) for _ in range(100)))) == {False}
         assert PATIENCE <= time.monotonic() - begun < PATIENCE + SLACK
         assert probe.reason.startswith("it is frozen: for 0.")
         for _ in range(100):
-            assert await look(probe) is False
+            assert await refreshed(probe) is False
         assert time.monotonic() - begun < PATIENCE + SLACK
         assert database.asked == 1
         assert threading.active_count() <= threads + 1
@@ -95,15 +95,15 @@ def test_an_answer_that_came_too_late_is_not_used_but_asked_for_again(database):
     async def ask() -> None:
         probe = DatabaseProbe(database, PATIENCE)
         database.frozen.set()
-        assert await look(probe) is False
+        assert await refreshed(probe) is False
         database.frozen.clear()
         database.thawed.set()
         probe._patience = 5
         await until(lambda: probe._asking is not None and probe._asking.done())
         database.answer = "no"
-        assert await look(probe) is False
+        assert await refreshed(probe) is False
         database.answer = ""
-        assert await look(probe) is True
+        assert await refreshed(probe) is True
         assert database.asked == 3
 
     asyncio.run(ask())
@@ -113,7 +113,7 @@ def test_who_gives_up_takes_the_question_from_nobody(database):
     async def ask() -> None:
         probe = DatabaseProbe(database, 5)
         database.frozen.set()
-        impatient, patient = (asyncio.create_task(look(probe)) for _ in range(2))
+        impatient, patient = (asyncio.create_task(refreshed(probe)) for _ in range(2))
         await until(lambda: database.asked == 1)
         impatient.cancel()
         database.thawed.set()
@@ -127,14 +127,14 @@ def test_only_a_good_answer_is_kept_and_not_for_long(database):
     async def ask() -> None:
         probe = DatabaseProbe(database, 5, kept=3600)
         database.answer = "no"
-        assert [await look(probe) for _ in range(2)] == [False, False]
+        assert [await refreshed(probe) for _ in range(2)] == [False, False]
         assert database.asked == 2
         database.answer = ""
-        assert [await look(probe) for _ in range(5)] == [True] * 5
+        assert [await refreshed(probe) for _ in range(5)] == [True] * 5
         assert database.asked == 3
         database.answer = "no"
         probe._good_since -= 3600
-        assert set(await asyncio.gather(*(look(probe) for _ in range(10)))) == {False}
+        assert set(await asyncio.gather(*(refreshed(probe) for _ in range(10)))) == {False}
         assert probe.reason == "no"
 
     asyncio.run(ask())

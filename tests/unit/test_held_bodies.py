@@ -35,7 +35,7 @@ class Recorded(http.Request):
         if length is not None and length > LARGE:
             self._hold()
 
-    def more_is_to_come(self):
+    def body_part_arrived(self):
         if not self.has_place and self.received > LARGE:
             self._hold()
 

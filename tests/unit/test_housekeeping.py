@@ -20,7 +20,7 @@ def test_heartbeats_have_their_turn_between_two_steps_of_a_clean_up(monkeypatch)
 
         async def heartbeat():
             heartbeats.append(
-                asyncio.create_task(in_thread(here._keeper, done.append, "heartbeat"))
+                asyncio.create_task(in_thread(here._worker, done.append, "heartbeat"))
             )
 
         def step(*_):

@@ -50,7 +50,7 @@ class Request(http.Request):
     def received(self) -> int:
         return self.content.tell()
 
-    def more_is_to_come(self) -> None:
+    def body_part_arrived(self) -> None:
         pass
 
     def give_up(self) -> None:
@@ -179,12 +179,12 @@ def test_a_body_that_comes_as_fast_as_it_must_is_read(clock):
 def test_time_in_which_the_server_does_not_read_is_not_the_clients(clock):
     channel, transport = connected()
     body(channel)
-    channel.hold()
+    channel.pause_body()
     assert transport.producerState == "paused"
     channel.dataReceived(b"x" * 100)
     clock.advance(1000)
     assert channel.requests[0].received == 0
-    channel.go_on()
+    channel.resume_body()
     assert transport.producerState == "producing"
     assert channel.requests[0].received == 100
     clock.advance(TRANSFER_SECONDS - 1)
@@ -196,7 +196,7 @@ def test_time_in_which_the_server_does_not_read_is_not_the_clients(clock):
 def test_what_is_held_is_not_read_because_the_client_has_read_an_answer(clock):
     channel, transport = connected()
     body(channel)
-    channel.hold()
+    channel.pause_body()
     channel.pauseProducing()
     channel.resumeProducing()
     assert transport.producerState == "paused"
@@ -209,7 +209,7 @@ def test_a_client_that_waits_for_100_gets_it_once_its_body_may_be_read(clock):
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
     )
     assert transport.value() == b""
-    channel.go_on()
+    channel.resume_body()
     assert status(transport) == b"100"
 
 
@@ -220,7 +220,7 @@ def test_or_the_refusal_only(clock):
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
     )
     channel.refuse(refusals.NO_ROOM)
-    channel.go_on()
+    channel.resume_body()
     assert status(transport) == b"503"
     assert b"\r\nRetry-After: " in transport.value()
     assert transport.value().count(b"HTTP/1.1") == 1
@@ -232,7 +232,7 @@ class HeldRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         super().gotLength(length)
-        self.channel.hold()
+        self.channel.pause_body()
 
 
 def test_a_client_that_does_not_read_its_answer_is_cut_off(clock):

@@ -186,7 +186,7 @@ def test_a_process_that_was_taken_for_dead_registers_its_streams_in_sets(monkeyp
                 )
 
             database.before = before
-            here.presence._writer.register_anew()
+            here.presence._writer.register_again()
             # It departs before it is registered again: both are written, in this order.
             here.presence.leave(streams[7], by_client=True)
             await here.until(lambda: here.presence.ready and database.departures)
@@ -218,7 +218,7 @@ def test_and_again_if_that_is_while_it_registers(monkeypatch, database, at):
                     raise NotRegistered
 
             database.before = before
-            here.presence._writer.register_anew()
+            here.presence._writer.register_again()
             await here.until(lambda: here.presence.ready)
             (process,) = database.rows
             # Each of them is this process', as it is registered now.
@@ -234,7 +234,7 @@ def test_one_that_cannot_be_registered_again_does_not_keep_the_process_from_bein
             streams = await here.open(keys_of(10))
             database.doomed.add(streams[3].grant.key)
             database.rows.clear()
-            here.presence._writer.register_anew()
+            here.presence._writer.register_again()
             await here.until(lambda: here.presence.ready)
             assert len(here.presence._writer.registered(here.presence.streams.values())) == 9
             database.doomed.clear()
@@ -255,7 +255,7 @@ def test_streams_are_dated_anew_in_sets_and_go_on_being_registered(monkeypatch, 
             writer = here.presence._writer
             database.before = lambda what: registered.append(len(writer.registered(streams)))
             registered = []
-            writer.date_anew()
+            writer.reset_opened_at()
             await here.until(lambda: sum(sizes(database.arrivals)) == 10)
             assert here.presence.ready
             return registered
@@ -281,7 +281,7 @@ def test_a_departure_that_has_failed_waits_as_well_until_its_stream_is_registere
             database.rows.clear()
             database.streams.clear()
             database.doomed.clear()
-            here.presence._writer.register_anew()
+            here.presence._writer.register_again()
             await here.until(lambda: here.presence.ready and len(database.departures) == 2)
             return [one.connection_id for one in streams[:-2]]
 
@@ -297,10 +297,10 @@ def test_a_stream_that_departs_is_not_dated_anew(database):
             def before(what):
                 if what == "depart":
                     # The clock goes back while the departure is being written.
-                    asyncio.run_coroutine_threadsafe(date_anew(), loop).result(5)
+                    asyncio.run_coroutine_threadsafe(reset_opened_at(), loop).result(5)
 
-            async def date_anew():
-                here.presence._writer.date_anew()
+            async def reset_opened_at():
+                here.presence._writer.reset_opened_at()
 
             database.before = before
             here.presence.leave(stream, by_client=True)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from events_app.fairness import parties, request_gate
+from events_app.fairness import callers, request_gate
 from events_app.fairness.request_gate import ABORT, STREAMED, Limits, limited, place_in
 
 START = {"type": "http.response.start", "status": 200, "headers": [STREAMED]}
@@ -170,12 +170,12 @@ class Door:
 
 
 @pytest.fixture(autouse=True)
-def _identities(monkeypatch):
-    monkeypatch.setattr(parties, "identities", parties.Identities())
+def _known_credentials(monkeypatch):
+    monkeypatch.setattr(callers, "known_credentials", callers.KnownCredentials())
 
 
 def known(name, user_id):
-    parties.identities.note(parties.credentials(scope_of(name)), user_id)
+    callers.known_credentials.note(callers.credentials(scope_of(name)), user_id)
 
 
 def behind(door_test, **options):
@@ -307,7 +307,7 @@ def test_so_many_of_an_address_may_wait_and_another_address_is_not_refused(caplo
         await door.settle()
         assert door.refused == [f"flood-{n}" for n in range(5, 10)]
         # The log says it once.
-        assert caplog.text.count("requests are refused") == 1
+        assert caplog.text.count("requests refused") == 1
         assert "10.6.6.6" in str(vars(caplog.records[0]))
 
     behind(check, most=4)

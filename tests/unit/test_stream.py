@@ -9,10 +9,10 @@ import pytest
 from django_eventstream.views import get_listener_manager
 
 from events_app import timings
-from events_app.presence import siblings
+from events_app.presence import stream_limits
 from events_app.presence.backend import StreamGrant
 from events_app.presence.process import Presence
-from events_app.presence.siblings import MAX_STREAMS_PER_KEY
+from events_app.presence.stream_limits import MAX_STREAMS_PER_KEY
 from events_app.serving import stream
 from events_app.serving.stream import HEARTBEAT, Stream
 
@@ -60,7 +60,7 @@ def test_a_client_that_leaves_in_the_moment_in_which_its_turn_comes_leaves_nothi
         await asyncio.sleep(0.01)
         turn.set()
         await leave(one, process, writing)
-        return presence.streams, list(presence._writer._arrivals.hopeful)
+        return presence.streams, list(presence._writer._arrivals.not_failing_alone)
 
     assert asyncio.run(main()) == ({}, [])
     assert listeners() == []
@@ -79,13 +79,13 @@ def test_nor_does_one_that_leaves_while_the_others_of_its_key_are_asked_for_a_pr
         others = [opened() for _ in range(MAX_STREAMS_PER_KEY)]
         for other in others:
             other.grant = granted
-            presence._siblings.add(other)
+            presence._groups.add(other)
         relay = SimpleNamespace(started=asyncio.Event().wait)
         process = SimpleNamespace(relay=relay, presence=presence)
         one = opened()
         one.grant = granted
         monkeypatch.setattr(
-            siblings, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": proved})
+            stream_limits, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": proved})
         )
         arriving = asyncio.create_task(presence.arrive(one))
         await asyncio.sleep(0.01)

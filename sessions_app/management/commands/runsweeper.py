@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections, connection
 
-from events_app.database.away import DATABASE_AWAY, backoff
-from events_app.serving.exit_deadline import END_SECONDS, leave_after
+from events_app.database.unavailable import DATABASE_UNAVAILABLE, backoff
+from events_app.serving.exit_deadline import END_SECONDS, exit_after
 from sessions_app.sweeper import Sweep
 
 # A step takes some 100 ms; longer only takes a database that does not answer.
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         connection.get_connection_params()
         stop = threading.Event()
         _stop_on_signals(stop)
-        logger.info("sweeping", extra={"every_seconds": settings.SESSIONS_SWEEP_SECONDS})
+        logger.info("sweeper started", extra={"every_seconds": settings.SESSIONS_SWEEP_SECONDS})
         if once:
             sweep(stop, ignore_outage)
             return
@@ -47,12 +47,12 @@ class Command(BaseCommand):
             try:
                 sweep(stop, ignore_outage)
                 attempt, pause = 0, settings.SESSIONS_SWEEP_SECONDS
-            except DATABASE_AWAY as error:
+            except DATABASE_UNAVAILABLE as error:
                 attempt += 1
                 pause = backoff(attempt)
-                logger.warning("no sweep", extra={"error": error, "retry_in_seconds": pause})
-        leave_after(END_SECONDS, exit_code=0)
-        logger.info("stopped")
+                logger.warning("sweep failed", extra={"error": error, "retry_in_seconds": pause})
+        exit_after(END_SECONDS, exit_code=0)
+        logger.info("sweeper stopped")
 
 
 def sweep(stop: threading.Event, ignore_outage: bool) -> None:
@@ -76,7 +76,7 @@ def _stop_on_signals(stop: threading.Event) -> None:
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
-        leave_after(STOP_SECONDS, exit_code=0)
+        exit_after(STOP_SECONDS, exit_code=0)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)

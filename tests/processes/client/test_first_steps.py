@@ -19,7 +19,7 @@ NOT_HERE = ("make", "python3", "~/silo-env/bin/python")
 # Would be used instead of what `silo login` keeps.
 LOGIN = ("SILO_URL", "SILO_TOKEN", "SILO_CA_FILE")
 # Those that run until they are ended, and what they say when they do.
-SERVICES = {"serve": "Listening on", "runsweeper": "sweeping"}
+SERVICES = {"serve": "Listening on", "runsweeper": "sweeper started"}
 
 
 def commands(page):

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
-from events_app.database.away import DATABASE_AWAY, answered, backoff
 from events_app.database.threads import in_thread
+from events_app.database.unavailable import DATABASE_UNAVAILABLE, backoff, is_statement_error
 from events_app.presence.acknowledgements import ObservedClock
-from events_app.presence.backend import Key, Outcome, SignOfLife, StreamRefused, domain
+from events_app.presence.backend import AliveRequest, Key, Outcome, StreamRefused, backend
 from events_app.serving.stream_http import unavailable
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ LOCKED_SECONDS: Final = 0.05
 # After so long they wait for it, apart: who only looks now and then may never find it free.
 LOCKED_PATIENCE_SECONDS: Final = 1.0
 # While the database is away, a request is answered (503) after so long; its client may find a better server.
-AWAY_SECONDS: Final = 10.0
+UNAVAILABLE_SECONDS: Final = 10.0
 
 FAILED: Final = StreamRefused(500, "internal_error", "The server failed; it is logged. Try again.")
 
@@ -51,7 +51,7 @@ class Waiting:
         tried: whether it has been tried, and somebody else had the lock.
     """
 
-    sign: SignOfLife
+    request: AliveRequest
     first: float
     latest: float
     since: float
@@ -61,7 +61,7 @@ class Waiting:
     def join(self, other: "Waiting") -> None:
         """Let another one that says the same share the place of this one."""
         if other.latest >= self.latest:
-            self.sign, self.latest = other.sign, other.latest
+            self.request, self.latest = other.request, other.latest
         self.first, self.since = min(self.first, other.first), min(self.since, other.since)
         self.answers += other.answers
         self.tried |= other.tried
@@ -84,9 +84,14 @@ class Queue:
 
     def put(self, one: Waiting) -> Waiting:
         """Add one, or have it share the place of one that waits and says the same; return what waits now."""
-        headers = one.sign.http.headers
+        headers = one.request.http.headers
         who = headers.get("Authorization") or headers.get("Cookie", "")
-        same = (one.sign.key, one.sign.connection_id, one.sign.noted, *_judged_by(one.sign))
+        same = (
+            one.request.key,
+            one.request.connection_id,
+            one.request.noted,
+            *_judged_by(one.request),
+        )
         mine = self._by_who.setdefault(who, {})
         if same in mine:
             mine[same].join(one)
@@ -164,17 +169,17 @@ class Writer:
             # Those found locked come last, one by one: who waits for a lock keeps nobody else's locked meanwhile.
             some.sort(key=lambda one: one.tried and not self._quick)
             self._written = some
-            together = [one.sign for one in some if self._quick or not one.tried]
+            together = [one.request for one in some if self._quick or not one.tried]
             try:
                 verdicts = [*await self._verdicts(together)] if together else []
                 for one in some[len(together) :]:
-                    verdicts += await self._verdicts([one.sign])
+                    verdicts += await self._verdicts([one.request])
                 attempt = 0
-            except DATABASE_AWAY as error:
+            except DATABASE_UNAVAILABLE as error:
                 attempt += 1
                 logger.warning(
-                    "signs of life wait for the database",
-                    extra={"error": error, "attempt": attempt, "signs": len(some)},
+                    "alive requests wait for the database",
+                    extra={"error": error, "attempt": attempt, "requests": len(some)},
                 )
                 self._written = []
                 self._put_back(some)
@@ -196,14 +201,14 @@ class Writer:
         one.tried = True
         waited = time.monotonic() - one.since
         if self._quick and waited > LOCKED_PATIENCE_SECONDS:
-            self._done(one, Outcome.LONGER)
-        elif waited > AWAY_SECONDS:
+            self._done(one, Outcome.SLOW)
+        elif waited > UNAVAILABLE_SECONDS:
             self._done(one, unavailable())
         else:
             self._queue.put(one)
 
     def _put_back(self, some: Collection[Waiting]) -> None:
-        oldest = time.monotonic() - AWAY_SECONDS
+        oldest = time.monotonic() - UNAVAILABLE_SECONDS
         late = [one for one in some if one.since < oldest]
         # Those behind them too: however many come meanwhile, none is kept for longer.
         late += self._queue.take_older(oldest)
@@ -213,26 +218,28 @@ class Writer:
         for one in late:
             self._done(one, unavailable())
 
-    async def _verdicts(self, signs: Sequence[SignOfLife]) -> Sequence[Verdict]:
+    async def _verdicts(self, requests: Sequence[AliveRequest]) -> Sequence[Verdict]:
         try:
-            return await in_thread(self._thread, domain().alive, signs, quick=self._quick)
-        except DATABASE_AWAY as error:
-            if not answered(error):
+            return await in_thread(self._thread, backend().alive, requests, quick=self._quick)
+        except DATABASE_UNAVAILABLE as error:
+            if not is_statement_error(error):
                 raise
-            if len(signs) == 1:
-                logger.warning("a sign of life had to wait too long", extra={"error": error})
+            if len(requests) == 1:
+                logger.warning(
+                    "an alive request waited too long for a lock", extra={"error": error}
+                )
                 if self._quick:
                     return [unavailable()]
-                return [None if signs[0].noted else Outcome.LOCKED]
+                return [None if requests[0].noted else Outcome.LOCKED]
         except Exception:
-            if len(signs) == 1:
-                logger.exception("a sign of life failed")
+            if len(requests) == 1:
+                logger.exception("an alive request failed")
                 return [FAILED]
         # One that cannot be written keeps no other one from it.
-        return [verdict for sign in signs for verdict in await self._verdicts([sign])]
+        return [verdict for request in requests for verdict in await self._verdicts([request])]
 
 
-class SignsOfLife:
+class AliveRequests:
     """The signs of life that have come to this process.
 
     Args:
@@ -247,12 +254,12 @@ class SignsOfLife:
     ) -> None:
         self._clock = clock
         self._permitted = permitted
-        thread = ThreadPoolExecutor(1, thread_name_prefix="signs-of-life")
-        other = ThreadPoolExecutor(1, thread_name_prefix="slow-signs-of-life")
+        thread = ThreadPoolExecutor(1, thread_name_prefix="alive-requests")
+        other = ThreadPoolExecutor(1, thread_name_prefix="slow-alive-requests")
         self._quick = Writer(thread, QUICK_AT_ONCE, quick=True, done=self._judged)
         self._slow = Writer(other, SLOW_AT_ONCE, quick=False, done=self._judged)
 
-    def take(self, sign: SignOfLife) -> Answer:
+    def take(self, request: AliveRequest) -> Answer:
         """Queue a sign of life; it is written whether or not anybody waits for the answer.
 
         Returns:
@@ -260,7 +267,7 @@ class SignsOfLife:
         """
         answer: Answer = asyncio.get_running_loop().create_future()
         now = self._clock.seconds
-        self._quick.put(Waiting(sign, now, now, time.monotonic(), [answer]))
+        self._quick.put(Waiting(request, now, now, time.monotonic(), [answer]))
         return answer
 
     def waiting(self, due: Mapping[uuid.UUID, tuple[Key, float]]) -> set[uuid.UUID]:
@@ -272,8 +279,8 @@ class SignsOfLife:
         keys = {key for key, _ in due.values()}
         came: dict[tuple[Key, uuid.UUID | None], float] = {}
         for one in (*self._quick, *self._slow):
-            if one.sign.key in keys:
-                what = (one.sign.key, one.sign.connection_id)
+            if one.request.key in keys:
+                what = (one.request.key, one.request.connection_id)
                 came[what] = min(one.first, came.get(what, one.first))
         never = float("inf")
         return {
@@ -290,19 +297,19 @@ class SignsOfLife:
         return now - min(waiting, default=now)
 
     def _judged(self, one: Waiting, verdict: Verdict) -> None:
-        if verdict in (None, Outcome.NEWS) and not one.sign.noted:
-            self._permitted(one.sign.key, one.sign.connection_id, one.latest)
+        if verdict in (None, Outcome.NOTIFIES) and not one.request.noted:
+            self._permitted(one.request.key, one.request.connection_id, one.latest)
         if verdict is Outcome.IGNORED:
             one.answer(None)
         elif isinstance(verdict, Outcome):
-            one.sign = replace(one.sign, noted=verdict is Outcome.NEWS)
+            one.request = replace(one.request, noted=verdict is Outcome.NOTIFIES)
             self._slow.put(one)
         else:
             one.answer(verdict)
 
 
-def _judged_by(sign: SignOfLife) -> tuple[object, ...]:
+def _judged_by(request: AliveRequest) -> tuple[object, ...]:
     """Return what decides besides the credentials whether a sign is one: where it comes from, by its headers."""
-    headers = sign.http.headers
+    headers = request.http.headers
     names = ("Cookie", "X-CSRFToken", "Origin", "Referer", "Host", "X-Forwarded-Proto")
     return tuple(headers.get(name) for name in names)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from events_app.fairness.parties import (
+from events_app.fairness.callers import (
     KNOWN_SECONDS,
     MAX_KNOWN,
     UNKNOWN_ADDRESS,
-    Identities,
+    KnownCredentials,
     address,
     credentials,
 )
@@ -63,7 +63,7 @@ def test_nobody_is_trusted_unless_it_is_said(settings):
 
 def test_credentials_are_known_for_a_while_and_forgotten_when_they_are_refused():
     now = 0.0
-    identities = Identities(lambda: now)
+    identities = KnownCredentials(lambda: now)
     identities.note(b"a", 1)
     identities.note(b"b", 2)
     identities.note(None, 3)
@@ -80,7 +80,7 @@ def test_credentials_are_known_for_a_while_and_forgotten_when_they_are_refused()
 
 def test_a_sign_of_life_renews_what_is_known_and_nothing_else():
     now = 0.0
-    identities = Identities(lambda: now)
+    identities = KnownCredentials(lambda: now)
     identities.note(b"a", 1)
     now = KNOWN_SECONDS - 1
     for one in (b"a", b"b", None):
@@ -91,7 +91,7 @@ def test_a_sign_of_life_renews_what_is_known_and_nothing_else():
 
 def test_who_listens_hears_of_new_ones_only():
     heard = []
-    identities = Identities()
+    identities = KnownCredentials()
     identities.listeners.append(lambda *news: heard.append(news))
     for user_id in (1, 1, 2, None, 2):
         identities.note(b"a", user_id)
@@ -99,7 +99,7 @@ def test_who_listens_hears_of_new_ones_only():
 
 
 def test_no_more_are_known_than_there_is_room_for():
-    identities = Identities()
+    identities = KnownCredentials()
     for n in range(MAX_KNOWN + 10):
         identities.note(b"%d" % n, n)
     assert identities.user(b"9") is None

@@ -7,7 +7,7 @@ from django.db import Error, InterfaceError, InternalError, OperationalError
 
 # InternalError too: so a transaction ends that the database gave up because this process was stopped or cut off in
 # the middle of it, and so does a write to a server that a failover has made a standby.
-DATABASE_AWAY: Final = (OperationalError, InterfaceError, InternalError)
+DATABASE_UNAVAILABLE: Final = (OperationalError, InterfaceError, InternalError)
 
 # What a database says that cannot serve anybody now: its connections, its resources (the disk), its operator, and a
 # standby. By the classes of SQLSTATE.
@@ -19,7 +19,7 @@ RETRY_LAST_SECONDS: Final = 5.0
 _DOUBLINGS: Final = 10
 
 
-def answered(error: Error) -> bool:
+def is_statement_error(error: Error) -> bool:
     """Return whether the database was there, and refused only what it was asked, as far as can be told."""
     cause = error.__cause__
     if not isinstance(cause, psycopg.Error):

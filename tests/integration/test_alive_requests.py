@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.test import Client, RequestFactory
 
 from events_app.models import Connection
-from events_app.presence.backend import Outcome, SignOfLife, domain
+from events_app.presence.backend import AliveRequest, Outcome, backend
 from sessions_app.models import EditSession, Workstation
 from sessions_app.roles import Role
 from tests.factories import acquire, connect, events, make_item, make_token, make_user
@@ -31,8 +31,8 @@ def sign_of():
         http = RequestFactory().post("/", headers={"Authorization": f"Bearer {token}"})
         body = {"connection_id": stream and str(stream), "idle_seconds": idle}
         kwargs = {"workstation_id": str(workstation.pk)}
-        sign = domain().sign_of_life(http, kwargs, json.dumps(body).encode())
-        assert isinstance(sign, SignOfLife)
+        sign = backend().alive_request(http, kwargs, json.dumps(body).encode())
+        assert isinstance(sign, AliveRequest)
         return sign
 
     return make
@@ -43,7 +43,7 @@ def code(verdict):
 
 
 def alive(*signs, quick=True):
-    return [code(verdict) for verdict in domain().alive(signs, quick=quick)]
+    return [code(verdict) for verdict in backend().alive(signs, quick=quick)]
 
 
 def acknowledged(stream):
@@ -83,7 +83,7 @@ def test_a_set_of_any_size_takes_as_many_queries(
     signs = [sign_of(one, connect(one), 60, token) for one in stations]
     with django_assert_max_num_queries(30):
         verdicts = alive(*signs, quick=quick)
-    assert verdicts == [Outcome.NEWS if quick else None] * 30
+    assert verdicts == [Outcome.NOTIFIES if quick else None] * 30
     assert len([kind for kind, _, _ in events() if kind == "edit.session_idle"]) == (
         0 if quick else 30
     )
@@ -107,7 +107,7 @@ def test_what_takes_longer_is_left(sign_of, ada, bob, item):
     stream = connect(bob)
     Workstation.objects.filter(pk=bob.pk).update(away_since=Now(), departed_at=Now())
     signs = [sign_of(ada), sign_of(bob, stream)]
-    assert alive(*signs) == [Outcome.LONGER] * 2
+    assert alive(*signs) == [Outcome.SLOW] * 2
     assert not acknowledged(stream)
     assert alive(*signs, quick=False) == [None] * 2
     assert acknowledged(stream)
@@ -118,10 +118,10 @@ def test_news_is_left_and_told_later_though_the_client_is_noted_at_once(sign_of,
     acquire(ada, item)
     stream = connect(ada)
     sign = sign_of(ada, stream, 60)
-    assert alive(sign) == [Outcome.NEWS]
+    assert alive(sign) == [Outcome.NOTIFIES]
     assert acknowledged(stream)
     Connection.objects.update(acked_at=None)
-    noted = SignOfLife(sign.http, sign.key, stream, sign.said, noted=True)
+    noted = AliveRequest(sign.http, sign.key, stream, sign.said, noted=True)
     assert alive(noted, quick=False) == [None]
     assert not acknowledged(stream), "it was noted before, and the next question stands"
     assert [kind for kind, _, _ in events()][-1] == "edit.session_idle"
@@ -152,9 +152,9 @@ def test_a_log_in_needs_its_csrf_token(ada):
     http = RequestFactory().post("/")
     http.COOKIES.update({name: one.value for name, one in browser.cookies.items()})
     stream = connect(ada)
-    assert alive(SignOfLife(http, ada.pk, stream)) == ["forbidden"]
+    assert alive(AliveRequest(http, ada.pk, stream)) == ["forbidden"]
     http._dont_enforce_csrf_checks = True
-    assert alive(SignOfLife(http, ada.pk, stream)) == [None]
+    assert alive(AliveRequest(http, ada.pk, stream)) == [None]
 
 
 @pytest.mark.parametrize(
@@ -163,12 +163,12 @@ def test_a_log_in_needs_its_csrf_token(ada):
 )
 def test_what_is_no_sign_of_life_is_not_taken_for_one(body, workstation):
     kwargs = {"workstation_id": workstation or str(uuid.uuid4())}
-    assert domain().sign_of_life(RequestFactory().post("/"), kwargs, body) is None
+    assert backend().alive_request(RequestFactory().post("/"), kwargs, body) is None
 
 
 def test_a_body_may_be_missing():
     pk = uuid.uuid4()
-    sign = domain().sign_of_life(RequestFactory().post("/"), {"workstation_id": str(pk)}, b"")
+    sign = backend().alive_request(RequestFactory().post("/"), {"workstation_id": str(pk)}, b"")
     assert (sign.key, sign.connection_id, sign.said) == (pk, None, None)
 
 

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T", bound=Hashable)
 
 
-class Turns(Generic[T]):
+class RoundRobin(Generic[T]):
     """What waits, each thing for its owner, the first of each owner first."""
 
     def __init__(self) -> None:

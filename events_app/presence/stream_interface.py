@@ -18,7 +18,7 @@ class OpenStream(Protocol):
     def heartbeat(self) -> None:
         """Send `event: heartbeat`: its touch is committed. When it is written, presence is told."""
 
-    def prove(self) -> None:
+    def probe(self) -> None:
         """Send a line now, which the peer's kernel has to acknowledge."""
 
     async def unacknowledged(self) -> int:

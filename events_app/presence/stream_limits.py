@@ -12,7 +12,7 @@ from typing import Final
 from django.conf import settings
 
 from events_app.presence.backend import Key, StreamGrant
-from events_app.presence.open_stream import OpenStream, TooManyStreams
+from events_app.presence.stream_interface import OpenStream, TooManyStreams
 
 # A window of a CAD program holds one stream; what has more has lost count of them.
 MAX_STREAMS_PER_KEY: Final = 8
@@ -30,7 +30,7 @@ def group_of(grant: StreamGrant) -> tuple[Group, int]:
     return grant.user_id, settings.EVENTS_STREAMS_PER_USER
 
 
-class Siblings:
+class StreamGroups:
     """The open streams of each group, in the order in which they arrived."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Siblings:
         """Return the streams of a group."""
         return list(self._by_group.get(group, ()))
 
-    async def make_room(self, grant: StreamGrant) -> None:
+    async def wait_for_room(self, grant: StreamGrant) -> None:
         """Return when a stream may be added to its group, which is done before anything else runs.
 
         Where there are too many, each has to prove that its peer is there; those that do not are closed.
@@ -66,20 +66,20 @@ class Siblings:
         if len(self._open(group, most)) < most:
             return
         if group not in self._proofs:
-            self._proofs[group] = asyncio.create_task(self._prove(group))
+            self._proofs[group] = asyncio.create_task(self._probe(group))
         # Whoever leaves meanwhile is no reason to stop for the others.
         await asyncio.shield(self._proofs[group])
         if len(self._open(group, most)) >= most:
             raise TooManyStreams(most)
 
-    async def _prove(self, group: Group) -> None:
+    async def _probe(self, group: Group) -> None:
         """Close the streams of a group whose peers acknowledge nothing."""
         try:
             streams = [
                 one for one in self._by_group.get(group, {}).values() if not one.closed.is_set()
             ]
             for stream in streams:
-                stream.prove()
+                stream.probe()
             await asyncio.sleep(PROOF_SECONDS)
             for stream in streams:
                 if await stream.unacknowledged():

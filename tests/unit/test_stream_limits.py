@@ -5,10 +5,10 @@ import uuid
 
 import pytest
 
-from events_app.presence import siblings
+from events_app.presence import stream_limits
 from events_app.presence.backend import StreamGrant
-from events_app.presence.open_stream import TooManyStreams
-from events_app.presence.siblings import MAX_STREAMS_PER_KEY, Siblings
+from events_app.presence.stream_interface import TooManyStreams
+from events_app.presence.stream_limits import MAX_STREAMS_PER_KEY, StreamGroups
 
 KEY = uuid.uuid4()
 WATCHING = StreamGrant(frozenset(), None, user_id=1)
@@ -25,7 +25,7 @@ class Stream:
         self.asked = 0
         self._is_there = is_there
 
-    def prove(self):
+    def probe(self):
         self.asked += 1
 
     async def unacknowledged(self):
@@ -37,7 +37,7 @@ class Stream:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch, settings):
-    monkeypatch.setattr(siblings, "PROOF_SECONDS", 0.01)
+    monkeypatch.setattr(stream_limits, "PROOF_SECONDS", 0.01)
     settings.EVENTS_STREAMS_PER_USER = MOST
 
 
@@ -53,36 +53,36 @@ def fill(group, streams):
 )
 def test_the_first_too_many_is_refused_and_all_that_are_open_were_asked(grant, most):
     async def check():
-        group = Siblings()
+        group = StreamGroups()
         streams = fill(group, [Stream(grant) for _ in range(most)])
         with pytest.raises(TooManyStreams) as caught:
-            await group.make_room(grant)
+            await group.wait_for_room(grant)
         assert caught.value.most == most
         assert [stream.asked for stream in streams] == [1] * most
         group.remove(streams[0])
-        await group.make_room(grant)
+        await group.wait_for_room(grant)
 
     asyncio.run(check())
 
 
 def test_streams_of_workstations_are_not_counted_for_their_user():
     async def check():
-        group = Siblings()
+        group = StreamGroups()
         fill(group, [Stream(StreamGrant(frozenset(), uuid.uuid4(), user_id=1)) for _ in range(20)])
         fill(group, [Stream(WATCHING) for _ in range(MOST)])
-        await group.make_room(StreamGrant(frozenset(), KEY, user_id=1))
-        await group.make_room(StreamGrant(frozenset(), None, user_id=2))
+        await group.wait_for_room(StreamGrant(frozenset(), KEY, user_id=1))
+        await group.wait_for_room(StreamGrant(frozenset(), None, user_id=2))
 
     asyncio.run(check())
 
 
 def test_however_many_come_the_open_streams_are_asked_once_and_room_is_for_those_that_fit():
     async def check():
-        group = Siblings()
+        group = StreamGroups()
         streams = fill(group, [Stream(WATCHING, is_there=n > 1) for n in range(MOST)])
 
         async def come():
-            await group.make_room(WATCHING)
+            await group.wait_for_room(WATCHING)
             group.add(Stream(WATCHING))
 
         came = await asyncio.gather(*(come() for _ in range(50)), return_exceptions=True)
@@ -96,9 +96,9 @@ def test_however_many_come_the_open_streams_are_asked_once_and_room_is_for_those
 
 def test_where_all_leave_before_they_are_asked_there_is_room():
     async def check():
-        group = Siblings()
+        group = StreamGroups()
         streams = fill(group, [Stream(WATCHING) for _ in range(MOST)])
-        coming = asyncio.create_task(group.make_room(WATCHING))
+        coming = asyncio.create_task(group.wait_for_room(WATCHING))
         # It is about to ask them.
         await asyncio.sleep(0)
         for stream in streams:

@@ -9,9 +9,9 @@ from typing import Final
 
 from django.http import HttpRequest
 
-from events_app.database.away import DATABASE_AWAY
 from events_app.database.threads import in_thread
-from events_app.presence.backend import domain
+from events_app.database.unavailable import DATABASE_UNAVAILABLE
+from events_app.presence.backend import backend
 
 logger = logging.getLogger(__name__)
 
@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 REQUESTS_AT_ONCE: Final = 100
 
 
-class Callers:
+class SenderLookup:
     """Asks for the users of requests. One per server, with a thread and a database connection of its own."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="callers")
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="sender-lookup")
         self._waiting: deque[tuple[HttpRequest, asyncio.Future[int]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -53,11 +53,11 @@ class Callers:
             users: Sequence[int | Exception]
             try:
                 users = await in_thread(
-                    self._threads, domain().users, [request for request, _ in asked]
+                    self._threads, backend().users, [request for request, _ in asked]
                 )
             except Exception as error:
-                if not isinstance(error, DATABASE_AWAY):
-                    logger.exception("the senders of bodies could not be looked up")
+                if not isinstance(error, DATABASE_UNAVAILABLE):
+                    logger.exception("looking up the senders of request bodies failed")
                 users = [error] * len(asked)
             for (_, answer), user in zip(asked, users, strict=True):
                 if answer.done():

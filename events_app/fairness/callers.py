@@ -30,7 +30,7 @@ IPV6_PREFIX: Final = 64
 UNKNOWN_ADDRESS: Final = "unknown"
 
 
-class Identities:
+class KnownCredentials:
     """Which credentials have lately been authenticated in this process, and whose they are.
 
     It is used in the event loop only.
@@ -76,7 +76,7 @@ class Identities:
 
 
 # Of this process.
-identities = Identities()
+known_credentials = KnownCredentials()
 
 
 def credentials(scope: Scope) -> bytes | None:

@@ -17,7 +17,7 @@ def _trim() -> Callable[[int], Any] | None:
 _malloc_trim = _trim()
 
 
-def give_back() -> None:
+def return_to_system() -> None:
     """Give the system what is free: after large bodies that is many times what is in use. It takes milliseconds."""
     if _malloc_trim is not None:
         _malloc_trim(0)
