@@ -40,7 +40,7 @@ ASIDE_SECONDS = 60.0
 
 
 class WorkstationPresence(PresenceBackend):
-    """Named by the setting `EVENTS_PRESENCE_DOMAIN`."""
+    """Named by the setting `EVENTS_PRESENCE_BACKEND`."""
 
     def __init__(self) -> None:
         self._graces = Careful("the end of a grace", _graces, _end_graces, ASIDE_SECONDS)

@@ -35,7 +35,7 @@ class SenderLookup:
 
         Raises:
             StreamRefused: nobody is known by these credentials.
-            DATABASE_AWAY: the database does not answer.
+            DATABASE_UNAVAILABLE: the database does not answer.
         """
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, answer))

@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 
 Key = uuid.UUID
 
-# What a stream without a key begins with, as `PresenceDomain.snapshot` says it.
+# What a stream without a key begins with, as `PresenceBackend.snapshot` says it.
 NOTHING_HELD: Final[Mapping[str, Any]] = {"sessions": [], "next": None}
 
 
@@ -117,7 +117,7 @@ class Outcome(Enum):
 
 
 class PresenceBackend(ABC):
-    """The domain, named by the setting `EVENTS_PRESENCE_DOMAIN`. All methods are synchronous.
+    """The domain, named by the setting `EVENTS_PRESENCE_BACKEND`. All methods are synchronous.
 
     Those that write are called inside a transaction, in the order lock, displaced, arrived, departed. `departed` and
     `server_died` may raise `events_app.database.lock_retry.NeedsLocks`.

@@ -113,7 +113,7 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
     client has only changed its connection.
 
     Returns:
-        Whether more ends with that than this transaction ended; see `PresenceDomain.departed`.
+        Whether more ends with that than this transaction ended; see `PresenceBackend.departed`.
 
     Raises:
         NotRegistered: and nothing was written.
