@@ -34,7 +34,7 @@ run: port installed
 # other, but those that load the machine or measure it.
 test: installed
 	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 tests/unit tests/integration
-	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 -m "not alone" tests/processes --ignore tests/processes/client
+	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 -m "not alone" tests/processes embedded_postgres/tests --ignore tests/processes/client
 	@$(IN_VENV) -m pytest -m alone tests/processes --ignore tests/processes/client
 
 # The client and the command line as programs: eight minutes. They mostly wait for processes to start.

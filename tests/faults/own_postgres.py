@@ -14,8 +14,7 @@ from urllib.parse import urlencode
 
 import psycopg
 
-from silo.embedded_postgres import processes
-from silo.embedded_postgres.launcher import EmbeddedPostgres
+from django_embedded_postgres import EmbeddedPostgres, lock_files, processes
 from tests.processes.service import ROOT
 from tests.waiting import eventually
 
@@ -27,7 +26,7 @@ class OwnPostgres:
         # Not pytest's: the account that PostgreSQL runs as has to be able to enter it.
         self._folder = Path(tempfile.mkdtemp(prefix="silo-faults-", dir="/tmp"))
         self._folder.chmod(0o711)
-        self._server = EmbeddedPostgres(self._folder)
+        self._server = EmbeddedPostgres(self._folder, user="silo")
 
     def __enter__(self) -> Self:
         try:
@@ -50,7 +49,7 @@ class OwnPostgres:
     def url(self) -> str:
         """For the service's processes, which thereby do not start it again by themselves."""
         query = {"host": self._params.host, "port": self._params.port, "user": self._params.user}
-        return f"postgresql:///{self._params.dbname}?{urlencode(query)}"
+        return f"postgresql:///silo?{urlencode(query)}"
 
     def manage(self, *arguments: str) -> str:
         """Run a management command; return what it prints."""
@@ -70,7 +69,7 @@ class OwnPostgres:
 
     def start(self) -> None:
         """Start it, and wait until it answers; after a kill that is after its recovery."""
-        self._params = self._server.ensure_running()
+        self._params = self._server.ensure_running("silo")
 
     def stop(self) -> None:
         """Stop it as `pg_ctl stop -m fast` does: connections are ended, and it is shut down in order."""
@@ -98,7 +97,7 @@ class OwnPostgres:
         return [pid for pid in pids if processes.is_server(pid, self._data)]
 
     def _end(self, number: signal.Signals) -> None:
-        pid = processes.first_number(self._data / "postmaster.pid")
+        pid = lock_files.read_pid(self._data / "postmaster.pid")
         assert pid is not None
         os.kill(pid, number)
         eventually(lambda: not self._processes(), "the end of PostgreSQL")

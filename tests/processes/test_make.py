@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes.postgres_users import is_alive, is_locked, server_pid, stop_what_is_left
+from tests.processes.embedded_database import is_alive, is_locked, server_pid, stop_what_is_left
 from tests.processes.service import ROOT, Process
 from tests.waiting import eventually
 from tools import prepare

@@ -1,5 +1,6 @@
 """`DATABASE_URL`, and what is there without it."""
 
+import sys
 import traceback
 from pathlib import Path
 
@@ -18,8 +19,16 @@ def parsed(url):
 @pytest.mark.parametrize("url", [None, ""])
 def test_without_a_url_it_is_the_embedded_one_in_the_data_folder(url):
     settings = parsed(url)
-    assert settings["ENGINE"] == "silo.embedded_postgres"
-    assert settings["OPTIONS"]["var"] == str(VAR)
+    assert settings["ENGINE"] == "django_embedded_postgres"
+    assert settings["OPTIONS"]["folder"] == str(VAR)
+    # The names that the data of every installation has.
+    assert (settings["NAME"], settings["USER"]) == ("silo", "silo")
+
+
+def test_without_a_url_and_without_the_embedded_one_the_message_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "django_embedded_postgres", None)
+    with pytest.raises(ImproperlyConfigured, match=r"requirements\.txt`.* or set DATABASE_URL"):
+        parsed(None)
 
 
 @pytest.mark.parametrize(

@@ -1,55 +1,16 @@
-"""The launcher, where a server or its user was killed before, or the server cannot start."""
+"""The server, where a server or its user was killed before, or the server cannot start."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.processes.postgres_users import Worker, is_alive, is_locked, server_pid
-from tests.processes.service import ROOT
-from tests.waiting import eventually
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["createtoken", "ada", "--role", "editor", "--create-user"],
-        ["loaditems", "examples/parts.csv"],
-        ["mergeitems", "Part-1", "part-1"],
-        ["newepoch"],
-        ["migrate", "--check"],
-        ["serve", "--port", "0"],
-        ["runsweeper"],
-    ],
-    ids=lambda command: command[0],
-)
-def test_a_command_that_wants_data_makes_no_database(fresh_var: Path, command: list[str]) -> None:
-    own = {"SILO_VAR": str(fresh_var)}
-    inherited = ("DATABASE_URL", "DJANGO_SETTINGS_MODULE", "SILO_SECRET_KEY")
-    kept = {name: value for name, value in os.environ.items() if name not in inherited}
-    done = subprocess.run(
-        [sys.executable, "manage.py", *command],
-        cwd=ROOT,
-        env=kept | own,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert (
-        f"There is no database in {fresh_var}: run `make run` or `manage.py migrate` first, or set"
-        " SILO_VAR or DATABASE_URL to where it is."
-    ) in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not fresh_var.exists()
+from postgres_users import Worker, eventually, is_alive, is_locked, server_pid
 
 
 def test_a_killed_server_is_started_again_for_the_same_user(var: Path) -> None:

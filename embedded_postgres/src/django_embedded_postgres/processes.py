@@ -1,12 +1,10 @@
-"""Running PostgreSQL's programs, and knowing its server among the processes."""
+"""Running PostgreSQL's programs, and finding its server among the processes of the machine."""
 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
-import stat
 import subprocess
 import tempfile
 import threading
@@ -14,28 +12,25 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from silo.embedded_postgres.accounts import Account
-from silo.embedded_postgres.placement import Place
+from django_embedded_postgres.placement import Place
 
 HAS_PROC = Path("/proc/self/stat").exists()
 TAIL_LINES = 15
-# The first line of a lock file, however long the file is.
-LINE_BYTES = 64
 # The server itself, and what starts it: pg_ctl by a shell.
 SERVER_NAMES = {"postgres", "pg_ctl", "sh"}
 KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 def run(place: Place, program: Path, arguments: Sequence[str], seconds: float) -> tuple[int, str]:
-    """Run a program of PostgreSQL as its user, apart from our terminal and our environment.
+    """Run a program of PostgreSQL as the server's account, apart from this process's terminal and environment.
 
     Returns:
-        Its exit code (-1 where the time was up) and the end of its output.
+        Its exit code (-1 if it took longer than `seconds`) and the end of its output.
     """
     environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
     environment |= {"LC_ALL": "C", "TZ": "UTC"}
     account = place.account
-    # A file, as the server might hold a pipe open for ever.
+    # A file, as the server would hold a pipe open for as long as it runs.
     with tempfile.TemporaryFile() as output:
         with subprocess.Popen(
             [program, *arguments],
@@ -57,7 +52,7 @@ def run(place: Place, program: Path, arguments: Sequence[str], seconds: float) -
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> int:
-    """Wait for the end; at an interrupt or when the time is up kill it with its helpers (initdb has some)."""
+    """Wait for the end; at an interrupt, or when the time is up, kill the process with its children."""
     try:
         return process.wait(seconds)
     except BaseException as error:
@@ -72,43 +67,10 @@ def tail(text: str) -> str:
     return "\n".join(text.strip().splitlines()[-TAIL_LINES:])
 
 
-class Garbled(Exception):
-    """A lock file of PostgreSQL names no process; says what it is instead."""
-
-
-def first_number(file: Path, reader: Account | None = None) -> int | None:
-    """The process in a postmaster.pid or in the lock file of a socket; None where there is no such file.
-
-    Args:
-        file: the lock file.
-        reader: whom the server runs as, where it is not ourselves: it has to be able to read the file too.
-
-    Raises:
-        Garbled: it is something else, or cannot be read.
-    """
-    try:
-        with file.open("rb") as opened:
-            status = os.fstat(opened.fileno())
-            line = opened.read(LINE_BYTES).split(b"\n", 1)[0]
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Garbled(f"cannot be read ({error.strerror})") from error
-    if reader is not None and status.st_uid != reader.uid and not status.st_mode & stat.S_IROTH:
-        raise Garbled(f"cannot be read by {reader}")
-    if not line:
-        raise Garbled("is empty")
-    # The number of a server in single-user mode is negative.
-    number = re.fullmatch(rb"-?([1-9][0-9]{0,9})\s*", line)
-    if not number:
-        raise Garbled("does not begin with the number of a process")
-    return int(number[1])
-
-
 def in_folders(folders: Collection[Path]) -> list[str]:
-    """The processes that could be, or become, a server of these folders, in words: those of PostgreSQL in them.
+    """Return, in words, the processes of PostgreSQL that work in these folders: each may be, or start, their server.
 
-    Where it cannot be seen in which folder a process of PostgreSQL is, it counts.
+    A process of PostgreSQL whose working folder cannot be read counts too.
     """
     found = []
     statuses = [folder.stat() for folder in folders if folder.exists()]
@@ -128,7 +90,7 @@ def in_folders(folders: Collection[Path]) -> list[str]:
 
 
 def answers(socket_file: Path) -> bool:
-    """Whether somebody listens at this socket: a server, also one whose process cannot be seen from here."""
+    """Return whether a process listens on this socket, be it one in another container, which cannot be seen."""
     with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1)
         client.connect(str(socket_file))
@@ -137,7 +99,7 @@ def answers(socket_file: Path) -> bool:
 
 
 def exists(pid: int) -> bool:
-    """Whether a process has this number and is one that we may signal."""
+    """Return whether a process has this number, and this process may signal it."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError, OverflowError):
@@ -146,9 +108,9 @@ def exists(pid: int) -> bool:
 
 
 def is_server(pid: int, data: Path) -> bool:
-    """Whether the process is a server of this data folder.
+    """Return whether the process is a server of this data folder.
 
-    A number from a postmaster.pid that outlived its server may belong to anything by now.
+    The number in a postmaster.pid that outlived its server may belong to any other process by now.
     """
     if not exists(pid):
         return False
@@ -171,8 +133,8 @@ def _is_called_postgres(pid: int) -> bool:
 
 
 @contextmanager
-def signals_held() -> Iterator[None]:
-    """Let no Ctrl-C, SIGTERM (process managers send both) or lost terminal cut a stop in two."""
+def signals_blocked() -> Iterator[None]:
+    """Let no Ctrl-C, SIGTERM (process managers send both) or lost terminal interrupt a start or a stop."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

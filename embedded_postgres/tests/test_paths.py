@@ -1,4 +1,4 @@
-"""Which folders and which binaries the launcher takes: no process is started here."""
+"""Which folders and which programs are used. No server is started here."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 
-from silo.embedded_postgres import accounts, base, binaries, placement, processes
-from silo.embedded_postgres.accounts import Account
-from silo.embedded_postgres.launcher import EmbeddedPostgres, EmbeddedPostgresError
+from django_embedded_postgres import (
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    accounts,
+    base,
+    binaries,
+    database,
+    placement,
+    processes,
+)
+from django_embedded_postgres.accounts import Account
 
 STRANGER = Account(uid=54321, gid=54321)
 
@@ -75,7 +84,7 @@ def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "fits"),
     [
-        ("/srv/silo/var/postgres/data", True),
+        ("/srv/project/var/postgres/data", True),
         ("/srv/" + "x" * 80, True),
         ("/srv/" + "x" * 90, False),
         ("/srv/" + "ä" * 41, False),
@@ -105,25 +114,25 @@ def test_a_version_that_is_not_installed_is_named(tmp_path: Path) -> None:
 
 def test_without_the_wheel_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(EmbeddedPostgresError, match=r"not installed.*set DATABASE_URL"):
+    with pytest.raises(EmbeddedPostgresError, match=r"not installed: install it"):
         binaries.wheel_folder()
 
 
 def test_a_wheel_without_binaries_is_told(tmp_path: Path) -> None:
-    with pytest.raises(EmbeddedPostgresError, match="No PostgreSQL binaries"):
+    with pytest.raises(EmbeddedPostgresError, match="no programs of PostgreSQL"):
         binaries.installs(tmp_path)
 
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
-    accounts.check_ours(tmp_path)
+    accounts.check_private(tmp_path)
     tmp_path.chmod(0o777)
     with pytest.raises(EmbeddedPostgresError, match="nobody else can write"):
-        accounts.check_ours(tmp_path)
+        accounts.check_private(tmp_path)
     tmp_path.chmod(0o700)
     link = tmp_path / "link"
     link.symlink_to(tmp_path)
     with pytest.raises(EmbeddedPostgresError, match="nobody else can write"):
-        accounts.check_ours(link)
+        accounts.check_private(link)
 
 
 def test_a_process_of_another_kind_is_no_server(tmp_path: Path) -> None:
@@ -147,9 +156,40 @@ def test_making_a_handle_starts_and_writes_nothing(tmp_path: Path) -> None:
 def test_without_a_descriptor_to_look_by_the_database_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def ensure_running(_: EmbeddedPostgres) -> None:
+    def ensure_running(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(EmbeddedPostgres, "ensure_running", ensure_running)
     with pytest.raises(OperationalError, match="Too many open files"):
-        base._ensure_running(EmbeddedPostgres(Path("nowhere")))
+        base._ensure_running(database("/nowhere"))
+
+
+def test_the_settings_say_what_was_asked_for() -> None:
+    entry = database(
+        Path("/srv/data"), name="app", user="ada", options={"pool": True}, CONN_MAX_AGE=60
+    )
+    assert entry == {
+        "ENGINE": "django_embedded_postgres",
+        "NAME": "app",
+        "USER": "ada",
+        "OPTIONS": {"pool": True, "folder": "/srv/data", "create": True, "hint": ""},
+        "CONN_MAX_AGE": 60,
+    }
+
+
+def test_settings_without_a_folder_are_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"OPTIONS\['folder'\]"):
+        base.server_for({"NAME": "app", "OPTIONS": {}})
+
+
+def test_two_users_of_one_folder_are_refused() -> None:
+    base.server_for(database("/nowhere/else"))
+    with pytest.raises(ImproperlyConfigured, match="names two users"):
+        base.server_for(database("/nowhere/else", user="ada"))
+
+
+def test_a_hint_ends_the_message(tmp_path: Path) -> None:
+    entry = database(tmp_path / "none", create=False, hint="Ask ada.")
+    with pytest.raises(OperationalError, match=r"There is no database in .* first\. Ask ada\.$"):
+        base._ensure_running(entry)
+    assert not (tmp_path / "none").exists()

@@ -1,12 +1,11 @@
-"""Where the cluster and its socket are, and as whom it runs.
+"""Where the data and the socket are, and as which account the server runs.
 
-Root: PostgreSQL refuses to run as root. Everything of it then runs as the owner of the existing
-cluster, else as `postgres`, else as `nobody` (prefer the former: every other process of that
-account can use the database). That account must be able to enter every folder above the data.
-No folder that existed before is ever opened for it. Instead a new cluster whose var folder it
-cannot reach (a project in /root) is put into a folder `silo-postgres-<random>` of our own below
-/var/lib, else /var/tmp, and `<var>/postgres` is a link to it. Removing `<var>` therefore gives a
-fresh start, but leaves that folder behind.
+Root: PostgreSQL refuses to run as root. All its programs then run as the owner of the existing data, else as
+`postgres`, else as `nobody` (the former is safer: every other process of that account can use the database). That
+account must be able to enter every folder above the data. The mode of a folder that existed before is never changed.
+Instead new data whose folder the account cannot reach (a project in /root) goes into a new folder
+`django-embedded-postgres-<random>` below /var/lib, else /var/tmp, and `<folder>/postgres` is a link to it. Removing
+`<folder>` therefore gives a fresh start, but leaves that other folder behind.
 """
 
 from __future__ import annotations
@@ -19,21 +18,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from silo.embedded_postgres import accounts
-from silo.embedded_postgres.accounts import Account
-from silo.embedded_postgres.errors import EmbeddedPostgresError
+from django_embedded_postgres import accounts
+from django_embedded_postgres.accounts import Account
+from django_embedded_postgres.errors import EmbeddedPostgresError
 
 PORT = 5432  # names the socket file only: no TCP port is ever opened
 SOCKET_NAME = f".s.PGSQL.{PORT}"
 SOCKET_PATH_BYTES = 100  # sun_path holds 103 bytes on macOS, 107 on Linux
 SOCKET_FOLDERS = Path("/tmp")
+PREFIX = "django-embedded-postgres-"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A cluster's home, links followed, and whom its programs run as: None for ourselves."""
+    """The home of the data, links followed, and the account of the programs: None for this process's own."""
 
     home: Path
     account: Account | None
@@ -47,36 +47,40 @@ class Place:
         return self.home / "postgres.log"
 
 
-def is_taken(var: Path) -> bool:
-    """Return whether a var folder has a cluster, as far as can be seen; makes nothing."""
+def has_cluster(folder: Path) -> bool:
+    """Return whether the folder has data, as far as this process can see; writes nothing."""
     try:
-        (var / "postgres" / "data").stat()
+        (folder / "postgres" / "data").stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except PermissionError:
-        pass  # somebody else's, which `find` tells
+        pass  # another user's, which `find_or_make` reports
     return True
 
 
-def find(var: Path) -> Place:
-    """Find the home of the cluster of a var folder, or make it."""
-    link = var / "postgres"
+def find_or_make(folder: Path) -> Place:
+    """Find the home of the data of a folder, or make an empty one.
+
+    Raises:
+        EmbeddedPostgresError: this process, or the account of the server, cannot use it.
+    """
+    link = folder / "postgres"
     home = Path(os.path.realpath(link))
     if os.geteuid() != 0:
         return _find_as_user(home)
     if link.is_symlink() and home.exists():
-        _check_link(link, home, var)
+        _check_link(link, home, folder)
     account = _owner(home) or accounts.unprivileged()
     closed = accounts.first_closed(home / "data", account)
     if home.exists():
         if closed is not None:
             raise EmbeddedPostgresError(
                 f"PostgreSQL has to run as the user {account}, who cannot enter {closed}:"
-                f" let everybody pass through it (chmod o+x {closed}), or move the project out"
-                " of it, or set DATABASE_URL."
+                f" let every user pass through it (chmod o+x {closed}), or move the project out"
+                " of it."
             )
     elif closed is not None:
-        home = _relocated(link, var, account)
+        home = _relocated(link, folder, account)
     else:
         home.mkdir()
         home.chmod(0o711)
@@ -89,7 +93,7 @@ def _find_as_user(home: Path) -> Place:
     place = Place(home, None)
     for folder in (place.home, place.data):
         if folder.exists() and folder.stat().st_uid != os.geteuid():
-            raise accounts.of_another_user(folder)
+            raise accounts.owned_by_another(folder)
     return place
 
 
@@ -102,29 +106,28 @@ def _owner(home: Path) -> Account | None:
     return None
 
 
-def _relocated(link: Path, var: Path, account: Account) -> Path:
-    for folder in accounts.state_folders(account):
+def _relocated(link: Path, folder: Path, account: Account) -> Path:
+    for state in accounts.state_folders(account):
         with suppress(OSError):
-            home = Path(tempfile.mkdtemp(prefix="silo-postgres-", dir=folder))
+            home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=state))
             home.chmod(0o711)
-            (home / "origin").write_text(f"{var}\n")
+            (home / "origin").write_text(f"{folder}\n")
             link.unlink(missing_ok=True)
             link.symlink_to(home)
-            logger.info("The database of %s is in %s.", var, home)
+            logger.info("The database of %s is in %s.", folder, home)
             return home
     raise EmbeddedPostgresError(
         f"PostgreSQL has to run as the user {account}, who cannot enter"
-        f" {accounts.first_closed(var, account)}, and none of {accounts.state_folder_names()} can"
-        " take the database: let everybody pass through that folder (chmod o+x), or set"
-        " DATABASE_URL."
+        f" {accounts.first_closed(folder, account)}, and none of {accounts.state_folder_names()} can"
+        " take the database: let every user pass through that folder (chmod o+x)."
     )
 
 
-def _check_link(link: Path, home: Path, var: Path) -> None:
-    """Follow only to a folder of who made the link, and only for the project it was made for.
+def _check_link(link: Path, home: Path, folder: Path) -> None:
+    """Refuse a link to a folder of another user, or to the data of another project.
 
-    In /var/tmp anybody could take the place of a folder that was removed. And two projects
-    with a link to one cluster (a copied project) would stop it under each other.
+    In /var/tmp anybody could take the place of a folder that was removed. And two projects with a link to the same data
+    (one is a copy of the other) would stop the server under each other.
     """
     note = home / "origin"
     status = home.stat()
@@ -137,24 +140,24 @@ def _check_link(link: Path, home: Path, var: Path) -> None:
     if not note.exists():
         return
     origin = Path(note.read_text(errors="replace").strip())
-    if origin == var:
+    if origin == folder:
         return
     if origin.exists() and os.path.realpath(origin / "postgres") == str(home):
         raise EmbeddedPostgresError(
             f"{link} points to the database of {origin}: remove that link to start with an"
-            " empty database, or set DATABASE_URL."
+            " empty database."
         )
-    note.write_text(f"{var}\n")
+    note.write_text(f"{folder}\n")
 
 
 def socket_fits(folder: Path) -> bool:
-    """Whether a socket can live there: short, and no comma (libpq reads it as two hosts)."""
+    """Return whether a socket fits: the path is short, and has no comma, at which libpq would read two hosts."""
     path = os.fsencode(folder / SOCKET_NAME)
     return len(path) <= SOCKET_PATH_BYTES and b"," not in path
 
 
 def socket_folder(place: Place) -> Path:
-    """The data folder, or where its path is too long a private one that a link remembers."""
+    """Return the data folder, or where its path is too long a private one to which a link points."""
     if socket_fits(place.data):
         return place.data
     link = place.home / "socket"
@@ -165,7 +168,7 @@ def socket_folder(place: Place) -> Path:
         private = not status.st_mode & 0o077
         if stat.S_ISDIR(status.st_mode) and status.st_uid == owner and private:
             return folder
-    folder = accounts.make_private_folder("silo-postgres-", SOCKET_FOLDERS, place.account)
+    folder = accounts.make_private_folder(PREFIX, SOCKET_FOLDERS, place.account)
     link.unlink(missing_ok=True)
     link.symlink_to(folder)
     return folder

@@ -1,4 +1,4 @@
-"""The launcher, used by real processes that come and go: the last one stops the server."""
+"""The server, used by real processes that come and go: the last one stops it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from silo.embedded_postgres import processes
-from tests.processes.postgres_users import (
+from django_embedded_postgres import processes
+from postgres_users import (
     DJANGO,
     Worker,
     environment,
+    eventually,
     is_alive,
     is_locked,
     server_pid,
     stop_what_is_left,
 )
-from tests.waiting import eventually
 
 
 def test_a_fresh_server_answers_and_a_second_start_finds_its_data(fresh_var: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whom the server runs as, and which folders that account can enter."""
+"""The account that the server runs as, and which folders it can enter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from silo.embedded_postgres.errors import EmbeddedPostgresError
+from django_embedded_postgres.errors import EmbeddedPostgresError
 
 if sys.platform != "win32":
     import pwd
@@ -22,7 +22,7 @@ STATE_FOLDERS = (Path("/var/lib"), Path("/var/tmp"))
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom the server runs as, where we are root."""
+    """The account of the server where this process is root."""
 
     uid: int
     gid: int
@@ -39,22 +39,21 @@ def account_name(uid: int) -> str:
 
 
 def unprivileged() -> Account:
-    """The account for a new cluster where we are root."""
+    """Return the account for new data where this process is root."""
     for name in UNPRIVILEGED_ACCOUNTS:
         with suppress(KeyError):
             entry = pwd.getpwnam(name)
             return Account(entry.pw_uid, entry.pw_gid)
     raise EmbeddedPostgresError(
         "PostgreSQL does not run as root, and this machine has no user"
-        f" {' or '.join(UNPRIVILEGED_ACCOUNTS)}: create one, do not run Silo as root, or set"
-        " DATABASE_URL."
+        f" {' or '.join(UNPRIVILEGED_ACCOUNTS)}: create one, or do not run as root."
     )
 
 
 def may_enter(status: os.stat_result, account: Account) -> bool:
-    """Whether the mode lets the account enter this folder or execute this file.
+    """Return whether the mode lets the account enter this folder or execute this file.
 
-    Access lists are not read: where they allow more than the mode, we merely go elsewhere.
+    Access lists are not read: where they allow more than the mode, the data merely goes elsewhere.
     """
     if status.st_uid == account.uid:
         bit = stat.S_IXUSR
@@ -66,7 +65,7 @@ def may_enter(status: os.stat_result, account: Account) -> bool:
 
 
 def first_closed(path: Path, account: Account) -> Path | None:
-    """The topmost of the path and its parents that the account cannot enter."""
+    """Return the topmost of the path and its parents that the account cannot enter, if there is one."""
     path = path.resolve()
     for part in (*reversed(path.parents), path):
         try:
@@ -78,7 +77,7 @@ def first_closed(path: Path, account: Account) -> Path | None:
 
 
 def state_folders(account: Account) -> Iterator[Path]:
-    """Where folders of our own may go, if those next to the project are out of reach."""
+    """Yield where data and copied programs may go if the account cannot reach the project."""
     for folder in STATE_FOLDERS:
         if folder.is_dir() and first_closed(folder, account) is None:
             yield folder
@@ -88,26 +87,31 @@ def state_folder_names() -> str:
     return ", ".join(map(str, STATE_FOLDERS))
 
 
-def check_ours(folder: Path) -> None:
-    """Refuse a folder that somebody else put, or can write, where we expect our own."""
+def check_private(folder: Path) -> None:
+    """Refuse a folder that another user made, or can write, where one of this process's user is expected."""
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise EmbeddedPostgresError(
             f"{folder} should be a folder of {account_name(os.geteuid())} that nobody else can"
-            " write, but is not: find out who made it and remove it."
+            " write, but is not: find out who made it, and remove it."
         )
 
 
-def of_another_user(path: Path) -> EmbeddedPostgresError:
+def owned_by_another(path: Path) -> EmbeddedPostgresError:
     owner = account_name(path.stat().st_uid)
     return EmbeddedPostgresError(
-        f"{path} belongs to {owner}, as Silo was run by {owner} here before: run it as {owner}"
-        " again, or move that folder away to start with an empty database, or set DATABASE_URL."
+        f"{path} belongs to {owner}, as the database was created by {owner}: run this as {owner}"
+        " too, or move that folder away to start with an empty database."
     )
 
 
-def give(descriptor: int, status: os.stat_result) -> None:
-    """Root leaves no file of its own in the folder of another user."""
+def give_to_owner(descriptor: int, status: os.stat_result) -> None:
+    """Give a file that root has created to the owner of its folder.
+
+    Args:
+        descriptor: the open file.
+        status: that of the folder.
+    """
     if os.geteuid() == 0:
         os.fchown(descriptor, status.st_uid, status.st_gid)
 

@@ -1,4 +1,4 @@
-"""The launcher, used by root and by an ordinary user."""
+"""The server, used by root and by an ordinary user."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from silo.embedded_postgres import accounts, binaries
-from tests.processes.postgres_users import (
-    ROOT,
+from django_embedded_postgres import accounts, binaries
+from postgres_users import (
+    SOURCE,
     Worker,
     environment,
     is_alive,
@@ -73,14 +73,14 @@ def test_root_copies_binaries_that_the_database_user_cannot_reach(
     shutil.copytree(package, site / package.name, ignore=ignore, copy_function=link_or_copy)
     libraries = package.with_name(f"{package.name}.libs")
     shutil.copytree(libraries, site / libraries.name, copy_function=link_or_copy)
-    path = {"PYTHONPATH": f"{site}:{ROOT}"}
+    path = {"PYTHONPATH": f"{site}:{SOURCE}"}
     with Worker(fresh_var, env=environment() | path) as worker:
         assert worker.query("select 1") == "1"
         program = Path(f"/proc/{server_pid(fresh_var)}/exe").readlink()
     assert program.is_relative_to(state)
-    (copy,) = state.glob("silo-postgres-bin-*")
+    (copy,) = state.glob("django-embedded-postgres-bin-*")
     assert (copy.stat().st_uid, copy.stat().st_mode & 0o777) == (0, 0o755)
-    assert not list(state.glob(".silo-*"))
+    assert not list(state.glob(".django-*"))
 
 
 @needs_root
@@ -89,7 +89,7 @@ def test_an_ordinary_user(state: Path) -> None:
     account = accounts.Account(nobody.pw_uid, nobody.pw_gid)
     python, packages = python_for(account)
     home = state / "home"
-    shutil.copytree(ROOT / "silo/embedded_postgres", home / "silo/embedded_postgres")
+    shutil.copytree(SOURCE / "django_embedded_postgres", home / "django_embedded_postgres")
     home.chmod(0o700)
     for path in (home, *home.rglob("*")):
         os.chown(path, nobody.pw_uid, nobody.pw_gid)

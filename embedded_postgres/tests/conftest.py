@@ -1,4 +1,4 @@
-"""Folders of clusters: one to be, and copies of one that was made."""
+"""Folders without data, and copies of one with data."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.postgres_users import Worker, environment, stop_what_is_left
+from postgres_users import Worker, environment, stop_what_is_left
 
 
 @pytest.fixture(autouse=True)
 def state(seed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where relocated clusters go in the tests, instead of /var/lib."""
-    folder = Path(tempfile.mkdtemp(prefix="silo-test-", dir="/tmp"))
+    """Where data that cannot stay in its folder goes in the tests, instead of /var/lib."""
+    folder = Path(tempfile.mkdtemp(prefix="embedded-test-", dir="/tmp"))
     folder.chmod(0o755)
     monkeypatch.setenv("TEST_STATE", str(folder))
     yield folder
@@ -25,7 +25,7 @@ def state(seed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def fresh_var(tmp_path: Path) -> Iterator[Path]:
-    """A folder to be: below one that nobody but its owner can enter, as pytest makes them."""
+    """A folder that does not exist yet, in one that only its owner can enter, as pytest makes them."""
     folder = tmp_path / "var"
     yield folder
     stop_what_is_left(folder)
@@ -33,8 +33,8 @@ def fresh_var(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def seed() -> Iterator[Path]:
-    """A folder with a cluster, made once."""
-    with tempfile.TemporaryDirectory(prefix="silo-test-", dir="/tmp") as name:
+    """A folder with data, made once."""
+    with tempfile.TemporaryDirectory(prefix="embedded-test-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
         with Worker(folder / "var", env=environment() | {"TEST_STATE": name}) as worker:
@@ -44,7 +44,7 @@ def seed() -> Iterator[Path]:
 
 @pytest.fixture
 def var(seed: Path, state: Path) -> Iterator[Path]:
-    """A folder with a new cluster, copied to save the time of making it."""
+    """A folder with new data, copied to save the time of creating it."""
     folder = state / "var"
     subprocess.run(["cp", "-a", seed, folder], check=True)
     yield folder

@@ -1,4 +1,4 @@
-"""Processes that use the embedded PostgreSQL, and what is seen of them from outside."""
+"""Processes that use the embedded PostgreSQL, and what a test sees of them from outside."""
 
 from __future__ import annotations
 
@@ -8,32 +8,35 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import pytest
 
-from silo.embedded_postgres import accounts, binaries, processes
+from django_embedded_postgres import accounts, binaries, processes
 
-ROOT = Path(__file__).parents[2]
+SOURCE = Path(__file__).parents[1] / "src"
+PATIENCE_SECONDS = 20.0
 
 # Reads commands from its standard input and ends with it.
 WORKER = """
 import os, sys
 from pathlib import Path
 import psycopg
-from silo.embedded_postgres import accounts, placement
-from silo.embedded_postgres.launcher import EmbeddedPostgres
+from django_embedded_postgres import accounts, placement
+from django_embedded_postgres import EmbeddedPostgres
 
 accounts.STATE_FOLDERS = (Path(os.environ["TEST_STATE"]),)
 placement.SOCKET_FOLDERS = Path(os.environ["TEST_STATE"])
 server = EmbeddedPostgres(Path(sys.argv[1]))
 
 def query(sql):
-    params = server.ensure_running()
+    params = server.ensure_running("app")
     with psycopg.connect(
-        host=params.host, port=params.port, user=params.user, dbname=params.dbname
+        host=params.host, port=params.port, user=params.user, dbname="app"
     ) as connection:
         cursor = connection.execute(sql)
         return cursor.fetchone()[0] if cursor.description else None
@@ -58,18 +61,14 @@ import os, sys, threading
 from pathlib import Path
 import django
 from django.conf import settings
-from silo.embedded_postgres import accounts, placement
+from django_embedded_postgres import accounts, database, placement
 
 accounts.STATE_FOLDERS = (Path(os.environ["TEST_STATE"]),)
 placement.SOCKET_FOLDERS = Path(os.environ["TEST_STATE"])
-var = Path(sys.argv[1])
-options = {"var": var}
-if sys.argv[2] == "pool":
-    options["pool"] = {"min_size": 1, "max_size": 4}
+folder = Path(sys.argv[1])
+options = {"pool": {"min_size": 1, "max_size": 4}} if sys.argv[2] == "pool" else {}
 settings.configure(
-    DATABASES={
-        "default": {"ENGINE": "silo.embedded_postgres", "NAME": "silo", "OPTIONS": options}
-    },
+    DATABASES={"default": database(folder, name="app", options=options)},
     INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
     USE_TZ=True,
 )
@@ -78,7 +77,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 
-assert not var.exists(), "started by importing"
+assert not folder.exists(), "started by importing"
 call_command("migrate", verbosity=0)
 
 def work(number):
@@ -91,10 +90,10 @@ threads = [threading.Thread(target=work, args=[number]) for number in range(6)]
 assert User.objects.count() == 6
 call_command("dbshell", "--", "-Atc", "select count(*) from auth_user")
 connection.close()
-connection.close_pool()  # Django would go on with the pool of the database before
+connection.close_pool()  # else Django would go on with the pool of the other database
 name = connection.creation.create_test_db(verbosity=0, autoclobber=True)
-assert name == "test_silo" and User.objects.count() == 0
-connection.creation.destroy_test_db("silo", verbosity=0)
+assert name == "test_app" and User.objects.count() == 0
+connection.creation.destroy_test_db("app", verbosity=0)
 assert User.objects.count() == 6
 connection.close()
 connection.close_pool()
@@ -102,8 +101,16 @@ print("done", flush=True)
 """
 
 
+def eventually(condition: Callable[[], object]) -> None:
+    """Wait until the condition is true; the test has failed if it stays false."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s: {condition}"
+        threading.Event().wait(0.02)
+
+
 def is_locked(folder: Path) -> bool:
-    """Whether somebody is starting or stopping the server."""
+    """Return whether a process starts or stops the server."""
     with (folder / "postgres.start.lock").open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -131,11 +138,11 @@ def server_pid(folder: Path) -> int:
 
 
 class Worker:
-    """A process that uses the launcher as told."""
+    """A process that uses the server as it is told."""
 
-    def __init__(self, var: Path, python: str = sys.executable, **popen: object) -> None:
+    def __init__(self, folder: Path, python: str = sys.executable, **popen: object) -> None:
         self.process = subprocess.Popen(  # type: ignore[call-overload]
-            [python, "-W", "error", "-c", WORKER, var],
+            [python, "-W", "error", "-c", WORKER, folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -167,7 +174,7 @@ class Worker:
         self.process.kill()
         self.process.communicate(timeout=30)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Worker:
         return self
 
     def __exit__(
@@ -182,8 +189,9 @@ class Worker:
 
 
 def environment() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path}
+    path = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
+    kept = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    return {**kept, "PYTHONPATH": path}
 
 
 def link_or_copy(source: str, target: str) -> None:
@@ -194,11 +202,11 @@ def link_or_copy(source: str, target: str) -> None:
 
 
 def python_for(account: accounts.Account) -> tuple[str, Path]:
-    """An interpreter of our version that the account can run, and the folder of our packages."""
+    """Return an interpreter of this version that the account can run, and the folder of the packages."""
     packages = binaries.wheel_folder().parent
     name = f"python3.{sys.version_info.minor}"
     for found in (sys.executable, shutil.which(name, path="/usr/bin:/usr/local/bin")):
         needed = (Path(found), packages) if found else ()
         if found and not any(accounts.first_closed(path, account) for path in needed):
             return found, packages
-    pytest.skip(f"{account} can run no Python with our packages")
+    pytest.skip(f"{account} can run no Python with these packages")

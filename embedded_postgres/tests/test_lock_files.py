@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from silo.embedded_postgres import processes
-from tests.processes.postgres_users import Worker, is_alive, server_pid
-from tests.waiting import eventually
+from django_embedded_postgres import processes
+from postgres_users import Worker, eventually, is_alive, server_pid
 
 pytestmark = pytest.mark.skipif(not processes.HAS_PROC, reason="needs /proc")
 
 NAMES = ["postmaster.pid", ".s.PGSQL.5432.lock"]
-# What else it may be: tests/unit/test_embedded_postgres_lock_files.py.
+# What else it may be: test_lock_file_content.py.
 CONTENTS = {"empty": b"", "binary": bytes(range(256)) * 40}
 
 

@@ -1,4 +1,4 @@
-"""One cluster in its place: made, started, asked and stopped. Callers hold the start lock."""
+"""One data folder and its server: created, started, asked and stopped. The caller holds the start lock."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from silo.embedded_postgres import accounts, binaries, placement, processes
-from silo.embedded_postgres.errors import EmbeddedPostgresError, NotYet
-from silo.embedded_postgres.placement import PORT, SOCKET_NAME, Place
+from django_embedded_postgres import accounts, binaries, lock_files, placement, processes
+from django_embedded_postgres.errors import EmbeddedPostgresError, NotReady
+from django_embedded_postgres.placement import PORT, Place
 
-SUPERUSER = "silo"
-DATABASE = "silo"
+CLUSTER_NAME = "django-embedded-postgres"  # as `ps` shows it
 START_SECONDS = 120.0
 UNINTERRUPTED_SECONDS = 5
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.02
 LOG_BYTES = 10_000_000
+# The words of a server whose messages are in English, as LC_ALL=C makes them.
 ALL_CONNECTIONS_TAKEN = ("too many clients", "remaining connection slots")
+UNKNOWN_ROLE = 'role "{}" does not exist'
 
 logger = logging.getLogger(__name__)
 
@@ -36,29 +38,36 @@ INITDB_SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class ConnectionParams:
+    """How to connect.
+
+    Args:
+        host: the folder of the server's socket.
+        port: a number in the name of the socket; the server listens on no TCP port.
+        user: the superuser.
+    """
+
     host: str
     port: int
     user: str
-    dbname: str
 
 
 class Cluster:
-    """The server of one place."""
+    """The server of one place, and its superuser."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, user: str) -> None:
         self._place = place
+        self._user = user
 
     def is_alive(self) -> bool:
-        with suppress(processes.Garbled):
-            pid = processes.first_number(self._place.data / "postmaster.pid")
+        with suppress(lock_files.UnreadableLockFile):
+            pid = lock_files.read_pid(self._place.data / "postmaster.pid")
             return pid is not None and processes.is_server(pid, self._place.data)
         return False
 
-    def ensure_started(self) -> ConnectionParams:
-        """Start what does not run, wait out who starts or stops, and see that it answers.
+    def ensure_started(self, databases: Collection[str]) -> ConnectionParams:
+        """Start the server if it does not run, wait until it answers, and create the databases that are missing.
 
-        A server may be coming up or going down without anybody holding the lock: its starter or
-        stopper was killed.
+        The server may be starting or stopping although no process holds the start lock: that process was killed.
         """
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -66,16 +75,16 @@ class Cluster:
                 if not self.is_alive():
                     self._start(deadline)
                 host = str(placement.socket_folder(self._place))
-                params = ConnectionParams(host, PORT, SUPERUSER, DATABASE)
-                _ensure_database(params)
+                params = ConnectionParams(host, PORT, self._user)
+                self._ensure_databases(params, databases)
                 return params
-            except NotYet as error:
+            except NotReady as error:
                 if time.monotonic() > deadline:
                     self._fail("does not answer", str(error))
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Stop it where it runs, without waiting for its clients."""
+        """Stop the server if it runs, without waiting for its clients."""
         if not self.is_alive():
             return
         _, install = binaries.install_for(self._place.data)
@@ -93,7 +102,7 @@ class Cluster:
         programs = binaries.reachable_install(install, place.account) / "bin"
         if not place.data.exists():
             self._initdb(programs / "initdb", major)
-        self._clear_leftovers()
+        lock_files.remove_leftovers(place)
         self._prepare_log()
         log_before = place.log.stat().st_size
         sockets = placement.socket_folder(place)
@@ -102,27 +111,27 @@ class Cluster:
             "unix_socket_directories": "." if sockets == place.data else str(sockets),
             "unix_socket_permissions": "0700",
             "port": str(PORT),
-            "cluster_name": "silo",
+            "cluster_name": CLUSTER_NAME,
         }
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
         # Relative paths: pg_ctl builds a shell command of them and escapes nothing.
         arguments = ["start", "--silent", "--wait", f"--timeout={UNINTERRUPTED_SECONDS}"]
         arguments += ["-D", "data", "-l", "postgres.log", "-o", options]
-        # An interrupt would kill pg_ctl and leave a server behind that nobody knows of yet.
-        with processes.signals_held():
+        # An interrupt would kill pg_ctl, and a server would stay that no process knows of yet.
+        with processes.signals_blocked():
             code, output = processes.run(place, programs / "pg_ctl", arguments, START_SECONDS)
         if code == 0:
             return
         if self.is_alive():  # it takes long, or somebody else's start came first
-            raise NotYet(output)
+            raise NotReady(output)
         said = place.log.read_bytes()[log_before:].decode(errors="replace")
         # Backends of a killed postmaster need a moment to notice.
         if "is still in use" in said and time.monotonic() < deadline:
-            raise NotYet(said)
+            raise NotReady(said)
         self._fail("did not start", f"{output}\n{processes.tail(said)}")
 
     def _initdb(self, initdb: Path, major: int) -> None:
-        """Make the cluster beside its place and move it there, so that `data` is whole or absent.
+        """Create the data under another name and then rename it, so that `data` is whole or absent.
 
         The name is new each time: the initdb of a killed process may still be writing.
         """
@@ -130,10 +139,10 @@ class Cluster:
         for leftover in home.glob("initdb-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         target = accounts.make_private_folder("initdb-", home, self._place.account)
-        # The built-in provider knows upper and lower case beyond ASCII, on every platform.
+        # PostgreSQL's own locale provider knows upper and lower case beyond ASCII, on every platform.
         unicode = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if major >= 17 else []
         settings = [f"--set={name}={value}" for name, value in INITDB_SETTINGS.items()]
-        arguments = ["-D", target.name, f"--username={SUPERUSER}", *settings]
+        arguments = ["-D", target.name, f"--username={self._user}", *settings]
         arguments += ["--auth-local=trust", "--auth-host=reject", "--no-instructions"]
         arguments += ["--encoding=UTF8", "--locale=C", *unicode]
         code, output = processes.run(self._place, initdb, arguments, START_SECONDS)
@@ -147,49 +156,6 @@ class Cluster:
         finally:
             os.close(folder)
 
-    def _clear_leftovers(self) -> None:
-        """Remove what a dead server left and a new one would believe in.
-
-        PostgreSQL takes any living process whose number is in one of its files for its rival.
-        Where no process has that number it copes, and its own checks are worth having; so they
-        are where the number is that of a server which a killed process has just started.
-        """
-        data = self._place.data
-        socket_lock = placement.socket_folder(self._place) / f"{SOCKET_NAME}.lock"
-        for file in (data / "postmaster.pid", socket_lock):
-            try:
-                pid = processes.first_number(file, self._place.account)
-            except processes.Garbled as fault:
-                self._remove_garbled(file, str(fault))
-                continue
-            if pid is not None and processes.exists(pid) and not processes.is_server(pid, data):
-                file.unlink(missing_ok=True)
-
-    def _remove_garbled(self, file: Path, fault: str) -> None:
-        """Remove a lock file that a crash or a full disk has left without a number: PostgreSQL would refuse to start.
-
-        Only where no server can be there. One that has just made the file is in its folder already, and one that lost
-        its number ends by itself within a minute: both are waited for.
-        """
-        data = self._place.data
-        if not processes.HAS_PROC:
-            self._fail(
-                "does not start",
-                f"{file} {fault}: see that no PostgreSQL runs on {data}, and remove that file.",
-            )
-        there = processes.in_folders([data, self._place.home])
-        if not there and processes.answers(placement.socket_folder(self._place) / SOCKET_NAME):
-            there = ["which cannot be seen from here"]
-        if there:
-            raise NotYet(
-                f"{file} {fault}, but a process of PostgreSQL is there, {', '.join(there)}: end that process."
-            )
-        try:
-            file.unlink(missing_ok=True)
-        except OSError as error:
-            self._fail("does not start", f"{file} {fault}: remove it ({error.strerror}).")
-        logger.warning("%s %s: removed it, as no server is there.", file, fault)
-
     def _prepare_log(self) -> None:
         log = self._place.log
         with suppress(FileNotFoundError):
@@ -197,33 +163,41 @@ class Cluster:
                 log.replace(log.with_name("postgres.log.1"))
         with suppress(FileExistsError):
             descriptor = os.open(log, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            accounts.give(descriptor, self._place.data.stat())
+            accounts.give_to_owner(descriptor, self._place.data.stat())
             os.close(descriptor)
+
+    def _ensure_databases(self, params: ConnectionParams, databases: Collection[str]) -> None:
+        """Connect, which shows that the server answers, and create what is missing."""
+        import psycopg
+        from psycopg import sql
+
+        try:
+            with psycopg.connect(
+                host=params.host,
+                port=params.port,
+                user=params.user,
+                dbname="postgres",
+                connect_timeout=10,
+                autocommit=True,
+            ) as connection:
+                for name in databases:
+                    query = "SELECT FROM pg_database WHERE datname = %s"
+                    if connection.execute(query, [name]).fetchone() is None:
+                        # Another process may be creating it: the test runners do.
+                        taken = (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation)
+                        with suppress(*taken):
+                            create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+                            connection.execute(create)
+        except psycopg.OperationalError as error:
+            said = str(error)
+            if any(words in said for words in ALL_CONNECTIONS_TAKEN):
+                return  # the server runs, and the processes that took all connections have the database
+            if UNKNOWN_ROLE.format(params.user) in said:
+                self._fail("was created with another user", said)
+            raise NotReady(said) from error
 
     def _fail(self, what: str, detail: str) -> NoReturn:
         raise EmbeddedPostgresError(
             f"The embedded PostgreSQL in {self._place.home} {what} (log: {self._place.log}):"
             f" {detail.strip()}"
         )
-
-
-def _ensure_database(params: ConnectionParams) -> None:
-    import psycopg
-
-    try:
-        with psycopg.connect(
-            host=params.host,
-            port=params.port,
-            user=params.user,
-            dbname="postgres",
-            connect_timeout=10,
-            autocommit=True,
-        ) as connection:
-            query = "SELECT FROM pg_database WHERE datname = %s"
-            if connection.execute(query, [params.dbname]).fetchone() is None:
-                with suppress(psycopg.errors.DuplicateDatabase):
-                    connection.execute(f"CREATE DATABASE {DATABASE}")
-    except psycopg.OperationalError as error:
-        if any(words in str(error) for words in ALL_CONNECTIONS_TAKEN):
-            return  # it runs, and whoever took them has the database
-        raise NotYet(str(error)) from error
