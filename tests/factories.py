@@ -4,12 +4,16 @@ import json
 import re
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.test import Client
 
 from events_app.models import Connection, LogEntry, ServerProcess
+from events_app.presence import store
+from events_app.presence.server_processes import ProcessIdentity
+from events_app.presence.store import Departure
 from sessions_app.models import (
     ApiToken,
     EditSession,
@@ -72,10 +76,29 @@ def stand(
     return PlaceInLine.objects.stand(workstation.user, workstation.pk, wanted, **kwargs)
 
 
+def wait_for(workstation: Workstation, session: EditSession, cone: tuple[str, ...] = ()) -> Any:
+    """Stand in line for what somebody's session holds."""
+    return stand(workstation, session.item, session.object_id, session.context_level, cone)
+
+
 def connect(workstation: Workstation) -> uuid.UUID:
     """Record an open stream of a workstation; return its connection_id."""
     process = ServerProcess.objects.create(hostname="test", pid=1)
     return Connection.objects.create(key=workstation.pk, process=process).pk
+
+
+def make_connected(name: str, role: Role = Role.EDITOR, **fields: Any) -> Workstation:
+    """Make a user of this name and role with a workstation that has a stream open."""
+    workstation = make_workstation(make_user(name, role, **fields), f"{name}'s")
+    connect(workstation)
+    return workstation
+
+
+def depart(workstation: Workstation, *, by_client: bool = True) -> bool:
+    """End the streams of a workstation, by its client's doing or by the server's; return whether more ends with it."""
+    streams = list(Connection.objects.filter(key=workstation.pk))
+    departures = [Departure(stream.pk, stream.key, by_client) for stream in streams]
+    return store.depart(ProcessIdentity(streams[0].process_id), departures)
 
 
 def counts() -> dict[str, int]:
@@ -92,17 +115,26 @@ def counts() -> dict[str, int]:
     return {model.__name__: model.objects.count() for model in models}
 
 
-def check_refused(answer: Any, status: int, code: str, before: dict[str, int]) -> None:
-    """Check that a request was refused in the envelope, and changed nothing since these `counts`."""
+def check_refused(
+    answer: Any, status: int, code: str, before: dict[str, int] | None = None, **more: Any
+) -> None:
+    """Check that a request was refused in the envelope with these further members, and changed nothing since these
+    `counts`.
+    """
     assert answer.status_code == status
-    assert answer.json() == {"error": code, "message": A_SENTENCE}
-    assert counts() == before
+    assert answer.json() == {"error": code, "message": A_SENTENCE} | more
+    assert before is None or counts() == before
 
 
 def events() -> list[tuple[str, set[str], dict[str, Any]]]:
     """Return type, channels and data of every event, oldest first."""
     entries = LogEntry.objects.order_by("id")
     return [(entry.type, set(entry.channels), json.loads(entry.data)) for entry in entries]
+
+
+def kinds_since(before: int) -> list[str]:
+    """Return the type of every event but the first `before`, oldest first."""
+    return [kind for kind, _, _ in events()[before:]]
 
 
 class Like:
@@ -144,6 +176,12 @@ class Api:
 def api_of(user: Any, role: Role = Role.ADMIN) -> Api:
     """Return the API as this user calls it."""
     return Api(make_token(user, role))
+
+
+def session_url(session: EditSession, ending: str = "", part_number: str | None = None) -> str:
+    """Return the path of a session, or of an operation on it, by its item's part number or another one."""
+    part = quote(part_number or session.item.part_number, safe="")
+    return f"/api/items/{part}/edit-sessions/{session.pk}{ending and '/' + ending}"
 
 
 def _json(body: Any) -> str:

@@ -1,6 +1,13 @@
-"""Who and what most tests speak of, and users of the admin site."""
+"""The world of these tests.
 
-from collections.abc import Callable, Iterator
+ada, bob and carol are editors, root is an admin. Each has a workstation with a stream open, on a server that has just
+beaten; the fixture of that name is the workstation. `item` is A01-0001, and `held` is ada's session on its Sketch001.
+On the admin site, boss is a member of staff in the role admin and onlooker one in the role viewer.
+
+`tests.factories` makes more of the same, and says how a client calls the API.
+"""
+
+from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -9,9 +16,9 @@ from django.test import Client
 
 from events_app.database import sql
 from sessions_app import wrong_credentials
-from sessions_app.models import Item, Workstation
+from sessions_app.models import EditSession, Item, Workstation
 from sessions_app.roles import Role
-from tests.factories import connect, make_item, make_user, make_workstation
+from tests.factories import acquire, make_connected, make_item, make_user
 from tests.integration.admin_site import client_of
 
 
@@ -32,32 +39,32 @@ def thinking_ends_no_transaction(_django_db_marker: None) -> None:
 
 @pytest.fixture
 def item() -> Item:
-    """An item."""
     return make_item()
 
 
 @pytest.fixture
 def ada() -> Workstation:
-    """An editor's workstation, without a stream."""
-    return make_workstation(make_user("ada"), "ada's")
+    return make_connected("ada")
 
 
 @pytest.fixture
 def bob() -> Workstation:
-    """Another one's."""
-    return make_workstation(make_user("bob"), "bob's")
+    return make_connected("bob")
 
 
 @pytest.fixture
-def connected() -> Callable[..., Workstation]:
-    """Make a workstation that has a stream open, of a user of this name and role."""
+def carol() -> Workstation:
+    return make_connected("carol")
 
-    def make(name: str, role: Role = Role.EDITOR) -> Workstation:
-        workstation = make_workstation(make_user(name, role), f"{name}'s")
-        connect(workstation)
-        return workstation
 
-    return make
+@pytest.fixture
+def root() -> Workstation:
+    return make_connected("root", Role.ADMIN)
+
+
+@pytest.fixture
+def held(ada: Workstation, item: Item) -> EditSession:
+    return acquire(ada, item, "Sketch001", "partdesign", ("n1",)).session
 
 
 @pytest.fixture

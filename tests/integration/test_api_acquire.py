@@ -10,11 +10,11 @@ from django.db.models.functions import Now
 from sessions_app.models import EditSession, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
-    A_SENTENCE,
     A_TIME,
     A_UUID,
     acquire,
     api_of,
+    check_refused,
     connect,
     counts,
     events,
@@ -29,17 +29,7 @@ URL = "/api/items/A01-0001/edit-sessions"
 
 
 @pytest.fixture
-def ada(item):
-    return make_workstation(make_user("ada"), "ada's")
-
-
-@pytest.fixture
-def bob(item):
-    return make_workstation(make_user("bob"), "bob's")
-
-
-@pytest.fixture
-def ask():
+def ask(item):
     apis = {}
 
     def ask(workstation, url=URL, **wanted):
@@ -49,11 +39,6 @@ def ask():
         return api("POST", url, body)
 
     return ask
-
-
-def check_refused(answer, status, code):
-    assert answer.status_code == status
-    assert answer.json() == {"error": code, "message": A_SENTENCE}
 
 
 def test_what_is_free_is_given(ask, ada, item):

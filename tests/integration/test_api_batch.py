@@ -35,17 +35,7 @@ def items():
 
 
 @pytest.fixture
-def ada(items):
-    return make_workstation(make_user("ada"), "ada's")
-
-
-@pytest.fixture
-def bob(items):
-    return make_workstation(make_user("bob"), "bob's")
-
-
-@pytest.fixture
-def ask(ada):
+def ask(ada, items):
     apis = {}
 
     def ask(sessions, workstation=ada, **more):

@@ -17,57 +17,36 @@ from tests.factories import (
     connect,
     counts,
     events,
-    make_item,
+    make_connected,
     make_user,
     make_workstation,
+    session_url,
     stand,
+    wait_for,
 )
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def bob(connected):
-    return connected("bob")
-
-
-@pytest.fixture
-def carol(connected):
-    return connected("carol")
-
-
-@pytest.fixture
-def held(ada):
-    return acquire(ada, make_item(), "Sketch001", "partdesign", ("n1",)).session
-
-
-def url(session, ending="handoff"):
-    return f"/api/items/{session.item.part_number}/edit-sessions/{session.pk}/{ending}"
-
-
 def hand_over(session, target, user=None):
     body = {"to_workstation_id": target if isinstance(target, uuid.UUID) else target.pk}
-    return api_of(user or session.user)("POST", url(session), body)
+    return api_of(user or session.user)("POST", session_url(session, "handoff"), body)
 
 
-def ask_for(session, workstation, named=True):
+def ask_for(workstation, session, named=True):
     more = {"workstation_id": workstation.pk} if named else {}
     answer = api_of(workstation.user)(
-        "POST", url(session, "request-handoff"), {"message": "Please"} | more
+        "POST", session_url(session, "request-handoff"), {"message": "Please"} | more
     )
     assert answer.status_code == 202
 
 
-def line_up(session, workstation, cone=()):
-    stand(workstation, session.item, session.object_id, session.context_level, cone)
-
-
-wanting = pytest.mark.parametrize("want", [ask_for, line_up])
+wanting = pytest.mark.parametrize("want", [ask_for, wait_for])
 
 
 @wanting
 def test_the_answer_is_the_new_session_of_the_target(held, bob, want):
-    want(held, bob)
+    want(bob, held)
     answer = hand_over(held, bob)
     assert answer.status_code == 200
     session = EditSession.objects.get()
@@ -82,7 +61,7 @@ def test_the_answer_is_the_new_session_of_the_target(held, bob, want):
 
 @wanting
 def test_the_old_one_ends_as_handed_off_once(held, bob, want):
-    want(held, bob)
+    want(bob, held)
     told = len(events())
     hand_over(held, bob)
     record = EndedSession.objects.get()
@@ -97,7 +76,7 @@ def test_the_old_one_ends_as_handed_off_once(held, bob, want):
 
 def test_each_is_told_what_concerns_it(held, ada, bob, carol):
     acquire(carol, held.item, "carol's")
-    ask_for(held, bob)
+    ask_for(bob, held)
     told = len(events())
     answer = hand_over(held, bob).json()
     (_, ended, _), (_, begun, _), (_, granted, turn) = events()[told:]
@@ -109,18 +88,18 @@ def test_each_is_told_what_concerns_it(held, ada, bob, carol):
 
 
 def test_who_has_asked_gets_the_cone_of_the_session(held, bob):
-    ask_for(held, bob)
+    ask_for(bob, held)
     assert hand_over(held, bob).json()["dependency_cone"] == ["n1"]
 
 
 def test_who_stands_in_line_gets_the_cone_of_the_place(held, bob):
-    line_up(held, bob, ("n2",))
-    ask_for(held, bob)
+    wait_for(bob, held, ("n2",))
+    ask_for(bob, held)
     assert hand_over(held, bob).json()["dependency_cone"] == ["n2"]
 
 
 def test_an_empty_cone_of_the_place_is_no_cone(held, bob):
-    line_up(held, bob)
+    wait_for(bob, held)
     assert hand_over(held, bob).json()["dependency_cone"] == ["n1"]
 
 
@@ -128,7 +107,7 @@ def test_the_answer_names_whom_the_target_meets(held, ada, bob, carol):
     theirs = acquire(carol, held.item, "carol's", cone=("n1",)).session
     acquire(bob, held.item, "bob's", cone=("n1",))
     mine = acquire(ada, held.item, "ada's", cone=("n1",)).session
-    ask_for(held, bob)
+    ask_for(bob, held)
     answer = hand_over(held, bob).json()
     assert answer["interference"] == "soft"
     met = {conflict["session_id"] for conflict in answer["conflicts"]}
@@ -136,23 +115,23 @@ def test_the_answer_names_whom_the_target_meets(held, ada, bob, carol):
 
 
 def test_verify_refuses_the_old_token_and_takes_the_new_one(held, ada, bob):
-    ask_for(held, bob)
+    ask_for(bob, held)
     new = hand_over(held, bob).json()
     api = api_of(ada.user)
-    old = api("POST", url(held, "verify"), {"fencing_token": held.fencing_token})
+    old = api("POST", session_url(held, "verify"), {"fencing_token": held.fencing_token})
     assert (old.status_code, old.json()["error"]) == (409, "stale_token")
     session = EditSession.objects.get()
     answers = [
-        api("POST", url(session, "verify"), {"fencing_token": token}).status_code
+        api("POST", session_url(session, "verify"), {"fencing_token": token}).status_code
         for token in (held.fencing_token, new["fencing_token"])
     ]
     assert answers == [409, 200]
 
 
-def test_the_targets_place_vanishes_and_the_others_stay(held, bob, carol, connected):
-    dora = connected("dora")
+def test_the_targets_place_vanishes_and_the_others_stay(held, bob, carol):
+    dora = make_connected("dora")
     for one in (bob, carol, dora):
-        line_up(held, one)
+        wait_for(one, held)
     assert hand_over(held, carol).status_code == 200
     left = PlaceInLine.objects.order_by("number").values_list("workstation__name", flat=True)
     assert list(left) == ["bob's", "dora's"]
@@ -163,14 +142,14 @@ def test_the_targets_place_vanishes_and_the_others_stay(held, bob, carol, connec
 def test_only_its_place_for_this_vanishes(held, ada, bob):
     acquire(ada, held.item, "other")
     stand(bob, held.item, "other")
-    ask_for(held, bob)
+    ask_for(bob, held)
     assert hand_over(held, bob).status_code == 200
     assert PlaceInLine.objects.get().object_id == "other"
 
 
 def test_who_stands_in_line_does_not_get_what_is_handed_to_another(held, bob, carol):
-    line_up(held, bob)
-    ask_for(held, carol)
+    wait_for(bob, held)
+    ask_for(carol, held)
     hand_over(held, carol)
     assert EditSession.objects.get().workstation == carol
 
@@ -178,34 +157,34 @@ def test_who_stands_in_line_does_not_get_what_is_handed_to_another(held, bob, ca
 def test_who_asked_for_any_of_its_workstations_may_get_it_on_each(held, bob):
     at_home = make_workstation(bob.user, "at home")
     connect(at_home)
-    ask_for(held, bob, named=False)
+    ask_for(bob, held, named=False)
     assert hand_over(held, at_home).status_code == 200
 
 
 def test_who_asked_for_one_gets_it_on_no_other(held, bob):
     at_home = make_workstation(bob.user, "at home")
     connect(at_home)
-    ask_for(held, bob)
+    ask_for(bob, held)
     check_refused(hand_over(held, at_home), 409, "not_requested", counts())
 
 
 def test_it_goes_to_ones_own_other_workstation_in_line(held, ada):
     mine = make_workstation(ada.user, "ada's other")
     connect(mine)
-    line_up(held, mine)
+    wait_for(mine, held)
     assert hand_over(held, mine).json()["workstation"]["name"] == "ada's other"
 
 
 def test_who_has_asked_for_another_session_or_left_the_line_has_not_asked(held, ada, bob):
-    ask_for(acquire(ada, held.item, "other").session, bob)
+    ask_for(bob, acquire(ada, held.item, "other").session)
     stand(bob, held.item, "other")
-    line_up(held, bob)
+    wait_for(bob, held)
     PlaceInLine.objects.step_out(PlaceInLine.objects.get(object_id="Sketch001").pk)
     check_refused(hand_over(held, bob), 409, "not_requested", counts())
 
 
 def test_having_asked_does_not_outlast_the_session(held, ada, bob):
-    ask_for(held, bob)
+    ask_for(bob, held)
     EditSession.objects.release(held.pk)
     assert not HandoffRequest.objects.exists()
     again = acquire(ada, held.item, "Sketch001", "partdesign").session
@@ -214,14 +193,14 @@ def test_having_asked_does_not_outlast_the_session(held, ada, bob):
 
 def test_the_holder_itself_is_no_target(held, ada, bob):
     connect(ada)
-    line_up(held, bob)
+    wait_for(bob, held)
     check_refused(hand_over(held, ada), 409, "not_requested", counts())
 
 
 @wanting
 @pytest.mark.parametrize("how", ["it has no stream", "its server is dead"])
 def test_the_target_has_to_be_connected(held, bob, want, how):
-    want(held, bob)
+    want(bob, held)
     if how == "it has no stream":
         Connection.objects.all().delete()
     else:
@@ -232,7 +211,7 @@ def test_the_target_has_to_be_connected(held, bob, want, how):
 @wanting
 @pytest.mark.parametrize("how", ["a viewer", "nothing", "inactive"])
 def test_the_targets_user_has_to_be_an_editor(held, bob, want, how):
-    want(held, bob)
+    want(bob, held)
     if how == "inactive":
         type(bob.user).objects.filter(pk=bob.user_id).update(is_active=False)
     else:
@@ -243,14 +222,14 @@ def test_the_targets_user_has_to_be_an_editor(held, bob, want, how):
 
 @pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
 def test_only_its_owner_hands_it_over(held, bob, role):
-    ask_for(held, bob)
+    ask_for(bob, held)
     root = make_user("root", role)
     check_refused(hand_over(held, bob, root), 403, "forbidden", counts())
     check_refused(hand_over(held, bob, bob.user), 403, "forbidden", counts())
 
 
 def test_what_is_unknown_or_has_ended_is_404(held, bob):
-    ask_for(held, bob)
+    ask_for(bob, held)
     check_refused(hand_over(held, uuid.uuid4()), 404, "not_found", counts())
     assert hand_over(held, bob).status_code == 200
     check_refused(hand_over(held, bob), 404, "not_found", counts())
@@ -258,15 +237,15 @@ def test_what_is_unknown_or_has_ended_is_404(held, bob):
 
 def leave_line(session, workstation):
     [place] = PlaceInLine.objects.filter(workstation=workstation)
-    path = url(session, "").replace("edit-sessions", "edit-session-requests").rstrip("/")
+    path = session_url(session).replace("edit-sessions", "edit-session-requests")
     path = path.replace(str(session.pk), str(place.pk))
     assert api_of(workstation.user)("DELETE", path).status_code == 204
 
 
 def test_who_leaves_the_line_takes_back_what_was_asked_there(held, bob, carol):
     for one in (bob, carol):
-        ask_for(held, one)
-        stand(one, held.item, "Sketch001", "partdesign")
+        ask_for(one, held)
+        wait_for(one, held)
     leave_line(held, bob)
     check_refused(hand_over(held, bob), 409, "not_requested", counts())
     assert hand_over(held, carol).status_code == 200
@@ -274,9 +253,9 @@ def test_who_leaves_the_line_takes_back_what_was_asked_there(held, bob, carol):
 
 def test_but_not_what_was_asked_for_any_workstation_or_elsewhere(held, bob):
     other = acquire(held.workstation, held.item, "Sketch002", "partdesign").session
-    ask_for(held, bob, named=False)
-    ask_for(other, bob)
-    stand(bob, held.item, "Sketch001", "partdesign")
+    ask_for(bob, held, named=False)
+    ask_for(bob, other)
+    wait_for(bob, held)
     leave_line(held, bob)
     for session in (held, other):
         assert hand_over(session, bob).status_code == 200

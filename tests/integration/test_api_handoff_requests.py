@@ -20,11 +20,6 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def held(ada):
-    return acquire(ada, make_item(), "Sketch001", "partdesign").session
-
-
 def ask(session, user, message="May I?", part_number="A01-0001", **more):
     url = f"/api/items/{part_number}/edit-sessions/{session.pk}/request-handoff"
     return api_of(user)("POST", url, {"message": message} | more)

@@ -11,7 +11,7 @@ from django.utils.dateparse import parse_datetime
 from events_app.presence import store
 from events_app.presence.backend import backend
 from events_app.presence.server_processes import ProcessIdentity
-from events_app.presence.store import Arrival, Departure
+from events_app.presence.store import Arrival
 from sessions_app.managers.alive import IDLE_JITTER
 from sessions_app.models import EditSession, Workstation
 from tests.factories import (
@@ -20,7 +20,9 @@ from tests.factories import (
     api_of,
     connect,
     counts,
+    depart,
     events,
+    kinds_since,
     make_item,
     make_workstation,
     stand,
@@ -29,11 +31,6 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 JITTER = IDLE_JITTER.total_seconds()
-
-
-@pytest.fixture
-def held(ada, item):
-    return acquire(ada, item, "Sketch001", "partdesign").session
 
 
 @pytest.fixture
@@ -67,10 +64,6 @@ def listed(workstation):
 def check_same_time(said, known):
     """Milliseconds go over the wire."""
     assert abs(parse_datetime(said) - known) < timedelta(milliseconds=1)
-
-
-def kinds_since(told):
-    return [kind for kind, _, _ in events()[told:]]
 
 
 def a_heartbeat_later():
@@ -273,10 +266,8 @@ def test_an_arrival_says_nothing_of_it(say, ada, held):
 @pytest.mark.parametrize("grace", [0, 300])
 def test_a_departure_ends_it_with_a_grace_when_that_is_over(say, ada, held, monkeypatch, grace):
     monkeypatch.setattr(settings, "SESSIONS_GRACE", timedelta(seconds=grace))
-    process, stream = ProcessIdentity(), Arrival(held.pk, ada.pk)
-    store.register(process, [stream])
     say(60)
-    store.depart(process, [Departure(stream.connection_id, stream.key, True)])
+    depart(ada)
     if grace:
         assert listed(ada) == [A_TIME]
         Workstation.objects.update(away_since=Now() - timedelta(hours=1))

@@ -16,6 +16,7 @@ from tests.factories import (
     connect,
     counts,
     events,
+    make_connected,
     make_item,
     make_user,
     make_workstation,
@@ -25,21 +26,6 @@ from tests.factories import (
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("item")]
 
 URL = "/api/items/A01-0001/edit-session-requests"
-
-
-@pytest.fixture
-def ada(connected):
-    return connected("ada")
-
-
-@pytest.fixture
-def bob(connected):
-    return connected("bob")
-
-
-@pytest.fixture
-def carol(connected):
-    return connected("carol")
 
 
 @pytest.fixture
@@ -117,9 +103,9 @@ def test_what_one_holds_is_given_back(ask, ada, bob, item):
     assert counts() == before
 
 
-def test_first_come_first_served(ask, ada, bob, carol, connected, item):
+def test_first_come_first_served(ask, ada, bob, carol, item):
     acquire(ada, item)
-    waiting = [connected(name) for name in ("dora", "emil", "fritz")]
+    waiting = [make_connected(name) for name in ("dora", "emil", "fritz")]
     assert [ask(one).json()["position"] for one in (carol, *waiting, bob)] == [1, 2, 3, 4, 5]
     found = [(place["position"], place["user"]) for place in line()]
     assert found == [(1, "carol"), (2, "dora"), (3, "emil"), (4, "fritz"), (5, "bob")]
@@ -223,8 +209,8 @@ def test_nobody_stands_in_line_for_somebody_elses_workstation(ask, ada, bob, ite
     check_refused(ask(root, workstation_id=bob.pk), 403, "forbidden", counts())
 
 
-def test_a_viewer_may_see_the_line_but_not_stand_in_it(ask, connected, ada, item):
-    vera = connected("vera", Role.VIEWER)
+def test_a_viewer_may_see_the_line_but_not_stand_in_it(ask, ada, item):
+    vera = make_connected("vera", Role.VIEWER)
     acquire(ada, item)
     check_refused(ask(vera), 403, "forbidden", counts())
     assert api_of(vera.user)("GET", URL).status_code == 200

@@ -12,16 +12,6 @@ ITEM_URL = "/api/items/A01-0001"
 
 
 @pytest.fixture
-def ada(connected):
-    return connected("ada")
-
-
-@pytest.fixture
-def bob(connected):
-    return connected("bob")
-
-
-@pytest.fixture
 def window(bob):
     """A stream of one of bob's windows."""
     return connect(bob)

@@ -1,7 +1,6 @@
 """Release and force-release: one end, one record, one event."""
 
 import uuid
-from urllib.parse import quote
 
 import pytest
 from django.utils.dateparse import parse_datetime
@@ -9,15 +8,16 @@ from django.utils.dateparse import parse_datetime
 from sessions_app.models import EditSession, EndedSession
 from sessions_app.roles import Role
 from tests.factories import (
-    A_SENTENCE,
     A_TIME,
     acquire,
     api_of,
+    check_refused,
     counts,
     events,
+    make_connected,
     make_item,
-    make_user,
     make_workstation,
+    session_url,
 )
 
 pytestmark = pytest.mark.django_db
@@ -35,41 +35,22 @@ IDENTITY = {
 }
 
 
-@pytest.fixture
-def root():
-    return api_of(make_user("root", Role.ADMIN))
+def release(caller, session):
+    return api_of(caller.user)("DELETE", session_url(session))
 
 
-@pytest.fixture
-def held(ada):
-    return acquire(ada, make_item(), "Sketch001", "partdesign", ("n1",)).session
-
-
-def url(session, ending="", part_number="A01-0001"):
-    return f"/api/items/{quote(part_number, safe='')}/edit-sessions/{session.pk}{ending}"
-
-
-def force_url(session):
-    return url(session, "/force-release")
-
-
-def check_refused(answer, status, code):
-    assert answer.status_code == status
-    assert answer.json() == {"error": code, "message": A_SENTENCE}
-
-
-def check_nothing_happened(before):
-    assert counts() == before
+def force_release(caller, session, body=None, query=""):
+    return api_of(caller.user)("DELETE", session_url(session, "force-release") + query, body)
 
 
 def test_a_release_ends_the_session_and_answers_nothing(ada, held):
-    answer = api_of(ada.user)("DELETE", url(held))
+    answer = release(ada, held)
     assert (answer.status_code, answer.content) == (204, b"")
     assert not EditSession.objects.exists()
 
 
 def test_it_leaves_one_record(ada, held):
-    api_of(ada.user)("DELETE", url(held))
+    release(ada, held)
     record = EndedSession.objects.values().get()
     assert record.pop("released_at") > held.acquired_at
     assert record.pop("id")
@@ -97,7 +78,7 @@ def test_it_leaves_one_record(ada, held):
 def test_it_tells_the_watchers_the_holders_and_who_held_it(ada, bob, held):
     acquire(bob, held.item, "Sketch007")
     told = len(events())
-    api_of(ada.user)("DELETE", url(held))
+    release(ada, held)
     [(kind, channels, data)] = events()[told:]
     assert kind == "edit.session_released"
     assert channels == {
@@ -128,54 +109,50 @@ def test_it_tells_the_watchers_the_holders_and_who_held_it(ada, bob, held):
 @pytest.mark.parametrize("way", ["release", "force"])
 def test_a_second_time_it_is_gone_and_nothing_else_happens(root, ada, held, way):
     api, path = (
-        (api_of(ada.user), url(held))
+        (api_of(ada.user), session_url(held))
         if way == "release"
-        else (root, force_url(held) + "?reason=Holiday")
+        else (api_of(root.user), session_url(held, "force-release") + "?reason=Holiday")
     )
     assert api("DELETE", path).status_code == 204
     before = counts()
     for _ in range(2):
-        check_refused(api("DELETE", path), 404, "not_found")
-    check_nothing_happened(before)
+        check_refused(api("DELETE", path), 404, "not_found", before)
 
 
 def test_a_session_ends_one_way_only(root, ada, held):
-    assert root("DELETE", force_url(held), {"reason": "Holiday"}).status_code == 204
-    check_refused(api_of(ada.user)("DELETE", url(held)), 404, "not_found")
+    assert force_release(root, held, {"reason": "Holiday"}).status_code == 204
+    check_refused(release(ada, held), 404, "not_found")
     assert [record.reason for record in EndedSession.objects.all()] == ["force_released"]
 
 
 def test_other_sessions_stay(ada, held):
     other = acquire(ada, held.item).session
-    api_of(ada.user)("DELETE", url(held))
+    release(ada, held)
     assert EditSession.objects.get() == other
 
 
 def test_its_user_may_release_it_from_anywhere(ada, held):
     make_workstation(ada.user, "at home")
-    assert api_of(ada.user)("DELETE", url(held)).status_code == 204
+    assert release(ada, held).status_code == 204
     assert EndedSession.objects.get().workstation_name == "ada's"
 
 
 @pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
 def test_nobody_elses_session_is_released(held, role):
-    before = counts()
-    carol = api_of(make_user("carol", role))
-    check_refused(carol("DELETE", url(held)), 403, "forbidden")
-    check_nothing_happened(before)
+    carol = make_connected("carol", role)
+    check_refused(release(carol, held), 403, "forbidden", counts())
 
 
-@pytest.mark.parametrize("ending", ["", "/force-release?reason=Holiday"])
+@pytest.mark.parametrize("ending", ["", "force-release?reason=Holiday"])
 def test_a_session_is_known_by_its_item_and_id_together(root, held, ending):
     make_item("A01-0002")
     before = counts()
     for path in (
-        url(held, ending, "A01-0002"),
-        url(held, ending, "A01-0003"),
-        url(EditSession(id=uuid.uuid4()), ending),
+        session_url(held, ending, "A01-0002"),
+        session_url(held, ending, "A01-0003"),
+        session_url(EditSession(id=uuid.uuid4()), ending, "A01-0001"),
     ):
-        check_refused(root("DELETE", path), 404, "not_found")
-    check_nothing_happened(before)
+        check_refused(api_of(root.user)("DELETE", path), 404, "not_found", before)
 
 
 # -- by force --
@@ -194,7 +171,7 @@ def test_a_session_is_known_by_its_item_and_id_together(root, held, ending):
     ],
 )
 def test_the_reason_comes_in_body_or_query_and_is_kept(root, held, query, body, note):
-    answer = root("DELETE", force_url(held) + query, body)
+    answer = force_release(root, held, body, query)
     assert (answer.status_code, answer.content) == (204, b"")
     record = EndedSession.objects.get()
     assert (record.session_id, record.reason) == (held.pk, "force_released")
@@ -216,27 +193,23 @@ def test_the_reason_comes_in_body_or_query_and_is_kept(root, held, query, body, 
     ],
 )
 def test_without_a_reason_nothing_is_forced(root, held, query, body):
-    before = counts()
-    check_refused(root("DELETE", force_url(held) + query, body), 422, "invalid")
-    check_nothing_happened(before)
+    check_refused(force_release(root, held, body, query), 422, "invalid", counts())
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
 def test_only_an_admin_may(held, role):
-    before = counts()
-    carol = api_of(make_user("carol", role))
-    check_refused(carol("DELETE", force_url(held), {"reason": "Mine!"}), 403, "forbidden")
-    check_nothing_happened(before)
+    carol = make_connected("carol", role)
+    check_refused(force_release(carol, held, {"reason": "Mine!"}), 403, "forbidden", counts())
 
 
 def test_an_editor_may_not_force_even_what_is_their_own(ada, held):
-    answer = api_of(ada.user)("DELETE", force_url(held), {"reason": "Mine!"})
+    answer = force_release(ada, held, {"reason": "Mine!"})
     check_refused(answer, 403, "forbidden")
 
 
 def test_who_held_it_is_told_by_whom_and_why_and_then_everyone_that_it_ended(root, ada, held):
     told = len(events())
-    root("DELETE", force_url(held), {"reason": "Holiday"})
+    force_release(root, held, {"reason": "Holiday"})
     (first, to_first, data), (second, to_second, released) = events()[told:]
     assert first == "edit.force_released"
     assert to_first == {f"workstation:{ada.pk}"}

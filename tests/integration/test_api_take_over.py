@@ -7,7 +7,6 @@ import pytest
 from django.db.models.functions import Now
 
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
-from sessions_app.roles import Role
 from tests.factories import (
     acquire,
     api_of,
@@ -21,26 +20,6 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def ada(connected):
-    return connected("ada")
-
-
-@pytest.fixture
-def bob(connected):
-    return connected("bob")
-
-
-@pytest.fixture
-def root(connected):
-    return connected("root", Role.ADMIN)
-
-
-@pytest.fixture
-def held(ada, item):
-    return acquire(ada, item, "Pad", "partdesign", ("n1", "n2")).session
 
 
 def take(root, session, query="", part_number="A01-0001", **body):
@@ -60,11 +39,15 @@ def test_it_ends_as_forced_and_begins_anew_as_an_acquire_answers(root, ada, item
     body = answer.json()
     assert body["session_id"] == str(session.pk) != str(held.pk)
     assert (body["user"], body["workstation"]["id"]) == ("root", str(root.pk))
-    assert (body["context_level"], body["object_id"], body["note"]) == ("partdesign", "Pad", "")
-    assert body["dependency_cone"] == ["n1", "n2"]
+    assert (body["context_level"], body["object_id"], body["note"]) == (
+        "partdesign",
+        "Sketch001",
+        "",
+    )
+    assert body["dependency_cone"] == ["n1"]
     assert (body["existing"], body["interference"], body["connection_id"]) == (False, "none", None)
     assert body["fencing_token"] == session.fencing_token > held.fencing_token
-    again = acquire(root, item, "Pad", "partdesign")
+    again = acquire(root, item, "Sketch001", "partdesign")
     assert (again.existing, again.session) == (True, session)
 
     record = EndedSession.objects.get()
@@ -84,7 +67,7 @@ def test_it_ends_as_forced_and_begins_anew_as_an_acquire_answers(root, ada, item
 
 def test_the_line_stays_as_it_is(root, bob, item, held):
     connect(bob)
-    place = stand(bob, item, "Pad", "partdesign").place
+    place = stand(bob, item, "Sketch001", "partdesign").place
     assert take_it(root, held).status_code == 200
     assert PlaceInLine.objects.get() == place
     EditSession.objects.release(EditSession.objects.get().pk)
@@ -92,7 +75,7 @@ def test_the_line_stays_as_it_is(root, bob, item, held):
 
 
 def test_ones_own_place_in_the_line_is_used_up_with_its_cone_and_note(root, item, held):
-    wanted = {"workstation_id": root.pk, "context_level": "partdesign", "object_id": "Pad"}
+    wanted = {"workstation_id": root.pk, "context_level": "partdesign", "object_id": "Sketch001"}
     url = "/api/items/A01-0001/edit-session-requests"
     said = {"dependency_cone": ["n7"], "note": "urgent"}
     assert api_of(root.user)("POST", url, wanted | said).status_code == 201

@@ -9,11 +9,11 @@ from django.db.models import F
 from sessions_app.models import EditSession, EndedSession, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
-    A_SENTENCE,
     A_TIME,
     A_UUID,
     acquire,
     api_of,
+    check_refused,
     connect,
     counts,
     events,
@@ -35,11 +35,6 @@ def ada():
 @pytest.fixture
 def api(ada):
     return api_of(ada)
-
-
-def check_refused(answer, status, code):
-    assert answer.status_code == status
-    assert answer.json() == {"error": code, "message": A_SENTENCE}
 
 
 def test_a_new_one_is_201_and_then_known(api):

@@ -12,21 +12,6 @@ from tests.factories import acquire, connect, events, make_item, make_user, make
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def ada(connected):
-    return connected("ada")
-
-
-@pytest.fixture
-def bob(connected):
-    return connected("bob")
-
-
-@pytest.fixture
-def carol(connected):
-    return connected("carol")
-
-
 def told(since=0):
     """Who is told of whom, with which node keys, or "no more": each by the ids of its own session and the other."""
     found = {}

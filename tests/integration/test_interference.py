@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sessions_app.models import EditSession
 from sessions_app.models.results import Conflict
-from tests.factories import acquire, make_item, make_user, make_workstation
+from tests.factories import acquire, make_connected, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
 
@@ -187,9 +187,11 @@ def test_a_heartbeat_is_a_heap_only_update(held):
 
 
 @pytest.mark.parametrize("ended", ["one of the list", "one that it meets"])
-def test_a_list_outside_of_a_snapshot_outlives_the_end_of_a_session(connected, item, ended):
+def test_a_list_outside_of_a_snapshot_outlives_the_end_of_a_session(item, ended):
     """The admin site's: a session may end between any two of its queries."""
-    mine, theirs = (acquire(connected(name), item, name, cone=("n1",)).session for name in "ab")
+    mine, theirs = (
+        acquire(make_connected(name), item, name, cone=("n1",)).session for name in "ab"
+    )
     listed = list(EditSession.objects.with_names().filter(pk=mine.pk))
     met_in_list, queries = EditSession.objects.met_in_list, 0
 

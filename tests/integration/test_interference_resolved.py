@@ -22,21 +22,6 @@ pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def ada(connected):
-    return connected("ada")
-
-
-@pytest.fixture
-def bob(connected):
-    return connected("bob")
-
-
-@pytest.fixture
-def carol(connected):
-    return connected("carol")
-
-
 def resolved():
     """Who has been told: the workstation's channel, the session that is left, and the one that ended."""
     found = []

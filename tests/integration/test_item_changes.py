@@ -12,7 +12,7 @@ from sessions_app.models import EditSession, FormerPartNumber, Item, PlaceInLine
 from sessions_app.models.results import Wanted
 from sessions_app.operations import items
 from sessions_app.roles import Role
-from tests.factories import acquire, api_of, events, make_item, make_user, stand
+from tests.factories import acquire, api_of, events, make_connected, make_item, make_user, stand
 from tests.integration import interleaving
 from tests.integration.admin_site import listed
 
@@ -25,9 +25,9 @@ def admin():
 
 
 @pytest.fixture
-def world(connected):
+def world():
     """`Old 1`: ada edits it, bob stands in line, and ada has edited it before."""
-    item, ada, bob = make_item("Old 1"), connected("ada"), connected("bob")
+    item, ada, bob = make_item("Old 1"), make_connected("ada"), make_connected("bob")
     EditSession.objects.release(acquire(ada, item, "before").session.pk)
     return item, ada, bob, acquire(ada, item).session, stand(bob, item).place
 
@@ -200,8 +200,8 @@ def test_a_retired_item_is_in_no_list_unless_asked_for(world, admin):
     assert acquire(world[2], world[0], "X")
 
 
-def test_who_comes_into_the_line_while_it_is_retired_is_waited_for(world, connected):
-    carl = connected("carl")
+def test_who_comes_into_the_line_while_it_is_retired_is_waited_for(world):
+    carl = make_connected("carl")
     lock, came = Workstation.objects.lock, []
 
     def lock_late(ids):

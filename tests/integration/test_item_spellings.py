@@ -11,7 +11,7 @@ from sessions_app.errors import Invalid, NotFound
 from sessions_app.models import EditSession, EndedSession, Item
 from sessions_app.models.results import Wanted
 from sessions_app.streams import resolve
-from tests.factories import acquire, api_of, make_item, make_token, make_user, stand
+from tests.factories import acquire, api_of, make_connected, make_item, make_token, make_user, stand
 from tests.integration.admin_site import listed
 
 pytestmark = pytest.mark.django_db
@@ -41,12 +41,12 @@ def api(ada):
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_another_spelling_finds_the_same_item_everywhere(written, ada, api, connected, spelling):
+def test_another_spelling_finds_the_same_item_everywhere(written, ada, api, spelling):
     body = {"workstation_id": ada.pk, "context_level": "sketch", "object_id": "S"}
     session = api("POST", path_of(spelling, "edit-sessions"), body).json()
     assert (session["item_id"], session["part_number"]) == (str(written.pk), WRITTEN)
     assert api("POST", path_of(WRITTEN, "edit-sessions"), body).json()["existing"]
-    other = connected("carl")
+    other = make_connected("carl")
     carl = api_of(other.user)
     refused = carl("POST", path_of(spelling, "edit-sessions"), body | {"workstation_id": other.pk})
     assert (refused.status_code, refused.json()["error"]) == (409, "hard_interference")
@@ -147,12 +147,12 @@ def test_a_parts_list_finds_known_items_and_doubles_in_any_spelling(written, tmp
         call_command("loaditems", str(file), stdout=said, stderr=StringIO())
 
 
-def test_the_admin_site_refuses_and_finds_other_spellings(written, boss, ada, connected):
+def test_the_admin_site_refuses_and_finds_other_spellings(written, boss, ada):
     page = "/admin/sessions_app/item/"
     answer = boss.post(page + "add/", {"part_number": SPELLINGS[1]})
     assert answer.context["errors"] == [[f"There is the item {WRITTEN}."]]
     session = acquire(ada, written).session
-    place = stand(connected("carl"), written).place
+    place = stand(make_connected("carl"), written).place
     for spelling in SPELLINGS:
         query = f"?q={quote(spelling.strip())}"
         assert listed(boss.get(page + query)) == {written.pk}

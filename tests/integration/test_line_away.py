@@ -12,24 +12,19 @@ from events_app.models import Connection, ServerProcess
 from events_app.presence.backend import backend
 from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.roles import Role
-from tests.factories import acquire, connect, events, make_user, make_workstation, stand
+from tests.factories import (
+    acquire,
+    connect,
+    events,
+    kinds_since,
+    make_connected,
+    make_user,
+    make_workstation,
+    stand,
+    wait_for,
+)
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def held(item):
-    return acquire(make_workstation(make_user("ada"), "ada's"), item).session
-
-
-@pytest.fixture
-def bob(connected):
-    return connected("bob")
-
-
-@pytest.fixture
-def carol(connected):
-    return connected("carol")
 
 
 def lose_the_stream(workstation):
@@ -77,14 +72,10 @@ def holder():
     return session and session.workstation
 
 
-def kinds_since(told):
-    return [kind for kind, _, _ in events()[told:]]
-
-
 @away
 def test_who_is_away_is_passed_over_and_keeps_the_place(held, bob, carol, go, come_back):
-    stand(bob, held.item)
-    stand(carol, held.item)
+    wait_for(bob, held)
+    wait_for(carol, held)
     go(bob)
     EditSession.objects.release(held.pk)
     assert holder() == carol
@@ -97,7 +88,7 @@ def test_who_is_away_is_passed_over_and_keeps_the_place(held, bob, carol, go, co
 
 @away
 def test_where_all_are_away_it_is_free_and_given_to_who_comes_back(held, bob, go, come_back):
-    stand(bob, held.item, cone=("n1",))
+    wait_for(bob, held, cone=("n1",))
     go(bob)
     EditSession.objects.release(held.pk)
     told = len(events())
@@ -114,7 +105,7 @@ def test_where_all_are_away_it_is_free_and_given_to_who_comes_back(held, bob, go
 
 
 def test_a_beat_gives_it(held, bob):
-    stand(bob, held.item)
+    wait_for(bob, held)
     lose_the_stream(bob)
     EditSession.objects.release(held.pk)
     assert not backend().time_passes()
@@ -124,10 +115,10 @@ def test_a_beat_gives_it(held, bob):
     assert not backend().time_passes()
 
 
-def test_of_those_who_are_back_the_first_one_gets_it(held, bob, carol, connected):
-    dora = connected("dora")
+def test_of_those_who_are_back_the_first_one_gets_it(held, bob, carol):
+    dora = make_connected("dora")
     for one in (bob, carol, dora):
-        stand(one, held.item)
+        wait_for(one, held)
         lose_the_stream(one)
     EditSession.objects.release(held.pk)
     for one in (dora, carol):
@@ -136,8 +127,9 @@ def test_of_those_who_are_back_the_first_one_gets_it(held, bob, carol, connected
     assert holder() == carol
 
 
-def test_a_beat_gives_every_lock_to_the_first_of_its_line_a_limited_number_at_once(item, connected):
-    bob, carol = connected("bob"), connected("carol")
+def test_a_beat_gives_every_lock_to_the_first_of_its_line_a_limited_number_at_once(
+    item, bob, carol
+):
     ada = make_workstation(make_user("ada"))
     for number in range(6):
         acquire(ada, item, str(number))
@@ -158,10 +150,10 @@ def test_a_beat_gives_every_lock_to_the_first_of_its_line_a_limited_number_at_on
 
 
 def test_anybody_may_acquire_what_is_free_and_the_line_stays(held, bob, carol):
-    stand(bob, held.item)
+    wait_for(bob, held)
     lose_the_stream(bob)
     EditSession.objects.release(held.pk)
-    acquire(carol, held.item)
+    acquire(carol, held.item, held.object_id, held.context_level)
     connect(bob)
     assert not EditSession.objects.grant_what_is_free(10)
     EditSession.objects.release(EditSession.objects.get().pk)
@@ -169,19 +161,19 @@ def test_anybody_may_acquire_what_is_free_and_the_line_stays(held, bob, carol):
 
 
 def test_who_asks_for_what_is_free_while_those_before_it_are_away_gets_it(held, bob, carol):
-    stand(bob, held.item)
+    wait_for(bob, held)
     lose_the_stream(bob)
     EditSession.objects.release(held.pk)
-    assert stand(carol, held.item).session.workstation == carol
+    assert wait_for(carol, held).session.workstation == carol
     assert PlaceInLine.objects.get().workstation == bob
 
 
 def test_but_does_not_overtake_who_is_back(held, bob, carol):
-    stand(bob, held.item)
+    wait_for(bob, held)
     lose_the_stream(bob)
     EditSession.objects.release(held.pk)
     connect(bob)
-    standing = stand(carol, held.item)
+    standing = wait_for(carol, held)
     assert (standing.place.position, standing.holder) == (2, None)
     EditSession.objects.grant_what_is_free(10)
     assert holder() == bob
@@ -189,19 +181,19 @@ def test_but_does_not_overtake_who_is_back(held, bob, carol):
 
 def test_the_first_one_who_is_back_and_asks_again_gets_it_at_once(held, bob, carol):
     for one in (bob, carol):
-        stand(one, held.item)
+        wait_for(one, held)
         lose_the_stream(one)
     EditSession.objects.release(held.pk)
     for one in (carol, bob):
         connect(one)
-    assert stand(bob, held.item).session.workstation == bob
+    assert wait_for(bob, held).session.workstation == bob
     assert PlaceInLine.objects.get().workstation == carol
 
 
 def test_one_of_two_streams_on_a_server_that_beats_is_enough(held, bob):
     silence_the_server(bob)
     connect(bob)
-    stand(bob, held.item)
+    wait_for(bob, held)
     EditSession.objects.release(held.pk)
     assert holder() == bob
 
@@ -209,15 +201,15 @@ def test_one_of_two_streams_on_a_server_that_beats_is_enough(held, bob):
 def test_a_superuser_without_a_group_has_a_turn_too(held, bob):
     bob.user.groups.clear()
     type(bob.user).objects.filter(pk=bob.user_id).update(is_superuser=True)
-    stand(bob, held.item)
+    wait_for(bob, held)
     EditSession.objects.release(held.pk)
     assert holder() == bob
 
 
 def test_who_is_in_two_groups_has_one_turn(held, bob, carol):
     bob.user.groups.set(Group.objects.all())
-    stand(bob, held.item)
-    stand(carol, held.item)
+    wait_for(bob, held)
+    wait_for(carol, held)
     EditSession.objects.release(held.pk)
     assert holder() == bob
     assert PlaceInLine.objects.get().workstation == carol
@@ -226,7 +218,7 @@ def test_who_is_in_two_groups_has_one_turn(held, bob, carol):
 def test_who_is_away_with_a_grace_is_passed_over(held, bob, carol, monkeypatch):
     monkeypatch.setattr(settings, "SESSIONS_GRACE", timedelta(minutes=5))
     for one in (bob, carol):
-        stand(one, held.item)
+        wait_for(one, held)
     lose_the_stream(bob)
     backend().departed({bob.pk}, {bob.pk}, held.pk)
     EditSession.objects.release(held.pk)

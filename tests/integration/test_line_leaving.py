@@ -19,6 +19,8 @@ from tests.factories import (
     api_of,
     check_refused,
     counts,
+    depart,
+    make_connected,
     make_item,
     make_user,
     make_workstation,
@@ -33,35 +35,9 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def server():
-    process = ProcessIdentity()
-    store.register(process, [])
-    return process
-
-
-@pytest.fixture
-def connected(server):
-    def make(name):
-        workstation = make_workstation(make_user(name), f"{name}'s")
-        open_stream(server, workstation)
-        return workstation
-
-    return make
-
-
-@pytest.fixture
-def ada(connected):
-    return connected("ada")
-
-
-@pytest.fixture
-def bob(connected):
-    return connected("bob")
-
-
-@pytest.fixture
-def carol(connected):
-    return connected("carol")
+def server(bob):
+    """The process that serves bob's stream."""
+    return ProcessIdentity(Connection.objects.get(key=bob.pk).process_id)
 
 
 @pytest.fixture
@@ -77,11 +53,6 @@ def open_stream(server, workstation):
     return stream
 
 
-def leave(server, workstation, by_client=True):
-    streams = Connection.objects.filter(key=workstation.pk)
-    store.depart(server, [Departure(s.pk, s.key, by_client) for s in streams])
-
-
 def one_line():
     places = PlaceInLine.objects.with_position().order_by("number")
     return [(place.position, place.workstation.user.username) for place in places]
@@ -91,9 +62,9 @@ def delete(place, user):
     return api_of(user)("DELETE", f"{URL}/{place.pk}")
 
 
-def test_who_leaves_makes_the_others_move_up_and_is_gone(waiting, carol, connected, item):
+def test_who_leaves_makes_the_others_move_up_and_is_gone(waiting, carol, item):
     place = stand(carol, item).place
-    stand(connected("dora"), item)
+    stand(make_connected("dora"), item)
     before = counts()
     answer = delete(place, carol.user)
     assert (answer.status_code, answer.content) == (204, b"")
@@ -159,26 +130,26 @@ def test_acquiring_what_one_waits_for_ends_the_waiting_for_it_only(ada, bob, car
     assert list(left) == [("A", "bob's"), ("B", "bob's"), ("B", "carol's")]
 
 
-def test_a_departure_loses_the_places_and_only_ones_own(waiting, server, bob, carol, item):
+def test_a_departure_loses_the_places_and_only_ones_own(waiting, bob, carol, item):
     stand(carol, item)
-    leave(server, bob)
+    depart(bob)
     assert one_line() == [(1, "carol")]
 
 
 def test_who_comes_back_after_it_stands_at_the_end(waiting, server, bob, carol, item):
     stand(carol, item)
-    leave(server, bob)
+    depart(bob)
     open_stream(server, bob)
     assert stand(bob, item).place.position == 2
 
 
 def test_the_departure_of_who_holds_and_waits_gives_what_it_held_to_the_next(
-    waiting, server, ada, bob, carol, item
+    waiting, ada, bob, carol, item
 ):
     acquire(bob, item, "bob's")
     stand(carol, item, "bob's")
     stand(ada, item, "bob's")
-    leave(server, bob)
+    depart(bob)
     assert one_line() == [(1, "ada")]
     assert EditSession.objects.get(object_id="bob's").workstation == carol
 
@@ -200,9 +171,9 @@ def test_one_of_two_windows_that_closes_loses_nothing(waiting, server, bob):
     assert one_line() == [(1, "bob")]
 
 
-def test_with_a_grace_only_its_end_loses_them(waiting, server, bob, monkeypatch):
+def test_with_a_grace_only_its_end_loses_them(waiting, bob, monkeypatch):
     monkeypatch.setattr(settings, "SESSIONS_GRACE", TIMEOUT)
-    leave(server, bob)
+    depart(bob)
     backend().time_passes()
     assert one_line() == [(1, "bob")]
     Observation.objects.update(last_beat=Now(), since=Now() - HOUR)
@@ -213,7 +184,7 @@ def test_with_a_grace_only_its_end_loses_them(waiting, server, bob, monkeypatch)
 
 def test_who_comes_back_within_the_grace_keeps_them(waiting, server, bob, monkeypatch):
     monkeypatch.setattr(settings, "SESSIONS_GRACE", TIMEOUT)
-    leave(server, bob)
+    depart(bob)
     open_stream(server, bob)
     Observation.objects.update(last_beat=Now(), since=Now() - HOUR)
     backend().time_passes()
@@ -225,7 +196,7 @@ def test_a_server_that_goes_loses_no_place(waiting, server, bob, end):
     if end == "it stops":
         clean_up.unregister(server)
     elif end == "it closes the stream":
-        leave(server, bob, by_client=False)
+        depart(bob, by_client=False)
     else:
         ServerProcess.objects.update(last_beat=Now() - HOUR)
         assert clean_up.clean_up_one(timedelta(seconds=10))

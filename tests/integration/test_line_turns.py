@@ -5,8 +5,6 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from events_app.presence.server_processes import ProcessIdentity
-from events_app.presence.store import Arrival, Departure, depart, register
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
@@ -14,11 +12,15 @@ from tests.factories import (
     acquire,
     api_of,
     connect,
+    depart,
     events,
+    make_connected,
     make_item,
     make_user,
     make_workstation,
+    session_url,
     stand,
+    wait_for,
 )
 
 pytestmark = pytest.mark.django_db
@@ -27,34 +29,6 @@ IDENTITY = {
     *("item_id", "part_number", "session_id", "user", "user_name", "workstation"),
     *("context_level", "object_id", "fencing_token"),
 }
-
-
-@pytest.fixture
-def ada(item):
-    return make_workstation(make_user("ada"), "ada's")
-
-
-@pytest.fixture
-def bob(connected):
-    return connected("bob")
-
-
-@pytest.fixture
-def carol(connected):
-    return connected("carol")
-
-
-@pytest.fixture
-def held(ada, item):
-    return acquire(ada, item, "Sketch001", "partdesign", ("n1",)).session
-
-
-def wait_for(session, workstation, cone=("n2",)):
-    return stand(workstation, session.item, session.object_id, session.context_level, cone)
-
-
-def url(session, ending=""):
-    return f"/api/items/{session.item.part_number}/edit-sessions/{session.pk}{ending}"
 
 
 def check_is_held_by(workstation, after):
@@ -67,11 +41,13 @@ def check_is_held_by(workstation, after):
 
 
 def release(session, **_):
-    api_of(session.user)("DELETE", url(session))
+    api_of(session.user)("DELETE", session_url(session))
 
 
 def force_release(session, **_):
-    api_of(make_user("root", Role.ADMIN))("DELETE", url(session, "/force-release?reason=Holiday"))
+    api_of(make_user("root", Role.ADMIN))(
+        "DELETE", session_url(session, "force-release") + "?reason=Holiday"
+    )
 
 
 def release_all_of_it(session, **_):
@@ -83,9 +59,7 @@ def delete_its_workstation(session, **_):
 
 
 def depart_from_it(session, **_):
-    process, stream = ProcessIdentity(), Arrival(session.pk, session.workstation_id)
-    register(process, [stream])
-    depart(process, [Departure(stream.connection_id, stream.key, by_client=True)])
+    depart(session.workstation)
 
 
 def let_it_time_out(session, **_):
@@ -125,8 +99,8 @@ ENDS = {
 def test_however_it_ends_the_first_in_line_gets_it(
     held, bob, carol, end, reason, django_capture_on_commit_callbacks
 ):
-    wait_for(held, bob)
-    wait_for(held, carol)
+    wait_for(bob, held, ("n2",))
+    wait_for(carol, held, ("n2",))
     told = len(events())
     end(held, on_commit=django_capture_on_commit_callbacks)
     assert [record.reason for record in EndedSession.objects.all()] == [reason]
@@ -142,10 +116,10 @@ def test_however_it_ends_the_first_in_line_gets_it(
     ]
 
 
-def test_the_watchers_are_told_of_an_acquire_and_only_it_of_its_turn(held, bob, connected):
-    dora = connected("dora")
+def test_the_watchers_are_told_of_an_acquire_and_only_it_of_its_turn(held, bob):
+    dora = make_connected("dora")
     met = acquire(dora, held.item, "elsewhere", cone=("n2", "n3")).session
-    wait_for(held, bob)
+    wait_for(bob, held, ("n2",))
     told = len(events())
     EditSession.objects.release(held.pk)
     session = check_is_held_by(bob, held)
@@ -175,7 +149,7 @@ def test_the_watchers_are_told_of_an_acquire_and_only_it_of_its_turn(held, bob, 
 
 
 def test_what_is_granted_reads_as_an_acquire_would_answer_it(held, bob):
-    wait_for(held, bob)
+    wait_for(bob, held, ("n2",))
     EditSession.objects.release(held.pk)
     granted = events()[-1][2]
     again = api_of(bob.user)(
@@ -191,10 +165,10 @@ def test_what_is_granted_reads_as_an_acquire_would_answer_it(held, bob):
     assert again == granted | {"existing": True}
 
 
-def test_one_after_the_other_has_its_turn_with_ever_greater_tokens(held, connected):
-    line = [connected(name) for name in ("zoe", "bob", "yves", "carol")]
+def test_one_after_the_other_has_its_turn_with_ever_greater_tokens(held):
+    line = [make_connected(name) for name in ("zoe", "bob", "yves", "carol")]
     for one in line:
-        wait_for(held, one)
+        wait_for(one, held, ("n2",))
     session = held
     for one in line:
         EditSession.objects.release(session.pk)
@@ -242,7 +216,7 @@ def test_many_that_end_at_once_go_to_many_each_the_first_of_its_line(ada, bob, c
 def test_one_who_waits_for_what_its_users_other_workstation_has_gets_it(held, ada):
     mine = make_workstation(ada.user, "ada's other")
     connect(mine)
-    wait_for(held, mine)
+    wait_for(mine, held, ("n2",))
     EditSession.objects.release(held.pk)
     check_is_held_by(mine, held)
 
@@ -251,7 +225,7 @@ def test_a_deleted_workstation_has_no_turn_any_more(held, ada, bob):
     connect(ada)
     acquire(bob, held.item, "bob's")
     stand(ada, held.item, "bob's")
-    wait_for(held, bob)
+    wait_for(bob, held, ("n2",))
     delete_its_workstation(held)
     check_is_held_by(bob, held)
     EditSession.objects.release(EditSession.objects.get(object_id="bob's").pk)
@@ -266,7 +240,7 @@ def test_nobody_gets_what_nobody_waits_for(held):
 
 
 def test_what_does_not_end_after_all_is_nobodys_turn(held, bob, monkeypatch):
-    wait_for(held, bob)
+    wait_for(bob, held, ("n2",))
     EditSession.objects.update(last_heartbeat=Now() - timedelta(hours=1))
     turns = PlaceInLine.objects.turns
 

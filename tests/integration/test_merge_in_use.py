@@ -5,7 +5,14 @@ import pytest
 from sessions_app.models import EditSession, HandoffRequest, PlaceInLine
 from sessions_app.operations import items
 from sessions_app.operations.merge import merge
-from tests.factories import acquire, events, make_item, make_user, make_workstation, stand
+from tests.factories import (
+    acquire,
+    events,
+    make_item,
+    make_user,
+    make_workstation,
+    stand,
+)
 from tests.integration import interleaving
 
 
@@ -28,8 +35,7 @@ def test_a_release_under_way_while_its_item_is_merged_succeeds():
 
 
 @pytest.mark.django_db
-def test_both_sides_are_told_of_whom_they_meet_on_the_item_that_is_left(connected):
-    ada, bob, carol = (connected(name) for name in ("ada", "bob", "carol"))
+def test_both_sides_are_told_of_whom_they_meet_on_the_item_that_is_left(ada, bob, carol):
     keep, other, third = make_item("keep"), make_item("other"), make_item("third")
     mine = acquire(ada, keep, "A", cone=("n1", "n2")).session
     theirs = acquire(bob, other, "B", cone=("n2",)).session
@@ -53,8 +59,7 @@ def test_both_sides_are_told_of_whom_they_meet_on_the_item_that_is_left(connecte
 
 
 @pytest.mark.django_db
-def test_who_stands_in_line_is_told_of_the_number_that_is_kept(connected):
-    ada, bob = connected("ada"), connected("bob")
+def test_who_stands_in_line_is_told_of_the_number_that_is_kept(ada, bob):
     keep, other = make_item("keep"), make_item("other")
     acquire(ada, other)
     stand(bob, other)
@@ -65,8 +70,7 @@ def test_who_stands_in_line_is_told_of_the_number_that_is_kept(connected):
 
 
 @pytest.mark.django_db
-def test_nobody_waits_for_a_retired_item_after_a_merge(connected):
-    ada, bob = connected("ada"), connected("bob")
+def test_nobody_waits_for_a_retired_item_after_a_merge(ada, bob):
     keep, other = make_item("keep"), make_item("other")
     session = acquire(ada, other).session
     stand(bob, other)

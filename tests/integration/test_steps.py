@@ -8,14 +8,21 @@ from django.db.models.functions import Now
 
 from events_app.models import Observation
 from events_app.presence import store
-from events_app.presence.store import Arrival, Departure, ProcessIdentity
+from events_app.presence.store import Arrival, ProcessIdentity
 from sessions_app import sweeper
 from sessions_app.managers import end
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
 from sessions_app.operations.workstations import register
 from sessions_app.presence_backend import WorkstationPresence
-from tests.factories import acquire, api_of, connect, events, make_item
+from tests.factories import (
+    acquire,
+    api_of,
+    connect,
+    depart,
+    events,
+    make_item,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -123,13 +130,9 @@ def test_the_sweeper_ends_all(ada, steps, settings):
 def departed(ada):
     """A workstation whose departure ended the first step of what it held."""
     fill(ada)
-    process, stream = ProcessIdentity(), Arrival(connect(ada), ada.pk)
-    store.register(process, [])
-    store.arrive(process, [stream])
     PlaceInLine.objects.create(item=make_item("waits"), workstation=ada, context_level="sketch")
     Observation.objects.update(last_beat=None)
-    ends = [Departure(stream.connection_id, ada.pk, by_client=True)]
-    assert store.depart(process, ends)
+    assert depart(ada)
     return ada
 
 
