@@ -12,6 +12,7 @@ from sessions_app.roles import Role
 from silo_client import Workstation
 from silo_client.identity.instances import STATE_VARIABLE
 from tests.factories import make_item, make_token, make_user
+from tests.processes import warm
 from tests.processes.client.cli_user import CliUser, Gate
 from tests.processes.client.client_processes import ClientProgram
 from tests.processes.service import Client, Process, Serve, Sweeper
@@ -19,6 +20,13 @@ from tests.processes.service import Client, Process, Serve, Sweeper
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     # Under nohup; children inherit that, but no handler.
     signal.signal(signal.SIGHUP, lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the processes of some tests start as a user starts them: those that are about the start, or measure."""
+    if any(map(request.node.get_closest_marker, ("cold", "alone"))):
+        monkeypatch.setattr(warm, "enabled", False)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from urllib.parse import quote, urlencode
 import httpx
 from django.db import connection
 
+from tests.processes import warm
+from tests.processes.warm import WarmProcess
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -43,11 +45,23 @@ def environment(**overrides: str) -> dict[str, str]:
 class Process:
     """A child process whose output is collected line by line."""
 
+    # Whether it may begin with the libraries loaded; see `warm.py`.
+    warm = False
+
     def __init__(
         self, *command: str, env: dict[str, str], stdin: int | None = None, cwd: Path = ROOT
     ) -> None:
         self.lines: list[str] = []
-        self._popen = subprocess.Popen(
+        self._popen = self._start(command, env, stdin, cwd)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _start(
+        self, command: tuple[str, ...], env: dict[str, str], stdin: int | None, cwd: Path
+    ) -> "subprocess.Popen[str] | WarmProcess":
+        if self.warm and stdin is None and warm.can_be(command):
+            return WarmProcess(command, cwd, env)
+        return subprocess.Popen(
             command,
             cwd=cwd,
             env=env,
@@ -58,8 +72,6 @@ class Process:
             # A Ctrl-C at the terminal is for the tests, which then end their children.
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
     def _read(self) -> None:
         assert self._popen.stdout is not None
@@ -113,6 +125,8 @@ class Process:
 class Serve(Process):
     """`manage.py serve` on a free port."""
 
+    warm = True
+
     def __init__(self, **env: str) -> None:
         command = (sys.executable, "-W", "error", "manage.py", "serve", "--port", "0")
         super().__init__(*self.start_command(*command), env=environment(**env))
@@ -147,6 +161,8 @@ class Serve(Process):
 class Sweeper(Process):
     """`manage.py runsweeper`."""
 
+    warm = True
+
     def __init__(self, *arguments: str, **env: str) -> None:
         super().__init__(
             sys.executable,
@@ -162,9 +178,12 @@ class Sweeper(Process):
 class SseClient(Process):
     """An SSE client in a process of its own; `events` is what it has received."""
 
+    warm = True
+
     def __init__(self, url: str, token: str, last_event_id: str = "") -> None:
         script = str(Path(__file__).with_name("sse_client.py"))
-        super().__init__(sys.executable, script, url, token, last_event_id, env=dict(os.environ))
+        command = (sys.executable, "-W", "error", script, url, token, last_event_id)
+        super().__init__(*command, env=dict(os.environ))
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -16,6 +16,8 @@ from sessions_app.models import ApiToken, Item
 from tests.processes.service import Serve
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.cold
+
 MEGABYTE = 1024 * 1024
 
 

@@ -12,6 +12,8 @@ from sessions_app.models import EditSession, EndedSession
 from tests.factories import acquire, make_item, make_user, make_workstation
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.cold
+
 
 def make_stale_sessions(count: int) -> None:
     ada = make_user("sue")

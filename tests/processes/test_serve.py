@@ -17,6 +17,8 @@ from tests.factories import make_item
 from tests.processes.service import Serve
 from tests.waiting import eventually, waiting_for_locks
 
+pytestmark = pytest.mark.cold
+
 
 def half_sent_request(server: Serve) -> socket.socket:
     address = urlsplit(server.url)

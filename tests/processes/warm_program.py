@@ -1,0 +1,139 @@
+"""A process with the libraries loaded, which forks processes of the tests: `warm_program.py SOCKET`.
+
+Each message of `warm.py` names a script, its arguments and its environment, and comes with two descriptors: of the
+process's output, and of the pipe that tells its exit code. The process runs the script as `python -W error SCRIPT`
+does; the project's modules, the settings and the handlers of signals are its own.
+"""
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import sys
+from contextlib import suppress
+from typing import Any
+
+# Other people's only, and none that reads Django's settings or chooses Twisted's reactor when it is loaded.
+LIBRARIES = (
+    "autobahn.websocket.protocol",
+    "cryptography.x509",
+    "django.contrib.staticfiles.finders",
+    "django.core.checks",
+    "django.core.handlers.asgi",
+    "django.core.management",
+    "django.db.backends.postgresql.base",
+    "django.db.models",
+    "django.forms",
+    "django.template.loader",
+    "django.urls",
+    "django.views.debug",
+    "gripcontrol",
+    "httpx",
+    "hyperlink",
+    "OpenSSL.SSL",
+    "psycopg",
+    "psycopg_pool",
+    "pydantic",
+    "pydantic_settings",
+    "requests",
+    "sqlparse",
+    "twisted.internet.asyncioreactor",
+    "twisted.internet.ssl",
+    "twisted.internet.tcp",
+    "twisted.protocols.tls",
+    "twisted.web.http",
+    "whitenoise.base",
+)
+
+_SIZE = struct.Struct("!I")
+_CODE = struct.Struct("!i")
+
+
+def main() -> None:
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    assert "twisted.internet.reactor" not in sys.modules, "a reactor is a process's own"
+    gc.collect()
+    # What is there by now stays, and need not be looked at again by each process.
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv[1])) as orders:
+        order = serve(orders)
+    if order:
+        run(order)
+
+
+def serve(orders: socket.socket) -> dict[str, Any] | None:
+    """Fork a process for each order until there are none any more; return the order in the process forked for it."""
+    exits: dict[int, int] = {}
+    ended, tell_end = socket.socketpair()
+    ended.setblocking(False)
+    tell_end.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(tell_end.fileno(), warn_on_full_buffer=False)
+    with ended, tell_end:
+        while True:
+            readable, _, _ = select.select([orders, ended], [], [])
+            if ended in readable:
+                ended.recv(4096)
+                report(exits)
+            if orders not in readable:
+                continue
+            order, descriptors = receive(orders)
+            if order is None:
+                return None
+            output, exit_pipe = descriptors
+            pid = os.fork()
+            if not pid:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                os.setsid()
+                os.dup2(output, 1)
+                os.dup2(output, 2)
+                for descriptor in (*descriptors, *exits.values()):
+                    os.close(descriptor)
+                return order
+            os.close(output)
+            exits[pid] = exit_pipe
+            orders.sendall(_SIZE.pack(pid))
+
+
+def receive(orders: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """Return the next order and its descriptors; no order where nobody gives any more."""
+    header, descriptors, _, _ = socket.recv_fds(orders, _SIZE.size, 2)
+    if not header:
+        return None, []
+    (left,) = _SIZE.unpack(header)
+    parts = []
+    while left:
+        parts.append(orders.recv(left))
+        left -= len(parts[-1])
+    return json.loads(b"".join(parts)), descriptors
+
+
+def report(exits: dict[int, int]) -> None:
+    """Tell the exit codes of those that have ended."""
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            pipe = exits.pop(ended[0])
+            with suppress(BrokenPipeError):
+                os.write(pipe, _CODE.pack(os.waitstatus_to_exitcode(ended[1])))
+            os.close(pipe)
+
+
+def run(order: dict[str, Any]) -> None:
+    """Be the process that was ordered."""
+    os.environ.clear()
+    os.environ.update(order["env"])
+    os.chdir(order["cwd"])
+    sys.argv = order["command"]
+    sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
