@@ -1,8 +1,8 @@
 """Signs of life that wait to be written: as sets, by one writer, so that however many there are none comes too late.
 
 There are two queues, each with a thread of its own. In the first a sign takes a moment, and waits for nobody's lock. In
-the second are those that tell others something, or keep alive what has no stream. docs/architecture.md,
-"Acknowledgements", says what a sign that waits is worth.
+the second are those that tell others something, or keep alive what has no stream. docs/presence.md,
+"Alive requests", says what a waiting request counts for.
 """
 
 import asyncio

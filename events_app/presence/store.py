@@ -1,7 +1,7 @@
 """Presence in the database: which streams are open, and which server process serves them.
 
 Every function is one transaction over a whole set, whose size the caller bounds, called from a thread of the presence.
-The locks it takes and why no interleaving breaks it: docs/architecture.md, "Presence".
+The locks it takes and why no interleaving breaks it: docs/presence.md.
 """
 
 import time

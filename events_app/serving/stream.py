@@ -1,7 +1,7 @@
 """One event stream (SSE): the ASGI application behind `/api/events` and `/api/items/<part>/events`.
 
 Two tasks a stream: one writes, one waits for the client to leave. An open stream holds no thread and no database
-connection. The order of its steps, and why nothing is lost or doubled: docs/architecture.md, "The way of a stream".
+connection. The order of its steps, and why nothing is lost or doubled: docs/streams.md, "The way of a stream".
 """
 
 import asyncio
