@@ -1,1 +1,1 @@
-"""Streams, presence, the event log and its relay. Knows presence keys, channels and events; no domain word."""
+"""Event streams, presence, the event log and its relay: everything that does not depend on the domain."""

@@ -1,1 +1,1 @@
-"""What every use of the database shares: raw SQL, locks tried again, threads, and what to do while it is away."""
+"""Database code that the other packages share: raw SQL, retries with more locks, threads, and outages."""

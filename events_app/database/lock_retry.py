@@ -1,4 +1,4 @@
-"""Transactions that learn on their way whose lock they need, and then begin again with it."""
+"""Retries a transaction that needs more row locks. Called by everything that ends sessions or moves a line."""
 
 import uuid
 from collections.abc import Callable, Collection
@@ -10,10 +10,10 @@ Result = TypeVar("Result")
 
 
 class NeedsLocks(Exception):
-    """Somebody else has, at this moment, locks that were tried out of their order.
+    """A lock that is needed out of order is held by another transaction.
 
     Args:
-        keys: whose locks.
+        keys: the presence keys whose rows have to be locked from the start.
     """
 
     def __init__(self, keys: Collection[uuid.UUID]) -> None:
@@ -22,12 +22,12 @@ class NeedsLocks(Exception):
 
 
 def with_lock_retry(operation: Callable[[Collection[uuid.UUID]], Result]) -> Result:
-    """Run an operation in a transaction of its own, and again from its beginning whenever it meets `NeedsLocks`.
+    """Run an operation in a transaction of its own, and retry it from its beginning whenever it raises `NeedsLocks`.
 
-    It ends: with each turn it waits for, and then holds, what it found busy before.
+    Each retry waits for, and then holds, the locks that the one before could not get, so the retries end.
 
     Args:
-        operation: gets the keys whose locks it has to take as well, in one order with its own first ones.
+        operation: gets the keys that it has to lock in addition to its own first ones, all in one order.
     """
     also: set[uuid.UUID] = set()
     while True:

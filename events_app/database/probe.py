@@ -1,4 +1,4 @@
-"""Whether the database can be worked with, asked on behalf of `/ready` without ever waiting for it long."""
+"""Checks for `/ready` whether the database can be written, without ever waiting long."""
 
 import asyncio
 import logging
@@ -19,17 +19,17 @@ _A_COMMIT: Final = "the database does not acknowledge a commit (is a synchronous
 
 
 class DatabaseCheck(Protocol):
-    """What a probe asks."""
+    """A check that a `DatabaseProbe` runs."""
 
-    # What is the matter if no answer comes.
+    # The reason that is given if no answer comes in time.
     unanswered: str
 
     def run(self) -> str:
-        """Return what is the matter, "" if nothing is; called in the probe's thread."""
+        """Return the reason why the database cannot be used, "" if it can. Called in the probe's thread."""
 
 
 class WriteCheck:
-    """Whether something can be written, and its commit is acknowledged as that of an acquire would be."""
+    """Checks that a row can be written, and that its commit is acknowledged as that of an acquire would be."""
 
     def __init__(self) -> None:
         self.unanswered = _AN_ANSWER
@@ -47,21 +47,21 @@ class WriteCheck:
 
 
 class DatabaseProbe:
-    """Asks once for all who want to know at the same time, in a thread and on a connection of its own.
+    """Runs one check at a time for all callers, in a thread and on a connection of its own.
 
-    A database that is frozen keeps that one thread waiting, however often it is asked for. So does a commit that
-    nobody acknowledges: it cannot be taken back, and ends when the standby is there again.
+    A frozen database keeps only that one thread waiting, however many callers there are. So does a commit that no
+    standby acknowledges: it cannot be taken back, and ends when the standby is back.
 
     Args:
-        check: what is run.
-        patience: the seconds after which a question without an answer is answer enough.
-        kept: for how many seconds a good answer is one, so that a proxy which asks often costs no commit each time.
+        check: the check.
+        patience: after how many seconds without an answer the database counts as unavailable.
+        kept: for how many seconds a good answer is reused, so that frequent callers cost no commit each.
     """
 
     def __init__(self, check: DatabaseCheck, patience: float, kept: float = 0.0) -> None:
-        # What was found last; None before anybody has asked.
+        # The latest result; None before the first check.
         self.available: bool | None = None
-        # What is the matter, where it was not good.
+        # The reason of the latest result; "" if it was good.
         self.reason = ""
         self._check = check
         self._patience = patience
@@ -69,7 +69,7 @@ class DatabaseProbe:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database-probe")
         self._asking: asyncio.Task[str] | None = None
         self._asked_at = 0.0
-        # When the question was asked that had the last good answer.
+        # When the check with the last good result began.
         self._good_since = 0.0
 
     async def refresh(self) -> None:
@@ -80,7 +80,7 @@ class DatabaseProbe:
             self._asking = asyncio.create_task(in_thread(self._thread, self._check.run))
             self._asked_at = time.monotonic()
         left = self._asked_at + self._patience - time.monotonic()
-        # Not wait_for: who gives up leaves the question to the others.
+        # Not wait_for: a caller that gives up must not cancel the check of the others.
         answered, _ = await asyncio.wait({self._asking}, timeout=max(0.0, left))
         self._note(self._asking.result() if answered else self._waited())
 
@@ -96,7 +96,7 @@ class DatabaseProbe:
 
 
 def _told(error: DatabaseError) -> str:
-    """Return what may be told to anybody: the database's own message, but not where and how it was not reached."""
+    """Return the part of an error that any caller may see: the database's own message, but not its address."""
     diagnosis = getattr(error.__cause__, "diag", None)
     message = diagnosis.message_primary if diagnosis else None
     return f"the database says: {message}" if message else "the database cannot be reached"

@@ -1,4 +1,4 @@
-"""The single rows without which no server starts: every `migrate` and `flush` creates those that are missing."""
+"""Creates the two single rows without which no server starts. Called by every `migrate` and `flush`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""All the raw SQL of the project: what the ORM has no word for."""
+"""All raw SQL of the project: statements that the ORM cannot express."""
 
 import uuid
 from collections.abc import Collection, Iterator
@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 NOTIFY_CHANNEL: Final = "silo_events"
 
-# Any constant that nobody else uses on this database; PostgreSQL's advisory locks are plain numbers.
+# Arbitrary constants, unique in this database; PostgreSQL's advisory locks are plain numbers.
 LOG_LOCK_ID: Final = 0x51_10_E7_E5
 CLEAN_UP_LOCK_ID: Final = 0x51_10_DE_AD
 
@@ -17,7 +17,7 @@ CLEAN_UP_LOCK_ID: Final = 0x51_10_DE_AD
 def lock_event_log() -> None:
     """Take the event log's lock, the last of the transaction, held to its end; its commit wakes every relay.
 
-    What foreign keys have to check, and may have to wait for, is checked before.
+    Deferred foreign keys are checked first, because they may wait for other rows.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -37,7 +37,7 @@ def hold_server_process(process_id: uuid.UUID) -> bool:
 
 
 def try_clean_up_lock() -> bool:
-    """Take, for this transaction, the right to clean up after dead processes; false if somebody has it."""
+    """Take, until this transaction's end, the lock for cleaning up after dead processes; return False if it is held."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [CLEAN_UP_LOCK_ID])
         (taken,) = cursor.fetchone()
@@ -45,13 +45,13 @@ def try_clean_up_lock() -> bool:
 
 
 def lock_table(table: str) -> None:
-    """Let nobody else read or write a table until this transaction's end."""
+    """Lock a table against every other reader and writer until this transaction's end."""
     with connection.cursor() as cursor:
         cursor.execute(f"LOCK TABLE {connection.ops.quote_name(table)} IN ACCESS EXCLUSIVE MODE")
 
 
 def last_of_sequence(sequence: str) -> int:
-    """Return the last value that a sequence has given, by what this database knows; 0 without any."""
+    """Return the last value that a sequence has given, as far as this database knows; 0 if there is none."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sequence_last_value(%s::regclass)", [sequence])
         (last,) = cursor.fetchone()
@@ -59,7 +59,7 @@ def last_of_sequence(sequence: str) -> int:
 
 
 def setting(name: str) -> str:
-    """Return a setting of this database session; empty where nobody set it."""
+    """Return a setting of this database session; empty if it is not set."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting(%s, true)", [name])
         (value,) = cursor.fetchone()
@@ -93,16 +93,16 @@ def one_snapshot() -> Iterator[None]:
 
 
 def commit_asynchronously() -> None:
-    """Let this transaction's commit not wait for the disk. Only for what may be lost in a crash."""
+    """Let this transaction's commit not wait for the disk. Only for writes that may be lost in a crash."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL synchronous_commit = off")
 
 
 def write_for_probe() -> None:
-    """Write what finds out whether anything can be written, and leaves nothing behind.
+    """Write a row and a message that prove that the database can be written, and leave nothing behind.
 
-    The row needs a new block of the disk each time, as its table is emptied by the commit; the message goes into the
-    write-ahead log, so that the commit is acknowledged as any other, and nobody listens for it.
+    The row needs a new block of the disk each time, as its table is emptied by the commit. The message goes into the
+    write-ahead log, so that the commit is acknowledged as any other; nothing reads it.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -128,7 +128,7 @@ def read_log(
     return rows
 
 
-# The length of a text is known without reading it, and only what is shown is read.
+# The length of a text is known without reading it, and only the rows returned are read.
 READ_LOG: Final = """
     SELECT id, type, data, bytes FROM (
         SELECT *, sum(octet_length(data)) OVER (ORDER BY id) AS bytes

@@ -1,4 +1,4 @@
-"""Running database work of the event loop in threads."""
+"""Runs database work of the event loop in threads."""
 
 import asyncio
 from collections.abc import Callable

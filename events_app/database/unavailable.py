@@ -1,4 +1,4 @@
-"""What tells that the database cannot be reached for now, and how long to wait before the next try."""
+"""Which errors mean that the database is unavailable, and how long to wait before the next try."""
 
 from typing import Final
 
@@ -9,8 +9,8 @@ from django.db import Error, InterfaceError, InternalError, OperationalError
 # the middle of it, and so does a write to a server that a failover has made a standby.
 DATABASE_UNAVAILABLE: Final = (OperationalError, InterfaceError, InternalError)
 
-# What a database says that cannot serve anybody now: its connections, its resources (the disk), its operator, and a
-# standby. By the classes of SQLSTATE.
+# Classes of SQLSTATE by which a database says that it cannot serve any client now: its connections, its resources (the
+# disk), its operator, a standby.
 _SERVES_NOBODY: Final = ("08", "53", "57P", "58", "25006", "XX")
 
 # The first pause, doubled with every attempt up to the last.
@@ -20,7 +20,7 @@ _DOUBLINGS: Final = 10
 
 
 def is_statement_error(error: Error) -> bool:
-    """Return whether the database was there, and refused only what it was asked, as far as can be told."""
+    """Return whether the database was reachable and refused this statement only, as far as can be told."""
     cause = error.__cause__
     if not isinstance(cause, psycopg.Error):
         return True

@@ -1,1 +1,1 @@
-"""Whose turn it is where many requests wait."""
+"""Fair turns for callers where many requests wait."""

@@ -1,6 +1,6 @@
-"""To whom a request belongs: a user where its credentials are known, else the address that it comes from.
+"""Finds the caller of a request: the user where its credentials are known, else the address.
 
-This decides whose turn it is where many wait, and nothing else. It gives nobody a right: each request is still
+This only decides the order in which waiting requests are served. It grants no right: each request is still
 authenticated by the database.
 """
 
@@ -24,14 +24,14 @@ Scope = Mapping[str, Any]
 KNOWN_SECONDS: Final = 600.0
 # Of credentials, with some 300 bytes each: more than there are clients at one server.
 MAX_KNOWN: Final = 50_000
-# What one customer of a network provider has of IPv6.
+# The part of an IPv6 address that one customer of a provider has.
 IPV6_PREFIX: Final = 64
 
 UNKNOWN_ADDRESS: Final = "unknown"
 
 
 class KnownCredentials:
-    """Which credentials have lately been authenticated in this process, and whose they are.
+    """The credentials that this process has authenticated lately, with their users.
 
     It is used in the event loop only.
     """
@@ -43,7 +43,7 @@ class KnownCredentials:
         self.listeners: list[Callable[[bytes, int], None]] = []
 
     def user(self, credentials: bytes | None) -> int | None:
-        """Return the user whose credentials these are, or None if they are not known."""
+        """Return the user of these credentials, or None if they are not known."""
         if credentials is None or credentials not in self._known:
             return None
         user_id, until = self._known[credentials]
@@ -53,7 +53,7 @@ class KnownCredentials:
         return user_id
 
     def note(self, credentials: bytes | None, user_id: int | None) -> None:
-        """Note what authentication has found out: whose the credentials are, or that they are nobody's."""
+        """Note the result of an authentication: the user of the credentials, or None if they were refused."""
         if credentials is None:
             return
         if user_id is None:
@@ -69,7 +69,7 @@ class KnownCredentials:
                 listener(credentials, user_id)
 
     def renew(self, credentials: bytes | None) -> None:
-        """Note that credentials were good once more, if it is known whose they are."""
+        """Note that known credentials were accepted once more."""
         user_id = self.user(credentials)
         if user_id is not None:
             self.note(credentials, user_id)

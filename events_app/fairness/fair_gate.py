@@ -1,7 +1,7 @@
-"""Letting a few in at a time, fairly: each party gets its turn, however many requests another one has waiting.
+"""A gate that lets a few requests in at a time: callers take turns, however many requests each has waiting.
 
-A party is a user. All strangers (requests whose credentials are not known) are one party together, in which the
-addresses take turns.
+A caller is a user. All unidentified requests (whose credentials are not known) are one caller together, in which the
+addresses take turns. `request_gate` uses it.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from typing import Final
 
 UNIDENTIFIED: Final = "unidentified"
-# Of the places, so many may be taken by strangers at once: they are mostly refused, which takes one short query.
+# The share of the places that unidentified requests may take: most of them are refused, which takes one short query.
 UNIDENTIFIED_SHARE: Final = 1 / 3
 
 
@@ -18,10 +18,10 @@ class Ticket:
     """One request at the gate.
 
     Args:
-        user_id: whose it is, or None for a stranger's.
+        user_id: its user, or None if it is unidentified.
         address: where it comes from.
         credentials: a digest of those that it brings, if any.
-        urgent: whether it goes before others of its party.
+        urgent: whether it goes before other requests of its caller.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class Ticket:
 
     @property
     def caller(self) -> Hashable:
-        """To which party it belongs now."""
+        """The caller that it counts for now."""
         return UNIDENTIFIED if self.user_id is None else self.user_id
 
     @property
     def section(self) -> Hashable:
-        """To which part of its party's line it belongs: the addresses of strangers take turns."""
+        """The section of its caller's queue: the addresses of unidentified requests take turns."""
         return self.address if self.user_id is None else None
 
 
@@ -68,7 +68,7 @@ class _SectionQueue:
 
 
 class _CallerQueue:
-    """The line of one party: its sections take turns."""
+    """The queue of one caller, whose sections take turns."""
 
     def __init__(self) -> None:
         self.sections: OrderedDict[Hashable, _SectionQueue] = OrderedDict()
@@ -94,12 +94,12 @@ class _CallerQueue:
 class FairGate:
     """A gate with some places. It is used in one event loop only.
 
-    Where several parties wait, the next place goes to the one that has the fewest, and among these to the one whose
-    last turn is the longest ago. A party never takes all places: one with slow requests leaves room for the others.
+    Where several callers wait, the next place goes to the one that has the fewest, and among these to the one whose
+    last turn is the longest ago. A caller never takes all places: one with slow requests leaves room for the others.
 
     Args:
         places: how many tickets are inside at once.
-        shared: False where all that come are the same: then they have all places, in turns.
+        shared: whether different callers share the gate; if not, all requests may take all places.
     """
 
     def __init__(self, places: int, *, shared: bool = True) -> None:
@@ -107,9 +107,9 @@ class FairGate:
         self._most = max(1, places - 1) if shared else places
         self._most_unidentified = max(1, int(places * UNIDENTIFIED_SHARE)) if shared else places
         self._inside: Counter[Hashable] = Counter()
-        # The parties that wait, in the order of their turns.
+        # The callers that wait, in the order of their turns.
         self._queues: OrderedDict[Hashable, _CallerQueue] = OrderedDict()
-        # Tickets of strangers, waiting or inside, by their credentials.
+        # Unidentified tickets, waiting or inside, by their credentials.
         self._unidentified: defaultdict[bytes, dict[Ticket, None]] = defaultdict(dict)
 
     def waiting(self, ticket: Ticket) -> int:
@@ -119,7 +119,8 @@ class FairGate:
         return len(queue.ordinary) if queue else 0
 
     def join(self, ticket: Ticket) -> "asyncio.Future[None]":
-        """Queue a ticket; return what is done as soon as it is inside. It has to `leave`, inside or not."""
+        """Queue a ticket; return a future that is done as soon as it is inside. The ticket has to `leave` in any
+        case."""
         ticket.turn = asyncio.get_running_loop().create_future()
         if ticket.user_id is None and ticket.credentials is not None:
             self._unidentified[ticket.credentials][ticket] = None
@@ -140,7 +141,7 @@ class FairGate:
         self._let_in()
 
     def identified(self, credentials: bytes, user_id: int) -> None:
-        """Have the tickets with these credentials be a user's from now on, those inside too."""
+        """Count the tickets with these credentials, waiting or inside, as this user's from now on."""
         tickets = self._unidentified.pop(credentials, None)
         if not tickets:
             return
@@ -172,7 +173,7 @@ class FairGate:
                 ticket.turn.set_result(None)
 
     def _next_caller(self) -> Hashable:
-        """Return the party whose turn it is, or None. The search ends at the first party that has no place."""
+        """Return the caller whose turn it is, or None. The search ends at the first caller that has no place."""
         best: Hashable = None
         for caller in self._queues:
             count = self._inside[caller]

@@ -1,11 +1,11 @@
-"""An ASGI wrapper that lets only so many requests into Django at once, each party in its turn.
+"""An ASGI wrapper that lets a bounded number of requests into Django, in fair turns of their callers.
 
-Each request in Django has a thread and wants a database connection of the pool. The rest waits here, in the event
-loop, where waiting costs nothing, instead of in threads for a connection until the pool's time-out. A request whose
-client leaves while it waits gives its place in the line up.
+Each request in Django has a thread and wants a database connection of the pool. The others wait here, in the event
+loop, where waiting costs nothing, and not in threads for a connection until the pool's time-out. A request whose client
+disconnects while it waits is dropped.
 
-An answer that is streamed, with the header `STREAMED`, keeps no place while its client reads: it gives the place back
-when it begins, and takes one for each page that it reads from the database (`place_in`).
+A streamed answer, with the header `STREAMED`, keeps no place while its client reads: it gives the place back when it
+begins, and takes one for each page that it reads from the database (`place_in`).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from events_app.fairness.fair_gate import FairGate, Ticket
 Application = Callable[..., Awaitable[None]]
 Message = MutableMapping[str, Any]
 
-# How an answer of Django's says that it is streamed; proxies that know the header pass it on at once.
+# The header by which Django's answers say that they are streamed; proxies that know it pass them on at once.
 STREAMED: Final = (b"X-Accel-Buffering", b"no")
 # A message of our own: cut the connection.
 ABORT: Final = "silo.abort"
@@ -49,8 +49,8 @@ class Limits:
     Args:
         per_user: of one user whose credentials are known.
         per_address: of one address, with other credentials or none.
-        refuse: the application that answers what is more than that.
-        is_urgent: says which requests go before others of their party, and are never refused.
+        refuse: the application that answers the requests beyond that.
+        is_urgent: tells which requests go before others of their caller, and are never refused.
     """
 
     per_user: int
@@ -65,7 +65,7 @@ def limited(application: Application, at_once: int, limits: Limits | None = None
     Args:
         application: an ASGI application.
         at_once: how many requests may be in it.
-        limits: of those that wait; None for no limits, and no shares of the places.
+        limits: for waiting requests; None for no limits and no fair shares.
     """
     gate = FairGate(at_once, shared=limits is not None)
     callers.known_credentials.listeners.append(gate.identified)
@@ -90,7 +90,7 @@ def limited(application: Application, at_once: int, limits: Limits | None = None
 
 
 def place_in(scope: Scope) -> AbstractAsyncContextManager[Any]:
-    """Return what an answer that is streamed enters to use the database for a moment.
+    """Return the context in which a streamed answer may use the database for a moment.
 
     Args:
         scope: the request's.
@@ -100,13 +100,13 @@ def place_in(scope: Scope) -> AbstractAsyncContextManager[Any]:
 
 
 def authenticated(scope: Scope, user_id: int | None) -> None:
-    """Say in a thread what authentication has found out about the credentials of a request.
+    """Report, from a thread, the result of authenticating a request.
 
     From now on the request, and others with the same credentials, take their turns as that user's.
 
     Args:
         scope: the request's.
-        user_id: whose the credentials are; None if they are nobody's.
+        user_id: the user of the credentials; None if they were refused.
     """
     passage: _Passage | None = scope.get(_PASSAGE)
     if passage:
@@ -133,7 +133,7 @@ class _Passage:
         except Exception:
             if not self._streamed:
                 raise
-            # The answer has begun. Only a connection that is cut says that it is not all.
+            # The answer has begun: only a cut connection shows that it is incomplete.
             logger.exception("a streamed answer failed")
             await self._send({"type": ABORT})
         finally:
@@ -167,7 +167,7 @@ class _Passage:
 
 
 class _Inbox:
-    """What a client sends: kept while its request waits, and looked through for the client's leaving."""
+    """The messages of a client, kept while its request waits, and searched for its disconnect."""
 
     def __init__(self, receive: Any) -> None:
         self._receive = receive
@@ -195,7 +195,7 @@ class _Inbox:
 
 
 class _Refusals:
-    """Says in the log that requests are refused, at most once a minute."""
+    """Logs refused requests, at most once a minute."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -214,7 +214,7 @@ class _Refusals:
 
 
 def counted(application: Application) -> Application:
-    """Return the application, whose requests are among those in flight."""
+    """Return the application with its requests counted as in flight."""
 
     async def run(scope: Scope, receive: Any, send: Any) -> None:
         global in_flight

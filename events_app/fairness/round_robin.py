@@ -1,4 +1,4 @@
-"""A queue whose owners take turns, however many each of them has in it."""
+"""A queue whose owners take turns. `serving.admission` uses it for new streams."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -8,7 +8,7 @@ T = TypeVar("T", bound=Hashable)
 
 
 class RoundRobin(Generic[T]):
-    """What waits, each thing for its owner, the first of each owner first."""
+    """Entries of several owners, each owner's in the order in which they came."""
 
     def __init__(self) -> None:
         self._queues: OrderedDict[Hashable, OrderedDict[T, None]] = OrderedDict()

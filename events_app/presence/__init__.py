@@ -1,1 +1,1 @@
-"""Which streams are open, on which server process, and what their arrivals, heartbeats and departures are told to."""
+"""Presence: which streams are open on which server process, and their arrivals, heartbeats and departures."""

@@ -1,4 +1,4 @@
-"""What `events_app` asks of the domain, which it otherwise knows nothing about."""
+"""The interface between `events_app` and the domain. `sessions_app.presence_backend` implements it."""
 
 import uuid
 from abc import ABC, abstractmethod
@@ -15,24 +15,24 @@ from django.utils.module_loading import import_string
 
 Key = uuid.UUID
 
-# What a stream without a key begins with, as `PresenceBackend.snapshot` says it.
+# The contents of `stream-open` for a stream without a key, in the form of `PresenceBackend.snapshot`.
 NOTHING_HELD: Final[Mapping[str, Any]] = {"sessions": [], "next": None}
 
 
 @dataclass(frozen=True)
 class StreamGrant:
-    """The domain's leave to open one stream.
+    """The permission to open one stream.
 
     Args:
-        channels: what the stream follows.
-        key: whose presence it keeps alive; None for a stream that only watches.
-        shown: whose things it begins with: those of `key`, or of another key that it only watches.
+        channels: the channels that the stream follows.
+        key: the presence key that it keeps connected; None for a stream that only watches.
+        shown: the key whose sessions it begins with: `key`, or another one that it only watches.
         user_id: the primary key of the user it was granted to.
         token_id: the token it was granted for; None for a login session.
         login: the key of the login session it was granted for, which is a secret; None for a token.
         ack: whether the client acknowledges every heartbeat, so that its silence is a departure.
-        last_event_id: where the client wants to go on; "" for now.
-        machine: the running machine of the client, by its word; "" where it says nothing.
+        last_event_id: the cursor from which the client resumes; "" for the head of the log.
+        machine: the running machine that the client names; "" if it names none.
     """
 
     channels: frozenset[str]
@@ -64,7 +64,7 @@ class StreamRequest:
 
 
 class StreamRefused(Exception):
-    """The domain refuses a stream, or a sign of life.
+    """The backend refuses a stream, or an alive request.
 
     Args:
         status: the HTTP status.
@@ -83,14 +83,14 @@ class StreamRefused(Exception):
 
 @dataclass(frozen=True)
 class AliveRequest:
-    """A request by which a client says that it is there.
+    """A call of `alive`, by which a client says that it is connected.
 
     Args:
         http: the request.
-        key: whose presence it is about, by its word.
+        key: the presence key that it names.
         connection_id: the stream whose heartbeat it acknowledges; None for all of the key.
-        said: what it says besides, for the domain.
-        noted: whether it has been acknowledged already, so that only what it says is left to be done.
+        said: further contents, which only the backend reads.
+        noted: whether the acknowledgement is written already, so that only `said` is left to handle.
     """
 
     http: HttpRequest
@@ -101,13 +101,13 @@ class AliveRequest:
 
 
 class Outcome(Enum):
-    """What has become of a sign of life that is neither done nor refused.
+    """The result of an alive request that is neither done nor refused.
 
     Args:
-        IGNORED: it counts for nothing, and is answered as if it did.
-        LOCKED: somebody else has the lock of its key at this moment; nothing was done.
-        SLOW: it needs more than a moment; nothing was done.
-        NOTIFIES: its client is here; what it says besides takes more than a moment, and is left.
+        IGNORED: it has no effect, and is answered as if it had.
+        LOCKED: another transaction has locked the row of its key; nothing was done.
+        SLOW: it needs more than a quick write; nothing was done.
+        NOTIFIES: the acknowledgement is written; the rest notifies others, and is left to the slow queue.
     """
 
     IGNORED = "ignored"
@@ -117,7 +117,7 @@ class Outcome(Enum):
 
 
 class PresenceBackend(ABC):
-    """The domain, named by the setting `EVENTS_PRESENCE_BACKEND`. All methods are synchronous.
+    """The domain's side of presence, named by the setting `EVENTS_PRESENCE_BACKEND`. All methods are synchronous.
 
     Those that write are called inside a transaction, in the order lock, displaced, arrived, departed. `departed` and
     `server_died` may raise `events_app.database.lock_retry.NeedsLocks`.
@@ -125,17 +125,17 @@ class PresenceBackend(ABC):
 
     @abstractmethod
     def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:
-        """Say for each of the requests what its stream may follow, or why it may not."""
+        """Return for each request the grant of its stream, or the refusal."""
 
     @abstractmethod
     def users(self, requests: Sequence[HttpRequest]) -> Sequence[int | StreamRefused]:
-        """Return the user's primary key for each of the requests, by its headers, or why there is none."""
+        """Return for each request the primary key of its user, by its headers, or the refusal."""
 
     @abstractmethod
     def alive_request(
         self, http: HttpRequest, kwargs: Mapping[str, str], body: bytes
     ) -> AliveRequest | None:
-        """Return what a request says, or None if it is no well-formed sign of life. Asks no database.
+        """Parse an alive request, without the database; return None if it is not well-formed.
 
         Args:
             http: the request.
@@ -147,63 +147,64 @@ class PresenceBackend(ABC):
     def alive(
         self, requests: Sequence[AliveRequest], *, quick: bool
     ) -> Sequence[StreamRefused | Outcome | None]:
-        """Note that the clients are there whose requests these are: in one transaction of its own.
+        """Record alive requests, in one transaction of its own.
 
         Args:
             signs: the requests, in the order in which they came.
-            quick: leave out what takes more than a moment.
+            quick: whether to leave out everything that takes more than a moment.
 
         Returns:
-            For each: None if it is done, what has become of it else, or why it is refused.
+            For each: None if it is done, else its outcome or its refusal.
         """
 
     @abstractmethod
     def lock(self, keys: Collection[Key], also: Collection[Key] = ()) -> set[Key]:
         """Lock the rows behind the keys in the one order of locks; return those of `keys` that exist.
 
-        `also` are others that a former attempt has found to be `NeedsLocks`.
+        `also` are further keys, which an earlier attempt reported by `NeedsLocks`.
         """
 
     @abstractmethod
     def displaced(self, claims: Collection[tuple[Key, str]]) -> set[tuple[Key, str]]:
-        """Return those of these locked keys, each with a machine that claims it, which are another machine's now."""
+        """Return those of these locked keys, each with a machine that claims it, which belong to another machine
+        now."""
 
     @abstractmethod
     def displacement(self) -> StreamRefused:
-        """Return what a displaced stream is answered."""
+        """Return the refusal of a stream whose workstation another machine has now."""
 
     @abstractmethod
     def arrived(self, keys: Collection[Key]) -> None:
-        """A connection of each key is committed with this transaction."""
+        """Handle that a connection of each key is committed with this transaction."""
 
     @abstractmethod
     def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> bool:
-        """The latest connection of each of `keys` ended by the client's doing, as that process saw.
+        """Handle that the latest connection of each of `keys` ended by the client's doing, as that process saw.
 
-        `gone` are those of them that have no connection left, on any process.
+        `gone` are those of `keys` that have no connection left on any process.
 
         Returns:
-            Whether more ends with that than this transaction ended: `time_passes` ends it, and is due at once.
+            Whether this transaction left something to end: `time_passes` ends it, and is due at once.
         """
 
     @abstractmethod
     def server_stopped(self, gone: Collection[Key]) -> None:
-        """`gone` lost their last connection because their server was stopped, which is no departure."""
+        """Handle that `gone` lost their last connection because their server was stopped, which is no departure."""
 
     @abstractmethod
     def server_died(
         self, gone: Collection[Key], process_id: uuid.UUID, last_beat: datetime
     ) -> None:
-        """`gone` lost their last connection with that process, which died after `last_beat`.
+        """Handle that `gone` lost their last connection with that process, which died after `last_beat`.
 
-        Who departed after that beat, as another process saw, is gone for good; the others may come back.
+        Keys that departed after that beat, as another process saw, are gone for good; the others may come back.
         """
 
     @abstractmethod
     def time_passes(self) -> bool:
-        """End what the passing of time ends, a batch of it; called every few seconds, outside of a transaction.
+        """End graces and give turns that are due, a batch of them; called every few seconds, outside of a transaction.
 
-        Called at once where a departure has left something to end.
+        Also called at once where a departure has left something to end.
 
         Returns:
             Whether there may be more.
@@ -211,7 +212,7 @@ class PresenceBackend(ABC):
 
     @abstractmethod
     def clock_went_back(self) -> bool:
-        """The database's clock went back: what the domain has noted and lies in the future becomes now, a batch of it.
+        """Set recorded times that lie in the future to now, a batch of them, after the database's clock went back.
 
         Called outside of a transaction.
 
@@ -221,18 +222,18 @@ class PresenceBackend(ABC):
 
     @abstractmethod
     def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Mapping[str, Any]]:
-        """Return what each key holds, as members of `stream-open`: of as many of the keys as are read together.
+        """Return what each key holds, as members of `stream-open`, for as many of the keys as are read together.
 
-        That is at least one, and however many there are, and whatever they hold, not more than is bounded.
+        That is at least one key; how many there are, and how much they hold, is bounded.
         """
 
     @abstractmethod
     def touch(self, keys: Collection[Key]) -> None:
-        """The heartbeat of all these keys, in one statement."""
+        """Refresh the sessions of all these keys, in one statement."""
 
     @abstractmethod
     def withdrawn(self, grants: Collection[StreamGrant]) -> set[StreamGrant]:
-        """Return those of the grants that would be refused now."""
+        """Return those of the grants that are no longer permitted."""
 
 
 @cache

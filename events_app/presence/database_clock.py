@@ -1,4 +1,5 @@
-"""Whether the database's clock goes back, as one server process can tell by a clock of its own that only grows."""
+"""Detects, with the process's monotonic clock, that the database's clock went back. `housekeeping` asks at each
+beat."""
 
 
 class DatabaseClock:

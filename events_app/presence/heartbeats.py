@@ -1,4 +1,4 @@
-"""The heartbeats of the streams of one server process, and what becomes of clients that do not answer them."""
+"""The heartbeats of the streams of one server process, and the end of streams whose clients do not acknowledge them."""
 
 import asyncio
 import itertools
@@ -30,11 +30,11 @@ class Heartbeats:
 
     Args:
         process: this process.
-        streams: those that are open, by connection.
-        writer: it knows which of them are registered.
-        acknowledgements: who has to acknowledge a heartbeat.
-        signs_of_life: those that have come and wait to be written.
-        keeper: the thread that it shares with the housekeeping.
+        streams: the open ones, by connection.
+        writer: knows which streams are registered.
+        acknowledgements: the clients that have to acknowledge a heartbeat.
+        alive_requests: the ones that wait to be written.
+        worker: the thread that it shares with the housekeeping.
         configured: the timings.
     """
 
@@ -60,12 +60,12 @@ class Heartbeats:
         self._missed: Counter[int] = Counter()
 
     async def heartbeat_loop(self) -> None:
-        """Touch what the streams keep alive; tell them when that is committed; close what is withdrawn."""
+        """Refresh the sessions of the streams, write heartbeats once that is committed, and close withdrawn streams."""
         loop = asyncio.get_running_loop()
         pause = self._timings.heartbeat / self._slots
         due = loop.time()
         for slot in itertools.cycle(range(self._slots)):
-            # What one takes longer is made up for, so that the time between two of a stream stays what it is.
+            # A slot that takes longer is caught up, so that the time between two heartbeats of a stream stays the same.
             due = max(due + pause, loop.time() - self._timings.heartbeat)
             await asyncio.sleep(max(0.0, due - loop.time()))
             beating = asyncio.create_task(self._round(slot))
@@ -85,7 +85,8 @@ class Heartbeats:
             keys = {arrival.key for arrival in arrivals}
             acks = [arrival.connection_id for arrival in arrivals if arrival.ack]
             asked = await in_thread(self._worker, store.touch, self._process, keys, acks)
-            # Not who has left meanwhile, or has to be registered again: nobody would take it away again.
+            # Streams that ended or lost their registration meanwhile are left out: their entries would never be
+            # removed.
             now = set(self._writer.registered(streams))
             arrivals = [arrival for arrival in arrivals if arrival in now]
             still = [arrival.connection_id for arrival in arrivals if arrival.ack]
@@ -101,10 +102,10 @@ class Heartbeats:
         return max(self._missed.values(), default=0) < timings.HEARTBEATS_UNTIL_USELESS
 
     async def close_silent(self) -> None:
-        """Let those depart that have not acknowledged a heartbeat in time.
+        """Close streams whose clients have not acknowledged a heartbeat in time, as departures.
 
-        `alive` may have come to any process. While one that has come in time waits to be written, its client is not
-        judged; nor, for a while, where another process has such ones, which may be anybody's.
+        `alive` may reach any process. A client is not judged while its request, which came in time, waits to be
+        written; nor, for a while, while another process is behind with such requests, which may be its.
         """
         due = self._acknowledgements.due()
         if not due:
@@ -125,7 +126,7 @@ class Heartbeats:
                 self._streams[connection_id].close("no acknowledgement", departed=True)
 
     def _silent(self, due: Collection[uuid.UUID]) -> tuple[set[uuid.UUID], bool]:
-        # Asked before: what a process has written since it told that it is behind is seen.
+        # Read first: writes that another process made before it said that it is behind are seen.
         behind = is_behind(self._process, self._timings.server_dead_time, self._timings.beat)
         return store.silent(due), behind
 
@@ -141,14 +142,14 @@ class Heartbeats:
             try:
                 await self.heartbeat(slot)
             except NotRegistered:
-                # It was taken for dead: its streams are registered before anybody is told that they are alive.
+                # This process was taken for dead: its streams are registered before they get heartbeats.
                 await self._writer.register()
                 await self.heartbeat(slot)
             self._missed.pop(slot, None)
             await self._close_withdrawn(self._streams_of(slot))
         except DATABASE_UNAVAILABLE as error:
             logger.warning("heartbeat failed", extra={"error": error})
-            # Perhaps it was committed all the same: who was asked is not known.
+            # The heartbeat may have been committed all the same: which clients it asked is not known.
             self._acknowledgements.forget_those(
                 stream.connection_id for stream in self._streams_of(slot)
             )
@@ -169,13 +170,13 @@ class Heartbeats:
             stream.close(reason)
 
     async def close_logged_out(self) -> None:
-        """Close the streams of log-ins that have ended: they are few, so each beat can look at them."""
+        """Close the streams of logins that have ended. They are few, so each beat checks them."""
         await self._close_withdrawn(
             [one for one in self._streams.values() if one.grant.login is not None]
         )
 
     async def _close_withdrawn(self, streams: Collection[OpenStream]) -> None:
-        """Close those of the streams whose token, user or key is no longer good: no departure."""
+        """Close streams whose token, user or key is no longer permitted, without a departure."""
         if not streams:
             return
         grants = {stream.grant for stream in streams}

@@ -1,4 +1,4 @@
-"""What a server process does every beat: it says that it lives, removes those that do not, ends what time ends."""
+"""The work of a server process at each beat: it beats, cleans up after dead processes, and ends graces."""
 
 import asyncio
 import itertools
@@ -30,11 +30,11 @@ class Housekeeping:
 
     Args:
         process: this process.
-        writer: it registers a process that was taken for dead.
-        heartbeats: they know who does not answer.
+        writer: registers a process that was taken for dead.
+        heartbeats: close the streams of silent clients.
         observed: counts the time for which this process runs and beats.
-        signs_of_life: those that wait, of which each beat tells.
-        keeper: the thread that it shares with the heartbeats.
+        alive_requests: the ones that wait; each beat records for how long.
+        worker: the thread that it shares with the heartbeats.
         configured: the timings.
     """
 
@@ -59,17 +59,17 @@ class Housekeeping:
         self._clock = DatabaseClock()
         # Since when, by the loop's clock, this process has beaten without a gap.
         self._beating_since: float | None = None
-        # Nothing may keep a beat waiting.
+        # A thread of its own, so that nothing delays a beat.
         self._beater = ThreadPoolExecutor(1, thread_name_prefix="presence-beat")
 
     async def tick_loop(self) -> None:
-        """Show again and again that the event loop runs: while it does not, nobody's time passes."""
+        """Note again and again that the event loop runs: while it is blocked, the time of clients does not pass."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self._observed.tick()
 
     async def beat_loop(self) -> None:
-        """Beat. Who finds itself taken for dead has the writer register it again, with all its streams."""
+        """Beat. A process that was taken for dead has the writer register it again, with all its streams."""
         self._observed.begin()
         while True:
             try:
@@ -83,20 +83,21 @@ class Housekeeping:
             await asyncio.sleep(self._timings.beat)
 
     async def housekeeping_loop(self) -> None:
-        """Every beat: remove dead processes, end what time ends. More often: close the streams of silent clients."""
+        """Every beat: clean up after dead processes, end graces, give turns. More often: close streams of silent
+        clients."""
         for look in itertools.count(1):
             await asyncio.sleep(self._timings.beat / timings.LOOKS_PER_BEAT)
             await self._attempt(self._heartbeats.close_silent)
             if not look % timings.LOOKS_PER_BEAT:
-                # What fails keeps nothing else from being done.
+                # A failure of one does not keep the others from running.
                 await self._attempt(self._clean_up)
                 await self._attempt(self._end_what_time_ends)
                 await self._attempt(self._heartbeats.close_logged_out)
 
     async def remainder_loop(self) -> None:
-        """End at once what is left of a departure that had more to end than one transaction may.
+        """End at once the rest of a departure that was too large for one transaction.
 
-        In steps: between two of them the keeper does what else has come, heartbeats among it.
+        It runs in steps; between two of them the thread does other work that has come, such as heartbeats.
         """
         while True:
             await self._writer.more_to_end.wait()
@@ -105,7 +106,7 @@ class Housekeeping:
             await self._attempt(self._end_what_time_ends)
 
     def stop(self) -> None:
-        """Give the beat's thread back."""
+        """Stop the beat's thread."""
         self._beater.shutdown(wait=False, cancel_futures=True)
 
     async def _beat(self) -> None:
@@ -119,7 +120,7 @@ class Housekeeping:
                 )
                 break
             except ClockWentBack as error:
-                # Before anybody compares a time of before with one of after.
+                # Repair first, before any time from before the jump is compared with one from after it.
                 outages.log_clock_jump(error.seconds)
                 while await in_thread(self._beater, outages.repair_step):
                     pass
@@ -146,8 +147,8 @@ class Housekeeping:
     async def _clean_up(self) -> None:
         """Remove the processes that have ceased to beat.
 
-        Only who has itself beaten for as long may judge: after an outage of the database everybody is silent
-        at first.
+        A process judges others only if it has itself beaten for as long: right after an outage of the database every
+        process is silent.
         """
         since = self._beating_since
         if since is None or time.monotonic() - since < self._timings.server_dead:

@@ -1,9 +1,9 @@
-"""The outage rule: no clock ends anything for what nobody could observe.
+"""The outage rule: no clock ends anything for a time in which no server process could hear the clients.
 
 Time-out and grace count from the later of their own start and the end of the last outage, and while every known
 server is silent they stand still. Where there never was a server, they count from their own start alone.
 
-A database's clock that goes back is found here as well, and every clock that ends sessions starts anew.
+This file also detects that the database's clock went back; then every clock that ends sessions starts anew.
 """
 
 import logging
@@ -37,7 +37,7 @@ class ClockWentBack(Exception):
 
 
 def record_beat(server_dead: timedelta) -> None:
-    """Record a beat of some process, and if it ends an outage, that this was its end: in one statement.
+    """Record the beat of a process, and, if it ends an outage, that end: in one statement.
 
     Raises:
         ClockWentBack: the last beat lies in the future; nothing was written.
@@ -68,10 +68,10 @@ def log_clock_jump(seconds: float) -> None:
 
 
 def repair_step() -> bool:
-    """Have every clock that ends sessions start anew after the database's clock went back: a bounded part of it.
+    """Restart every clock that ends sessions after the database's clock went back: a bounded part of the work.
 
-    What lies in the future becomes now. The domain's times come first, so that nobody seems to have departed after the
-    last beat of a server process who departed before it.
+    Times in the future become now. The domain's times come first, so that no workstation that departed before the last
+    beat of a server process seems to have departed after it.
 
     Returns:
         Whether there is more to do.

@@ -1,7 +1,8 @@
-"""The presence of one server process: its open streams, and the tasks that keep alive what they stand for.
+"""The presence of one server process: its open streams, and the tasks that keep their workstations present.
+`serving.runtime` makes one.
 
-`presence_writer` tells the database which streams there are, `heartbeats` keeps alive what they stand for, and
-`housekeeping` says that this process lives, and looks after those that do not.
+`writer` records the streams in the database, `heartbeats` refreshes their sessions, and `housekeeping` beats and cleans
+up after dead processes.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ class Presence:
         process = ProcessIdentity()
         self._acknowledgements = Acknowledgements(self.observed, configured.patience)
         self.alive_requests = AliveRequests(self.observed, self._acknowledged)
-        # One thread, one connection and one order each, for the writer, the beat and this.
+        # The writer, the beat, and heartbeats with housekeeping have one thread and one connection each.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="presence-work")
         self._writer = PresenceWriter(
             process, self.streams, self._acknowledgements, configured, lambda: self.observed.proved
@@ -69,14 +70,14 @@ class Presence:
         """Wait until the stream's connection is committed.
 
         Returns:
-            What the stream begins with, read after that commit.
+            The contents of `stream-open`, read after that commit.
 
         Raises:
             TooManyStreams: its key, or its user, has as many as it may have.
         """
         await self._groups.wait_for_room(stream.grant)
         if stream.closed.is_set():
-            # Its client has left meanwhile, and nobody would take it away again.
+            # The client has disconnected meanwhile; a stream that is added now would never be removed.
             raise asyncio.CancelledError
         self._groups.add(stream)
         self.streams[stream.connection_id] = stream
@@ -85,7 +86,7 @@ class Presence:
         return await self._writer.arrive(stream)
 
     def leave(self, stream: OpenStream, *, by_client: bool) -> None:
-        """The stream has ended. Never waits; after `stop` has begun, nothing counts as a departure."""
+        """Handle the end of a stream. Never waits; after `stop` has begun, no end counts as a departure."""
         if self.streams.pop(stream.connection_id, None) is None:
             return
         self._groups.remove(stream)
@@ -96,11 +97,11 @@ class Presence:
             self._writer.depart(Departure(stream.connection_id, key, by_client))
 
     def heartbeat_written(self, connection_id: uuid.UUID) -> None:
-        """A heartbeat is written to that stream: its client has time to answer from now on."""
+        """Note that a heartbeat was written to that stream: the time of its client to acknowledge it begins."""
         self._acknowledgements.written(connection_id)
 
     def close_all(self, reason: str) -> None:
-        """Have every stream begin again."""
+        """Close every stream, so that its client opens another one."""
         if self.streams:
             logger.warning(
                 "closing every stream", extra={"reason": reason, "streams": len(self.streams)}
@@ -110,7 +111,7 @@ class Presence:
 
     @property
     def ready(self) -> bool:
-        """Whether a stream that is opened now would be kept alive: this process is known to all, and beats."""
+        """Whether a new stream would be kept alive: this process is registered, and beats."""
         return self.useful and not self._writer.must_register
 
     @property
@@ -124,7 +125,8 @@ class Presence:
             self._acknowledgements.answered(stream, at)
 
     async def stop(self) -> None:
-        """Write what came before the stop, then remove this process: no departure of its clients."""
+        """Write the arrivals and departures from before the stop, then remove this process: its clients do not
+        depart."""
         try:
             await self._writer.stop()
         finally:

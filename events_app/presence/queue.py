@@ -1,4 +1,4 @@
-"""What waits to be written, in sets of so many keys; what fails keeps no other key waiting for long."""
+"""The writer's queue of arrivals and departures. One key that fails does not delay the others for long."""
 
 import time
 import uuid
@@ -10,19 +10,19 @@ from events_app.database.unavailable import backoff
 
 Entry = TypeVar("Entry")
 
-# A set that fails is tried again in so many parts, down to one key alone.
+# Into how many parts a set that fails is divided, down to single keys.
 PARTS: Final = 10
-# What fails alone takes at most this share of the writer's time.
+# The most of the writer's time that keys which fail alone may take.
 FAILING_SHARE: Final = 1 / 4
 
 
 @dataclass(eq=False)
 class WriteSet(Generic[Entry]):
-    """Entries that are written together, by their keys.
+    """A set of entries that are written in one transaction, by their keys.
 
     Args:
         entries: the entries of each key, in the order in which they came.
-        failures: how often they have failed, in a row, as a part of this size.
+        failures: how often in a row it has failed at this size.
         failed_at: when they failed last, by a clock that only grows.
         not_before: when they are tried again.
     """
@@ -49,8 +49,8 @@ class WriteSet(Generic[Entry]):
 class PresenceQueue(Generic[Entry]):
     """Entries of one kind, first come first served by their keys.
 
-    Those that have failed are apart from the others, and are tried in turns with them: in ever smaller parts, so that
-    what fails alone is found.
+    Sets that have failed are queued apart, and alternate with the others. They are divided until the keys that fail
+    alone are found.
 
     Args:
         now: a clock that only grows.
@@ -62,18 +62,18 @@ class PresenceQueue(Generic[Entry]):
         self._failed: list[WriteSet[Entry]] = []
         self._apart: dict[uuid.UUID, WriteSet[Entry]] = {}
         self._failed_next = False
-        # Until when those that fail alone have had their share.
+        # Until when keys that fail alone have to wait, having had their share.
         self._alone_from = float("-inf")
 
     def __contains__(self, key: object) -> bool:
         return key in self._waiting or key in self._apart
 
     def add(self, key: uuid.UUID, entry: Entry) -> None:
-        """Have an entry written."""
+        """Queue an entry."""
         self._waiting.setdefault(key, []).append(entry)
 
     def take(self, count: int, without: Container[uuid.UUID] = ()) -> WriteSet[Entry] | None:
-        """Take what is written next, at most so many keys; None if there is nothing now.
+        """Take the next set, of at most so many keys; None if nothing is due.
 
         Args:
             count: of keys.
@@ -89,7 +89,7 @@ class PresenceQueue(Generic[Entry]):
             if key in without:
                 continue
             if key in self._apart:
-                # It shares the fate of what came before.
+                # Its earlier entries have failed: it has to wait with them.
                 self._apart[key].entries[key] += self._waiting.pop(key)
             else:
                 taken[key] = self._waiting.pop(key)
@@ -99,7 +99,7 @@ class PresenceQueue(Generic[Entry]):
         return self._take_failed(failed, without) if failed else None
 
     def put_back(self, write_set: WriteSet[Entry]) -> None:
-        """Have it written next again: it has not failed."""
+        """Queue a set first again: it has not failed."""
         if write_set.has_failed:
             self._failed.insert(0, write_set)
             self._apart.update(dict.fromkeys(write_set.entries, write_set))
@@ -111,15 +111,15 @@ class PresenceQueue(Generic[Entry]):
     def failed(
         self, write_set: WriteSet[Entry], *, seconds: float, divide: bool
     ) -> list[WriteSet[Entry]]:
-        """Have it written again, behind the others.
+        """Queue a set behind the others, after a failure.
 
         Args:
-            portion: what failed.
+            write_set: the set that failed.
             seconds: how long that took.
-            divide: whether one of its keys may be the reason.
+            divide: whether one of its keys may be the cause.
 
         Returns:
-            The parts in which it is tried.
+            The parts in which it is retried.
         """
         parts = [write_set]
         if divide and not write_set.alone:
@@ -136,7 +136,7 @@ class PresenceQueue(Generic[Entry]):
 
     @property
     def not_failing_alone(self) -> Iterator[Entry]:
-        """All but those that have failed alone."""
+        """All entries except those of keys that have failed alone."""
         for some in self._waiting.values():
             yield from some
         for write_set in self._failed:
@@ -144,7 +144,7 @@ class PresenceQueue(Generic[Entry]):
                 yield from write_set
 
     def due_in(self, without: Container[uuid.UUID] = ()) -> float | None:
-        """In how many seconds what has failed is tried again; None if nothing has but what has to wait."""
+        """In how many seconds a failed set is due; None if there is none, or all have to wait."""
         times = (self._due_at(write_set) for write_set in self._tried_again(without))
         first = min(times, default=None)
         return None if first is None else max(0.0, first - self._now())
@@ -170,7 +170,7 @@ class PresenceQueue(Generic[Entry]):
         waiting = {key: some for key, some in write_set.entries.items() if key in without}
         taken = write_set
         if waiting:
-            # Two parts of another size than the one that has failed.
+            # Both parts have another size than the set that failed.
             others = {key: some for key, some in write_set.entries.items() if key not in waiting}
             taken = replace(write_set, entries=others, failures=0)
             write_set.entries, write_set.failures = waiting, 0

@@ -1,4 +1,4 @@
-"""The rows of the server processes: which of them live, and which have been given up."""
+"""The rows of the server processes: registering, beating, and which of them count."""
 
 import os
 import socket
@@ -15,63 +15,63 @@ from events_app.database import sql
 from events_app.models import ServerProcess
 from events_app.presence import outages
 
-# Of how many keys one transaction writes arrivals or departures, or cleans up: it stays well below the time after which
-# the database gives it up, and what waits behind it does not wait long.
+# The most keys of one transaction that writes arrivals or departures, or cleans up. It stays well below the time-out of
+# transactions, and those that wait for it do not wait long.
 KEYS_AT_ONCE: Final = 1000
 
 
 class NotRegistered(Exception):
-    """This process has no row: it has just started, or was taken for dead."""
+    """This process has no row, because it has just started, or was taken for dead."""
 
 
 @dataclass(eq=False)
 class ProcessIdentity:
-    """What tells this server process from every other one."""
+    """The identity of this server process."""
 
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     hostname: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
 
     def renew(self) -> None:
-        """Become another one: what is left of the former one goes on being cleaned up."""
+        """Take a new id; the rows of the former one are left to the clean-up."""
         self.id = uuid.uuid4()
 
 
 def hold(process: ProcessIdentity) -> None:
-    """Hold this process's row against a clean-up; a beat does not wait for it.
+    """Lock this process's row against a clean-up; a beat does not wait for that lock.
 
     Raises:
-        NotRegistered: it has none, or was given up.
+        NotRegistered: there is no row, or it was given up.
     """
     if not sql.hold_server_process(process.id):
         raise NotRegistered
 
 
 def is_registered(process: ProcessIdentity) -> bool:
-    """Return whether all count on what this process serves."""
+    """Return whether this process has a row that was not given up."""
     return ServerProcess.objects.filter(pk=process.id, given_up=False).exists()
 
 
 def insert(process: ProcessIdentity) -> None:
-    """Insert the row of this process, inside the caller's transaction; what is there already is left alone."""
+    """Insert the row of this process, inside the caller's transaction; idempotent."""
     row = ServerProcess(id=process.id, hostname=process.hostname, pid=process.pid)
     ServerProcess.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def beat(process: ProcessIdentity, server_dead: timedelta, behind_seconds: float = 0.0) -> datetime:
-    """Tell that this process is alive, and with it that clients are observed.
+    """Record that this process is alive, and thereby that clients are observed.
 
     Args:
         process: this process.
         server_dead: after so long without a beat there was an outage.
-        behind_seconds: for how long an acknowledgement that has come waits to be written.
+        behind_seconds: how long the oldest waiting alive request has waited.
 
     Returns:
-        When that was, by the database's clock.
+        The time of the beat, by the database's clock.
 
     Raises:
         NotRegistered: if it was taken for dead.
-        observation.ClockWentBack: the last beat lies in the future; nothing was written.
+        outages.ClockWentBack: the last beat lies in the future; nothing was written.
     """
     with transaction.atomic():
         own = ServerProcess.objects.filter(pk=process.id, given_up=False)
@@ -82,6 +82,6 @@ def beat(process: ProcessIdentity, server_dead: timedelta, behind_seconds: float
 
 
 def is_behind(process: ProcessIdentity, server_dead: timedelta, late: float) -> bool:
-    """Return whether another process that beats has acknowledgements waiting that came so many seconds ago."""
+    """Return whether another live process has alive requests waiting that came so many seconds ago."""
     others = ServerProcess.objects.exclude(pk=process.id).filter(behind_seconds__gt=late)
     return others.filter(last_beat__gte=Now() - Value(server_dead, DurationField())).exists()

@@ -1,4 +1,5 @@
-"""What presence needs of a stream, and what it tells one that cannot be opened."""
+"""The interface of a stream that presence uses, and the reasons why a stream cannot be opened. `serving.stream`
+implements it."""
 
 import asyncio
 import uuid
@@ -8,7 +9,7 @@ from events_app.presence.backend import StreamGrant
 
 
 class OpenStream(Protocol):
-    """What presence needs of a stream."""
+    """The methods of a stream that presence calls."""
 
     connection_id: uuid.UUID
     grant: StreamGrant
@@ -16,7 +17,7 @@ class OpenStream(Protocol):
     closed: asyncio.Event
 
     def heartbeat(self) -> None:
-        """Send `event: heartbeat`: its touch is committed. When it is written, presence is told."""
+        """Send `event: heartbeat`: the sessions are refreshed. The stream reports when it is written."""
 
     def probe(self) -> None:
         """Send a line now, which the peer's kernel has to acknowledge."""
@@ -29,7 +30,7 @@ class OpenStream(Protocol):
 
 
 class StreamGone(Exception):
-    """What the stream should keep alive does not exist any more."""
+    """The workstation of the stream does not exist any more."""
 
 
 class TooManyStreams(Exception):
@@ -45,4 +46,4 @@ class TooManyStreams(Exception):
 
 
 class StreamDisplaced(Exception):
-    """What the stream should keep alive is another machine's."""
+    """The workstation of the stream belongs to another machine now."""

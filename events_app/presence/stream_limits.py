@@ -1,4 +1,4 @@
-"""How many streams one presence key, or one user who only watches, may have open on this process.
+"""Limits the open streams of one presence key, or of one user who only watches, on this process.
 
 The newest is refused, not the oldest closed. Were the oldest closed, nine windows would displace each other for ever:
 each that is closed comes back and closes another. Connections that a client has left behind without this server's
@@ -14,9 +14,9 @@ from django.conf import settings
 from events_app.presence.backend import Key, StreamGrant
 from events_app.presence.stream_interface import OpenStream, TooManyStreams
 
-# A window of a CAD program holds one stream; what has more has lost count of them.
+# A CAD program holds one stream for each instance; a key with more streams has lost track of them.
 MAX_STREAMS_PER_KEY: Final = 8
-# For so long a peer may take to acknowledge a line: several times the slowest way there and back.
+# How long a peer may take to acknowledge a line: several times the slowest round trip.
 PROOF_SECONDS: Final = 2.0
 
 # The streams that count together: those of a key, or those of a user (by primary key) without any key.
@@ -35,7 +35,7 @@ class StreamGroups:
 
     def __init__(self) -> None:
         self._by_group: dict[Group, dict[uuid.UUID, OpenStream]] = {}
-        # Of a group that is full: its streams prove themselves once, however many new ones wait for that.
+        # For each full group the running probe of its streams, shared by all new streams that wait.
         self._proofs: dict[Group, asyncio.Task[None]] = {}
 
     def add(self, stream: OpenStream) -> None:
@@ -55,19 +55,19 @@ class StreamGroups:
         return list(self._by_group.get(group, ()))
 
     async def wait_for_room(self, grant: StreamGrant) -> None:
-        """Return when a stream may be added to its group, which is done before anything else runs.
+        """Wait until a stream may be added to its group; the caller adds it without waiting in between.
 
-        Where there are too many, each has to prove that its peer is there; those that do not are closed.
+        If the group is full, its streams are probed, and those whose peers do not acknowledge are closed.
 
         Raises:
-            TooManyStreams: all of them do.
+            TooManyStreams: all of them acknowledge.
         """
         group, most = group_of(grant)
         if len(self._open(group, most)) < most:
             return
         if group not in self._proofs:
             self._proofs[group] = asyncio.create_task(self._probe(group))
-        # Whoever leaves meanwhile is no reason to stop for the others.
+        # Shielded: one waiting stream that is cancelled must not stop the probe of the others.
         await asyncio.shield(self._proofs[group])
         if len(self._open(group, most)) >= most:
             raise TooManyStreams(most)
