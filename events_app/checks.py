@@ -1,4 +1,4 @@
-"""System checks: the ratios between the timings without which liveness would not be true."""
+"""System checks of the ratios between timings on which presence depends."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from events_app import timings
 
 @checks.register("timings")
 def check_timings(**_: Any) -> list[checks.CheckMessage]:
-    """Refuse intervals that would take a live peer, process or reader for a dead one."""
+    """Refuse timings by which a live client, process or reader would be taken for dead."""
     configured = timings.configured()
     faults: list[checks.CheckMessage] = []
     if configured.acknowledgement < configured.beat:

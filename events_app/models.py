@@ -46,8 +46,7 @@ class LogEntry(models.Model):
     class Meta:
         verbose_name_plural = "log entries"
         indexes = [
-            # Written at once: a list of what is pending would be cleaned by some append, under the log's lock,
-            # while every writer waits.
+            # No pending list: cleaning it would make some append slow, under the log's lock, while every writer waits.
             GinIndex(fields=["channels"], fastupdate=False, name="events_app_log_channels"),
         ]
 
@@ -56,7 +55,7 @@ class LogEntry(models.Model):
 
 
 class Observation(models.Model):
-    """The one row that knows since when there has been somebody to observe the clients.
+    """The single row that records since when clients have been observed.
 
     `last_beat` is the last beat of any server process, null while there never was one; it outlives the processes.
     `since` is when the last outage ended: a time longer than `server_dead_seconds` in which no process beat.
@@ -110,7 +109,7 @@ class Connection(models.Model):
     heartbeat_at = models.DateTimeField(
         db_default=Now(), help_text="The last heartbeat that it has to acknowledge"
     )
-    # Null or not is what counts: two times of a clock that goes back would have an order that says nothing.
+    # Only whether it is null counts: two times of a clock that may go back have no reliable order.
     acked_at = models.DateTimeField(
         null=True, help_text="When it acknowledged that heartbeat; empty until it does"
     )

@@ -13,12 +13,13 @@ KEEPALIVE_MAX_SECONDS: Final = 8.0
 # kernel gives a peer up (TCP_USER_TIMEOUT). Together 70 %; the rest is for the kernel, which notices at the first
 # retransmission after the time-out.
 KEEPALIVE_SHARE: Final = 0.2
-# And of the grace, within which a client has to hear that its connection lives, so as to be sure of what it holds.
+# The same as a share of the grace: a client has to hear within it that its connection lives, to be sure of its
+# sessions.
 KEEPALIVE_GRACE_SHARE: Final = 1 / 3
 USER_TIMEOUT_SHARE: Final = 0.5
 
-# A LISTEN connection whose database does not answer is noticed within this time: the log is read after so long without
-# a notification, which is a sign of life too, and the rest is for the answer, a page of the log.
+# A LISTEN connection whose database does not answer is noticed within this time. After so long without a notification
+# the log is read, which also shows that the connection works; the rest is for the answer, a page of the log.
 RELAY_PROBE_SECONDS: Final = 5.0
 RELAY_IDLE_SECONDS: Final = 2.0
 RELAY_ANSWER_SECONDS: Final = RELAY_PROBE_SECONDS - RELAY_IDLE_SECONDS
@@ -35,21 +36,21 @@ LOOKING_BEATS: Final = 0.5
 # those of one such time together, so that it has few transactions: two a second at most.
 HEARTBEAT_SLOT_SECONDS: Final = 0.5
 
-# A process that could not touch for so many heartbeats is of no use to its clients, who have a better one elsewhere.
+# A process that could not write so many heartbeats is useless to its clients, which find a better one elsewhere.
 HEARTBEATS_UNTIL_USELESS: Final = 3
 
-# A health check that waits for a second gets its answer, also from a server whose database does not answer.
+# A health check that waits for a second gets its answer, even if the database does not answer.
 PROBE_SECONDS: Final = 0.8
 # However many proxies look, the database commits no more than once a second for them.
 PROBE_KEPT_SECONDS: Final = 1.0
 
-# A stream waits for its turn however long, and for a server that cannot serve for moments. It is refused (503) only
-# where for this long nobody has got past the step that it waits for: its client may find a better server. There are
-# two such steps, and proxies wait for a first byte for 30 s and more.
+# A stream waits for its turn, however long, and for a server that cannot serve for moments. It is refused (503) only
+# where no stream has got past its step for so long: its client may find a better server. There are two such steps, and
+# proxies wait for a first byte for 30 s and more.
 ARRIVAL_TIMEOUT_SECONDS: Final = 10.0
 
-# What a stream says in `retry:` and a refusal in `Retry-After`, each at random in between: three seconds in the mean,
-# as browsers wait by themselves, and not all clients of a server that was restarted come back in one moment.
+# The range of `retry:` in a stream and of `Retry-After` in a refusal, chosen at random: three seconds in the mean, as
+# browsers wait by themselves, so that the clients of a restarted server do not all come back in one moment.
 RETRY_SECONDS: Final = (1.0, 5.0)
 RETRY_AFTER_SECONDS: Final = (1, 5)
 
@@ -61,7 +62,7 @@ class Timings:
     heartbeat: float
     server_dead: float
     dead_peer: float
-    # How long the domain lets a key that has departed come back, and one that lives go without a heartbeat.
+    # How long a departed key may take to come back, and how long a present one may go without a heartbeat.
     grace: float
     timeout: float
 
@@ -88,7 +89,7 @@ class Timings:
 
     @property
     def acknowledgement(self) -> float:
-        """How long it takes at most until a client with `ack=true` that does not answer a heartbeat is gone."""
+        """The longest time until a client with `ack=true` that does not answer a heartbeat is gone."""
         return self.dead_peer - self.heartbeat
 
     @property
@@ -103,23 +104,25 @@ class Timings:
 
     @property
     def safe(self) -> float:
-        """How long after the moment that a line proves, at least, the key keeps what it holds.
+        """How long, at least, a key keeps its sessions after the moment that a line of its stream proves.
 
-        With a grace, whatever happens. Without one, a dead peer is noticed so late at the earliest; a connection that
-        is reset on the server's side alone cannot be known in time. docs/client.md says what a client makes of it.
+        With a grace this holds in any case. Without one, a dead peer is noticed at the earliest after this time; a
+        connection that is reset on the server's side alone cannot be foreseen. docs/client.md says how the client uses
+        it.
         """
         return self.grace or self.user_timeout
 
     @property
     def vouched(self) -> float:
-        """How long after the last beat of its process a line may still be written as proof of the moment.
+        """How long after the last beat of its process a line may still be written as proof of the present moment.
 
-        Who departed elsewhere meanwhile is released when the process is taken for dead and the grace is over.
+        A workstation that departed elsewhere meanwhile is released when the process is taken for dead and the grace is
+        over.
         """
         return max(0.0, self.server_dead - self.safe)
 
     def as_payload(self) -> dict[str, float]:
-        """Return what a client is told of them, in seconds."""
+        """Return the timings that a client gets in `stream-open`, in seconds."""
         return {
             "heartbeat_seconds": self.heartbeat,
             "keepalive_seconds": self.keepalive,
@@ -131,7 +134,7 @@ class Timings:
 
 
 def configured() -> Timings:
-    """Return what the settings say."""
+    """Return the timings of the settings."""
     return Timings(
         heartbeat=settings.EVENTS_HEARTBEAT_SECONDS,
         server_dead=settings.EVENTS_SERVER_DEAD_SECONDS,

@@ -1,4 +1,4 @@
-"""How much of a body is read, whose, and when.
+"""Decides how much of a request body is read, and when.
 
 A body of at most `READ_AT_ONCE` is read with its request. A larger one is not read before its sender is known and there
 is memory for it: until then its connection is not read, so the client's kernel keeps what it sends.
@@ -23,7 +23,7 @@ from events_app.http.refusals import Refusal
 from events_app.http.sender_lookup import SenderLookup
 from events_app.presence.backend import StreamRefused
 
-# What keeps a lock alive, or lets it go, is never larger: it waits for nobody.
+# Requests that keep a lock alive or release it are never larger: they wait for no memory.
 READ_AT_ONCE: Final = 64 * 1024
 # How many parts the memory of bodies has: an owner may have one, so that a slow sender keeps others from nothing.
 SHARES: Final = 4
@@ -35,7 +35,7 @@ class BodyRefused(Exception):
     """A body is not read.
 
     Args:
-        refusal: what its sender is told.
+        refusal: the answer for its sender.
     """
 
     def __init__(self, refusal: Refusal) -> None:
@@ -50,7 +50,7 @@ def _limit() -> Callable[[str, str], int]:
 
 
 def limit_of(method: bytes, path: bytes) -> int:
-    """Return how many bytes the body of a request may have, by the domain's word.
+    """Return how many bytes the body of a request may have, according to `EVENTS_BODY_LIMIT`.
 
     Args:
         method: as it was received.
@@ -73,7 +73,7 @@ class Bodies:
         self._trim: asyncio.TimerHandle | None = None
 
     async def _user_of(self, scope: dict[str, Any]) -> int:
-        """Return whose body it is. The request is authenticated once more when all of it is here."""
+        """Return the user who sends a body. The request is authenticated again when all of it is here."""
         credentials = callers.credentials(scope)
         user = callers.known_credentials.user(credentials)
         if user is None:
@@ -82,7 +82,7 @@ class Bodies:
         return user
 
     def _trim_later(self) -> None:
-        """What was made of the last bodies is free in a moment."""
+        """Trim the heap soon: the objects made of the last bodies are freed in a moment."""
         if self._trim is not None:
             self._trim.cancel()
         self._trim = asyncio.get_running_loop().call_later(TRIM_AFTER_SECONDS, self._trim_now)

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Final
 
-# For how long a body waits for memory before it is refused: it is free long before, unless every user who has a part
-# of it sends as slowly as a client may.
+# How long a body waits for memory before it is refused. Memory is free long before, unless every user who has a part of
+# it sends as slowly as a client may.
 PATIENCE_SECONDS: Final = 60.0
 
 
@@ -27,14 +27,14 @@ class Place:
         self.size = size
 
     def free(self) -> None:
-        """Give it back; again is nothing."""
+        """Give it back; idempotent."""
         size, self.size = self.size, 0
         if size:
             self._memory.freed(self._owner, size)
 
 
 class BodyMemory:
-    """Gives places in the order in which they were asked for, but for owners who have their share already.
+    """Gives places in the order of the requests, but skips owners who have their share already.
 
     Args:
         total: bytes of all bodies together.
@@ -69,7 +69,7 @@ class BodyMemory:
         """Wait for memory.
 
         Args:
-            owner: whose share it is of.
+            owner: the user whose share it counts for.
             size: bytes, at most a share.
 
         Raises:
@@ -101,7 +101,7 @@ class BodyMemory:
             self._emptied()
 
     def _give_up(self, answer: "asyncio.Future[Place]") -> None:
-        """Leave the queue; what was given in the same moment is given back."""
+        """Leave the queue; give back a place that was given in the same moment."""
         if self._queue.pop(answer, None) is None and not answer.cancelled():
             answer.result().free()
         else:

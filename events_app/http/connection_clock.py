@@ -1,7 +1,7 @@
-"""How long a connection may take for each part of a request and of its answer.
+"""Limits how long a connection may take for each part of a request and of its answer.
 
-A client that sends or reads a byte from time to time is not idle, and keeps a connection all the same: so what counts
-is when a part began, and how much of it has passed since.
+A client that sends or reads a byte from time to time is not idle, and would keep a connection for ever. So each part
+has a deadline from its beginning, extended by the bytes that have passed since.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 
 class Phase(Enum):
-    """What a connection is doing."""
+    """The phase of a connection."""
 
     # Between requests.
     IDLE = auto()
@@ -34,8 +34,8 @@ class Phase(Enum):
 IDLE_SECONDS: Final = 60.0
 # Headers are a packet or two.
 HEAD_SECONDS: Final = 20.0
-# What a body or an answer may take besides its size, and how slow a client may be: a bad line to a site is five times
-# as fast.
+# The time for a body or an answer beside its size, and the slowest allowed rate: a bad line to a site is five times as
+# fast.
 TRANSFER_SECONDS: Final = 30.0
 BYTES_PER_SECOND: Final = 50_000
 
@@ -69,7 +69,7 @@ class ConnectionClock:
         self._call: Any = None
 
     def enter_phase(self, phase: Phase, number: int) -> bool:
-        """Say in which phase the connection is, and of which of its requests; return whether that is news."""
+        """Set the phase, and the number of the request; return whether it has changed."""
         if self._key == (phase, number):
             return False
         self._key = phase, number

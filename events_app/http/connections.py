@@ -1,7 +1,7 @@
-"""How many connections a server has, and which of them make room for others.
+"""Bounds the connections of a server, and ends idle or unfinished ones for new ones.
 
-A connection costs a descriptor, and the process needs some for other things: the database, files, threads. So it never
-has more connections than leave a reserve. Those without a whole request end first, which nobody waits for.
+A connection costs a descriptor, and the process needs some for the database, files and threads. So connections leave a
+reserve. Connections without a whole request end first, because no client waits for their answer.
 """
 
 import logging
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 # Descriptors of the process for all but connections: a server without any has some 20, and its pool a dozen more.
 RESERVE: Final = 100
-# Of connections that are told that there is no room, beside those that there is room for. Beyond them none is told.
+# Connections beyond the limit that get an answer saying so. Further ones are only closed.
 TURNED_AWAY: Final = 32
 # Connections that have sent a part of a request, or whose body is not let in yet: each may have 160 kB in memory, its
 # headers, the body that is read at once, and what has come behind them. Honest ones are complete within moments.

@@ -1,4 +1,4 @@
-"""Daphne, with what it lacks for streams that stay open: back-pressure, a limit of bodies, ports that can be closed."""
+"""Daphne with back-pressure, a limit of bodies, and ports that can be closed. `serving.server` runs it."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ from events_app.http.twisted_channel import Channel
 
 # The header by which an answer is known to be a stream of events.
 EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
-# A message of our own: a question, whose answer is put into it.
+# An ASGI message of our own: a question whose answer is put into it.
 UNACKNOWLEDGED: Final = "silo.unacknowledged"
 
 

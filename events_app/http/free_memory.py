@@ -1,4 +1,4 @@
-"""Giving memory that is free back to the system."""
+"""Returns free memory to the system, after large bodies."""
 
 import ctypes
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def _trim() -> Callable[[int], Any] | None:
-    """Return what does it, where the C library has such a function: the one of GNU keeps free memory for itself."""
+    """Return the C library's function for it, if there is one: the GNU library keeps free memory for itself."""
     try:
         trim: Callable[[int], Any] = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError):
@@ -18,6 +18,7 @@ _malloc_trim = _trim()
 
 
 def return_to_system() -> None:
-    """Give the system what is free: after large bodies that is many times what is in use. It takes milliseconds."""
+    """Return free memory to the system: after large bodies it is many times the memory in use. It takes
+    milliseconds."""
     if _malloc_trim is not None:
         _malloc_trim(0)

@@ -1,4 +1,4 @@
-"""What the kernel knows of a connection's peer: whether it has acknowledged what was sent, and whether it is there."""
+"""Asks the kernel about a connection's peer: whether it has acknowledged everything, and whether it is there."""
 
 import fcntl
 import socket
@@ -19,7 +19,7 @@ def unacknowledged(transport: Any) -> int:
     """
     waiting = unsent(transport)
     try:
-        # SIOCOUTQ: what the kernel keeps until it is acknowledged.
+        # SIOCOUTQ: the bytes that the kernel keeps until they are acknowledged.
         answer = fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
     except OSError:
         return waiting

@@ -1,4 +1,4 @@
-"""What a server refuses before any application sees it, in the envelope of errors; and the phrases of its statuses."""
+"""The refusals that the server sends before any application sees the request, and the phrases of statuses."""
 
 import json
 import random
@@ -22,7 +22,7 @@ class Refusal(NamedTuple):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """What its status asks for: how to be known, or when to come again."""
+        """The headers of its status: how to authenticate, or when to retry."""
         if self.status == 401:
             return [(b"WWW-Authenticate", b"Bearer")]
         if self.status in {429, 503}:
@@ -83,7 +83,7 @@ TOO_MANY_CONNECTIONS: Final = Refusal(
 )
 FAILED: Final = Refusal(500, "internal_error", "The server failed; it is logged. Try again.")
 
-# What Twisted answers by itself, in one sentence each.
+# The codes of the errors that Twisted answers by itself, in one sentence each.
 CODES: Final = {400: "invalid_request", 500: "internal_error", 503: "unavailable"}
 
 # Older versions of Python know these by their former names.

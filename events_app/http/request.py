@@ -1,4 +1,4 @@
-"""A request: what is wrong with it is said before any of it is in memory that need not be."""
+"""One HTTP request: refused, if it is invalid, before its body is read into memory."""
 
 import asyncio
 import logging
@@ -24,13 +24,13 @@ _WHOLE_URL: Final = re.compile(rb"(?i:https?)://([^/?#@]+)([/?]?.*)")
 
 
 class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
-    """A request whose body is read as far as it may be, and is in memory once while its application waits."""
+    """A request whose body is read only as far as it may be, and is in memory once while its application runs."""
 
     # Whether a comment may be written into its answer.
     is_event_stream = False
     # How many bytes its body may have.
     _limit = 0
-    # What is wrong with it, found when all of it is there.
+    # The refusal of an invalid request, found when all of it is there.
     _fault: Refusal | None = None
     # Of a large body: the wait for its place, and the place.
     _waiting: asyncio.Task[None] | None = None
@@ -58,7 +58,7 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
             self.close_when_answered()
         self._limit = limit_of(self.channel.command, _split_url(self.channel.target)[1])
         if length is None:
-            # Who asks before sending waits for the answer to the question.
+            # A client that sends `Expect` waits for the answer to it.
             if self._limit > READ_AT_ONCE and self.requestHeaders.hasHeader(b"Expect"):
                 self._wait_for_place(self._limit)
         elif length > self._limit:
@@ -95,7 +95,7 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
             self.channel.resume_body()
 
     def _scope(self) -> dict[str, Any]:
-        """Return the request as far as it is here, for who has to know whose it is."""
+        """Return the request as far as it is here, to look up its sender."""
         headers = [
             (name.lower(), value)
             for name, values in self.requestHeaders.getAllRawHeaders()
@@ -118,7 +118,7 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
             self._place.free()
 
     def connectionLost(self, reason: Any) -> None:
-        """What its application has of the body counts until that ends."""
+        """Give up the body, unless the application has it: then it counts until that ends."""
         if not self._has_application:
             self.give_up()
         super().connectionLost(reason)
@@ -177,7 +177,7 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
         super().setResponseCode(code, message or refusals.phrase(code))
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """Say in the envelope what Daphne says on a page."""
+        """Answer an error of Daphne's in the error envelope."""
         self._answer(Refusal(status, refusals.CODES[status], f"{body.removesuffix('.')}."))
 
     def _answer(self, refusal: Refusal) -> None:

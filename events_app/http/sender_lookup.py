@@ -1,4 +1,4 @@
-"""Who sends a large body: asked of the domain before any more of it is read, a set of requests at a time."""
+"""Looks up the senders of large bodies before more of them is read, a set of requests at a time."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ REQUESTS_AT_ONCE: Final = 100
 
 
 class SenderLookup:
-    """Asks for the users of requests. One per server, with a thread and a database connection of its own."""
+    """Looks up the users of requests. One per server, with a thread and a database connection of its own."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="sender-lookup")
@@ -28,13 +28,13 @@ class SenderLookup:
         self._task: asyncio.Task[None] | None = None
 
     async def user_of(self, request: HttpRequest) -> int:
-        """Return the primary key of the user who asks.
+        """Return the primary key of the user who sends the request.
 
         Args:
             request: its headers; it has no body yet.
 
         Raises:
-            StreamRefused: nobody is known by these credentials.
+            StreamRefused: the credentials are not accepted.
             DATABASE_UNAVAILABLE: the database does not answer.
         """
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -48,7 +48,7 @@ class SenderLookup:
             some = [
                 self._waiting.popleft() for _ in range(min(REQUESTS_AT_ONCE, len(self._waiting)))
             ]
-            # Not whose client has left.
+            # Requests whose clients have disconnected are left out.
             asked = [(request, answer) for request, answer in some if not answer.done()]
             users: Sequence[int | Exception]
             try:

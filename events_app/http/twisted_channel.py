@@ -1,4 +1,5 @@
-"""Twisted's side of a connection, which refuses with an answer: in the envelope, and to clients that still send too."""
+"""Twisted's side of a connection. It answers in the error envelope where Twisted would only close, also to clients
+that still send."""
 
 from typing import Any, Final
 
@@ -32,8 +33,8 @@ LINGER_BYTES: Final = 16 * 1024 * 1024
 # connection with the first side that ends, and a client that is still sending would lose the answer.
 QUIET_SECONDS: Final = 0.1
 
-# What a client that has ended its side is sent to see whether it is there: in a stream a comment, before an answer
-# an interim one (RFC 9110, 15.2), which a client that reads on skips.
+# Bytes sent to a client that has closed its sending side, to see whether it is there: in a stream a comment, before an
+# answer an interim one (RFC 9110, 15.2), which a client that reads on skips.
 HALF_CLOSED: Final = b": you have ended your side\n\n"
 PROCESSING: Final = b"HTTP/1.1 102 Processing\r\n\r\n"
 # A reset comes within a fraction of this on one machine; in a network, the pauses double.
@@ -47,20 +48,21 @@ LAST_ASK_SECONDS: Final = 2.0
 
 @implementer(IHalfCloseableProtocol)
 class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
-    """One connection. Where Twisted would close it, or say a bare 400, this says what is wrong and then closes it."""
+    """One connection. Where Twisted would close it, or answer a bare 400, this answers with the reason and then
+    closes it."""
 
     MAX_LENGTH = MAX_HEAD_BYTES
     # Twisted counts the request line along; it is counted apart here.
     totalHeadersSize = 2 * MAX_HEAD_BYTES
 
-    # Of the server: who is connected. None where there is no server.
+    # The connections of the server; None where there is no server.
     registry: Connections | None = None
-    # Accepted only to be told that there is no room.
+    # Accepted only to answer that there is no room.
     turned_away = False
 
     refused = False
     half_closed = False
-    # What has come of a body that is not read on for now; None where one is, or where there is none.
+    # The received part of a body that is not read on for now; None where there is none.
     _held: list[bytes] | None = None
     # A client that asked whether it may send its body is waiting for the answer.
     _continue_due = False
@@ -96,7 +98,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
     # -- a body that is read later --
 
     def pause_body(self) -> None:
-        """Read no further than this, until `go_on` or a refusal: the client's kernel keeps what it sends."""
+        """Read no further until `resume_body` or a refusal: the client's kernel keeps what it sends."""
         self._held = []
         self._networkProducer.pauseProducing()
         self._note_phase()
@@ -116,7 +118,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
             self.dataReceived(b"".join(held))
 
     def rawDataReceived(self, data: bytes) -> None:
-        """Pass on a part of a body, or keep what has come behind the one that is held."""
+        """Pass on a part of a body, or keep the bytes behind a paused one."""
         if self._held is not None:
             self._held.append(data)
             return
@@ -130,7 +132,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         self._note_phase()
 
     def resumeProducing(self) -> None:
-        """The client has read what was written: read on, but not what is held."""
+        """Note that the client has read: read on, unless the body is paused."""
         super().resumeProducing()
         if self._held is not None:
             self._networkProducer.pauseProducing()
@@ -177,7 +179,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         )
 
     def _passed(self) -> int:
-        """Return how much of the body has come, less what of an answer has not been sent."""
+        """Return how much of the body has come, less the unsent bytes of an answer."""
         received = self.requests[-1].received if self._receives_body else 0
         return int(received) - peers.unsent(self.transport)
 
@@ -192,13 +194,13 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
     def refuse(self, refusal: Refusal) -> None:
         """Answer the request that is being received, and read no further one.
 
-        What still comes is read and dropped for a while: with unread data the kernel would reset the connection
-        at once, and a client or a proxy that is still sending would lose the answer.
+        Further bytes are read and dropped for a while: with unread data the kernel would reset the connection at once,
+        and a client or a proxy that is still sending would lose the answer.
         """
         if self.refused:
             return
         self.refused = True
-        # No request is complete any more, and what has come of the next ones is dropped.
+        # No request is completed any more, and the bytes of the next ones are dropped.
         self.length = None
         self.clearLineBuffer()
         if self._in_headers:
@@ -225,7 +227,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         reactor.callLater(QUIET_SECONDS, look)
 
     def dataReceived(self, data: bytes) -> None:
-        """Pass on what comes, until the client is refused."""
+        """Pass on received bytes, until the client is refused."""
         if not self.refused:
             super().dataReceived(data)
             self._note_phase()
@@ -292,7 +294,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
             super().lineReceived(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Refuse what Twisted answers by closing."""
+        """Refuse a line that Twisted would answer by closing."""
         self.refuse(refusals.HEADER_TOO_LARGE if self._in_headers else refusals.URI_TOO_LONG)
 
     def headerReceived(self, line: bytes) -> bool:

@@ -1,1 +1,1 @@
-"""The event log: what is written, how the relay brings it to the streams of a process, how it looks on the wire."""
+"""The event log: its table, the relay to the streams of a process, and the format on the wire."""

@@ -1,7 +1,7 @@
-"""The event log: what every stream reads. Ids become visible in ascending order.
+"""The event log: appending, reading and trimming events. Ids become visible in ascending order.
 
-A writer takes the log's advisory lock before its ids are drawn and holds it to its commit, so who has read up to
-an id has seen everything up to it (docs/architecture.md, "One order of events").
+A writer takes the log's advisory lock before its ids are drawn and holds it to its commit. So a reader that has read up
+to an id has seen everything up to it (docs/architecture.md, "One order of events").
 """
 
 import json
@@ -21,8 +21,8 @@ from events_app.models import EventLog, LogEntry, new_epoch
 
 # Entries a replay or a relay reads at once.
 PAGE_SIZE = 500
-# They stop earlier where entries are large, but read one at least. A relay's page is passed on while it is in memory,
-# once for all streams; the page of a replay is in memory until its client has read it.
+# Pages end earlier where entries are large, but have one entry at least. A relay's page is in memory while it is passed
+# on, once for all streams; the page of a replay until its client has read it.
 RELAY_BYTES = 2 * 1024 * 1024
 REPLAY_BYTES = 256 * 1024
 
@@ -34,7 +34,7 @@ class NewEvent:
     """An event to be appended.
 
     Args:
-        channels: who gets it; a stream that follows several of them gets it once.
+        channels: the audience; a stream that follows several of them gets it once.
         type: the SSE event name.
         data: the JSON object, or JSON text ready to be sent.
     """
@@ -45,7 +45,7 @@ class NewEvent:
 
 
 class Cursor(NamedTuple):
-    """A place in a log: everything up to `id` has been seen."""
+    """A position in the log: everything up to `id` has been read."""
 
     epoch: str
     id: int
@@ -56,13 +56,13 @@ class Cursor(NamedTuple):
 
 @dataclass(frozen=True)
 class LogState:
-    """What the log holds at one moment: up to which id, and through which id it was trimmed."""
+    """The extent of the log at one moment: its last id, and the id through which it was trimmed."""
 
     head: Cursor
     trimmed_through: int
 
     def resume(self, last_event_id: str) -> Cursor | None:
-        """Return the place that a client names, or None if the log cannot be continued from there."""
+        """Return the cursor that a client names, or None if the log cannot be continued from there."""
         match = _CURSOR.fullmatch(last_event_id)
         if not match or match[1] != self.head.epoch:
             return None
@@ -87,7 +87,7 @@ def append(events: Sequence[NewEvent]) -> list[int]:
         raise RuntimeError("events are appended inside the transaction of what they tell")
     if not events:
         return []
-    # Before the lock, for which everybody waits.
+    # Built before the lock is taken, because every writer waits for it.
     entries = [
         LogEntry(channels=sorted(set(event.channels)), type=event.type, data=_encoded(event.data))
         for event in events
@@ -97,7 +97,7 @@ def append(events: Sequence[NewEvent]) -> list[int]:
 
 
 def state() -> LogState:
-    """Return where the log is. For one moment with other reads: inside `sql.one_snapshot`."""
+    """Return the extent of the log. To be of one moment with other reads, call it inside `sql.one_snapshot`."""
     newest = LogEntry.objects.order_by("-id").values("id")[:1]
     log = EventLog.objects.annotate(newest=Subquery(newest)).get()
     head = max(log.newest or 0, log.trimmed_through)
@@ -105,7 +105,7 @@ def state() -> LogState:
 
 
 class Entry(NamedTuple):
-    """What a stream says of an entry of the log."""
+    """The parts of a log entry that a stream writes."""
 
     id: int
     type: str
@@ -126,7 +126,7 @@ def read(channels: Collection[str], after_id: int, limit: int = PAGE_SIZE) -> Pa
         Trimmed: if some of them may be gone.
     """
     rows = sql.read_log(channels, after_id, limit, REPLAY_BYTES)
-    # Asked after the read: what was trimmed during it counts as missing.
+    # Checked after the read: entries that were trimmed during it count as missing.
     if EventLog.objects.filter(trimmed_through__gt=after_id).exists():
         raise Trimmed
     more = len(rows) == limit or (bool(rows) and rows[-1][-1] >= REPLAY_BYTES)
@@ -157,9 +157,9 @@ def trim(retention: timedelta, limit: int) -> bool:
 
 
 def begin_epoch() -> str:
-    """Make every cursor of before one that cannot be continued; every reader begins again. Return the new epoch.
+    """Begin a new epoch, so that no earlier cursor can be continued, and every reader begins again. Return it.
 
-    The last act of the running transaction, as an append is.
+    Call it as the last act of the running transaction, as `append`.
     """
     sql.lock_event_log()
     epoch = new_epoch()

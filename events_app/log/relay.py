@@ -1,7 +1,7 @@
-"""The relay: brings every committed event to the streams of this process.
+"""The relay: a task that brings every committed event to the streams of this process.
 
-NOTIFY wakes it, the log tells it. It keeps its own place in the log over reconnects, so a lost notification or
-a lost connection costs time, never an event.
+NOTIFY wakes it; the events come from the log. It keeps its own cursor over reconnects, so a lost notification or a lost
+connection costs time, never an event.
 """
 
 import asyncio
@@ -28,19 +28,19 @@ AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 logger = logging.getLogger(__name__)
 
 
-# What waits in the queues of this process' streams, which share its events. Beyond that the queues are emptied: each
-# stream goes on from the log, when its client reads, by a page at a time.
+# The most bytes in the queues of this process's streams, which share their events. Beyond that the queues are emptied:
+# each stream goes on from the log, a page at a time, when its client reads.
 QUEUED_BYTES: Final = 32 * 1024 * 1024
 
 
 class RelayedEvent(Event):  # type: ignore[misc]  # untyped library
-    """An event of the log on its way to many streams: encoded once for all of them, and counted while it is there."""
+    """An event on its way to many streams: encoded once for all of them, and counted while it is in memory."""
 
     queued = 0
 
     def __init__(self, event_type: str, data: str, event_id: int) -> None:
         super().__init__(channel="", type=event_type, data=data, id=event_id)
-        # Of the text and of what it is encoded as.
+        # The size of the text and of its encoded form.
         self._size = 2 * len(data)
         RelayedEvent.queued += self._size
 
@@ -73,7 +73,7 @@ def deliver(event_id: int, channels: Sequence[str], event_type: str, data: str) 
 
 
 def _empty_queues() -> None:
-    """Have the streams that have anything queued go on from the log."""
+    """Have all streams with queued events go on from the log."""
     manager = get_listener_manager()
     with manager.lock:
         listeners = {one for some in manager.listeners_by_channel.values() for one in some}
@@ -99,7 +99,7 @@ class Relay:
         self._started = asyncio.Event()
 
     async def started(self) -> None:
-        """Wait until the relay has its place in the log: what commits from now on will be delivered."""
+        """Wait until the relay has its cursor: entries that commit from now on will be delivered."""
         await self._started.wait()
 
     async def run(self) -> None:
@@ -120,7 +120,7 @@ class Relay:
             await asyncio.sleep(backoff(attempt))
 
     async def _follow(self, connection: AsyncConnection) -> None:
-        # First listen, then read: what commits in between is told, what committed before is read.
+        # Listen first, then read: entries that commit in between are notified, earlier ones are read.
         with _answered(connection):
             await connection.execute(sql.LISTEN)
             if self._epoch is None:

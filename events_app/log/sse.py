@@ -1,4 +1,4 @@
-"""Events as they are sent: the lines of one server-sent event, none of them too long."""
+"""Encodes events as server-sent events, with no line too long."""
 
 import re
 from typing import Final

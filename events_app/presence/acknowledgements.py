@@ -1,17 +1,19 @@
-"""Which clients have to acknowledge a heartbeat (`ack=true`), and since when, by a clock that an outage stops."""
+"""Tracks which clients have to acknowledge a heartbeat (`ack=true`), and since when, by a clock that an outage
+stops."""
 
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-# How often the event loop shows that it runs, and what of a longer pause counts: in the rest it could hear nobody.
+# How often the event loop reports that it runs, and how much of a longer gap counts: during the rest no client could be
+# heard.
 TICK_SECONDS: Final = 0.1
 LOOP_PAUSE_SECONDS: Final = 0.2
 
 
 class ObservedClock:
-    """Counts the time for which this process could hear its clients: it has run, and reached the database.
+    """Counts the time in which this process could hear its clients: its event loop ran, and it reached the database.
 
     Its beats show that it has reached the database, its ticks that the event loop has run.
 
@@ -26,7 +28,7 @@ class ObservedClock:
         # For how long the loop has run up to the last tick, and when that was.
         self._run = 0.0
         self._ticked_at = now()
-        # What is counted up to the last beat, when that was, and for how long the loop had run.
+        # The time counted up to the last beat, when that was, and how long the loop had run by then.
         self._counted = 0.0
         self._beaten_at = now()
         self._run_at_beat = 0.0
@@ -39,13 +41,13 @@ class ObservedClock:
         self._beaten_at, self._run_at_beat = self._now(), self._run
 
     def tick(self) -> None:
-        """The loop runs; `TICK_SECONDS` later it should say so again."""
+        """Note that the loop runs; the next tick is due `TICK_SECONDS` later."""
         self._run, self._ticked_at = self._running, self._now()
 
     def beaten(self, begun: float) -> float:
-        """A beat is committed that was begun at that moment; return the seconds since the one before.
+        """Note that a beat is committed that began at that moment; return the seconds since the one before.
 
-        What a beat vouches for is the time since the one before, unless that was long ago.
+        A beat vouches for the time since the one before, unless that was long ago.
         """
         self.tick()
         self.proved = begun
@@ -61,7 +63,7 @@ class ObservedClock:
 
     @property
     def seconds(self) -> float:
-        """What the clock shows. It stands still when the next beat is overdue, and when the next tick is."""
+        """The time counted so far. It stands still while the next beat or the next tick is overdue."""
         return self._counted + min(self._running - self._run_at_beat, self._beat)
 
     @property
@@ -70,35 +72,35 @@ class ObservedClock:
 
 
 class Acknowledgements:
-    """The clients that were asked and have not been seen to acknowledge.
+    """The clients that have to acknowledge a heartbeat and have not been seen to do so.
 
     Args:
-        clock: by which their time is counted.
-        patience: how many seconds of it they have.
+        clock: the clock that counts their time.
+        patience: how many seconds they have.
     """
 
     def __init__(self, clock: ObservedClock, patience: float) -> None:
         self._clock = clock
         self._patience = patience
-        # Those whose heartbeat is committed, and not yet written to them.
+        # Connections whose heartbeat is committed, but not yet written to the stream.
         self._unwritten: set[uuid.UUID] = set()
         self._asked: dict[uuid.UUID, float] = {}
 
     def arrived(self, connection_id: uuid.UUID) -> None:
-        """A stream begins with a heartbeat, which is not yet written: its client is going to be asked."""
+        """Note a new stream: it begins with a heartbeat, which is not yet written."""
         self._unwritten.add(connection_id)
 
     def left(self, connection_id: uuid.UUID) -> None:
-        """Its stream has ended: nothing is expected of it."""
+        """Forget a connection whose stream has ended."""
         self._unwritten.discard(connection_id)
         self._asked.pop(connection_id, None)
 
     def asked(self, again: Iterable[uuid.UUID], everybody: Iterable[uuid.UUID]) -> None:
-        """A heartbeat is committed.
+        """Note that a heartbeat is committed.
 
         Args:
-            again: who had acknowledged the one before, and has new time.
-            everybody: who should acknowledge; of these, who has not yet been asked is asked by this one.
+            again: connections whose clients acknowledged the one before, and have new time.
+            everybody: all that should acknowledge; those not yet asked are asked by this heartbeat.
         """
         for connection_id in again:
             self._asked.pop(connection_id, None)
@@ -106,47 +108,48 @@ class Acknowledgements:
         self._unwritten.update(pk for pk in everybody if pk not in self._asked)
 
     def written(self, connection_id: uuid.UUID) -> None:
-        """A heartbeat is written to its stream, or would be if its client read: from now on it has time."""
+        """Note that a heartbeat was written, or would be if the client read: its time begins."""
         if connection_id in self._unwritten:
             self._unwritten.discard(connection_id)
             self._asked[connection_id] = self._clock.seconds
 
     def answered(self, connection_id: uuid.UUID, at: float) -> None:
-        """It has acknowledged: what was asked up to that moment, by the clock, is done."""
+        """Note an acknowledgement: heartbeats written up to that moment, by the clock, are acknowledged."""
         if self._asked.get(connection_id, float("inf")) <= at:
             del self._asked[connection_id]
 
     def forget(self) -> None:
-        """Nobody has been asked: the next heartbeat does. Any thread may call it."""
-        # New ones: the loop may be looking through the old ones.
+        """Forget all open heartbeats; the next one asks again. Any thread may call it."""
+        # New objects: the loop may be reading the old ones.
         self._asked, self._unwritten = {}, set()
 
     def forget_those(self, connection_ids: Iterable[uuid.UUID]) -> None:
-        """These have not been asked: their next heartbeat does."""
+        """Forget the open heartbeats of these; their next one asks again."""
         for connection_id in connection_ids:
             self.left(connection_id)
 
     def due(self) -> dict[uuid.UUID, float]:
-        """Return whose time is over, each with when it was asked. Perhaps it has answered to another process."""
+        """Return the connections whose time is over, each with when it began. They may have answered to another
+        process."""
         latest = self._clock.seconds - self._patience
         return {pk: at for pk, at in self._asked.items() if at <= latest}
 
     def until(self, at: float) -> float:
-        """Return until when who was asked at that moment had to answer."""
+        """Return the deadline of a connection whose time began at that moment."""
         return at + self._patience
 
     def overdue(self, at: float, by: float) -> bool:
-        """Say whether the time of who was asked at that moment is over for so many seconds."""
+        """Return whether the deadline of a connection whose time began then has passed by so many seconds."""
         return self._clock.seconds > self.until(at) + by
 
     def judge(self, due: dict[uuid.UUID, float], silent: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        """Return who of them has departed, and expect no more of any.
+        """Return the connections that have departed; no acknowledgement is expected of any of them any more.
 
         Args:
             due: what `due` returned.
-            silent: who of them has acknowledged to nobody.
+            silent: those that have acknowledged to no process.
         """
-        # Not who was asked again, or registered again, meanwhile.
+        # Connections that were asked or registered again meanwhile are left out.
         still = {pk for pk, at in due.items() if self._asked.get(pk) == at}
         for connection_id in still:
             del self._asked[connection_id]

@@ -1,7 +1,8 @@
-"""Signs of life that wait to be written: as sets, by one writer, so that however many there are none comes too late.
+"""The queues of alive requests, which are written as sets, so that many of them come in time. `serving.alive` fills
+them.
 
-There are two queues, each with a thread of its own. In the first a sign takes a moment, and waits for nobody's lock. In
-the second are those that tell others something, or keep alive what has no stream. docs/presence.md,
+There are two queues, each with a thread of its own. Requests of the quick queue take a moment, and wait for no row
+lock. Those of the slow queue notify others, or refresh sessions of workstations without a stream. docs/presence.md,
 "Alive requests", says what a waiting request counts for.
 """
 
@@ -22,14 +23,14 @@ from events_app.serving.stream_http import unavailable
 
 logger = logging.getLogger(__name__)
 
-# Those of one set: written in some 100 ms, so nobody waits long for a set that has just begun.
+# The size of one set: written in some 100 ms, so no request waits long for a set that has just begun.
 QUICK_AT_ONCE: Final = 500
 SLOW_AT_ONCE: Final = 50
-# Until those whose lock somebody else has are tried again, where nothing else is to be done.
+# The pause before locked requests are tried again, if there is no other work.
 LOCKED_SECONDS: Final = 0.05
-# After so long they wait for it, apart: who only looks now and then may never find it free.
+# After so long they wait for the lock, in the slow queue: one that only looks now and then may never find it free.
 LOCKED_PATIENCE_SECONDS: Final = 1.0
-# While the database is away, a request is answered (503) after so long; its client may find a better server.
+# While the database is unavailable, a request is answered (503) after so long; its client may find a better server.
 UNAVAILABLE_SECONDS: Final = 10.0
 
 FAILED: Final = StreamRefused(500, "internal_error", "The server failed; it is logged. Try again.")
@@ -40,15 +41,15 @@ Verdict = StreamRefused | Outcome | None
 
 @dataclass(eq=False)
 class Waiting:
-    """A sign of life that waits, and those that came after it and say the same.
+    """A waiting alive request, with later ones that say the same.
 
     Args:
-        sign: the latest of them.
+        request: the latest of them.
         first: when the first one came, by the observed clock.
         latest: when the latest one came.
         since: when the first one came, by a clock that only grows.
-        answers: for the requests.
-        tried: whether it has been tried, and somebody else had the lock.
+        answers: the futures of the HTTP requests.
+        tried: whether it was tried, and its row was locked.
     """
 
     request: AliveRequest
@@ -59,7 +60,7 @@ class Waiting:
     tried: bool = False
 
     def join(self, other: "Waiting") -> None:
-        """Let another one that says the same share the place of this one."""
+        """Let a request that says the same share this place."""
         if other.latest >= self.latest:
             self.request, self.latest = other.request, other.latest
         self.first, self.since = min(self.first, other.first), min(self.since, other.since)
@@ -67,14 +68,14 @@ class Waiting:
         self.tried |= other.tried
 
     def answer(self, verdict: StreamRefused | None) -> None:
-        """Answer all of them; those that have left are none."""
+        """Answer all that still wait."""
         for answer in self.answers:
             if not answer.done():
                 answer.set_result(verdict)
 
 
 class Queue:
-    """Signs that wait, in fair order: of each who asks, by their credentials, one after the other."""
+    """Waiting requests in fair order: callers, told apart by their credentials, take turns."""
 
     def __init__(self) -> None:
         self._by_who: dict[object, dict[object, Waiting]] = {}
@@ -83,7 +84,7 @@ class Queue:
         return (one for some in self._by_who.values() for one in some.values())
 
     def put(self, one: Waiting) -> Waiting:
-        """Add one, or have it share the place of one that waits and says the same; return what waits now."""
+        """Add a request, or merge it with a waiting one that says the same; return the one that waits now."""
         headers = one.request.http.headers
         who = headers.get("Authorization") or headers.get("Cookie", "")
         same = (
@@ -100,7 +101,7 @@ class Queue:
         return mine[same]
 
     def take_older(self, than: float) -> list[Waiting]:
-        """Take all that came before a time, by the clock that only grows."""
+        """Take all that came before a time, by the monotonic clock."""
         older = []
         for who, mine in list(self._by_who.items()):
             for same, one in list(mine.items()):
@@ -111,11 +112,11 @@ class Queue:
         return older
 
     def take(self, at_once: int) -> list[Waiting]:
-        """Take those whose turn it is, at most so many."""
+        """Take the next requests, at most so many."""
         taken: list[Waiting] = []
         while self._by_who and len(taken) < at_once:
             for who in list(self._by_who):
-                # Who had a turn goes to the end, and where there is nothing more of it, away.
+                # A caller that had a turn goes to the end, or is removed if it has no more requests.
                 mine = self._by_who.pop(who)
                 taken.append(mine.pop(next(iter(mine))))
                 if mine:
@@ -126,13 +127,13 @@ class Queue:
 
 
 class Writer:
-    """Writes the signs of one queue, a set at a time, while there are any.
+    """Writes the requests of one queue, a set at a time, while there are any.
 
     Args:
-        thread: in which the domain is asked.
-        at_once: the most of a set.
-        quick: whether what takes more than a moment is left out.
-        done: gets each with its verdict, but those that wait again.
+        thread: calls the backend.
+        at_once: the size of a set.
+        quick: whether requests that take more than a moment are left out.
+        done: called with each request and its verdict, except those that wait again.
     """
 
     def __init__(
@@ -152,12 +153,12 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
 
     def __iter__(self) -> Iterator[Waiting]:
-        """Those that wait, and those that are being written."""
+        """Iterate over the waiting requests and those that are being written."""
         yield from self._written
         yield from self._queue
 
     def put(self, one: Waiting) -> Waiting:
-        """Have one written; return what waits for it."""
+        """Queue a request; return the one that waits for it."""
         waiting = self._queue.put(one)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._write())
@@ -166,7 +167,7 @@ class Writer:
     async def _write(self) -> None:
         attempt = 0
         while some := self._queue.take(self._at_once):
-            # Those found locked come last, one by one: who waits for a lock keeps nobody else's locked meanwhile.
+            # Requests found locked come last, one by one: while one waits for its lock, no other row stays locked.
             some.sort(key=lambda one: one.tried and not self._quick)
             self._written = some
             together = [one.request for one in some if self._quick or not one.tried]
@@ -197,7 +198,7 @@ class Writer:
                 await asyncio.sleep(LOCKED_SECONDS)
 
     def _try_again(self, one: Waiting) -> None:
-        """One whose lock somebody else has waits for the next set, or, if it has looked often enough, for the lock."""
+        """Queue a locked request again, or, if it has waited long enough, for the slow queue."""
         one.tried = True
         waited = time.monotonic() - one.since
         if self._quick and waited > LOCKED_PATIENCE_SECONDS:
@@ -210,7 +211,7 @@ class Writer:
     def _put_back(self, some: Collection[Waiting]) -> None:
         oldest = time.monotonic() - UNAVAILABLE_SECONDS
         late = [one for one in some if one.since < oldest]
-        # Those behind them too: however many come meanwhile, none is kept for longer.
+        # Later ones as well: none is kept for longer, however many come meanwhile.
         late += self._queue.take_older(oldest)
         for one in some:
             if one.since >= oldest:
@@ -235,16 +236,16 @@ class Writer:
             if len(requests) == 1:
                 logger.exception("an alive request failed")
                 return [FAILED]
-        # One that cannot be written keeps no other one from it.
+        # One request that cannot be written does not keep the others from being written.
         return [verdict for request in requests for verdict in await self._verdicts([request])]
 
 
 class AliveRequests:
-    """The signs of life that have come to this process.
+    """The alive requests that have come to this process.
 
     Args:
-        clock: by which the time of clients is counted.
-        permitted: called for each that turns out to be one, with its key, its stream or None, and when it came.
+        clock: counts the time of clients.
+        permitted: called for each permitted request, with its key, its stream or None, and when it came.
     """
 
     def __init__(
@@ -260,10 +261,10 @@ class AliveRequests:
         self._slow = Writer(other, SLOW_AT_ONCE, quick=False, done=self._judged)
 
     def take(self, request: AliveRequest) -> Answer:
-        """Queue a sign of life; it is written whether or not anybody waits for the answer.
+        """Queue a request; it is written even if its client disconnects.
 
         Returns:
-            Its answer: None, or why it is refused.
+            The future of its answer: None, or the refusal.
         """
         answer: Answer = asyncio.get_running_loop().create_future()
         now = self._clock.seconds
@@ -271,10 +272,10 @@ class AliveRequests:
         return answer
 
     def waiting(self, due: Mapping[uuid.UUID, tuple[Key, float]]) -> set[uuid.UUID]:
-        """Return the streams for which a sign of life has come in time and waits to be written.
+        """Return the streams whose client sent a request in time that waits to be written.
 
         Args:
-            due: of each stream its key, and until when one had to come, by the observed clock.
+            due: for each stream its key, and its deadline by the observed clock.
         """
         keys = {key for key, _ in due.values()}
         came: dict[tuple[Key, uuid.UUID | None], float] = {}
@@ -291,7 +292,7 @@ class AliveRequests:
 
     @property
     def behind(self) -> float:
-        """For how many seconds what came first has waited. What waits for somebody's lock does not count."""
+        """For how many seconds the oldest request has waited. Those that wait for a row lock do not count."""
         now = time.monotonic()
         waiting = (one.since for one in (*self._quick, *self._slow) if not one.tried)
         return now - min(waiting, default=now)
@@ -309,7 +310,7 @@ class AliveRequests:
 
 
 def _judged_by(request: AliveRequest) -> tuple[object, ...]:
-    """Return what decides besides the credentials whether a sign is one: where it comes from, by its headers."""
+    """Return the headers which, beside the credentials, decide whether a request is permitted."""
     headers = request.http.headers
     names = ("Cookie", "X-CSRFToken", "Origin", "Referer", "Host", "X-Forwarded-Proto")
     return tuple(headers.get(name) for name in names)

@@ -1,7 +1,7 @@
-"""What server processes leave behind is removed: in steps of so many keys, each a transaction of its own.
+"""Removes what dead or stopped server processes leave behind: in steps of so many keys, each a transaction of its own.
 
-The first step gives the process up. From then on it cannot come back to life: it finds out with its next beat or write,
-and registers anew under another id, with all its streams.
+The first step gives the process up. From then on it stays dead: it notices at its next beat or write, and registers
+under another id, with all its streams.
 """
 
 import logging
@@ -34,12 +34,12 @@ def connected(keys: Collection[Key]) -> set[Key]:
 def next_keys(
     server_dead: timedelta, count: int, behind: Collection[Key] = ()
 ) -> tuple[uuid.UUID | None, list[Key]]:
-    """Return a process that has not beaten for so long, and whose keys are cleaned up next.
+    """Return a dead process, and the keys whose clean-up is next.
 
     Args:
-        server_dead: for how long.
+        server_dead: how long a dead process has not beaten.
         count: at most so many keys.
-        behind: keys whose turn is after all others'.
+        behind: keys that come after all others.
     """
     dead = _dead(server_dead)
     theirs = Connection.objects.filter(process=OuterRef("pk"))
@@ -52,7 +52,7 @@ def next_keys(
 
 
 def clean_up_one(server_dead: timedelta) -> bool:
-    """Remove a part of a process that has not beaten for `server_dead`, and tell the domain whom it leaves alone.
+    """Run one step for a process that has not beaten for `server_dead`.
 
     Returns:
         Whether there may be more.
@@ -62,7 +62,7 @@ def clean_up_one(server_dead: timedelta) -> bool:
 
 
 class Cleaner:
-    """Cleans up after dead processes; a key whose clean-up fails keeps no other one's from being done.
+    """Cleans up after dead processes; a key whose clean-up fails does not delay the others.
 
     Args:
         server_dead: how long a process has been silent that is dead.
@@ -70,19 +70,19 @@ class Cleaner:
 
     def __init__(self, server_dead: timedelta) -> None:
         self._server_dead = server_dead
-        # Those that have failed alone: they are tried one by one, once a beat, when nothing else is left.
+        # Keys that have failed alone: they are retried one by one, once a beat, after all others.
         self._behind: list[Key] = []
-        # How many keys are tried together, where more have failed.
+        # How many keys are tried together, after a larger set has failed.
         self._count: int | None = None
 
     def step(self) -> bool:
-        """Remove a part of what can be removed: one transaction.
+        """Run one step: one transaction.
 
         Returns:
             Whether there may be more.
 
         Raises:
-            Error: the database is away, or refused what is left.
+            Error: the database is unavailable, or refused the only keys that are left.
         """
         count = self._count or server_processes.KEYS_AT_ONCE
         process_id, keys = next_keys(self._server_dead, count, self._behind)
@@ -104,7 +104,7 @@ class Cleaner:
         return more
 
     def _note(self, process_id: uuid.UUID, keys: list[Key], error: Error) -> None:
-        """Have what failed tried again in parts; what failed alone after all others."""
+        """Retry failed keys in parts; a key that failed alone after all others."""
         if len(keys) > 1:
             self._count = max(1, len(keys) // PARTS)
             return
@@ -148,12 +148,12 @@ def clean_up(process_id: uuid.UUID, keys: Collection[Key], server_dead: timedelt
 
 
 def unregister(process: ProcessIdentity) -> None:
-    """Remove this process and its connections; nobody has departed."""
+    """Remove this process and its connections, without departures."""
     _forget(process.id)
 
 
 def forget_processes() -> None:
-    """Remove every process: those that live find out with their next beat and register what they serve."""
+    """Remove every process: live ones notice at their next beat and register again."""
     for pk in ServerProcess.objects.order_by("pk").values_list("pk", flat=True):
         _forget(pk)
 
@@ -180,9 +180,9 @@ def _forget_some(process_id: uuid.UUID) -> bool:
 
 
 def _dead(server_dead: timedelta) -> "QuerySet[ServerProcess]":
-    """Those that were given up, or have ceased to beat while others did without a gap.
+    """The processes that were given up, or have ceased to beat while others did without a gap.
 
-    Right after its clock has jumped, as after an outage, the database has not heard of anybody for long.
+    Right after a jump of the database's clock, as after an outage, every process seems to be silent.
     """
     silent = Q(last_beat__lt=Now() - Value(server_dead, DurationField()))
     return ServerProcess.objects.filter(

@@ -1,7 +1,7 @@
 """Presence in the database: which streams are open, and which server process serves them.
 
-Every function is one transaction over a whole set, whose size the caller bounds, called from a thread of the presence.
-The locks it takes and why no interleaving breaks it: docs/presence.md.
+Every function is one transaction over a set whose size the caller bounds, called from a thread of `writer` or
+`heartbeats`. The locks it takes, and why no interleaving breaks it: docs/presence.md.
 """
 
 import time
@@ -58,11 +58,11 @@ class Departure:
 
 @dataclass(frozen=True)
 class Arrived:
-    """What became of streams that were opened.
+    """The result of recording streams that were opened.
 
     Args:
         known: the keys that exist. Of the others nothing was recorded.
-        displaced: the streams, by connection, whose key is another machine's. Nothing was recorded of them.
+        displaced: the streams, by connection, whose key belongs to another machine. They were not recorded.
     """
 
     known: set[Key]
@@ -75,11 +75,11 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What new streams begin with, all of one moment.
+    """The contents of `stream-open` for new streams, all of one moment.
 
     Args:
         log: where the event log is.
-        held: what the keys hold; of these, as many as were read together.
+        held: the sessions of each key, for as many keys as were read together.
     """
 
     log: LogState
@@ -113,7 +113,7 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
     client has only changed its connection.
 
     Returns:
-        Whether more ends with that than this transaction ended; see `PresenceBackend.departed`.
+        Whether this transaction left something to end; see `PresenceBackend.departed`.
 
     Raises:
         NotRegistered: and nothing was written.
@@ -140,7 +140,7 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
         more = bool(departed) and backend().departed(
             departed, departed - stayed_at.keys(), process.id
         )
-        # Whom this server closes has not departed, whatever was noted of an earlier stream.
+        # A stream that this server closes is no departure, whatever was recorded of an earlier one.
         closed = (ended_at.keys() & known) - departed - stayed_at.keys()
         if closed:
             backend().server_stopped(closed)
@@ -150,7 +150,7 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
 
 
 def snapshot(keys: Collection[Key]) -> Snapshot:
-    """Read where the log is and what the keys hold, at one moment: of as many of the keys as are read together."""
+    """Read, in one snapshot, the state of the log and the sessions of as many of the keys as are read together."""
     with sql.one_snapshot():
         return Snapshot(log=event_log.state(), held=backend().snapshot(keys) if keys else {})
 
@@ -158,22 +158,22 @@ def snapshot(keys: Collection[Key]) -> Snapshot:
 def touch(
     process: ProcessIdentity, keys: Collection[Key], acks: Collection[uuid.UUID]
 ) -> set[uuid.UUID]:
-    """A heartbeat of this process.
+    """Write a heartbeat of this process.
 
     Args:
         process: this process.
-        keys: what it keeps alive.
+        keys: the keys whose sessions it refreshes.
         acks: the connections whose clients acknowledge it.
 
     Returns:
         The connections whose clients have to acknowledge this heartbeat: those that did so with the one before.
 
     Raises:
-        NotRegistered: nobody counts on what this process serves; it has to register first.
+        NotRegistered: this process was taken for dead, and has to register first.
     """
     with transaction.atomic():
         hold(process)
-        # Losing the last touches in a crash costs nothing: the next heartbeat repeats them.
+        # Heartbeats lost in a crash cost nothing: the next one repeats them.
         sql.commit_asynchronously()
         asked = _ask_for_acknowledgement(process, acks) if acks else set()
         backend().touch(keys)
@@ -181,9 +181,9 @@ def touch(
 
 
 def connected_elsewhere(key: Key, machine: str, server_dead: timedelta) -> tuple[bool, bool]:
-    """Return whether another machine than this has a stream of the (locked) key: on a process that beats, on any.
+    """Return whether another machine has a stream of the (locked) key: on a live process, and on any process.
 
-    Streams whose clients do not say on which machine they are count as this machine's.
+    Streams whose clients name no machine count as this machine's.
     """
     others = Connection.objects.filter(key=key).exclude(machine__in=["", machine])
     beating = Q(process__last_beat__gte=Now() - Value(server_dead, DurationField()))
@@ -200,18 +200,18 @@ def acknowledge(
     claims: Collection[tuple[Key, uuid.UUID | None]],
     looked_up: Collection[Key] = (),
 ) -> set[tuple[Key, uuid.UUID]]:
-    """Note that clients have their heartbeats, inside the caller's transaction, which holds the locks of the keys.
+    """Record acknowledgements, inside the caller's transaction, which holds the locks of the keys.
 
     Args:
         claims: the keys, each with the stream whose heartbeat is acknowledged; None for every one of the key.
-        looked_up: further keys.
+        looked_up: further keys whose streams are returned.
 
     Returns:
         The streams that these keys have, each with its key.
     """
     open_streams = Connection.objects.filter(key__in={*looked_up, *(key for key, _ in claims)})
     rows = list(open_streams.values_list("pk", "key", "acked_at"))
-    # What has been acknowledged already needs nothing: a heartbeat that came meanwhile is not what this is about.
+    # Acknowledged connections are left alone: a heartbeat that was written since is not acknowledged by this.
     waited_for = [
         pk
         for pk, key, acked_at in rows
@@ -224,15 +224,15 @@ def acknowledge(
 
 
 def _insert(process: ProcessIdentity, arrivals: Collection[Arrival], known: set[Key]) -> Arrived:
-    """Insert the streams of the (locked) keys that exist and are no other machine's; tell the domain of them."""
+    """Insert the streams of the (locked) keys that exist and belong to the same machine; notify the backend."""
     claims = {(one.key, one.machine) for one in arrivals if one.key in known and one.machine}
     taken = backend().displaced(claims) if claims else set()
     arrived = Arrived(
         known, {one.connection_id for one in arrivals if (one.key, one.machine) in taken}
     )
     recorded = [arrival for arrival in arrivals if arrived.has(arrival)]
-    # What is there already is the process' former self's, or of a set whose commit was not acknowledged, or was dated
-    # by a clock that went back.
+    # A row that exists belongs to the former id of this process, or to a set whose commit was not acknowledged, or was
+    # dated by a clock that went back.
     Connection.objects.bulk_create(
         (
             Connection(

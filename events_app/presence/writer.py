@@ -1,7 +1,7 @@
-"""The one writer of a server process: it tells the database which streams have begun and ended.
+"""Writes the arrivals and departures of a server process into the database. `process.Presence` has one.
 
-Streams never wait for the database in their clean-up; they only put what happened into a queue. The writer takes
-what is there and writes it as sets, each of so many keys and in a transaction of its own.
+Streams never wait for the database when they end; they only queue an entry. The writer takes the queued entries and
+writes them as sets, each of so many keys and in a transaction of its own.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Opened:
-    """A stream that was opened, or whose row has to be written anew: then nobody waits for an answer."""
+    """A stream that was opened, or whose row has to be written again; then no answer is awaited."""
 
     connection_id: uuid.UUID
     arrival: Arrival | None
     answer: asyncio.Future[Snapshot] | None = None
-    # The key whose things it begins with and that it only watches.
+    # The key whose sessions `stream-open` lists, if the stream only watches.
     watched: Key | None = None
 
     @classmethod
@@ -58,8 +58,8 @@ class PresenceWriter:
 
     Args:
         process: this process.
-        streams: those that are open, by connection; `Presence` keeps them.
-        acknowledgements: who has to acknowledge a heartbeat.
+        streams: the open ones, by connection; `Presence` keeps them.
+        acknowledgements: the clients that have to acknowledge a heartbeat.
         configured: the timings.
         proved: returns when this process was last known to reach the database, by a clock that only grows.
     """
@@ -90,7 +90,7 @@ class PresenceWriter:
         self._departures_next = False
         self._wake = asyncio.Event()
         self._all_registered = asyncio.Event()
-        # Held from a write to the note of what it wrote.
+        # Held from a write until its result is noted.
         self._writing = asyncio.Lock()
         self._unregistered = False
         self._reset_opened_at = False
@@ -100,7 +100,7 @@ class PresenceWriter:
     # -- what happens --
 
     def arrive(self, stream: OpenStream) -> asyncio.Future[Snapshot]:
-        """Queue the arrival of a stream; the answer is what it begins with, read after the commit."""
+        """Queue the arrival of a stream; return the contents of its `stream-open`, read after the commit."""
         answer: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
         # A stream without a key is a key of its own.
         key = stream.grant.key or stream.connection_id
@@ -127,14 +127,14 @@ class PresenceWriter:
 
     def reset_opened_at(self) -> None:
         """Write anew since when its streams are open: the database's clock went back."""
-        # What is registered is known between two writes only: a departure may be under way.
+        # Which streams are registered is certain only between two writes: a departure may be under way.
         self._reset_opened_at = True
         self._wake.set()
 
     def registered(self, streams: Iterable[OpenStream]) -> list[Arrival]:
         """Return those of these open streams whose arrival is committed.
 
-        A stream that is still opening is nobody's heartbeat, and neither is one whose departure waits to be written.
+        A stream that is still opening gets no heartbeat, nor does one whose departure waits to be written.
         """
         arrivals = (self._registered.get(stream.connection_id) for stream in streams)
         return [arrival for arrival in arrivals if arrival is not None]
@@ -142,7 +142,7 @@ class PresenceWriter:
     # -- the writer --
 
     async def write_loop(self) -> None:
-        """Write what streams have queued, a set at a time; retry while the database is away."""
+        """Write queued entries, a set at a time; retry while the database is unavailable."""
         attempt = 0
         while True:
             self._wake.clear()
@@ -161,7 +161,7 @@ class PresenceWriter:
                     await self._wake.wait()
 
     async def stop(self) -> None:
-        """Write what came before the stop, then remove this process: no departure of its clients."""
+        """Write the entries from before the stop, then remove this process: its clients do not depart."""
         try:
             while await self._step():
                 pass
@@ -226,7 +226,8 @@ class PresenceWriter:
             await write(write_set)
             self._written_at = time.monotonic()
         except Error as error:
-            # It was there, and refused this: by its answer, or because it has served others since this failed before.
+            # The database was reachable and refused this set: by its answer, or because it has served others since this
+            # failed before.
             served_at = max(self._proved(), self._written_at)
             there = is_statement_error(error) or (
                 write_set.has_failed and served_at > write_set.failed_at
@@ -271,13 +272,14 @@ class PresenceWriter:
                 self._lose(one.connection_id, displaced=one.connection_id in arrived.displaced)
 
     def _lose(self, connection_id: uuid.UUID, *, displaced: bool) -> None:
-        """A stream was open when this process was taken for dead, and its key is gone, or got another machine then."""
+        """Handle a stream that was open when this process was taken for dead, and whose key is gone or has another
+        machine now."""
         self._registered.pop(connection_id, None)
         if displaced and connection_id in self._streams:
             self._streams[connection_id].close("another machine has its identity")
 
     async def _answer(self, opened: Collection[_Opened], arrived: Arrived) -> None:
-        """Give the streams that have arrived what they begin with, those together whose snapshots are read together."""
+        """Answer the streams that have arrived, as many together as have their snapshots read together."""
         waiting = [one for one in opened if one.waits]
         while waiting:
             keys = {one.arrival.key for one in waiting if one.arrival and arrived.has(one.arrival)}
@@ -297,12 +299,12 @@ class PresenceWriter:
             self._acknowledgements.left(departure.connection_id)
 
     async def _register(self) -> None:
-        """Have a row for this process; its streams follow in sets, as arrivals, before anybody else's."""
+        """Insert a row for this process; its streams follow in sets, as arrivals, before all others."""
         if not await in_thread(self._thread, server_processes.is_registered, self._process):
             self._process.renew()
             self._renewed = True
             await in_thread(self._thread, store.register, self._process)
-        # Who is registered has been observed: from now on there is somebody whose silence is an outage.
+        # From now on there is a process whose silence is an outage.
         with suppress(ClockWentBack):  # the next beat finds that, too
             await in_thread(self._thread, server_processes.beat, self._process, self._server_dead)
         self._has_row = True
@@ -311,7 +313,7 @@ class PresenceWriter:
         self._renewed = False
         again, self._registered = self._registered, {}
         self._rewrite(again.values())
-        # Their rows are new: what was acknowledged before is forgotten, and the next heartbeat asks again.
+        # Their rows are new: earlier acknowledgements are forgotten, and the next heartbeat asks again.
         self._acknowledgements.forget()
         logger.info(
             "registered this server process",
@@ -327,7 +329,7 @@ class PresenceWriter:
         self._wake.set()
 
     def _note_registered(self) -> None:
-        """Ready again are those that were taken for dead when all their streams are registered."""
+        """Note that a process which was taken for dead is ready again, once all its streams are registered."""
         if self.must_register and self._has_row:
             self.must_register = any(one.answer is None for one in self._arrivals.not_failing_alone)
         if not self.must_register:
@@ -339,7 +341,7 @@ class PresenceWriter:
 
 
 def _answer(one: _Opened, arrived: Arrived, snapshot: Snapshot) -> None:
-    """Answer, if what it begins with is in the snapshot."""
+    """Answer a stream if its key is in the snapshot."""
     assert one.answer is not None
     if one.arrival is None:
         if one.watched is None or one.watched in snapshot.held:

@@ -1,1 +1,1 @@
-"""The ASGI applications of streams and signs of life, and the server process that runs them."""
+"""The ASGI applications of streams and alive requests, and the server process that runs them."""

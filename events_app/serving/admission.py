@@ -1,7 +1,7 @@
-"""Letting streams in: a set of them at a time, in which users and addresses take turns.
+"""Admits new streams: a set of them at a time, in which users and addresses take turns.
 
-Thousands of clients come at once when a server was restarted. Each of them waits here, in the event loop, where that
-costs nothing, and is refused only where nobody gets any further.
+Thousands of clients come at once when a server was restarted. Each waits here, in the event loop, where that costs
+nothing, and is refused only if no stream gets any further.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# The requests of one set: read in some 100 ms, so nobody waits long for a set that has just begun. And their bodies,
-# where they bring lists of items: the set ends with the request that passes this.
+# The requests of one set: read in some 100 ms, so no request waits long for a set that has just begun. The bytes are
+# those of their bodies, where they bring lists of items: the set ends with the request that passes this.
 REQUESTS_AT_ONCE: Final = 100
 BYTES_AT_ONCE: Final = 1024 * 1024
 
 
 @dataclass(eq=False)
 class _Waiting:
-    """A request, its answer, and whose turn it waits for."""
+    """A request, its answer, and the caller whose turn it waits for."""
 
     request: StreamRequest
     answer: "asyncio.Future[StreamGrant]"
@@ -49,13 +49,13 @@ class Step:
         self._taken_at = float("-inf")
 
     async def take(self, work: Awaitable[T]) -> T:
-        """Wait for the step, for as long as it is taken by anybody.
+        """Wait for the step, for as long as any stream takes it.
 
         Args:
             work: cancelled if it is given up.
 
         Raises:
-            NotServed: nobody has taken it for too long, since this one has waited.
+            NoProgress: no stream has taken the step for too long, since this one waits.
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -78,7 +78,7 @@ class Admission:
     """Asks the domain for the grants of streams. One per process.
 
     Args:
-        threads: in which the domain is asked.
+        threads: call the backend.
     """
 
     def __init__(self, threads: ThreadPoolExecutor) -> None:
@@ -87,7 +87,7 @@ class Admission:
         self._task: asyncio.Task[None] | None = None
 
     async def grant(self, request: StreamRequest) -> StreamGrant:
-        """Wait for the grant of a stream. Who is cancelled is waited for no longer.
+        """Wait for the grant of a stream. A cancelled wait is removed from the queue.
 
         Raises:
             StreamRefused: with the answer for the client.
@@ -95,7 +95,7 @@ class Admission:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[StreamGrant] = loop.create_future()
         waiting = _Waiting(request, answer, _owner(request))
-        # It may have 8 MB; who has left is not to keep it.
+        # The body may have 8 MB; a client that has disconnected must not keep it in memory.
         del request
         self._waiting.add(waiting.owner, waiting)
         if self._task is None or self._task.done():
@@ -106,7 +106,7 @@ class Admission:
             self._waiting.remove(waiting.owner, waiting)
 
     async def _admit(self) -> None:
-        """Answer those that wait, until nobody does; while the database is away, try again."""
+        """Answer waiting requests until there are none; while the database is unavailable, retry."""
         attempt = 0
         while some := self._next():
             try:
@@ -136,7 +136,7 @@ class Admission:
         size = 0
         while self._waiting and len(some) < REQUESTS_AT_ONCE and size < BYTES_AT_ONCE:
             one = self._waiting.take()
-            # Who has left meanwhile costs nothing.
+            # Requests whose clients have disconnected cost nothing.
             if not one.answer.done():
                 some.append(one)
                 size += one.request.size
@@ -152,11 +152,12 @@ class Admission:
         except Exception as error:
             if len(requests) == 1:
                 return [error]
-        # One that cannot be judged keeps nobody else out.
+        # One request that fails does not keep the others out.
         return [verdict for request in requests for verdict in await self._verdicts([request])]
 
 
 def _owner(request: StreamRequest) -> Hashable:
-    """Return whose turn a request waits for: its user's, or its address's where its credentials are not known."""
+    """Return the caller whose turn a request waits for: its user, or its address where its credentials are not
+    known."""
     user_id = callers.known_credentials.user(callers.credentials(request.scope))
     return user_id if user_id is not None else callers.address(request.scope)

@@ -1,8 +1,8 @@
-"""Signs of life (`alive`): the ASGI application in front of their queue.
+"""The ASGI application of `alive`, in front of the queue of alive requests.
 
-A request waits here, in the event loop, for the set that it is written with
-(`events_app/presence/alive_queue.py`). Whatever is not a plain sign of life (another method, a body that cannot be
-read) is none of its business and goes to Django.
+A request waits here, in the event loop, until the set that contains it is written
+(`events_app/presence/alive_queue.py`). Requests that are not well-formed (another method, an invalid body) go on to
+Django.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ def application(
     """Return the application for `POST /api/workstations/{workstation_id}/alive`.
 
     Args:
-        as_others: adds what every answer of the service has.
-        otherwise: answers what is no plain sign of life.
+        as_others: adds the headers that every answer of the service has.
+        otherwise: answers requests that are not well-formed.
     """
     answer = as_others(_answer)
 
@@ -49,7 +49,7 @@ def application(
 
 
 async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
-    """Wait until the sign is written. If its client leaves meanwhile, it is written all the same."""
+    """Wait until the request is written. It is also written if its client disconnects meanwhile."""
     process = runtime.current()
     assert process is not None
     request: AliveRequest = scope[_SIGN]
@@ -74,7 +74,7 @@ async def _read(receive: Receive) -> bytes:
     """Return the body, whose size the server limits.
 
     Raises:
-        ClientLeft: the client has left before all of it was here.
+        ClientLeft: the client disconnected before all of it was here.
     """
     body = b""
     more = True
@@ -88,7 +88,7 @@ async def _read(receive: Receive) -> bytes:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Return what gives the body that was read, then what comes after it."""
+    """Return a `receive` that gives the body that was read, then the messages after it."""
     first: Iterator[bytes] = iter([body])
 
     async def receive_again() -> dict[str, object]:

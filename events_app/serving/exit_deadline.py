@@ -1,4 +1,4 @@
-"""The last resort of a stop: what waits for a database or a thread that does not answer is left behind."""
+"""Ends the process if its stop takes too long because the database or a thread does not answer."""
 
 import logging
 import os
@@ -8,12 +8,12 @@ from typing import Final
 
 logger = logging.getLogger(__name__)
 
-# For what a process does at its very end, after an orderly stop: longer than the embedded database may take to stop.
+# Time for the very end of a process, after an orderly stop: longer than the embedded database may take to stop.
 END_SECONDS: Final = 75.0
 
 
 class _ExitDeadline(threading.Thread):
-    """One thread that is there in time: at its very end an interpreter may refuse to start any."""
+    """One thread that is started in time: at its very end an interpreter may refuse to start any."""
 
     def __init__(self) -> None:
         super().__init__(name="last resort", daemon=True)
@@ -44,12 +44,12 @@ _deadline_thread = _ExitDeadline()
 
 
 def exit_after(seconds: float, exit_code: int) -> None:
-    """End this process so long from now, if it has not ended by then; what an earlier call said counts no more.
+    """End this process after so many seconds, if it has not ended by then; replaces an earlier deadline.
 
-    Safe at any moment: what is under way in the database is a transaction, done wholly or not at all.
+    Safe at any moment: work in the database is a transaction, done wholly or not at all.
 
     Args:
         seconds: how long the stop may take.
-        exit_code: the exit code of a process that was left so.
+        exit_code: the exit code in that case.
     """
     _deadline_thread.exit_after(seconds, exit_code)

@@ -1,4 +1,4 @@
-"""There are no WebSockets here: who asks for one is refused, quietly."""
+"""Refuses WebSockets, without a line in the log."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What runs in this process beside the requests; there is none outside of `manage.py serve`."""
+"""The relay, presence and database probe of this process; there are none outside of `manage.py serve`."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from events_app.presence.process import Presence
 
 @dataclass
 class Runtime:
-    """The relay and the presence of a serving process, and its eye on the database."""
+    """The parts of a serving process beside its requests."""
 
     relay: Relay
     presence: Presence
@@ -18,12 +18,12 @@ class Runtime:
 
     @property
     def ready(self) -> bool:
-        """Whether streams that are opened now would be served."""
+        """Whether new streams would be served."""
         return not self.unready
 
     @property
     def unready(self) -> str:
-        """What is the matter where it is not; "" if nothing is."""
+        """The reason why this process is not ready, without the database; "" if there is none."""
         if self.presence.stopping:
             return "this server stops"
         if not self.presence.useful:

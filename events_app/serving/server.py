@@ -1,4 +1,5 @@
-"""Daphne inside a command: a listening socket of its own, relay and presence beside it, an orderly stop."""
+"""Runs Daphne inside `manage.py serve`: a listening socket of its own, relay and presence beside it, an orderly
+stop."""
 
 import asyncio
 import atexit
@@ -29,8 +30,8 @@ reactor: Any = twisted_reactor
 # Clients of a server that was restarted come back all at once; the kernel caps it at somaxconn.
 BACKLOG: Final = 4096
 
-# How a stop spends its two seconds: requests that are being answered, streams, the last write, and what is left of it
-# for requests that take longer.
+# The two seconds of a stop: requests that are being answered, streams, the last write, and the rest for requests that
+# take longer.
 DRAIN_SECONDS: Final = 0.7
 CLOSE_STREAMS_SECONDS: Final = 0.5
 UNREGISTER_SECONDS: Final = 0.4
@@ -49,7 +50,7 @@ def listening_socket(host: str, port: int, configured: timings.Timings) -> socke
     with data under way its probes pause, and TCP_USER_TIMEOUT finds it.
 
     Raises:
-        OSError: if the address cannot be had.
+        OSError: the address is in use, or not permitted.
     """
     # IPv4: Daphne's endpoint for a descriptor knows no other family. A proxy in front may speak both.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -124,7 +125,7 @@ class Service:
     def _on_end_of_task(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or self._stopping:
             return
-        # Without it streams would be open and nobody kept alive: better to be restarted.
+        # Without this task streams would be open and no workstation kept present: better to be restarted.
         logger.critical(
             "task %s ended; the server stops", task.get_name(), exc_info=task.exception()
         )
@@ -168,7 +169,7 @@ class Service:
             exit_after(STOP_SECONDS, self.exit_code)
         finally:
             self._server.drained = True
-            # Threads are waited for first: what they wait for may never come, and then they are left behind.
+            # Threads are waited for first; those that wait for something that never comes are left behind.
             atexit.register(exit_after, END_SECONDS, self.exit_code)
             for task in self._tasks:
                 task.cancel()
@@ -181,7 +182,7 @@ class Service:
         # One may have begun in this very turn of the loop.
         await asyncio.sleep(0)
         await _until(lambda: request_gate.in_flight == 0, by - twisted_loop.time())
-        # A client that does not read keeps nobody for long.
+        # A client that does not read does not delay the stop for long.
         await _until(lambda: not reactor.getWriters(), min(SEND_SECONDS, by - twisted_loop.time()))
 
 

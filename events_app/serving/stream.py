@@ -1,7 +1,7 @@
 """One event stream (SSE): the ASGI application behind `/api/events` and `/api/items/<part>/events`.
 
-Two tasks a stream: one writes, one waits for the client to leave. An open stream holds no thread and no database
-connection. The order of its steps, and why nothing is lost or doubled: docs/streams.md, "The way of a stream".
+Each stream has two tasks: one writes, one waits for the client to disconnect. An open stream holds no thread and no
+database connection. The order of its steps, and why nothing is lost or doubled: docs/streams.md, "The way of a stream".
 """
 
 import asyncio
@@ -45,15 +45,15 @@ HEARTBEAT: Final = sse.encode("heartbeat", "{}")
 RESET_ID: Final = "reset"
 HEADERS: Final = [
     EVENT_STREAM,
-    # A proxy that compresses would hold it back.
+    # A proxy that compresses would delay it.
     (b"cache-control", b"no-cache, no-store, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx passes it on at once
 ]
 
-# What a stream writes at once; before it writes more, its client has to have read most of it.
+# The most that a stream writes at once; before it writes more, its client has to have read most of it.
 CHUNK_BYTES: Final = event_log.REPLAY_BYTES
 
-# How long a stream that was closed may take to say so to a client that may not read.
+# How long a closed stream may take to end its answer, if its client does not read.
 CLOSE_SECONDS: Final = 0.5
 
 _admission = Admission(replays.threads)
@@ -125,7 +125,7 @@ class Stream:
         self._timings = configured
         self._proved = proved
         self._heartbeat_written = heartbeat_written
-        # Whether what was written last waits for its client to read.
+        # Whether the last write waits for its client to read.
         self._writing = False
         self._listener = Listener()
         self._listening = False
@@ -146,7 +146,7 @@ class Stream:
         self._listener.aevent.set()
 
     def probe(self) -> None:
-        """Have a line written now."""
+        """Write a line now."""
         self._line_due = True
         self._listener.aevent.set()
 
@@ -157,7 +157,7 @@ class Stream:
         return int(question["bytes"])
 
     def close(self, reason: str, *, departed: bool = False) -> None:
-        """End the stream. Who calls first decides whether its client has departed or the server closed it."""
+        """End the stream. The first call decides whether its client has departed or the server closed it."""
         if self.closed.is_set():
             return
         logger.debug("stream closed", extra={"stream": self.connection_id, "reason": reason})
@@ -166,9 +166,9 @@ class Stream:
         self._listener.aevent.set()
 
     def forget(self, process: "runtime.Runtime") -> None:
-        """Take the stream from where it is known. Never waits.
+        """Remove the stream from presence and relay. Never waits.
 
-        What it waits for may have come already: then it goes one step on before it is cancelled, and has to see that.
+        Its task may be about to go one step on before it is cancelled, and has to see that the stream is closed.
         """
         self.close("it has ended")
         if self._listening:
@@ -214,7 +214,8 @@ class Stream:
             await self._end(StreamRefused(500, "internal_error", "The server failed; try again."))
 
     async def cut_off(self) -> None:
-        """End what has not ended: its client does not read, or it was closed while it waited to begin."""
+        """Cut an answer that has not ended: its client does not read, or the stream was closed while it waited to
+        begin."""
         if self._ended:
             return
         if self._started:
@@ -224,7 +225,7 @@ class Stream:
             await self._end(unavailable())
 
     async def _only_headers(self) -> None:
-        """Answer HEAD: what GET would be answered, and no stream."""
+        """Answer HEAD with the headers of GET, and no stream."""
         self._started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await self._end(unavailable())
@@ -277,7 +278,7 @@ class Stream:
         key = self.grant.key or self.grant.shown
         held: Mapping[str, Any] = snapshot.held[key] if key else NOTHING_HELD
         reset = bool(brought) and resumed is None
-        # Who is cut off between the two comes back with an id that cannot be continued, and is reset then.
+        # A client that is cut off between the two comes back with an id that cannot be continued, and is reset then.
         opening = _named(
             "stream-open",
             RESET_ID if reset else start,
@@ -295,7 +296,7 @@ class Stream:
         return self.connection_id if self.grant.shown else None
 
     async def _replay(self) -> None:
-        """Read from the log until nothing newer is there; from then on the queue has it."""
+        """Read from the log until nothing newer is there; the queue has everything from then on."""
         more = True
         while more and not self.closed.is_set():
             try:
@@ -334,7 +335,7 @@ class Stream:
             return await self._write(b"")
         queued, overflowed = self._take_queue()
         large = sum(len(event.data) for event in queued) > CHUNK_BYTES
-        # What a client does not read is kept once, in the log.
+        # Events that a client does not read are kept once, in the log.
         body = b"" if overflowed or large else self._sse((one.id, one.encoded) for one in queued)
         del queued
         if overflowed or large:
@@ -359,7 +360,7 @@ class Stream:
         return [events[event_id] for event_id in sorted(events)], overflowed
 
     def _sse(self, events: Iterable[tuple[int, bytes]]) -> bytes:
-        """Return what is written of events that come after those written before."""
+        """Return the bytes of events that come after those written before."""
         chunks: list[bytes] = []
         for event_id, encoded in events:
             if event_id > self._position:
@@ -368,7 +369,7 @@ class Stream:
         return b"".join(chunks)
 
     async def _write(self, body: bytes) -> None:
-        """Write, and up to which age of the stream this proves that it is kept, however late it arrives.
+        """Write, with the age of the stream up to which this process vouches for the connection.
 
         A heartbeat that is due goes along.
         """

@@ -1,4 +1,4 @@
-"""The request for a stream, and the answer where there is none to be had."""
+"""Reads the request for a stream, and answers it with a refusal where it gets none."""
 
 import json
 import random
@@ -18,18 +18,18 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 # The statuses that say "later", not "never".
 _LATER: Final = frozenset({429, 503})
 
-# Relay and presence run beside `manage.py serve` only; under `runserver` nobody would be kept alive.
+# Relay and presence run beside `manage.py serve` only; under `runserver` no workstation would be kept present.
 NOT_SERVED: Final = StreamRefused(
     501, "streams_not_served", "Event streams are served by `manage.py serve` only."
 )
 
 
 class ClientLeft(Exception):
-    """The client has left before its request was here."""
+    """The client disconnected before its request was here."""
 
 
 def methods(scope: Scope) -> tuple[str, ...]:
-    """Return the methods that the address knows. What one address says for itself needs no body."""
+    """Return the methods of the address. Streams whose address names their item need no body."""
     return ("GET", "HEAD") if scope["url_route"]["kwargs"] else ("GET", "HEAD", "POST")
 
 
@@ -37,7 +37,7 @@ async def read(scope: Scope, receive: Receive) -> StreamRequest:
     """Read a request with its body, whose size the server limits.
 
     Raises:
-        ClientLeft: the client has left meanwhile.
+        ClientLeft: the client disconnected meanwhile.
     """
     body = BytesIO()
     more = True
