@@ -11,14 +11,15 @@ WELCOME = $${SILO_VAR:-var}/welcome
 # Hundreds of tests start Python: each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-client test-slow test-faults test-proxies test-attack lint clean python port installed install
+.PHONY: help run lint clean python port installed install test test-inside test-processes test-alone test-client test-slow \
+  test-model test-real test-faults test-proxies test-attack
 .NOTPARALLEL:
 .SUFFIXES:
 
 help:
 	@echo "make run    run Silo Sessions with example data on 127.0.0.1 (PORT, default 8000) until Ctrl-C"
-	@echo "make test   run every test but the client's and the slow ones, in some fourteen minutes"
-	@echo "make test-client  run those of the client and the command line as programs, in eight minutes"
+	@echo "make test   run every test but the client's and the slow ones"
+	@echo "make test-client  run those of the client and the command line as programs"
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
 	@echo "make test-proxies  run those of the proxies of Debian 12, in two minutes"
@@ -32,26 +33,39 @@ run: port installed
 	@$(IN_VENV) manage.py createdemo --to "$(WELCOME)"
 	@$(IN_VENV) -m tools.side_by_side "$(WELCOME)"
 
-# What starts no processes of its own runs on all cores. The others mostly wait for processes, so two of them run beside each
-# other, but those that load the machine or measure it.
-test: installed
-	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 tests/unit tests/integration
-	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 -m "not alone" tests/processes embedded_postgres/tests --ignore tests/processes/client
-	@$(IN_VENV) -m pytest -m alone tests/processes --ignore tests/processes/client
+test: test-inside test-processes test-alone
 
-# The client and the command line as programs: eight minutes. They mostly wait for processes to start.
+# What starts no processes of its own computes, on all cores.
+test-inside: installed
+	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 tests/unit tests/integration $(PYTEST)
+
+# The other tests mostly wait for processes, so several run beside each other, but those that load the machine or measure
+# it.
+test-processes: installed
+	@$(IN_VENV) -m pytest -n 3 -m "not alone" tests/processes embedded_postgres/tests --ignore tests/processes/client $(PYTEST)
+
+test-alone: installed
+	@$(IN_VENV) -m pytest -m alone tests/processes --ignore tests/processes/client $(PYTEST)
+
+# The client and the command line as programs.
 test-client: installed
-	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 tests/processes/client $(PYTEST)
+	@$(IN_VENV) -m pytest -n 3 tests/processes/client $(PYTEST)
 
-# The server against a model of it: up to 20 minutes. What starts no processes of its own runs on two cores, each with a
-# database of its own; the rest has clocks that a second test beside it would disturb.
-test-slow: installed
+# The server against a model of it: up to 20 minutes.
+test-slow: test-model test-real
+
+# What starts no processes of its own runs on two cores, each with a database of its own.
+test-model: installed
 	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 --dist worksteal tests/slow -k "in_process or interleavings" $(PYTEST)
+
+# Clocks that a second test of these beside it would disturb.
+test-real: installed
 	@$(IN_VENV) -m pytest tests/slow -k "not in_process and not interleavings" $(PYTEST)
 
-# Pulled cables, killed servers and databases, random traffic: up to 20 minutes, and some of it wants root.
+# Pulled cables, killed servers and databases, random traffic: each test has a network, or a database, of its own. Some
+# want root.
 test-faults: installed
-	@$(IN_VENV) -m pytest tests/faults $(PYTEST)
+	@$(IN_VENV) -m pytest -n 2 --dist worksteal tests/faults $(PYTEST)
 
 # Ten proxies and TLS terminators of the distribution, of which those that are not installed are skipped: two minutes.
 test-proxies: installed
