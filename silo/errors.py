@@ -19,6 +19,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from events_app.http import refusals
+from events_app.http.envelope import content, headers
 from sessions_app.errors import DomainError
 
 logger = logging.getLogger(__name__)
@@ -42,8 +43,8 @@ CODES = {
         "Too many requests of this user or address wait already; try again later.",
     ),
     431: refusals.HEADER_TOO_LARGE[1:],
-    500: ("internal_error", "The server failed; it is logged. Try again."),
-    503: ("unavailable", "The service is starting, stopping or cut off; try again."),
+    500: refusals.FAILED[1:],
+    503: refusals.UNAVAILABLE[1:],
 }
 HOST_REFUSED = "This name of the server is not among its `allowed_hosts`."
 TOO_MANY_PARAMETERS = f"A query has at most {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:,} parameters."
@@ -52,11 +53,9 @@ INVALID_JSON = ("invalid_json", "The body is not a JSON document in UTF-8.")
 
 def envelope(status: int, code: str, message: str, **details: Any) -> JsonResponse:
     """Return an error answer."""
-    response = JsonResponse({"error": code, "message": message, **details}, status=status)
-    if status == 401:
-        response["WWW-Authenticate"] = "Bearer"
-    if status == 503:
-        response["Retry-After"] = "1"
+    response = JsonResponse(content(code, message, **details), status=status)
+    for name, value in headers(status, retry_after=1 if status == 503 else None).items():
+        response[name] = value
     return response
 
 

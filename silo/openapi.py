@@ -1,7 +1,7 @@
 """The API's description: what Ninja finds out by itself, and what the API root adds to every operation."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ninja import NinjaAPI
@@ -23,7 +23,7 @@ from sessions_app.errors import (
     TooManyWrongTokens,
 )
 from sessions_app.payloads.events import EVENTS
-from silo import health_description
+from silo import health
 from silo.errors import CODES, INVALID_JSON
 
 Json = dict[str, Any]
@@ -64,7 +64,8 @@ class Description(OpenAPISchema):
     def get_paths(self) -> Json:
         """Add what Django serves beside the API."""
         paths: Json = super().get_paths()
-        return paths | health_description.PATHS
+        beside = {path: {"get": self._view(*of)} for path, of in health.DESCRIBED.items()}
+        return paths | beside
 
     def get_components(self) -> Json:
         """Add the data of events, which no answer has as its schema."""
@@ -121,6 +122,26 @@ class Description(OpenAPISchema):
             "description": "\n\n".join(told),
             "content": {"application/json": {"schema": schema, "examples": examples_by_code}},
             "headers": HEADERS.get(status, {}),
+        }
+
+    def _view(self, view: health.View, answers: Mapping[int, tuple[str, type[BaseModel]]]) -> Json:
+        """Return the description of a view of Django's, which needs no credentials."""
+        return {
+            "operationId": view.__name__,
+            "summary": _first_sentence(view.__doc__ or "")[0],
+            "tags": ["health"],
+            "security": [],
+            "responses": {
+                status: {
+                    "description": description,
+                    "content": {
+                        "application/json": {
+                            "schema": {"$ref": REF_TEMPLATE.format(model=self._add(schema))}
+                        }
+                    },
+                }
+                for status, (description, schema) in answers.items()
+            },
         }
 
     def _add(self, schema: type[BaseModel]) -> str:

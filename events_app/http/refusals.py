@@ -1,11 +1,10 @@
 """The refusals that the server sends before any application sees the request, and the phrases of statuses."""
 
 import json
-import random
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from events_app import timings
+from events_app.http import envelope
 
 
 class Refusal(NamedTuple):
@@ -18,18 +17,13 @@ class Refusal(NamedTuple):
     @property
     def body(self) -> bytes:
         """The envelope."""
-        return json.dumps({"error": self.code, "message": self.message}).encode()
+        return json.dumps(envelope.content(self.code, self.message)).encode()
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers of its status: how to authenticate, or when to retry."""
-        if self.status == 401:
-            return [(b"WWW-Authenticate", b"Bearer")]
-        if self.status in {429, 503}:
-            # At random, lest all that were refused at once come back at once.
-            seconds = random.randint(*timings.RETRY_AFTER_SECONDS)  # noqa: S311
-            return [(b"Retry-After", b"%d" % seconds)]
-        return []
+        """The headers that the status needs."""
+        needed = envelope.headers(self.status)
+        return [(name.encode(), value.encode()) for name, value in needed.items()]
 
 
 NOT_HTTP: Final = Refusal(400, "invalid_request", "This is no valid HTTP request.")

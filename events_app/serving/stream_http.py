@@ -1,22 +1,18 @@
 """Reads the request for a stream, and answers it with a refusal where it gets none."""
 
 import json
-import random
 from collections.abc import Awaitable, Callable, MutableMapping
 from io import BytesIO
 from typing import Any, Final
 
 from django.core.handlers.asgi import ASGIRequest
 
-from events_app import timings
+from events_app.http import envelope, refusals
 from events_app.presence.backend import StreamGrant, StreamRefused, StreamRequest
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-# The statuses that say "later", not "never".
-_LATER: Final = frozenset({429, 503})
 
 # Relay and presence run beside `manage.py serve` only; under `runserver` no workstation would be kept present.
 NOT_SERVED: Final = StreamRefused(
@@ -54,9 +50,7 @@ async def read(scope: Scope, receive: Receive) -> StreamRequest:
 
 def unavailable() -> StreamRefused:
     """Return the refusal of a server that cannot serve streams now."""
-    return StreamRefused(
-        503, "unavailable", "The service is starting, stopping or cut off; try again."
-    )
+    return StreamRefused(*refusals.UNAVAILABLE)
 
 
 def too_many(most: int, grant: StreamGrant) -> StreamRefused:
@@ -73,16 +67,12 @@ def too_many(most: int, grant: StreamGrant) -> StreamRefused:
 
 async def refuse(send: Send, refusal: StreamRefused, allowed: tuple[str, ...] = ()) -> None:
     """Answer with a refusal, in the envelope of all errors."""
-    told = {"error": refusal.code, "message": refusal.message, **refusal.details}
-    body = json.dumps(told).encode()
+    content = envelope.content(refusal.code, refusal.message, **refusal.details)
+    body = json.dumps(content).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     if allowed:
         headers.append((b"allow", ", ".join(allowed).encode()))
-    if refusal.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    if refusal.status in _LATER:
-        # At random, lest all that were refused at once come back at once.
-        seconds = random.randint(*timings.RETRY_AFTER_SECONDS)  # noqa: S311
-        headers.append((b"retry-after", b"%d" % seconds))
+    for name, value in envelope.headers(refusal.status).items():
+        headers.append((name.lower().encode(), value.encode()))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import create_model
 
+from events_app.http.envelope import content
 from sessions_app.api.error_schemas import (
     ErrorOut,
     HeldByManyOut,
@@ -83,7 +84,7 @@ def error_schema(
     further = {
         member: field.examples[0] for member, field in base.model_fields.items() if field.examples
     }
-    example = {"error": code, "message": message, **further}
+    example = content(code, message, **further)
     named: dict[str, Any] = {"error": Literal[code]}
     schema: type[ErrorOut] = create_model(
         (name or "".join(map(str.title, code.split("_"))).removesuffix("Error")) + "Error",

@@ -36,6 +36,7 @@ from sessions_app.errors import (
 from sessions_app.models import EditSession, Item
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.item import of_item
+from sessions_app.paging import first_page
 from sessions_app.payloads.session import (
     AcquiredOut,
     BatchOut,
@@ -206,12 +207,11 @@ def list_all(
 def _page(sessions: EditSessionQuerySet, after: int, limit: int) -> Json:
     """Return the sessions acquired after that token, and the head of the log, both of the snapshot's moment."""
     ordered = sessions.filter(fencing_token__gt=after).order_by("fencing_token")
-    found = list(ordered.with_names()[: limit + 1])
-    page = found[:limit]
+    page, last = first_page(ordered.with_names(), limit)
     return {
         "sessions": payloads.listed_json(page, EditSession.objects.met_in_list(page)),
         "cursor": str(event_log.state().head),
-        "next": page[-1].fencing_token if len(found) > limit else None,
+        "next": last.fencing_token if last else None,
     }
 
 

@@ -15,6 +15,7 @@ from sessions_app.api.history_csv import COLUMNS
 from sessions_app.authentication import VIEWER
 from sessions_app.models import EndedSession
 from sessions_app.models.ended_session import EndReason
+from sessions_app.paging import first_page
 from sessions_app.payloads import ended_json
 from sessions_app.payloads.ended import HistoryOut
 
@@ -75,6 +76,5 @@ def history(
     if format == "csv":
         return history_csv.answer(request, records, before, limit)
     limit = limit or PAGE
-    page = list(records.page(before, limit + 1))
-    following = page[limit - 1].pk if len(page) > limit else None
-    return {"history": [ended_json(record) for record in page[:limit]], "next": following}
+    page, last = first_page(records.before(before), limit)
+    return {"history": [ended_json(record) for record in page], "next": last.pk if last else None}

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from events_app.fairness.request_gate import STREAMED, place_in
 from sessions_app.models import EndedSession
 from sessions_app.models.ended_session import EndedSessionQuerySet
+from sessions_app.paging import first_page
 
 COLUMNS = (
     "session_id",
@@ -99,8 +100,8 @@ def _page(
     records: EndedSessionQuerySet, before: int | None, size: int
 ) -> tuple[list[EndedSession], int | None]:
     """Return a page, and the id before which the next one begins; None on the last."""
-    page = list(records.page(before, size + 1))
-    return page[:size], page[size - 1].pk if len(page) > size else None
+    page, last = first_page(records.before(before), size)
+    return page, last.pk if last else None
 
 
 def rows(page: Iterable[EndedSession]) -> str:

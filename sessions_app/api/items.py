@@ -14,6 +14,7 @@ from sessions_app.authentication import ADMIN, EDITOR, VIEWER
 from sessions_app.errors import AlreadyExists, NotFound
 from sessions_app.models import FormerPartNumber, Item
 from sessions_app.operations import items
+from sessions_app.paging import first_page
 from sessions_app.payloads import item_json
 from sessions_app.payloads.item import ItemOut, ItemsOut
 from sessions_app.payloads.shape import Json
@@ -44,12 +45,10 @@ def list_items(
         found = found.filter(number | Q(description__icontains=search))
     if prefix:
         found = found.filter(key__startswith=folded(prefix).lstrip())
-    page = list(found.order_by("key")[: limit + 1])
-    more = len(page) > limit
-    page = page[:limit]
+    page, last = first_page(found.order_by("key"), limit)
     return {
         "items": [item_json(item) for item in page],
-        "next": page[-1].part_number if more else None,
+        "next": last.part_number if last else None,
     }
 
 

@@ -21,6 +21,7 @@ from sessions_app.errors import (
 )
 from sessions_app.models import EditSession, Workstation
 from sessions_app.operations.workstations import register
+from sessions_app.paging import first_page
 from sessions_app.payloads import workstation_json
 from sessions_app.payloads.item import WorkstationOut, WorkstationsOut
 from sessions_app.payloads.session import ReleasedOut
@@ -64,11 +65,10 @@ def list_workstations(
     mine = Workstation.objects.with_presence().filter(user=principal(request).user)
     if after:
         mine = mine.filter(_after(after))
-    found = list(mine.order_by("created_at", "pk")[: limit + 1])
-    page = found[:limit]
+    page, last = first_page(mine.order_by("created_at", "pk"), limit)
     return {
         "workstations": [workstation_json(one, one.seen_at) for one in page],
-        "next": _next(page[-1]) if len(found) > limit else None,
+        "next": _next(last) if last else None,
     }
 
 

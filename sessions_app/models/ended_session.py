@@ -25,10 +25,10 @@ class EndReason(models.TextChoices):
 class EndedSessionQuerySet(models.QuerySet["EndedSession"]):
     """The vocabulary of the record."""
 
-    def page(self, before: int | None, limit: int) -> "EndedSessionQuerySet":
-        """At most `limit` of them, the latest first; `before` is the id of the last one of the page before."""
-        older = self if before is None else self.filter(pk__lt=before)
-        return older.order_by("-pk")[:limit]
+    def before(self, pk: int | None) -> "EndedSessionQuerySet":
+        """Return the records before that one, the latest first; all for None."""
+        older = self if pk is None else self.filter(pk__lt=pk)
+        return older.order_by("-pk")
 
     def of_item(self, part_number: str) -> "EndedSessionQuerySet":
         """Those of the item that has, or had, this part number, under whichever name it was at their end.

@@ -226,7 +226,7 @@ def test_events_are_as_described(settings):
     EditSession.objects.release(released.pk)
     happened = [(name, data) for name, _, data in events()]
     assert {name for name, _ in happened} == {name for name in EVENTS if name.startswith("edit.")}
-    told = timings.configured().told()
+    told = timings.configured().as_payload()
     opened = {"connection_id": None, **held, "timings": told}
     for name, data in [*happened, ("stream-open", opened), ("heartbeat", {}), ("stream-reset", {})]:
         check_valid(data, {"$ref": f"#/components/schemas/{EVENTS[name].__name__}"})
