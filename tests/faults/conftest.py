@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Repeat what is measured."""
     if "measured" in metafunc.fixturenames and measuring.REPEAT > 1:
         metafunc.parametrize("attempt", range(measuring.REPEAT))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what a worker measured to the process that prints it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["measured"] = measuring.taken()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a worker measured. One that was killed hands nothing over."""
+    if measured := getattr(node, "workeroutput", {}).get("measured"):
+        measuring.add(measured)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

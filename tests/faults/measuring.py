@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 REPEAT = int(os.environ.get("SILO_TEST_REPEAT") or 1)
 
@@ -41,6 +42,19 @@ def keep_margin(fault: str, seconds: float) -> None:
     assert seconds > 0, (
         f"{fault}: the client was still sure {-seconds:.3f} s after the lock was free"
     )
+
+
+def taken() -> dict[str, Any]:
+    """Return everything that was measured in this process, for `add`."""
+    return {"measured": dict(_measured), "margins": dict(_margins), "limits": _limits}
+
+
+def add(other: dict[str, Any]) -> None:
+    """Add what was measured in another process of this run."""
+    for own, others in ((_measured, other["measured"]), (_margins, other["margins"])):
+        for fault, seconds in others.items():
+            own[fault] += seconds
+    _limits.update(other["limits"])
 
 
 def report() -> list[str]:
