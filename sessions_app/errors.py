@@ -1,4 +1,4 @@
-"""What the domain refuses, as the API answers it."""
+"""The refusals of the domain, as the API answers them."""
 
 import inspect
 from math import ceil
@@ -8,14 +8,14 @@ from sessions_app.text import person
 
 
 class DomainError(Exception):
-    """A request that is understood and refused; nothing was changed.
+    """A request is valid but refused; nothing was changed.
 
     Args:
         message: a sentence for a person.
         details: further members of the answer.
     """
 
-    # In seconds; None where trying again does not help.
+    # In seconds; None where a retry does not help.
     retry_after: int | None = None
 
     status = 400
@@ -34,25 +34,25 @@ class NotAuthenticated(DomainError):
 
 
 class Forbidden(DomainError):
-    """It needs a higher role, it is somebody else's, or a login session did not send `X-CSRFToken`."""
+    """A higher role is needed, another user owns it, or a login session did not send `X-CSRFToken`."""
 
     status, code = 403, "forbidden"
 
 
 class NotFound(DomainError):
-    """There is no such thing, or it has ended."""
+    """It does not exist, or has ended."""
 
     status, code = 404, "not_found"
 
 
 class HardInterference(DomainError):
-    """Another workstation holds the object; `holder` says which."""
+    """Another workstation holds the object: `holder`."""
 
     status, code = 409, "hard_interference"
 
 
 class BatchInterference(DomainError):
-    """Other workstations hold some of what is wanted; `holders` says which and what."""
+    """Other workstations hold some of the wanted objects: `holders`."""
 
     status, code = 409, "hard_interference"
 
@@ -72,31 +72,31 @@ class NotConnected(DomainError):
 
 
 class StaleToken(DomainError):
-    """The session is not live, or not with this token."""
+    """The session has ended, or this is not its fencing token."""
 
     status, code = 409, "stale_token"
 
 
 class OwnSession(DomainError):
-    """Nobody asks oneself."""
+    """You cannot request a hand-off of your own session."""
 
     status, code = 409, "own_session"
 
 
 class NotRequested(DomainError):
-    """The target of a hand-off has neither asked for the session nor stands in line for it."""
+    """The target of the hand-off has neither requested the session nor stands in line for it."""
 
     status, code = 409, "not_requested"
 
 
 class NotAnEditor(DomainError):
-    """The target's user may not edit."""
+    """The user of the target workstation is not an editor."""
 
     status, code = 409, "not_an_editor"
 
 
 class IdentityInUse(DomainError):
-    """Another machine is this workstation: two machines have one fingerprint, as copies of one image do."""
+    """Another machine is this workstation: both have the same fingerprint, as copies of one disk image do."""
 
     status, code = 409, "identity_in_use"
 
@@ -108,7 +108,7 @@ class AlreadyExists(DomainError):
 
 
 class Retired(DomainError):
-    """The item is retired: nothing new is begun on it. What is edited goes on until it is released."""
+    """The item is retired: nothing new begins on it. Sessions that exist go on until they are released."""
 
     status, code = 409, "retired"
 
@@ -126,37 +126,37 @@ class InvalidJson(DomainError):
 
 
 class TooManySessions(DomainError):
-    """The workstation, or its user, would hold more edit sessions than they may."""
+    """The workstation, or its user, would exceed the limit of edit sessions."""
 
     status, code = 422, "too_many_sessions"
 
 
 class TooManyNodeKeys(DomainError):
-    """The user's dependency cones would have more node keys together than they may."""
+    """The user's dependency cones together would exceed the limit of node keys."""
 
     status, code = 422, "too_many_node_keys"
 
 
 class TooManyPlaces(DomainError):
-    """The user would stand in more lines at once than they may."""
+    """The user would exceed the limit of places in line."""
 
     status, code = 422, "too_many_places"
 
 
 class TooManyWorkstations(DomainError):
-    """The user would have more workstations than they may."""
+    """The user would exceed the limit of workstations."""
 
     status, code = 422, "too_many_workstations"
 
 
 class TooManyStreams(DomainError):
-    """This workstation, or this user's streams without one, are as many as they may be on a server."""
+    """This workstation, or this user without a workstation, has reached the limit of open streams on this server."""
 
     status, code = 429, "too_many_streams"
 
 
 class TooManyWrongTokens(DomainError):
-    """Too many tokens from this address were wrong; a good one is let in at once."""
+    """Too many wrong tokens came from this address; a valid one is accepted at once."""
 
     status, code = 429, "too_many_wrong_tokens"
 
@@ -166,6 +166,6 @@ class TooManyWrongTokens(DomainError):
 
 
 class StreamsNotServed(DomainError):
-    """This is a server for development, which serves no event streams."""
+    """This is a development server, which serves no event streams."""
 
     status, code = 501, "streams_not_served"

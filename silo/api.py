@@ -19,8 +19,8 @@ from silo.openapi import DescribedAPI
 DESCRIPTION = """\
 Edit sessions for engineering data: soft and hard locks on parts, assemblies and documents.
 
-* **Credentials**: `Authorization: Bearer <token>`, or a login session's cookie, with `X-CSRFToken` where it writes.
-  Roles: viewer, editor, admin; each may do what those before it may.
+* **Credentials**: `Authorization: Bearer <token>`, or the cookie of a login session, with `X-CSRFToken` for writes.
+  Roles: viewer, editor, admin; each includes the rights of those before it.
 * **Errors** are always `{"error": "<code>", "message": "<sentence>", ...}`. An address that is not described here is
   404 `not_found`, a method 405 `method_not_allowed`; HEAD is answered where GET is. An address with its query has at
   most 16 kB (414 `uri_too_long`), its headers have 16 kB together (431 `header_too_large`).
@@ -28,10 +28,10 @@ Edit sessions for engineering data: soft and hard locks on parts, assemblies and
   and a plus is `%2B`.
 * **Lists** come in pages of at most 1,000. `next` is the parameter of the following page (`after`, in the history
   `before`), and null on the last.
-* **Too many** requests of one user, or of one address without known credentials, are answered 429 with `Retry-After`;
-  never those that keep, release or verify a session.
+* **Too many** requests of one user, or of one address without valid credentials, are answered 429 with `Retry-After`;
+  requests that keep, release or verify a session never are.
 * **Times** are RFC 3339 in UTC. A body has at most 8 MB, and most operations need much less: 413
-  `body_too_large` says how much this one reads. No text has characters that cannot be seen.
+  `body_too_large` says how much this one reads. Invisible characters are refused in every text.
 """
 
 api = DescribedAPI(
@@ -39,7 +39,7 @@ api = DescribedAPI(
     version="1",
     description=DESCRIPTION,
     urls_namespace="api",
-    # Every operation names its own; with this the page sends the CSRF token of who is logged in.
+    # Every operation names its own; with this the page sends the CSRF token of the logged-in user.
     auth=VIEWER,
     # Not by its CSRF check: another method is an unknown one.
     docs_decorator=lambda view: csrf_exempt(require_safe(view)),

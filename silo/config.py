@@ -1,8 +1,10 @@
 """The configuration: `silo.yaml` (or the file named by `SILO_CONFIG`), overridden by environment variables.
 
 Every key is also an environment variable: `SILO_` and the key in capitals, e.g. `SILO_HEARTBEAT_SECONDS=10`.
-A list is written in JSON there, or separated by commas. Unknown keys and bad values are refused with the key's name
-and the reason, misspelt variables and keys that stand twice too.
+There a list is written in JSON, or separated by commas. Unknown keys, invalid values, misspelt variables and duplicate
+keys are refused with the name of the key and the reason.
+
+`silo/settings.py` makes settings of the values: docs/architecture.md says how they are named.
 """
 
 import json
@@ -29,28 +31,28 @@ from silo import silo_yaml
 
 
 def _no_truth_value(value: Any) -> Any:
-    # `yes` in YAML; pydantic would take it for 1.
+    # YAML reads `yes` as true, which pydantic would accept as 1.
     if isinstance(value, bool):
         raise ValueError("Input should be a valid number")
     return value
 
 
 Number = Annotated[float, BeforeValidator(_no_truth_value)]
-# An interval longer than a year is a typing error; beyond it timedelta and PostgreSQL could overflow.
+# An interval longer than a year is a typing error; much longer ones overflow timedelta and PostgreSQL.
 YEAR_SECONDS = 366 * 24 * 3600
 Seconds = Annotated[Number, Field(gt=0, le=YEAR_SECONDS, allow_inf_nan=False)]
 SecondsOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
 Minutes = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
 MinutesOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
 Hours = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 3600, allow_inf_nan=False)]
-# A limit of how many. The database counts them in 64 bits, and nobody means a thousand million.
+# The database counts in 64 bits; a limit above a thousand million is a typing error.
 Count = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=1, le=10**9)]
-# How alike two names are of which one is a typing error.
+# Names that are at least so similar are taken for misspellings of each other.
 NEARLY = 0.9
 
 
 def _listed(value: Any) -> Any:
-    """Return the list that a text is: in JSON, as YAML may be too, or separated by commas."""
+    """Return the list that a text contains, in JSON or separated by commas."""
     if not isinstance(value, str):
         return value
     try:
@@ -64,7 +66,9 @@ def _listed(value: Any) -> Any:
 
 def _is_host(name: str) -> str:
     if not re.fullmatch(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\]", name):
-        raise ValueError(f"{name!r} is no host name: it has no scheme, no port and no path")
+        raise ValueError(
+            f"{name!r} is no host name: give the name alone, without scheme, port or path"
+        )
     return name
 
 
@@ -73,14 +77,14 @@ def _is_network(name: str) -> str:
         return str(ip_network(name, strict=False))
     except ValueError:
         raise ValueError(
-            f"{name!r} is neither an address nor a network, such as 10.1.2.3 or 10.1.2.0/24"
+            f"{name!r} is neither an address nor a network: give one such as 10.1.2.3 or 10.1.2.0/24"
         ) from None
 
 
 def _is_origin(origin: str) -> str:
     if not re.fullmatch(r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\])(:\d+)?", origin):
         raise ValueError(
-            f"{origin!r} is no origin: it is scheme, host and perhaps port, as in https://silo.example.com"
+            f"{origin!r} is no origin: give scheme, host and perhaps port, as in https://silo.example.com"
         )
     return origin
 
@@ -149,9 +153,9 @@ class ServerConfig(_Section):
 
 
 class LimitsConfig(_Section):
-    """`limits` in the file: what one user, workstation or address may take of what everybody shares.
+    """`limits` in the file: the share of common resources that one user, workstation or address may use.
 
-    docs/security.md gives the reason for each.
+    docs/security.md gives the reasons.
     """
 
     sessions_per_workstation: Count = 5_000
@@ -173,7 +177,7 @@ def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig, L
 
     Args:
         path: the YAML file. An empty file is a file of defaults.
-        required: whether the absence of the file is an error (it was named by `SILO_CONFIG`).
+        required: whether a missing file is an error, because `SILO_CONFIG` names it.
 
     Raises:
         ImproperlyConfigured: naming each unknown key or bad value and the reason.
@@ -195,13 +199,13 @@ def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig, L
 
 
 def _check_environment() -> None:
-    """Refuse a variable that is nearly one of ours. Others that begin so belong to tests, tools and the client."""
+    """Refuse a variable that is nearly one of ours. Others belong to tests, tools and the client."""
     sections = (SessionsConfig, ServerConfig, LimitsConfig)
     keys = [key for section in sections for key in section.model_fields]
     ours = {f"SILO_{key.upper()}" for key in keys}
     for name in sorted(os.environ.keys() - ours):
         if name.startswith("SILO_") and (near := get_close_matches(name, ours, 1, NEARLY)):
-            raise ImproperlyConfigured(f"{name} is unknown: is {near[0]} meant?")
+            raise ImproperlyConfigured(f"{name} is unknown; did you mean {near[0]}?")
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
@@ -216,7 +220,7 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
     except silo_yaml.Duplicate as error:
         raise ImproperlyConfigured(f"{path}: {error}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # Neither PyYAML's message nor a chained exception: they quote the line, which may hold the secret key.
+        # Neither PyYAML's message nor a chained exception: they quote the line, which may contain the secret key.
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise ImproperlyConfigured(f"{path} is not valid YAML{where}") from None
@@ -232,7 +236,7 @@ def _mapping(value: Any, name: str, path: Path) -> dict[str, Any]:
 
 
 def _section(section: type[Section], values: dict[str, Any], name: str, path: Path) -> Section:
-    # Before pydantic-settings sees them: it has parameters of its own, such as _env_prefix.
+    # Before pydantic-settings sees the keys: it has parameters of its own, such as _env_prefix.
     if unknown := values.keys() - section.model_fields.keys():
         faults = "; ".join(f"{name}.{key}: unknown key" for key in sorted(unknown))
         raise ImproperlyConfigured(f"{path}: {faults}")

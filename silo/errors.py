@@ -28,13 +28,13 @@ logger = logging.getLogger(__name__)
 MAX_FAULTS = 20
 MAX_WHERE = 200
 
-# What Django and Ninja answer by themselves.
+# The errors that Django and Ninja answer by themselves.
 CODES = {
     400: ("invalid_request", "The request is not valid."),
     401: ("not_authenticated", "Send a valid bearer token, or log in."),
     403: ("forbidden", "This is not allowed."),
     404: ("not_found", "There is nothing at this address."),
-    405: ("method_not_allowed", "This address does not know that method."),
+    405: ("method_not_allowed", "This address does not have that method."),
     413: refusals.BODY_TOO_LARGE[1:],
     414: refusals.URI_TOO_LONG[1:],
     422: ("invalid", "The request is not valid."),
@@ -46,7 +46,7 @@ CODES = {
     500: refusals.FAILED[1:],
     503: refusals.UNAVAILABLE[1:],
 }
-HOST_REFUSED = "This name of the server is not among its `allowed_hosts`."
+HOST_REFUSED = "The Host header names a host that is not among the server's `allowed_hosts`."
 TOO_MANY_PARAMETERS = f"A query has at most {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:,} parameters."
 INVALID_JSON = ("invalid_json", "The body is not a JSON document in UTF-8.")
 
@@ -92,7 +92,7 @@ def install(api: NinjaAPI) -> None:
         first = faults[0]
         return envelope(422, "invalid", f"{first['where']}: {first['why']}", faults=faults)
 
-    # A form, which is read while its CSRF token is looked for.
+    # A form, which Django reads in search of its CSRF token.
     @api.exception_handler(RawPostDataException)
     @api.exception_handler(MultiPartParserError)
     @api.exception_handler(BadRequest)
@@ -142,7 +142,7 @@ def _where(place: Sequence[str | int]) -> str:
 
 
 class EnvelopeMiddleware:
-    """Puts what Django itself answers (404, 405, ...) into the envelope, but for the admin site, which has pages."""
+    """Puts the errors of Django itself (404, 405, ...) into the envelope, except on the admin site, which has pages."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response

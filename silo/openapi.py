@@ -1,4 +1,4 @@
-"""The API's description: what Ninja finds out by itself, and what the API root adds to every operation."""
+"""The API's description: that which Ninja generates, and the additions to every operation."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -36,9 +36,9 @@ HEADERS = {
     429: _RETRY_AFTER,
     503: _RETRY_AFTER,
 }
-# What lets go of sessions and places (every DELETE, too), what keeps them, and what a vault asks.
+# Requests that keep or release sessions (as does every DELETE), and those of a vault.
 NEVER_REFUSED = {"alive", "release_many", "verify"}
-# They have a limit of their own, and do not wait with the other requests.
+# Streams have a limit of their own.
 STREAMS = {"events", "events_of_many", "events_of_item"}
 
 
@@ -62,13 +62,13 @@ class Description(OpenAPISchema):
     """The OpenAPI document."""
 
     def get_paths(self) -> Json:
-        """Add what Django serves beside the API."""
+        """Add the views that Django serves beside the API."""
         paths: Json = super().get_paths()
         beside = {path: {"get": self._view(*of)} for path, of in health.DESCRIBED.items()}
         return paths | beside
 
     def get_components(self) -> Json:
-        """Add the data of events, which no answer has as its schema."""
+        """Add the payloads of events, which are the schema of no answer."""
         for event in EVENTS.values():
             self._add(event)
         components: Json = super().get_components()
@@ -157,7 +157,7 @@ class Description(OpenAPISchema):
 
 
 def _errors_of_the_api(operation: Operation) -> Iterator[tuple[int, type[ErrorOut]]]:
-    """Yield what `silo/errors.py` answers for such an operation, whatever it does."""
+    """Yield the errors that `silo/errors.py` may answer for any such operation."""
     sources = {model.__ninja_param_source__ for model in operation.models}
     errors: list[type[DomainError]] = [NotAuthenticated, Forbidden, TooManyWrongTokens]
     if "path" in sources:

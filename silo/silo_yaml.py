@@ -1,4 +1,4 @@
-"""YAML as people mean it: a key stands once, `1:30` is no 90, and `010` is ten."""
+"""YAML as people mean it: a duplicate key is an error, `1:30` is not 90, and `010` is not eight."""
 
 import re
 from typing import Any
@@ -20,7 +20,7 @@ class Duplicate(Exception):
 class _Loader(yaml.SafeLoader):
     """PyYAML reads YAML 1.1, where numbers have bases of 8 and 60, and takes the last of two keys of one name."""
 
-    # Of numbers only what is written in decimals; the rest stays text, and is judged by who wants a number.
+    # Only decimal numbers are numbers; anything else stays text, which a key that needs a number then refuses.
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in {_INT, _FLOAT}]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -51,6 +51,6 @@ def load(text: str) -> Any:
 
     Raises:
         Duplicate: a key stands twice.
-        YAMLError, ValueError, RecursionError: it is no YAML.
+        YAMLError, ValueError, RecursionError: the text is not valid YAML.
     """
     return yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader)

@@ -1,7 +1,7 @@
-"""What an operation may answer, in one line: `response=answers(ItemOut, NotFound, AlreadyExists)`.
+"""The answers of an operation, in one line: `response=answers(ItemOut, NotFound, AlreadyExists)`.
 
-Only what the operation itself raises is named; what the API answers for any of them (401, 422, ...) is added by
-`silo/openapi.py`. Errors are raised, and answered by `silo/errors.py`: here they are only described.
+An operation names only the errors that it raises itself; `silo/openapi.py` adds those that any operation may answer
+(401, 422, ...). This file only describes errors; `silo/errors.py` answers them.
 """
 
 import inspect
@@ -50,11 +50,11 @@ MEMBERS: dict[type[DomainError], type[ErrorOut]] = {
 
 
 def answers(success: Any, *errors: type[DomainError]) -> dict[int, Any]:
-    """Return what Ninja takes as `response`.
+    """Return the `response` of a Ninja operation.
 
     Args:
         success: the schema of the answer 200, or a schema (None for no body) for each status that is a success.
-        errors: what the operation raises.
+        errors: the errors that the operation raises.
     """
     by_status = defaultdict(list)
     for error in errors:
@@ -76,10 +76,10 @@ def error_schema(
     """Return the schema of one error.
 
     Args:
-        code: its `error`.
-        message: what it says: its description and its example.
-        name: of the schema, without its `Error`; made of the code without one.
-        base: has the further members.
+        code: the member `error`.
+        message: the description, and the example of the member `message`.
+        name: of the schema, with or without `Error` at its end; without a name it is made from the code.
+        base: the schema with the further members.
     """
     further = {
         member: field.examples[0] for member, field in base.model_fields.items() if field.examples

@@ -66,7 +66,7 @@ ONE = OF_ITEM + "/{uuid:session_id}"
     ),
 )
 def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Json:
-    """Acquire an edit session, or get back the one that this workstation has."""
+    """Acquire an edit session, or refresh the one that this workstation holds already."""
     acquired = EditSession.objects.acquire(
         principal(request).user,
         body.workstation_id,
@@ -90,7 +90,7 @@ def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> J
     ),
 )
 def acquire_batch(request: HttpRequest, body: BatchIn) -> Json:
-    """Acquire many at once, all or nothing: checking out an assembly."""
+    """Acquire many edit sessions at once, all or none: for example an assembly."""
     acquired = EditSession.objects.acquire_all(
         principal(request).user,
         body.workstation_id,
@@ -102,10 +102,10 @@ def acquire_batch(request: HttpRequest, body: BatchIn) -> Json:
 
 @router.post("/edit-sessions/release", auth=LETTING_GO, response=answers(ReleasedOut))
 def release_many(request: HttpRequest, body: ReleaseIn) -> Json:
-    """Release many of one's own, in steps that are each committed. Never rate-limited.
+    """Release many of the caller's own sessions, in steps that are each committed. Never rate-limited.
 
-    What has ended already, or is somebody else's, is left alone and not counted. After an error a part may have been
-    released: ask again.
+    Sessions that have ended already, or that other users hold, are skipped and not counted. After an error some may
+    have been released already: repeat the request.
     """
     ended = EditSession.objects.release_many(principal(request).user, body.session_ids)
     return {"released": len(ended)}
@@ -120,7 +120,7 @@ def list_of_item(
 ) -> Json:
     """List the active sessions on an item in the order in which they were acquired, a page at a time.
 
-    Events from the `cursor` of the first page on tell what changes while the others are read.
+    The events from the first page's `cursor` on report the changes that happen while the other pages are read.
     """
     with sql.one_snapshot():
         item = Item.objects.named(part_number)
@@ -129,10 +129,10 @@ def list_of_item(
 
 @router.delete(ONE, auth=LETTING_GO, response=answers({204: None}, NotFound))
 def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> Status[Any]:
-    """Release an edit session of one's own, on whichever workstation it is."""
+    """Release an edit session of the caller, whichever of the caller's workstations holds it."""
     session = find_session(part_number, session_id)
     if not principal(request).owns(session):
-        raise Forbidden("This edit session is somebody else's.")
+        raise Forbidden("Another user holds this edit session.")
     EditSession.objects.release(session_id)
     return Status(204, None)
 
@@ -149,16 +149,17 @@ def force_release(
     given: Annotated[ForceReleaseIn, Query()],
     body: ForceReleaseIn | None = None,
 ) -> Status[Any]:
-    """End somebody's edit session. The reason is required and kept.
+    """End another user's edit session. The reason is required and recorded.
 
-    With `take` the caller's workstation gets it in the same transaction, ahead of the line: 200 with the new session
-    as an acquire answers it, else 204. For proxies that drop the body of a DELETE, each member may be a parameter.
+    With `take` the caller's workstation gets the session in the same transaction, ahead of the line: the answer is 200
+    with the new session, as of an acquire; else 204. For proxies that drop the body of a DELETE, each member may be a
+    query parameter instead.
     """
     wanted = given.overridden_by(body)
     if not (wanted.reason or "").strip():
         raise Invalid("A reason is required, in the body or as ?reason=.")
     if wanted.take != (wanted.workstation_id is not None):
-        raise Invalid("To take it over, both take and workstation_id are required.")
+        raise Invalid("A take-over needs both take and workstation_id.")
     find_session(part_number, session_id)
     user, why = principal(request).user, wanted.reason or ""
     if not wanted.workstation_id:
@@ -172,9 +173,9 @@ def force_release(
 
 @router.post(ONE + "/verify", auth=VIEWER, response=answers(VerifiedOut, StaleToken))
 def verify(request: HttpRequest, part_number: PartNumber, session_id: UUID, body: VerifyIn) -> Json:
-    """Say whose a live session with this token is, for a vault. Never rate-limited.
+    """Return who holds the active session with this fencing token, for a vault. Never rate-limited.
 
-    It is no fence by itself: the vault also has to keep, in its own write, the highest token that it has seen.
+    This check alone does not fence: the vault also has to keep, in its own write, the highest token that it has seen.
     """
     session = EditSession.objects.verify(part_number, session_id, body.fencing_token)
     return payloads.verified_json(session)
@@ -183,7 +184,9 @@ def verify(request: HttpRequest, part_number: PartNumber, session_id: UUID, body
 @router.get("/edit-sessions", auth=VIEWER, response=answers(SessionsOut))
 def list_all(
     request: HttpRequest,
-    all: Annotated[bool, Field(description="Everybody's, not only the caller's own.")] = False,
+    all: Annotated[
+        bool, Field(description="The sessions of all users, not only the caller's.")
+    ] = False,
     user: Annotated[Text | None, Field(description="A username.")] = None,
     workstation: UUID | None = None,
     item: Annotated[PartNumber | None, Field(description="A part number.")] = None,
@@ -205,7 +208,7 @@ def list_all(
 
 
 def _page(sessions: EditSessionQuerySet, after: int, limit: int) -> Json:
-    """Return the sessions acquired after that token, and the head of the log, both of the snapshot's moment."""
+    """Return the sessions with a later fencing token, and the head of the event log, from one database snapshot."""
     ordered = sessions.filter(fencing_token__gt=after).order_by("fencing_token")
     page, last = first_page(ordered.with_names(), limit)
     return {

@@ -1,4 +1,5 @@
-"""The event streams, for the description only: `silo/asgi.py` routes them before Django."""
+"""The event streams in the API's description. `silo/asgi.py` routes them before Django, so nothing here serves"
+" them."""
 
 import json
 from typing import Annotated, Any
@@ -25,7 +26,7 @@ EXAMPLE = (
     "event: heartbeat\ndata: {}\n\n"
     ": keep-alive 0.012\n\n"
 )
-# JSON Schema has no word for a stream: its text is described as text, and the data of its events by name.
+# JSON Schema cannot describe a stream: it is described as text, and `x-events` names the schema of each payload.
 STREAM = {
     "description": "The stream: events and comment lines until client or server close it.",
     "content": {
@@ -49,15 +50,15 @@ DESCRIBED: dict[str, Any] = {
 class StreamQuery(Schema):
     workstation_id: UUID | None = Field(
         None,
-        description="The caller's own; the stream is its heartbeat. It gets what is addressed to it, and the events of"
-        " every item that it holds a session on.",
+        description="A workstation of the caller. The stream keeps it present, and carries the events for it and those"
+        " of every item that it holds a session on.",
         examples=[examples.WORKSTATION_ID],
     )
     all: bool = Field(False, description="Watch every item.")
     ack: bool = Field(
         False,
-        description="The client calls `alive` after each heartbeat, and has departed when it does not. Needs"
-        " `workstation_id`; for clients behind a proxy that hides a dead peer.",
+        description="The client calls `alive` after each heartbeat, and counts as departed when it does not. Needs"
+        " `workstation_id`. For clients behind a proxy that hides a dead peer.",
     )
     last_event_id: str = Field(
         "", description="As the header `Last-Event-ID`, for the first request of a browser."
@@ -77,8 +78,8 @@ LastEventId = Annotated[
     str,
     Header(
         alias="Last-Event-ID",
-        description="The id of the last event that the client has: it gets every one that it missed, or `stream-reset`"
-        " where the log no longer reaches back.",
+        description="The id of the last event that the client has read. It gets all events after that one, or"
+        " `stream-reset` where the event log no longer reaches back.",
     ),
 ]
 
@@ -90,15 +91,15 @@ def events(
     last_event_id: LastEventId = "",
     machine: Machine = "",
 ) -> None:
-    """Follow what happens, as server-sent events.
+    """Follow events, as server-sent events.
 
-    It needs `workstation_id`, `item` or `all=true`. It begins with `stream-open`; `heartbeat` comes at once and then
-    every 30 s, a comment line at least every 10 s. Its number proves that the stream was kept up to that age of it, in
-    seconds since the server got the request. Every event but `heartbeat` has an `id`, opaque to clients.
-    A workstation has at most eight streams on a server, and a user a limited number that only watch; one more is 429
-    with `Retry-After`. A browser's `EventSource` takes that as final: its page has to open another one later.
-    Long data comes in several `data:` lines, none over 32 kB. `retry` tells a browser when to come back.
-    `x-events` names the schema of each event's data.
+    The request needs `workstation_id`, `item` or `all=true`. The stream begins with `stream-open`. `heartbeat` comes at
+    once and then every 30 s, a comment line at least every 10 s. The number in a comment line is the age of the stream,
+    in seconds since the server got the request: up to that moment the stream certainly kept the workstation present.
+    Every event but `heartbeat` has an `id`, opaque to clients. A workstation has at most eight streams on a server, and
+    a user a limited number of streams that only watch; one more is answered 429 with `Retry-After`. A browser's
+    `EventSource` takes 429 as final: its page has to open another one later. A long payload comes in several `data:`
+    lines, none over 32 kB. `retry` says when a browser reconnects. `x-events` names the schema of each payload.
     """
     raise _not_here()
 
@@ -107,10 +108,10 @@ def events(
 def events_of_many(
     request: HttpRequest, body: StreamIn, last_event_id: LastEventId = "", machine: Machine = ""
 ) -> None:
-    """Follow what happens, where the list of items is too long for a request line.
+    """Follow events, where the list of items is too long for a request line.
 
-    The stream is that of the GET with the same parameters. It changes nothing. With a
-    login session it needs `X-CSRFToken`, as every POST does.
+    The stream is the same as that of a GET with these parameters, and the request changes nothing. With a login session
+    it needs `X-CSRFToken`, as every POST does.
     """
     raise _not_here()
 
@@ -123,7 +124,7 @@ def events_of_item(
     last_event_id: LastEventId = "",
     machine: Machine = "",
 ) -> None:
-    """Follow one item, as server-sent events; see `/api/events`."""
+    """Follow the events of one item, as server-sent events; see `/api/events`."""
     raise _not_here()
 
 

@@ -1,4 +1,4 @@
-"""The types of members and parameters: what they accept, and how the description says it."""
+"""The types of members and parameters: which values they accept, and their descriptions."""
 
 import re
 from collections.abc import Callable
@@ -121,13 +121,14 @@ Machine = Annotated[
         "",
         alias="Silo-Machine",
         max_length=MACHINE_MAX,
-        description="The running machine that the client is on, by a name of its choice: the same for all that have one"
-        " fingerprint on one machine until it starts anew, another one on every other machine and in every copy of it.",
+        description="The running machine of the client, by a name of the client's choice: the same for all programs"
+        " with one fingerprint on one machine until it is started again, a different one on every other machine and"
+        " copy.",
     ),
 ]
 ConnectionId = Annotated[
     UUID | None,
-    Field(description="The client's open stream. If it has ended, nothing is acquired."),
+    Field(description="The client's open stream. If it has ended, the request is refused."),
 ]
 Instant = Annotated[
     AwareDatetime,

@@ -1,4 +1,4 @@
-"""Hand-off: asking the holder of an edit session for it, and handing it over."""
+"""Hand-off: request an edit session from its holder, and hand it to another workstation."""
 
 from typing import Any
 from uuid import UUID
@@ -33,7 +33,7 @@ router = Router(tags=["hand-off"])
 def request_handoff(
     request: HttpRequest, part_number: PartNumber, session_id: UUID, body: HandoffRequestIn
 ) -> Status[Any]:
-    """Tell the holder's workstation who would like to have its session, and why."""
+    """Ask the holder of a session for it: the holder's workstation is notified who asks, and why."""
     find_session(part_number, session_id)
     EditSession.objects.request_handoff(
         principal(request).user, session_id, body.message, body.workstation_id
@@ -49,9 +49,9 @@ def request_handoff(
 def hand_off(
     request: HttpRequest, part_number: PartNumber, session_id: UUID, body: HandoffIn
 ) -> Json:
-    """Hand a session over to a workstation that has asked for it or stands in line for it.
+    """Hand a session to a workstation that has requested it or stands in line for it.
 
-    The session ends as `handed_off`, and the answer is the other workstation's new one, with a new fencing token.
+    The session ends as `handed_off`. The answer is the new session of the other workstation, with a new fencing token.
     """
     find_session(part_number, session_id)
     acquired = EditSession.objects.hand_off(

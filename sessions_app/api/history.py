@@ -1,4 +1,4 @@
-"""The history: who held what, from when to when, and how it ended. In JSON or CSV."""
+"""The history of ended sessions, in JSON or CSV."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -21,10 +21,10 @@ from sessions_app.payloads.ended import HistoryOut
 
 router = Router(tags=["history"])
 
-# Of JSON, where nothing else is asked for.
+# The page size of JSON where the request names none.
 PAGE = 100
 
-# What the description adds to the JSON.
+# The second kind of answer, for the API's description.
 CSV = {
     "content": {"text/csv": {"schema": {"type": "string"}, "example": ",".join(COLUMNS) + "\r\n"}},
     "headers": {
@@ -60,8 +60,8 @@ def history(
 ) -> Any:
     """List ended sessions, the latest first: in JSON a page at a time, in CSV all of them.
 
-    CSV begins with a byte order mark. What a spreadsheet would take for a formula has an apostrophe before it. With
-    `limit` it is a page, which names the next one in `X-Next`. An answer that is cut off is not all.
+    CSV begins with a byte order mark. Text that a spreadsheet would take for a formula has an apostrophe before it.
+    With `limit` the CSV is one page, and `X-Next` names the next one. If the connection breaks, the CSV is incomplete.
     """
     wanted = {
         "username": None if user is None else accounts.own_spelling(user),

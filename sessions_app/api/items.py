@@ -1,4 +1,4 @@
-"""`/api/items`: what can be edited."""
+"""`/api/items`: the parts, assemblies and documents that can be edited."""
 
 from typing import Annotated, Any
 
@@ -30,12 +30,12 @@ ONE = "/{part_number:part_number}"
 def list_items(
     request: HttpRequest,
     search: Annotated[Text, Field(description="Part of the number or the description.")] = "",
-    prefix: Annotated[Text, Field(description="How the number begins.")] = "",
+    prefix: Annotated[Text, Field(description="The beginning of the number.")] = "",
     after: Annotated[Text, Field(description="`next` of the page before.")] = "",
-    retired: Annotated[bool, Field(description="With those that are retired.")] = False,
+    retired: Annotated[bool, Field(description="Include retired items.")] = False,
     limit: PageLimit = 100,
 ) -> Json:
-    """List items by part number, a page at a time. Spellings of a number are not told apart."""
+    """List items by part number, a page at a time. The spelling of a part number makes no difference."""
     found = Item.objects.filter(key__gt=name_key(after))
     if not retired:
         found = found.filter(retired_at=None)
@@ -54,7 +54,7 @@ def list_items(
 
 @router.post("", auth=EDITOR, response=answers({201: ItemOut}, AlreadyExists))
 def create_item(request: HttpRequest, body: ItemIn) -> Status[Any]:
-    """Make an item known."""
+    """Create an item."""
     return Status(201, item_json(items.create(**body.model_dump())))
 
 
@@ -62,16 +62,17 @@ def create_item(request: HttpRequest, body: ItemIn) -> Status[Any]:
 def rename_item(request: HttpRequest, part_number: PartNumber, body: RenameIn) -> Json:
     """Give an item another part number, or another spelling. Sessions, line and history stay.
 
-    The former number still finds what there is, but nothing new is begun by it: that is 404 with `renamed_to`.
+    The former number still finds them, but nothing new can begin under it: such a request is answered 404 with
+    `renamed_to`.
     """
     return item_json(items.rename(part_number, body.part_number))
 
 
 @router.post(ONE + "/retire", auth=ADMIN, response=answers(ItemOut, NotFound))
 def retire_item(request: HttpRequest, part_number: PartNumber) -> Json:
-    """Have nothing new begun on an item, and nobody find it in lists. A second time changes nothing.
+    """Retire an item: nothing new begins on it, and lists no longer show it. Idempotent.
 
-    Those in line leave it. What is edited goes on until it is released.
+    Its lines are emptied. Its sessions go on until they are released.
     """
     item = Item.objects.named(part_number)
     items.retire([item.pk])
@@ -80,7 +81,7 @@ def retire_item(request: HttpRequest, part_number: PartNumber) -> Json:
 
 @router.post(ONE + "/restore", auth=ADMIN, response=answers(ItemOut, NotFound))
 def restore_item(request: HttpRequest, part_number: PartNumber) -> Json:
-    """Have a retired item be edited again. A second time changes nothing."""
+    """Restore a retired item, so that it can be edited again. Idempotent."""
     item = Item.objects.named(part_number)
     items.restore([item.pk])
     return item_json(Item.objects.get(pk=item.pk))

@@ -1,4 +1,4 @@
-"""The line for an edit session that somebody else has: stand in it, see it, leave it."""
+"""The line for an edit session that another workstation holds: join, list, leave."""
 
 from typing import Any
 from uuid import UUID
@@ -49,9 +49,9 @@ OF_ITEM = paths.OF_ITEM + "/edit-session-requests"
     ),
 )
 def stand_in_line(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Status[Any]:
-    """Stand in line: 201 with the position, or 200 with the session if it is free now.
+    """Join the line: 201 with the position, or 200 with the session if the lock is free now.
 
-    Needs an open event stream, on which `edit.session_granted` says that the turn has come.
+    The workstation needs an open event stream, on which `edit.session_granted` announces its turn.
     """
     answer = PlaceInLine.objects.stand(
         principal(request).user,
@@ -71,7 +71,7 @@ def list_line(
     after: AfterPlace = None,
     limit: PageLimit = WHOLE_PAGE,
 ) -> Json:
-    """List who stands in line on an item, with positions, a page at a time."""
+    """List the places in line on an item, with their positions, a page at a time."""
     with sql.one_snapshot():
         item = Item.objects.named(part_number)
         page, more = PlaceInLine.objects.filter(item=item).page(_place(after), limit)
@@ -97,9 +97,9 @@ def _place(following: str | None) -> tuple[str, str, int] | None:
     OF_ITEM + "/{uuid:request_id}", auth=LETTING_GO, response=answers({204: None}, NotFound)
 )
 def leave_line(request: HttpRequest, part_number: PartNumber, request_id: UUID) -> Status[Any]:
-    """Leave the line, from wherever the user is. An admin may remove anybody's place.
+    """Leave the line. The user may do so from any client; an admin may remove any place.
 
-    What this workstation has asked of the holder is taken back with it.
+    The workstation's hand-off request to the holder is withdrawn with it.
     """
     place = (
         PlaceInLine.objects.filter(of_item(part_number), pk=request_id)
@@ -110,6 +110,6 @@ def leave_line(request: HttpRequest, part_number: PartNumber, request_id: UUID) 
         raise NotFound("There is no such place in line.")
     who = principal(request)
     if not who.owns(place.workstation) and not who.may(Role.ADMIN):
-        raise Forbidden("This place in line is somebody else's.")
+        raise Forbidden("Another user has this place in line.")
     PlaceInLine.objects.step_out(request_id)
     return Status(204, None)

@@ -1,4 +1,4 @@
-"""What the bodies of requests look like."""
+"""The bodies of requests."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -24,7 +24,7 @@ from sessions_app.text import NOTE_MAX
 MAX_NODE_KEYS = 10_000
 MAX_BATCH = 1_000
 MAX_BATCH_NODE_KEYS = 100_000
-# Longer than anybody is away; what is more is a mistake of units.
+# A longer idle time is a mistake of units.
 MAX_IDLE_SECONDS = 366 * 24 * 3600
 # Each costs the process that serves the stream half a kilobyte; a client that follows more follows all.
 MAX_STREAM_ITEMS = 10_000
@@ -54,19 +54,20 @@ class WorkstationIn(Input):
     model_config = shown(name=examples.WORKSTATION_NAME, fingerprint=examples.FINGERPRINT)
 
     name: Name
-    fingerprint: Name = Field(description="Stable across restarts of the client.")
+    fingerprint: Name = Field(description="The same after each restart of the client.")
 
 
 class AliveIn(Input):
     model_config = shown(connection_id=examples.CONNECTION_ID)
 
     connection_id: UUID | None = Field(
-        None, description="The stream whose heartbeat this acknowledges; all of them without it."
+        None,
+        description="The stream whose heartbeat this acknowledges; without it, all streams of the workstation.",
     )
     idle_seconds: Annotated[float, Field(ge=0, le=MAX_IDLE_SECONDS, strict=True)] | None = Field(
         None,
-        description="For how long nobody has touched the workstation; less than `heartbeat_seconds`"
-        " is not idle. Without it nothing is said.",
+        description="For how long nobody has touched the workstation; less than `heartbeat_seconds` is not idle."
+        " Without it the server's knowledge of idleness stays as it is.",
     )
 
 
@@ -89,18 +90,18 @@ class RenameIn(Input):
 
 
 class WantedIn(Input):
-    """What a workstation wants to edit."""
+    """The object that a workstation wants to edit."""
 
     context_level: ContextLevel
     object_id: ObjectId | None = None
     dependency_cone: Annotated[list[NodeKey], Field(max_length=MAX_NODE_KEYS)] = []
     note: Annotated[Text, Field(max_length=NOTE_MAX)] | None = Field(
         None,
-        description="For who sees the session. Asking again with another one changes it, without one keeps it.",
+        description="For all who see the session. Acquiring again with another note changes it; without one keeps it.",
     )
 
     def wanted(self, part_number: str) -> Wanted:
-        """Return it as the domain says it. No object and an empty one are the same."""
+        """Return the values for the domain. No object and an empty one are the same."""
         return Wanted(
             part_number,
             self.context_level,
@@ -168,9 +169,12 @@ class ReleaseIn(Input):
 class HandoffRequestIn(Input):
     model_config = shown(message=examples.MESSAGE, workstation_id=examples.WORKSTATION_ID)
 
-    message: Annotated[Text, Field(max_length=2000)] = Field(description="Why; for the holder.")
+    message: Annotated[Text, Field(max_length=2000)] = Field(
+        description="The reason, for the holder."
+    )
     workstation_id: UUID | None = Field(
-        None, description="Where the caller wants to have it; any of the caller's without it."
+        None,
+        description="The workstation for which the caller wants it; without it, any of the caller's.",
     )
 
 
@@ -190,11 +194,13 @@ class ForceReleaseIn(Input):
     model_config = shown(reason=examples.REASON)
 
     reason: Reason | None = Field(None, description="Required, in the body or as a parameter.")
-    take: bool = Field(False, description="Have the caller's workstation get it at once.")
-    workstation_id: UUID | None = Field(None, description="With `take`: who gets it.")
+    take: bool = Field(False, description="The caller's workstation gets the session at once.")
+    workstation_id: UUID | None = Field(
+        None, description="With `take`: the workstation that gets it."
+    )
     connection_id: ConnectionId = None
 
     def overridden_by(self, other: "ForceReleaseIn | None") -> "ForceReleaseIn":
-        """Return it with what another one names instead."""
+        """Return these values, except those that the other one names."""
         named = other.model_dump(exclude_unset=True) if other else {}
         return self.model_copy(update={k: v for k, v in named.items() if v not in (None, "")})

@@ -1,4 +1,4 @@
-"""`/api/workstations`: registering client installations."""
+"""`/api/workstations`: register client installations, keep them present, delete them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,9 +46,9 @@ def register_workstation(
 ) -> Status[Any]:
     """Register this client installation, or find it again by its fingerprint.
 
-    A workstation is one machine at a time. While another one is connected as this workstation, or may come back to it,
-    a client that names its machine is refused. Afterwards it has the workstation, and what the other one held is
-    released.
+    A workstation is one machine at a time. While another machine is connected as this workstation, or may come back, a
+    client that names its own machine is refused. Afterwards it gets the workstation, and the sessions of the other
+    machine are released.
     """
     who = principal(request)
     workstation, created = register(
@@ -61,7 +61,7 @@ def register_workstation(
 def list_workstations(
     request: HttpRequest, after: AfterWorkstation = None, limit: PageLimit = WHOLE_PAGE
 ) -> Json:
-    """List the caller's own in the order in which they were registered, a page at a time."""
+    """List the caller's workstations in the order of their registration, a page at a time."""
     mine = Workstation.objects.with_presence().filter(user=principal(request).user)
     if after:
         mine = mine.filter(_after(after))
@@ -89,9 +89,9 @@ def _after(following: str) -> Q:
     response=answers({204: None}, NotFound, NotConnected),
 )
 def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = None) -> Status[Any]:
-    """Acknowledge a heartbeat, or live without any stream. Never rate-limited.
+    """Acknowledge a heartbeat, or keep a workstation present without a stream. Never rate-limited.
 
-    With a token that is limited to the role viewer it keeps nothing alive and says nothing of idleness.
+    With a token that is limited to the role viewer it has no effect on sessions and does not report idleness.
     """
     who, said = principal(request), body.model_dump() if body else {}
     EditSession.objects.alive(who.user, workstation_id, **said, counts=who.may_let_go)
@@ -106,7 +106,7 @@ def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = Non
 def release_all(request: HttpRequest, workstation_id: UUID) -> Json:
     """Release every edit session of a workstation, in steps that are each committed. Never rate-limited.
 
-    After an error a part may have been released: ask again.
+    After an error some may have been released already: repeat the request.
     """
     ended_by = _who_ends(request, workstation_id)
     return {"released": len(EditSession.objects.release_all(workstation_id, ended_by))}
@@ -114,7 +114,7 @@ def release_all(request: HttpRequest, workstation_id: UUID) -> Json:
 
 @router.delete("/{uuid:workstation_id}", auth=KNOWN, response=answers({204: None}, NotFound))
 def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status[Any]:
-    """Delete one; its sessions are released, in steps that are each committed, the last of which deletes it."""
+    """Delete a workstation. Its sessions are released first, in steps that are each committed."""
     ended_by, who = _who_ends(request, workstation_id), principal(request)
     if Workstation.objects.remove([workstation_id], ended_by, only_empty=not who.may_let_go):
         return Status(204, None)
@@ -124,18 +124,18 @@ def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status[Any
 
 
 def _who_ends(request: HttpRequest, workstation_id: UUID) -> str:
-    """Return who goes on record for ending what a workstation has: nobody for its owner, else the admin's name.
+    """Return the name to record as `ended_by`: empty for the workstation's owner, else the admin's name.
 
-    Whose it is never changes: no lock is needed.
+    The owner of a workstation never changes, so no lock is needed.
 
     Raises:
-        NotFound, Forbidden: no such workstation; or somebody else's, and the caller is no admin.
+        NotFound, Forbidden: the workstation does not exist; or another user owns it and the caller is no admin.
     """
     workstation, who = _one(workstation_id), principal(request)
     if who.owns(workstation):
         return ""
     if not who.may(Role.ADMIN):
-        raise Forbidden("This workstation is somebody else's.")
+        raise Forbidden("Another user owns this workstation.")
     return who.user.get_username()
 
 

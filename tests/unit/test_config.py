@@ -6,11 +6,8 @@ import traceback
 from datetime import timedelta
 
 import pytest
-from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
-from django.test import override_settings
 
-from events_app import timings
 from silo import config
 
 SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2"
@@ -370,61 +367,6 @@ def test_zero_is_good_where_it_means_never_or_at_once(load, refusal, key, value)
         assert getattr(load(in_sessions(key, value))[0], key) == 0
     else:
         assert f"modules.sessions.{key}: Input should be" in refusal(in_sessions(key, value))
-
-
-def faults(**settings):
-    with override_settings(**settings):
-        return {fault.id for fault in checks.run_checks(tags=["timings"])}
-
-
-@pytest.mark.parametrize(
-    ("settings", "ids"),
-    [
-        ({}, set()),
-        ({"SESSIONS_TIMEOUT": timedelta(seconds=89)}, {"sessions_app.E001"}),
-        ({"SESSIONS_TIMEOUT": timedelta(seconds=90)}, set()),
-        (
-            {"EVENTS_HEARTBEAT_SECONDS": 301, "EVENTS_DEAD_PEER_SECONDS": 400},
-            {"sessions_app.E001"},
-        ),
-        ({"SESSIONS_IDLE_TIMEOUT": timedelta(seconds=29)}, {"sessions_app.E002"}),
-        ({"SESSIONS_IDLE_TIMEOUT": timedelta(seconds=30)}, set()),
-        ({"EVENTS_DEAD_PEER_SECONDS": 30}, {"events_app.E001"}),
-        ({"EVENTS_DEAD_PEER_SECONDS": 32.4}, {"events_app.E001"}),
-        ({"EVENTS_DEAD_PEER_SECONDS": 32.5}, set()),
-        ({"EVENTS_RETENTION": timedelta(seconds=89)}, {"events_app.E002"}),
-        (
-            {"EVENTS_HEARTBEAT_SECONDS": 90_000, "EVENTS_DEAD_PEER_SECONDS": 1},
-            {"sessions_app.E001", "events_app.E001", "events_app.E002"},
-        ),
-    ],
-)
-def test_intervals_that_would_end_what_lives_fail_the_system_check(settings, ids):
-    assert faults(**settings) == ids
-
-
-@pytest.mark.parametrize(
-    ("settings", "keepalive", "grace", "safe", "vouched"),
-    [
-        ({}, 8, 0, 22.5, 0),
-        ({"EVENTS_DEAD_PEER_SECONDS": 35}, 7, 0, 17.5, 0),
-        ({"EVENTS_GRACE_SECONDS": 15}, 5, 15, 15, 0),
-        ({"EVENTS_GRACE_SECONDS": 60}, 8, 60, 60, 0),
-        ({"EVENTS_GRACE_SECONDS": 0.75}, 0.25, 0.75, 0.75, 9.25),
-    ],
-)
-def test_what_a_client_can_be_sure_of(settings, keepalive, grace, safe, vouched):
-    with override_settings(**settings):
-        configured = timings.configured()
-    assert configured.vouched == vouched
-    assert configured.told() == {
-        "heartbeat_seconds": 30,
-        "keepalive_seconds": pytest.approx(keepalive),
-        "acknowledge_seconds": configured.patience,
-        "grace_seconds": grace,
-        "safe_seconds": safe,
-        "timeout_seconds": 900,
-    }
 
 
 def test_a_limit_is_a_whole_number_of_at_least_one(load, refusal, monkeypatch):
