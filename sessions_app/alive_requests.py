@@ -11,11 +11,11 @@ from ninja.utils import check_csrf
 from pydantic import ValidationError
 
 from events_app.presence.backend import AliveRequest, Outcome
+from sessions_app import operations
 from sessions_app.api.request_schemas import AliveIn
 from sessions_app.authentication import Principal, principals_of_requests
 from sessions_app.errors import DomainError, Forbidden
-from sessions_app.managers.alive import Sign
-from sessions_app.models import EditSession
+from sessions_app.operations.signs_of_life import Sign
 
 
 def read(http: HttpRequest, kwargs: Mapping[str, str], body: bytes) -> AliveRequest | None:
@@ -49,7 +49,7 @@ def note_all(
     principals = principals_of_requests([sign.http for sign in signs])
     judged = [_judged(*one) for one in zip(signs, principals, strict=True)]
     good = [one for one in judged if isinstance(one, Sign)]
-    verdicts = iter(EditSession.objects.all_alive(good, quick=quick) if good else ())
+    verdicts = iter(operations.signs_of_life.all_alive(good, quick=quick) if good else ())
     return [next(verdicts) if isinstance(one, Sign) else one for one in judged]
 
 

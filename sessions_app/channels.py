@@ -2,12 +2,6 @@
 
 import uuid
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
-
-    from sessions_app.models import EditSession
 
 ALL = "all"
 WORKSTATION = "workstation:"
@@ -28,23 +22,13 @@ def user(pk: int) -> str:
     return f"user:{pk}"
 
 
-def audiences(
-    holders: "QuerySet[EditSession]", items: Collection[uuid.UUID]
-) -> dict[uuid.UUID, set[str]]:
-    """Return who gets the events of each item: its watchers, and every workstation that holds a session on it.
-
-    Args:
-        holders: the sessions on the items, which the caller has locked.
-        items: the items.
-    """
-    found = {pk: {ALL, item(pk)} for pk in items}
-    for item_id, workstation_id in holders.values_list("item_id", "workstation_id"):
-        found[item_id].add(workstation(workstation_id))
-    return found
-
-
 def audiences_of(
     holders: Mapping[uuid.UUID, Collection[uuid.UUID]], items: Collection[uuid.UUID]
 ) -> dict[uuid.UUID, set[str]]:
-    """Return the same, where it is known which workstations hold sessions on each item."""
+    """Return the channels that get the events of each item: its watchers, and workstations with a session on it.
+
+    Args:
+        holders: by item, the workstations that hold sessions on it.
+        items: the items.
+    """
     return {pk: {ALL, item(pk), *map(workstation, holders.get(pk, ()))} for pk in items}

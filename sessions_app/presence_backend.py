@@ -22,11 +22,11 @@ from events_app.presence.backend import (
     StreamRefused,
     StreamRequest,
 )
-from sessions_app import alive_requests, clock, snapshots, streams
+from sessions_app import alive_requests, clock, operations, snapshots, streams
 from sessions_app.authentication import principals_of_requests
 from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
-from sessions_app.models import ApiToken, EditSession, PlaceInLine, Workstation
+from sessions_app.models import ApiToken, EditSession, Workstation
 from sessions_app.models.results import Acquired
 from sessions_app.quarantine import Careful, Thing
 from sessions_app.roles import Role
@@ -47,7 +47,7 @@ class WorkstationPresence(PresenceBackend):
         self._turns = Careful("a turn in line", _turns, _give_turns, ASIDE_SECONDS)
 
     def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:
-        """See `stream_requests.resolve_all`."""
+        """See `streams.resolve_all`."""
         return [
             _refused(verdict) if isinstance(verdict, DomainError) else verdict
             for verdict in streams.resolve_all(requests)
@@ -103,14 +103,14 @@ class WorkstationPresence(PresenceBackend):
     def arrived(self, keys: Collection[Key]) -> None:
         """They are here: their sessions have a heartbeat, and no departure counts any more."""
         Workstation.objects.filter(pk__in=keys).update(last_seen=Now())
-        EditSession.objects.arrive(keys)
+        operations.presence.arrive(keys)
 
     def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> bool:
         """Mark who departed; those that have no connection left leave their sessions."""
         Workstation.objects.filter(pk__in=keys).update(
             departed_at=Now(), departed_by=process_id, last_seen=Now()
         )
-        return EditSession.objects.leave(gone, settings.SESSIONS_GRACE)
+        return operations.presence.leave(gone, settings.SESSIONS_GRACE)
 
     def server_stopped(self, gone: Collection[Key]) -> None:
         """They have no server for now; nobody has departed."""
@@ -126,7 +126,7 @@ class WorkstationPresence(PresenceBackend):
             .values_list("pk", flat=True)
         )
         self._wait_for(set(gone) - departed)
-        EditSession.objects.leave(departed, settings.SESSIONS_GRACE)
+        operations.presence.leave(departed, settings.SESSIONS_GRACE)
 
     def time_passes(self) -> bool:
         """End the graces that are over, and give what is free to who came back to a line for it."""
@@ -182,17 +182,17 @@ def _refused(error: DomainError) -> StreamRefused:
 
 
 def _graces(but_not: Collection[Any], _: Collection[Any]) -> list[Thing]:
-    over = EditSession.objects.graces_over(settings.SESSIONS_GRACE).exclude(pk__in=list(but_not))
+    over = operations.presence.graces_over(settings.SESSIONS_GRACE).exclude(pk__in=list(but_not))
     named = over.order_by("pk").values_list("pk", "name")[:GRACE_BATCH]
     return [Thing(pk, pk, {"workstation": name, "key": pk}) for pk, name in named]
 
 
 def _end_graces(ids: Collection[Key]) -> bool:
-    return EditSession.objects.end_grace(settings.SESSIONS_GRACE, GRACE_BATCH, ids)
+    return operations.presence.end_grace(settings.SESSIONS_GRACE, GRACE_BATCH, ids)
 
 
 def _turns(but_not: Collection[Any], but_not_on: Collection[Any]) -> list[Thing]:
-    waiting = PlaceInLine.objects.of_free_locks().reachable()
+    waiting = operations.line.of_free_locks().reachable()
     waiting = waiting.exclude(pk__in=list(but_not)).exclude(item__in=list(but_not_on))
     named = waiting.order_by("number").values_list("pk", "item", "item__part_number")
     return [
@@ -202,4 +202,4 @@ def _turns(but_not: Collection[Any], but_not_on: Collection[Any]) -> list[Thing]
 
 
 def _give_turns(ids: Collection[Any]) -> list[Acquired]:
-    return EditSession.objects.grant_free(ids)
+    return operations.line.grant_free(ids)

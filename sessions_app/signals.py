@@ -1,4 +1,4 @@
-"""What follows from changes that are not made through the domain's managers."""
+"""What follows from changes that are not made through the operations."""
 
 from typing import Any
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import Count
 
 from sessions_app import payloads
+from sessions_app.interference import lists
 from sessions_app.models import EditSession
 
 # Those of one `stream-open`: some 800 kB. An engineer holds tens, and a large assembly's batch has as many at most.
@@ -32,7 +33,7 @@ def of_some(workstation_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Mappin
     sessions = list(_sessions(few))
     for pk in ids.keys() - few:
         sessions += _sessions({pk})[:SESSIONS_AT_ONCE]
-    met = EditSession.objects.met_in_list(sessions)
+    met = lists.met_in_list(EditSession.objects.all(), sessions)
     held = defaultdict(list)
     for session in sessions:
         held[session.workstation_id].append(session)

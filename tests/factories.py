@@ -3,7 +3,6 @@
 import json
 import re
 import uuid
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +14,7 @@ from events_app.models import Connection, LogEntry, ServerProcess
 from events_app.presence import store
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Departure
+from sessions_app import operations
 from sessions_app.models import (
     ApiToken,
     EditSession,
@@ -61,7 +61,7 @@ def acquire(
 ) -> Acquired:
     """Acquire a session."""
     wanted = Wanted(item.part_number, level, object_id, cone)
-    return EditSession.objects.acquire(workstation.user, workstation.pk, wanted, **kwargs)
+    return operations.acquire.acquire(workstation.user, workstation.pk, wanted, **kwargs)
 
 
 def stand(
@@ -74,7 +74,7 @@ def stand(
 ) -> Any:
     """Stand in line for a session; the workstation needs a stream."""
     wanted = Wanted(item.part_number, level, object_id, cone)
-    return PlaceInLine.objects.stand(workstation.user, workstation.pk, wanted, **kwargs)
+    return operations.line.stand(workstation.user, workstation.pk, wanted, **kwargs)
 
 
 def wait_for(workstation: Workstation, session: EditSession, cone: tuple[str, ...] = ()) -> Any:
@@ -116,18 +116,15 @@ def counts() -> dict[str, int]:
     return {model.__name__: model.objects.count() for model in models}
 
 
-def check_refused(request: Callable[[], Any], status: int, code: str, **more: Any) -> Any:
-    """Check that this request is refused in the envelope, with these further members, and changes nothing.
-
-    Returns:
-        The answer.
+def check_refused(
+    answer: Any, status: int, code: str, before: dict[str, int] | None = None, **more: Any
+) -> None:
+    """Check that a request was refused in the envelope with these further members, and changed nothing since these
+    `counts`.
     """
-    before = counts()
-    answer = request()
     assert answer.status_code == status
     assert answer.json() == {"error": code, "message": A_SENTENCE} | more
-    assert counts() == before
-    return answer
+    assert before is None or counts() == before
 
 
 def events() -> list[tuple[str, set[str], dict[str, Any]]]:

@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from events_app.models import is_connected
+from sessions_app import operations
 from sessions_app.admin.base import (
     ConnectedColumn,
     ConnectedFilter,
@@ -25,6 +26,7 @@ from sessions_app.admin.base import (
     duration,
     is_admin,
 )
+from sessions_app.interference import lists
 from sessions_app.models import EditSession
 from sessions_app.text import text_fault
 
@@ -121,7 +123,7 @@ class MeetingsChangeList(ChangeList):
 
 def note_meetings(sessions: Sequence[Any]) -> None:
     """Have each of these sessions know whom it meets (`met`), in a fixed number of queries."""
-    met = EditSession.objects.met_in_list(sessions)
+    met = lists.met_in_list(EditSession.objects.all(), sessions)
     for session in sessions:
         session.met = met[session.pk]
 
@@ -324,7 +326,7 @@ class EditSessionAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnly
 
     def _end(self, request: HttpRequest, ids: Collection[uuid.UUID], reason: str) -> None:
         by = request.user.get_username()
-        ended = EditSession.objects.force_release_all(ids, by, reason)
+        ended = operations.release.force_release_all(ids, by, reason)
         gone = len(set(ids)) - len(ended)
         text = _counted(len(ended), "was released", "were released")
         if gone:

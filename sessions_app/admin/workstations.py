@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 
+from sessions_app import operations
 from sessions_app.admin.base import (
     ConnectedColumn,
     ConnectedFilter,
@@ -91,9 +92,9 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Remove one."""
-        Workstation.objects.remove([obj.pk], request.user.get_username())
+        operations.workstations.delete([obj.pk], request.user.get_username())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Remove the selected ones."""
         ids = list(queryset.order_by().values_list("pk", flat=True))
-        Workstation.objects.remove(ids, request.user.get_username())
+        operations.workstations.delete(ids, request.user.get_username())

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from events_app.database import sql
 from events_app.log import event_log
-from sessions_app import accounts, payloads
+from sessions_app import accounts, operations, payloads
 from sessions_app.api import paths
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import WHOLE_PAGE, After, PageLimit, PartNumber, Text
@@ -33,6 +33,7 @@ from sessions_app.errors import (
     TooManyNodeKeys,
     TooManySessions,
 )
+from sessions_app.interference import lists
 from sessions_app.models import EditSession, Item
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.item import of_item
@@ -67,7 +68,7 @@ ONE = OF_ITEM + "/{uuid:session_id}"
 )
 def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Json:
     """Acquire an edit session, or refresh the one that this workstation holds already."""
-    acquired = EditSession.objects.acquire(
+    acquired = operations.acquire.acquire(
         principal(request).user,
         body.workstation_id,
         body.wanted(part_number),
@@ -91,7 +92,7 @@ def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> J
 )
 def acquire_batch(request: HttpRequest, body: BatchIn) -> Json:
     """Acquire many edit sessions at once, all or none: for example an assembly."""
-    acquired = EditSession.objects.acquire_all(
+    acquired = operations.acquire.acquire_all(
         principal(request).user,
         body.workstation_id,
         [session.wanted(session.part_number) for session in body.sessions],
@@ -107,7 +108,7 @@ def release_many(request: HttpRequest, body: ReleaseIn) -> Json:
     Sessions that have ended already, or that other users hold, are skipped and not counted. After an error some may
     have been released already: repeat the request.
     """
-    ended = EditSession.objects.release_many(principal(request).user, body.session_ids)
+    ended = operations.release.release_many(principal(request).user, body.session_ids)
     return {"released": len(ended)}
 
 
@@ -133,7 +134,7 @@ def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> 
     session = find_session(part_number, session_id)
     if not principal(request).owns(session):
         raise Forbidden("Another user holds this edit session.")
-    EditSession.objects.release(session_id)
+    operations.release.release(session_id)
     return Status(204, None)
 
 
@@ -163,9 +164,9 @@ def force_release(
     find_session(part_number, session_id)
     user, why = principal(request).user, wanted.reason or ""
     if not wanted.workstation_id:
-        EditSession.objects.force_release(session_id, by=user.get_username(), note=why)
+        operations.release.force_release(session_id, by=user.get_username(), note=why)
         return Status(204, None)
-    acquired = EditSession.objects.take_over(
+    acquired = operations.handoff.take_over(
         user, session_id, wanted.workstation_id, why, wanted.connection_id
     )
     return Status(200, payloads.acquired_json(acquired))
@@ -177,7 +178,7 @@ def verify(request: HttpRequest, part_number: PartNumber, session_id: UUID, body
 
     This check alone does not fence: the vault also has to keep, in its own write, the highest token that it has seen.
     """
-    session = EditSession.objects.verify(part_number, session_id, body.fencing_token)
+    session = operations.handoff.verify(part_number, session_id, body.fencing_token)
     return payloads.verified_json(session)
 
 
@@ -212,7 +213,7 @@ def _page(sessions: EditSessionQuerySet, after: int, limit: int) -> Json:
     ordered = sessions.filter(fencing_token__gt=after).order_by("fencing_token")
     page, last = first_page(ordered.with_names(), limit)
     return {
-        "sessions": payloads.listed_json(page, EditSession.objects.met_in_list(page)),
+        "sessions": payloads.listed_json(page, lists.met_in_list(EditSession.objects.all(), page)),
         "cursor": str(event_log.state().head),
         "next": last.fencing_token if last else None,
     }

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from sessions_app import payloads
+from sessions_app import operations, payloads
 from sessions_app.api.answers import answers
 from sessions_app.api.edit_sessions import ONE, find_session
 from sessions_app.api.fields import PartNumber
@@ -20,7 +20,6 @@ from sessions_app.errors import (
     OwnSession,
     Retired,
 )
-from sessions_app.models import EditSession
 from sessions_app.payloads.session import AcquiredOut
 from sessions_app.payloads.shape import Json
 
@@ -35,7 +34,7 @@ def request_handoff(
 ) -> Status[Any]:
     """Ask the holder of a session for it: the holder's workstation is notified who asks, and why."""
     find_session(part_number, session_id)
-    EditSession.objects.request_handoff(
+    operations.handoff.request(
         principal(request).user, session_id, body.message, body.workstation_id
     )
     return Status(202, None)
@@ -54,7 +53,7 @@ def hand_off(
     The session ends as `handed_off`. The answer is the new session of the other workstation, with a new fencing token.
     """
     find_session(part_number, session_id)
-    acquired = EditSession.objects.hand_off(
+    acquired = operations.handoff.hand_off(
         principal(request).user, session_id, body.to_workstation_id
     )
     return payloads.acquired_json(acquired)

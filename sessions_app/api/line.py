@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from ninja import Router, Status
 
 from events_app.database import sql
-from sessions_app import payloads
+from sessions_app import operations, payloads
 from sessions_app.api import paths
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import WHOLE_PAGE, AfterPlace, PageLimit, PartNumber
@@ -53,7 +53,7 @@ def stand_in_line(request: HttpRequest, part_number: PartNumber, body: AcquireIn
 
     The workstation needs an open event stream, on which `edit.session_granted` announces its turn.
     """
-    answer = PlaceInLine.objects.stand(
+    answer = operations.line.stand(
         principal(request).user,
         body.workstation_id,
         body.wanted(part_number),
@@ -111,5 +111,5 @@ def leave_line(request: HttpRequest, part_number: PartNumber, request_id: UUID) 
     who = principal(request)
     if not who.owns(place.workstation) and not who.may(Role.ADMIN):
         raise Forbidden("Another user has this place in line.")
-    PlaceInLine.objects.step_out(request_id)
+    operations.line.step_out(request_id)
     return Status(204, None)

@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Router, Status
 
+from sessions_app import operations
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import WHOLE_PAGE, AfterWorkstation, Machine, PageLimit
 from sessions_app.api.request_schemas import AliveIn, WorkstationIn
@@ -19,7 +20,7 @@ from sessions_app.errors import (
     NotFound,
     TooManyWorkstations,
 )
-from sessions_app.models import EditSession, Workstation
+from sessions_app.models import Workstation
 from sessions_app.operations.workstations import register
 from sessions_app.paging import first_page
 from sessions_app.payloads import workstation_json
@@ -94,7 +95,7 @@ def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = Non
     With a token that is limited to the role viewer it has no effect on sessions and does not report idleness.
     """
     who, said = principal(request), body.model_dump() if body else {}
-    EditSession.objects.alive(who.user, workstation_id, **said, counts=who.may_let_go)
+    operations.signs_of_life.alive(who.user, workstation_id, **said, counts=who.may_let_go)
     return Status(204, None)
 
 
@@ -109,14 +110,14 @@ def release_all(request: HttpRequest, workstation_id: UUID) -> Json:
     After an error some may have been released already: repeat the request.
     """
     ended_by = _who_ends(request, workstation_id)
-    return {"released": len(EditSession.objects.release_all(workstation_id, ended_by))}
+    return {"released": len(operations.release.release_all(workstation_id, ended_by))}
 
 
 @router.delete("/{uuid:workstation_id}", auth=KNOWN, response=answers({204: None}, NotFound))
 def delete_workstation(request: HttpRequest, workstation_id: UUID) -> Status[Any]:
     """Delete a workstation. Its sessions are released first, in steps that are each committed."""
     ended_by, who = _who_ends(request, workstation_id), principal(request)
-    if Workstation.objects.remove([workstation_id], ended_by, only_empty=not who.may_let_go):
+    if operations.workstations.delete([workstation_id], ended_by, only_empty=not who.may_let_go):
         return Status(204, None)
     if Workstation.objects.filter(pk=workstation_id).exists():
         who.require_letting_go()

@@ -1,7 +1,7 @@
 import django.contrib.postgres.indexes
 from django.db import migrations
 
-import sessions_app.models.edit_session_queryset
+import sessions_app.interference.cones
 
 # The upper half of a number is the item's: what an item's cones have lies together in the index, and a key that every
 # item has is another number on each. Different keys may get the same number, so who asks by it compares the keys, too.
@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="editsession",
             index=django.contrib.postgres.indexes.GinIndex(
-                sessions_app.models.edit_session_queryset.ConeKeys("item", "dependency_cone"),
+                sessions_app.interference.cones.ConeKeys("item", "dependency_cone"),
                 fastupdate=False,
                 name="edit_session_cone_keys",
             ),

@@ -5,6 +5,8 @@ columns stand below all of these, in an abstract model, and `EditSession` above 
 """
 
 import uuid
+from collections.abc import Sequence
+from datetime import datetime
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -54,6 +56,10 @@ class AbstractEditSession(models.Model):
     )
     acquired_at = models.DateTimeField(db_default=Now(), editable=False)
     last_heartbeat = models.DateTimeField(db_default=Now(), editable=False)
+
+    # Not columns: only rows of the queries that annotate them have these.
+    ended_at: datetime  # `with_end`
+    shared: Sequence[str]  # `with_shared`
 
     class Meta:
         abstract = True

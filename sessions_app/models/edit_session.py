@@ -3,9 +3,9 @@
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
-from sessions_app.managers.edit_session import EditSessionManager
+from sessions_app.interference.cones import ConeKeys
 from sessions_app.models.abstract_edit_session import AbstractEditSession, ContextLevel
-from sessions_app.models.edit_session_queryset import ConeKeys
+from sessions_app.models.edit_session_manager import EditSessionManager
 
 
 class EditSession(AbstractEditSession):

@@ -1,11 +1,11 @@
 """The record of ended sessions. Append-only: the database refuses to change or delete a row."""
 
 import uuid
-from typing import Any
 
 from django.db import models
 from django.db.models.functions import Now
 
+from sessions_app.models.abstract_edit_session import AbstractEditSession
 from sessions_app.models.item import Item
 from sessions_app.text import NOTE_MAX, name_of
 
@@ -87,7 +87,9 @@ class EndedSession(models.Model):
         return f"{self.part_number} {self.reason}"
 
     @classmethod
-    def of(cls, session: Any, reason: EndReason, ended_by: str, note: str) -> "EndedSession":
+    def of(
+        cls, session: AbstractEditSession, reason: EndReason, ended_by: str, note: str
+    ) -> "EndedSession":
         """Return the record, not yet saved, of a session with its names and `ended_at` loaded."""
         return cls(
             session_id=session.pk,

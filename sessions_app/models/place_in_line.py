@@ -1,16 +1,27 @@
-"""Places in line: who waits for an edit session that somebody else has."""
+"""Places in line: which workstations wait for an edit session that another one has, and whose turn it is."""
 
 import uuid
+from collections import Counter
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Final, Self
 
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
-from django.db.models import Func
-from django.db.models.functions import Now
+from django.db import models, transaction
+from django.db.models import DurationField, Exists, F, Func, OuterRef, Q, Value, Window
+from django.db.models.functions import Now, RowNumber
 
-from sessions_app.managers.line import PlaceInLineManager
+from events_app.database.lock_retry import NeedsLocks
+from events_app.models import Connection
+from events_app.presence.outages import observed_for
+from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
+from sessions_app.steps import few_enough
 from sessions_app.text import NOTE_MAX
+
+# As in a batch: what one transaction writes stays within a second or two. The next beat goes on with the rest.
+MAX_TURN_NODE_KEYS: Final = 100_000
 
 
 class NextPlaceNumber(Func):
@@ -20,8 +31,137 @@ class NextPlaceNumber(Func):
     output_field = models.BigIntegerField()
 
 
+class PlaceInLineQuerySet(models.QuerySet["PlaceInLine"]):
+    """Queries of the line."""
+
+    def with_names(self) -> Self:
+        """Load what a place is shown with; a cone may have 10,000 keys and is left out."""
+        return self.select_related("item", "workstation__user").defer("dependency_cone")
+
+    def with_position(self) -> Self:
+        """Load places with their names and their `position`, from 1. Filter by whole lines before, not after."""
+        position = Window(
+            RowNumber(),
+            partition_by=[F("item"), F("context_level"), F("object_id")],
+            order_by="number",
+        )
+        return self.with_names().annotate(position=position)
+
+    def page(
+        self, after: tuple[str, str, int] | None, limit: int
+    ) -> tuple[list["PlaceInLine"], bool]:
+        """Return a page of whole lines on one item, with names and positions, and whether there are more places.
+
+        Two queries at most, which read the page and count what stands before it in the line that it begins in.
+
+        Args:
+            after: level, object and number of the last place of the page before; None for the first page.
+            limit: how many places.
+        """
+        found = self.with_names()
+        before = 0
+        if after:
+            level, object_id, number = after
+            line = Q(context_level=level, object_id=object_id)
+            found = found.filter(
+                Q(context_level__gt=level)
+                | Q(context_level=level, object_id__gt=object_id)
+                | (line & Q(number__gt=number))
+            )
+            before = self.filter(line, number__lte=number).count()
+        places = list(found.order_by("context_level", "object_id", "number")[: limit + 1])
+        positions = Counter({after[:2]: before} if after else {})
+        for place in places:
+            lock = place.context_level, place.object_id
+            positions[lock] += 1
+            place.position = positions[lock]
+        return places[:limit], len(places) > limit
+
+    def reachable(self) -> Self:
+        """Those whose workstation would hear of its turn."""
+        return self.filter(workstation__in=Workstation.objects.reachable())
+
+    def before(self, workstation: Workstation) -> Self:
+        """Those of this line that came before a workstation, or would if it came now."""
+        own = self.filter(workstation=workstation).values_list("number", flat=True).first()
+        return self.filter(number__lt=own) if own else self
+
+    def lost(self, timeout: timedelta) -> Self:
+        """Those of deactivated users, and of workstations that no server has seen for longer than `timeout`."""
+        unseen = Q(workstation__last_seen__lt=Now() - Value(timeout, DurationField()))
+        connected = Exists(Connection.objects.filter(key=OuterRef("workstation")))
+        return self.filter(
+            Q(workstation__user__is_active=False) | (unseen & ~connected & observed_for(timeout))
+        )
+
+
+_Manager = models.Manager.from_queryset(PlaceInLineQuerySet)
+
+
+class PlaceInLineManager(_Manager["PlaceInLine"]):
+    """How places are lost, and whose turn it is. What people do with the line is in `operations/line.py`."""
+
+    def lose(
+        self, timeout: timedelta, limit: int, among: Collection[uuid.UUID] | None = None
+    ) -> list["PlaceInLine"]:
+        """Delete the places that are lost by the time-out, or with their user; return them.
+
+        Args:
+            timeout: how long a workstation without a stream keeps its places.
+            limit: at most so many.
+            among: only these.
+        """
+        lost = self.lost(timeout)
+        if among is not None:
+            lost = lost.filter(pk__in=among)
+        found = dict(lost.values_list("pk", "workstation_id")[:limit])
+        if not found:
+            return []
+        with transaction.atomic():
+            Workstation.objects.lock(set(found.values()))
+            # A workstation that is back has said so under this lock: asked again by a later statement.
+            gone = list(lost.filter(pk__in=found).select_related("item", "workstation__user"))
+            self.filter(pk__in=[place.pk for place in gone]).delete()
+        return gone
+
+    def turns(self, locks: Collection[Lock]) -> list["PlaceInLine"]:
+        """Return the first reachable place in the line for each of these locks, if there is one.
+
+        The caller has locked the items. The places are locked, and their workstations: these are only tried,
+        because it is not their turn in the order of locks.
+
+        Raises:
+            NeedsLocks: another transaction has one of these workstations locked; see `with_lock_retry`.
+        """
+        if not self.filter(rows_about(locks)).exists():
+            # As nearly always; which workstations are reachable takes a longer question.
+            return []
+        locked: set[uuid.UUID] = set()
+        while first := self._first(locks):
+            needed = {place.workstation_id for place in first.values()} - locked
+            if not needed:
+                places = self.filter(pk__in=[place.pk for place in first.values()])
+                chosen = places.select_related("item", "workstation__user").order_by("pk")
+                return list(chosen.select_for_update(of=("self",)))
+            got = Workstation.objects.try_lock(needed)
+            if needed - got:
+                raise NeedsLocks(needed - got)
+            # Until they were locked, they could leave: asked again by a later statement.
+            locked |= got
+        return []
+
+    def _first(self, locks: Collection[Lock]) -> dict[Lock, "PlaceInLine"]:
+        """Return the first reachable place for each lock, up to `MAX_TURN_NODE_KEYS`; the others' turn is later."""
+        one_line = ("item_id", "context_level", "object_id")
+        first = self.filter(rows_about(locks)).reachable().order_by(*one_line, "number")
+        found = by_lock(first.distinct(*one_line).defer("dependency_cone"), locks)
+        in_order = sorted(found.items(), key=lambda pair: pair[1].number)
+        sized = ((turn, turn[1].node_keys) for turn in in_order)
+        return dict(few_enough(sized, MAX_TURN_NODE_KEYS))
+
+
 class PlaceInLine(models.Model):
-    """A workstation waits for a lock. Its row is written only by who holds the workstation's lock."""
+    """A workstation waits for a lock. Its row is written only under the workstation's lock."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     number = models.BigIntegerField(db_default=NextPlaceNumber(), unique=True, editable=False)
@@ -38,6 +178,9 @@ class PlaceInLine(models.Model):
         max_length=NOTE_MAX, blank=True, default="", db_default="", help_text="The session's then"
     )
     requested_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    # From 1; only of rows loaded by `with_position` or `page`.
+    position: int
 
     objects = PlaceInLineManager()
 

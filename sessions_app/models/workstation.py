@@ -3,22 +3,17 @@
 import uuid
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from functools import partial, reduce
-from operator import or_
 from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, DurationField, Exists, OuterRef, Q, Value, When
+from django.db.models import Case, DurationField, Value, When
 from django.db.models.functions import Now
 
 from events_app import timings
-from events_app.database.lock_retry import with_lock_retry
 from events_app.models import is_connected
 from events_app.presence.outages import observed_for
-from sessions_app.models.ended_session import EndReason
 from sessions_app.roles import Role
-from sessions_app.steps import STEP_WORKSTATIONS, batched
 
 
 class WorkstationQuerySet(models.QuerySet["Workstation"]):
@@ -32,41 +27,6 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         """Lock those of these workstations that nobody else has locked; return which. Never waits."""
         free = self.filter(pk__in=ids).select_for_update(no_key=True, skip_locked=True)
         return set(free.values_list("pk", flat=True))
-
-    def remove(
-        self, ids: Collection[uuid.UUID], ended_by: str = "", *, only_empty: bool = False
-    ) -> int:
-        """Delete these workstations and release what they hold, in steps; return how many were deleted.
-
-        Args:
-            ids: the workstations.
-            ended_by: the name of who does it, if it is not their user.
-            only_empty: leave those alone that hold something or wait for it.
-        """
-        from sessions_app.models.edit_session import EditSession  # which imports this file
-
-        def remove(some: Collection[uuid.UUID], also: Collection[uuid.UUID]) -> int | None:
-            # Deleting needs the whole row's lock, so it is taken from the start.
-            locked = self.filter(pk__in={*some, *also}).order_by("pk").select_for_update()
-            found = set(locked.values_list("pk", flat=True)) & set(some)
-            if only_empty:
-                found -= set(
-                    self.filter(_has_something(), pk__in=found).values_list("pk", flat=True)
-                )
-            ended = EditSession.objects.release_for_workstation(
-                found, EndReason.WORKSTATION_DELETED, ended_by=ended_by, leaving=found
-            )
-            if ended.more:
-                return None
-            self.filter(pk__in=found).delete()
-            return len(found)
-
-        count = 0
-        for some in batched(sorted(set(ids)), STEP_WORKSTATIONS):
-            while (removed := with_lock_retry(partial(remove, some))) is None:
-                pass
-            count += removed
-        return count
 
     def away(self, longer_than: timedelta) -> "WorkstationQuerySet":
         """Those that have been away for longer, by the database's clock."""
@@ -107,16 +67,6 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         return self.annotate(connected=is_connected("pk")).annotate(
             seen_at=Case(When(connected=True, then=Now()), default="last_seen")
         )
-
-
-def _has_something() -> Q:
-    """The condition that it holds an edit session, stands in line, or has asked for a hand-off."""
-    from sessions_app import models as all_models  # which import this file
-
-    things = (all_models.EditSession, all_models.PlaceInLine, all_models.HandoffRequest)
-    return reduce(
-        or_, (Q(Exists(thing.objects.filter(workstation=OuterRef("pk")))) for thing in things)
-    )
 
 
 class Workstation(models.Model):

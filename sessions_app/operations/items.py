@@ -1,4 +1,4 @@
-"""What changes items: each in one transaction, which ends with the event that tells of it."""
+"""Changes of items: each in one transaction, which ends with the event that tells of it."""
 
 import uuid
 from collections.abc import Collection, Iterable
@@ -118,7 +118,10 @@ def restore(ids: Collection[uuid.UUID]) -> list[Item]:
 def audiences(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, set[str]]:
     """Return who is told of these (locked) items: their watchers, who holds sessions, and who stands in line."""
     ids = list(ids)
-    found = channels.audiences(EditSession.objects.filter(item__in=ids), ids)
+    found = channels.audiences_of({}, ids)
+    sessions = EditSession.objects.filter(item__in=ids).values_list("item_id", "workstation_id")
+    for item_id, workstation_id in sessions:
+        found[item_id].add(channels.workstation(workstation_id))
     line = PlaceInLine.objects.filter(item__in=ids).values_list("item_id", "workstation_id")
     for item_id, workstation_id in line:
         found[item_id].add(channels.workstation(workstation_id))

@@ -5,7 +5,6 @@ together they may pass the user's limit by what they ask for at one moment.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db.models import Count, Q, Sum
@@ -17,12 +16,12 @@ from sessions_app.errors import (
     TooManySessions,
     TooManyWorkstations,
 )
+from sessions_app.models.edit_session import EditSession
+from sessions_app.models.place_in_line import PlaceInLine
+from sessions_app.models.workstation import Workstation
 
-if TYPE_CHECKING:
-    from sessions_app.models.workstation import Workstation
 
-
-def check_sessions(workstation: "Workstation", new: int, node_keys: int) -> None:
+def check_sessions(workstation: Workstation, new: int, node_keys: int) -> None:
     """Check that a (locked) workstation may begin so many sessions more, and its user have so many node keys more.
 
     Raises:
@@ -41,14 +40,12 @@ def check_sessions(workstation: "Workstation", new: int, node_keys: int) -> None
     _check_node_keys(keys, node_keys)
 
 
-def check_places(workstation: "Workstation", new: int, node_keys: int) -> None:
+def check_places(workstation: Workstation, new: int, node_keys: int) -> None:
     """Check that the user of a (locked) workstation may stand in so many lines more, with so many node keys more.
 
     Raises:
         TooManyPlaces, TooManyNodeKeys: the user may not.
     """
-    from sessions_app.models.place_in_line import PlaceInLine  # whose managers import this file
-
     if not new and node_keys <= 0:
         return
     own = PlaceInLine.objects.filter(workstation__user=workstation.user_id)
@@ -68,8 +65,6 @@ def check_workstations(user_id: int) -> None:
     Raises:
         TooManyWorkstations: the user may not.
     """
-    from sessions_app.models.workstation import Workstation
-
     limit = settings.LIMITS.workstations_per_user
     count = Workstation.objects.filter(user=user_id).count()
     if count > limit:
@@ -95,10 +90,8 @@ def _over(error: type[DomainError], what: str, held: int, more: int, limit: int)
     )
 
 
-def _held(workstation: "Workstation") -> tuple[int, int, int]:
+def _held(workstation: Workstation) -> tuple[int, int, int]:
     """Return how many sessions the workstation holds, how many its user, and the node keys of these."""
-    from sessions_app.models.edit_session import EditSession  # whose managers import this file
-
     here, everywhere, keys = (
         EditSession.objects.filter(user=workstation.user_id)
         .aggregate(

@@ -12,9 +12,10 @@ from django.db.models import QuerySet
 
 from events_app.database.lock_retry import NeedsLocks, with_lock_retry
 from events_app.log import event_log
-from sessions_app import channels, interference, payloads
+from sessions_app import channels, payloads
 from sessions_app.errors import NotFound
-from sessions_app.interference import Compared
+from sessions_app.interference import compare, cones
+from sessions_app.interference.compare import Compared
 from sessions_app.models import (
     EditSession,
     FormerPartNumber,
@@ -162,12 +163,12 @@ def _met(homes: Mapping[uuid.UUID, uuid.UUID]) -> list[event_log.NewEvent]:
         return homes.get(one.id) == homes.get(other.id)
 
     sessions = EditSession.objects.all()
-    moved = sessions.compared(homes)
-    company = sessions.company(moved, also_among_them=True)
+    moved = cones.compared(sessions, homes)
+    company = cones.company(sessions, moved, also_among_them=True)
     others = [one for one in company if one.id not in homes]
     meetings = [
-        *interference.meetings(moved, company, but_not=met),
-        *interference.meetings(others, moved, but_not=met),
+        *compare.meetings(moved, company, but_not=met),
+        *compare.meetings(others, moved, but_not=met),
     ]
     named = sessions.select_related("item", "user", "workstation").only(*_NAMED)
     loaded = named.in_bulk({one.session_id for one in meetings})

@@ -1,12 +1,14 @@
-"""Registering a workstation, and which machine it is: never two machines at once."""
+"""Registering a workstation, which is never two machines at once, and deleting one with its sessions."""
 
 import uuid
 from collections.abc import Collection
 from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn
+from functools import partial
+from typing import NoReturn
 
 from django.conf import settings
-from django.db.models import DurationField, Value
+from django.contrib.auth.models import User
+from django.db.models import DurationField, Exists, OuterRef, Q, Value
 from django.db.models.functions import Now
 
 from events_app import timings
@@ -15,16 +17,16 @@ from events_app.presence import store
 from events_app.presence.outages import observed_for
 from sessions_app.errors import Forbidden, IdentityInUse
 from sessions_app.models.edit_session import EditSession
+from sessions_app.models.ended_session import EndReason
+from sessions_app.models.handoff_request import HandoffRequest
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.workstation import Workstation
 from sessions_app.operations.limits import check_workstations
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+from sessions_app.steps import STEP_WORKSTATIONS, batched
 
 
 def register(
-    user: "User", name: str, fingerprint: str, machine: str = "", *, may_release: bool = True
+    user: User, name: str, fingerprint: str, machine: str = "", *, may_release: bool = True
 ) -> tuple[Workstation, bool]:
     """Return the user's workstation with this fingerprint, now seen, so named, and this machine's.
 
@@ -79,6 +81,43 @@ def register(
     return registered
 
 
+def delete(ids: Collection[uuid.UUID], ended_by: str = "", *, only_empty: bool = False) -> int:
+    """Delete these workstations and release what they hold, in steps; return how many were deleted.
+
+    Args:
+        ids: the workstations.
+        ended_by: the name of who does it, if it is not their user.
+        only_empty: leave those alone that hold something or wait for it.
+    """
+
+    def remove(some: Collection[uuid.UUID], also: Collection[uuid.UUID]) -> int | None:
+        # Deleting needs the whole row's lock, so it is taken from the start.
+        locked = (
+            Workstation.objects.filter(pk__in={*some, *also}).order_by("pk").select_for_update()
+        )
+        found = set(locked.values_list("pk", flat=True)) & set(some)
+        if only_empty:
+            found -= set(
+                Workstation.objects.filter(_has_something(), pk__in=found).values_list(
+                    "pk", flat=True
+                )
+            )
+        ended = EditSession.objects.release_for_workstation(
+            found, EndReason.WORKSTATION_DELETED, ended_by=ended_by, leaving=found
+        )
+        if ended.more:
+            return None
+        Workstation.objects.filter(pk__in=found).delete()
+        return len(found)
+
+    count = 0
+    for some in batched(sorted(set(ids)), STEP_WORKSTATIONS):
+        while (removed := with_lock_retry(partial(remove, some))) is None:
+            pass
+        count += removed
+    return count
+
+
 def _check_gone(workstation: Workstation, machine: str) -> None:
     """Check, under the workstation's lock, that no other machine is it.
 
@@ -117,4 +156,14 @@ def _refuse(
         workstation={"id": workstation.pk, "name": workstation.name},
         connected=connected,
         seconds=seconds.total_seconds(),
+    )
+
+
+def _has_something() -> Q:
+    """The condition that it holds an edit session, stands in line, or has asked for a hand-off."""
+    of_it = {"workstation": OuterRef("pk")}
+    return (
+        Q(Exists(EditSession.objects.filter(**of_it)))
+        | Q(Exists(PlaceInLine.objects.filter(**of_it)))
+        | Q(Exists(HandoffRequest.objects.filter(**of_it)))
     )

@@ -8,7 +8,8 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from events_app.models import Connection, ServerProcess
-from sessions_app.models import EditSession, PlaceInLine, Workstation
+from sessions_app import operations
+from sessions_app.models import EditSession, Workstation
 from sessions_app.models.results import Wanted
 from tests.factories import acquire, make_item, make_token, make_user, make_workstation
 
@@ -70,8 +71,8 @@ def one_of_each() -> None:
     (session,) = make_sessions(1, "each")
     connect(session.workstation)
     acquire(session.workstation, make_item("each-ended"))
-    EditSession.objects.release(EditSession.objects.get(item__part_number="each-ended").pk)
+    operations.release.release(EditSession.objects.get(item__part_number="each-ended").pk)
     make_token(session.user)
     waiter = make_workstation(make_user("each-waiter"))
     connect(waiter)
-    PlaceInLine.objects.stand(waiter.user, waiter.pk, Wanted(session.item.part_number, "sketch"))
+    operations.line.stand(waiter.user, waiter.pk, Wanted(session.item.part_number, "sketch"))

@@ -15,7 +15,7 @@ from events_app.models import Connection, LogEntry, ServerProcess
 from events_app.presence import store
 from events_app.presence.server_processes import NotRegistered, ProcessIdentity
 from events_app.presence.store import Arrival, Departure
-from sessions_app import channels
+from sessions_app import channels, operations
 from sessions_app.errors import DomainError
 from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
@@ -48,17 +48,17 @@ class World:
             # Everybody in line was away when it ended.
             self._depart(self.holder, by_client=False)
             Connection.objects.filter(key__in=[self.first.pk, self.second.pk]).delete()
-            EditSession.objects.release(self.session.pk)
+            operations.release.release(self.session.pk)
             self._arrive(self.second)
             self._arrive(self.holder)
 
     # -- what can happen --
 
     def release(self) -> Any:
-        return EditSession.objects.release(self.session.pk)
+        return operations.release.release(self.session.pk)
 
     def force_release(self) -> Any:
-        return EditSession.objects.force_release(self.session.pk, by="root", note="why")
+        return operations.release.force_release(self.session.pk, by="root", note="why")
 
     def sweep(self) -> Any:
         return EditSession.objects.expire_stale(MINUTE)
@@ -74,13 +74,13 @@ class World:
 
     def first_leaves_the_line(self) -> Any:
         places = PlaceInLine.objects.filter(workstation=self.first)
-        return [PlaceInLine.objects.step_out(place.pk) for place in places]
+        return [operations.line.step_out(place.pk) for place in places]
 
     def first_returns(self) -> Any:
         return self._arrive(self.first)
 
     def turn(self) -> Any:
-        return EditSession.objects.grant_what_is_free(10)
+        return operations.line.grant_what_is_free(10)
 
     def outsider_acquires(self) -> Any:
         return acquire(self.outsider, self.item, "held")
@@ -90,26 +90,26 @@ class World:
 
     def first_takes_a_batch(self) -> Any:
         wanted = [self.wanted, Wanted(self.other_item.part_number, "sketch")]
-        return EditSession.objects.acquire_all(self.first.user, self.first.pk, wanted)
+        return operations.acquire.acquire_all(self.first.user, self.first.pk, wanted)
 
     def hand_off_to_second(self) -> Any:
-        return EditSession.objects.hand_off(self.holder.user, self.session.pk, self.second.pk)
+        return operations.handoff.hand_off(self.holder.user, self.session.pk, self.second.pk)
 
     def first_is_deleted(self) -> Any:
-        return Workstation.objects.remove([self.first.pk])
+        return operations.workstations.delete([self.first.pk])
 
     def holder_is_idle(self) -> Any:
-        return EditSession.objects.alive(self.holder.user, self.holder.pk, idle_seconds=60)
+        return operations.signs_of_life.alive(self.holder.user, self.holder.pk, idle_seconds=60)
 
     def heartbeat(self) -> Any:
         with suppress(NotRegistered):
             return store.touch(self.process, list(self.streams), [])
 
     def new_epoch(self) -> Any:
-        return EditSession.objects.begin_epoch()
+        return operations.epoch.begin()
 
     def _stand(self, workstation: Workstation) -> Any:
-        return PlaceInLine.objects.stand(workstation.user, workstation.pk, self.wanted)
+        return operations.line.stand(workstation.user, workstation.pk, self.wanted)
 
     def _arrive(self, workstation: Workstation) -> Any:
         with suppress(NotRegistered):
@@ -137,7 +137,7 @@ class World:
         )
         # The next beat finds who was not there, or not free to be granted, at the end of the session.
         if happened & {"turn", "first_returns", "new_epoch"}:
-            EditSession.objects.grant_what_is_free(10)
+            operations.line.grant_what_is_free(10)
         if not holders.all().exists():
             assert not line.reachable().exists(), "free, and somebody waits for it"
         for workstation in (self.holder, self.first, self.second):

@@ -13,7 +13,7 @@ from events_app.models import Connection, LogEntry, ServerProcess
 from events_app.presence import store
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
-from sessions_app import channels
+from sessions_app import channels, operations
 from sessions_app.errors import DomainError, HardInterference
 from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
@@ -38,7 +38,7 @@ class World:
         store.register(self.process, [self.stream, their_stream])
         items = [self.item, self.other_item]
         wanted = [Wanted(items[n % 2].part_number, "sketch", f"{n}") for n in range(SESSIONS)]
-        got = EditSession.objects.acquire_all(self.ours.user, self.ours.pk, wanted)
+        got = operations.acquire.acquire_all(self.ours.user, self.ours.pk, wanted)
         self.held = [acquired.session for acquired in got]
         self.wanted = acquire(self.theirs, self.item, "theirs").session
         stand(self.ours, self.item, "theirs")
@@ -55,10 +55,10 @@ class World:
         return store.depart(self.process, [change])
 
     def rest(self) -> Any:
-        return EditSession.objects.end_grace(NO_GRACE, 500)
+        return operations.presence.end_grace(NO_GRACE, 500)
 
     def rest_elsewhere(self) -> Any:
-        return EditSession.objects.end_grace(NO_GRACE, 500)
+        return operations.presence.end_grace(NO_GRACE, 500)
 
     def arrival(self) -> Any:
         return store.arrive(self.process, [Arrival(uuid.uuid4(), self.ours.pk)])
@@ -67,28 +67,28 @@ class World:
         return acquire(self.ours, self.other_item, "new")
 
     def alive(self) -> Any:
-        return EditSession.objects.alive(self.ours.user, self.ours.pk)
+        return operations.signs_of_life.alive(self.ours.user, self.ours.pk)
 
     def take_over(self) -> Any:
-        return EditSession.objects.take_over(
+        return operations.handoff.take_over(
             self.ours.user, self.wanted.pk, self.ours.pk, "it is needed"
         )
 
     def release_of_all(self) -> Any:
-        return EditSession.objects.release_all(self.ours.pk)
+        return operations.release.release_all(self.ours.pk)
 
     def release_of_many(self) -> Any:
         ids = [session.pk for session in self.held]
-        return EditSession.objects.release_many(self.ours.user, ids)
+        return operations.release.release_many(self.ours.user, ids)
 
     def their_release(self) -> Any:
-        return EditSession.objects.release(self.wanted.pk)
+        return operations.release.release(self.wanted.pk)
 
     def turn(self) -> Any:
-        return EditSession.objects.grant_what_is_free(10)
+        return operations.line.grant_what_is_free(10)
 
     def deletion(self) -> Any:
-        return Workstation.objects.remove([self.ours.pk])
+        return operations.workstations.delete([self.ours.pk])
 
     # -- what must hold afterwards --
 
@@ -100,9 +100,9 @@ class World:
         self._check_each_end()
         if came_back and self.departed_before:
             self._check_nothing_ended_after(happened)
-        while EditSession.objects.end_grace(NO_GRACE, 500):
+        while operations.presence.end_grace(NO_GRACE, 500):
             pass
-        EditSession.objects.grant_what_is_free(10)
+        operations.line.grant_what_is_free(10)
         self._check_each_end()
         sessions = EditSession.objects.filter(workstation=self.ours)
         if not came_back:

@@ -8,6 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from events_app.models import LogEntry
+from sessions_app import operations
 from sessions_app.admin import edit_sessions
 from sessions_app.models import EditSession, EndedSession, EndReason
 from sessions_app.roles import Role
@@ -37,7 +38,7 @@ def test_force_release_asks_why_then_ends_records_and_tells(boss):
     assert EditSession.objects.count() == 3
     form = asked.context["form"]
     # Its second session ends while the admin types.
-    EditSession.objects.release(kept.pk)
+    operations.release.release(kept.pk)
 
     answer = boss.post(
         FORCE_RELEASE,

@@ -6,6 +6,7 @@ import pytest
 from django.db.models import DurationField, Value
 from django.db.models.functions import Now
 
+from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession
 from tests.factories import acquire
 from tests.integration.admin_site import SESSIONS, connect, listed, make_sessions, silence, text_of
@@ -47,7 +48,7 @@ def test_who_meets_whom_stands_beside_with_full_names_and_notes(boss):
     assert "Until Friday." in page
     assert "Until Friday." in text_of(boss.get(f"{SESSIONS}{met.pk}/change/"))
     assert "P-user-0 on P-cad-0" in text_of(boss.get(f"{SESSIONS}{met.pk}/change/"))
-    EditSession.objects.release(met.pk)
+    operations.release.release(met.pk)
     page = text_of(
         boss.get(f"/admin/sessions_app/endedsession/{EndedSession.objects.get().pk}/change/")
     )

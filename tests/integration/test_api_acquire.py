@@ -7,6 +7,7 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
+from sessions_app import operations
 from sessions_app.models import EditSession, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
@@ -111,7 +112,7 @@ def test_asking_again_gives_back_the_same_session(ask, ada, item):
 def test_each_session_has_a_greater_token_than_the_one_before(ask, ada):
     tokens = [ask(ada, object_id=str(number)).json()["fencing_token"] for number in range(5)]
     assert tokens == sorted(set(tokens))
-    EditSession.objects.release(EditSession.objects.order_by("fencing_token").last().pk)
+    operations.release.release(EditSession.objects.order_by("fencing_token").last().pk)
     assert ask(ada, object_id="4").json()["fencing_token"] > tokens[-1]
 
 
@@ -171,7 +172,7 @@ def test_a_refusal_does_not_keep_the_holder_alive(ask, ada, bob, item):
 
 
 def test_what_has_ended_is_free_again(ask, ada, bob, item):
-    EditSession.objects.release(acquire(bob, item).session.pk)
+    operations.release.release(acquire(bob, item).session.pk)
     assert ask(ada).json()["existing"] is False
 
 
@@ -258,26 +259,34 @@ def test_with_another_connection_it_is_not(ask, ada, bob, whose):
         connection = connect(bob)
     elif whose == "ended":
         connect(ada)
-    check_refused(lambda: ask(ada, connection_id=connection), 409, "not_connected")
+    before = counts()
+    check_refused(ask(ada, connection_id=connection), 409, "not_connected")
+    assert counts() == before
 
 
 def test_not_even_what_it_has_already(ask, ada):
     ask(ada)
-    check_refused(lambda: ask(ada, connection_id=uuid.uuid4()), 409, "not_connected")
+    check_refused(ask(ada, connection_id=uuid.uuid4()), 409, "not_connected")
 
 
 def test_an_unknown_item_is_404(ask, ada):
-    check_refused(lambda: ask(ada, "/api/items/A01-0002/edit-sessions"), 404, "not_found")
+    before = counts()
+    check_refused(ask(ada, "/api/items/A01-0002/edit-sessions"), 404, "not_found")
+    assert counts() == before
 
 
 def test_an_unknown_workstation_is_404(ask, ada):
-    check_refused(lambda: ask(ada, workstation_id=uuid.uuid4()), 404, "not_found")
+    before = counts()
+    check_refused(ask(ada, workstation_id=uuid.uuid4()), 404, "not_found")
+    assert counts() == before
 
 
 @pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
 def test_somebody_elses_workstation_is_403_for_everyone(ask, bob, role):
     carol = make_workstation(make_user("carol", role))
-    check_refused(lambda: ask(carol, workstation_id=bob.pk), 403, "forbidden")
+    before = counts()
+    check_refused(ask(carol, workstation_id=bob.pk), 403, "forbidden")
+    assert counts() == before
 
 
 def test_times_and_ids_look_as_they_should(ask, ada):

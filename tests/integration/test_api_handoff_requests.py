@@ -1,11 +1,11 @@
 """`POST .../{session_id}/request-handoff`: ask the holder for a session."""
 
 import uuid
-from functools import partial
 
 import pytest
 
-from sessions_app.models import EditSession, HandoffRequest, Workstation
+from sessions_app import operations
+from sessions_app.models import EditSession, HandoffRequest
 from sessions_app.roles import Role
 from tests.factories import (
     acquire,
@@ -77,32 +77,36 @@ def test_several_may_ask(held, bob):
 
 def test_nobody_asks_oneself_from_whichever_workstation(held, ada):
     other = make_workstation(ada.user, "ada's other")
+    before = counts()
     for more in ({}, {"workstation_id": ada.pk}, {"workstation_id": other.pk}):
-        check_refused(partial(ask, held, ada.user, **more), 409, "own_session")
+        check_refused(ask(held, ada.user, **more), 409, "own_session", before)
 
 
 def test_a_viewer_may_not_ask_and_an_admin_may(held):
-    check_refused(lambda: ask(held, make_user("vera", Role.VIEWER)), 403, "forbidden")
+    before = counts()
+    check_refused(ask(held, make_user("vera", Role.VIEWER)), 403, "forbidden", before)
     assert ask(held, make_user("root", Role.ADMIN)).status_code == 202
 
 
 @pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
 def test_nobody_asks_for_somebody_elses_workstation(held, bob, role):
     carol = make_user("carol", role)
-    check_refused(lambda: ask(held, carol, workstation_id=bob.pk), 403, "forbidden")
+    before = counts()
+    check_refused(ask(held, carol, workstation_id=bob.pk), 403, "forbidden", before)
 
 
 def test_what_is_unknown_is_404(held, bob):
     make_item("A01-0002")
-    check_refused(lambda: ask(held, bob.user, part_number="A01-0002"), 404, "not_found")
-    check_refused(lambda: ask(held, bob.user, part_number="A01-0003"), 404, "not_found")
-    check_refused(lambda: ask(EditSession(), bob.user), 404, "not_found")
-    check_refused(lambda: ask(held, bob.user, workstation_id=uuid.uuid4()), 404, "not_found")
+    before = counts()
+    check_refused(ask(held, bob.user, part_number="A01-0002"), 404, "not_found", before)
+    check_refused(ask(held, bob.user, part_number="A01-0003"), 404, "not_found", before)
+    check_refused(ask(EditSession(), bob.user), 404, "not_found", before)
+    check_refused(ask(held, bob.user, workstation_id=uuid.uuid4()), 404, "not_found", before)
 
 
 def test_what_has_ended_is_404(held, bob):
-    EditSession.objects.release(held.pk)
-    check_refused(lambda: ask(held, bob.user), 404, "not_found")
+    operations.release.release(held.pk)
+    check_refused(ask(held, bob.user), 404, "not_found", counts())
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_a_longest_message_arrives_whole(held, bob):
 
 def test_an_asking_workstation_may_be_deleted(held, bob):
     ask(held, bob.user, workstation_id=bob.pk)
-    assert Workstation.objects.remove([bob.pk]) == 1
+    assert operations.workstations.delete([bob.pk]) == 1
     assert EditSession.objects.get() == held
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     assert not HandoffRequest.objects.exists()

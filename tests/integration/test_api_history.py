@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 import pytest
 from django.db import connection
 
-from sessions_app.models import EditSession, EndedSession
+from sessions_app import operations
+from sessions_app.models import EndedSession
 from sessions_app.roles import Role
 from tests.factories import Api, acquire, api_of, make_item, make_user, make_workstation
 
@@ -43,9 +44,9 @@ def scene():
     here, there = make_workstation(ada), make_workstation(bob, "=HYPERLINK(1)")
     for number in range(4):
         session = acquire(here, first, str(number)).session
-        EditSession.objects.release(session.pk)
+        operations.release.release(session.pk)
     forced = acquire(there, second).session
-    EditSession.objects.force_release(forced.pk, by="root", note="left for the day")
+    operations.release.force_release(forced.pk, by="root", note="left for the day")
     return api_of(make_user("vic", Role.VIEWER)), here, there
 
 

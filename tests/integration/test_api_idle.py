@@ -12,8 +12,9 @@ from events_app.presence import store
 from events_app.presence.backend import backend
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival
-from sessions_app.managers.alive import IDLE_JITTER
+from sessions_app import operations
 from sessions_app.models import EditSession, Workstation
+from sessions_app.operations.signs_of_life import IDLE_JITTER
 from tests.factories import (
     A_TIME,
     acquire,
@@ -284,9 +285,9 @@ def test_what_is_granted_to_an_idle_workstation_is_told_as_idle(say, ada, bob, i
     say(60)
     told = len(events())
     if way == "its turn":
-        EditSession.objects.release(theirs.pk)
+        operations.release.release(theirs.pk)
     else:
-        EditSession.objects.hand_off(bob.user, theirs.pk, ada.pk)
+        operations.handoff.hand_off(bob.user, theirs.pk, ada.pk)
     assert kinds_since(told) == [
         "edit.session_released",
         "edit.session_acquired",

@@ -6,9 +6,9 @@ from urllib.parse import quote
 import pytest
 
 from events_app.log import event_log
-from sessions_app.managers import conflicts
+from sessions_app import operations
+from sessions_app.interference import cones, lists
 from sessions_app.models import EditSession, PlaceInLine, Workstation
-from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.roles import Role
 from tests.factories import (
     A_SENTENCE,
@@ -138,7 +138,7 @@ def test_a_viewer_sees_everybodys(shop):
 
 
 def test_what_has_ended_is_in_no_list(ask):
-    EditSession.objects.release(EditSession.objects.get(object_id="S0").pk)
+    operations.release.release(EditSession.objects.get(object_id="S0").pk)
     assert objects(ask("/api/edit-sessions")) == ["S1", "S4"]
     assert objects(ask("/api/items/A01-0001/edit-sessions")) == ["S1", "S2"]
 
@@ -189,7 +189,7 @@ def test_pages_have_no_gaps_and_nothing_twice(ask, limit):
 
 def test_an_end_between_two_pages_loses_no_other(ask):
     first = ask("/api/edit-sessions?all=true&limit=3")
-    EditSession.objects.release(EditSession.objects.get(object_id="S2").pk)
+    operations.release.release(EditSession.objects.get(object_id="S2").pk)
     rest = ask(f"/api/edit-sessions?all=true&after={first['next']}")
     assert objects(first) + objects(rest) == ["S0", "S1", "S2", "S3", "S4", "S5"]
 
@@ -298,13 +298,13 @@ def test_on_an_item_with_very_many_sessions_the_index_says_whom_those_of_a_page_
     compared = api("GET", path)
     assert any(by_id(compared).values())
     read = []
-    company = EditSessionQuerySet.company
+    company = cones.company
     monkeypatch.setattr(
-        EditSessionQuerySet,
+        cones,
         "company",
         lambda *args, **more: read.append(1) or company(*args, **more),
     )
-    monkeypatch.setattr(conflicts, "MAX_LISTED_COMPANY", 3)
+    monkeypatch.setattr(lists, "MAX_LISTED_COMPANY", 3)
     with django_assert_max_num_queries(14):
         by_index = api("GET", path)
     assert by_id(by_index) == by_id(compared)

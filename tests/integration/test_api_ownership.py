@@ -3,6 +3,7 @@
 import pytest
 
 from events_app.models import Connection
+from sessions_app import operations
 from sessions_app.models import EditSession, PlaceInLine
 from tests.factories import acquire, api_of, connect, events, stand
 
@@ -74,7 +75,7 @@ def test_a_place_too_and_its_turn(ask, ada, bob, window, item):
     assert owner_of(ask(bob, window, f"{ITEM_URL}/edit-session-requests")) == str(window)
     line = api_of(ada.user)("GET", f"{ITEM_URL}/edit-session-requests").json()["requests"]
     assert [owner_of(place) for place in line] == [str(window)]
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     assert EditSession.objects.get().connection_id == window
     assert told("edit.session_acquired") == told("edit.session_granted") == str(window)
 
@@ -96,8 +97,8 @@ def test_so_is_a_place(ada, bob, window, item, named):
 @pytest.mark.parametrize("in_line", [True, False])
 def test_what_is_handed_over_belongs_to_who_stood_in_line_for_it(ada, bob, window, item, in_line):
     held = acquire(ada, item).session
-    EditSession.objects.request_handoff(bob.user, held.pk, "please", bob.pk)
+    operations.handoff.request(bob.user, held.pk, "please", bob.pk)
     if in_line:
         stand(bob, item, connection_id=window)
-    EditSession.objects.hand_off(ada.user, held.pk, bob.pk)
+    operations.handoff.hand_off(ada.user, held.pk, bob.pk)
     assert EditSession.objects.get().connection_id == (window if in_line else None)

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession
 from sessions_app.roles import Role
 from tests.factories import (
@@ -50,7 +51,7 @@ def test_on_whichever_workstation_of_ones_own(ada, item):
 
 def test_what_has_ended_is_somebody_elses_or_unknown_is_left_alone(ada, bob, item):
     gone, mine = acquire(ada, item, "A").session, acquire(ada, item, "B").session
-    EditSession.objects.release(gone.pk)
+    operations.release.release(gone.pk)
     his = acquire(bob, item, "C").session
     answer = release(ada.user, gone, his, EditSession(id=uuid.uuid4()), mine, mine)
     assert answer.json() == {"released": 1}
@@ -91,6 +92,6 @@ def test_the_number_of_statements_does_not_grow(ada, django_assert_max_num_queri
     few = [acquire(ada, make_item(f"B-{n}")).session.pk for n in range(2)]
     many = [acquire(ada, make_item(f"C-{n}")).session.pk for n in range(40)]
     with django_assert_max_num_queries(40) as captured:
-        EditSession.objects.release_many(ada.user, few)
+        operations.release.release_many(ada.user, few)
     with django_assert_max_num_queries(len(captured)):
-        EditSession.objects.release_many(ada.user, many)
+        operations.release.release_many(ada.user, many)

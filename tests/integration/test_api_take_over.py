@@ -6,12 +6,14 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
+from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
 from tests.factories import (
     acquire,
     api_of,
     check_refused,
     connect,
+    counts,
     events,
     make_item,
     make_workstation,
@@ -69,7 +71,7 @@ def test_the_line_stays_as_it_is(root, bob, item, held):
     place = stand(bob, item, "Sketch001", "partdesign").place
     assert take_it(root, held).status_code == 200
     assert PlaceInLine.objects.get() == place
-    EditSession.objects.release(EditSession.objects.get().pk)
+    operations.release.release(EditSession.objects.get().pk)
     assert EditSession.objects.get().workstation == bob
 
 
@@ -137,27 +139,32 @@ def test_the_body_goes_before_the_query(root, held):
     ],
 )
 def test_half_of_it_is_invalid(root, held, body):
+    before = counts()
     body = {name: root.pk if value == "own" else value for name, value in body.items()}
-    check_refused(lambda: take(root, held, **body), 422, "invalid")
+    check_refused(take(root, held, **body), 422, "invalid", before)
 
 
 def test_somebody_elses_workstation_gets_nothing(root, bob, held):
-    body = {"reason": "Due.", "take": True, "workstation_id": bob.pk}
-    check_refused(lambda: take(root, held, **body), 403, "forbidden")
+    before = counts()
+    answer = take(root, held, reason="Due.", take=True, workstation_id=bob.pk)
+    check_refused(answer, 403, "forbidden", before)
 
 
 def test_a_connection_that_has_ended_gets_nothing(root, held):
-    check_refused(lambda: take_it(root, held, connection_id=uuid.uuid4()), 409, "not_connected")
+    before = counts()
+    check_refused(take_it(root, held, connection_id=uuid.uuid4()), 409, "not_connected", before)
 
 
 def test_what_has_ended_is_not_taken(root, item, held):
-    EditSession.objects.release(held.pk)
-    check_refused(lambda: take_it(root, held), 404, "not_found")
+    operations.release.release(held.pk)
+    before = counts()
+    check_refused(take_it(root, held), 404, "not_found", before)
     assert not EditSession.objects.exists()
 
 
 def test_an_editor_takes_nothing(ada, bob, held):
-    check_refused(lambda: take_it(bob, held), 403, "forbidden")
+    before = counts()
+    check_refused(take_it(bob, held), 403, "forbidden", before)
 
 
 def test_ones_own_from_another_workstation(root, item):

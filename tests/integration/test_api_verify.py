@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession
 from sessions_app.roles import Role
 from tests.factories import acquire, api_of, make_item, make_user, make_workstation
@@ -58,7 +59,7 @@ def test_every_other_token_is_stale(held):
 
 
 def test_a_late_writer_is_refused(held):
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     assert verify(held, held.fencing_token).status_code == 409
     successor = acquire(held.workstation, held.item, held.object_id).session
     assert successor.fencing_token > held.fencing_token

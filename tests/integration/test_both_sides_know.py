@@ -4,7 +4,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sessions_app import interference
+from sessions_app import operations
+from sessions_app.interference import compare
 from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.models.results import Wanted
 from tests.factories import acquire, connect, events, make_item, make_user, make_workstation, stand
@@ -88,7 +89,7 @@ def test_of_a_batch_each_meeting_is_told_to_both(ada, bob, carol, item):
         Wanted(item.part_number, "sketch", name, cone)
         for name, cone in (("old", ["n1"]), ("new", ["n2", "n1"]), ("far", ["n7"]))
     ]
-    old, new, _ = EditSession.objects.acquire_all(ada.user, ada.pk, wanted)
+    old, new, _ = operations.acquire.acquire_all(ada.user, ada.pk, wanted)
     assert old.existing
     assert len(new.conflicts) == 2
     expected = {}
@@ -102,7 +103,7 @@ def test_a_turn_is_told_to_both_after_what_it_resolves(ada, bob, carol, item):
     left = acquire(carol, item, "C", cone=("n1", "n2")).session
     stand(bob, item, "A", cone=("n2",))
     since = len(events())
-    EditSession.objects.release(old.pk)
+    operations.release.release(old.pk)
     new = EditSession.objects.get(workstation=bob)
     gone = {(str(left.pk), str(old.pk)): "no more"}
     assert told(since) == gone | both(new, left, ["n2"])
@@ -121,7 +122,7 @@ def test_a_hand_off_is_told_to_both_and_to_the_third_that_both_meet(ada, bob, ca
     left = acquire(carol, item, "C", cone=("n1",)).session
     stand(bob, item, "A")
     since = len(events())
-    new = EditSession.objects.hand_off(ada.user, old.pk, bob.pk).session
+    new = operations.handoff.hand_off(ada.user, old.pk, bob.pk).session
     assert told(since) == {(str(left.pk), str(old.pk)): "no more"} | both(new, left, ["n1"])
 
 
@@ -130,7 +131,7 @@ def test_two_turns_of_one_moment_that_meet_are_both_told(ada, bob, carol, item):
         acquire(ada, item, name, cone=("n5",))
         stand(waiting, item, name, cone=("n1",))
     since = len(events())
-    EditSession.objects.release_all(ada.pk)
+    operations.release.release_all(ada.pk)
     one, other = (EditSession.objects.get(workstation=at) for at in (bob, carol))
     assert told(since) == both(one, other, ["n1"])
 
@@ -142,7 +143,7 @@ def test_what_a_beat_gives_is_told_to_both(ada, bob, item):
     other = acquire(bob, item, "B", cone=("n1",)).session
     held.delete()
     since = len(events())
-    [granted] = EditSession.objects.grant_what_is_free(10)
+    [granted] = operations.line.grant_what_is_free(10)
     assert told(since) == both(granted.session, other, ["n1"])
     assert not PlaceInLine.objects.exists()
 
@@ -163,7 +164,7 @@ def test_another_cone_tells_both_of_what_begins_and_what_stops(ada, bob, carol, 
     else:
         wanted = [Wanted(item.part_number, "sketch", name, cone) for name in ("A", "far")]
         wanted[1] = Wanted(item.part_number, "sketch", "far", ["n9"])
-        [answer, _] = EditSession.objects.acquire_all(ada.user, ada.pk, wanted)
+        [answer, _] = operations.acquire.acquire_all(ada.user, ada.pk, wanted)
     assert answer.session == mine
     assert told(since) == both(mine, first, "no more") | both(mine, second, ["n2"])
     assert {str(c.session.pk) for c in answer.conflicts} == {
@@ -215,16 +216,16 @@ def test_an_acquire_that_meets_nobody_asks_nothing_more(ada, bob, item):
 
 
 def test_all_are_told_of_one_at_least_and_of_so_many_at_most(monkeypatch, ada, bob, item):
-    monkeypatch.setattr(interference, "MAX_MEETINGS", 100)
-    monkeypatch.setattr(interference, "MAX_SHARED", 100)
-    monkeypatch.setattr(interference, "MIN_SHARED_EACH", 1)
+    monkeypatch.setattr(compare, "MAX_MEETINGS", 100)
+    monkeypatch.setattr(compare, "MAX_SHARED", 100)
+    monkeypatch.setattr(compare, "MIN_SHARED_EACH", 1)
 
     def fill(workstation):
         wanted = [
             Wanted(item.part_number, "sketch", f"{workstation.name} {n}", ["n1", "n2"])
             for n in range(30)
         ]
-        return EditSession.objects.acquire_all(workstation.user, workstation.pk, wanted)
+        return operations.acquire.acquire_all(workstation.user, workstation.pk, wanted)
 
     earlier = fill(ada)
     since = len(events())

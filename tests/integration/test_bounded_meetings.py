@@ -9,8 +9,8 @@ from django.db import connection
 from django.db.models import Value
 from django.db.models.functions import Now
 
-from sessions_app import interference, sweeper
-from sessions_app.managers import conflicts
+from sessions_app import operations, sweeper
+from sessions_app.interference import compare, lists
 from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.models.results import Wanted
 from silo.database import IDLE_IN_TRANSACTION_MS
@@ -32,9 +32,9 @@ def make_cone(count, name="Sketch"):
 @pytest.fixture
 def small(monkeypatch):
     for name in ("MAX_SHARED", "MAX_COMPARED", "MAX_LOOKED_THROUGH", "MAX_INDEX_ENTRIES"):
-        monkeypatch.setattr(interference, name, getattr(interference, name) // 1000)
-    monkeypatch.setattr(interference, "MAX_LOOKED_UP_TWICE", 100)
-    monkeypatch.setattr(conflicts, "MAX_LISTED_NODE_KEYS", 500)
+        monkeypatch.setattr(compare, name, getattr(compare, name) // 1000)
+    monkeypatch.setattr(compare, "MAX_LOOKED_UP_TWICE", 100)
+    monkeypatch.setattr(lists, "MAX_LISTED_NODE_KEYS", 500)
 
 
 def make_crowd(item, count, cone):
@@ -115,7 +115,7 @@ def check_turn(since, waiting, crowd, count, cone):
     begun = [data for kind, data in told(since) if kind == "edit.interference"]
     new = str(EditSession.objects.get(object_id="wanted").pk)
     assert {data["with"]["session_id"] for data in begun} == {new, *map(str, held)}
-    each = interference.shared_each(count)
+    each = compare.shared_each(count)
     assert all(data["shared"] == list(cone[:each]) for data in begun)
     granted = next(data for kind, data in told(since) if kind == "edit.session_granted")
     assert [one["shared"] for one in granted["conflicts"]] == [list(cone[:each])] * count
@@ -127,13 +127,13 @@ def test_the_holder_dies_on_an_item_with_a_million_node_keys(item):
     holder, waiting = make_holder(item, cone)
     since = len(events())
     with Pauses():
-        EditSession.objects.leave([holder.pk], timedelta(0))
+        operations.presence.leave([holder.pk], timedelta(0))
     check_turn(since, waiting, crowd, SESSIONS, cone)
     session = EditSession.objects.get(object_id="wanted")
     with Pauses():
-        EditSession.objects.force_release(session.pk, by="root", note="why")
+        operations.release.force_release(session.pk, by="root", note="why")
     with Pauses():
-        assert len(EditSession.objects.release_all(crowd.pk)) == SESSIONS
+        assert len(operations.release.release_all(crowd.pk)) == SESSIONS
 
 
 def test_it_is_forced(crowd, item):
@@ -141,7 +141,7 @@ def test_it_is_forced(crowd, item):
     _, waiting = make_holder(item, cone)
     since = len(events())
     session = EditSession.objects.get(object_id="wanted")
-    EditSession.objects.force_release(session.pk, by="root", note="why")
+    operations.release.force_release(session.pk, by="root", note="why")
     check_turn(since, waiting, crowd, SMALL_SESSIONS, cone)
 
 
@@ -161,13 +161,13 @@ def test_sessions_among_them_get_other_cones(crowd, item, keys, stops):
     """The others are one crowd: two each are told of each meeting that stops or begins."""
     one = make_workstation(make_user("one"))
     fill = [Wanted(item.part_number, "sketch", f"own {n}", make_cone(100)) for n in range(5)]
-    EditSession.objects.acquire_all(one.user, one.pk, fill)
+    operations.acquire.acquire_all(one.user, one.pk, fill)
     since = len(events())
     wanted = [Wanted(item.part_number, "sketch", want.object_id, keys) for want in fill]
-    EditSession.objects.acquire_all(one.user, one.pk, wanted)
+    operations.acquire.acquire_all(one.user, one.pk, wanted)
     expected = {"edit.interference_resolved": 2 * stops * SMALL_SESSIONS} if stops else {}
     assert kinds_told(since) == expected
-    EditSession.objects.acquire_all(one.user, one.pk, fill)
+    operations.acquire.acquire_all(one.user, one.pk, fill)
     again = {"edit.interference": 2 * stops * SMALL_SESSIONS} if stops else {}
     assert kinds_told(since) == expected | again
 
@@ -176,7 +176,7 @@ def test_a_batch_meets_all_of_them(crowd, item):
     one = make_workstation(make_user("batch"))
     cone = make_cone(SMALL_NODE_KEYS)
     wanted = [Wanted(item.part_number, "sketch", f"new {number}", cone) for number in range(5)]
-    acquired = EditSession.objects.acquire_all(one.user, one.pk, wanted)
+    acquired = operations.acquire.acquire_all(one.user, one.pk, wanted)
     assert [len(one.conflicts) for one in acquired] == [SMALL_SESSIONS] * 5
     begun = [data for kind, data in told() if kind == "edit.interference"]
     assert len(begun) == 2 * 5 * SMALL_SESSIONS
@@ -187,14 +187,14 @@ def test_what_is_listed_of_them_is_right_where_it_is_known(crowd, item):
     holder, _ = make_holder(item, make_cone(SMALL_NODE_KEYS))
     theirs = EditSession.objects.get(workstation=holder)
     listed = list(EditSession.objects.with_names().order_by("-fencing_token"))
-    met = EditSession.objects.met_in_list(listed)
+    met = lists.met_in_list(EditSession.objects.all(), listed)
     assert {one.pk for one in met.pop(theirs.pk)} < {one.pk for one in listed}
     known = [some for some in met.values() if some is not None]
     assert [[one.pk for one in some] for some in known] == [[theirs.pk]] * 4
 
 
 def test_a_session_that_meets_more_than_can_be_looked_through_names_them_all(crowd, item):
-    interference.MAX_LOOKED_THROUGH = 250
+    compare.MAX_LOOKED_THROUGH = 250
     one = acquire(make_workstation(make_user("one")), item, "one", cone=make_cone(2))
     shared = sorted(len(conflict.shared) for conflict in one.conflicts)
     assert shared == [0] * (SMALL_SESSIONS - 2) + [2] * 2

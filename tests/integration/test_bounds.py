@@ -5,9 +5,9 @@ from django.db import connection
 
 from events_app.database import sql
 from events_app.log import event_log
-from sessions_app import interference
-from sessions_app.managers import line
-from sessions_app.models import EditSession, PlaceInLine, Workstation
+from sessions_app import operations
+from sessions_app.interference import compare
+from sessions_app.models import EditSession, PlaceInLine, Workstation, place_in_line
 from sessions_app.models.results import Wanted
 from tests.factories import acquire, connect, events, make_user, make_workstation, stand
 
@@ -19,47 +19,47 @@ def fill(workstation, item, count):
         Wanted(item.part_number, "sketch", f"{workstation.name} {number}", ["n1"])
         for number in range(count)
     ]
-    return EditSession.objects.acquire_all(workstation.user, workstation.pk, wanted)
+    return operations.acquire.acquire_all(workstation.user, workstation.pk, wanted)
 
 
 def test_what_all_meet_each_other_ends_and_everybody_is_told(monkeypatch, ada, bob, item):
-    monkeypatch.setattr(interference, "MAX_MEETINGS", 100)
+    monkeypatch.setattr(compare, "MAX_MEETINGS", 100)
     fill(ada, item, 60)
     met = fill(bob, item, 60)
     assert {len(acquired.conflicts) for acquired in met} == {1}
     told = len(events())
-    assert len(EditSession.objects.release_all(ada.pk)) == 60
+    assert len(operations.release.release_all(ada.pk)) == 60
     resolved = [data for kind, _, data in events()[told:] if kind.endswith("_resolved")]
     assert len(resolved) == 60
     assert {data["session_id"] for data in resolved} == {str(one.session.pk) for one in met}
 
 
 def test_turns_with_large_cones_come_one_after_the_other(monkeypatch, ada, bob, item):
-    monkeypatch.setattr(line, "MAX_TURN_NODE_KEYS", 25)
+    monkeypatch.setattr(place_in_line, "MAX_TURN_NODE_KEYS", 25)
     connect(bob)
     for number in range(5):
         acquire(ada, item, str(number))
         stand(bob, item, str(number), cone=[f"n{key}" for key in range(10)])
-    EditSession.objects.release_all(ada.pk)
+    operations.release.release_all(ada.pk)
 
     def got():
         held = EditSession.objects.filter(workstation=bob).order_by("object_id")
         return "".join(held.values_list("object_id", flat=True))
 
     assert got() == "01"
-    assert len(EditSession.objects.grant_what_is_free(500)) == 2
+    assert len(operations.line.grant_what_is_free(500)) == 2
     assert got() == "0123"
-    assert len(EditSession.objects.grant_what_is_free(500)) == 1
+    assert len(operations.line.grant_what_is_free(500)) == 1
     assert got() == "01234"
     assert not PlaceInLine.objects.exists()
 
 
 def test_one_place_with_a_cone_larger_than_that_has_its_turn(monkeypatch, ada, bob, item):
-    monkeypatch.setattr(line, "MAX_TURN_NODE_KEYS", 5)
+    monkeypatch.setattr(place_in_line, "MAX_TURN_NODE_KEYS", 5)
     connect(bob)
     session = acquire(ada, item).session
     stand(bob, item, cone=[f"n{key}" for key in range(10)])
-    EditSession.objects.release(session.pk)
+    operations.release.release(session.pk)
     assert EditSession.objects.get().workstation == bob
 
 
@@ -75,9 +75,9 @@ def test_a_busy_workstation_holds_up_its_own_turn_only(monkeypatch, ada, bob, it
         return free(self, set(ids) - {ada.pk})
 
     monkeypatch.setattr(Workstation.objects.all().__class__, "try_lock", try_lock)
-    assert [one.session.workstation for one in EditSession.objects.grant_what_is_free(10)] == [bob]
+    assert [one.session.workstation for one in operations.line.grant_what_is_free(10)] == [bob]
     monkeypatch.undo()
-    assert [one.session.workstation for one in EditSession.objects.grant_what_is_free(10)] == [ada]
+    assert [one.session.workstation for one in operations.line.grant_what_is_free(10)] == [ada]
 
 
 def test_a_page_of_the_relay_ends_where_entries_are_large():

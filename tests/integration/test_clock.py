@@ -17,7 +17,7 @@ from events_app.presence.database_clock import DatabaseClock
 from events_app.presence.outages import ClockWentBack
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
-from sessions_app import clock
+from sessions_app import clock, operations
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.presence_backend import WorkstationPresence
 from sessions_app.sweeper import Sweep
@@ -148,7 +148,7 @@ def test_an_end_of_a_grace_and_of_idleness_too(server, station, settings):
     store.depart(server, [Departure(stream.connection_id, station.pk, True)])
     clock_goes(-HOUR)
     repair()
-    assert not EditSession.objects.end_grace(MINUTE, 10)
+    assert not operations.presence.end_grace(MINUTE, 10)
     clock_goes(2 * MINUTE)
     Observation.objects.update(last_beat=Now())
     WorkstationPresence().time_passes()

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 
 from events_app.log import event_log
 from events_app.models import EventLog, Observation
-from sessions_app import migrating
+from sessions_app import migrating, operations
 from sessions_app.models import EditSession, EndedSession, Item
 from sessions_app.roles import Role
 from tests.factories import acquire, make_user, make_workstation
@@ -35,7 +35,7 @@ def session(item):
 
 @pytest.fixture
 def record(session):
-    EditSession.objects.release(session.pk)
+    operations.release.release(session.pk)
     return EndedSession.objects.get()
 
 
@@ -65,7 +65,7 @@ def test_what_is_wanted_in_words_is_done_and_leaves_what_servers_need(in_product
     item = Item.objects.create(part_number="A-1")
     assert acquire(make_workstation(make_user()), item).session.fencing_token > token
     # And nobody else may empty the record now.
-    EditSession.objects.release(EditSession.objects.get().pk)
+    operations.release.release(EditSession.objects.get().pk)
     with pytest.raises(CommandError, match="Nothing was deleted"):
         flush("--no-input")
 

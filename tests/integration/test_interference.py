@@ -4,6 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from sessions_app.interference import cones, lists
 from sessions_app.models import EditSession
 from sessions_app.models.results import Conflict
 from tests.factories import acquire, make_connected, make_item, make_user, make_workstation
@@ -33,7 +34,9 @@ def held(user, item):
 
 def meetings(*sessions, **options):
     """Return the meetings of sessions."""
-    found = EditSession.objects.meetings_of([session.pk for session in sessions], **options)
+    found = cones.meetings_of(
+        EditSession.objects.all(), [session.pk for session in sessions], **options
+    )
     assert found == sorted(found, key=lambda each: (each.session_id, each.other_id))
     return {(each.session_id, each.other_id): list(each.shared) for each in found}
 
@@ -193,7 +196,7 @@ def test_a_list_outside_of_a_snapshot_outlives_the_end_of_a_session(item, ended)
         acquire(make_connected(name), item, name, cone=("n1",)).session for name in "ab"
     )
     listed = list(EditSession.objects.with_names().filter(pk=mine.pk))
-    met_in_list, queries = EditSession.objects.met_in_list, 0
+    queries = 0
 
     def end(execute, sql, params, many, context):
         nonlocal queries
@@ -203,6 +206,6 @@ def test_a_list_outside_of_a_snapshot_outlives_the_end_of_a_session(item, ended)
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(end):
-        met = met_in_list(listed)
+        met = lists.met_in_list(EditSession.objects.all(), listed)
     assert EditSession.objects.count() == 1
     assert not met[mine.pk]

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
+from sessions_app import operations
 from sessions_app.models import EditSession, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
@@ -50,7 +51,7 @@ def test_the_one_that_is_left_is_told_with_its_own_session(ada, bob, item, first
     mine = acquire(ada, item, "A", "partdesign", ("n1", "n2")).session
     theirs = acquire(bob, item, "B", "sketch", ("n2",)).session
     left, ending = (theirs, mine) if first == "who came first ends" else (mine, theirs)
-    EditSession.objects.release(ending.pk)
+    operations.release.release(ending.pk)
     kind, channels, data = events()[-1]
     assert kind == "edit.interference_resolved"
     assert channels == {f"workstation:{left.workstation_id}"}
@@ -69,7 +70,7 @@ def test_the_one_that_is_left_is_told_with_its_own_session(ada, bob, item, first
 
 
 def release(session):
-    EditSession.objects.release(session.pk)
+    operations.release.release(session.pk)
 
 
 def force_release(session):
@@ -78,11 +79,11 @@ def force_release(session):
 
 
 def release_all_of_it(session):
-    EditSession.objects.release_all(session.workstation_id)
+    operations.release.release_all(session.workstation_id)
 
 
 def delete_its_workstation(session):
-    Workstation.objects.remove([session.workstation_id])
+    operations.workstations.delete([session.workstation_id])
 
 
 def idle_out(session):
@@ -92,7 +93,7 @@ def idle_out(session):
 
 
 def leave(session):
-    EditSession.objects.leave([session.workstation_id], timedelta(0))
+    operations.presence.leave([session.workstation_id], timedelta(0))
 
 
 ENDS = [release, force_release, release_all_of_it, delete_its_workstation, expire, idle_out, leave]
@@ -110,7 +111,7 @@ def test_however_it_ends(ada, bob, item, end):
 def test_it_comes_after_the_end(ada, bob, item):
     ending = acquire(ada, item, "A", cone=("n1",)).session
     acquire(bob, item, "B", cone=("n1",))
-    EditSession.objects.release(ending.pk)
+    operations.release.release(ending.pk)
     assert [kind for kind, _, _ in events()][-2:] == [
         "edit.session_released",
         "edit.interference_resolved",
@@ -121,7 +122,7 @@ def test_each_that_is_left_is_told_of_each_that_ends(ada, bob, carol, item):
     ending = [acquire(ada, item, name, cone=("n1", name)).session for name in ("A1", "A2")]
     left = [acquire(one, item, "x" + one.name, cone=("n1",)).session for one in (bob, carol)]
     acquire(bob, item, "far", cone=("n9",))
-    EditSession.objects.release_all(ada.pk)
+    operations.release.release_all(ada.pk)
     assert resolved() == expected(*((one, ended) for one in left for ended in ending))
 
 
@@ -137,14 +138,14 @@ def test_each_that_is_left_is_told_of_each_that_ends(ada, bob, carol, item):
 def test_who_did_not_interfere_is_not_told(ada, bob, item, ours, our_cone, theirs, their_cone):
     ending = acquire(ada, item, ours, cone=our_cone).session
     acquire(bob, item, theirs, cone=their_cone)
-    EditSession.objects.release(ending.pk)
+    operations.release.release(ending.pk)
     assert resolved() == []
 
 
 def test_another_item_does_not_interfere(ada, bob, item):
     ending = acquire(ada, item, "A", cone=("n1",)).session
     acquire(bob, make_item("A01-0002"), "B", cone=("n1",))
-    EditSession.objects.release(ending.pk)
+    operations.release.release(ending.pk)
     assert resolved() == []
 
 
@@ -152,7 +153,7 @@ def test_the_same_workstations_own_do_not_interfere(ada, bob, item):
     ending = acquire(ada, item, "A", cone=("n1",)).session
     acquire(ada, item, "B", cone=("n1",))
     acquire(bob, item, "elsewhere", cone=("n9",))
-    EditSession.objects.release(ending.pk)
+    operations.release.release(ending.pk)
     assert resolved() == []
 
 
@@ -160,7 +161,7 @@ def test_those_of_a_users_two_workstations_do(ada, item):
     other = make_workstation(ada.user, "ada's other")
     ending = acquire(ada, item, "A", cone=("n1",)).session
     left = acquire(other, item, "B", cone=("n1",)).session
-    EditSession.objects.release(ending.pk)
+    operations.release.release(ending.pk)
     assert resolved() == expected((left, ending))
 
 
@@ -168,7 +169,7 @@ def test_those_of_a_users_two_workstations_do(ada, item):
 def test_the_whole_item_meets_every_object_of_it_without_any_cone(ada, bob, item, ours, theirs):
     ending = acquire(ada, item, ours, "assembly").session
     left = acquire(bob, item, theirs, "sketch").session
-    EditSession.objects.release(ending.pk)
+    operations.release.release(ending.pk)
     assert resolved() == expected((left, ending))
 
 
@@ -197,9 +198,9 @@ def test_what_ends_at_once_is_not_told_of_though_its_workstation_holds_another(
 
 def test_nor_is_what_has_ended_before(ada, bob, item):
     first = acquire(ada, item, "A", cone=("n1",)).session
-    EditSession.objects.release(acquire(bob, item, "B", cone=("n1",)).session.pk)
+    operations.release.release(acquire(bob, item, "B", cone=("n1",)).session.pk)
     told = resolved()
-    EditSession.objects.release(first.pk)
+    operations.release.release(first.pk)
     assert resolved() == told
 
 
@@ -207,10 +208,10 @@ def test_a_hand_off_resolves_with_the_old_one_and_interferes_with_the_new(ada, b
     old = acquire(ada, item, "A", cone=("n1",)).session
     left = acquire(carol, item, "C", cone=("n1",)).session
     stand(bob, item, "A")
-    new = EditSession.objects.hand_off(ada.user, old.pk, bob.pk)
+    new = operations.handoff.hand_off(ada.user, old.pk, bob.pk)
     assert resolved() == expected((left, old))
     assert [conflict.session for conflict in new.conflicts] == [left]
-    EditSession.objects.release(new.session.pk)
+    operations.release.release(new.session.pk)
     assert resolved() == expected((left, old), (left, new.session))
 
 
@@ -218,7 +219,7 @@ def test_who_gets_it_handed_over_is_told_that_its_own_other_meets_it_no_more(ada
     old = acquire(ada, item, "A", cone=("n1",)).session
     mine = acquire(bob, item, "B", cone=("n1",)).session
     stand(bob, item, "A")
-    assert EditSession.objects.hand_off(ada.user, old.pk, bob.pk).conflicts == []
+    assert operations.handoff.hand_off(ada.user, old.pk, bob.pk).conflicts == []
     assert resolved() == expected((mine, old))
 
 
@@ -226,7 +227,7 @@ def test_a_turn_resolves_with_the_old_one_and_interferes_with_the_new(ada, bob, 
     old = acquire(ada, item, "A", cone=("n1",)).session
     left = acquire(carol, item, "C", cone=("n1", "n2")).session
     stand(bob, item, "A", cone=("n2",))
-    EditSession.objects.release(old.pk)
+    operations.release.release(old.pk)
     assert resolved() == expected((left, old))
     [granted] = [data for kind, _, data in events() if kind == "edit.session_granted"]
     assert [conflict["session_id"] for conflict in granted["conflicts"]] == [str(left.pk)]

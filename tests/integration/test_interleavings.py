@@ -14,7 +14,7 @@ from events_app.models import Connection, LogEntry, ServerProcess
 from events_app.presence import clean_up, store
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
-from sessions_app import channels
+from sessions_app import channels, operations
 from sessions_app.errors import HardInterference, NotConnected, NotFound
 from sessions_app.models import EditSession, EndedSession
 from tests.factories import acquire, make_item, make_user, make_workstation
@@ -65,7 +65,7 @@ class World:
         return acquire(self.theirs, self.item, "held")
 
     def release(self) -> Any:
-        return EditSession.objects.release(self.session.pk)
+        return operations.release.release(self.session.pk)
 
     def sweep(self) -> Any:
         return EditSession.objects.expire_stale(MINUTE)
@@ -74,7 +74,7 @@ class World:
         return store.touch(self.living, [self.ours.pk], [self.stream.connection_id])
 
     def alive(self) -> Any:
-        return EditSession.objects.alive(self.ours.user, self.ours.pk)
+        return operations.signs_of_life.alive(self.ours.user, self.ours.pk)
 
     def clean_up(self) -> Any:
         return clean_up.clean_up_one(MINUTE)

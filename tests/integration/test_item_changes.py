@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 from django.core.management import call_command
 
+from sessions_app import operations
 from sessions_app.errors import AlreadyExists, NotFound, Retired
 from sessions_app.models import EditSession, FormerPartNumber, Item, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
@@ -28,7 +29,7 @@ def admin():
 def world():
     """`Old 1`: ada edits it, bob stands in line, and ada has edited it before."""
     item, ada, bob = make_item("Old 1"), make_connected("ada"), make_connected("bob")
-    EditSession.objects.release(acquire(ada, item, "before").session.pk)
+    operations.release.release(acquire(ada, item, "before").session.pk)
     return item, ada, bob, acquire(ada, item).session, stand(bob, item).place
 
 
@@ -170,13 +171,13 @@ def test_nothing_new_is_begun_on_a_retired_item_and_what_is_edited_goes_on(world
         lambda: acquire(bob, item, level="assembly"),
         lambda: stand(bob, item),
         lambda: stand(bob, item, "X"),
-        lambda: EditSession.objects.hand_off(ada.user, session.pk, bob.pk),
+        lambda: operations.handoff.hand_off(ada.user, session.pk, bob.pk),
     ):
         with pytest.raises(Retired, match=r"Old 1 is retired"):
             attempt()
     # What one has, one has.
     assert acquire(ada, item).existing
-    EditSession.objects.release(session.pk)
+    operations.release.release(session.pk)
     assert not EditSession.objects.exists()
     history = admin("GET", "/api/edit-sessions/history", query_params={"item": "Old 1"})
     assert len(history.json()["history"]) == 2
@@ -266,9 +267,9 @@ def test_a_turn_is_not_given_on_a_retired_item(world):
     _, _, bob, session, _ = world
     items.retire([world[0].pk])
     with pytest.raises(Retired):
-        PlaceInLine.objects.stand(bob.user, bob.pk, Wanted("Old 1", "sketch"))
-    EditSession.objects.release(session.pk)
-    assert EditSession.objects.grant_what_is_free(10) == []
+        operations.line.stand(bob.user, bob.pk, Wanted("Old 1", "sketch"))
+    operations.release.release(session.pk)
+    assert operations.line.grant_what_is_free(10) == []
 
 
 def test_a_parts_list_neither_revives_nor_makes_again_what_is_retired_or_renamed(world, tmp_path):

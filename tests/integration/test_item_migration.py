@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from sessions_app import operations
 from sessions_app.models import (
     EditSession,
     EndedSession,
@@ -45,12 +46,12 @@ def old_world():
     for workstation in (ada, bob):
         connect(workstation)
     composed, decomposed, hidden = make_item("1"), make_item("2"), make_item("3")
-    EditSession.objects.release(acquire(ada, decomposed, "old").session.pk)
+    operations.release.release(acquire(ada, decomposed, "old").session.pk)
     acquire(ada, composed, "A")
     acquire(bob, decomposed, "B")
     stand(bob, composed, "A")
     stand(ada, decomposed, "B")
-    EditSession.objects.request_handoff(ada.user, EditSession.objects.get(object_id="B").pk, "")
+    operations.handoff.request(ada.user, EditSession.objects.get(object_id="B").pk, "")
     try:
         old = migrate_to(*BEFORE).get_model("sessions_app", "Item").objects
         old.filter(pk=composed.pk).update(part_number="Gehäuse-7")
@@ -113,7 +114,7 @@ def test_twins_are_refused_listed_merged_and_then_one(old_world):
     api = api_of(ada.user)
     found = api("GET", "/api/edit-sessions/history?item=Gehäuse-7").json()["history"]
     assert [one["object_id"] for one in found] == ["old"]
-    EditSession.objects.release(EditSession.objects.get(object_id="B").pk)
+    operations.release.release(EditSession.objects.get(object_id="B").pk)
     assert EditSession.objects.get(object_id="B").workstation == ada
 
 

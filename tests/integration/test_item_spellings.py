@@ -7,8 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import RequestFactory
 
+from sessions_app import operations
 from sessions_app.errors import Invalid, NotFound
-from sessions_app.models import EditSession, EndedSession, Item
+from sessions_app.models import EndedSession, Item
 from sessions_app.models.results import Wanted
 from sessions_app.streams import resolve
 from tests.factories import acquire, api_of, make_connected, make_item, make_token, make_user, stand
@@ -123,16 +124,16 @@ def test_search_prefix_and_pages_take_every_spelling(written, api, spelling):
 def test_two_spellings_in_a_batch_are_one_part_asked_for_twice(written, ada):
     wanted = [Wanted(WRITTEN, "sketch"), Wanted(SPELLINGS[0], "sketch")]
     with pytest.raises(Invalid, match=r"GEHÄUSE 7/A sketch is asked .* first time as Gehäuse  7/A"):
-        EditSession.objects.acquire_all(ada.user, ada.pk, wanted)
+        operations.acquire.acquire_all(ada.user, ada.pk, wanted)
     wanted[1] = Wanted(SPELLINGS[0], "assembly")
-    both = EditSession.objects.acquire_all(ada.user, ada.pk, wanted)
+    both = operations.acquire.acquire_all(ada.user, ada.pk, wanted)
     assert {one.session.item for one in both} == {written}
 
 
 def test_a_workstation_that_comes_back_from_idleness_finds_it_too(written, ada):
-    EditSession.objects.alive(ada.user, ada.pk, idle_seconds=3600)
+    operations.signs_of_life.alive(ada.user, ada.pk, idle_seconds=3600)
     wanted = Wanted(SPELLINGS[1], "sketch")
-    assert EditSession.objects.acquire(ada.user, ada.pk, wanted).session.item == written
+    assert operations.acquire.acquire(ada.user, ada.pk, wanted).session.item == written
 
 
 def test_a_parts_list_finds_known_items_and_doubles_in_any_spelling(written, tmp_path):
@@ -161,7 +162,7 @@ def test_the_admin_site_refuses_and_finds_other_spellings(written, boss, ada):
 
 
 def test_the_record_of_an_item_that_is_gone_is_found_by_its_name(written, ada):
-    EditSession.objects.release(acquire(ada, written).session.pk)
+    operations.release.release(acquire(ada, written).session.pk)
     Item.objects.all().delete()
     assert EndedSession.objects.of_item(WRITTEN).count() == 1
     assert EndedSession.objects.of_item("other").count() == 0
@@ -169,4 +170,4 @@ def test_the_record_of_an_item_that_is_gone_is_found_by_its_name(written, ada):
 
 def test_what_is_not_there_is_named_as_it_was_asked_for(written, ada):
     with pytest.raises(NotFound, match="There is no item Gehause 7/A"):
-        EditSession.objects.acquire(ada.user, ada.pk, Wanted("Gehause 7/A", "sketch"))
+        operations.acquire.acquire(ada.user, ada.pk, Wanted("Gehause 7/A", "sketch"))

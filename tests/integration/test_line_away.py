@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from events_app import timings
 from events_app.models import Connection, ServerProcess
 from events_app.presence.backend import backend
+from sessions_app import operations
 from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.roles import Role
 from tests.factories import (
@@ -77,12 +78,12 @@ def test_who_is_away_is_passed_over_and_keeps_the_place(held, bob, carol, go, co
     wait_for(bob, held)
     wait_for(carol, held)
     go(bob)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     assert holder() == carol
     assert PlaceInLine.objects.get().workstation == bob
     come_back(bob)
-    assert not EditSession.objects.grant_what_is_free(10)
-    EditSession.objects.release(EditSession.objects.get().pk)
+    assert not operations.line.grant_what_is_free(10)
+    operations.release.release(EditSession.objects.get().pk)
     assert holder() == bob
 
 
@@ -90,24 +91,24 @@ def test_who_is_away_is_passed_over_and_keeps_the_place(held, bob, carol, go, co
 def test_where_all_are_away_it_is_free_and_given_to_who_comes_back(held, bob, go, come_back):
     wait_for(bob, held, cone=("n1",))
     go(bob)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     told = len(events())
-    assert EditSession.objects.grant_what_is_free(10) == []
+    assert operations.line.grant_what_is_free(10) == []
     assert (holder(), PlaceInLine.objects.count(), len(events())) == (None, 1, told)
     come_back(bob)
-    [granted] = EditSession.objects.grant_what_is_free(10)
+    [granted] = operations.line.grant_what_is_free(10)
     assert holder() == bob
     assert granted.session.dependency_cone == ["n1"]
     assert granted.session.fencing_token > held.fencing_token
     assert kinds_since(told) == ["edit.session_acquired", "edit.session_granted"]
     assert not PlaceInLine.objects.exists()
-    assert EditSession.objects.grant_what_is_free(10) == []
+    assert operations.line.grant_what_is_free(10) == []
 
 
 def test_a_beat_gives_it(held, bob):
     wait_for(bob, held)
     lose_the_stream(bob)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     assert not backend().time_passes()
     connect(bob)
     assert backend().time_passes()
@@ -120,10 +121,10 @@ def test_of_those_who_are_back_the_first_one_gets_it(held, bob, carol):
     for one in (bob, carol, dora):
         wait_for(one, held)
         lose_the_stream(one)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     for one in (dora, carol):
         connect(one)
-    assert len(EditSession.objects.grant_what_is_free(10)) == 1
+    assert len(operations.line.grant_what_is_free(10)) == 1
     assert holder() == carol
 
 
@@ -137,12 +138,12 @@ def test_a_beat_gives_every_lock_to_the_first_of_its_line_a_limited_number_at_on
             stand(one, item, str(number))
     for one in (bob, carol):
         lose_the_stream(one)
-    EditSession.objects.release_all(ada.pk)
+    operations.release.release_all(ada.pk)
     for one in (bob, carol):
         connect(one)
-    first = EditSession.objects.grant_what_is_free(4)
+    first = operations.line.grant_what_is_free(4)
     assert 1 <= len(first) <= 4
-    while EditSession.objects.grant_what_is_free(4):
+    while operations.line.grant_what_is_free(4):
         pass
     got = EditSession.objects.order_by("object_id").values_list("user__username", flat=True)
     assert list(got) == ["carol", "bob"] * 3
@@ -152,18 +153,18 @@ def test_a_beat_gives_every_lock_to_the_first_of_its_line_a_limited_number_at_on
 def test_anybody_may_acquire_what_is_free_and_the_line_stays(held, bob, carol):
     wait_for(bob, held)
     lose_the_stream(bob)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     acquire(carol, held.item, held.object_id, held.context_level)
     connect(bob)
-    assert not EditSession.objects.grant_what_is_free(10)
-    EditSession.objects.release(EditSession.objects.get().pk)
+    assert not operations.line.grant_what_is_free(10)
+    operations.release.release(EditSession.objects.get().pk)
     assert holder() == bob
 
 
 def test_who_asks_for_what_is_free_while_those_before_it_are_away_gets_it(held, bob, carol):
     wait_for(bob, held)
     lose_the_stream(bob)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     assert wait_for(carol, held).session.workstation == carol
     assert PlaceInLine.objects.get().workstation == bob
 
@@ -171,11 +172,11 @@ def test_who_asks_for_what_is_free_while_those_before_it_are_away_gets_it(held, 
 def test_but_does_not_overtake_who_is_back(held, bob, carol):
     wait_for(bob, held)
     lose_the_stream(bob)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     connect(bob)
     standing = wait_for(carol, held)
     assert (standing.place.position, standing.holder) == (2, None)
-    EditSession.objects.grant_what_is_free(10)
+    operations.line.grant_what_is_free(10)
     assert holder() == bob
 
 
@@ -183,7 +184,7 @@ def test_the_first_one_who_is_back_and_asks_again_gets_it_at_once(held, bob, car
     for one in (bob, carol):
         wait_for(one, held)
         lose_the_stream(one)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     for one in (carol, bob):
         connect(one)
     assert wait_for(bob, held).session.workstation == bob
@@ -194,7 +195,7 @@ def test_one_of_two_streams_on_a_server_that_beats_is_enough(held, bob):
     silence_the_server(bob)
     connect(bob)
     wait_for(bob, held)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     assert holder() == bob
 
 
@@ -202,7 +203,7 @@ def test_a_superuser_without_a_group_has_a_turn_too(held, bob):
     bob.user.groups.clear()
     type(bob.user).objects.filter(pk=bob.user_id).update(is_superuser=True)
     wait_for(bob, held)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     assert holder() == bob
 
 
@@ -210,7 +211,7 @@ def test_who_is_in_two_groups_has_one_turn(held, bob, carol):
     bob.user.groups.set(Group.objects.all())
     wait_for(bob, held)
     wait_for(carol, held)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     assert holder() == bob
     assert PlaceInLine.objects.get().workstation == carol
 
@@ -221,6 +222,6 @@ def test_who_is_away_with_a_grace_is_passed_over(held, bob, carol, monkeypatch):
         wait_for(one, held)
     lose_the_stream(bob)
     backend().departed({bob.pk}, {bob.pk}, held.pk)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     assert holder() == carol
     assert PlaceInLine.objects.get().workstation == bob

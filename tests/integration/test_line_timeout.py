@@ -7,6 +7,7 @@ import pytest
 from django.db.models.functions import Now
 
 from events_app.models import Connection, Observation
+from sessions_app import operations
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.sweeper import Sweep
 from tests.factories import (
@@ -77,8 +78,8 @@ def test_while_no_server_is_there_nobody_loses_it(place):
 def test_a_lost_place_has_no_turn(place):
     lose()
     connect(place.workstation)
-    EditSession.objects.release(EditSession.objects.get().pk)
-    assert not EditSession.objects.grant_what_is_free(10)
+    operations.release.release(EditSession.objects.get().pk)
+    assert not operations.line.grant_what_is_free(10)
     assert not EditSession.objects.exists()
 
 

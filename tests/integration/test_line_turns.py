@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
+from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
@@ -121,7 +122,7 @@ def test_the_watchers_are_told_of_an_acquire_and_only_it_of_its_turn(held, bob):
     met = acquire(dora, held.item, "elsewhere", cone=("n2", "n3")).session
     wait_for(bob, held, ("n2",))
     told = len(events())
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     session = check_is_held_by(bob, held)
     [_, (_, watchers, acquired), (_, own, granted), *both] = events()[told:]
     assert [kind for kind, _, _ in both] == ["edit.interference"] * 2
@@ -150,7 +151,7 @@ def test_the_watchers_are_told_of_an_acquire_and_only_it_of_its_turn(held, bob):
 
 def test_what_is_granted_reads_as_an_acquire_would_answer_it(held, bob):
     wait_for(bob, held, ("n2",))
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     granted = events()[-1][2]
     again = api_of(bob.user)(
         "POST",
@@ -171,9 +172,9 @@ def test_one_after_the_other_has_its_turn_with_ever_greater_tokens(held):
         wait_for(one, held, ("n2",))
     session = held
     for one in line:
-        EditSession.objects.release(session.pk)
+        operations.release.release(session.pk)
         session = check_is_held_by(one, session)
-    EditSession.objects.release(session.pk)
+    operations.release.release(session.pk)
     assert not EditSession.objects.exists()
 
 
@@ -187,7 +188,7 @@ def test_the_line_for_another_object_level_or_item_has_no_turn(held, bob, ada, i
     for where, name, level in [*locks, (other, "Sketch001", "partdesign")]:
         acquire(ada, where, name, level)
         stand(bob, where, name, level)
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     assert PlaceInLine.objects.count() == 4
     assert EditSession.objects.filter(workstation=bob).count() == 0
 
@@ -200,7 +201,7 @@ def test_many_that_end_at_once_go_to_many_each_the_first_of_its_line(ada, bob, c
     for number, (where, name) in enumerate(names):
         for one in (bob, carol) if number % 2 else (carol, bob):
             stand(one, where, name)
-    EditSession.objects.release_all(ada.pk)
+    operations.release.release_all(ada.pk)
     got = EditSession.objects.values_list("item__part_number", "object_id", "user__username")
     assert set(got) == {
         ("A01-0001", "A", "carol"),
@@ -217,7 +218,7 @@ def test_one_who_waits_for_what_its_users_other_workstation_has_gets_it(held, ad
     mine = make_workstation(ada.user, "ada's other")
     connect(mine)
     wait_for(mine, held, ("n2",))
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     check_is_held_by(mine, held)
 
 
@@ -228,13 +229,13 @@ def test_a_deleted_workstation_has_no_turn_any_more(held, ada, bob):
     wait_for(bob, held, ("n2",))
     delete_its_workstation(held)
     check_is_held_by(bob, held)
-    EditSession.objects.release(EditSession.objects.get(object_id="bob's").pk)
+    operations.release.release(EditSession.objects.get(object_id="bob's").pk)
     assert EditSession.objects.count() == 1
     assert not PlaceInLine.objects.exists()
 
 
 def test_nobody_gets_what_nobody_waits_for(held):
-    EditSession.objects.release(held.pk)
+    operations.release.release(held.pk)
     assert not EditSession.objects.exists()
     assert events()[-1][0] == "edit.session_released"
 

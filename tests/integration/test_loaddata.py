@@ -10,8 +10,9 @@ from django.core.management import CommandError, call_command
 from events_app.database import sql
 from events_app.log import event_log
 from events_app.models import ServerProcess
-from sessions_app.managers.epoch import TOKEN_LEAP, TOKEN_SEQUENCE
+from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession, HandoffRequest, Item, PlaceInLine
+from sessions_app.operations.epoch import TOKEN_LEAP, TOKEN_SEQUENCE
 from sessions_app.roles import Role
 from tests.factories import acquire, connect, make_item, make_user, make_workstation, stand
 
@@ -30,10 +31,10 @@ def dumped(tmp_path):
     ada, bob = make_workstation(make_user("ada")), make_workstation(make_user("bob", Role.ADMIN))
     connect(bob)
     released = acquire(ada, item, "A").session
-    EditSession.objects.release(released.pk)
+    operations.release.release(released.pk)
     held = acquire(ada, item, "B", cone=["n1"]).session
     stand(bob, item, "B")
-    EditSession.objects.request_handoff(bob.user, held.pk, "please", bob.pk)
+    operations.handoff.request(bob.user, held.pk, "please", bob.pk)
     path = tmp_path / "dump.json"
     call_command("dumpdata", *DUMP, output=str(path), verbosity=0)
     return path

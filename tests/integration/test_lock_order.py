@@ -20,6 +20,7 @@ from events_app.models import Observation, ServerProcess
 from events_app.presence import clean_up, server_processes, store
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
+from sessions_app import operations
 from sessions_app.models import EditSession, Item, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
 from sessions_app.operations import items
@@ -93,7 +94,7 @@ class World:
         self.other = Arrival(uuid.uuid4(), self.bob.pk)
         store.register(ProcessIdentity(), [self.other])
         wanted = Wanted(self.item.part_number, "sketch")
-        PlaceInLine.objects.stand(self.bob.user, self.bob.pk, wanted)
+        operations.line.stand(self.bob.user, self.bob.pk, wanted)
         # Seen to depart by another process, should this one be found dead.
         Workstation.objects.update(
             departed_at=Now() + Value(timedelta(hours=1)), departed_by=uuid.uuid4()
@@ -106,19 +107,19 @@ class World:
         acquire(self.workstation, self.item)
 
     def release(self) -> None:
-        EditSession.objects.release(self.session.pk)
+        operations.release.release(self.session.pk)
 
     def release_many(self) -> None:
-        EditSession.objects.release_many(self.ada, [self.session.pk])
+        operations.release.release_many(self.ada, [self.session.pk])
 
     def force_release(self) -> None:
-        EditSession.objects.force_release(self.session.pk, by="root", note="why")
+        operations.release.force_release(self.session.pk, by="root", note="why")
 
     def _before_take_over(self) -> None:
         Workstation.objects.filter(pk=self.bob.pk).update(idle_since=Now(), away_since=Now())
 
     def take_over(self) -> None:
-        EditSession.objects.take_over(self.bob.user, self.session.pk, self.bob.pk, "why")
+        operations.handoff.take_over(self.bob.user, self.session.pk, self.bob.pk, "why")
 
     def arrive(self) -> None:
         store.arrive(self.process, [Arrival(uuid.uuid4(), self.workstation.pk)])
@@ -143,7 +144,7 @@ class World:
         store.touch(self.process, [self.workstation.pk], [self.stream.connection_id])
 
     def alive(self) -> None:
-        EditSession.objects.alive(self.ada, self.workstation.pk, self.stream.connection_id)
+        operations.signs_of_life.alive(self.ada, self.workstation.pk, self.stream.connection_id)
 
     def beat(self) -> None:
         server_processes.beat(self.process, timedelta(seconds=10))
@@ -162,7 +163,7 @@ class World:
         clean_up.unregister(self.process)
 
     def release_all(self) -> None:
-        EditSession.objects.release_all(self.workstation.pk)
+        operations.release.release_all(self.workstation.pk)
 
     def _before_acquire_a_batch(self) -> None:
         for number in range(3):
@@ -170,7 +171,7 @@ class World:
 
     def acquire_a_batch(self) -> None:
         wanted = [Wanted(f"B-{number}", "sketch") for number in range(3)]
-        EditSession.objects.acquire_all(self.bob.user, self.bob.pk, wanted)
+        operations.acquire.acquire_all(self.bob.user, self.bob.pk, wanted)
 
     def _before_acquire_what_one_waits_for(self) -> None:
         EditSession.objects.filter(pk=self.session.pk).delete()
@@ -184,10 +185,10 @@ class World:
 
     def stand_in_line(self) -> None:
         wanted = Wanted(self.item.part_number, "sketch")
-        PlaceInLine.objects.stand(self.bob.user, self.bob.pk, wanted)
+        operations.line.stand(self.bob.user, self.bob.pk, wanted)
 
     def leave_the_line(self) -> None:
-        PlaceInLine.objects.step_out(PlaceInLine.objects.get().pk)
+        operations.line.step_out(PlaceInLine.objects.get().pk)
 
     def _before_lose_places(self) -> None:
         get_user_model().objects.filter(pk=self.bob.user.pk).update(is_active=False)
@@ -199,22 +200,22 @@ class World:
         EditSession.objects.filter(pk=self.session.pk).delete()
 
     def find_a_turn(self) -> None:
-        assert EditSession.objects.grant_what_is_free(10)
+        assert operations.line.grant_what_is_free(10)
 
     def request_handoff(self) -> None:
-        EditSession.objects.request_handoff(self.bob.user, self.session.pk, "", self.bob.pk)
+        operations.handoff.request(self.bob.user, self.session.pk, "", self.bob.pk)
 
     def hand_off(self) -> None:
-        EditSession.objects.hand_off(self.ada, self.session.pk, self.bob.pk)
+        operations.handoff.hand_off(self.ada, self.session.pk, self.bob.pk)
 
     def become_idle(self) -> None:
-        EditSession.objects.alive(self.ada, self.workstation.pk, idle_seconds=60)
+        operations.signs_of_life.alive(self.ada, self.workstation.pk, idle_seconds=60)
 
     def _before_become_active(self) -> None:
         Workstation.objects.update(idle_since=Now(), away_since=Now())
 
     def become_active(self) -> None:
-        EditSession.objects.alive(self.ada, self.workstation.pk, idle_seconds=0)
+        operations.signs_of_life.alive(self.ada, self.workstation.pk, idle_seconds=0)
 
     def _before_expire_idle(self) -> None:
         Observation.objects.update(last_beat=None)
@@ -226,7 +227,7 @@ class World:
     def begin_epoch(self) -> None:
         # Which is the second of its transactions, tested as `unregister`.
         with mock.patch.object(clean_up, "forget_processes"):
-            EditSession.objects.begin_epoch()
+            operations.epoch.begin()
 
     def rename_an_item(self) -> None:
         items.rename(self.item.part_number, "other")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sessions_app import operations
 from sessions_app.models import EditSession, HandoffRequest, PlaceInLine
 from sessions_app.operations import items
 from sessions_app.operations.merge import merge
@@ -24,7 +25,7 @@ def test_a_release_under_way_while_its_item_is_merged_succeeds():
         other = make_item(f"other-{before}")
         session = acquire(workstation, other, f"A-{before}").session
         more, released, _ = interleaving.run(
-            lambda pk=session.pk: EditSession.objects.release(pk),
+            lambda pk=session.pk: operations.release.release(pk),
             lambda pk=other.pk: merge(keep.pk, [pk]),
             before,
         )
@@ -74,7 +75,7 @@ def test_nobody_waits_for_a_retired_item_after_a_merge(ada, bob):
     keep, other = make_item("keep"), make_item("other")
     session = acquire(ada, other).session
     stand(bob, other)
-    EditSession.objects.request_handoff(bob.user, session.pk, "", bob.pk)
+    operations.handoff.request(bob.user, session.pk, "", bob.pk)
     items.retire([keep.pk])
     merge(keep.pk, [other.pk])
     assert not PlaceInLine.objects.exists()
@@ -82,5 +83,5 @@ def test_nobody_waits_for_a_retired_item_after_a_merge(ada, bob):
     kind, channels, _ = events()[-1]
     assert kind == "item.retired"
     assert f"workstation:{bob.pk}" in channels
-    EditSession.objects.release(session.pk)
+    operations.release.release(session.pk)
     assert not EditSession.objects.exists()

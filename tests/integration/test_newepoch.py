@@ -7,9 +7,10 @@ from django.core.management import CommandError, call_command
 
 from events_app.database import sql
 from events_app.log import event_log
+from sessions_app import operations
 from sessions_app.errors import StaleToken
-from sessions_app.managers.epoch import MAX_TOKEN, TOKEN_LEAP, TOKEN_SEQUENCE
 from sessions_app.models import EditSession, EndedSession
+from sessions_app.operations.epoch import MAX_TOKEN, TOKEN_LEAP, TOKEN_SEQUENCE
 from tests.factories import acquire, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
@@ -27,12 +28,12 @@ def newepoch(*arguments):
 
 
 def verify(session):
-    return EditSession.objects.verify(session.item.part_number, session.pk, session.fencing_token)
+    return operations.handoff.verify(session.item.part_number, session.pk, session.fencing_token)
 
 
 def test_what_is_acquired_then_has_a_token_above_any_that_was_issued(workstation, item):
     ended = acquire(workstation, item, "A").session
-    EditSession.objects.release(ended.pk)
+    operations.release.release(ended.pk)
     newepoch()
     assert acquire(workstation, item, "A").session.fencing_token > ended.fencing_token + TOKEN_LEAP
 
@@ -49,7 +50,7 @@ def test_a_token_beyond_the_sequence_is_passed(workstation, item, where):
     beyond = session.fencing_token + 1_000_000
     EditSession.objects.update(fencing_token=beyond)
     if where == "record":
-        EditSession.objects.release(session.pk)
+        operations.release.release(session.pk)
         assert EndedSession.objects.get().fencing_token == beyond
     newepoch()
     assert acquire(workstation, item, "B").session.fencing_token > beyond + TOKEN_LEAP
@@ -93,7 +94,7 @@ def test_what_is_no_token_is_refused(above):
 def test_it_ends_where_tokens_would_not_be_exact_in_json(workstation, item):
     session = acquire(workstation, item).session
     EditSession.objects.update(fencing_token=MAX_TOKEN)
-    EditSession.objects.release(session.pk)
+    operations.release.release(session.pk)
     state, last = event_log.state(), sql.last_of_sequence(TOKEN_SEQUENCE)
     with pytest.raises(CommandError, match="exact"):
         newepoch()

@@ -13,8 +13,8 @@ from django.test import Client
 
 from events_app import timings
 from events_app.presence.backend import StreamRefused, StreamRequest
+from sessions_app import operations
 from sessions_app.errors import DomainError
-from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.models.results import Wanted
 from sessions_app.payloads.events import EVENTS
 from sessions_app.presence_backend import WorkstationPresence
@@ -215,15 +215,15 @@ def test_events_are_as_described(settings):
     forced, released = acquire(ada, item).session, acquire(ada, item, "Other").session
     acquire(bob, item, "Third")
     connect(bob)
-    PlaceInLine.objects.stand(bob.user, bob.pk, Wanted(item.part_number, "sketch", "Other"))
-    EditSession.objects.request_handoff(bob.user, released.pk, "Please.")
-    EditSession.objects.alive(ada.user, ada.pk, idle_seconds=3600)
-    EditSession.objects.alive(ada.user, ada.pk, idle_seconds=0)
+    operations.line.stand(bob.user, bob.pk, Wanted(item.part_number, "sketch", "Other"))
+    operations.handoff.request(bob.user, released.pk, "Please.")
+    operations.signs_of_life.alive(ada.user, ada.pk, idle_seconds=3600)
+    operations.signs_of_life.alive(ada.user, ada.pk, idle_seconds=0)
     presence.departed([ada.pk], [ada.pk], uuid.uuid4())
     held = json.loads(json.dumps(presence.snapshot([ada.pk])[ada.pk], cls=DjangoJSONEncoder))
     presence.arrived([ada.pk])
-    EditSession.objects.force_release(forced.pk, by="root", note="He left.")
-    EditSession.objects.release(released.pk)
+    operations.release.force_release(forced.pk, by="root", note="He left.")
+    operations.release.release(released.pk)
     happened = [(name, data) for name, _, data in events()]
     assert {name for name, _ in happened} == {name for name in EVENTS if name.startswith("edit.")}
     told = timings.configured().as_payload()

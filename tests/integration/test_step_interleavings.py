@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessions_app.managers import end
+from sessions_app.models import edit_session_manager
 from tests.factories import make_user
 from tests.integration.step_interleavings import STEP, interleave
 
@@ -10,5 +10,5 @@ from tests.integration.step_interleavings import STEP, interleave
 @pytest.mark.parametrize("second", ["arrival", "alive", "rest_elsewhere"])
 @pytest.mark.usefixtures("committed_db")
 def test_another_at_every_statement_of_a_step(second, monkeypatch):
-    monkeypatch.setattr(end, "STEP_SESSIONS", STEP)
+    monkeypatch.setattr(edit_session_manager, "STEP_SESSIONS", STEP)
     interleave("rest", second, [make_user(name) for name in ("ada", "bob")])

@@ -9,9 +9,14 @@ from django.db.models.functions import Now
 from events_app.models import Observation
 from events_app.presence import store
 from events_app.presence.store import Arrival, ProcessIdentity
-from sessions_app import sweeper
-from sessions_app.managers import end
-from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
+from sessions_app import operations, sweeper
+from sessions_app.models import (
+    EditSession,
+    EndedSession,
+    PlaceInLine,
+    Workstation,
+    edit_session_manager,
+)
 from sessions_app.models.results import Wanted
 from sessions_app.operations.workstations import register
 from sessions_app.presence_backend import WorkstationPresence
@@ -32,7 +37,7 @@ SESSIONS = 110
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
-    monkeypatch.setattr(end, "STEP_SESSIONS", STEP)
+    monkeypatch.setattr(edit_session_manager, "STEP_SESSIONS", STEP)
 
 
 class Records:
@@ -58,7 +63,7 @@ def steps():
 def fill(workstation, count=SESSIONS):
     items = [make_item(f"{workstation.name} {number:03}") for number in range(count)]
     wanted = [Wanted(item.part_number, "sketch") for item in items]
-    EditSession.objects.acquire_all(workstation.user, workstation.pk, wanted)
+    operations.acquire.acquire_all(workstation.user, workstation.pk, wanted)
 
 
 def check_ended(steps, count=SESSIONS):
@@ -88,14 +93,14 @@ def test_many_are_released(ada, steps):
 def test_many_are_forced(ada, steps):
     fill(ada)
     ids = list(EditSession.objects.values_list("pk", flat=True))
-    assert len(EditSession.objects.force_release_all(ids, "root", "why")) == SESSIONS
+    assert len(operations.release.force_release_all(ids, "root", "why")) == SESSIONS
     check_ended(steps)
 
 
 def test_workstations_are_deleted_with_their_last_step(ada, bob, steps):
     fill(ada)
     fill(bob, 5)
-    assert Workstation.objects.remove([ada.pk, bob.pk], "root") == 2
+    assert operations.workstations.delete([ada.pk, bob.pk], "root") == 2
     check_ended(steps, SESSIONS + 5)
     assert not Workstation.objects.exists()
     assert set(EndedSession.objects.values_list("reason", flat=True)) == {"workstation_deleted"}
@@ -162,12 +167,12 @@ def acquire_more(workstation):
 
 
 def be_alive(workstation):
-    EditSession.objects.arrive([workstation.pk])
+    operations.presence.arrive([workstation.pk])
 
 
 @pytest.mark.parametrize("sign_of_life", [arrive, acquire_more, be_alive])
 def test_a_sign_of_life_keeps_what_is_left(departed, sign_of_life):
-    assert EditSession.objects.end_grace(timedelta(0), 500)
+    assert operations.presence.end_grace(timedelta(0), 500)
     assert left() == SESSIONS - 2 * STEP
     sign_of_life(departed)
     before = left()

@@ -17,7 +17,8 @@ from events_app.database import sql
 from events_app.log import event_log
 from events_app.log.event_log import NewEvent
 from events_app.models import LogEntry
-from sessions_app.models import EditSession, Item, Workstation
+from sessions_app import operations
+from sessions_app.models import Item, Workstation
 from tests.factories import acquire, make_item, make_user, make_workstation
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -136,8 +137,8 @@ def test_events_of_sessions_held_meanwhile_come_too(serve, client_of, part):
     item = make_item("B-2")
     mine = acquire(here, item, "mine").session
     theirs = acquire(make_workstation(make_user("eve")), item, "theirs").session
-    EditSession.objects.force_release(mine.pk, by="root", note="why")
-    EditSession.objects.release(theirs.pk)
+    operations.release.force_release(mine.pk, by="root", note="why")
+    operations.release.release(theirs.pk)
 
     ada.server = serve()
     back = ada.stream(workstation_id=workstation, last_event_id=cursor)
@@ -218,7 +219,7 @@ def test_a_snapshot_and_the_events_after_its_cursor_make_a_fresh_snapshot(serve,
     for number in range(5):
         session = ada.acquire(part, workstation, object_id=str(number)).json()
         if number % 2:
-            EditSession.objects.release(session["id"])
+            operations.release.release(session["id"])
     fresh = ada.call("GET", path).json()
 
     stream = ada.stream(all="true", last_event_id=stale["cursor"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessions_app.managers import end
+from sessions_app.models import edit_session_manager
 from tests.factories import make_user
 from tests.integration.step_interleavings import ACTORS, STEP, interleave
 
@@ -17,5 +17,5 @@ PAIRS += [(second, "rest") for second in ("arrival", "rest_elsewhere", "their_re
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_another_at_every_statement_of(first, second, monkeypatch):
-    monkeypatch.setattr(end, "STEP_SESSIONS", STEP)
+    monkeypatch.setattr(edit_session_manager, "STEP_SESSIONS", STEP)
     interleave(first, second, [make_user(name) for name in ("ada", "bob")])

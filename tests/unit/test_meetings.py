@@ -6,8 +6,8 @@ from itertools import product
 
 import pytest
 
-from sessions_app import interference
-from sessions_app.interference import Compared, meetings
+from sessions_app.interference import compare
+from sessions_app.interference.compare import Compared, meetings
 
 ITEM, OTHER_ITEM = uuid.uuid4(), uuid.uuid4()
 ADA, BOB, CAROL = (uuid.uuid4() for _ in range(3))
@@ -53,7 +53,7 @@ def test_it_is_what_the_definition_says():
 @pytest.mark.parametrize("object_id", ["X", ""])
 @pytest.mark.parametrize("most", [1, 7, 40])
 def test_there_are_so_many_at_most_and_everybody_who_meets_has_one(monkeypatch, most, object_id):
-    monkeypatch.setattr(interference, "MAX_MEETINGS", most)
+    monkeypatch.setattr(compare, "MAX_MEETINGS", most)
     ones = [session(ADA, "a b", object_id) for _ in range(20)]
     others = [session(BOB, "b c") for _ in range(30)]
     found = meetings(ones, others)
@@ -62,7 +62,7 @@ def test_there_are_so_many_at_most_and_everybody_who_meets_has_one(monkeypatch, 
 
 
 def test_of_their_node_keys_there_are_so_many_at_most(monkeypatch):
-    monkeypatch.setattr(interference, "MAX_SHARED", 100)
+    monkeypatch.setattr(compare, "MAX_SHARED", 100)
     keys = [f"n{number}" for number in range(60)]
     few = meetings([session(ADA, " ".join(keys))], [session(BOB, " ".join(keys))])
     assert [meeting.shared for meeting in few] == [keys]

@@ -11,7 +11,7 @@ from django.db.models import Max
 from events_app.database import sql
 from events_app.models import Connection, EventLog, LogEntry, ServerProcess
 from events_app.presence import clean_up
-from sessions_app import migrating
+from sessions_app import migrating, operations
 from sessions_app.models import EditSession, EndedSession, PlaceInLine
 from sessions_app.roles import Role
 
@@ -48,7 +48,7 @@ class Command(LoadData):
         migrating.create_roles(self.using)
         if self.models & HISTORY:
             _pass_loaded_places()
-            new = EditSession.objects.renew()
+            new = operations.epoch.renew()
             if self.verbosity:
                 self.stdout.write(
                     f"Epoch {new.epoch}: every fencing token is above {new.tokens_above}."

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
-from sessions_app.managers.epoch import MAX_TOKEN, TOKEN_LEAP
-from sessions_app.models import EditSession
+from sessions_app import operations
+from sessions_app.operations.epoch import MAX_TOKEN, TOKEN_LEAP
 
 
 def _token(text: str) -> int:
@@ -33,7 +33,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, above: int, **options: Any) -> None:
         try:
-            new = EditSession.objects.begin_epoch(above)
+            new = operations.epoch.begin(above)
         except ValueError as error:
             raise CommandError(str(error)) from error
         except OperationalError as error:

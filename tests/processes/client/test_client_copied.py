@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from events_app.presence import clean_up
+from sessions_app import operations
 from sessions_app.models import EditSession, Workstation
 from silo_client import HardInterferenceError, IdentityInUseError
 from silo_client.identity.instances import STATE_VARIABLE
@@ -87,7 +88,7 @@ def test_a_copy_that_gets_the_identity_of_one_that_was_cut_off_is_told_to_that(a
     first = connect(ada, on_refused=refused.append, on_lost=lambda *how: lost.append(how))
     session = first.edit(part, level="sketch")
     Workstation.objects.update(machine="a copy of it")
-    EditSession.objects.release_all(first.id)
+    operations.release.release_all(first.id)
     # The server was taken for dead meanwhile, and registers what it serves once more.
     clean_up.forget_processes()
     [error] = eventually(lambda: refused)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession, PlaceInLine
 from silo_client import (
     Api,
@@ -289,7 +290,7 @@ def test_a_callback_may_close(ada, connect, part, inline):
     options = {"dispatch": lambda call: call()} if inline else {}
     workstation = connect(ada, on_lost=close, **options)
     session = workstation.edit(part, level="sketch")
-    EditSession.objects.release(session.id)
+    operations.release.release(session.id)
     assert closed.wait(20)
     workstation.close()
 
@@ -315,7 +316,7 @@ def test_a_dispatch_that_fails_costs_nothing(ada, connect, part):
 
     workstation = connect(ada, dispatch=fail, on_lost=print)
     first = workstation.edit(part, level="sketch", object_id="A")
-    EditSession.objects.release(first.id)
+    operations.release.release(first.id)
     eventually(lambda: first.lost)
     assert workstation.edit(part, level="sketch", object_id="B").valid
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine, Workstation
 from silo_client import (
     Api,
@@ -127,7 +128,7 @@ def test_a_lost_place_is_taken_anew(ada, bob, connect, waiter, monkeypatch, part
     waiting = waiter(connect(ada), part)
     eventually(lambda: waiting.calls)
     old = PlaceInLine.objects.get()
-    PlaceInLine.objects.step_out(old.pk)
+    operations.line.step_out(old.pk)
     eventually(lambda: PlaceInLine.objects.exclude(pk=old.pk).exists())
     held.release()
     assert waiting.session.valid
@@ -292,7 +293,7 @@ def test_callbacks_come_where_a_program_wants_them(ada, connect, part):
     lost = []
     workstation = connect(ada, dispatch=calls.append, on_lost=lambda *told: lost.append(told))
     session = workstation.edit(part, level="sketch")
-    EditSession.objects.release(session.id)
+    operations.release.release(session.id)
     eventually(lambda: calls)
     assert not lost
     for call in calls:

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession, Workstation
 from silo_client import AuthenticationError
 from silo_client.common import clock
@@ -128,7 +129,7 @@ def test_a_new_epoch_gives_new_tokens(serve, client_of, connect, part):
     workstation = connect(ada)
     session = workstation.edit(part, level="sketch")
     old = session.fencing_token
-    EditSession.objects.begin_epoch()
+    operations.epoch.begin()
     eventually(lambda: session.fencing_token > old)
     eventually(lambda: session.valid)
     [held] = ada.held(part)

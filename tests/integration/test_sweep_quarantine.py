@@ -8,7 +8,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from events_app.database import sql
-from sessions_app import sweeper
+from sessions_app import operations, sweeper
+from sessions_app.interference import conflicts
 from sessions_app.models import EditSession, Item, Workstation
 from sessions_app.models.results import Wanted
 from sessions_app.presence_backend import WorkstationPresence
@@ -37,7 +38,7 @@ def items():
 
 def fill(workstation, items):
     wanted = [Wanted(item.part_number, "sketch") for item in items]
-    EditSession.objects.acquire_all(workstation.user, workstation.pk, wanted)
+    operations.acquire.acquire_all(workstation.user, workstation.pk, wanted)
 
 
 def sweep():
@@ -106,16 +107,15 @@ def test_a_connection_that_the_database_ended_is_opened_again(ada, items, caplog
     fill(ada, items)
     EditSession.objects.update(last_heartbeat=Now() - HOUR)
     poisoned = EditSession.objects.get(item=items[7]).pk
-    manager = type(EditSession.objects)
-    few = manager.few_enough
+    few = conflicts.few_to_end
 
-    def few_enough(self, ending, holders):
+    def few_to_end(ending, holders):
         if poisoned in {session.pk for session in ending}:
             sql.set_for_transaction("idle_in_transaction_session_timeout", "1ms")
             eventually(was_ended)
-        return few(self, ending, holders)
+        return few(ending, holders)
 
-    monkeypatch.setattr(manager, "few_enough", few_enough)
+    monkeypatch.setattr(conflicts, "few_to_end", few_to_end)
     assert sweep() == {"expired": 29}
     assert [record.session for record in errors(caplog)] == [poisoned]
 

@@ -4,10 +4,11 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import DurationField, Q, Value
 from django.db.models.functions import Now
@@ -16,11 +17,9 @@ from events_app.log import event_log
 from events_app.presence import store
 from events_app.presence.backend import Outcome
 from sessions_app.errors import DomainError, Forbidden, NotConnected, NotFound
-from sessions_app.managers.stay import Staying
+from sessions_app.models.edit_session import EditSession
 from sessions_app.models.workstation import Workstation
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+from sessions_app.operations import presence
 
 # What a client says of its idleness is whole seconds and comes late: the same thing said twice differs by less.
 IDLE_JITTER = timedelta(seconds=5)
@@ -107,89 +106,86 @@ class _Here:
         return self.idle_since(sign) is not None
 
 
-class Living(Staying):
-    """The part of `EditSession.objects` that hears signs of life."""
+def alive(
+    user: User,
+    workstation_id: uuid.UUID,
+    connection_id: uuid.UUID | None = None,
+    idle_seconds: float | None = None,
+    *,
+    counts: bool = True,
+) -> None:
+    """Note that a client is there. See `Sign`.
 
-    def alive(
-        self,
-        user: "User",
-        workstation_id: uuid.UUID,
-        connection_id: uuid.UUID | None = None,
-        idle_seconds: float | None = None,
-        *,
-        counts: bool = True,
-    ) -> None:
-        """Note that a client is there. See `Sign`.
+    Raises:
+        NotFound: no such workstation.
+        Forbidden: somebody else's workstation, or a deactivated user.
+        NotConnected: that stream has ended; a late acknowledgement of it keeps nothing alive.
+    """
+    idle = None if idle_seconds is None else timedelta(seconds=idle_seconds)
+    sign = Sign(user.pk, workstation_id, connection_id, idle, counts=counts)
+    (verdict,) = all_alive([sign])
+    if isinstance(verdict, DomainError):
+        raise verdict
 
-        Raises:
-            NotFound: no such workstation.
-            Forbidden: somebody else's workstation, or a deactivated user.
-            NotConnected: that stream has ended; a late acknowledgement of it keeps nothing alive.
-        """
-        idle = None if idle_seconds is None else timedelta(seconds=idle_seconds)
-        sign = Sign(user.pk, workstation_id, connection_id, idle, counts=counts)
-        (verdict,) = self.all_alive([sign])
-        if isinstance(verdict, DomainError):
-            raise verdict
 
-    def all_alive(self, signs: Sequence[Sign], *, quick: bool = False) -> list[Verdict]:
-        """Note that many clients are there, in one transaction of a fixed number of statements.
+def all_alive(signs: Sequence[Sign], *, quick: bool = False) -> list[Verdict]:
+    """Note that many clients are there, in one transaction of a fixed number of statements.
 
-        Args:
-            signs: in the order in which they came.
-            quick: wait for no workstation's lock, and leave to others what takes more than a moment.
+    Args:
+        signs: in the order in which they came.
+        quick: wait for no workstation's lock, and leave to others what takes more than a moment.
 
-        Returns:
-            For each: None if it is done, what has become of it else, or why it is refused.
-        """
-        with transaction.atomic():
-            here = _lock(signs, quick=quick)
-            verdicts = [here.fault(sign) for sign in signs]
-            if quick:
-                verdicts = [
-                    Outcome.SLOW if fault is None and here.needs_longer(sign) else fault
-                    for sign, fault in zip(signs, verdicts, strict=True)
-                ]
-            verdicts = _acknowledged(signs, verdicts)
-            done = [sign for sign, fault in zip(signs, verdicts, strict=True) if fault is None]
-            # The items are locked before the sessions.
-            events = [] if quick else self._changes(done, here)
-            self._keep(done, wait=not quick)
-            event_log.append(events)
-            if not quick:
-                return verdicts
-            return [
-                Outcome.NOTIFIES if fault is None and here.is_news(sign) else fault
+    Returns:
+        For each: None if it is done, what has become of it else, or why it is refused.
+    """
+    with transaction.atomic():
+        here = _lock(signs, quick=quick)
+        verdicts = [here.fault(sign) for sign in signs]
+        if quick:
+            verdicts = [
+                Outcome.SLOW if fault is None and here.needs_longer(sign) else fault
                 for sign, fault in zip(signs, verdicts, strict=True)
             ]
+        verdicts = _acknowledged(signs, verdicts)
+        done = [sign for sign, fault in zip(signs, verdicts, strict=True) if fault is None]
+        # The items are locked before the sessions.
+        events = [] if quick else _changes(done, here)
+        _keep(done, wait=not quick)
+        event_log.append(events)
+        if not quick:
+            return verdicts
+        return [
+            Outcome.NOTIFIES if fault is None and here.is_news(sign) else fault
+            for sign, fault in zip(signs, verdicts, strict=True)
+        ]
 
-    def _keep(self, signs: Sequence[Sign], *, wait: bool) -> None:
-        """Keep the (locked) workstations and their sessions alive."""
-        new = [sign for sign in signs if not sign.noted]
-        ids = {sign.workstation_id for sign in new}
-        if not ids:
-            return
-        Workstation.objects.filter(pk__in=ids).update(last_seen=Now())
-        by_this_alone = {sign.workstation_id for sign in new if sign.connection_id is None}
-        fresh = timedelta(seconds=settings.EVENTS_HEARTBEAT_SECONDS * FRESH)
-        just_touched = Q(
-            last_heartbeat__gt=Now() - Value(fresh, DurationField()), last_heartbeat__lte=Now()
-        )
-        stale = ~just_touched | Q(workstation__in=by_this_alone) if by_this_alone else ~just_touched
-        self.touch_heartbeat(ids, stale, wait=wait)
 
-    def _changes(self, signs: Sequence[Sign], here: _Here) -> list[event_log.NewEvent]:
-        """Note who is back, and who has become idle or active; return the events that tell of it.
+def _keep(signs: Sequence[Sign], *, wait: bool) -> None:
+    """Keep the (locked) workstations and their sessions alive."""
+    new = [sign for sign in signs if not sign.noted]
+    ids = {sign.workstation_id for sign in new}
+    if not ids:
+        return
+    Workstation.objects.filter(pk__in=ids).update(last_seen=Now())
+    by_this_alone = {sign.workstation_id for sign in new if sign.connection_id is None}
+    fresh = timedelta(seconds=settings.EVENTS_HEARTBEAT_SECONDS * FRESH)
+    just_touched = Q(
+        last_heartbeat__gt=Now() - Value(fresh, DurationField()), last_heartbeat__lte=Now()
+    )
+    stale = ~just_touched | Q(workstation__in=by_this_alone) if by_this_alone else ~just_touched
+    EditSession.objects.touch_heartbeat(ids, stale, wait=wait)
 
-        What a workstation says last counts.
-        """
-        last = {sign.workstation_id: sign for sign in signs if sign.idle is not None}
-        idle = {
-            pk: since for pk, sign in last.items() if (since := here.idle_since(sign)) is not None
-        }
-        active = {pk for pk, sign in last.items() if sign.active}
-        ids = {sign.workstation_id for sign in signs if not sign.noted}
-        return self.come_back(ids, active=active, idle=idle)
+
+def _changes(signs: Sequence[Sign], here: _Here) -> list[event_log.NewEvent]:
+    """Note who is back, and who has become idle or active; return the events that tell of it.
+
+    What a workstation says last counts.
+    """
+    last = {sign.workstation_id: sign for sign in signs if sign.idle is not None}
+    idle = {pk: since for pk, sign in last.items() if (since := here.idle_since(sign)) is not None}
+    active = {pk for pk, sign in last.items() if sign.active}
+    ids = {sign.workstation_id for sign in signs if not sign.noted}
+    return presence.come_back(ids, active=active, idle=idle)
 
 
 def _lock(signs: Sequence[Sign], *, quick: bool) -> _Here:

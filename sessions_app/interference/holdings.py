@@ -1,0 +1,44 @@
+"""How much each workstation holds on each item: what a comparison of their sessions would cost."""
+
+import uuid
+from collections.abc import Collection
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from sessions_app.models.abstract_edit_session import AbstractEditSession
+
+
+class Holding(NamedTuple):
+    """How many sessions there are, and node keys in their cones."""
+
+    sessions: int = 0
+    node_keys: int = 0
+
+
+# How much each workstation holds on each item: by item, then by workstation.
+Holders = dict[uuid.UUID, dict[uuid.UUID, Holding]]
+
+
+def others_on(holders: Holders, session: "AbstractEditSession") -> Holding:
+    """Return how much others than a session's workstation hold on its item."""
+    others = [
+        holding
+        for workstation, holding in holders[session.item_id].items()
+        if workstation != session.workstation_id
+    ]
+    return Holding(sum(one.sessions for one in others), sum(one.node_keys for one in others))
+
+
+def take_away(ending: Collection["AbstractEditSession"], holders: Holders) -> None:
+    """Take sessions that end out of what is held on their items."""
+    for session in ending:
+        on_item = holders[session.item_id]
+        held = on_item.pop(session.workstation_id)
+        if held.sessions > 1:
+            less = Holding(held.sessions - 1, held.node_keys - session.node_keys)
+            on_item[session.workstation_id] = less
+
+
+def node_keys_on(holders: Holders, items: Collection[uuid.UUID]) -> int:
+    """Return how many node keys the sessions on these items have."""
+    return sum(holding.node_keys for item in items for holding in holders[item].values())

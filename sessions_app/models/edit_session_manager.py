@@ -1,0 +1,301 @@
+"""`EditSession.objects`: how edit sessions begin, stay and end. What people do with them is in `operations/`."""
+
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import timedelta
+
+from django.db import models, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from events_app.database.lock_retry import NeedsLocks, with_lock_retry
+from events_app.log import event_log
+from events_app.presence.outages import observed_for
+from sessions_app import channels, payloads
+from sessions_app.interference import conflicts
+from sessions_app.interference.holdings import Holders, take_away
+from sessions_app.locks import Lock, by_lock, rows_about
+from sessions_app.models.abstract_edit_session import AbstractEditSession
+from sessions_app.models.edit_session_queryset import EditSessionQuerySet
+from sessions_app.models.ended_session import EndedSession, EndReason
+from sessions_app.models.item import Item
+from sessions_app.models.place_in_line import PlaceInLine
+from sessions_app.models.results import Acquired, Ended
+from sessions_app.models.workstation import Workstation
+from sessions_app.steps import STEP_NODE_KEYS, STEP_SESSIONS, few_enough
+
+Ids = Collection[uuid.UUID]
+# Whose turn it is for each of these locks, if anybody's; their workstations are locked.
+Turns = Callable[[Collection[Lock]], Sequence[PlaceInLine]]
+# One step of an end, which also locks these workstations.
+Step = Callable[[Ids], Ended]
+
+_Manager = models.Manager.from_queryset(EditSessionQuerySet)
+
+
+class EditSessionManager(_Manager[AbstractEditSession]):
+    """Every beginning and every end of an edit session goes through here.
+
+    Locks and their order: docs/architecture.md, "One order of locks".
+    """
+
+    def held(self, locks: Collection[Lock]) -> dict[Lock, AbstractEditSession]:
+        """Return the active sessions of these locks, with their names; the caller has locked the items."""
+        return by_lock(self.with_names().filter(rows_about(locks)), locks)
+
+    def begin(self, sessions: Iterable[AbstractEditSession]) -> list[AbstractEditSession]:
+        """Insert new sessions, with growing fencing tokens; the caller has locked the items."""
+        # Its default tokens are drawn row by row, in this order.
+        return list(self.bulk_create(sessions))
+
+    def touch_heartbeat(
+        self,
+        workstation_ids: Iterable[uuid.UUID],
+        only: Q | None = None,
+        *,
+        wait: bool = True,
+    ) -> int:
+        """Keep the sessions of these workstations alive, in one statement; return how many there are.
+
+        The rows are locked in id order, so that touches and ends that overlap do not deadlock.
+
+        Args:
+            workstation_ids: the workstations.
+            only: which of their sessions.
+            wait: whether to wait for those that another transaction has locked, and perhaps ends, at this moment.
+        """
+        rows = self.filter(only or Q(), workstation_id__in=list(workstation_ids)).order_by("pk")
+        in_order = rows.select_for_update(no_key=True, skip_locked=not wait).values("pk")
+        return int(self.filter(pk__in=in_order).update(last_heartbeat=Now()))
+
+    def end(
+        self,
+        candidates: EditSessionQuerySet,
+        reason: EndReason,
+        *,
+        limit: int | None = None,
+        ended_by: str = "",
+        note: str = "",
+        leaving: Ids = (),
+        turns: Turns | None = None,
+        told_first: Sequence[event_log.NewEvent] = (),
+    ) -> Ended:
+        """End sessions, a step of them: the only way there is. Row, record, events and turns go in one transaction.
+
+        Args:
+            candidates: those to end. Its conditions are of the session's own columns: they are checked again
+                when the rows are locked.
+            reason: how they end.
+            limit: at most so many; never more than one step.
+            ended_by: who ends them, if it is not their user.
+            note: why they are ended by force.
+            leaving: workstations, locked by the caller, that lose their places in line with it.
+            turns: whose turn it is then, if it is not the line that says so.
+            told_first: events of the caller's, which come before those of the ends.
+
+        Returns:
+            What this call ended, in the order of the sessions' ids, and what it gave.
+
+        Raises:
+            NeedsLocks: it is the turn of a workstation that another transaction has locked, or an item was merged.
+        """
+        most = min(limit or STEP_SESSIONS, STEP_SESSIONS)
+        rows = candidates.values_list("pk", "item_id", "context_level", "object_id", "node_keys")
+        sized = [
+            ((pk, Lock(item, level, name)), size)
+            for pk, item, level, name, size in rows[: most + 1]
+        ]
+        found = dict(few_enough(sized[:most], STEP_NODE_KEYS))
+        if not found and not leaving:
+            return Ended()
+        with transaction.atomic(savepoint=False):
+            items = {lock.item_id for lock in found.values()}
+            if len(Item.objects.lock(items)) < len(items):
+                # One was merged into another meanwhile, which has the sessions now: looked for again.
+                raise NeedsLocks(())
+            if leaving:
+                PlaceInLine.objects.filter(workstation__in=leaving).delete()
+            next_ones = (turns or PlaceInLine.objects.turns)(set(found.values()))
+            locked = list(
+                candidates.filter(pk__in=found)
+                .select_related("item", "user", "workstation")
+                .defer("dependency_cone")
+                .with_end()
+                .order_by("pk")
+                .select_for_update(of=("self",))
+            )
+            holders = self.holders(items)
+            ending = conflicts.few_to_end(locked, holders)
+            # The others that hold a session on the items. Those that end here are told of their own end only: of two
+            # that end at the same moment neither holds the item any more.
+            take_away(ending, holders)
+            audiences = channels.audiences_of(holders, items)
+            freed = conflicts.freed(self.all(), ending, holders)
+            records = EndedSession.objects.bulk_create(
+                EndedSession.of(session, reason, ended_by, note) for session in ending
+            )
+            self.filter(pk__in=[session.pk for session in ending]).delete()
+            free = {Lock.of(record) for record in records}
+            places = [place for place in next_ones if Lock.of(place) in free]
+            granted, met = self.grant(places, holders)
+            event_log.append(
+                [
+                    *told_first,
+                    *payloads.end_events(records, audiences),
+                    *payloads.grant_events(granted, audiences),
+                    *(payloads.resolved_event(left, ended) for left, ended in freed),
+                    *met,
+                ]
+            )
+        return Ended(records, granted, more=len(found) < len(sized) or len(ending) < len(locked))
+
+    def grant(
+        self, places: Sequence[PlaceInLine], holders: Holders
+    ) -> tuple[list[Acquired], list[event_log.NewEvent]]:
+        """Begin the sessions that these places wait for, whose items and workstations are locked; their locks are free.
+
+        Args:
+            places: the places.
+            holders: who holds how much on their items.
+
+        Returns:
+            What they got, and the events of the meetings that begin with it.
+        """
+        if not places:
+            return [], []
+        PlaceInLine.objects.filter(pk__in=[place.pk for place in places]).delete()
+        sessions = self.begin(
+            self.model(
+                item=place.item,
+                workstation=place.workstation,
+                user=place.workstation.user,
+                connection_id=place.connection_id,
+                context_level=place.context_level,
+                object_id=place.object_id,
+                dependency_cone=place.dependency_cone,
+                note=place.note,
+            )
+            for place in places
+        )
+        new = {session.pk for session in sessions}
+        met = conflicts.find(self.all(), sessions, new, holders)
+        granted = [Acquired(session, conflicts=met.of.get(session.pk, [])) for session in sessions]
+        return granted, [*met.events(sessions)]
+
+    def ending(
+        self,
+        candidates: EditSessionQuerySet,
+        reason: EndReason,
+        *,
+        limit: int | None = None,
+        ended_by: str = "",
+        note: str = "",
+    ) -> Step:
+        """Return the step that ends sessions whose workstations need no lock; see `end`."""
+
+        def step(also: Ids) -> Ended:
+            Workstation.objects.lock(also)
+            return self.end(candidates, reason, limit=limit, ended_by=ended_by, note=note)
+
+        return step
+
+    def release_for_workstation(
+        self,
+        workstation_ids: Iterable[uuid.UUID],
+        reason: EndReason = EndReason.DISCONNECTED,
+        *,
+        ended_by: str = "",
+        leaving: Ids = (),
+    ) -> Ended:
+        """End a step of the sessions of these workstations, whose rows the caller has locked; see `end`."""
+        held = self.filter(workstation_id__in=list(workstation_ids))
+        return self.end(held, reason, ended_by=ended_by, leaving=leaving)
+
+    def expire_stale(
+        self,
+        timeout: timedelta,
+        limit: int | None = None,
+        *,
+        only_observed: bool = False,
+        among: Ids | None = None,
+    ) -> list[EndedSession]:
+        """End the sessions without a heartbeat for longer than `timeout`, a step of them.
+
+        Args:
+            timeout: how long a session lives without a heartbeat.
+            limit: at most so many.
+            only_observed: end nothing unless some server has been there to hear a heartbeat for all that time.
+            among: only these.
+
+        Returns:
+            The records of those that ended.
+        """
+        stale = self.to_expire(timeout, only_observed=only_observed)
+        if among is not None:
+            stale = stale.filter(pk__in=among)
+        return with_lock_retry(self.ending(stale, EndReason.EXPIRED, limit=limit)).records
+
+    def to_expire(self, timeout: timedelta, *, only_observed: bool) -> EditSessionQuerySet:
+        """Return the sessions that `expire_stale` ends."""
+        stale = self.stale(timeout)
+        return stale.filter(observed_for(timeout)) if only_observed else stale
+
+    def expire_idle(
+        self, timeout: timedelta, limit: int, among: Ids | None = None
+    ) -> list[EndedSession]:
+        """End the sessions of workstations that nobody has touched for longer than `timeout`, a step of them.
+
+        A session that it got meanwhile, by its turn in a line, is given as long.
+
+        Args:
+            timeout: how long somebody may be away.
+            limit: at most so many sessions.
+            among: only these.
+        """
+        idle = Workstation.objects.idle(timeout).filter(observed_for(timeout))
+        candidates = self.to_expire_idle(timeout)
+        if among is not None:
+            candidates = candidates.filter(pk__in=among)
+        found = dict(candidates.values_list("pk", "workstation_id")[:limit])
+        if not found:
+            return []
+
+        def step(also: Ids) -> list[EndedSession]:
+            Workstation.objects.lock({*found.values(), *also})
+            # A user who is back has said so in this row, under this lock: asked again by a later statement.
+            still = set(idle.filter(pk__in=set(found.values())).values_list("pk", flat=True))
+            ending = [pk for pk, workstation in found.items() if workstation in still]
+            return self.end(self.filter(pk__in=ending), EndReason.IDLE).records
+
+        return with_lock_retry(step)
+
+    def to_expire_idle(self, timeout: timedelta) -> EditSessionQuerySet:
+        """Return the sessions that `expire_idle` ends."""
+        idle = Workstation.objects.idle(timeout).filter(observed_for(timeout))
+        return self.older_than(timeout).filter(workstation__in=idle)
+
+    def release_deactivated(self, among: Ids | None = None) -> list[EndedSession]:
+        """Release what deactivated users hold; of these sessions, if they are given, a step.
+
+        An acquire that was under way when its user was deactivated has either seen that, under the lock of its
+        workstation, or what it acquired is seen here, a sweep later at the most.
+        """
+        held = self.of_deactivated()
+        if among is not None:
+            held = held.filter(pk__in=among)
+        step = self.ending(held, EndReason.FORCE_RELEASED, note="The user was deactivated.")
+        return all_steps(step) if among is None else with_lock_retry(step).records
+
+    def of_deactivated(self) -> EditSessionQuerySet:
+        """Return the sessions of users who are not active."""
+        return self.filter(user__is_active=False)
+
+
+def all_steps(step: Step) -> list[EndedSession]:
+    """Take a step, each in a transaction of its own, until nothing is left to end; return the records."""
+    records = []
+    while True:
+        ended = with_lock_retry(step)
+        records += ended.records
+        if not ended.more:
+            return records

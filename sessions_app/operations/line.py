@@ -1,0 +1,174 @@
+"""The line for an edit session that another workstation has: standing in it, leaving it, and what it gives."""
+
+import uuid
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from events_app.database.lock_retry import NeedsLocks
+from events_app.log import event_log
+from sessions_app import channels, payloads
+from sessions_app.errors import NotFound
+from sessions_app.locks import Lock, rows_about
+from sessions_app.models.edit_session import EditSession
+from sessions_app.models.handoff_request import HandoffRequest
+from sessions_app.models.item import Item
+from sessions_app.models.place_in_line import PlaceInLine, PlaceInLineQuerySet
+from sessions_app.models.results import Acquired, Standing, Wanted
+from sessions_app.models.workstation import Workstation
+from sessions_app.operations import limits
+from sessions_app.operations.access import check_connected, lock_own_workstation
+from sessions_app.operations.acquire import acquire_locked, lock_items
+
+Ids = Collection[uuid.UUID]
+
+
+def stand(
+    user: User,
+    workstation_id: uuid.UUID,
+    wanted: Wanted,
+    connection_id: uuid.UUID | None = None,
+) -> Acquired | Standing:
+    """Stand in line for a session, or acquire it if it is free now.
+
+    Args:
+        user: who asks; the workstation must be theirs.
+        workstation_id: the workstation. Whoever stands in line hears of its turn, so it needs a live stream.
+        wanted: what it wants to edit.
+        connection_id: the stream that the client has open; None for any of the workstation's.
+
+    Raises:
+        NotFound: no such workstation or item.
+        Forbidden: somebody else's workstation, or a deactivated user.
+        NotConnected: without a live stream.
+        TooManyPlaces, TooManyNodeKeys, TooManySessions: the user, or the workstation, may not have so many.
+    """
+    with transaction.atomic():
+        workstation = lock_own_workstation(user, workstation_id)
+        check_connected(workstation_id, connection_id)
+        if connection_id:
+            # Who waits has to be reached: a stream of a dead server does not do.
+            check_connected(workstation_id, None)
+        items, here = lock_items(workstation, [wanted.part_number])
+        item = items[wanted.part_number]
+        lock = Lock(item.pk, wanted.context_level, wanted.object_id)
+        line = PlaceInLine.objects.filter(rows_about([lock]))
+        holder = EditSession.objects.held([lock]).get(lock)
+        mine = holder and holder.workstation_id == workstation_id
+        if mine or not (holder or line.before(workstation).reachable().exists()):
+            return acquire_locked(workstation, items, [wanted], connection_id, here)[0]
+        item.check_not_retired()
+        own = line.filter(workstation=workstation)
+        has = own.values_list("node_keys", flat=True).first()
+        more = limits.growth([(has or 0, len(wanted.dependency_cone))])
+        limits.check_places(workstation, int(has is None), more)
+        place, created = PlaceInLine.objects.get_or_create(
+            item=item,
+            workstation=workstation,
+            context_level=wanted.context_level,
+            object_id=wanted.object_id,
+            defaults={
+                "dependency_cone": list(wanted.dependency_cone),
+                "note": wanted.note or "",
+                "connection_id": connection_id,
+            },
+        )
+        if not created:
+            _renew(place, wanted, connection_id)
+        standing = next(one for one in line.with_position() if one.pk == place.pk)
+        event_log.append(here)
+        return Standing(standing, existing=not created, holder=holder)
+
+
+def step_out(place_id: uuid.UUID) -> None:
+    """Leave the line, and take back what the workstation has asked of the holder: nobody waits there any more.
+
+    Raises:
+        NotFound: if the place is not there any more: it was lost, or its turn has come.
+    """
+    with transaction.atomic():
+        workstations = PlaceInLine.objects.filter(pk=place_id).values_list(
+            "workstation_id", flat=True
+        )
+        Workstation.objects.lock(list(workstations))
+        place = PlaceInLine.objects.filter(pk=place_id).defer("dependency_cone").first()
+        if place is None:
+            raise NotFound("There is no such place in line.")
+        PlaceInLine.objects.filter(pk=place_id).delete()
+        HandoffRequest.objects.filter(
+            workstation=place.workstation_id,
+            session__item=place.item_id,
+            session__context_level=place.context_level,
+            session__object_id=place.object_id,
+        ).delete()
+
+
+def of_free_locks() -> PlaceInLineQuerySet:
+    """Return the places that wait for a lock that no session holds."""
+    holders = EditSession.objects.filter(
+        item=OuterRef("item"),
+        context_level=OuterRef("context_level"),
+        object_id=OuterRef("object_id"),
+    )
+    return PlaceInLine.objects.filter(~Exists(holders))
+
+
+def grant_what_is_free(limit: int) -> list[Acquired]:
+    """Give what is free though somebody stands in line for it: all were away when it ended.
+
+    Args:
+        limit: at most so many.
+    """
+    waiting = of_free_locks().reachable()
+    return grant_free(waiting.order_by("number").values_list("pk", flat=True)[:limit])
+
+
+def grant_free(places: Ids) -> list[Acquired]:
+    """Give what these places wait for to the first in its line, if it is free.
+
+    Where somebody else has one of their workstations locked, they are left to the next call.
+    """
+    found = {
+        Lock.of(place)
+        for place in PlaceInLine.objects.filter(pk__in=list(places)).defer("dependency_cone")
+    }
+    if not found:
+        return []
+
+    try:
+        return _grant_free(found)
+    except NeedsLocks as busy:
+        theirs = PlaceInLine.objects.filter(rows_about(found), workstation__in=busy.keys)
+        found -= {Lock.of(place) for place in theirs.defer("dependency_cone")}
+    with suppress(NeedsLocks):
+        return _grant_free(found)
+    return []
+
+
+def _grant_free(locks: Collection[Lock]) -> list[Acquired]:
+    items = {lock.item_id for lock in locks}
+    with transaction.atomic():
+        Item.objects.lock(items)
+        free = set(locks) - EditSession.objects.held(locks).keys()
+        holders = EditSession.objects.holders(items)
+        audiences = channels.audiences_of(holders, items)
+        granted, met = EditSession.objects.grant(PlaceInLine.objects.turns(free), holders)
+        event_log.append([*payloads.grant_events(granted, audiences), *met])
+    return granted
+
+
+def _renew(place: PlaceInLine, wanted: Wanted, connection_id: uuid.UUID | None) -> None:
+    """Give a place the cone and the note that are wanted now, and the stream, where who took it named none."""
+    changed: dict[str, Any] = {}
+    if wanted.dependency_cone:
+        changed["dependency_cone"] = list(wanted.dependency_cone)
+    if wanted.note is not None:
+        changed["note"] = wanted.note
+    if connection_id and place.connection_id is None:
+        changed["connection_id"] = connection_id
+    if changed:
+        PlaceInLine.objects.filter(pk=place.pk).update(**changed)
