@@ -1,4 +1,4 @@
-"""The ASGI entry: event streams to their small application, everything else to Django."""
+"""The ASGI entry: routes event streams and `alive` to their own applications, everything else to Django."""
 
 import os
 from typing import Any
@@ -18,27 +18,26 @@ from silo import health, request_shares
 from silo.database import POOL_MAX_SIZE
 from silo.stream_answers import as_djangos
 
-# Hashing a password takes a quarter of a second of one core, on purpose. One at a time, whoever asks.
+# Hashing a password takes a quarter of a second of one core, on purpose: one at a time.
 HASHING_AT_ONCE = 1
-# Each thread that uses the database finds a connection in the pool: besides these requests the presence has three, the
-# streams and signs of life two each, large bodies and passwords one each and `/ready` has one. So nothing can keep a
-# beat waiting.
+# Each thread that uses the database finds a connection in the pool: besides these requests presence has three, streams
+# and alive requests two each, large bodies and passwords one each, and `/ready` one. So nothing can delay a beat.
 REQUESTS_AT_ONCE = POOL_MAX_SIZE - 9 - HASHING_AT_ONCE
 
-# `/health` and `/ready` say how this process is, so they wait for no other request. Once the database has been looked
-# at, an answer of `/ready` waits for nothing: one thread does for all who ask.
+# `/health` and `/ready` describe this process, so they wait for no other request. `/ready` waits for nothing once the
+# database was checked: one thread serves all of its requests.
 ready = request_gate.counted(health.looked_up_before(request_gate.limited(django_application, 1)))
 
 streams = as_djangos(stream.application)
 
-# Everything else waits fairly: docs/architecture.md, "How many at once".
+# All other requests wait in fair turns: docs/architecture.md, "How many at once".
 _limits = request_shares.limits()
 requests = request_shares.with_hashing_apart(
     request_gate.limited(django_application, REQUESTS_AT_ONCE, _limits),
     request_gate.limited(django_application, HASHING_AT_ONCE, _limits),
 )
 
-# Signs of life wait for no request of another kind: a client whose own comes too late loses what it has.
+# Alive requests wait for no request of another kind: a client whose request comes too late loses its sessions.
 signs_of_life = request_gate.counted(alive.application(as_djangos, otherwise=requests))
 
 # Django's type of a route knows views only; Channels takes ASGI applications.

@@ -1,7 +1,7 @@
-"""How large the body of each operation may be: what its largest valid body needs, and no more.
+"""The size limit of each operation's body: what its largest valid body needs, and no more.
 
-The server looks here when it has the headers of a request, before it reads any of the body (`EVENTS_BODY_LIMIT`).
-A test compares these sizes with the description of the API.
+The server reads it (`EVENTS_BODY_LIMIT`) when it has the headers of a request, before any of the body. A test compares
+these sizes with the API's description.
 """
 
 import re
@@ -11,11 +11,11 @@ from django.conf import settings
 
 KILOBYTE: Final = 1024
 
-# For what takes no body, or two numbers: room for clients that send an empty object.
+# Operations that take no body, or two numbers: room for clients that send an empty object.
 NOTHING: Final = 4 * KILOBYTE
-# For some texts of at most 2,000 characters, each perhaps written as an escape, or 1,000 ids.
+# Some texts of at most 2,000 characters, each perhaps written as an escape, or 1,000 ids.
 TEXTS: Final = 64 * KILOBYTE
-# For the forms of the admin site: at most 1,000 fields, which are ids but for a few.
+# Forms of the admin site: at most 1,000 fields, most of them ids.
 FORMS: Final = 1024 * KILOBYTE
 
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -1,15 +1,16 @@
-"""Which pages of other origins may use the API (CORS): one rule, for Django and, by its middleware, for streams."""
+"""The CORS rule: pages of which other origins may use the API. Django and, through its middleware, the streams
+follow it."""
 
 import re
 from collections.abc import Sequence
 from typing import Final
 
-# The rest is for the service's own pages.
+# All other addresses are for the service's own pages.
 ADDRESSES: Final = r"/(api/|health$|ready$)"
 
 
 def rules(origins: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the origins that are given whole, and regular expressions for those with a `*.`."""
+    """Return the origins without a wildcard, and regular expressions for those with a `*.`."""
     whole = [origin for origin in origins if "*" not in origin]
     wild = [
         "^" + re.escape(origin).replace(r"\*", r"[\w-]+(\.[\w-]+)*") + "$"

@@ -14,18 +14,18 @@ POOL_MAX_SIZE = 13
 POOL = {
     "min_size": 0,
     "max_size": POOL_MAX_SIZE,
-    # Who waits longer is told to come again; there are no more requests than connections (silo/asgi.py).
+    # A request that waits longer is answered 503; there are no more requests than connections (silo/asgi.py).
     "timeout": 3,
     # A failed attempt to connect is given up after this, and the next request makes a new one: the pool's own
     # pauses would double up to minutes after an outage.
     "reconnect_timeout": 1,
 }
-# A server that cannot be reached is an answer too; libpq would wait for minutes.
+# A server that cannot be reached gives an error then; libpq would wait for minutes.
 CONNECT_TIMEOUT_SECONDS = 5
 
 # A process that is stopped or cut off in the middle of a transaction holds its locks, the event log's among them,
 # against every other process. So the database ends such a transaction, and notices a vanished peer, well within
-# server_dead_seconds (10); nobody here is ever idle in a transaction or waits for a lock for more than moments.
+# server_dead_seconds (10). No process is idle in a transaction, or waits for a lock, for more than moments otherwise.
 IDLE_IN_TRANSACTION_MS = 4_000
 LOCK_TIMEOUT_MS = 4_000
 PEER_TIMEOUT_MS = 8_000

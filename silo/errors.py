@@ -78,7 +78,7 @@ def install(api: NinjaAPI) -> None:
         if error.status_code == 400:
             return _not_json()
         if error.status_code == 403:
-            # Ninja's CSRF check; what the domain forbids is a DomainError.
+            # Ninja's CSRF check; refusals of the domain are DomainErrors.
             return envelope(403, "forbidden", "With a login session a write needs X-CSRFToken.")
         code, _ = CODES.get(error.status_code, CODES[500])
         return envelope(error.status_code, code, str(error))

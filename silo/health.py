@@ -41,7 +41,7 @@ class NotReadyOut(ReadyOut):
 @csrf_exempt
 @require_safe
 def health(request: HttpRequest) -> JsonResponse:
-    """Say that this process runs, and its version."""
+    """Answer that this process runs, and its version."""
     return JsonResponse({"status": "ok", "version": __version__})
 
 
@@ -54,7 +54,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     `looked_up_before`.
     """
     process = runtime.current()
-    unready = process.unready if process else "this process serves nothing"
+    unready = process.unready if process else "this process is not `manage.py serve`"
     database = process.database.available if process and not unready else None
     answer: dict[str, Any] = {
         "status": "ready" if database else "not ready",
@@ -77,7 +77,10 @@ DESCRIBED: Final[Mapping[str, tuple[View, Mapping[int, tuple[str, type[Shape]]]]
         ready,
         {
             200: ("Ready for traffic.", ReadyOut),
-            503: ("Not ready: something is starting, stopping or cut off.", NotReadyOut),
+            503: (
+                "Not ready: the process is starting or stopping, or the database is unavailable.",
+                NotReadyOut,
+            ),
         },
     ),
 }

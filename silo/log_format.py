@@ -1,4 +1,4 @@
-"""One line a log record: time, level, logger, message, and the record's `extra` as key=value."""
+"""Formats one line for each log record: time, level, logger, message, and the record's `extra` as key=value."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ _HIDDEN = re.compile(f"[{REFUSED}]")
 class FieldsFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.123Z INFO sessions_app.sweeper auto-released stale session user=ada item="DIN 912"`.
 
-    Only the first line of a record begins at the margin: nothing that is logged can pose as another record.
+    Only the first line of a record begins at the margin, so no logged text can pose as another record.
     """
 
     converter = staticmethod(time.gmtime)
@@ -44,7 +44,7 @@ def _printable(text: str) -> str:
 
 
 def _is_visible(text: str) -> bool:
-    """Whether nothing in a text is hidden from who reads the log, nor turns the direction of what follows."""
+    """Return whether a text has no invisible character, and none that changes the direction of the following text."""
     # Python calls some printable that take no room: fillers, selectors of variants.
     return text.isprintable() and not _HIDDEN.search(text)
 
@@ -54,7 +54,7 @@ def _indented(text: str) -> str:
 
 
 def _quoted(value: object) -> str:
-    """Quote what could be taken for another field or another line."""
+    """Quote a value that could be taken for another field or another line."""
     text = str(value)
     if _is_visible(text) and text and not set(text) & set(' "=\\'):
         return text

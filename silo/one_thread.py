@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 
 class OneThreadMiddleware:
-    """Passes each request on, and is for synchronous calls only.
+    """Passes each request on; synchronous only.
 
     Django runs a middleware that knows both ways as its successor runs. Behind an asynchronous one each would hand the
     request to a thread and back again, twice: 15 hops instead of 5, each of which waits for a turn of the event loop.

@@ -1,4 +1,4 @@
-"""What holds for every answer of Django's, whichever view gives it: HEAD, what may be kept, and how long it is."""
+"""Middleware for every answer of Django: HEAD, caching and Content-Length."""
 
 from collections.abc import Callable
 
@@ -7,23 +7,24 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from sessions_app.text import text_fault
 
-# These change with the version of the service only.
+# These answers change with the version of the service only.
 MAY_BE_KEPT = {"/api/docs", "/api/openapi.json"}
 
 
 class PlainHttpMiddleware:
-    """The outermost: HEAD where there is GET, `no-store` where nothing else is said, no cookie that cannot be one."""
+    """The outermost middleware: answers HEAD like GET, adds `no-store` where no caching is stated, drops invalid
+    session cookies."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        # A quoted cookie can hold NUL, which the database refuses to look for.
+        # A quoted cookie can hold NUL, which the database refuses.
         if text_fault(request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")):
             del request.COOKIES[settings.SESSION_COOKIE_NAME]
         is_head = request.method == "HEAD"
         if is_head:
-            # The operations of the API know GET. What they answer is cut below, and by the server.
+            # The operations of the API only know GET. The body of the answer is cut below, and by the server.
             request.method = "GET"
         response = self._get_response(request)
         if is_head:
@@ -39,7 +40,7 @@ class PlainHttpMiddleware:
 
 
 def _without_stream(response: HttpResponseBase) -> HttpResponseBase:
-    """Return the answer, or, where its body would only be made for nobody to read, one of its headers alone."""
+    """Return the answer; of a streamed one, whose body would not be sent, only the headers."""
     if not response.streaming:
         return response
     response.close()

@@ -1,4 +1,5 @@
-"""Whose turn it is at the gates of requests: what is urgent, what hashes passwords, and whose an admin's login is."""
+"""Rules for the gates of requests: which are urgent, which hash passwords, and which user a request to the admin
+site belongs to."""
 
 import re
 from collections.abc import Callable
@@ -16,8 +17,8 @@ from events_app.serving.stream_http import refuse
 from silo.errors import CODES
 from silo.stream_answers import as_djangos
 
-# What lets go of sessions or places, and what a vault asks. It waits behind nothing else of its user, and is never
-# refused.
+# Requests that release sessions or places, and those of vaults. They wait behind no other request of their user, and
+# are never refused.
 _URGENT: Final = re.compile(
     r"DELETE /api/.*|POST /api/(edit-sessions/release|.*/verify)", re.DOTALL
 )
@@ -28,7 +29,7 @@ _HASHING: Final = re.compile(
 
 
 def is_urgent(scope: Scope) -> bool:
-    """Say whether a request lets something go, or vouches for it."""
+    """Return whether a request releases something, or verifies a session."""
     return bool(_URGENT.fullmatch(_line(scope)))
 
 
@@ -43,7 +44,7 @@ def limits() -> request_gate.Limits:
 
 
 def with_hashing_apart(ordinary: Application, hashing: Application) -> Application:
-    """Return an application that gives requests which hash a password to another one than all others."""
+    """Return an application that sends requests which hash a password to `hashing`, and all others to `ordinary`."""
 
     async def choose(scope: Scope, receive: object, send: object) -> None:
         application = hashing if _HASHING.fullmatch(_line(scope)) else ordinary
@@ -61,7 +62,7 @@ def _line(scope: Scope) -> str:
 
 
 class AdminLoginMiddleware:
-    """Tells the gate whose a request to the admin site is; the API's own authentication tells it for the API."""
+    """Reports the user of a request to the admin site to the gate; the API's own authentication does it for the API."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response

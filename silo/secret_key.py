@@ -52,8 +52,8 @@ def _read(path: Path) -> str:
 
 
 def _generate(path: Path) -> str:
-    # Written aside and linked, so that of two processes that start at once both use the same whole key.
-    # mkstemp makes it 0600.
+    # Written to a draft and linked, so that two processes which start at once use the same whole key. mkstemp makes it
+    # 0600.
     descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     draft = Path(name)
     try:

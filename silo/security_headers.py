@@ -1,4 +1,4 @@
-"""What browsers are told to refuse: one set of headers for every answer, of Django, of static files and of streams.
+"""Security headers for every answer: of Django, of static files and of streams.
 
 Django's own middleware has the others (`nosniff`, `Referrer-Policy`, `Cross-Origin-Opener-Policy`, HSTS).
 """
@@ -22,8 +22,8 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-# Browsers that have once been here by HTTPS come by HTTPS for so long. Other services below the same name are not
-# this one's to decide on, so it says nothing of them, and is on no list that browsers bring.
+# Browsers that were here by HTTPS use HTTPS for so long. Other services below the same name are not included, and
+# browsers' preload lists are not asked for, because both would decide for other services.
 HSTS_SECONDS: Final = 365 * 24 * 3600
 
 
@@ -39,7 +39,7 @@ class ContentSecurityPolicyMiddleware:
         return response
 
 
-# As they stand in the settings, for answers that do not pass through Django.
+# In the order of the settings, for answers that do not pass through Django.
 MIDDLEWARE: Final = (
     SecurityMiddleware,
     XFrameOptionsMiddleware,
@@ -50,5 +50,5 @@ MIDDLEWARE: Final = (
 def add(request: HttpRequest, response: HttpResponseBase) -> None:
     """Add the headers to an answer that does not pass through Django."""
     for middleware in MIDDLEWARE:
-        # Each adds to the answer that it is given.
+        # Each adds its headers to the response.
         middleware(lambda _: response)(request)

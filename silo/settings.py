@@ -35,7 +35,7 @@ SECRET_KEY = SERVER.secret_key or secret_key.load_or_generate(
 )
 ALLOWED_HOSTS = SERVER.allowed_hosts
 CSRF_TRUSTED_ORIGINS = SERVER.trusted_origins
-# The same pages may read what they may write; streams too, see silo/cross_origin.py.
+# Pages that may write may also read; streams too, see silo/cross_origin.py.
 CORS_ALLOWED_ORIGINS, CORS_ALLOWED_ORIGIN_REGEXES = cross_origin.rules(SERVER.trusted_origins)
 CORS_URLS_REGEX = cross_origin.ADDRESSES
 CORS_ALLOW_CREDENTIALS = True
@@ -70,7 +70,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "silo.plain_http.PlainHttpMiddleware",
-    # What browsers are told, on every answer, whoever of those below gives it.
+    # Security headers for browsers, on every answer of the middleware below.
     *(f"{one.__module__}.{one.__qualname__}" for one in security_headers.MIDDLEWARE),
     "corsheaders.middleware.CorsMiddleware",  # before what answers: refusals are read across origins too
     "silo.errors.EnvelopeMiddleware",
@@ -125,10 +125,10 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
-# The contract's limit of a request body; Django answers what is larger with RequestDataTooBig. The server knows smaller
-# ones of most operations.
+# The API's limit of a request body; Django answers larger ones with RequestDataTooBig. The server has smaller limits
+# for most operations.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
-# What the server has let in is in memory and counted there: never in a file, which needs a descriptor and a disk.
+# An accepted body is in memory and counted there: never in a file, which needs a descriptor and a disk.
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 EVENTS_BODY_LIMIT = "silo.body_limits.limit"
 EVENTS_BODY_MEMORY = LIMITS.body_memory_mb * 1024 * 1024
@@ -149,7 +149,8 @@ EVENTS_RETENTION = SESSIONS.event_retention
 
 SESSIONS_TIMEOUT = SESSIONS.session_timeout
 SESSIONS_IDLE_TIMEOUT = SESSIONS.idle_timeout
-# Whom somebody has touched since the heartbeat before is not idle: else each heartbeat of a busy user would be news.
+# A workstation that was touched since the heartbeat before is not idle: otherwise each heartbeat of a busy user would
+# cause an event.
 SESSIONS_IDLE_FROM = timedelta(seconds=SESSIONS.heartbeat_seconds)
 SESSIONS_GRACE = timedelta(seconds=SESSIONS.disconnect_grace_seconds)
 SESSIONS_SWEEP_SECONDS = SESSIONS.sweep_seconds
@@ -165,9 +166,9 @@ LOGGING = {
         "django.server": {"handlers": [], "level": "INFO", "propagate": True},
         # It logs every stream's listener at INFO.
         "django_eventstream": {"level": "WARNING"},
-        # Every refused request would be a line: the caller is told, the log of the proxy has it.
+        # Every refused request would write a line: the caller gets the error, and the proxy's log has it.
         "django.request": {"level": "ERROR"},
-        # Anybody can send a foreign Host header; it is answered with 400.
+        # Any client can send a foreign Host header; it is answered with 400.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "daphne": {"level": "WARNING"},
     },

@@ -18,7 +18,7 @@ class Duplicate(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML reads YAML 1.1, where numbers have bases of 8 and 60, and takes the last of two keys of one name."""
+    """PyYAML reads YAML 1.1, where numbers may have bases of 8 and 60, and takes the last of two equal keys."""
 
     # Only decimal numbers are numbers; anything else stays text, which a key that needs a number then refuses.
     yaml_implicit_resolvers = {

@@ -1,4 +1,4 @@
-"""What Django's middleware does to every answer, done to those of the event streams, which do not pass through it."""
+"""Gives answers that do not pass through Django (event streams, `alive`) the headers and checks of its middleware."""
 
 from collections.abc import MutableMapping
 from io import BytesIO
@@ -15,7 +15,7 @@ from silo.errors import CODES, HOST_REFUSED, envelope
 
 
 def as_djangos(application: Application) -> Application:
-    """Return the application of the streams: for hosts and across origins (CORS) as Django's, and kept by nobody."""
+    """Return the application with Django's check of hosts, CORS, security headers, and `no-store`."""
 
     async def run(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         request = ASGIRequest(dict(scope), BytesIO())

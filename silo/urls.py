@@ -1,4 +1,4 @@
-"""What Django serves. The event streams are routed before it, in `silo/asgi.py`."""
+"""The addresses that Django serves. Event streams and `alive` are routed before it, in `silo/asgi.py`."""
 
 from django.contrib import admin
 from django.urls import path

@@ -26,14 +26,14 @@ class Refusal(NamedTuple):
         return [(name.encode(), value.encode()) for name, value in needed.items()]
 
 
-NOT_HTTP: Final = Refusal(400, "invalid_request", "This is no valid HTTP request.")
+NOT_HTTP: Final = Refusal(400, "invalid_request", "This is not a valid HTTP request.")
 NO_HOST: Final = Refusal(
-    400, "invalid_request", "A request has one Host header; only HTTP/1.0 may leave it out."
+    400, "invalid_request", "Send exactly one Host header; only HTTP/1.0 may leave it out."
 )
 BAD_LENGTH: Final = Refusal(
     400,
     "invalid_request",
-    "The length of the body is told once: by a Content-Length in digits, or by Transfer-Encoding: chunked.",
+    "State the length of the body once: by a Content-Length in digits, or by Transfer-Encoding: chunked.",
 )
 BAD_TARGET: Final = Refusal(
     400,
@@ -42,12 +42,14 @@ BAD_TARGET: Final = Refusal(
 )
 BAD_METHOD: Final = Refusal(400, "invalid_request", "A method is written in capitals.")
 NO_WEBSOCKETS: Final = Refusal(
-    403, "forbidden", "There are no WebSockets here: events come as server-sent events."
+    403,
+    "forbidden",
+    "This server has no WebSockets; read events as server-sent events (GET /api/events).",
 )
 TIMED_OUT: Final = Refusal(
     408,
     "request_timeout",
-    "Half of a request came, and the rest too slowly. Its headers have 20 seconds, its body 30 and one for each 50 kB.",
+    "The request came too slowly: its headers have 20 seconds, its body 30 and one more for each 50 kB.",
 )
 BODY_TOO_LARGE: Final = Refusal(413, "body_too_large", "The body of a request has at most 8 MB.")
 
@@ -70,12 +72,16 @@ NO_ROOM: Final = Refusal(
     503, "unavailable", "The memory for large requests has been full for a minute; try again."
 )
 UNAVAILABLE: Final = Refusal(
-    503, "unavailable", "The service is starting, stopping or cut off; try again."
+    503,
+    "unavailable",
+    "The service is starting or stopping, or the database is unavailable; try again.",
 )
 TOO_MANY_CONNECTIONS: Final = Refusal(
     503, "unavailable", "This server has as many connections as it can; try again."
 )
-FAILED: Final = Refusal(500, "internal_error", "The server failed; it is logged. Try again.")
+FAILED: Final = Refusal(
+    500, "internal_error", "The server failed and has logged the error. Try again."
+)
 
 # The codes of the errors that Twisted answers by itself, in one sentence each.
 CODES: Final = {400: "invalid_request", 500: "internal_error", 503: "unavailable"}

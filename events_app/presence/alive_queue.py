@@ -17,10 +17,9 @@ from typing import Final
 
 from events_app.database.threads import in_thread
 from events_app.database.unavailable import DATABASE_UNAVAILABLE, backoff, is_statement_error
-from events_app.http import refusals
 from events_app.presence.acknowledgements import ObservedClock
 from events_app.presence.backend import AliveRequest, Key, Outcome, StreamRefused, backend
-from events_app.serving.stream_http import unavailable
+from events_app.serving.stream_http import FAILED, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +32,6 @@ LOCKED_SECONDS: Final = 0.05
 LOCKED_PATIENCE_SECONDS: Final = 1.0
 # While the database is unavailable, a request is answered (503) after so long; its client may find a better server.
 UNAVAILABLE_SECONDS: Final = 10.0
-
-FAILED: Final = StreamRefused(*refusals.FAILED)
 
 Answer = asyncio.Future[StreamRefused | None]
 Verdict = StreamRefused | Outcome | None

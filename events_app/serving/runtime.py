@@ -25,12 +25,12 @@ class Runtime:
     def unready(self) -> str:
         """The reason why this process is not ready, without the database; "" if there is none."""
         if self.presence.stopping:
-            return "this server stops"
+            return "this server is stopping"
         if not self.presence.useful:
             return "this server could not keep its clients alive for three heartbeats"
         if not self.presence.ready:
             return "this server is not registered in the database yet"
-        return "" if self.relay.listening else "this server does not hear of events"
+        return "" if self.relay.listening else "the relay of this server has no database connection"
 
 
 _current: Runtime | None = None

@@ -194,7 +194,7 @@ class Stream:
         except StreamRefused as refusal:
             await self._end(refusal)
         except StreamGone:
-            await self._end(StreamRefused(404, "not_found", "It was deleted."))
+            await self._end(StreamRefused(404, "not_found", "This workstation was deleted."))
         except StreamDisplaced:
             await self._end(backend().displacement())
         except TooManyStreams as error:
@@ -211,7 +211,11 @@ class Stream:
         except Exception:
             # Daphne cannot answer for an application that fails after its first byte.
             logger.exception("a stream failed")
-            await self._end(StreamRefused(500, "internal_error", "The server failed; try again."))
+            await self._end(
+                StreamRefused(
+                    500, "internal_error", "The server failed and has logged the error. Try again."
+                )
+            )
 
     async def cut_off(self) -> None:
         """Cut an answer that has not ended: its client does not read, or the stream was closed while it waited to

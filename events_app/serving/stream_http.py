@@ -19,6 +19,8 @@ NOT_SERVED: Final = StreamRefused(
     501, "streams_not_served", "Event streams are served by `manage.py serve` only."
 )
 
+FAILED: Final = StreamRefused(*refusals.FAILED)
+
 
 class ClientLeft(Exception):
     """The client disconnected before its request was here."""

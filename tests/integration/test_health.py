@@ -26,7 +26,7 @@ NOT_READY = {
     "status": "not ready",
     "database": "not asked",
     "relay": "unavailable",
-    "reason": "this server stops",
+    "reason": "this server is stopping",
 } | STREAMS
 
 
@@ -43,7 +43,7 @@ class Process:
 
     @property
     def unready(self) -> str:
-        return "" if self.ready else "this server stops"
+        return "" if self.ready else "this server is stopping"
 
     def run(self) -> str:
         self.asked += 1
@@ -114,7 +114,7 @@ def test_what_was_found_before_is_not_told_of_a_process_that_is_not_ready_any_mo
 
 
 def test_where_nothing_is_served_it_is_not_ready():
-    reason = "this process serves nothing"
+    reason = "this process is not `manage.py serve`"
     assert ready() == (503, NOT_READY | {"sse_clients": 0, "reason": reason})
 
 
