@@ -45,11 +45,14 @@ print(",".join(User.objects.order_by("username").values_list("username", flat=Tr
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Path]:
-    (tmp_path / "settings.py").write_text(SETTINGS)
-    (tmp_path / "manage.py").write_text(MANAGE)
-    yield tmp_path
-    stop_what_is_left(tmp_path / "data")
+def project(state: Path) -> Iterator[Path]:
+    """Where the server's account can enter, so that the data stays in the project."""
+    folder = state / "project"
+    folder.mkdir(mode=0o755)
+    (folder / "settings.py").write_text(SETTINGS)
+    (folder / "manage.py").write_text(MANAGE)
+    yield folder
+    stop_what_is_left(folder / "data")
 
 
 def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
