@@ -5,13 +5,15 @@ PYTHON ?= python3
 IN_VENV = exec "$(VENV)/bin/python"
 # Where one of these has changed, requirements.txt is installed again.
 REQUIREMENTS = requirements.txt constraints.txt $(sort $(wildcard */pyproject.toml))
+# Models and migrations are compared without a database, and none is started; Django warns of that.
+NO_DATABASE = env -u DATABASE_URL SILO_VAR=/nonexistent
 # What `make run` prints once the server is ready.
 WELCOME = $${SILO_VAR:-var}/welcome
 
 # Hundreds of tests start Python: each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run lint clean python port installed install test test-inside test-processes test-alone test-client test-slow \
+.PHONY: help run lint audit clean python port installed install test test-inside test-processes test-alone test-client test-slow \
   test-model test-real test-faults test-proxies test-attack
 .NOTPARALLEL:
 .SUFFIXES:
@@ -24,7 +26,8 @@ help:
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
 	@echo "make test-proxies  run those of the proxies of Debian 12, in two minutes"
 	@echo "make test-attack  run attacks on a server beside honest clients, and print what these saw, in seven minutes"
-	@echo "make lint   check style and types"
+	@echo "make lint   check style and types, and that no migration is missing"
+	@echo "make audit  look for known vulnerabilities in the pinned requirements"
 	@echo "make clean  remove .venv and the caches; var/, the data, stays"
 
 run: port installed
@@ -79,9 +82,13 @@ lint: installed
 	@$(IN_VENV) -m ruff check .
 	@$(IN_VENV) -m ruff format --check .
 	@$(IN_VENV) -m mypy .
+	@exec $(NO_DATABASE) "$(VENV)/bin/python" -W ignore::RuntimeWarning manage.py makemigrations --check
+
+audit: installed
+	@$(IN_VENV) -m tools.audit
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 python:
