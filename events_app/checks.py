@@ -22,7 +22,7 @@ def check_timings(**_: Any) -> list[checks.CheckMessage]:
                 id="events_app.E001",
             )
         )
-    if settings.EVENTS_RETENTION.total_seconds() < 3 * configured.heartbeat:
+    if settings.EVENTS_EVENT_RETENTION.total_seconds() < 3 * configured.heartbeat:
         faults.append(
             checks.Error(
                 "event_retention_hours is shorter than three heartbeats: "

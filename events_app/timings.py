@@ -63,8 +63,8 @@ class Timings:
     server_dead: float
     dead_peer: float
     # How long a departed key may take to come back, and how long a present one may go without a heartbeat.
-    grace: float
-    timeout: float
+    disconnect_grace: float
+    session_timeout: float
 
     @property
     def server_dead_time(self) -> timedelta:
@@ -85,7 +85,11 @@ class Timings:
     def keepalive(self) -> float:
         """The most between two writes to a stream."""
         most = min(KEEPALIVE_MAX_SECONDS, self.dead_peer * KEEPALIVE_SHARE)
-        return min(most, self.grace * KEEPALIVE_GRACE_SHARE) if self.grace else most
+        return (
+            min(most, self.disconnect_grace * KEEPALIVE_GRACE_SHARE)
+            if self.disconnect_grace
+            else most
+        )
 
     @property
     def acknowledgement(self) -> float:
@@ -93,7 +97,7 @@ class Timings:
         return self.dead_peer - self.heartbeat
 
     @property
-    def patience(self) -> float:
+    def acknowledge(self) -> float:
         """How long such a client may take to answer."""
         return self.acknowledgement - LOOKING_BEATS * self.beat
 
@@ -110,7 +114,7 @@ class Timings:
         connection that is reset on the server's side alone cannot be foreseen. docs/client.md says how the client uses
         it.
         """
-        return self.grace or self.user_timeout
+        return self.disconnect_grace or self.user_timeout
 
     @property
     def vouched(self) -> float:
@@ -126,10 +130,10 @@ class Timings:
         return {
             "heartbeat_seconds": self.heartbeat,
             "keepalive_seconds": self.keepalive,
-            "acknowledge_seconds": self.patience,
-            "grace_seconds": self.grace,
+            "acknowledge_seconds": self.acknowledge,
+            "grace_seconds": self.disconnect_grace,
             "safe_seconds": self.safe,
-            "timeout_seconds": self.timeout,
+            "timeout_seconds": self.session_timeout,
         }
 
 
@@ -139,6 +143,6 @@ def configured() -> Timings:
         heartbeat=settings.EVENTS_HEARTBEAT_SECONDS,
         server_dead=settings.EVENTS_SERVER_DEAD_SECONDS,
         dead_peer=settings.EVENTS_DEAD_PEER_SECONDS,
-        grace=settings.EVENTS_GRACE_SECONDS,
-        timeout=settings.EVENTS_TIMEOUT_SECONDS,
+        disconnect_grace=settings.EVENTS_DISCONNECT_GRACE.total_seconds(),
+        session_timeout=settings.EVENTS_SESSION_TIMEOUT.total_seconds(),
     )

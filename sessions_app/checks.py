@@ -10,7 +10,7 @@ from django.core import checks
 def check_timings(**_: Any) -> list[checks.CheckMessage]:
     """Refuse time-outs that would end a live session."""
     heartbeat = settings.EVENTS_HEARTBEAT_SECONDS
-    timeout = settings.SESSIONS_TIMEOUT.total_seconds()
+    timeout = settings.EVENTS_SESSION_TIMEOUT.total_seconds()
     idle_timeout = settings.SESSIONS_IDLE_TIMEOUT.total_seconds()
     faults: list[checks.CheckMessage] = []
     if timeout < 3 * heartbeat:

@@ -110,7 +110,7 @@ class WorkstationPresence(PresenceBackend):
         Workstation.objects.filter(pk__in=keys).update(
             departed_at=Now(), departed_by=process_id, last_seen=Now()
         )
-        return operations.presence.leave(gone, settings.SESSIONS_GRACE)
+        return operations.presence.leave(gone, settings.EVENTS_DISCONNECT_GRACE)
 
     def server_stopped(self, gone: Collection[Key]) -> None:
         """They have no server for now; nobody has departed."""
@@ -126,7 +126,7 @@ class WorkstationPresence(PresenceBackend):
             .values_list("pk", flat=True)
         )
         self._wait_for(set(gone) - departed)
-        operations.presence.leave(departed, settings.SESSIONS_GRACE)
+        operations.presence.leave(departed, settings.EVENTS_DISCONNECT_GRACE)
 
     def time_passes(self) -> bool:
         """End the graces that are over, and give what is free to who came back to a line for it."""
@@ -182,13 +182,15 @@ def _refused(error: DomainError) -> StreamRefused:
 
 
 def _graces(but_not: Collection[Any], _: Collection[Any]) -> list[Thing]:
-    over = operations.presence.graces_over(settings.SESSIONS_GRACE).exclude(pk__in=list(but_not))
+    over = operations.presence.graces_over(settings.EVENTS_DISCONNECT_GRACE).exclude(
+        pk__in=list(but_not)
+    )
     named = over.order_by("pk").values_list("pk", "name")[:GRACE_BATCH]
     return [Thing(pk, pk, {"workstation": name, "key": pk}) for pk, name in named]
 
 
 def _end_graces(ids: Collection[Key]) -> bool:
-    return operations.presence.end_grace(settings.SESSIONS_GRACE, GRACE_BATCH, ids)
+    return operations.presence.end_grace(settings.EVENTS_DISCONNECT_GRACE, GRACE_BATCH, ids)
 
 
 def _turns(but_not: Collection[Any], but_not_on: Collection[Any]) -> list[Thing]:

@@ -130,6 +130,10 @@ class SessionsConfig(_Section):
     event_retention_hours: Hours = 24
 
     @property
+    def disconnect_grace(self) -> timedelta:
+        return timedelta(seconds=self.disconnect_grace_seconds)
+
+    @property
     def idle_timeout(self) -> timedelta:
         return timedelta(minutes=self.idle_timeout_minutes)
 

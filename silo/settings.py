@@ -10,7 +10,6 @@ Importing this file starts nothing.
 
 import os
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 from corsheaders.defaults import default_headers
@@ -131,28 +130,25 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 # An accepted body is in memory and counted there: never in a file, which needs a descriptor and a disk.
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 EVENTS_BODY_LIMIT = "silo.body_limits.limit"
-EVENTS_BODY_MEMORY = LIMITS.body_memory_mb * 1024 * 1024
-EVENTS_BODIES_PER_USER = LIMITS.requests_per_user
 
 EVENTSTREAM_STORAGE_CLASS = "events_app.log.storage.EventLogStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.streams.ChannelManager"
 EVENTS_PRESENCE_BACKEND = "sessions_app.presence_backend.WorkstationPresence"
+EVENTS_CONNECTION_POOL = database.POOL
+
+# From the configuration: a value has the name of its key, behind the prefix of the lowest app that reads it. Durations
+# that are a timedelta have no unit in the name. `LIMITS` above is read under the keys themselves.
 EVENTS_HEARTBEAT_SECONDS = SESSIONS.heartbeat_seconds
 EVENTS_SERVER_DEAD_SECONDS = SESSIONS.server_dead_seconds
 EVENTS_DEAD_PEER_SECONDS = SESSIONS.dead_peer_seconds
-EVENTS_GRACE_SECONDS = SESSIONS.disconnect_grace_seconds
-EVENTS_TIMEOUT_SECONDS = SESSIONS.session_timeout.total_seconds()
-EVENTS_CONNECTION_POOL = database.POOL
+EVENTS_DISCONNECT_GRACE = SESSIONS.disconnect_grace
+EVENTS_SESSION_TIMEOUT = SESSIONS.session_timeout
+EVENTS_EVENT_RETENTION = SESSIONS.event_retention
 EVENTS_TRUSTED_PROXIES = SERVER.trusted_proxies
 EVENTS_STREAMS_PER_USER = LIMITS.streams_per_user
-EVENTS_RETENTION = SESSIONS.event_retention
-
-SESSIONS_TIMEOUT = SESSIONS.session_timeout
+EVENTS_REQUESTS_PER_USER = LIMITS.requests_per_user
+EVENTS_BODY_MEMORY_MB = LIMITS.body_memory_mb
 SESSIONS_IDLE_TIMEOUT = SESSIONS.idle_timeout
-# A workstation that was touched since the heartbeat before is not idle: otherwise each heartbeat of a busy user would
-# cause an event.
-SESSIONS_IDLE_FROM = timedelta(seconds=SESSIONS.heartbeat_seconds)
-SESSIONS_GRACE = timedelta(seconds=SESSIONS.disconnect_grace_seconds)
 SESSIONS_SWEEP_SECONDS = SESSIONS.sweep_seconds
 
 LOGGING = {

@@ -64,10 +64,10 @@ class Bodies:
 
     def __init__(self) -> None:
         largest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        total = max(settings.EVENTS_BODY_MEMORY, largest)
+        total = max(settings.EVENTS_BODY_MEMORY_MB << 20, largest)
         share = max(total // SHARES, largest)
         self.memory = BodyMemory(
-            total, share, settings.EVENTS_BODIES_PER_USER, emptied=self._trim_later
+            total, share, settings.EVENTS_REQUESTS_PER_USER, emptied=self._trim_later
         )
         self._sender_lookup = SenderLookup()
         self._trim: asyncio.TimerHandle | None = None

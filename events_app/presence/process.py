@@ -34,7 +34,7 @@ class Presence:
         self.observed = ObservedClock(configured.beat)
         self._groups = StreamGroups()
         process = ProcessIdentity()
-        self._acknowledgements = Acknowledgements(self.observed, configured.patience)
+        self._acknowledgements = Acknowledgements(self.observed, configured.acknowledge)
         self.alive_requests = AliveRequests(self.observed, self._acknowledged)
         # The writer, the beat, and heartbeats with housekeeping have one thread and one connection each.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="presence-work")

@@ -131,7 +131,7 @@ def come_back(
         for session, to in told
         if session.workstation_id in workstation_ids
         and session.workstation.away_since
-        and settings.SESSIONS_GRACE
+        and settings.EVENTS_DISCONNECT_GRACE
     ]
     here.forget_departure()
     if active and ids:

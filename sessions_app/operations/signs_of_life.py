@@ -56,7 +56,9 @@ class Sign:
     @property
     def active(self) -> bool:
         """Whether it says that somebody is at the workstation."""
-        return self.idle is not None and self.idle < settings.SESSIONS_IDLE_FROM
+        return self.idle is not None and self.idle < timedelta(
+            seconds=settings.EVENTS_HEARTBEAT_SECONDS
+        )
 
 
 @dataclass

@@ -130,7 +130,7 @@ def _check_gone(workstation: Workstation, machine: str) -> None:
     connected, known = store.connected_elsewhere(workstation.pk, machine, server_dead)
     if connected:
         _refuse(workstation, "is connected", dead_peer, connected=True)
-    window = max(dead_peer, settings.SESSIONS_GRACE)
+    window = max(dead_peer, settings.EVENTS_DISCONNECT_GRACE)
     over = Workstation.objects.filter(
         pk=workstation.pk, last_seen__lt=Now() - Value(window, DurationField())
     )

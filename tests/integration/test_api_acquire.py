@@ -157,7 +157,7 @@ def test_what_another_workstation_holds_is_refused_with_the_holder(ask, ada, bob
 
 
 def test_who_is_away_is_back_with_it_and_the_answer_says_so(ask, ada, item, settings):
-    settings.SESSIONS_GRACE = timedelta(minutes=1)
+    settings.EVENTS_DISCONNECT_GRACE = timedelta(minutes=1)
     acquire(ada, item, "older")
     Workstation.objects.update(departed_at=Now(), away_since=Now())
     assert ask(ada).json()["away_since"] is None

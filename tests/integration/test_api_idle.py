@@ -266,7 +266,7 @@ def test_an_arrival_says_nothing_of_it(say, ada, held):
 
 @pytest.mark.parametrize("grace", [0, 300])
 def test_a_departure_ends_it_with_a_grace_when_that_is_over(say, ada, held, monkeypatch, grace):
-    monkeypatch.setattr(settings, "SESSIONS_GRACE", timedelta(seconds=grace))
+    monkeypatch.setattr(settings, "EVENTS_DISCONNECT_GRACE", timedelta(seconds=grace))
     say(60)
     depart(ada)
     if grace:

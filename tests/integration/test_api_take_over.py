@@ -100,7 +100,7 @@ def test_whom_the_new_one_meets_is_told_and_who_met_the_old_one(root, bob, item,
 
 
 def test_who_was_idle_or_away_is_back_with_it(root, item, held, settings):
-    settings.SESSIONS_GRACE = timedelta(minutes=1)
+    settings.EVENTS_DISCONNECT_GRACE = timedelta(minutes=1)
     mine = acquire(root, make_item("A01-0002")).session
     Workstation.objects.filter(pk=root.pk).update(
         idle_since=Now(), away_since=Now(), departed_at=Now()

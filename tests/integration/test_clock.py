@@ -141,7 +141,7 @@ def test_a_silent_session_costs_one_time_out_and_not_the_jump(server, station):
 
 
 def test_an_end_of_a_grace_and_of_idleness_too(server, station, settings):
-    settings.SESSIONS_GRACE = MINUTE
+    settings.EVENTS_DISCONNECT_GRACE = MINUTE
     acquire(station, make_item())
     stream = Arrival(uuid.uuid4(), station.pk)
     store.arrive(server, [stream])
@@ -203,7 +203,7 @@ def test_streams_that_are_written_anew_are_as_old_as_they_are(server, station):
 
 
 def test_an_hour_forward_ends_nobodys_session(server, station, settings):
-    settings.SESSIONS_GRACE = MINUTE
+    settings.EVENTS_DISCONNECT_GRACE = MINUTE
     acquire(station, make_item())
     away = make_workstation(make_user("bob"), "away")
     acquire(away, make_item("B-1"))

@@ -217,7 +217,7 @@ def test_who_is_in_two_groups_has_one_turn(held, bob, carol):
 
 
 def test_who_is_away_with_a_grace_is_passed_over(held, bob, carol, monkeypatch):
-    monkeypatch.setattr(settings, "SESSIONS_GRACE", timedelta(minutes=5))
+    monkeypatch.setattr(settings, "EVENTS_DISCONNECT_GRACE", timedelta(minutes=5))
     for one in (bob, carol):
         wait_for(one, held)
     lose_the_stream(bob)

@@ -173,7 +173,7 @@ def test_one_of_two_windows_that_closes_loses_nothing(waiting, server, bob):
 
 
 def test_with_a_grace_only_its_end_loses_them(waiting, bob, monkeypatch):
-    monkeypatch.setattr(settings, "SESSIONS_GRACE", TIMEOUT)
+    monkeypatch.setattr(settings, "EVENTS_DISCONNECT_GRACE", TIMEOUT)
     depart(bob)
     backend().time_passes()
     assert one_line() == [(1, "bob")]
@@ -184,7 +184,7 @@ def test_with_a_grace_only_its_end_loses_them(waiting, bob, monkeypatch):
 
 
 def test_who_comes_back_within_the_grace_keeps_them(waiting, server, bob, monkeypatch):
-    monkeypatch.setattr(settings, "SESSIONS_GRACE", TIMEOUT)
+    monkeypatch.setattr(settings, "EVENTS_DISCONNECT_GRACE", TIMEOUT)
     depart(bob)
     open_stream(server, bob)
     Observation.objects.update(last_beat=Now(), since=Now() - HOUR)

@@ -126,7 +126,7 @@ def test_one_that_comes_back_has_it_before_its_stream_is_open(ask, first, server
 
 
 def test_one_that_is_away_within_its_grace_keeps_its_sessions(ask, first, server, settings):
-    settings.SESSIONS_GRACE = timedelta(seconds=15)
+    settings.EVENTS_DISCONNECT_GRACE = timedelta(seconds=15)
     opened = stream(first)
     arrives(server, opened)
     held = acquire(first, make_item()).session

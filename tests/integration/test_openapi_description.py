@@ -209,7 +209,7 @@ def test_django_alone_serves_no_stream(path):
 
 @pytest.mark.django_db
 def test_events_are_as_described(settings):
-    settings.SESSIONS_GRACE = timedelta(minutes=1)
+    settings.EVENTS_DISCONNECT_GRACE = timedelta(minutes=1)
     presence = WorkstationPresence()
     ada, bob, item = make_workstation(make_user()), make_workstation(make_user("bob")), make_item()
     forced, released = acquire(ada, item).session, acquire(ada, item, "Other").session

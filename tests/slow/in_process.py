@@ -74,7 +74,7 @@ class InProcess:
         with connection.cursor() as cursor:
             cursor.execute(EMPTY)
         Observation.objects.update(since=Now() - timedelta(days=9), last_beat=Now())
-        settings.SESSIONS_GRACE = timedelta(seconds=grace)
+        settings.EVENTS_DISCONNECT_GRACE = timedelta(seconds=grace)
         self.shift = timedelta(0)
         self._begun = time.monotonic()
         self._last_entry = 0

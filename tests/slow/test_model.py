@@ -68,7 +68,7 @@ def test_in_process(committed_db: None, settings: Any, capsys: Any) -> None:
     """Thousands of steps of the API, the presence and the sweeper, one after the other."""
     settings.EVENTS_SERVER_DEAD_SECONDS = InProcess.server_dead
     # The driver sets it for each example; this takes it back.
-    settings.SESSIONS_GRACE = timedelta(0)
+    settings.EVENTS_DISCONNECT_GRACE = timedelta(0)
 
     class Run(Everything):
         driver = InProcess(ROLES, ITEMS)

@@ -58,9 +58,9 @@ class Command(BaseCommand):
 def sweep(stop: threading.Event, ignore_outage: bool) -> None:
     """Sweep once; a stop ends it between two steps."""
     current = Sweep(
-        settings.SESSIONS_TIMEOUT,
+        settings.EVENTS_SESSION_TIMEOUT,
         settings.SESSIONS_IDLE_TIMEOUT,
-        settings.EVENTS_RETENTION,
+        settings.EVENTS_EVENT_RETENTION,
         ignore_outage=ignore_outage,
     )
     try:
