@@ -184,7 +184,7 @@ def _grant(
         if key not in workstations:
             raise NotFound("There is no such workstation; register it first.")
         if not principal.owns(workstations[key]):
-            raise Forbidden("This workstation is somebody else's.")
+            raise Forbidden("Another user owns this workstation.")
         names.add(channels.workstation(key))
     if missing := asked.part_numbers - items.keys():
         raise no_items(missing)

@@ -74,10 +74,10 @@ def list_line(
     """List the places in line on an item, with their positions, a page at a time."""
     with sql.one_snapshot():
         item = Item.objects.named(part_number)
-        page, more = PlaceInLine.objects.filter(item=item).page(_place(after), limit)
+        page, last = PlaceInLine.objects.filter(item=item).page(_place(after), limit)
     return {
         "requests": [payloads.place_json(place) for place in page],
-        "next": _next(page[-1]) if more else None,
+        "next": _next(last) if last else None,
     }
 
 

@@ -17,6 +17,7 @@ from events_app.presence.outages import observed_for
 from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
+from sessions_app.paging import first_page
 from sessions_app.steps import few_enough
 from sessions_app.text import NOTE_MAX
 
@@ -49,8 +50,8 @@ class PlaceInLineQuerySet(models.QuerySet["PlaceInLine"]):
 
     def page(
         self, after: tuple[str, str, int] | None, limit: int
-    ) -> tuple[list["PlaceInLine"], bool]:
-        """Return a page of whole lines on one item, with names and positions, and whether there are more places.
+    ) -> tuple[list["PlaceInLine"], "PlaceInLine | None"]:
+        """Return a page of whole lines on one item, with names and positions, as `first_page` does.
 
         Two queries at most, which read the page and count what stands before it in the line that it begins in.
 
@@ -69,13 +70,13 @@ class PlaceInLineQuerySet(models.QuerySet["PlaceInLine"]):
                 | (line & Q(number__gt=number))
             )
             before = self.filter(line, number__lte=number).count()
-        places = list(found.order_by("context_level", "object_id", "number")[: limit + 1])
+        places, last = first_page(found.order_by("context_level", "object_id", "number"), limit)
         positions = Counter({after[:2]: before} if after else {})
         for place in places:
             lock = place.context_level, place.object_id
             positions[lock] += 1
             place.position = positions[lock]
-        return places[:limit], len(places) > limit
+        return places, last
 
     def reachable(self) -> Self:
         """Those whose workstation would hear of its turn."""

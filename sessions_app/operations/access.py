@@ -25,7 +25,7 @@ def lock_own_workstation(user: "User", workstation_id: uuid.UUID) -> Workstation
         raise NotFound("There is no such workstation; register it first.")
     workstation = locked[0]
     if workstation.user_id != user.pk:
-        raise Forbidden("This workstation is somebody else's.")
+        raise Forbidden("Another user owns this workstation.")
     # Asked after the lock: a deactivation releases under the same lock, before or after this.
     if not get_user_model().objects.filter(pk=user.pk, is_active=True).exists():
         raise Forbidden("This user is deactivated.")

@@ -89,7 +89,7 @@ def hand_off(user: User, session_id: uuid.UUID, to_workstation_id: uuid.UUID) ->
             raise NotFound("There is no such workstation.")
         session = _lock_item_of(session_id)
         if session.user_id != user.pk:
-            raise Forbidden("This edit session is somebody else's.")
+            raise Forbidden("Another user holds this edit session.")
         session.item.check_not_retired()
         # Asked after the lock of the workstation, under which it would leave.
         target = Workstation.objects.select_related("user").get(pk=to_workstation_id)

@@ -56,9 +56,9 @@ class Sign:
     @property
     def active(self) -> bool:
         """Whether it says that somebody is at the workstation."""
-        return self.idle is not None and self.idle < timedelta(
-            seconds=settings.EVENTS_HEARTBEAT_SECONDS
-        )
+        # Idleness shorter than a heartbeat is none: else each heartbeat of a busy user would cause an event.
+        heartbeat = timedelta(seconds=settings.EVENTS_HEARTBEAT_SECONDS)
+        return self.idle is not None and self.idle < heartbeat
 
 
 @dataclass
@@ -78,7 +78,7 @@ class _Here:
                 return Outcome.LOCKED
             return NotFound("There is no such workstation; register it first.")
         if workstation.user_id != sign.user_id:
-            return Forbidden("This workstation is somebody else's.")
+            return Forbidden("Another user owns this workstation.")
         if sign.user_id not in self.active_users:
             return Forbidden("This user is deactivated.")
         return None if sign.counts else Outcome.IGNORED

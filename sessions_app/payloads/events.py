@@ -13,21 +13,21 @@ from sessions_app.models.ended_session import EndReason
 from sessions_app.payloads import examples
 from sessions_app.payloads.ended import ended_identity
 from sessions_app.payloads.members import (
-    ConnectionId,
     Earlier,
     FullName,
     Interference,
     Later,
-    Note,
     OfItem,
     SharedKeys,
 )
 from sessions_app.payloads.session import (
     AcquiredOut,
+    BegunSession,
     ListedOut,
     MetOut,
     SessionIdentity,
     acquired_json,
+    begun_session,
     met_json,
     session_identity,
 )
@@ -45,12 +45,9 @@ if TYPE_CHECKING:
 Reason = Annotated[EndReason, Example(EndReason.RELEASED.value)]
 
 
-class SessionAcquiredEvent(SessionIdentity):
+class SessionAcquiredEvent(BegunSession):
     """To the watchers of the item."""
 
-    note: Note
-    connection_id: ConnectionId
-    acquired_at: Earlier
     interference: Interference = Field(
         description="Whether other sessions interfere with this one as it begins. The workstations concerned get"
         " `edit.interference`; nobody else has to be alarmed."
@@ -59,13 +56,7 @@ class SessionAcquiredEvent(SessionIdentity):
 
 def acquired_event(acquired: "Acquired", audience: Collection[str]) -> NewEvent:
     """Return `edit.session_acquired` for these channels."""
-    session = acquired.session
-    data = session_identity(session) | {
-        "note": session.note,
-        "connection_id": session.connection_id,
-        "acquired_at": session.acquired_at,
-        "interference": acquired.interference,
-    }
+    data = begun_session(acquired.session) | {"interference": acquired.interference}
     return NewEvent(audience, "edit.session_acquired", data)
 
 

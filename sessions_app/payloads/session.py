@@ -1,7 +1,7 @@
 """Active edit sessions: their shapes, each with the function that builds it.
 
-A member that is new in `SessionOut` and `session_json` is in every answer, in `stream-open` and in
-`edit.session_granted`; one in `SessionIdentity` and `session_identity` is in every event of a session, too.
+A new member of `BegunSession` and `begun_session` is in every answer, in `stream-open`, in `edit.session_acquired` and
+in `edit.session_granted`; one of `SessionIdentity` and `session_identity` is in every other event of a session, too.
 """
 
 import uuid
@@ -67,14 +67,28 @@ def session_identity(session: "AbstractEditSession") -> Json:
     }
 
 
+class BegunSession(SessionIdentity):
+    """The members that a session has from its beginning."""
+
+    note: Note
+    connection_id: ConnectionId
+    acquired_at: Earlier
+
+
+def begun_session(session: "AbstractEditSession") -> Json:
+    """Build `BegunSession`."""
+    return session_identity(session) | {
+        "note": session.note,
+        "connection_id": session.connection_id,
+        "acquired_at": session.acquired_at,
+    }
+
+
 class _WithId(Shape):
     id: SessionId
 
 
-class SessionOut(SessionIdentity, _WithId):
-    note: Note
-    connection_id: ConnectionId
-    acquired_at: Earlier
+class SessionOut(BegunSession, _WithId):
     last_heartbeat: Later
     away_since: Annotated[datetime | None, Example(None)] = Field(
         None, description="With a grace: since when its workstation has no stream."
@@ -89,10 +103,7 @@ def session_json(session: "AbstractEditSession") -> Json:
     """Build `SessionOut`."""
     return {
         "id": session.pk,
-        **session_identity(session),
-        "note": session.note,
-        "connection_id": session.connection_id,
-        "acquired_at": session.acquired_at,
+        **begun_session(session),
         "last_heartbeat": session.last_heartbeat,
         "away_since": session.workstation.away_since,
         "idle_since": session.workstation.idle_since,

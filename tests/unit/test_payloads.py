@@ -20,6 +20,7 @@ from sessions_app.payloads.place import LineOut, PlaceOut, StandingOut
 from sessions_app.payloads.session import (
     AcquiredOut,
     BatchOut,
+    BegunSession,
     ConflictOut,
     HeldItemOut,
     HolderOut,
@@ -102,6 +103,7 @@ BUILT_EVENTS = [
 # Pages and bases, whose members are those of the shapes above; and what the stream and the API write by themselves.
 WITHOUT_BUILDER = {
     BatchOut,
+    BegunSession,
     ConflictOut,
     HistoryOut,
     ItemsOut,
