@@ -5,7 +5,7 @@ transaction: each function does one, and returns whether there may be more.
 """
 
 from django.db import transaction
-from django.db.models import Case, DurationField, F, Q, Value, When
+from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
 
 from events_app.presence.outages import CLOCK_TOLERANCE
@@ -43,7 +43,7 @@ def repair_sessions() -> bool:
 def _any_ahead(fields: tuple[str, ...]) -> Q:
     ahead = Q()
     for field in fields:
-        ahead |= Q(**{f"{field}__gt": Now() + Value(CLOCK_TOLERANCE, DurationField())})
+        ahead |= Q(**{f"{field}__gt": Now() + CLOCK_TOLERANCE})
     return ahead
 
 

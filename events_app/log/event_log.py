@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
-from django.db.models import DurationField, Q, Subquery, Value
+from django.db.models import Q, Subquery
 from django.db.models.functions import Now
 
 from events_app.database import sql
@@ -141,9 +141,9 @@ def trim(retention: timedelta, limit: int) -> bool:
     """
     with transaction.atomic():
         log = EventLog.objects.select_for_update().get()
-        oldest = LogEntry.objects.order_by("id").annotate(
-            old=Q(created_at__lt=Now() - Value(retention, DurationField()))
-        )[:limit]
+        oldest = LogEntry.objects.order_by("id").annotate(old=Q(created_at__lt=Now() - retention))[
+            :limit
+        ]
         ids = []
         for entry in oldest.values("id", "old"):
             if not entry["old"]:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from django.db import Error, transaction
-from django.db.models import DurationField, Exists, OuterRef, Q, QuerySet, Value
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from events_app.database import sql
@@ -184,7 +184,7 @@ def _dead(server_dead: timedelta) -> "QuerySet[ServerProcess]":
 
     Right after a jump of the database's clock, as after an outage, every process seems to be silent.
     """
-    silent = Q(last_beat__lt=Now() - Value(server_dead, DurationField()))
+    silent = Q(last_beat__lt=Now() - server_dead)
     return ServerProcess.objects.filter(
         Q(given_up=True) | (silent & Q(observed_for(server_dead)))
     ).order_by("id")

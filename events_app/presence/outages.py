@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Case, DurationField, Exists, F, Q, Value, When
+from django.db.models import Case, Exists, F, Q, When
 from django.db.models.functions import Now
 
 from events_app import timings
@@ -102,9 +102,9 @@ def observed_for(duration: timedelta) -> Exists:
 
 def _in_the_future() -> Q:
     # A row without a beat is not excluded by it.
-    return Q(last_beat__isnull=False, last_beat__gt=Now() + Value(CLOCK_TOLERANCE, DurationField()))
+    return Q(last_beat__isnull=False, last_beat__gt=Now() + CLOCK_TOLERANCE)
 
 
 def _ago(duration: timedelta) -> Now:
-    ago: Now = Now() - Value(duration, DurationField())  # type: ignore[assignment]
+    ago: Now = Now() - duration  # type: ignore[assignment]
     return ago

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import DurationField, Value
 from django.db.models.functions import Now
 
 from events_app.database import sql
@@ -84,4 +83,4 @@ def beat(process: ProcessIdentity, server_dead: timedelta, behind_seconds: float
 def is_behind(process: ProcessIdentity, server_dead: timedelta, late: float) -> bool:
     """Return whether another live process has alive requests waiting that came so many seconds ago."""
     others = ServerProcess.objects.exclude(pk=process.id).filter(behind_seconds__gt=late)
-    return others.filter(last_beat__gte=Now() - Value(server_dead, DurationField())).exists()
+    return others.filter(last_beat__gte=Now() - server_dead).exists()

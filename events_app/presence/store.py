@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import DurationField, Q, Value
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from events_app.database import sql
@@ -186,7 +186,7 @@ def connected_elsewhere(key: Key, machine: str, server_dead: timedelta) -> tuple
     Streams whose clients name no machine count as this machine's.
     """
     others = Connection.objects.filter(key=key).exclude(machine__in=["", machine])
-    beating = Q(process__last_beat__gte=Now() - Value(server_dead, DurationField()))
+    beating = Q(process__last_beat__gte=Now() - server_dead)
     return others.filter(beating).exists(), others.exists()
 
 
@@ -240,7 +240,7 @@ def _insert(process: ProcessIdentity, arrivals: Collection[Arrival], known: set[
                 key=arrival.key,
                 ack=arrival.ack,
                 machine=arrival.machine,
-                opened_at=Now() - Value(arrival.age, DurationField()),
+                opened_at=Now() - arrival.age,
                 process_id=process.id,
             )
             for arrival in recorded

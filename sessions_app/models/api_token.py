@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models, transaction
-from django.db.models import DurationField, Q, Value
+from django.db.models import Q
 from django.db.models.functions import Now
 
 # Recognisable in logs and by secret scanners.
@@ -66,7 +66,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
             role=role,
             digest=hashed(token),
             shown=token[:SHOWN_CHARACTERS],
-            expires_at=Now() + Value(lifetime, DurationField()) if lifetime else None,
+            expires_at=Now() + lifetime if lifetime else None,
         )
         return row, token
 
@@ -80,7 +80,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         texts = {hashed(token): token for token in tokens if TOKEN_FORM.fullmatch(token)}
         if not texts:
             return {}
-        recently = Q(last_used_at__gt=Now() - Value(LAST_USED_STEP, DurationField()))
+        recently = Q(last_used_at__gt=Now() - LAST_USED_STEP)
         rows: Any = (
             self.valid()
             .select_related("user")

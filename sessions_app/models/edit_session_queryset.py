@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Self
 
 from django.db import models
-from django.db.models import Count, DurationField, Expression, Sum, Value
+from django.db.models import Count, Expression, Sum
 from django.db.models.functions import Now
 
 from sessions_app.interference.holdings import Holders, Holding
@@ -19,11 +19,11 @@ class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
 
     def stale(self, timeout: timedelta) -> Self:
         """Those without a heartbeat for longer than `timeout`, by the database's clock."""
-        return self.filter(last_heartbeat__lt=Now() - Value(timeout, DurationField()))
+        return self.filter(last_heartbeat__lt=Now() - timeout)
 
     def older_than(self, age: timedelta) -> Self:
         """Those acquired longer ago than `age`, by the database's clock."""
-        return self.filter(acquired_at__lt=Now() - Value(age, DurationField()))
+        return self.filter(acquired_at__lt=Now() - age)
 
     def with_names(self) -> Self:
         """Load what a session is shown with; a cone may have 10,000 keys and is left out."""

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
-from django.db.models import DurationField, Exists, F, Func, OuterRef, Q, Value, Window
+from django.db.models import Exists, F, Func, OuterRef, Q, Window
 from django.db.models.functions import Now, RowNumber
 
 from events_app.database.lock_retry import NeedsLocks
@@ -89,7 +89,7 @@ class PlaceInLineQuerySet(models.QuerySet["PlaceInLine"]):
 
     def lost(self, timeout: timedelta) -> Self:
         """Those of deactivated users, and of workstations that no server has seen for longer than `timeout`."""
-        unseen = Q(workstation__last_seen__lt=Now() - Value(timeout, DurationField()))
+        unseen = Q(workstation__last_seen__lt=Now() - timeout)
         connected = Exists(Connection.objects.filter(key=OuterRef("workstation")))
         return self.filter(
             Q(workstation__user__is_active=False) | (unseen & ~connected & observed_for(timeout))

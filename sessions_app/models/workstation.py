@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, DurationField, Value, When
+from django.db.models import Case, When
 from django.db.models.functions import Now
 
 from events_app import timings
@@ -30,7 +30,7 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
 
     def away(self, longer_than: timedelta) -> "WorkstationQuerySet":
         """Those that have been away for longer, by the database's clock."""
-        return self.filter(away_since__lt=Now() - Value(longer_than, DurationField()))
+        return self.filter(away_since__lt=Now() - longer_than)
 
     def served(self) -> "WorkstationQuerySet":
         """Those with a stream on a server that lives.
@@ -38,7 +38,7 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         Right after an outage every server is silent; then each of them counts, until it has had the time to beat.
         """
         server_dead = timedelta(seconds=timings.configured().server_dead)
-        since = Now() - Value(server_dead, DurationField())
+        since = Now() - server_dead
         beating = is_connected("pk", process__last_beat__gte=since)
         return self.filter(beating | (is_connected("pk") & ~observed_for(server_dead)))
 
@@ -48,7 +48,7 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
 
     def idle(self, longer_than: timedelta) -> "WorkstationQuerySet":
         """Those that nobody has touched for longer, by their clients' word and the database's clock."""
-        return self.filter(idle_since__lt=Now() - Value(longer_than, DurationField()))
+        return self.filter(idle_since__lt=Now() - longer_than)
 
     def become_idle(self, since: Mapping[uuid.UUID, datetime]) -> None:
         """Note since when nobody has touched each of these (locked) workstations, which is going to be told."""

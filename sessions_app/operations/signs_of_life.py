@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import DurationField, Q, Value
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from events_app.log import event_log
@@ -171,9 +171,7 @@ def _keep(signs: Sequence[Sign], *, wait: bool) -> None:
     Workstation.objects.filter(pk__in=ids).update(last_seen=Now())
     by_this_alone = {sign.workstation_id for sign in new if sign.connection_id is None}
     fresh = timedelta(seconds=settings.EVENTS_HEARTBEAT_SECONDS * FRESH)
-    just_touched = Q(
-        last_heartbeat__gt=Now() - Value(fresh, DurationField()), last_heartbeat__lte=Now()
-    )
+    just_touched = Q(last_heartbeat__gt=Now() - fresh, last_heartbeat__lte=Now())
     stale = ~just_touched | Q(workstation__in=by_this_alone) if by_this_alone else ~just_touched
     EditSession.objects.touch_heartbeat(ids, stale, wait=wait)
 

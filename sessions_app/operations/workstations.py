@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import DurationField, Exists, OuterRef, Q, Value
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from events_app import timings
@@ -131,9 +131,7 @@ def _check_gone(workstation: Workstation, machine: str) -> None:
     if connected:
         _refuse(workstation, "is connected", dead_peer, connected=True)
     window = max(dead_peer, settings.EVENTS_DISCONNECT_GRACE)
-    over = Workstation.objects.filter(
-        pk=workstation.pk, last_seen__lt=Now() - Value(window, DurationField())
-    )
+    over = Workstation.objects.filter(pk=workstation.pk, last_seen__lt=Now() - window)
     # Who has registered since it departed is about to connect.
     departed_at = workstation.departed_at
     departed = departed_at is not None and workstation.last_seen <= departed_at

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import DurationField, Value
 from django.db.models.functions import Now
 from django.test import Client
 
@@ -51,7 +50,7 @@ def connect(workstation: Workstation) -> Connection:
 
 
 def silence(session: EditSession, **time: float) -> None:
-    past = Now() - Value(timedelta(**time), DurationField())
+    past = Now() - timedelta(**time)
     EditSession.objects.filter(pk=session.pk).update(last_heartbeat=past)
 
 

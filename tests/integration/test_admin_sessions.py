@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.db.models import DurationField, Value
 from django.db.models.functions import Now
 
 from sessions_app import operations
@@ -18,7 +17,7 @@ def test_list_of_sessions_shows_holder_age_and_silence(boss):
     session, other = make_sessions(2)
     connect(session.workstation)
     silence(session, minutes=7)
-    past = Now() - Value(timedelta(hours=3, minutes=4), DurationField())
+    past = Now() - timedelta(hours=3, minutes=4)
     EditSession.objects.filter(pk=other.pk).update(acquired_at=past)
     page = text_of(boss.get(SESSIONS))
     for text in (

@@ -8,7 +8,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from django.db.models import DateTimeField, DurationField, F, Value
+from django.db.models import DateTimeField, F
 from django.db.models.functions import Now
 
 from events_app.models import Connection, Observation, ServerProcess
@@ -34,7 +34,7 @@ def clock_goes(by):
     """Have the database's clock go forward, or back: all that was noted moves the other way."""
     for model in MODELS:
         times = [one.name for one in model._meta.fields if isinstance(one, DateTimeField)]
-        moved = {name: F(name) - Value(by, DurationField()) for name in times}
+        moved = {name: F(name) - by for name in times}
         model.objects.update(**moved)
 
 
