@@ -18,7 +18,7 @@ import httpx
 import psycopg
 from psycopg import sql
 
-from tests.faults.own_postgres import OwnPostgres
+from tests.faults.own_postgres import Made
 from tests.processes.service import ROOT, Process
 from tests.waiting import eventually
 
@@ -63,7 +63,7 @@ print("tokens " + json.dumps(tokens))
 """
 
 
-class Template(OwnPostgres):
+class Template(Made):
     """The PostgreSQL, and in it a migrated database with the accounts, from which every attack gets a copy."""
 
     def __init__(self) -> None:
