@@ -65,10 +65,10 @@ test-model: installed
 test-real: installed
 	@$(IN_VENV) -m pytest tests/slow -k "not in_process and not interleavings" $(PYTEST)
 
-# Pulled cables, killed servers and databases, random traffic: each test has a network, or a database, of its own. Some
-# want root.
+# Pulled cables, killed servers and databases, random traffic: one after the other, as each measures how long something
+# takes. Some want root.
 test-faults: installed
-	@$(IN_VENV) -m pytest -n 2 --dist worksteal tests/faults $(PYTEST)
+	@$(IN_VENV) -m pytest tests/faults $(PYTEST)
 
 # Ten proxies and TLS terminators of the distribution, of which those that are not installed are skipped: two minutes.
 test-proxies: installed
