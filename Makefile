@@ -1,6 +1,8 @@
 # What a newcomer types: make run, make test. The rest is Python's and Django's own commands, in the environment in VENV.
 
 VENV ?= .venv
+# How many tests of processes run beside each other.
+WORKERS ?= 3
 PYTHON ?= python3
 IN_VENV = exec "$(VENV)/bin/python"
 # Where one of these has changed, requirements.txt is installed again.
@@ -45,14 +47,14 @@ test-inside: installed
 # The other tests mostly wait for processes, so several run beside each other, but those that load the machine or measure
 # it.
 test-processes: installed
-	@$(IN_VENV) -m pytest -n 3 -m "not alone" tests/processes embedded_postgres/tests --ignore tests/processes/client $(PYTEST)
+	@$(IN_VENV) -m pytest -n $(WORKERS) -m "not alone" tests/processes embedded_postgres/tests --ignore tests/processes/client $(PYTEST)
 
 test-alone: installed
 	@$(IN_VENV) -m pytest -m alone tests/processes --ignore tests/processes/client $(PYTEST)
 
 # The client and the command line as programs.
 test-client: installed
-	@$(IN_VENV) -m pytest -n 3 tests/processes/client $(PYTEST)
+	@$(IN_VENV) -m pytest -n $(WORKERS) tests/processes/client $(PYTEST)
 
 # The server against a model of it: up to 20 minutes.
 test-slow: test-model test-real
