@@ -1,10 +1,26 @@
-"""What an edit session is the lock of."""
+"""The locks that edit sessions are: an object of an item at a context level."""
 
 import uuid
-from collections.abc import Collection
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable
+from typing import NamedTuple, Protocol, TypeVar
 
-from django.db.models import Model, Q
+from django.db.models import Q
+
+
+class AboutLock(Protocol):
+    """A row about a lock: a session, its record or a place in line."""
+
+    @property
+    def item_id(self) -> uuid.UUID: ...
+
+    @property
+    def context_level(self) -> str: ...
+
+    @property
+    def object_id(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=AboutLock)
 
 
 class Lock(NamedTuple):
@@ -15,7 +31,7 @@ class Lock(NamedTuple):
     object_id: str
 
     @classmethod
-    def of(cls, row: Any) -> "Lock":
+    def of(cls, row: AboutLock) -> "Lock":
         """Return the lock that a session, its record or a place in line is about."""
         return cls(row.item_id, row.context_level, row.object_id)
 
@@ -32,7 +48,7 @@ def rows_about(locks: Collection[Lock]) -> Q:
     )
 
 
-def by_lock(rows: Collection[Model], locks: Collection[Lock]) -> dict[Lock, Any]:
+def by_lock(rows: Iterable[Row], locks: Collection[Lock]) -> dict[Lock, Row]:
     """Return the rows of just these locks, of which each has at most one."""
     wanted = set(locks)
     return {lock: row for row in rows if (lock := Lock.of(row)) in wanted}

@@ -28,7 +28,7 @@ from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
 from sessions_app.models import ApiToken, EditSession, Workstation
 from sessions_app.models.results import Acquired
-from sessions_app.quarantine import Careful, Thing
+from sessions_app.quarantine import Candidate, QuarantiningSteps
 from sessions_app.roles import Role
 
 # Workstations whose grace ends in one transaction.
@@ -36,15 +36,17 @@ GRACE_BATCH = 500
 # Places in line whose turn comes in one transaction.
 TURNS_BATCH = 500
 # How long what fails by itself is left alone: each try may keep this thread for as long as a lock is waited for.
-ASIDE_SECONDS = 60.0
+QUARANTINE_SECONDS = 60.0
 
 
 class WorkstationPresence(PresenceBackend):
     """Named by the setting `EVENTS_PRESENCE_BACKEND`."""
 
     def __init__(self) -> None:
-        self._graces = Careful("the end of a grace", _graces, _end_graces, ASIDE_SECONDS)
-        self._turns = Careful("a turn in line", _turns, _give_turns, ASIDE_SECONDS)
+        self._graces = QuarantiningSteps(
+            "the end of a grace", _graces, _end_graces, QUARANTINE_SECONDS
+        )
+        self._turns = QuarantiningSteps("a turn in line", _turns, _give_turns, QUARANTINE_SECONDS)
 
     def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:
         """See `streams.resolve_all`."""
@@ -181,24 +183,24 @@ def _refused(error: DomainError) -> StreamRefused:
     return StreamRefused(error.status, error.code, error.message, **error.details)
 
 
-def _graces(but_not: Collection[Any], _: Collection[Any]) -> list[Thing]:
+def _graces(but_not: Collection[Any], _: Collection[Any]) -> list[Candidate]:
     over = operations.presence.graces_over(settings.EVENTS_DISCONNECT_GRACE).exclude(
         pk__in=list(but_not)
     )
     named = over.order_by("pk").values_list("pk", "name")[:GRACE_BATCH]
-    return [Thing(pk, pk, {"workstation": name, "key": pk}) for pk, name in named]
+    return [Candidate(pk, pk, {"workstation": name, "key": pk}) for pk, name in named]
 
 
 def _end_graces(ids: Collection[Key]) -> bool:
     return operations.presence.end_grace(settings.EVENTS_DISCONNECT_GRACE, GRACE_BATCH, ids)
 
 
-def _turns(but_not: Collection[Any], but_not_on: Collection[Any]) -> list[Thing]:
+def _turns(but_not: Collection[Any], but_not_on: Collection[Any]) -> list[Candidate]:
     waiting = operations.line.of_free_locks().reachable()
     waiting = waiting.exclude(pk__in=list(but_not)).exclude(item__in=list(but_not_on))
     named = waiting.order_by("number").values_list("pk", "item", "item__part_number")
     return [
-        Thing(pk, item, {"place": pk, "item": part_number})
+        Candidate(pk, item, {"place": pk, "item": part_number})
         for pk, item, part_number in named[:TURNS_BATCH]
     ]
 

@@ -1,7 +1,7 @@
-"""Steps over many things of which one may fail by itself: it is set aside and told, and all others go on.
+"""Steps over many candidates of which one may fail by itself: it is quarantined and logged, and all others go on.
 
-A step that fails is tried again in smaller parts, down to one thing. What fails alone is set aside for a while. If a
-second thing of the same group (an item, mostly) fails alone, the whole group is.
+A step that fails is tried again in smaller parts, down to one candidate. A candidate that fails alone is quarantined
+for a while. If a second one of the same group (an item, mostly) fails alone, the whole group is.
 """
 
 import logging
@@ -17,49 +17,49 @@ from events_app.database.unavailable import is_statement_error
 logger = logging.getLogger(__name__)
 
 # Into so many parts a step is cut that has failed. Each failure may take the whole time that a lock is waited for: a
-# thousand things are down to one after four of them.
+# thousand candidates are down to one after four of them.
 PARTS: Final = 10
-# If so many fail by themselves, it is not they that fail.
-MOST_ASIDE: Final = 100
+# If so many fail by themselves, the fault is elsewhere.
+MAX_QUARANTINED: Final = 100
 
 Result = TypeVar("Result")
 
 
-class Thing(NamedTuple):
-    """One of the things: what it is known by, what others fail with it, and what it is called in the log."""
+class Candidate(NamedTuple):
+    """One of the candidates: its id, the group of those that may fail with it, and its fields in the log."""
 
     id: Any
     group: Any
     name: dict[str, Any]
 
 
-class Careful(Generic[Result]):
-    """Work in steps over things of one kind.
+class QuarantiningSteps(Generic[Result]):
+    """Work in steps over candidates of one kind.
 
     Args:
         what: what is done, for the log.
-        find: returns the next things that wait for it, one step of them at most, but for those of these ids and groups.
-        act: does it for things of these ids, in a transaction of its own.
-        aside_seconds: how long what fails alone is left alone; None for as long as this object lives.
+        find: returns the next candidates, one step of them at most, without those of these ids and groups.
+        act: does it for the candidates of these ids, in a transaction of its own.
+        quarantine_seconds: how long a candidate that fails alone is left out; None for as long as this object lives.
     """
 
     def __init__(
         self,
         what: str,
-        find: Callable[[Collection[Any], Collection[Any]], Sequence[Thing]],
+        find: Callable[[Collection[Any], Collection[Any]], Sequence[Candidate]],
         act: Callable[[Collection[Any]], Result],
-        aside_seconds: float | None = None,
+        quarantine_seconds: float | None = None,
     ) -> None:
         self._what = what
         self._find = find
         self._act = act
-        self._aside_seconds = aside_seconds
-        # When each was set aside, by the monotonic clock.
-        self._aside: dict[Any, float] = {}
-        self._groups_aside: dict[Any, float] = {}
-        self._groups_once: dict[Any, float] = {}
+        self._aside_seconds = quarantine_seconds
+        # When each was quarantined, by the monotonic clock.
+        self._quarantined: dict[Any, float] = {}
+        self._groups_quarantined: dict[Any, float] = {}
+        self._groups_with_one: dict[Any, float] = {}
         # What is left of steps that failed.
-        self._parts: list[Sequence[Thing]] = []
+        self._parts: list[Sequence[Candidate]] = []
 
     def step(self) -> tuple[bool, Result | None]:
         """Do a step of it.
@@ -83,14 +83,16 @@ class Careful(Generic[Result]):
             self._failed(things, error)
             return True, None
 
-    def _next(self) -> Sequence[Thing]:
+    def _next(self) -> Sequence[Candidate]:
         while self._parts:
-            part = [thing for thing in self._parts.pop(0) if thing.group not in self._groups_aside]
+            part = [
+                thing for thing in self._parts.pop(0) if thing.group not in self._groups_quarantined
+            ]
             if part:
                 return part
-        return self._find(self._aside.keys(), self._groups_aside.keys())
+        return self._find(self._quarantined.keys(), self._groups_quarantined.keys())
 
-    def _failed(self, things: Sequence[Thing], error: Exception) -> None:
+    def _failed(self, things: Sequence[Candidate], error: Exception) -> None:
         if len(things) > 1:
             size = -(-len(things) // PARTS)
             parts = [things[start : start + size] for start in range(0, len(things), size)]
@@ -101,22 +103,22 @@ class Careful(Generic[Result]):
             return
         [thing] = things
         now = time.monotonic()
-        self._aside[thing.id] = now
+        self._quarantined[thing.id] = now
         extra = {**thing.name, "error": error}
         logger.error("%s failed and is quarantined", self._what, extra=extra)
-        if thing.group in self._groups_once:
-            self._groups_aside[thing.group] = now
-        self._groups_once[thing.group] = now
-        if len(self._aside) >= MOST_ASIDE:
+        if thing.group in self._groups_with_one:
+            self._groups_quarantined[thing.group] = now
+        self._groups_with_one[thing.group] = now
+        if len(self._quarantined) >= MAX_QUARANTINED:
             self._parts.clear()
             raise error
 
     def _forget(self) -> None:
-        """Try again what was set aside long enough ago."""
+        """Try again what was quarantined long enough ago."""
         if self._aside_seconds is None:
             return
         since = time.monotonic() - self._aside_seconds
-        for some in (self._aside, self._groups_aside, self._groups_once):
+        for some in (self._quarantined, self._groups_quarantined, self._groups_with_one):
             for key in [key for key, at in some.items() if at < since]:
                 del some[key]
 

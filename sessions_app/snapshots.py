@@ -14,6 +14,7 @@ from django.db.models import Count
 from sessions_app import payloads
 from sessions_app.interference import lists
 from sessions_app.models import EditSession
+from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 
 # Those of one `stream-open`: some 800 kB. An engineer holds tens, and a large assembly's batch has as many at most.
 SESSIONS_AT_ONCE = 1_000
@@ -59,6 +60,6 @@ def _together(workstation_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
     }
 
 
-def _sessions(ids: Collection[uuid.UUID]) -> Any:
+def _sessions(ids: Collection[uuid.UUID]) -> EditSessionQuerySet:
     named = EditSession.objects.with_names().filter(workstation_id__in=ids)
     return named.order_by("fencing_token")

@@ -11,7 +11,9 @@ from events_app.presence import outages
 from events_app.presence.outages import observed_for
 from sessions_app import clock
 from sessions_app.models import EditSession, EndedSession, PlaceInLine
-from sessions_app.quarantine import Careful, Thing
+from sessions_app.models.edit_session_queryset import EditSessionQuerySet
+from sessions_app.models.place_in_line import PlaceInLineQuerySet
+from sessions_app.quarantine import Candidate, QuarantiningSteps
 
 logger = logging.getLogger(__name__)
 
@@ -43,24 +45,24 @@ class Sweep:
         self._idle_timeout = idle_timeout
         self._retention = retention
         self._only_observed = not ignore_outage
-        self._expiring = Careful(
+        self._expiring = QuarantiningSteps(
             "the end of a stale session",
             lambda *but_not: _sessions(self._to_expire(), *but_not),
             lambda ids: EditSession.objects.expire_stale(
                 timeout, only_observed=self._only_observed, among=ids
             ),
         )
-        self._expiring_idle = Careful(
+        self._expiring_idle = QuarantiningSteps(
             "the end of an idle workstation's session",
             lambda *but_not: _sessions(EditSession.objects.to_expire_idle(idle_timeout), *but_not),
             lambda ids: EditSession.objects.expire_idle(idle_timeout, SWEEP_BATCH, ids),
         )
-        self._releasing = Careful(
+        self._releasing = QuarantiningSteps(
             "the end of a deactivated user's session",
             lambda *but_not: _sessions(EditSession.objects.of_deactivated(), *but_not),
             EditSession.objects.release_deactivated,
         )
-        self._losing = Careful(
+        self._losing = QuarantiningSteps(
             "the end of a place in line",
             lambda *but_not: _places(PlaceInLine.objects.lost(timeout), *but_not),
             lambda ids: PlaceInLine.objects.lose(timeout, SWEEP_BATCH, ids),
@@ -87,7 +89,7 @@ class Sweep:
         if self.counts:
             logger.info("sweep", extra=dict(self.counts))
 
-    def _to_expire(self) -> Any:
+    def _to_expire(self) -> EditSessionQuerySet:
         return EditSession.objects.to_expire(self._timeout, only_observed=self._only_observed)
 
     def _set_clocks_right(self) -> bool:
@@ -133,7 +135,7 @@ class Sweep:
             self.counts["places"] += len(lost)
         return more and lost != []
 
-    def _end(self, work: Careful[list[EndedSession]], message: str, kind: str) -> bool:
+    def _end(self, work: QuarantiningSteps[list[EndedSession]], message: str, kind: str) -> bool:
         more, ended = work.step()
         for record in ended or ():
             logger.info(message, extra=_named(record))
@@ -145,24 +147,28 @@ class Sweep:
         return event_log.trim(self._retention, TRIM_BATCH)
 
 
-def _sessions(waiting: Any, but_not: Collection[Any], but_not_on: Collection[Any]) -> list[Thing]:
+def _sessions(
+    waiting: EditSessionQuerySet, but_not: Collection[Any], but_not_on: Collection[Any]
+) -> list[Candidate]:
     """Return the next sessions to end; of those that fail, two on an item have the whole item left alone."""
     rows = waiting.exclude(pk__in=list(but_not)).exclude(item__in=list(but_not_on)).order_by("pk")
     named = rows.values_list("pk", "item", "item__part_number", "workstation__name")
     return [
-        Thing(pk, item, {"session": pk, "item": part_number, "workstation": workstation})
+        Candidate(pk, item, {"session": pk, "item": part_number, "workstation": workstation})
         for pk, item, part_number, workstation in named[:SWEEP_BATCH]
     ]
 
 
-def _places(waiting: Any, but_not: Collection[Any], but_not_of: Collection[Any]) -> list[Thing]:
+def _places(
+    waiting: PlaceInLineQuerySet, but_not: Collection[Any], but_not_of: Collection[Any]
+) -> list[Candidate]:
     """Return the next places to delete; of those that fail, two of a workstation have it left alone."""
     rows = waiting.exclude(pk__in=list(but_not)).exclude(workstation__in=list(but_not_of))
     named = rows.order_by("pk").values_list(
         "pk", "workstation", "item__part_number", "workstation__name"
     )
     return [
-        Thing(pk, workstation, {"place": pk, "item": part_number, "workstation": name})
+        Candidate(pk, workstation, {"place": pk, "item": part_number, "workstation": name})
         for pk, workstation, part_number, name in named[:SWEEP_BATCH]
     ]
 

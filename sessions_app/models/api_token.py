@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
+from typing import Self
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -31,7 +31,12 @@ def hashed(token: str) -> str:
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     """The vocabulary of tokens."""
 
-    def valid(self) -> "ApiTokenQuerySet":
+    def with_use(self) -> Self:
+        """Load `used_recently`: whether a use has been noted within `LAST_USED_STEP`."""
+        recently = Q(last_used_at__gt=Now() - LAST_USED_STEP)
+        return self.annotate(used_recently=recently)
+
+    def valid(self) -> Self:
         """Those that are not revoked or expired, of active users."""
         return self.filter(
             Q(expires_at__isnull=True) | Q(expires_at__gt=Now()),
@@ -80,13 +85,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         texts = {hashed(token): token for token in tokens if TOKEN_FORM.fullmatch(token)}
         if not texts:
             return {}
-        recently = Q(last_used_at__gt=Now() - LAST_USED_STEP)
-        rows: Any = (
-            self.valid()
-            .select_related("user")
-            .annotate(used_recently=recently)
-            .filter(digest__in=texts)
-        )
+        rows = self.valid().select_related("user").with_use().filter(digest__in=texts)
         found = {texts[row.digest]: row for row in rows}
         if unnoted := [row.pk for row in found.values() if not row.used_recently]:
             # Who has a row is noting the same, or changing it; nobody waits for that, however many ask at once.
@@ -109,6 +108,9 @@ class ApiToken(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
+
+    # Not a column: only rows loaded by `with_use` have it.
+    used_recently: bool
 
     objects = ApiTokenQuerySet.as_manager()
 

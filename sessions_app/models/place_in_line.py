@@ -180,7 +180,7 @@ class PlaceInLine(models.Model):
     )
     requested_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    # From 1; only of rows loaded by `with_position` or `page`.
+    # Not a column: from 1; only rows loaded by `with_position` or `page` have it.
     position: int
 
     objects = PlaceInLineManager()

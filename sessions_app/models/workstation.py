@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Self
 
 from django.conf import settings
 from django.db import models
@@ -17,7 +17,7 @@ from sessions_app.roles import Role
 
 
 class WorkstationQuerySet(models.QuerySet["Workstation"]):
-    """The vocabulary of workstations."""
+    """Queries and locks of workstations."""
 
     def lock(self, ids: Collection[uuid.UUID]) -> list["Workstation"]:
         """Lock these workstations, the first in the order of locks; return those that exist."""
@@ -28,11 +28,11 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         free = self.filter(pk__in=ids).select_for_update(no_key=True, skip_locked=True)
         return set(free.values_list("pk", flat=True))
 
-    def away(self, longer_than: timedelta) -> "WorkstationQuerySet":
+    def away(self, longer_than: timedelta) -> Self:
         """Those that have been away for longer, by the database's clock."""
         return self.filter(away_since__lt=Now() - longer_than)
 
-    def served(self) -> "WorkstationQuerySet":
+    def served(self) -> Self:
         """Those with a stream on a server that lives.
 
         Right after an outage every server is silent; then each of them counts, until it has had the time to beat.
@@ -42,11 +42,11 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         beating = is_connected("pk", process__last_beat__gte=since)
         return self.filter(beating | (is_connected("pk") & ~observed_for(server_dead)))
 
-    def reachable(self) -> "WorkstationQuerySet":
+    def reachable(self) -> Self:
         """Those that would hear of their turn, and may have it: served, and of users who may edit."""
         return self.served().filter(user__in=Role.EDITOR.users())
 
-    def idle(self, longer_than: timedelta) -> "WorkstationQuerySet":
+    def idle(self, longer_than: timedelta) -> Self:
         """Those that nobody has touched for longer, by their clients' word and the database's clock."""
         return self.filter(idle_since__lt=Now() - longer_than)
 
@@ -62,8 +62,12 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
             departed_at=None, departed_by=None, away_since=None
         )
 
-    def with_presence(self) -> "models.QuerySet[Any]":
-        """Annotate `connected`, and `seen_at`: now where it is, else when it was last seen."""
+    def with_now(self) -> Self:
+        """Load `now`, by the database's clock."""
+        return self.annotate(now=Now())
+
+    def with_presence(self) -> Self:
+        """Load `connected`, and `seen_at`: now where it is, else when it was last seen."""
         return self.annotate(connected=is_connected("pk")).annotate(
             seen_at=Case(When(connected=True, then=Now()), default="last_seen")
         )
@@ -101,6 +105,11 @@ class Workstation(models.Model):
     departed_by = models.UUIDField(
         null=True, editable=False, help_text="The server process that saw it depart"
     )
+
+    # Not columns: only rows of the queries that annotate them have these.
+    now: datetime  # `with_now`
+    connected: bool  # `with_presence`
+    seen_at: datetime  # `with_presence`
 
     objects = WorkstationQuerySet.as_manager()
 

@@ -6,7 +6,6 @@ column that it reads or writes.
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from django.db.models import QuerySet
 
@@ -101,7 +100,7 @@ def _lock(workstations: QuerySet[Workstation]) -> set[uuid.UUID]:
     return set(rows.values_list("pk", flat=True))
 
 
-def _workstations(places: QuerySet[Any]) -> set[uuid.UUID]:
+def _workstations(places: QuerySet[PlaceInLine]) -> set[uuid.UUID]:
     return set(places.values_list("workstation_id", flat=True))
 
 
@@ -123,7 +122,7 @@ def _refuse_two_holders(items: Sequence[uuid.UUID]) -> None:
         )
 
 
-def _merge_lines(waiting: QuerySet[Any], keep: uuid.UUID, items: Ids) -> None:
+def _merge_lines(waiting: QuerySet[PlaceInLine], keep: uuid.UUID, items: Ids) -> None:
     """Make the lines one, in the order of their numbers; nobody stands in it twice, or for what he has."""
     holders = EditSession.objects.filter(item__in=items).values_list(*_LOCK, "workstation_id")
     taken = set(holders)
@@ -139,7 +138,7 @@ def _merge_lines(waiting: QuerySet[Any], keep: uuid.UUID, items: Ids) -> None:
 
 
 def _retired(
-    waiting: QuerySet[Any], keep: uuid.UUID, audience: set[str]
+    waiting: QuerySet[PlaceInLine], keep: uuid.UUID, audience: set[str]
 ) -> list[event_log.NewEvent]:
     """Where the item kept is retired nobody waits for it, and nobody is handed it; return what tells of that."""
     item = Item.objects.only("part_number", "retired_at").get(pk=keep)

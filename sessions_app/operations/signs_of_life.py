@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -190,7 +189,7 @@ def _changes(signs: Sequence[Sign], here: _Here) -> list[event_log.NewEvent]:
 
 def _lock(signs: Sequence[Sign], *, quick: bool) -> _Here:
     ids = {sign.workstation_id for sign in signs}
-    rows: Any = Workstation.objects.filter(pk__in=ids).annotate(now=Now()).order_by("pk")
+    rows = Workstation.objects.filter(pk__in=ids).with_now().order_by("pk")
     locked = {row.pk: row for row in rows.select_for_update(no_key=True, skip_locked=quick)}
     others = ids - locked.keys() if quick else set()
     busy = set(Workstation.objects.filter(pk__in=others).values_list("pk", flat=True))

@@ -4,7 +4,7 @@ import pytest
 from django.db import OperationalError
 
 from sessions_app import quarantine
-from sessions_app.quarantine import Careful, Thing
+from sessions_app.quarantine import Candidate, QuarantiningSteps
 
 THINGS = 1000
 
@@ -12,17 +12,17 @@ THINGS = 1000
 class Work:
     """Things of groups of ten, some of which fail whatever they are done with."""
 
-    def __init__(self, bad, error=None, aside_seconds=None):
+    def __init__(self, bad, error=None, quarantine_seconds=None):
         self.bad = set(bad)
         self.error = error or ValueError("poisoned")
         self.waiting = list(range(THINGS))
         self.done = []
         self.tries = 0
-        self.careful = Careful("the test", self.find, self.act, aside_seconds)
+        self.careful = QuarantiningSteps("the test", self.find, self.act, quarantine_seconds)
 
     def find(self, but_not, but_not_of):
         return [
-            Thing(number, number // 10, {"thing": number})
+            Candidate(number, number // 10, {"thing": number})
             for number in self.waiting
             if number not in but_not and number // 10 not in but_not_of
         ]
@@ -65,7 +65,7 @@ def test_two_of_a_group_have_the_whole_group_left_alone():
 def test_it_is_tried_again_after_a_while(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(quarantine.time, "monotonic", lambda: now[0])
-    work = Work({5}, aside_seconds=60)
+    work = Work({5}, quarantine_seconds=60)
     work.run()
     work.bad.clear()
     work.run()
@@ -84,7 +84,7 @@ def test_a_database_that_is_away_is_nobodys_fault(monkeypatch):
 
 
 def test_where_everything_fails_it_ends(monkeypatch):
-    monkeypatch.setattr(quarantine, "MOST_ASIDE", 7)
+    monkeypatch.setattr(quarantine, "MAX_QUARANTINED", 7)
     work = Work(range(THINGS))
     with pytest.raises(ValueError, match="poisoned"):
         work.run()
