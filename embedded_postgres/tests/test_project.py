@@ -16,6 +16,7 @@ from pathlib import Path
 from django_embedded_postgres import database
 
 SECRET_KEY = "only-for-this-test"
+USE_TZ = True
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes"]
 DATABASES = {
     "default": database(Path(__file__).parent / "data", hint="Ask the author of this project."),

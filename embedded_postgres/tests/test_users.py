@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import django
 import pytest
 
 from django_embedded_postgres import processes
@@ -162,7 +163,10 @@ def test_the_server_holds_no_lock_of_ours(var: Path) -> None:
         assert not [file for file in open_files if os.readlink(file).endswith(".lock")]
 
 
-@pytest.mark.parametrize("kind", ["plain", "pool"])
+needs_pool = pytest.mark.skipif(django.VERSION < (5, 1), reason="without a connection pool")
+
+
+@pytest.mark.parametrize("kind", ["plain", pytest.param("pool", marks=needs_pool)])
 def test_the_django_backend(fresh_var: Path, kind: str) -> None:
     answer = subprocess.run(
         [sys.executable, "-W", "error", "-c", DJANGO, fresh_var, kind],

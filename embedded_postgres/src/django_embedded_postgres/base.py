@@ -80,7 +80,7 @@ class DatabaseClient(client.DatabaseClient):
 
 class DatabaseWrapper(base.DatabaseWrapper):
     client_class = DatabaseClient
-    _connection_pools: ClassVar[dict[str, Any]]  # the stubs do not know it
+    _connection_pools: ClassVar[dict[str, Any]]  # from Django 5.1 on; the stubs do not know it
 
     def get_connection_params(self) -> dict[str, Any]:
         params = super().get_connection_params()
@@ -91,5 +91,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def close_pool(self) -> None:
         # Django's own would first create the pool that it closes, which starts the server.
-        if self.alias in self._connection_pools:
+        if self.alias in getattr(self, "_connection_pools", ()):
             super().close_pool()
