@@ -3,6 +3,7 @@
 import json
 import re
 import uuid
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -116,15 +117,18 @@ def counts() -> dict[str, int]:
     return {model.__name__: model.objects.count() for model in models}
 
 
-def check_refused(
-    answer: Any, status: int, code: str, before: dict[str, int] | None = None, **more: Any
-) -> None:
-    """Check that a request was refused in the envelope with these further members, and changed nothing since these
-    `counts`.
+def check_refused(request: Callable[[], Any], status: int, code: str, **more: Any) -> Any:
+    """Check that this request is refused in the envelope, with these further members, and changes nothing.
+
+    Returns:
+        The answer.
     """
+    before = counts()
+    answer = request()
     assert answer.status_code == status
     assert answer.json() == {"error": code, "message": A_SENTENCE} | more
-    assert before is None or counts() == before
+    assert counts() == before
+    return answer
 
 
 def events() -> list[tuple[str, set[str], dict[str, Any]]]:

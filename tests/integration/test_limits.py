@@ -8,11 +8,9 @@ from sessions_app import operations
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
 from tests.factories import (
-    A_SENTENCE,
     acquire,
     api_of,
-    connect,
-    counts,
+    check_refused,
     make_item,
     make_user,
     make_workstation,
@@ -39,19 +37,20 @@ def ask(workstation, item, object_id="", cone=0, path="edit-sessions"):
     return api_of(workstation.user)("POST", f"/api/items/{item.part_number}/{path}", body)
 
 
-def check_refused(answer, code, limit, held, before):
-    assert answer.status_code == 422
-    assert answer.json() == {"error": code, "message": A_SENTENCE, "limit": limit, "held": held}
+def stand_in_line(workstation, item, object_id, cone=0):
+    return ask(workstation, item, object_id, cone, "edit-session-requests")
+
+
+def check_limited(request, code, limit, held):
+    answer = check_refused(request, 422, code, limit=limit, held=held)
     assert f"{limit:,}" in answer.json()["message"]
-    assert counts() == before
 
 
 def test_sessions_of_a_workstation(limits, ada, item):
     limits(sessions_per_workstation=2)
     for name in "AB":
         assert ask(ada, item, name).status_code == 200
-    before = counts()
-    check_refused(ask(ada, item, "C"), "too_many_sessions", 2, 2, before)
+    check_limited(lambda: ask(ada, item, "C"), "too_many_sessions", 2, 2)
     # What it holds it is given again, and another workstation of the user has its own.
     assert ask(ada, item, "B").json()["existing"]
     assert ask(make_workstation(ada.user, "second"), item, "C").status_code == 200
@@ -61,7 +60,7 @@ def test_sessions_of_a_user(limits, ada, item):
     limits(sessions_per_user=2)
     for workstation, name in ((ada, "A"), (make_workstation(ada.user, "second"), "B")):
         assert ask(workstation, item, name).status_code == 200
-    check_refused(ask(ada, item, "C"), "too_many_sessions", 2, 2, counts())
+    check_limited(lambda: ask(ada, item, "C"), "too_many_sessions", 2, 2)
 
 
 def test_a_batch_is_refused_as_a_whole(limits, ada, item):
@@ -71,18 +70,18 @@ def test_a_batch_is_refused_as_a_whole(limits, ada, item):
         for name in "ABC"
     ]
     body = {"workstation_id": ada.pk, "sessions": sessions}
-    answer = api_of(ada.user)("POST", "/api/edit-sessions/batch", body)
-    check_refused(answer, "too_many_sessions", 2, 0, counts())
+    api = api_of(ada.user)
+    check_limited(lambda: api("POST", "/api/edit-sessions/batch", body), "too_many_sessions", 2, 0)
 
 
 def test_node_keys_of_a_user(limits, ada, item):
     limits(node_keys_per_user=10)
     assert ask(ada, item, "A", cone=6).status_code == 200
-    check_refused(ask(ada, item, "B", cone=5), "too_many_node_keys", 10, 6, counts())
+    check_limited(lambda: ask(ada, item, "B", cone=5), "too_many_node_keys", 10, 6)
     assert ask(ada, item, "B", cone=4).status_code == 200
     # A cone that is no larger is no more; a larger one is.
     assert ask(ada, item, "A", cone=5).status_code == 200
-    check_refused(ask(ada, item, "A", cone=7), "too_many_node_keys", 10, 9, counts())
+    check_limited(lambda: ask(ada, item, "A", cone=7), "too_many_node_keys", 10, 9)
     assert ask(ada, item, "C").status_code == 200
     assert EditSession.objects.get(object_id="A").node_keys == 5
 
@@ -95,21 +94,17 @@ def held_by_bob(bob, item):
 
 def test_places_of_a_user(limits, ada, item, held_by_bob):
     limits(places_per_user=2)
-    connect(ada)
     for name in "AB":
-        assert ask(ada, item, name, path="edit-session-requests").status_code == 201
-    again = ask(ada, item, "C", path="edit-session-requests")
-    check_refused(again, "too_many_places", 2, 2, counts())
-    assert ask(ada, item, "B", path="edit-session-requests").json()["existing"]
+        assert stand_in_line(ada, item, name).status_code == 201
+    check_limited(lambda: stand_in_line(ada, item, "C"), "too_many_places", 2, 2)
+    assert stand_in_line(ada, item, "B").json()["existing"]
 
 
 def test_node_keys_of_places_count_and_a_turn_is_not_refused(limits, ada, item, held_by_bob):
     limits(node_keys_per_user=10, sessions_per_workstation=1)
-    connect(ada)
     assert ask(ada, item, "mine", cone=6).status_code == 200
-    assert ask(ada, item, "A", 4, "edit-session-requests").status_code == 201
-    answer = ask(ada, item, "B", 1, "edit-session-requests")
-    check_refused(answer, "too_many_node_keys", 10, 10, counts())
+    assert stand_in_line(ada, item, "A", 4).status_code == 201
+    check_limited(lambda: stand_in_line(ada, item, "B", 1), "too_many_node_keys", 10, 10)
     for session in EditSession.objects.exclude(workstation=ada):
         operations.release.release(session.pk)
     assert set(EditSession.objects.values_list("object_id", flat=True)) == {"mine", "A"}
@@ -124,7 +119,7 @@ def test_workstations_of_a_user(limits, item):
         return api("POST", "/api/workstations", {"name": name, "fingerprint": name})
 
     assert [register(name).status_code for name in "AB"] == [201, 201]
-    check_refused(register("C"), "too_many_workstations", 2, 2, counts())
+    check_limited(lambda: register("C"), "too_many_workstations", 2, 2)
     assert register("B").status_code == 200
     assert Workstation.objects.count() == 2
 
