@@ -45,7 +45,7 @@ def test_item_obeys_the_rules_of_the_api(boss, body):
     assert not Item.objects.exists()
 
 
-def test_pages_do_not_grow_with_the_types_and_former_numbers_that_there_are(boss, monkeypatch):
+def test_admin_pages_do_not_grow_with_types_and_former_numbers(boss, monkeypatch):
     monkeypatch.setattr(items, "MAX_TYPES_LISTED", 3)
     monkeypatch.setattr(items, "MAX_FORMER_LISTED", 2)
     kept = make_item("kept")

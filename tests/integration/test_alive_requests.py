@@ -139,7 +139,7 @@ def test_of_one_workstation_the_last_word_counts(sign_of, ada, item):
     assert (now.now - now.idle_since).total_seconds() == pytest.approx(120, abs=5)
 
 
-def test_what_is_limited_to_a_viewer_counts_for_nothing(sign_of, ada):
+def test_a_viewers_alive_request_counts_for_nothing(sign_of, ada):
     stream = connect(ada)
     token = make_token(ada.user, Role.VIEWER)
     assert alive(sign_of(ada, stream, 60, token)) == [Outcome.IGNORED]
@@ -173,7 +173,7 @@ def test_a_body_may_be_missing():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_has_the_lock_of_a_workstation_keeps_only_that_one_waiting(sign_of):
+def test_a_locked_workstation_delays_only_its_own_acknowledgement(sign_of):
     ada, bob = (make_station(make_user(name), name) for name in ("ada", "bob"))
     signs = [sign_of(ada, connect(ada)), sign_of(bob, connect(bob))]
     other = connection.copy()
@@ -191,7 +191,7 @@ def test_who_has_the_lock_of_a_workstation_keeps_only_that_one_waiting(sign_of):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nor_does_who_has_locked_a_session_keep_any_acknowledgement_waiting(sign_of):
+def test_a_locked_session_delays_no_acknowledgement(sign_of):
     ada = make_station(make_user(), "ada")
     session = acquire(ada, make_item()).session
     EditSession.objects.update(last_heartbeat=F("last_heartbeat") - HOUR)

@@ -42,7 +42,7 @@ def ask(item):
     return ask
 
 
-def test_what_is_free_is_given(ask, ada, item):
+def test_a_free_lock_is_acquired(ask, ada, item):
     answer = ask(ada, object_id="Sketch001", dependency_cone=["n1", "n2"])
     assert answer.status_code == 200
     assert answer["Content-Type"].startswith("application/json")
@@ -131,7 +131,7 @@ def test_objects_are_told_apart_to_the_letter(ask, ada, bob, one, other):
 
 
 @pytest.mark.parametrize("holder", ["another user", "the same user elsewhere"])
-def test_what_another_workstation_holds_is_refused_with_the_holder(ask, ada, bob, item, holder):
+def test_a_held_lock_is_refused_with_its_holder(ask, ada, bob, item, holder):
     other = bob if holder == "another user" else make_workstation(ada.user, "ada's other")
     held = ask(other, object_id="Sketch001").json()
     before, told = counts(), len(events())
@@ -156,7 +156,7 @@ def test_what_another_workstation_holds_is_refused_with_the_holder(ask, ada, bob
     assert (counts(), len(events())) == (before, told)
 
 
-def test_who_is_away_is_back_with_it_and_the_answer_says_so(ask, ada, item, settings):
+def test_an_acquire_ends_absence_and_its_answer_says_so(ask, ada, item, settings):
     settings.EVENTS_DISCONNECT_GRACE = timedelta(minutes=1)
     acquire(ada, item, "older")
     Workstation.objects.update(departed_at=Now(), away_since=Now())
@@ -171,7 +171,7 @@ def test_a_refusal_does_not_keep_the_holder_alive(ask, ada, bob, item):
     assert EditSession.objects.get().last_heartbeat == session.last_heartbeat
 
 
-def test_what_has_ended_is_free_again(ask, ada, bob, item):
+def test_an_ended_session_frees_its_lock(ask, ada, bob, item):
     operations.release.release(acquire(bob, item).session.pk)
     assert ask(ada).json()["existing"] is False
 

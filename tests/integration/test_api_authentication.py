@@ -97,7 +97,7 @@ def test_a_superuser_is_an_admin(call):
     assert call(api_of(ada), ada).status_code == call.status
 
 
-def test_nobody_gets_in_without_credentials(call):
+def test_no_request_passes_without_credentials(call):
     answer = call(Api(), make_user())
     assert answer.status_code == 401
     assert answer["WWW-Authenticate"] == "Bearer"

@@ -100,7 +100,7 @@ def test_the_events_come_in_the_order_asked_each_to_its_item(ask, ada, bob, item
         assert channels == {"all", f"item:{items[part].pk}", f"workstation:{ada.pk}"} | holders
 
 
-def test_what_it_holds_already_is_given_back_and_told_to_nobody(ask, ada, items):
+def test_existing_sessions_are_returned_without_an_event(ask, ada, items):
     held = acquire(ada, items["A1"], cone=("n1",)).session
     EditSession.objects.update(last_heartbeat=F("last_heartbeat") - timedelta(hours=1))
     before = len(events())
@@ -163,7 +163,7 @@ def test_a_refusal_touches_nothing_and_leaves_no_line(ask, ada, bob, items):
     assert PlaceInLine.objects.count() == 1
 
 
-def test_ones_own_places_in_line_vanish_for_what_is_acquired_and_only_those(ask, ada, bob, items):
+def test_a_batch_removes_own_places_for_the_acquired_locks_only(ask, ada, bob, items):
     connect(ada)
     for part in PARTS[:3]:
         acquire(bob, items[part])
@@ -178,7 +178,7 @@ def test_ones_own_places_in_line_vanish_for_what_is_acquired_and_only_those(ask,
     assert left == {(PARTS[2], "ada's"), (PARTS[0], "bob's")}
 
 
-def test_locks_that_only_mix_what_is_asked_are_neither_in_the_way_nor_left(ask, ada, bob, items):
+def test_locks_that_recombine_a_batchs_values_are_unrelated(ask, ada, bob, items):
     connect(ada)
     acquire(bob, items["A1"], "x", "assembly")
     free = acquire(bob, items["B2"], "x", "assembly").session
@@ -192,7 +192,7 @@ def test_locks_that_only_mix_what_is_asked_are_neither_in_the_way_nor_left(ask, 
 
 @pytest.mark.parametrize("again", [None, "", "absent"])
 @pytest.mark.parametrize("first", [None, "", "absent"])
-def test_the_same_twice_is_refused_also_where_no_object_is_written_differently(ask, first, again):
+def test_a_batch_with_one_lock_twice_is_invalid_however_it_is_written(ask, first, again):
     wanted = [want("A1", first), want("B2"), want("A1", again)]
     for one in wanted:
         if one["object_id"] == "absent":

@@ -122,7 +122,7 @@ def test_a_body_of_another_form_is_refused(ask, wrong):
     check_invalid(lambda: ask(**body))
 
 
-def test_what_is_held_already_is_answered_with_so_many_node_keys_only(ask, monkeypatch):
+def test_existing_sessions_are_answered_with_limited_node_keys(ask, monkeypatch):
     monkeypatch.setattr(operations.acquire, "ANSWERED_NODE_KEYS", 25)
     items = make_items(6)
     # Another's session on the last one's item, so that cones are compared.

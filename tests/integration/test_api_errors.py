@@ -54,7 +54,7 @@ def test_an_unknown_address_is_404(method, path):
 
 @pytest.mark.parametrize("path", ["/nothing", "/apiary", "/static/nothing", "/%00"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_nor_is_anything_elsewhere(method, path):
+def test_every_unknown_path_is_404(method, path):
     check_envelope(Client(enforce_csrf_checks=True).generic(method, path), 404, "not_found")
 
 

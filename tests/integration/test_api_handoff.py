@@ -87,12 +87,12 @@ def test_each_is_told_what_concerns_it(held, ada, bob, carol):
     assert turn == answer
 
 
-def test_who_has_asked_gets_the_cone_of_the_session(held, bob):
+def test_a_requester_gets_the_cone_of_the_session(held, bob):
     ask_for(bob, held)
     assert hand_over(held, bob).json()["dependency_cone"] == ["n1"]
 
 
-def test_who_stands_in_line_gets_the_cone_of_the_place(held, bob):
+def test_a_target_in_line_gets_the_cone_of_its_place(held, bob):
     wait_for(bob, held, ("n2",))
     ask_for(bob, held)
     assert hand_over(held, bob).json()["dependency_cone"] == ["n2"]
@@ -147,21 +147,21 @@ def test_only_its_place_for_this_vanishes(held, ada, bob):
     assert PlaceInLine.objects.get().object_id == "other"
 
 
-def test_who_stands_in_line_does_not_get_what_is_handed_to_another(held, bob, carol):
+def test_a_hand_off_passes_over_the_line(held, bob, carol):
     wait_for(bob, held)
     ask_for(carol, held)
     hand_over(held, carol)
     assert EditSession.objects.get().workstation == carol
 
 
-def test_who_asked_for_any_of_its_workstations_may_get_it_on_each(held, bob):
+def test_a_request_without_workstation_allows_each_of_the_users(held, bob):
     at_home = make_workstation(bob.user, "at home")
     connect(at_home)
     ask_for(bob, held, named=False)
     assert hand_over(held, at_home).status_code == 200
 
 
-def test_who_asked_for_one_gets_it_on_no_other(held, bob):
+def test_a_request_for_one_workstation_allows_no_other(held, bob):
     at_home = make_workstation(bob.user, "at home")
     connect(at_home)
     ask_for(bob, held)
@@ -175,7 +175,7 @@ def test_it_goes_to_ones_own_other_workstation_in_line(held, ada):
     assert hand_over(held, mine).json()["workstation"]["name"] == "ada's other"
 
 
-def test_who_has_asked_for_another_session_or_left_the_line_has_not_asked(held, ada, bob):
+def test_a_request_for_another_session_or_a_left_place_does_not_count(held, ada, bob):
     ask_for(bob, acquire(ada, held.item, "other").session)
     stand(bob, held.item, "other")
     wait_for(bob, held)
@@ -228,7 +228,7 @@ def test_only_its_owner_hands_it_over(held, bob, role):
     check_refused(lambda: hand_over(held, bob, bob.user), 403, "forbidden")
 
 
-def test_what_is_unknown_or_has_ended_is_404(held, bob):
+def test_an_unknown_or_ended_session_is_404(held, bob):
     ask_for(bob, held)
     check_refused(lambda: hand_over(held, uuid.uuid4()), 404, "not_found")
     assert hand_over(held, bob).status_code == 200
@@ -242,7 +242,7 @@ def leave_line(session, workstation):
     assert api_of(workstation.user)("DELETE", path).status_code == 204
 
 
-def test_who_leaves_the_line_takes_back_what_was_asked_there(held, bob, carol):
+def test_leaving_the_line_withdraws_the_request_made_there(held, bob, carol):
     for one in (bob, carol):
         ask_for(one, held)
         wait_for(one, held)
@@ -251,7 +251,7 @@ def test_who_leaves_the_line_takes_back_what_was_asked_there(held, bob, carol):
     assert hand_over(held, carol).status_code == 200
 
 
-def test_but_not_what_was_asked_for_any_workstation_or_elsewhere(held, bob):
+def test_leaving_the_line_keeps_requests_made_otherwise(held, bob):
     other = acquire(held.workstation, held.item, "Sketch002", "partdesign").session
     ask_for(bob, held, named=False)
     ask_for(bob, other)

@@ -76,7 +76,7 @@ def test_several_may_ask(held, bob):
     assert HandoffRequest.objects.count() == 2
 
 
-def test_nobody_asks_oneself_from_whichever_workstation(held, ada):
+def test_requesting_a_hand_off_of_ones_own_session_is_refused(held, ada):
     other = make_workstation(ada.user, "ada's other")
     for more in ({}, {"workstation_id": ada.pk}, {"workstation_id": other.pk}):
         check_refused(partial(ask, held, ada.user, **more), 409, "own_session")
@@ -88,7 +88,7 @@ def test_a_viewer_may_not_ask_and_an_admin_may(held):
 
 
 @pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
-def test_nobody_asks_for_somebody_elses_workstation(held, bob, role):
+def test_a_request_for_anothers_workstation_is_refused(held, bob, role):
     carol = make_user("carol", role)
     check_refused(lambda: ask(held, carol, workstation_id=bob.pk), 403, "forbidden")
 

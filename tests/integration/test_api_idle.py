@@ -113,7 +113,7 @@ def test_the_watchers_of_the_item_and_its_holders_are_told(say, ada, bob, held, 
         }
 
 
-def test_every_session_of_the_workstation_and_only_those_are_told_of(say, ada, bob, held, item):
+def test_idleness_is_announced_for_each_of_the_workstations_sessions(say, ada, bob, held, item):
     other = acquire(ada, make_item("A01-0002")).session
     mine = make_workstation(ada.user, "ada's other")
     acquire(mine, item, "its")
@@ -145,9 +145,7 @@ def test_something_else_said_is_told(say, ada, held, later):
 
 
 @pytest.mark.parametrize("later", [600, 0])
-def test_at_most_one_change_to_idle_and_one_back_is_told_in_a_heartbeat(
-    say, ada, held, item, later
-):
+def test_idleness_changes_are_announced_once_per_heartbeat(say, ada, held, item, later):
     """However often its client changes its mind. That somebody is there again is told at once."""
     acquire(ada, item, "another")
     told = len(events())
@@ -163,7 +161,7 @@ def test_at_most_one_change_to_idle_and_one_back_is_told_in_a_heartbeat(
     assert kinds_since(told) == ["edit.session_idle"] * 2
 
 
-def test_what_was_told_in_the_future_of_a_clock_that_went_back_keeps_nothing_back(say, ada, held):
+def test_a_clock_that_went_back_does_not_suppress_idleness(say, ada, held):
     say(60)
     say(0)
     Workstation.objects.update(idle_told_at=Now() + timedelta(hours=1))
@@ -172,7 +170,7 @@ def test_what_was_told_in_the_future_of_a_clock_that_went_back_keeps_nothing_bac
     assert kinds_since(told) == ["edit.session_idle"]
 
 
-def test_what_creeps_within_the_jitter_is_noticed_in_the_end(say, ada, held):
+def test_a_creeping_idle_time_is_noticed(say, ada, held):
     told = len(events())
     for step in range(6):
         say(60 + step * JITTER * 0.7)
@@ -182,7 +180,7 @@ def test_what_creeps_within_the_jitter_is_noticed_in_the_end(say, ada, held):
 
 
 @pytest.mark.parametrize("absent", [{}, {"idle_seconds": None}])
-def test_who_does_not_say_changes_nothing(say, ada, held, absent):
+def test_an_alive_request_without_idle_time_changes_nothing(say, ada, held, absent):
     assert say(**absent).status_code == 204
     assert listed(ada) == [None]
     say(60)
@@ -192,7 +190,7 @@ def test_who_does_not_say_changes_nothing(say, ada, held, absent):
     assert (counts(), listed(ada)) == (before, since)
 
 
-def test_who_was_not_idle_is_told_as_active_to_nobody(say, held):
+def test_an_active_workstation_is_not_announced_as_active(say, held):
     before = counts()
     for _ in range(2):
         assert say(0).status_code == 204
@@ -200,7 +198,7 @@ def test_who_was_not_idle_is_told_as_active_to_nobody(say, held):
 
 
 @pytest.mark.parametrize(("idle_seconds", "idle"), [(0.001, None), (29.9, None), (30, A_TIME)])
-def test_whom_somebody_has_touched_since_the_heartbeat_before_is_not_idle(
+def test_a_workstation_touched_since_the_last_heartbeat_is_active(
     say, ada, held, idle_seconds, idle
 ):
     say(idle_seconds)
@@ -215,7 +213,7 @@ def test_less_than_a_heartbeat_ends_idleness(say, ada, held):
     assert listed(ada) == [None]
 
 
-def test_who_holds_nothing_is_noted_and_told_of_to_nobody(say, ada):
+def test_idleness_without_sessions_is_noted_but_not_announced(say, ada):
     say(60)
     assert idle_for(ada) == pytest.approx(60, abs=5)
     assert events() == []
@@ -278,7 +276,7 @@ def test_a_departure_ends_it_with_a_grace_when_that_is_over(say, ada, held, monk
 
 
 @pytest.mark.parametrize("way", ["its turn", "a hand-off"])
-def test_what_is_granted_to_an_idle_workstation_is_told_as_idle(say, ada, bob, item, way):
+def test_a_session_granted_to_an_idle_workstation_is_announced_as_idle(say, ada, bob, item, way):
     connect(ada)
     theirs = acquire(bob, item).session
     stand(ada, item)

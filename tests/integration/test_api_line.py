@@ -46,7 +46,7 @@ def line(part_number="A01-0001"):
     return viewer("GET", f"/api/items/{part_number}/edit-session-requests").json()["requests"]
 
 
-def test_who_has_to_wait_gets_a_place_and_is_told_for_whom(ask, ada, bob, item):
+def test_a_place_in_line_is_answered_with_its_holder(ask, ada, bob, item):
     held = acquire(ada, item, "Sketch001", "partdesign").session
     before = counts()
     answer = ask(bob, context_level="partdesign", object_id="Sketch001", dependency_cone=["n1"])
@@ -82,7 +82,7 @@ def test_who_has_to_wait_gets_a_place_and_is_told_for_whom(ask, ada, bob, item):
     assert counts() == before | {"PlaceInLine": 1}
 
 
-def test_what_is_free_is_given_and_no_place_is_kept(ask, ada, item):
+def test_a_free_lock_is_acquired_without_a_place(ask, ada, item):
     answer = ask(ada, object_id="Sketch001", dependency_cone=["n1"])
     assert answer.status_code == 200
     session = EditSession.objects.get()
@@ -93,7 +93,7 @@ def test_what_is_free_is_given_and_no_place_is_kept(ask, ada, item):
     assert [kind for kind, _, _ in events()] == ["edit.session_acquired"]
 
 
-def test_what_one_holds_is_given_back(ask, ada, bob, item):
+def test_an_existing_session_is_returned(ask, ada, bob, item):
     held = acquire(ada, item).session
     stand(bob, item)
     before = counts()
@@ -188,7 +188,7 @@ def test_without_a_stream_nobody_stands_in_line(ask, ada, bob, item, free):
 
 @pytest.mark.parametrize("whose", ["nobody's", "another workstation's"])
 @pytest.mark.parametrize("free", [True, False])
-def test_nor_with_a_connection_that_has_ended(ask, ada, bob, item, free, whose):
+def test_a_place_with_an_ended_connection_is_refused(ask, ada, bob, item, free, whose):
     if not free:
         acquire(ada, item)
     connection = uuid.uuid4() if whose == "nobody's" else connect(ada)
@@ -202,7 +202,7 @@ def test_with_the_one_that_is_open_one_does(ask, ada, bob, item):
 
 @pytest.mark.parametrize("free", [True, False])
 @pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
-def test_nobody_stands_in_line_for_somebody_elses_workstation(ask, ada, bob, item, role, free):
+def test_a_place_for_anothers_workstation_is_refused(ask, ada, bob, item, role, free):
     if not free:
         acquire(ada, item)
     root = make_workstation(make_user("root", role))

@@ -288,7 +288,7 @@ def by_id(answer):
     }
 
 
-def test_on_an_item_with_very_many_sessions_the_index_says_whom_those_of_a_page_meet(
+def test_a_page_of_a_crowded_item_reads_meetings_from_the_index(
     shop, monkeypatch, django_assert_max_num_queries
 ):
     items, stations = shop

@@ -39,7 +39,7 @@ def told(kind):
     return owner_of([data for name, _, data in events() if name == kind][-1])
 
 
-def test_who_acquires_is_named_in_answer_list_and_event(ask, bob, window):
+def test_an_acquires_connection_is_in_answer_list_and_event(ask, bob, window):
     assert owner_of(ask(bob, window)) == str(window)
     api = api_of(bob.user)
     for url in (f"{ITEM_URL}/edit-sessions", "/api/edit-sessions"):
@@ -55,7 +55,7 @@ def test_another_window_that_gets_it_back_learns_whose_it_is(ask, bob, window):
     assert owner_of(ask(bob, connect(bob))) == str(window)
 
 
-def test_without_a_stream_it_is_nobodys_until_somebody_asks_with_one(ask, bob, window):
+def test_a_session_without_stream_is_adopted_by_the_first_with_one(ask, bob, window):
     assert owner_of(ask(bob, None)) is None
     assert told("edit.session_acquired") is None
     assert owner_of(ask(bob, None)) is None
@@ -80,12 +80,12 @@ def test_a_place_too_and_its_turn(ask, ada, bob, window, item):
     assert told("edit.session_acquired") == told("edit.session_granted") == str(window)
 
 
-def test_what_is_free_belongs_to_who_would_have_stood_in_line(ask, bob, window):
+def test_a_free_lock_acquired_by_the_line_has_its_connection(ask, bob, window):
     assert owner_of(ask(bob, window, f"{ITEM_URL}/edit-session-requests")) == str(window)
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_so_is_a_place(ada, bob, window, item, named):
+def test_a_place_without_stream_is_adopted_too(ada, bob, window, item, named):
     acquire(ada, item)
     stand(bob, item, connection_id=window if named else None)
     other = connect(bob)
@@ -95,7 +95,7 @@ def test_so_is_a_place(ada, bob, window, item, named):
 
 
 @pytest.mark.parametrize("in_line", [True, False])
-def test_what_is_handed_over_belongs_to_who_stood_in_line_for_it(ada, bob, window, item, in_line):
+def test_a_handed_off_session_has_the_connection_of_the_place(ada, bob, window, item, in_line):
     held = acquire(ada, item).session
     operations.handoff.request(bob.user, held.pk, "please", bob.pk)
     if in_line:

@@ -137,7 +137,7 @@ def test_its_user_may_release_it_from_anywhere(ada, held):
 
 
 @pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
-def test_nobody_elses_session_is_released(held, role):
+def test_anothers_session_is_not_released(held, role):
     carol = make_connected("carol", role)
     check_refused(lambda: release(carol, held), 403, "forbidden")
 
@@ -204,7 +204,7 @@ def test_an_editor_may_not_force_even_what_is_their_own(ada, held):
     check_refused(lambda: force_release(ada, held, {"reason": "Mine!"}), 403, "forbidden")
 
 
-def test_who_held_it_is_told_by_whom_and_why_and_then_everyone_that_it_ended(root, ada, held):
+def test_a_forced_holder_is_notified_why_before_the_watchers(root, ada, held):
     told = len(events())
     force_release(root, held, {"reason": "Holiday"})
     (first, to_first, data), (second, to_second, released) = events()[told:]

@@ -49,7 +49,7 @@ def test_on_whichever_workstation_of_ones_own(ada, item):
     assert release(ada.user, *both).json() == {"released": 2}
 
 
-def test_what_has_ended_is_somebody_elses_or_unknown_is_left_alone(ada, bob, item):
+def test_ended_foreign_and_unknown_sessions_are_ignored(ada, bob, item):
     gone, mine = acquire(ada, item, "A").session, acquire(ada, item, "B").session
     operations.release.release(gone.pk)
     his = acquire(bob, item, "C").session
@@ -61,7 +61,7 @@ def test_what_has_ended_is_somebody_elses_or_unknown_is_left_alone(ada, bob, ite
     assert counts() == before
 
 
-def test_whose_turn_it_is_gets_it(ada, bob, item):
+def test_a_release_grants_the_next_in_line(ada, bob, item):
     held = acquire(ada, item).session
     connect(bob)
     stand(bob, item)

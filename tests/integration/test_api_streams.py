@@ -105,7 +105,7 @@ def test_it_may_be_a_workstations_stream_too(ask, ada):
 
 
 @pytest.mark.parametrize("query", [{}, {"all": "false"}, {"colour": "red"}, {"last_event_id": "1"}])
-def test_who_asks_for_nothing_is_told_so(ask, query):
+def test_a_stream_without_a_subject_is_refused(ask, query):
     check_refused(422, ask, **query)
 
 
@@ -130,7 +130,7 @@ def test_a_client_may_promise_to_acknowledge(ask, ada):
     check_refused(422, ask, workstation_id=workstation, ack="maybe")
 
 
-def test_who_only_watches_has_nothing_to_acknowledge(ask):
+def test_a_watching_stream_cannot_acknowledge(ask):
     check_refused(422, ask, all="true", ack="true")
 
 
@@ -175,7 +175,7 @@ def test_a_login_session_may_watch(ada):
     assert grant.login not in repr(grant)
 
 
-def test_nobody_watches_without_credentials():
+def test_watching_requires_credentials():
     check_refused(401, resolve, request_of({"all": "true"}))
 
 

@@ -74,7 +74,7 @@ def test_the_line_stays_as_it_is(root, bob, item, held):
     assert EditSession.objects.get().workstation == bob
 
 
-def test_ones_own_place_in_the_line_is_used_up_with_its_cone_and_note(root, item, held):
+def test_a_take_over_uses_up_the_admins_place_with_cone_and_note(root, item, held):
     wanted = {"workstation_id": root.pk, "context_level": "partdesign", "object_id": "Sketch001"}
     url = "/api/items/A01-0001/edit-session-requests"
     said = {"dependency_cone": ["n7"], "note": "urgent"}
@@ -89,7 +89,7 @@ def test_with_the_connection_that_is_open_it_is_its(root, held):
     assert take_it(root, held, connection_id=stream).json()["connection_id"] == str(stream)
 
 
-def test_whom_the_new_one_meets_is_told_and_who_met_the_old_one(root, bob, item, held):
+def test_a_take_over_notifies_old_and_new_meetings(root, bob, item, held):
     other = acquire(bob, item, "Rib", cone=("n1",)).session
     since = len(events())
     conflicts = take_it(root, held).json()["conflicts"]
@@ -98,7 +98,7 @@ def test_whom_the_new_one_meets_is_told_and_who_met_the_old_one(root, bob, item,
     assert told[-3:] == ["interference_resolved", "interference", "interference"]
 
 
-def test_who_was_idle_or_away_is_back_with_it(root, item, held, settings):
+def test_a_take_over_ends_idleness_and_absence(root, item, held, settings):
     settings.EVENTS_DISCONNECT_GRACE = timedelta(minutes=1)
     mine = acquire(root, make_item("A01-0002")).session
     Workstation.objects.filter(pk=root.pk).update(
@@ -151,7 +151,7 @@ def test_a_connection_that_has_ended_gets_nothing(root, held):
     check_refused(lambda: take_it(root, held, connection_id=uuid.uuid4()), 409, "not_connected")
 
 
-def test_what_has_ended_is_not_taken(root, item, held):
+def test_an_ended_session_is_not_taken(root, item, held):
     operations.release.release(held.pk)
     check_refused(lambda: take_it(root, held), 404, "not_found")
     assert not EditSession.objects.exists()

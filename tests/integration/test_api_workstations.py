@@ -171,7 +171,7 @@ def test_an_admin_may_delete_anybodys(ada):
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_who_releases_all_of_a_workstation_is_on_record_if_it_is_another_one(ada, own):
+def test_releasing_anothers_workstation_records_the_admin(ada, own):
     workstation = make_workstation(ada)
     acquire(workstation, make_item())
     who = ada if own else make_user("root", Role.ADMIN)

@@ -73,7 +73,7 @@ def test_the_earlier_and_the_later_one_are_told_each_with_its_own_session(ada, b
     assert of_bob[2]["with"]["user_name"] == "Ada Lovelace"
 
 
-def test_who_is_on_the_item_and_meets_nobody_is_not_told(ada, bob, carol, item):
+def test_a_session_on_the_item_without_meetings_is_not_notified(ada, bob, carol, item):
     acquire(carol, item, "C", cone=("n9",))
     acquire(carol, make_item("A01-0002"), "A", cone=("n1",))
     a = acquire(ada, item, "A", cone=("n1",)).session
@@ -136,7 +136,7 @@ def test_two_turns_of_one_moment_that_meet_are_both_told(ada, bob, carol, item):
     assert told(since) == both(one, other, ["n1"])
 
 
-def test_what_a_beat_gives_is_told_to_both(ada, bob, item):
+def test_meetings_of_a_session_granted_by_a_beat_are_announced(ada, bob, item):
     connect(ada)
     held = acquire(bob, item, "A").session
     stand(ada, item, "A", cone=("n1",))

@@ -193,7 +193,7 @@ def test_what_is_listed_of_them_is_right_where_it_is_known(crowd, item):
     assert [[one.pk for one in some] for some in known] == [[theirs.pk]] * 4
 
 
-def test_a_session_that_meets_more_than_can_be_looked_through_names_them_all(crowd, item):
+def test_a_session_with_very_many_meetings_names_them_all(crowd, item):
     compare.MAX_LOOKED_THROUGH = 250
     one = acquire(make_workstation(make_user("one")), item, "one", cone=make_cone(2))
     shared = sorted(len(conflict.shared) for conflict in one.conflicts)

@@ -22,7 +22,7 @@ def fill(workstation, item, count):
     return operations.acquire.acquire_all(workstation.user, workstation.pk, wanted)
 
 
-def test_what_all_meet_each_other_ends_and_everybody_is_told(monkeypatch, ada, bob, item):
+def test_ending_sessions_that_all_meet_notifies_each(monkeypatch, ada, bob, item):
     monkeypatch.setattr(compare, "MAX_MEETINGS", 100)
     fill(ada, item, 60)
     met = fill(bob, item, 60)

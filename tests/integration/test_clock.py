@@ -167,7 +167,7 @@ def test_a_dead_server_is_found_one_time_out_later(server):
     assert list(ServerProcess.objects.values_list("pk", flat=True)) == [server.id]
 
 
-def test_who_departed_before_the_last_beat_of_a_server_has_not_departed_after_it(server, station):
+def test_a_departure_before_a_beat_stays_so_when_the_clock_goes_back(server, station):
     """It has another stream on that server, which beat after the departure: it is waited for."""
     acquire(station, make_item())
     other = ProcessIdentity()

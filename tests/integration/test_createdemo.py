@@ -41,7 +41,7 @@ def token_in(var: Path) -> str:
     return (var / "demo-token").read_text().strip()
 
 
-def test_the_demo_user_is_an_editor_by_a_token_that_only_its_owner_can_read(var: Path) -> None:
+def test_the_demo_user_is_an_editor_whose_token_file_is_private(var: Path) -> None:
     create_demo()
     principal = principal_of_token(token_in(var))
     assert principal is not None

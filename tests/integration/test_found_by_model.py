@@ -11,7 +11,7 @@ from tests.factories import acquire, api_of, events, make_item, make_user, make_
 pytestmark = pytest.mark.django_db
 
 
-def test_who_acquires_is_answered_as_active() -> None:
+def test_an_acquire_answers_as_active() -> None:
     """An acquire ends idleness, so the answer does not show the idleness of before."""
     ada = make_user("ada")
     workstation = make_workstation(ada)
@@ -24,7 +24,7 @@ def test_who_acquires_is_answered_as_active() -> None:
     assert answer.json()["idle_since"] is None
 
 
-def test_who_ends_as_well_is_not_told_of_what_it_met() -> None:
+def test_a_session_that_ends_too_is_not_notified() -> None:
     """Two that met end at once, and one of the workstations has another session left on the item."""
     item = make_item()
     ada, bob = make_workstation(make_user("ada")), make_workstation(make_user("bob"))

@@ -100,13 +100,13 @@ def test_it_is_not_when_the_database_does_not_answer(serving):
     assert ready() == (200, READY)
 
 
-def test_who_knows_not_to_be_ready_asks_nobody(serving):
+def test_an_unready_process_does_not_query_the_database(serving):
     process = serving(ready=False)
     assert ready() == (503, NOT_READY)
     assert process.asked == 0
 
 
-def test_what_was_found_before_is_not_told_of_a_process_that_is_not_ready_any_more(serving):
+def test_an_unready_process_reports_no_earlier_finding(serving):
     process = serving()
     ready()
     process.ready = False

@@ -47,7 +47,7 @@ def sweep(idle_timeout):
     return sweep.counts
 
 
-def test_what_nobody_touches_for_so_long_is_released_once(held):
+def test_an_idle_session_is_released_once(held):
     told = len(events())
     assert expire() == [held.pk]
     assert expire() == []
@@ -57,17 +57,17 @@ def test_what_nobody_touches_for_so_long_is_released_once(held):
     assert (kind, data["reason"]) == ("edit.session_released", "idle")
 
 
-def test_who_was_touched_since_keeps_it(held):
+def test_a_session_touched_since_is_kept(held):
     Workstation.objects.update(idle_since=Now() - SHORTER)
     check_is_kept()
 
 
-def test_who_is_not_idle_keeps_it(held):
+def test_an_active_session_is_kept(held):
     Workstation.objects.update(idle_since=None)
     check_is_kept()
 
 
-def test_what_an_idle_one_got_since_is_given_as_long(held):
+def test_a_session_acquired_while_idle_gets_the_whole_timeout(held):
     EditSession.objects.update(acquired_at=Now() - SHORTER)
     check_is_kept()
 

@@ -135,7 +135,7 @@ def test_each_that_is_left_is_told_of_each_that_ends(ada, bob, carol, item):
         ("A", ("n1",), "B", ("N1",)),
     ],
 )
-def test_who_did_not_interfere_is_not_told(ada, bob, item, ours, our_cone, theirs, their_cone):
+def test_an_unrelated_session_is_not_notified(ada, bob, item, ours, our_cone, theirs, their_cone):
     ending = acquire(ada, item, ours, cone=our_cone).session
     acquire(bob, item, theirs, cone=their_cone)
     operations.release.release(ending.pk)
@@ -187,9 +187,7 @@ def test_where_both_end_at_once_and_a_third_is_left_only_that_is_told(ada, bob, 
 
 
 @pytest.mark.parametrize("stays", ["ada", "bob"])
-def test_what_ends_at_once_is_not_told_of_though_its_workstation_holds_another(
-    ada, bob, item, stays
-):
+def test_a_meeting_of_two_that_end_together_is_not_announced(ada, bob, item, stays):
     both = [acquire(one, item, one.name, cone=("n1",)).session for one in (ada, bob)]
     acquire(ada if stays == "ada" else bob, item, "stays", cone=("n9",))
     expire(*both)
@@ -215,7 +213,7 @@ def test_a_hand_off_resolves_with_the_old_one_and_interferes_with_the_new(ada, b
     assert resolved() == expected((left, old), (left, new.session))
 
 
-def test_who_gets_it_handed_over_is_told_that_its_own_other_meets_it_no_more(ada, bob, item):
+def test_a_hand_off_target_is_notified_of_its_own_resolved_meeting(ada, bob, item):
     old = acquire(ada, item, "A", cone=("n1",)).session
     mine = acquire(bob, item, "B", cone=("n1",)).session
     stand(bob, item, "A")

@@ -141,7 +141,7 @@ def test_a_number_that_a_rename_frees_meanwhile_is_seen_after_the_insert(world):
 
 
 @pytest.mark.usefixtures("committed_db")
-def test_a_number_that_is_freed_while_it_is_refused_is_refused_with_a_reason():
+def test_a_number_freed_during_its_refusal_is_refused_with_a_reason():
     held, before = True, 0
     while held:
         old = make_item(f"Old {before}").part_number
@@ -159,7 +159,7 @@ def test_a_number_that_is_freed_while_it_is_refused_is_refused_with_a_reason():
 # -- retiring --
 
 
-def test_nothing_new_is_begun_on_a_retired_item_and_what_is_edited_goes_on(world, admin):
+def test_a_retired_item_refuses_new_sessions_and_keeps_running_ones(world, admin):
     item, ada, bob, session, _ = world
     assert admin("POST", path_of("old 1", "retire")).json()["retired_at"]
     name, audience, data = events()[-1]
@@ -201,7 +201,7 @@ def test_a_retired_item_is_in_no_list_unless_asked_for(world, admin):
     assert acquire(world[2], world[0], "X")
 
 
-def test_who_comes_into_the_line_while_it_is_retired_is_waited_for(world):
+def test_a_place_taken_while_the_item_is_retired_is_waited_for(world):
     carl = make_connected("carl")
     lock, came = Workstation.objects.lock, []
 
@@ -237,7 +237,7 @@ def test_numbers_that_end_like_addresses_are_changed_too(admin, number):
 # -- at the admin site --
 
 
-def test_the_admin_site_renames_retires_and_restores_by_the_same_operations(world, boss):
+def test_the_admin_site_uses_the_same_item_operations(world, boss):
     item = world[0]
     page = "/admin/sessions_app/item/"
     body = {"part_number": "New 1", "description": "screw", "item_type": ""}
@@ -272,7 +272,7 @@ def test_a_turn_is_not_given_on_a_retired_item(world):
     assert operations.line.grant_what_is_free(10) == []
 
 
-def test_a_parts_list_neither_revives_nor_makes_again_what_is_retired_or_renamed(world, tmp_path):
+def test_a_parts_list_skips_retired_and_renamed_items(world, tmp_path):
     items.rename("Old 1", "New 1")
     items.retire([world[0].pk])
     make_item("Old 2")

@@ -74,7 +74,9 @@ def holder():
 
 
 @away
-def test_who_is_away_is_passed_over_and_keeps_the_place(held, bob, carol, go, come_back):
+def test_an_unreachable_workstation_is_passed_over_and_keeps_its_place(
+    held, bob, carol, go, come_back
+):
     wait_for(bob, held)
     wait_for(carol, held)
     go(bob)
@@ -128,9 +130,7 @@ def test_of_those_who_are_back_the_first_one_gets_it(held, bob, carol):
     assert holder() == carol
 
 
-def test_a_beat_gives_every_lock_to_the_first_of_its_line_a_limited_number_at_once(
-    item, bob, carol
-):
+def test_a_beat_grants_a_limited_number_of_free_locks(item, bob, carol):
     ada = make_workstation(make_user("ada"))
     for number in range(6):
         acquire(ada, item, str(number))
@@ -161,7 +161,7 @@ def test_anybody_may_acquire_what_is_free_and_the_line_stays(held, bob, carol):
     assert holder() == bob
 
 
-def test_who_asks_for_what_is_free_while_those_before_it_are_away_gets_it(held, bob, carol):
+def test_a_free_lock_goes_to_a_newcomer_while_the_line_is_away(held, bob, carol):
     wait_for(bob, held)
     lose_the_stream(bob)
     operations.release.release(held.pk)
@@ -169,7 +169,7 @@ def test_who_asks_for_what_is_free_while_those_before_it_are_away_gets_it(held, 
     assert PlaceInLine.objects.get().workstation == bob
 
 
-def test_but_does_not_overtake_who_is_back(held, bob, carol):
+def test_a_newcomer_does_not_overtake_a_reachable_place(held, bob, carol):
     wait_for(bob, held)
     lose_the_stream(bob)
     operations.release.release(held.pk)
@@ -207,7 +207,7 @@ def test_a_superuser_without_a_group_has_a_turn_too(held, bob):
     assert holder() == bob
 
 
-def test_who_is_in_two_groups_has_one_turn(held, bob, carol):
+def test_a_user_in_two_groups_has_one_turn(held, bob, carol):
     bob.user.groups.set(Group.objects.all())
     wait_for(bob, held)
     wait_for(carol, held)
@@ -216,7 +216,7 @@ def test_who_is_in_two_groups_has_one_turn(held, bob, carol):
     assert PlaceInLine.objects.get().workstation == carol
 
 
-def test_who_is_away_with_a_grace_is_passed_over(held, bob, carol, monkeypatch):
+def test_a_workstation_in_its_grace_is_passed_over(held, bob, carol, monkeypatch):
     monkeypatch.setattr(settings, "EVENTS_DISCONNECT_GRACE", timedelta(minutes=5))
     for one in (bob, carol):
         wait_for(one, held)

@@ -64,7 +64,7 @@ def delete(place, user):
     return api_of(user)("DELETE", f"{URL}/{place.pk}")
 
 
-def test_who_leaves_makes_the_others_move_up_and_is_gone(waiting, carol, item):
+def test_leaving_moves_the_others_up(waiting, carol, item):
     place = stand(carol, item).place
     stand(make_connected("dora"), item)
     before = counts()
@@ -87,12 +87,12 @@ def test_a_place_is_known_by_its_item_and_id_together(waiting, bob):
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
-def test_nobody_elses_place_is_left(waiting, role):
+def test_anothers_place_cannot_be_left(waiting, role):
     other = make_user("other", role)
     check_refused(lambda: delete(waiting, other), 403, "forbidden")
 
 
-def test_but_an_admin_removes_anybodys_and_the_others_move_up(waiting, carol, item):
+def test_an_admin_removes_any_place(waiting, carol, item):
     stand(carol, item)
     before = counts()
     assert delete(waiting, make_user("root", Role.ADMIN)).status_code == 204
@@ -137,14 +137,14 @@ def test_a_departure_loses_the_places_and_only_ones_own(waiting, bob, carol, ite
     assert one_line() == [(1, "carol")]
 
 
-def test_who_comes_back_after_it_stands_at_the_end(waiting, server, bob, carol, item):
+def test_a_place_after_a_departure_is_the_last(waiting, server, bob, carol, item):
     stand(carol, item)
     depart(bob)
     open_stream(server, bob)
     assert stand(bob, item).place.position == 2
 
 
-def test_the_departure_of_who_holds_and_waits_gives_what_it_held_to_the_next(
+def test_a_departure_of_a_waiting_holder_grants_its_session_to_the_next(
     waiting, ada, bob, carol, item
 ):
     acquire(bob, item, "bob's")
@@ -183,7 +183,7 @@ def test_with_a_grace_only_its_end_loses_them(waiting, bob, monkeypatch):
     assert one_line() == []
 
 
-def test_who_comes_back_within_the_grace_keeps_them(waiting, server, bob, monkeypatch):
+def test_a_return_within_the_grace_keeps_the_places(waiting, server, bob, monkeypatch):
     monkeypatch.setattr(settings, "EVENTS_DISCONNECT_GRACE", TIMEOUT)
     depart(bob)
     open_stream(server, bob)
@@ -205,7 +205,7 @@ def test_a_server_that_goes_loses_no_place(waiting, server, bob, end):
     assert one_line() == [(1, "bob")]
 
 
-def test_but_who_left_elsewhere_while_a_dead_one_stood_for_it_has_departed(waiting, server, bob):
+def test_a_departure_counts_once_the_dead_server_is_cleaned_up(waiting, server, bob):
     other = ProcessIdentity()
     store.register(other, [])
     newer = open_stream(other, bob)

@@ -33,7 +33,7 @@ def items_locked(queries):
     return list(dict.fromkeys(found))
 
 
-def test_an_idle_one_that_gets_what_is_free_at_once_locks_its_items_in_one_order():
+def test_an_idle_workstation_granted_at_once_locks_items_in_order():
     workstation = make_workstation(make_user())
     connect(workstation)
     first, second = sorted((make_item("A"), make_item("B")), key=lambda item: item.pk)

@@ -48,19 +48,19 @@ def check_is_kept():
     assert PlaceInLine.objects.exists()
 
 
-def test_who_has_no_stream_for_so_long_loses_it(place):
+def test_a_place_without_stream_is_lost_after_the_timeout(place):
     before = counts()
     assert lose() == [place.pk]
     assert lose() == []
     assert counts() == before | {"PlaceInLine": 0}
 
 
-def test_who_has_been_seen_since_keeps_it(place):
+def test_a_place_of_a_workstation_seen_since_is_kept(place):
     Workstation.objects.update(last_seen=Now() - SHORTER)
     check_is_kept()
 
 
-def test_who_has_a_stream_keeps_it_however_long_nobody_said_so(place):
+def test_a_place_with_a_stream_is_kept(place):
     connect(place.workstation)
     check_is_kept()
 
@@ -83,7 +83,7 @@ def test_a_lost_place_has_no_turn(place):
     assert not EditSession.objects.exists()
 
 
-def test_who_stands_behind_moves_up(place, item):
+def test_a_lost_place_moves_the_others_up(place, item):
     carol = make_workstation(make_user("carol"))
     connect(carol)
     assert stand(carol, item).place.position == 2

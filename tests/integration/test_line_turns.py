@@ -97,7 +97,7 @@ ENDS = {
 @pytest.mark.parametrize(
     ("end", "reason"), ENDS.items(), ids=lambda end: getattr(end, "__name__", "")
 )
-def test_however_it_ends_the_first_in_line_gets_it(
+def test_every_way_to_end_grants_the_first_in_line(
     held, bob, carol, end, reason, django_capture_on_commit_callbacks
 ):
     wait_for(bob, held, ("n2",))
@@ -117,7 +117,7 @@ def test_however_it_ends_the_first_in_line_gets_it(
     ]
 
 
-def test_the_watchers_are_told_of_an_acquire_and_only_it_of_its_turn(held, bob):
+def test_a_turn_notifies_watchers_of_an_acquire_and_its_workstation_alone(held, bob):
     dora = make_connected("dora")
     met = acquire(dora, held.item, "elsewhere", cone=("n2", "n3")).session
     wait_for(bob, held, ("n2",))
@@ -193,7 +193,7 @@ def test_the_line_for_another_object_level_or_item_has_no_turn(held, bob, ada, i
     assert EditSession.objects.filter(workstation=bob).count() == 0
 
 
-def test_many_that_end_at_once_go_to_many_each_the_first_of_its_line(ada, bob, carol, item):
+def test_sessions_that_end_together_are_each_granted_to_their_line(ada, bob, carol, item):
     other = make_item("A01-0002")
     names = [(where, name) for where in (item, other) for name in "AB"]
     for where, name in names:
@@ -214,7 +214,7 @@ def test_many_that_end_at_once_go_to_many_each_the_first_of_its_line(ada, bob, c
     assert kinds.count("edit.session_granted") == 4
 
 
-def test_one_who_waits_for_what_its_users_other_workstation_has_gets_it(held, ada):
+def test_a_place_for_ones_other_workstations_session_is_granted(held, ada):
     mine = make_workstation(ada.user, "ada's other")
     connect(mine)
     wait_for(mine, held, ("n2",))
@@ -234,13 +234,13 @@ def test_a_deleted_workstation_has_no_turn_any_more(held, ada, bob):
     assert not PlaceInLine.objects.exists()
 
 
-def test_nobody_gets_what_nobody_waits_for(held):
+def test_an_ended_session_without_a_line_is_granted_to_no_one(held):
     operations.release.release(held.pk)
     assert not EditSession.objects.exists()
     assert events()[-1][0] == "edit.session_released"
 
 
-def test_what_does_not_end_after_all_is_nobodys_turn(held, bob, monkeypatch):
+def test_a_failed_end_grants_nothing(held, bob, monkeypatch):
     wait_for(bob, held, ("n2",))
     EditSession.objects.update(last_heartbeat=Now() - timedelta(hours=1))
     turns = PlaceInLine.objects.turns

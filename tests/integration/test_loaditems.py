@@ -71,9 +71,7 @@ def test_what_the_list_does_not_say_is_left_alone(load, described, text, left):
     assert (described.description, described.item_type) == left
 
 
-def test_an_empty_cell_clears_where_that_is_wanted_and_only_in_columns_that_are_there(
-    load, described
-):
+def test_an_empty_cell_clears_only_with_the_option_and_its_column(load, described):
     load("part_number,description\nA-1,\n", "--clear-empty")
     described.refresh_from_db()
     assert (described.description, described.item_type) == ("", "part")

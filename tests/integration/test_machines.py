@@ -90,13 +90,13 @@ def test_a_copy_of_a_machine_that_is_connected_is_refused(ask, first, server):
     assert is_machine(first, FIRST)
 
 
-def test_a_second_one_that_registers_before_the_first_is_connected_is_refused_too(ask):
+def test_a_second_machine_is_refused_before_the_first_connects(ask):
     assert ask(FIRST).status_code == 201
     answer = ask(COPY)
     assert (answer.status_code, answer.json()["connected"]) == (409, False)
 
 
-def test_who_never_connected_is_forgotten(ask, first):
+def test_a_machine_that_never_connected_is_forgotten(ask, first):
     an_hour_later(first)
     assert ask(COPY).status_code == 200
     assert is_machine(first, COPY)
@@ -158,7 +158,7 @@ def test_an_outage_is_no_time_in_which_it_could_have_come_back(ask, first):
     assert ask(COPY).status_code == 409
 
 
-def test_what_it_held_ends_when_another_machine_gets_its_identity(ask, first, server):
+def test_sessions_end_when_another_machine_gets_the_identity(ask, first, server):
     opened = stream(first)
     arrives(server, opened)
     item, other = make_item(), make_item("B")

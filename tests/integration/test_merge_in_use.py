@@ -36,7 +36,7 @@ def test_a_release_under_way_while_its_item_is_merged_succeeds():
 
 
 @pytest.mark.django_db
-def test_both_sides_are_told_of_whom_they_meet_on_the_item_that_is_left(ada, bob, carol):
+def test_a_merge_announces_new_meetings_to_both_sides(ada, bob, carol):
     keep, other, third = make_item("keep"), make_item("other"), make_item("third")
     mine = acquire(ada, keep, "A", cone=("n1", "n2")).session
     theirs = acquire(bob, other, "B", cone=("n2",)).session
@@ -60,7 +60,7 @@ def test_both_sides_are_told_of_whom_they_meet_on_the_item_that_is_left(ada, bob
 
 
 @pytest.mark.django_db
-def test_who_stands_in_line_is_told_of_the_number_that_is_kept(ada, bob):
+def test_places_in_line_are_notified_of_the_kept_part_number(ada, bob):
     keep, other = make_item("keep"), make_item("other")
     acquire(ada, other)
     stand(bob, other)

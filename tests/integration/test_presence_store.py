@@ -94,9 +94,7 @@ def test_what_the_server_closes_is_none_and_forgets_the_one_of_before(station, s
     assert not Connection.objects.exists()
 
 
-def test_a_client_that_leaves_with_a_stream_that_the_server_has_just_closed_has_not_departed(
-    station, server
-):
+def test_leaving_a_stream_the_server_just_closed_is_no_departure(station, server):
     old, new = stream(station, ago=60), stream(station)
     process = server(old, new)
     acquire(station, make_item())
@@ -130,7 +128,7 @@ def test_a_set_that_is_written_twice_changes_nothing(station, server):
     assert Workstation.objects.get().departed_at == first
 
 
-def test_who_is_not_registered_is_told_so_and_writes_nothing(station):
+def test_an_unregistered_process_writes_nothing(station):
     process = ProcessIdentity()
     for write in (
         lambda: store.arrive(process, [stream(station)]),
@@ -185,11 +183,11 @@ class TestAcknowledgements:
     def acknowledge(self, connection_id, key=None):
         return store.acknowledge({(key or self.key, connection_id)})
 
-    def test_who_has_not_answered_is_silent_and_not_asked_again(self, opened):
+    def test_a_silent_stream_is_not_asked_again(self, opened):
         assert store.silent([opened.connection_id]) == {opened.connection_id}
         assert self.touch() == set()
 
-    def test_who_has_answered_is_asked_again(self, opened):
+    def test_a_stream_that_answered_is_asked_again(self, opened):
         assert self.acknowledge(opened.connection_id) == {(self.key, opened.connection_id)}
         assert store.silent([opened.connection_id]) == set()
         assert self.touch() == {opened.connection_id}

@@ -240,7 +240,7 @@ def test_a_log_in_lets_go_of_what_its_user_has_whatever_his_role_is_by_now(clien
     assert client.get("/api/items").status_code == (403 if role is None else 200)
 
 
-def test_nobody_lets_go_of_what_is_somebody_elses(item):
+def test_releasing_anothers_sessions_is_forbidden(item):
     held = acquire(make_workstation(make_user("bob")), item).session
     ada = make_user("ada", None)
     api_of_ada = Api(make_token(ada))
@@ -251,7 +251,7 @@ def test_nobody_lets_go_of_what_is_somebody_elses(item):
     assert EditSession.objects.count() == 1
 
 
-def test_what_is_limited_to_a_viewer_deletes_a_workstation_that_has_nothing():
+def test_a_viewer_token_deletes_an_empty_workstation():
     workstation = make_workstation(make_user())
     api_of_ada = Api(make_token(workstation.user, VIEWER))
     assert api_of_ada("DELETE", f"/api/workstations/{workstation.pk}").status_code == 204
@@ -271,7 +271,7 @@ def test_and_none_that_has_something(item, thing):
     ada.refresh_from_db()
 
 
-def test_what_is_limited_to_a_viewer_keeps_nothing_alive_and_says_nothing_of_idleness(item):
+def test_a_viewer_token_keeps_nothing_alive(item):
     held = acquire(make_workstation(make_user()), item).session
     before = EditSession.objects.values_list("last_heartbeat", "workstation__idle_since").get()
     api_of_ada = Api(make_token(held.user, VIEWER))
@@ -283,7 +283,7 @@ def test_what_is_limited_to_a_viewer_keeps_nothing_alive_and_says_nothing_of_idl
     )
 
 
-def test_what_is_limited_to_a_viewer_takes_no_workstation_over_from_another_machine(item):
+def test_a_viewer_token_takes_over_no_workstation(item):
     ada = make_workstation(make_user())
     held = acquire(ada, item).session
     type(ada).objects.update(machine="gone", last_seen="2020-01-01T00:00Z")

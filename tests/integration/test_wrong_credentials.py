@@ -70,7 +70,7 @@ def test_what_cannot_be_a_token_is_not_looked_for():
     assert len(queries) == 0
 
 
-def test_wrong_passwords_wait_in_words_and_nobody_looks_at_more_of_them(boss, monkeypatch):
+def test_wrong_passwords_are_delayed_with_a_message_and_not_checked(boss, monkeypatch):
     assert [log_in().status_code for _ in range(LOG_INS)] == [200] * LOG_INS
     looked = []
     monkeypatch.setattr(
@@ -125,7 +125,7 @@ def test_the_old_password_is_guessed_no_faster_than_at_a_log_in(boss):
     assert log_in(password="battery staple 7").status_code == 302
 
 
-def test_who_tries_many_names_waits_and_who_is_known_there_does_not(boss):
+def test_trying_many_names_waits_but_known_users_do_not(boss):
     assert log_in(password=PASSWORD).status_code == 302
     statuses = [log_in(f"name-{number}").status_code for number in range(OF_ADDRESS + 1)]
     assert statuses == [200] * OF_ADDRESS + [429]

@@ -137,13 +137,13 @@ def test_the_clock_never_goes_back(time, clock, runs):
     assert shown == sorted(shown)
 
 
-def test_what_was_before_it_began_does_not_count(time, clock):
+def test_time_before_the_clock_began_does_not_count(time, clock):
     time.now += 60
     clock.begin()
     assert (clock.seconds, clock.since_beat) == (0, 0)
 
 
-def test_who_arrived_has_time(acknowledgements, passes):
+def test_an_arrival_has_time_to_answer(acknowledgements, passes):
     acknowledgements.arrived(ADA)
     ask(acknowledgements, ADA)
     passes(PATIENCE - BEAT)
@@ -152,7 +152,7 @@ def test_who_arrived_has_time(acknowledgements, passes):
     assert acknowledgements.due() == {ADA: 0}
 
 
-def test_nobodys_time_passes_before_the_heartbeat_is_written(acknowledgements, passes):
+def test_no_time_passes_before_the_heartbeat_is_written(acknowledgements, passes):
     acknowledgements.arrived(ADA)
     acknowledgements.arrived(BOB)
     ask(acknowledgements, BOB)
@@ -163,7 +163,7 @@ def test_nobodys_time_passes_before_the_heartbeat_is_written(acknowledgements, p
     assert acknowledgements.due() == {BOB: 0, ADA: PATIENCE}
 
 
-def test_what_is_written_again_is_no_new_question(acknowledgements, passes):
+def test_a_second_heartbeat_does_not_extend_the_deadline(acknowledgements, passes):
     acknowledgements.arrived(ADA)
     ask(acknowledgements, ADA)
     passes(PATIENCE)
@@ -173,7 +173,7 @@ def test_what_is_written_again_is_no_new_question(acknowledgements, passes):
 
 
 @pytest.mark.parametrize(("at", "due"), [(0, []), (4, []), (-1, [ADA])])
-def test_an_answer_that_came_after_the_question_is_one(acknowledgements, passes, at, due):
+def test_an_answer_after_the_heartbeat_counts(acknowledgements, passes, at, due):
     acknowledgements.arrived(ADA)
     ask(acknowledgements, ADA)
     passes(PATIENCE)
@@ -182,7 +182,7 @@ def test_an_answer_that_came_after_the_question_is_one(acknowledgements, passes,
     assert list(acknowledgements.due()) == due
 
 
-def test_while_nobody_beats_nobodys_time_passes(acknowledgements, passes, runs):
+def test_no_time_passes_during_an_outage(acknowledgements, passes, runs):
     acknowledgements.arrived(ADA)
     ask(acknowledgements, ADA)
     runs(100 * PATIENCE)
@@ -191,7 +191,7 @@ def test_while_nobody_beats_nobodys_time_passes(acknowledgements, passes, runs):
     assert list(acknowledgements.due()) == [ADA]
 
 
-def test_who_has_answered_has_new_time_and_who_has_not_keeps_the_old(acknowledgements, passes):
+def test_an_answer_renews_the_deadline_of_its_stream_only(acknowledgements, passes):
     acknowledgements.arrived(ADA)
     acknowledgements.arrived(BOB)
     ask(acknowledgements, ADA, BOB)
@@ -204,7 +204,7 @@ def test_who_has_answered_has_new_time_and_who_has_not_keeps_the_old(acknowledge
     assert acknowledgements.due() == {BOB: 0, ADA: 6}
 
 
-def test_a_heartbeat_asks_who_was_not_asked_before(acknowledgements, passes):
+def test_a_heartbeat_sets_deadlines_where_none_is_set(acknowledgements, passes):
     passes(4)
     acknowledgements.asked([], [ADA])
     ask(acknowledgements, ADA)
@@ -212,7 +212,7 @@ def test_a_heartbeat_asks_who_was_not_asked_before(acknowledgements, passes):
     assert acknowledgements.due() == {ADA: 4}
 
 
-def test_of_who_has_left_nothing_is_expected(acknowledgements, passes):
+def test_a_stream_that_has_ended_need_not_answer(acknowledgements, passes):
     acknowledgements.arrived(ADA)
     acknowledgements.left(ADA)
     acknowledgements.left(BOB)
@@ -221,7 +221,7 @@ def test_of_who_has_left_nothing_is_expected(acknowledgements, passes):
     assert acknowledgements.due() == {}
 
 
-def test_what_was_asked_is_forgotten_and_asked_again(acknowledgements, passes):
+def test_deadlines_are_forgotten_and_set_anew(acknowledgements, passes):
     acknowledgements.arrived(ADA)
     ask(acknowledgements, ADA)
     passes(PATIENCE)
@@ -234,9 +234,7 @@ def test_what_was_asked_is_forgotten_and_asked_again(acknowledgements, passes):
     assert acknowledgements.due() == {ADA: PATIENCE}
 
 
-def test_who_is_silent_has_departed_and_who_answered_elsewhere_waits_for_the_next_heartbeat(
-    acknowledgements, passes
-):
+def test_silence_departs_unless_another_server_has_the_answer(acknowledgements, passes):
     acknowledgements.arrived(ADA)
     acknowledgements.arrived(BOB)
     ask(acknowledgements, ADA, BOB)
@@ -251,9 +249,7 @@ def test_who_is_silent_has_departed_and_who_answered_elsewhere_waits_for_the_nex
 
 
 @pytest.mark.parametrize("meanwhile", ["asked", "answered", "forget", "left"])
-def test_who_was_asked_or_registered_again_or_left_while_the_database_was_read_is_not_judged(
-    acknowledgements, passes, meanwhile
-):
+def test_stale_silent_result_is_ignored(acknowledgements, passes, meanwhile):
     acknowledgements.arrived(ADA)
     ask(acknowledgements, ADA)
     passes(PATIENCE)

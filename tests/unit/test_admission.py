@@ -81,7 +81,7 @@ def test_a_set_with_large_bodies_is_small(backend):
     assert backend.sets == [[0, 1], [2, 3], [4]]
 
 
-def test_who_leaves_while_waiting_is_asked_for_no_longer(backend):
+def test_a_client_that_leaves_the_queue_is_not_judged(backend):
     async def main(here):
         tasks = [ask(here, number) for number in range(10)]
         await asyncio.sleep(0)
@@ -104,7 +104,7 @@ def test_while_the_database_is_away_they_wait_in_their_order(backend, caplog):
     assert [record.streams for record in caplog.records] == [150, 150, 150]
 
 
-def test_while_the_database_is_away_those_that_leave_are_forgotten(backend, caplog):
+def test_clients_that_leave_during_a_database_outage_are_forgotten(backend, caplog):
     backend.away = 10**9
 
     async def main(here):
@@ -125,7 +125,7 @@ def test_while_the_database_is_away_those_that_leave_are_forgotten(backend, capl
     assert backend.sets == [list(range(100)), list(range(100, 150))]
 
 
-def test_one_that_cannot_be_judged_keeps_nobody_else_out(backend):
+def test_one_failing_request_does_not_refuse_others(backend):
     backend.broken = {4}
 
     async def main(here):
@@ -136,7 +136,7 @@ def test_one_that_cannot_be_judged_keeps_nobody_else_out(backend):
     assert isinstance(failed, ValueError)
 
 
-def test_waiting_for_ones_turn_is_no_reason_to_be_refused(backend, monkeypatch):
+def test_waiting_for_a_turn_does_not_refuse(backend, monkeypatch):
     """It takes several times the time-out until the last of them is let in."""
     monkeypatch.setattr(timings, "ARRIVAL_TIMEOUT_SECONDS", 1.0)
     backend.seconds = 0.15
@@ -150,7 +150,7 @@ def test_waiting_for_ones_turn_is_no_reason_to_be_refused(backend, monkeypatch):
     assert run(main) == [2 * number for number in range(1000)]
 
 
-def test_where_nobody_gets_any_further_all_are_refused(backend, monkeypatch):
+def test_without_progress_all_are_refused(backend, monkeypatch):
     monkeypatch.setattr(timings, "ARRIVAL_TIMEOUT_SECONDS", 0.05)
     backend.away = 10**9
     step = Step("it")
@@ -169,7 +169,7 @@ def test_where_nobody_gets_any_further_all_are_refused(backend, monkeypatch):
     assert backend.sets[-1] == [4]
 
 
-def test_an_address_that_asks_for_very_many_keeps_another_one_waiting_for_one_set(backend):
+def test_a_busy_address_delays_another_by_one_set_at_most(backend):
     def scope(address):
         return {"client": (address, 1), "headers": []}
 

@@ -108,20 +108,20 @@ def test_a_set_has_an_end(run, backend):
     assert [len(signs) for _, signs in backend.sets] == [QUICK_AT_ONCE, 1]
 
 
-def test_who_asks_much_waits_longest(run, backend):
+def test_the_user_with_the_most_requests_waits_longest(run, backend):
     many, one = [sign("mallory") for _ in range(2 * QUICK_AT_ONCE)], sign("ada")
     answers_of(run, [*many, one])
     assert one in backend.sets[0][1]
 
 
-def test_who_is_refused_is_told_and_has_not_acknowledged(run, backend, permitted):
+def test_a_refused_alive_request_acknowledges_nothing(run, backend, permitted):
     bad, good = sign(), sign()
     backend.verdicts[bad.key] = [REFUSED]
     assert answers_of(run, [bad, good]) == [REFUSED, None]
     assert permitted == [(good.key, None)]
 
 
-def test_who_asks_again_shares_the_place_and_the_latest_word_counts(run, backend):
+def test_a_repeated_alive_request_shares_the_place_and_the_latest_counts(run, backend):
     key, stream = uuid.uuid4(), uuid.uuid4()
     some = [sign("ada", key, stream, said) for said in (1, 2, 3)]
     assert answers_of(run, some) == [None] * 3
@@ -129,14 +129,14 @@ def test_who_asks_again_shares_the_place_and_the_latest_word_counts(run, backend
     assert written.said == 3
 
 
-def test_nobody_shares_the_place_of_other_credentials(run, backend):
+def test_requests_of_other_credentials_share_no_place(run, backend):
     key, stream = uuid.uuid4(), uuid.uuid4()
     answers_of(run, [sign("ada", key, stream), sign("mallory", key, stream)])
     [(_, written)] = backend.sets
     assert len(written) == 2
 
 
-def test_who_has_left_is_written_all_the_same(run, backend, permitted):
+def test_an_alive_request_is_written_though_its_client_left(run, backend, permitted):
     one = sign()
 
     async def main(signs):
@@ -149,14 +149,14 @@ def test_who_has_left_is_written_all_the_same(run, backend, permitted):
     assert permitted == [(one.key, None)]
 
 
-def test_what_somebody_has_locked_is_tried_again_and_keeps_nobody_waiting(run, backend):
+def test_a_locked_workstation_is_retried_and_delays_no_other(run, backend):
     locked, free = sign(), sign()
     backend.verdicts[locked.key] = [Outcome.LOCKED, Outcome.LOCKED, None]
     assert answers_of(run, [locked, free]) == [None, None]
     assert [len(signs) for _, signs in backend.sets] == [2, 1, 1]
 
 
-def test_what_is_found_locked_again_and_again_waits_for_the_lock_apart(run, backend, monkeypatch):
+def test_a_workstation_locked_for_long_waits_separately(run, backend, monkeypatch):
     """Where two operations of a workstation always follow each other, nobody who only looks finds it free."""
     monkeypatch.setattr(alive_queue, "LOCKED_PATIENCE_SECONDS", 0.2)
     locked, free = sign(), sign()
@@ -177,7 +177,7 @@ def test_what_is_found_locked_again_and_again_waits_for_the_lock_apart(run, back
     assert waited == [[locked.key], [locked.key]]
 
 
-def test_and_keeps_nobody_elses_locked_meanwhile(run, backend, monkeypatch):
+def test_a_separate_wait_holds_no_other_lock(run, backend, monkeypatch):
     monkeypatch.setattr(alive_queue, "LOCKED_PATIENCE_SECONDS", -1.0)
     some = [sign(f"user-{n}") for n in range(5)]
     for n, one in enumerate(some):
@@ -186,7 +186,7 @@ def test_and_keeps_nobody_elses_locked_meanwhile(run, backend, monkeypatch):
     assert [len(signs) for quick, signs in backend.sets if not quick] == [3, 1, 1]
 
 
-def test_news_is_told_apart_and_its_client_is_there_already(run, backend, permitted):
+def test_a_change_of_idleness_is_announced_separately(run, backend, permitted):
     one = sign(said=60)
     backend.verdicts[one.key] = [Outcome.NOTIFIES, None]
     assert answers_of(run, [one]) == [None]
@@ -197,7 +197,7 @@ def test_news_is_told_apart_and_its_client_is_there_already(run, backend, permit
     assert permitted == [(one.key, None)]
 
 
-def test_what_takes_longer_is_all_done_apart(run, backend, permitted):
+def test_slow_alive_requests_are_all_handled_separately(run, backend, permitted):
     one = sign()
     backend.verdicts[one.key] = [Outcome.SLOW, None]
     assert answers_of(run, [one]) == [None]
@@ -209,7 +209,7 @@ def test_what_takes_longer_is_all_done_apart(run, backend, permitted):
 
 
 @pytest.mark.parametrize("error", [lock_timeout(), ValueError("a bug")])
-def test_one_that_cannot_be_written_keeps_no_other_one_from_it(run, backend, error):
+def test_one_failing_alive_request_does_not_block_others(run, backend, error):
     bad, good = sign(), [sign() for _ in range(5)]
     backend.hindered[bad.key] = error
     *others, refusal = answers_of(run, [*good, bad])
@@ -217,7 +217,7 @@ def test_one_that_cannot_be_written_keeps_no_other_one_from_it(run, backend, err
     assert refusal.status == (503 if isinstance(error, OperationalError) else 500)
 
 
-def test_news_that_cannot_be_told_takes_nothing_back(run, backend, monkeypatch):
+def test_a_failed_announcement_keeps_the_acknowledgement(run, backend, monkeypatch):
     one = sign(said=60)
     backend.verdicts[one.key] = [Outcome.NOTIFIES]
     write = backend.alive
@@ -231,20 +231,20 @@ def test_news_that_cannot_be_told_takes_nothing_back(run, backend, monkeypatch):
     assert answers_of(run, [one]) == [None]
 
 
-def test_while_the_database_is_away_they_wait(run, backend):
+def test_alive_requests_wait_during_a_database_outage(run, backend):
     backend.away = 3
     assert answers_of(run, [sign(), sign()]) == [None, None]
     assert [len(signs) for _, signs in backend.sets] == [2]
 
 
-def test_and_are_answered_when_that_takes_too_long(run, backend, monkeypatch):
+def test_alive_requests_are_answered_when_an_outage_lasts_too_long(run, backend, monkeypatch):
     monkeypatch.setattr(alive_queue, "UNAVAILABLE_SECONDS", 0.0)
     backend.away = 1
     [refusal] = answers_of(run, [sign()])
     assert (refusal.status, backend.sets) == (503, [])
 
 
-def test_however_many_there_are_all_are_answered_then(run, backend, monkeypatch):
+def test_many_waiting_alive_requests_are_all_answered_after_an_outage(run, backend, monkeypatch):
     monkeypatch.setattr(alive_queue, "UNAVAILABLE_SECONDS", 0.0)
     monkeypatch.setattr(alive_queue, "QUICK_AT_ONCE", 2)
     backend.away = 1
@@ -257,7 +257,7 @@ def test_however_many_there_are_all_are_answered_then(run, backend, monkeypatch)
     ("stream", "until", "expected"),
     [("its own", 1.0, True), (None, 1.0, True), ("another", 1.0, False), ("its own", -1.0, False)],
 )
-def test_a_stream_is_not_judged_while_its_sign_waits_that_came_in_time(
+def test_a_stream_is_not_judged_while_its_timely_answer_waits(
     run, backend, stream, until, expected
 ):
     key, connection_id = uuid.uuid4(), uuid.uuid4()
@@ -272,7 +272,7 @@ def test_a_stream_is_not_judged_while_its_sign_waits_that_came_in_time(
     assert run(main) == ({connection_id} if expected else set(), set())
 
 
-def test_it_tells_for_how_long_it_is_behind(run, backend):
+def test_the_queue_reports_its_delay(run, backend):
     async def main(signs):
         before = signs.behind
         answer = signs.take(sign())
@@ -284,7 +284,7 @@ def test_it_tells_for_how_long_it_is_behind(run, backend):
     assert run(main) == (0, True, 0)
 
 
-def test_what_counts_for_nothing_is_answered_and_acknowledges_nothing(run, backend, permitted):
+def test_a_viewers_alive_request_is_answered_and_acknowledges_nothing(run, backend, permitted):
     one = sign()
     backend.verdicts[one.key] = [Outcome.IGNORED]
     assert answers_of(run, [one]) == [None]

@@ -50,18 +50,18 @@ def test_credentials_are_the_header_else_the_cookie_of_the_login():
         (None, "192.0.2.7", UNKNOWN_ADDRESS),
     ],
 )
-def test_the_last_address_that_is_not_a_trusted_proxys_counts(settings, client, forwarded, counts):
+def test_the_last_untrusted_address_is_the_callers(settings, client, forwarded, counts):
     settings.EVENTS_TRUSTED_PROXIES = ["127.0.0.1", "172.16.0.0/12"]
     sent = {"x_forwarded_for": forwarded} if forwarded else {}
     assert address(scope(client, **sent)) == counts
 
 
-def test_nobody_is_trusted_unless_it_is_said(settings):
+def test_no_proxy_is_trusted_by_default(settings):
     assert settings.EVENTS_TRUSTED_PROXIES == []
     assert address(scope("127.0.0.1", x_forwarded_for="192.0.2.7")) == "127.0.0.1"
 
 
-def test_credentials_are_known_for_a_while_and_forgotten_when_they_are_refused():
+def test_known_credentials_expire_and_are_forgotten_on_refusal():
     now = 0.0
     identities = KnownCredentials(lambda: now)
     identities.note(b"a", 1)
@@ -78,7 +78,7 @@ def test_credentials_are_known_for_a_while_and_forgotten_when_they_are_refused()
     assert identities.user(b"a") is None
 
 
-def test_a_sign_of_life_renews_what_is_known_and_nothing_else():
+def test_an_alive_request_renews_known_credentials_only():
     now = 0.0
     identities = KnownCredentials(lambda: now)
     identities.note(b"a", 1)
@@ -89,7 +89,7 @@ def test_a_sign_of_life_renews_what_is_known_and_nothing_else():
     assert (identities.user(b"a"), identities.user(b"b")) == (1, None)
 
 
-def test_who_listens_hears_of_new_ones_only():
+def test_listeners_hear_of_new_callers_only():
     heard = []
     identities = KnownCredentials()
     identities.listeners.append(lambda *news: heard.append(news))
@@ -98,7 +98,7 @@ def test_who_listens_hears_of_new_ones_only():
     assert heard == [(b"a", 1), (b"a", 2), (b"a", 2)]
 
 
-def test_no_more_are_known_than_there_is_room_for():
+def test_the_number_of_known_credentials_is_limited():
     identities = KnownCredentials()
     for n in range(MAX_KNOWN + 10):
         identities.note(b"%d" % n, n)

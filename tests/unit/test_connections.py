@@ -65,7 +65,7 @@ def test_the_address_with_the_most_pays():
     assert greedy[0].ended
 
 
-def test_whose_request_goes_on_is_not_ended():
+def test_a_connection_with_a_running_request_is_not_closed():
     of = Connections(1)
     one = Connected(of, Phase.HEAD)
     of.enter_phase(one, "10.0.0.1", Phase.ANSWERED)
@@ -87,7 +87,7 @@ def test_only_so_many_have_sent_half_a_request(monkeypatch):
     assert [one.ended for one in unfinished] == [True, False, False]
 
 
-def test_who_makes_room_and_goes_is_forgotten():
+def test_a_closed_connection_is_forgotten():
     of = Connections(10)
     for _ in range(5):
         of.closed(Connected(of, Phase.IDLE))

@@ -63,7 +63,7 @@ def test_nothing_is_said_before_it_was_asked(database):
     assert database.asked == 0
 
 
-def test_who_asks_at_the_same_time_shares_the_answer(database):
+def test_concurrent_probes_share_the_answer(database):
     async def many() -> list[bool | None]:
         probe = DatabaseProbe(database, 5)
         return list(await asyncio.gather(*(refreshed(probe) for _ in range(100))))
@@ -72,7 +72,7 @@ def test_who_asks_at_the_same_time_shares_the_answer(database):
     assert database.asked == 1
 
 
-def test_a_frozen_database_is_asked_once_and_waited_for_once(database):
+def test_a_frozen_database_is_queried_once(database):
     async def ask() -> None:
         probe = DatabaseProbe(database, PATIENCE)
         threads = threading.active_count()
@@ -91,7 +91,7 @@ def test_a_frozen_database_is_asked_once_and_waited_for_once(database):
     asyncio.run(ask())
 
 
-def test_an_answer_that_came_too_late_is_not_used_but_asked_for_again(database):
+def test_a_late_answer_is_discarded_and_asked_for_again(database):
     async def ask() -> None:
         probe = DatabaseProbe(database, PATIENCE)
         database.frozen.set()
@@ -109,7 +109,7 @@ def test_an_answer_that_came_too_late_is_not_used_but_asked_for_again(database):
     asyncio.run(ask())
 
 
-def test_who_gives_up_takes_the_question_from_nobody(database):
+def test_a_cancelled_probe_does_not_cancel_the_others(database):
     async def ask() -> None:
         probe = DatabaseProbe(database, 5)
         database.frozen.set()
@@ -123,7 +123,7 @@ def test_who_gives_up_takes_the_question_from_nobody(database):
     asyncio.run(ask())
 
 
-def test_only_a_good_answer_is_kept_and_not_for_long(database):
+def test_only_a_good_answer_is_cached_and_briefly(database):
     async def ask() -> None:
         probe = DatabaseProbe(database, 5, kept=3600)
         database.answer = "no"

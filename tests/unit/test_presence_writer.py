@@ -59,7 +59,7 @@ def test_so_many_keys_are_written_at_once(monkeypatch, database):
 
 
 @pytest.mark.parametrize("place", [0, 5, 9])
-def test_one_that_cannot_be_written_keeps_nobody_else_from_leaving(database, place):
+def test_a_failing_departure_does_not_block_others(database, place):
     keys = keys_of(10)
 
     async def run():
@@ -78,7 +78,7 @@ def test_one_that_cannot_be_written_keeps_nobody_else_from_leaving(database, pla
 
 
 @pytest.mark.parametrize("place", [0, 5, 9])
-def test_nor_from_arriving_and_is_named(database, caplog, place):
+def test_a_failing_arrival_does_not_block_others_and_is_logged(database, caplog, place):
     keys = keys_of(10)
     database.doomed.add(keys[place])
 
@@ -124,7 +124,7 @@ def test_a_stream_that_left_before_its_arrival_was_written_arrives_and_departs(d
     assert database.streams == {}
 
 
-def test_an_outage_divides_no_set_and_names_nobody(database, caplog):
+def test_a_database_outage_splits_no_set_and_blames_no_key(database, caplog):
     keys = keys_of(50)
     database.error = OperationalError("connection failed")
     database.error.__cause__ = psycopg.OperationalError()
@@ -143,7 +143,7 @@ def test_an_outage_divides_no_set_and_names_nobody(database, caplog):
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
 
 
-def test_nor_does_it_cost_whom_it_met_first_more_than_its_own_length(monkeypatch, database):
+def test_a_database_outage_delays_its_first_departure_by_its_own_length(monkeypatch, database):
     # What fails alone, by its own fault, would never get its turn again.
     monkeypatch.setattr(queue, "FAILING_SHARE", 1e-12)
     (key,) = keys_of(1)
@@ -201,7 +201,7 @@ def test_a_process_that_was_taken_for_dead_registers_its_streams_in_sets(monkeyp
 
 
 @pytest.mark.parametrize("at", range(1, 5))
-def test_and_again_if_that_is_while_it_registers(monkeypatch, database, at):
+def test_a_process_given_up_while_it_registers_registers_again(monkeypatch, database, at):
     """Nobody is lost, wherever it is taken for dead again."""
     monkeypatch.setattr(server_processes, "KEYS_AT_ONCE", 3)
 
@@ -228,7 +228,7 @@ def test_and_again_if_that_is_while_it_registers(monkeypatch, database, at):
     asyncio.run(run())
 
 
-def test_one_that_cannot_be_registered_again_does_not_keep_the_process_from_being_ready(database):
+def test_a_stream_that_cannot_register_again_leaves_the_process_ready(database):
     async def run():
         async with Here() as here:
             streams = await here.open(keys_of(10))
@@ -264,9 +264,7 @@ def test_streams_are_dated_anew_in_sets_and_go_on_being_registered(monkeypatch, 
     assert sizes(database.arrivals) == [4, 4, 2]
 
 
-def test_a_departure_that_has_failed_waits_as_well_until_its_stream_is_registered_again(
-    monkeypatch, database
-):
+def test_a_failed_departure_waits_until_its_stream_is_registered_again(monkeypatch, database):
     """Else the row that is written after it would stand for the client for as long as the process lives."""
 
     async def run():
@@ -312,9 +310,7 @@ def test_a_stream_that_departs_is_not_dated_anew(database):
     assert len(database.streams) == 1
 
 
-def test_who_leaves_while_a_heartbeat_is_committed_is_told_nothing_and_asked_nothing(
-    monkeypatch, database
-):
+def test_a_stream_that_ends_during_a_heartbeat_gets_none(monkeypatch, database):
     async def run():
         async with Here() as here:
             stream = Stream(uuid.uuid4())
@@ -341,7 +337,7 @@ def test_who_leaves_while_a_heartbeat_is_committed_is_told_nothing_and_asked_not
     assert asyncio.run(run()) == (0, {})
 
 
-def test_who_has_lost_its_identity_is_closed_although_a_departure_found_it_out(database):
+def test_a_stream_is_closed_when_its_departure_finds_the_identity_lost(database):
     """The process was taken for dead, and another machine came in between."""
 
     async def run():

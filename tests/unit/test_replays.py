@@ -14,7 +14,7 @@ def _fresh_turn(monkeypatch):
 
 
 @pytest.mark.usefixtures("_fresh_turn")
-def test_who_leaves_while_its_page_is_read_does_not_have_another_one_read_beside_it(monkeypatch):
+def test_a_client_that_leaves_during_a_page_read_starts_no_second_read(monkeypatch):
     may_end = threading.Event()
     reading: list[int] = []
 

@@ -38,7 +38,7 @@ def run(*calls):
     return asyncio.run(each())
 
 
-def test_a_streamed_answer_lets_the_next_request_in_and_has_its_own_place_for_a_page():
+def test_a_streamed_answer_frees_its_place_but_for_reading_a_page():
     inside = []
     other_is_in, other_may_end = asyncio.Event(), asyncio.Event()
 
@@ -190,7 +190,7 @@ def behind(door_test, **options):
     asyncio.run(go())
 
 
-def test_a_request_of_another_user_is_let_in_at_once_however_many_slow_ones_wait():
+def test_slow_requests_of_one_user_do_not_delay_another_user():
     known("eve", 1)
     known("bob", 2)
 
@@ -245,7 +245,7 @@ def test_users_take_turns():
     behind(check, places=1)
 
 
-def test_strangers_together_have_one_place_of_three_and_their_addresses_take_turns():
+def test_unknown_callers_share_one_place_and_take_turns_by_address():
     known("bob", 1)
 
     async def check(door):
@@ -266,7 +266,7 @@ def test_strangers_together_have_one_place_of_three_and_their_addresses_take_tur
     behind(check)
 
 
-def test_a_request_becomes_its_users_when_it_is_authenticated_and_so_do_those_that_wait():
+def test_authentication_moves_a_request_and_its_waiting_ones_to_the_user():
     async def check(door):
         for n in range(9):
             door.ask(f"eve-{n}", scope_of("eve", becomes=1))
@@ -282,7 +282,7 @@ def test_a_request_becomes_its_users_when_it_is_authenticated_and_so_do_those_th
     behind(check)
 
 
-def test_what_lets_go_goes_before_the_others_of_its_user_and_is_never_refused():
+def test_a_release_goes_first_among_its_users_requests_and_is_never_refused():
     known("eve", 1)
 
     async def check(door):
@@ -299,7 +299,7 @@ def test_what_lets_go_goes_before_the_others_of_its_user_and_is_never_refused():
     behind(check, most=3, urgent={"DELETE"})
 
 
-def test_so_many_of_an_address_may_wait_and_another_address_is_not_refused(caplog):
+def test_the_limit_of_waiting_requests_is_per_address(caplog):
     async def check(door):
         for n in range(10):
             door.ask(f"flood-{n}", scope_of(f"wrong-{n}", "10.6.6.6"))
@@ -313,7 +313,7 @@ def test_so_many_of_an_address_may_wait_and_another_address_is_not_refused(caplo
     behind(check, most=4)
 
 
-def test_a_client_that_leaves_while_it_waits_gives_its_place_in_the_line_up():
+def test_a_client_that_leaves_while_it_waits_gives_up_its_place():
     async def check(door):
         left = asyncio.Event()
         sent = [{"type": "http.request", "body": b"{}"}, {"type": "http.disconnect"}]
@@ -342,7 +342,7 @@ def test_a_client_that_leaves_while_it_waits_gives_its_place_in_the_line_up():
     behind(check, places=1, most=2)
 
 
-def test_what_came_while_a_request_waited_is_there_when_it_is_let_in():
+def test_a_body_received_while_waiting_is_delivered():
     bodies = []
 
     async def check():
@@ -373,7 +373,7 @@ def test_what_came_while_a_request_waited_is_there_when_it_is_let_in():
     assert bodies == [b"a", b"b"]
 
 
-def test_a_request_that_is_cancelled_while_it_waits_or_inside_leaves_the_gate_as_it_was():
+def test_a_cancelled_request_leaves_the_gate_unchanged():
     async def check(door):
         door.ask("inside", scope_of(""))
         door.ask("waits", scope_of(""))

@@ -37,7 +37,7 @@ def test_two_installations_have_two(tmp_path):
     assert one != other
 
 
-def test_it_must_come_from_outside_where_several_servers_may_share_a_database(tmp_path):
+def test_a_shared_database_requires_a_configured_secret_key(tmp_path):
     with pytest.raises(ImproperlyConfigured, match="SILO_SECRET_KEY"):
         load_or_generate(tmp_path, allowed=False)
     assert not any(tmp_path.iterdir())
@@ -57,7 +57,7 @@ def test_an_empty_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["a file for a folder", "a folder for a file", "not text"])
-def test_what_cannot_be_kept_or_read_is_one_sentence(tmp_path, broken):
+def test_an_unreadable_key_file_is_one_error_message(tmp_path, broken):
     var = tmp_path / "var"
     if broken == "a file for a folder":
         var.write_text("")

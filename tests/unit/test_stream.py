@@ -49,7 +49,7 @@ def listeners():
     return list(get_listener_manager().listeners_by_channel)
 
 
-def test_a_client_that_leaves_in_the_moment_in_which_its_turn_comes_leaves_nothing_behind(granted):
+def test_a_client_that_leaves_as_it_is_admitted_leaves_no_stream(granted):
     async def main():
         turn = asyncio.Event()
         presence = Presence(timings.configured())
@@ -66,9 +66,7 @@ def test_a_client_that_leaves_in_the_moment_in_which_its_turn_comes_leaves_nothi
     assert listeners() == []
 
 
-def test_nor_does_one_that_leaves_while_the_others_of_its_key_are_asked_for_a_proof(
-    granted, monkeypatch
-):
+def test_a_client_that_leaves_during_proof_of_siblings_leaves_no_stream(granted, monkeypatch):
     async def main():
         turn = asyncio.Event()
 
@@ -102,7 +100,7 @@ def test_nor_does_one_that_leaves_while_the_others_of_its_key_are_asked_for_a_pr
     assert asyncio.run(main()) == {}
 
 
-def test_a_clients_time_begins_when_its_heartbeat_is_written_or_would_be_if_it_read(granted):
+def test_the_acknowledgement_deadline_begins_when_the_heartbeat_is_due(granted):
     async def main():
         room, sent, begun = asyncio.Event(), [], []
 

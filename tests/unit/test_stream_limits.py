@@ -76,7 +76,7 @@ def test_streams_of_workstations_are_not_counted_for_their_user():
     asyncio.run(check())
 
 
-def test_however_many_come_the_open_streams_are_asked_once_and_room_is_for_those_that_fit():
+def test_open_siblings_are_asked_once_and_only_newcomers_that_fit_get_in():
     async def check():
         group = StreamGroups()
         streams = fill(group, [Stream(WATCHING, is_there=n > 1) for n in range(MOST)])
