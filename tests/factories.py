@@ -183,6 +183,17 @@ def api_of(user: Any, role: Role = Role.ADMIN) -> Api:
     return Api(make_token(user, role))
 
 
+def ask_for_lock(workstation: Workstation, url: str, **wanted: Any) -> Any:
+    """Return the answer to an acquire of a sketch, or of what else is wanted, or to a place in line for it."""
+    body = {"workstation_id": workstation.pk, "context_level": "sketch"} | wanted
+    return api_of(workstation.user)("POST", url, body)
+
+
+def item_url(part_number: str, *more: Any) -> str:
+    """Return the path of an item, or of what belongs to it."""
+    return "/".join(["/api/items", quote(part_number, safe=""), *map(str, more)])
+
+
 def session_url(session: EditSession, ending: str = "", part_number: str | None = None) -> str:
     """Return the path of a session, or of an operation on it, by its item's part number or another one."""
     part = quote(part_number or session.item.part_number, safe="")

@@ -14,7 +14,7 @@ from tests.factories import (
     A_TIME,
     A_UUID,
     acquire,
-    api_of,
+    ask_for_lock,
     check_refused,
     connect,
     counts,
@@ -24,25 +24,16 @@ from tests.factories import (
     make_workstation,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("item")]
 
 URL = "/api/items/A01-0001/edit-sessions"
 
 
-@pytest.fixture
-def ask(item):
-    apis = {}
-
-    def ask(workstation, url=URL, **wanted):
-        user = workstation.user
-        api = apis.setdefault(user, api_of(user))
-        body = {"workstation_id": workstation.pk, "context_level": "sketch"} | wanted
-        return api("POST", url, body)
-
-    return ask
+def ask(workstation, url=URL, **wanted):
+    return ask_for_lock(workstation, url, **wanted)
 
 
-def test_a_free_lock_is_acquired(ask, ada, item):
+def test_a_free_lock_is_acquired(ada, item):
     answer = ask(ada, object_id="Sketch001", dependency_cone=["n1", "n2"])
     assert answer.status_code == 200
     assert answer["Content-Type"].startswith("application/json")
@@ -73,7 +64,7 @@ def test_a_free_lock_is_acquired(ask, ada, item):
     assert type(answer.json()["fencing_token"]) is int
 
 
-def test_the_watchers_and_the_holders_of_the_item_are_told(ask, ada, bob, item):
+def test_the_watchers_and_the_holders_of_the_item_are_told(ada, bob, item):
     acquire(bob, item, "Sketch002")
     answer = ask(ada, object_id="Sketch001").json()
     kind, channels, data = events()[-1]
@@ -87,7 +78,7 @@ def test_the_watchers_and_the_holders_of_the_item_are_told(ask, ada, bob, item):
 
 
 @pytest.mark.parametrize("wanted", [{}, {"object_id": None}, {"object_id": ""}])
-def test_no_object_and_an_empty_one_are_one(ask, ada, bob, wanted):
+def test_no_object_and_an_empty_one_are_one(ada, bob, wanted):
     first = ask(ada, **wanted)
     assert first.json()["object_id"] == ""
     assert EditSession.objects.get().object_id == ""
@@ -96,7 +87,7 @@ def test_no_object_and_an_empty_one_are_one(ask, ada, bob, wanted):
         assert ask(bob, **again).status_code == 409
 
 
-def test_asking_again_gives_back_the_same_session(ask, ada, item):
+def test_asking_again_gives_back_the_same_session(ada, item):
     first = ask(ada, dependency_cone=["n1"]).json()
     EditSession.objects.update(last_heartbeat=F("last_heartbeat") - timedelta(hours=1))
     told = len(events())
@@ -109,7 +100,7 @@ def test_asking_again_gives_back_the_same_session(ask, ada, item):
     assert len(events()) == told
 
 
-def test_each_session_has_a_greater_token_than_the_one_before(ask, ada):
+def test_each_session_has_a_greater_token_than_the_one_before(ada):
     tokens = [ask(ada, object_id=str(number)).json()["fencing_token"] for number in range(5)]
     assert tokens == sorted(set(tokens))
     operations.release.release(EditSession.objects.order_by("fencing_token").last().pk)
@@ -117,7 +108,7 @@ def test_each_session_has_a_greater_token_than_the_one_before(ask, ada):
 
 
 @pytest.mark.parametrize("level", ["sketch", "partdesign", "assembly"])
-def test_every_level_is_a_lock_of_its_own(ask, ada, bob, level):
+def test_every_level_is_a_lock_of_its_own(ada, bob, level):
     for other in {"sketch", "partdesign", "assembly"} - {level}:
         assert ask(bob, context_level=other, object_id="X").status_code == 200
     assert ask(ada, context_level=level, object_id="X").json()["context_level"] == level
@@ -125,13 +116,13 @@ def test_every_level_is_a_lock_of_its_own(ask, ada, bob, level):
 
 
 @pytest.mark.parametrize(("one", "other"), [("x", "X"), ("x", "x "), ("é", "e\u0301"), ("", " ")])
-def test_objects_are_told_apart_to_the_letter(ask, ada, bob, one, other):
+def test_objects_are_told_apart_to_the_letter(ada, bob, one, other):
     assert ask(ada, object_id=one).status_code == 200
     assert ask(bob, object_id=other).status_code == 200
 
 
 @pytest.mark.parametrize("holder", ["another user", "the same user elsewhere"])
-def test_a_held_lock_is_refused_with_its_holder(ask, ada, bob, item, holder):
+def test_a_held_lock_is_refused_with_its_holder(ada, bob, item, holder):
     other = bob if holder == "another user" else make_workstation(ada.user, "ada's other")
     held = ask(other, object_id="Sketch001").json()
     before, told = counts(), len(events())
@@ -156,7 +147,7 @@ def test_a_held_lock_is_refused_with_its_holder(ask, ada, bob, item, holder):
     assert (counts(), len(events())) == (before, told)
 
 
-def test_an_acquire_ends_absence_and_its_answer_says_so(ask, ada, item, settings):
+def test_an_acquire_ends_absence_and_its_answer_says_so(ada, item, settings):
     settings.EVENTS_DISCONNECT_GRACE = timedelta(minutes=1)
     acquire(ada, item, "older")
     Workstation.objects.update(departed_at=Now(), away_since=Now())
@@ -165,13 +156,13 @@ def test_an_acquire_ends_absence_and_its_answer_says_so(ask, ada, item, settings
     assert not Workstation.objects.exclude(away_since=None).exists()
 
 
-def test_a_refusal_does_not_keep_the_holder_alive(ask, ada, bob, item):
+def test_a_refusal_does_not_keep_the_holder_alive(ada, bob, item):
     session = acquire(bob, item).session
     ask(ada)
     assert EditSession.objects.get().last_heartbeat == session.last_heartbeat
 
 
-def test_an_ended_session_frees_its_lock(ask, ada, bob, item):
+def test_an_ended_session_frees_its_lock(ada, bob, item):
     operations.release.release(acquire(bob, item).session.pk)
     assert ask(ada).json()["existing"] is False
 
@@ -196,7 +187,7 @@ MEET = [
 
 @pytest.mark.parametrize(("level", "theirs", "their_cone", "ours", "our_cone", "shared"), MEET)
 def test_cones_that_meet_are_soft_interference(
-    ask, ada, bob, item, level, theirs, their_cone, ours, our_cone, shared
+    ada, bob, item, level, theirs, their_cone, ours, our_cone, shared
 ):
     held = acquire(bob, item, theirs, level, tuple(their_cone.split())).session
     answer = ask(ada, object_id=ours, dependency_cone=our_cone.split())
@@ -223,37 +214,37 @@ def test_cones_that_meet_are_soft_interference(
     assert told["interference"] == answer.json()["interference"]
 
 
-def test_every_session_that_is_met_is_named(ask, ada, bob, item):
+def test_every_session_that_is_met_is_named(ada, bob, item):
     met = {str(acquire(bob, item, name, cone=("n1",)).session.pk) for name in "ABC"}
     acquire(bob, item, "D", cone=("n2",))
     conflicts = ask(ada, object_id="E", dependency_cone=["n1"]).json()["conflicts"]
     assert {conflict["session_id"] for conflict in conflicts} == met
 
 
-def test_one_does_not_interfere_with_oneself_nor_over_items(ask, ada, bob, item):
+def test_one_does_not_interfere_with_oneself_nor_over_items(ada, bob, item):
     ask(ada, object_id="A", dependency_cone=["n1"])
     acquire(bob, make_item("A01-0002"), cone=("n1",))
     assert ask(ada, object_id="B", dependency_cone=["n1"]).json()["interference"] == "none"
 
 
-def test_ones_other_workstation_is_another(ask, ada, item):
+def test_ones_other_workstation_is_another(ada, item):
     acquire(make_workstation(ada.user), item, "A", cone=("n1",))
     assert ask(ada, object_id="B", dependency_cone=["n1"]).json()["interference"] == "soft"
 
 
-def test_asking_again_tells_of_the_interference_too(ask, ada, bob, item):
+def test_asking_again_tells_of_the_interference_too(ada, bob, item):
     ask(ada, object_id="A", dependency_cone=["n1"])
     acquire(bob, item, "B", cone=("n1",))
     answer = ask(ada, object_id="A", dependency_cone=["n1"]).json()
     assert (answer["existing"], answer["interference"]) == (True, "soft")
 
 
-def test_with_the_connection_that_is_open_it_is_given(ask, ada):
+def test_with_the_connection_that_is_open_it_is_given(ada):
     assert ask(ada, connection_id=connect(ada)).status_code == 200
 
 
 @pytest.mark.parametrize("whose", ["nobody's", "another workstation's", "ended"])
-def test_with_another_connection_it_is_not(ask, ada, bob, whose):
+def test_with_another_connection_it_is_not(ada, bob, whose):
     connection = uuid.uuid4()
     if whose == "another workstation's":
         connection = connect(bob)
@@ -262,26 +253,26 @@ def test_with_another_connection_it_is_not(ask, ada, bob, whose):
     check_refused(lambda: ask(ada, connection_id=connection), 409, "not_connected")
 
 
-def test_not_even_what_it_has_already(ask, ada):
+def test_not_even_what_it_has_already(ada):
     ask(ada)
     check_refused(lambda: ask(ada, connection_id=uuid.uuid4()), 409, "not_connected")
 
 
-def test_an_unknown_item_is_404(ask, ada):
+def test_an_unknown_item_is_404(ada):
     check_refused(lambda: ask(ada, "/api/items/A01-0002/edit-sessions"), 404, "not_found")
 
 
-def test_an_unknown_workstation_is_404(ask, ada):
+def test_an_unknown_workstation_is_404(ada):
     check_refused(lambda: ask(ada, workstation_id=uuid.uuid4()), 404, "not_found")
 
 
 @pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
-def test_somebody_elses_workstation_is_403_for_everyone(ask, bob, role):
+def test_somebody_elses_workstation_is_403_for_everyone(bob, role):
     carol = make_workstation(make_user("carol", role))
     check_refused(lambda: ask(carol, workstation_id=bob.pk), 403, "forbidden")
 
 
-def test_times_and_ids_look_as_they_should(ask, ada):
+def test_times_and_ids_look_as_they_should(ada):
     answer = ask(ada).json()
     assert answer["acquired_at"] == A_TIME
     assert answer["last_heartbeat"] == A_TIME

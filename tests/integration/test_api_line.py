@@ -12,6 +12,7 @@ from tests.factories import (
     A_UUID,
     acquire,
     api_of,
+    ask_for_lock,
     check_refused,
     connect,
     counts,
@@ -28,16 +29,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("item")]
 URL = "/api/items/A01-0001/edit-session-requests"
 
 
-@pytest.fixture
-def ask():
-    apis = {}
-
-    def ask(workstation, url=URL, **wanted):
-        api = apis.setdefault(workstation.user, api_of(workstation.user))
-        body = {"workstation_id": workstation.pk, "context_level": "sketch"} | wanted
-        return api("POST", url, body)
-
-    return ask
+def ask(workstation, url=URL, **wanted):
+    return ask_for_lock(workstation, url, **wanted)
 
 
 def line(part_number="A01-0001"):
@@ -46,7 +39,7 @@ def line(part_number="A01-0001"):
     return viewer("GET", f"/api/items/{part_number}/edit-session-requests").json()["requests"]
 
 
-def test_a_place_in_line_is_answered_with_its_holder(ask, ada, bob, item):
+def test_a_place_in_line_is_answered_with_its_holder(ada, bob, item):
     held = acquire(ada, item, "Sketch001", "partdesign").session
     before = counts()
     answer = ask(bob, context_level="partdesign", object_id="Sketch001", dependency_cone=["n1"])
@@ -82,7 +75,7 @@ def test_a_place_in_line_is_answered_with_its_holder(ask, ada, bob, item):
     assert counts() == before | {"PlaceInLine": 1}
 
 
-def test_a_free_lock_is_acquired_without_a_place(ask, ada, item):
+def test_a_free_lock_is_acquired_without_a_place(ada, item):
     answer = ask(ada, object_id="Sketch001", dependency_cone=["n1"])
     assert answer.status_code == 200
     session = EditSession.objects.get()
@@ -93,7 +86,7 @@ def test_a_free_lock_is_acquired_without_a_place(ask, ada, item):
     assert [kind for kind, _, _ in events()] == ["edit.session_acquired"]
 
 
-def test_an_existing_session_is_returned(ask, ada, bob, item):
+def test_an_existing_session_is_returned(ada, bob, item):
     held = acquire(ada, item).session
     stand(bob, item)
     before = counts()
@@ -103,7 +96,7 @@ def test_an_existing_session_is_returned(ask, ada, bob, item):
     assert counts() == before
 
 
-def test_first_come_first_served(ask, ada, bob, carol, item):
+def test_first_come_first_served(ada, bob, carol, item):
     acquire(ada, item)
     waiting = [make_connected(name) for name in ("dora", "emil", "fritz")]
     assert [ask(one).json()["position"] for one in (carol, *waiting, bob)] == [1, 2, 3, 4, 5]
@@ -111,7 +104,7 @@ def test_first_come_first_served(ask, ada, bob, carol, item):
     assert found == [(1, "carol"), (2, "dora"), (3, "emil"), (4, "fritz"), (5, "bob")]
 
 
-def test_every_item_level_and_object_has_a_line_of_its_own(ask, ada, bob, carol, item):
+def test_every_item_level_and_object_has_a_line_of_its_own(ada, bob, carol, item):
     other = make_item("A01-0002")
     locks = [
         (item, "sketch", ""),
@@ -138,13 +131,13 @@ def test_every_item_level_and_object_has_a_line_of_its_own(ask, ada, bob, carol,
 
 
 @pytest.mark.parametrize("wanted", [{}, {"object_id": None}, {"object_id": ""}])
-def test_no_object_and_an_empty_one_are_one_line(ask, ada, bob, item, wanted):
+def test_no_object_and_an_empty_one_are_one_line(ada, bob, item, wanted):
     acquire(ada, item)
     first = ask(bob).json()
     assert ask(bob, **wanted).json()["id"] == first["id"]
 
 
-def test_asking_again_gives_the_same_place_and_moves_nobody(ask, ada, bob, carol, item):
+def test_asking_again_gives_the_same_place_and_moves_nobody(ada, bob, carol, item):
     acquire(ada, item)
     first = ask(bob, dependency_cone=["n1"]).json()
     ask(carol)
@@ -157,14 +150,14 @@ def test_asking_again_gives_the_same_place_and_moves_nobody(ask, ada, bob, carol
     assert PlaceInLine.objects.get(workstation=bob).dependency_cone == ["n2"]
 
 
-def test_each_workstation_of_a_user_has_a_place_of_its_own(ask, ada, bob, item):
+def test_each_workstation_of_a_user_has_a_place_of_its_own(ada, bob, item):
     acquire(ada, item)
     mine = make_workstation(ada.user, "ada's other")
     connect(mine)
     assert [ask(one).json()["position"] for one in (mine, bob)] == [1, 2]
 
 
-def test_the_list_looks_as_the_answer_did(ask, ada, bob, item):
+def test_the_list_looks_as_the_answer_did(ada, bob, item):
     acquire(ada, item)
     answer = ask(bob).json()
     del answer["existing"], answer["holder"]
@@ -179,7 +172,7 @@ def test_without_a_line_it_is_empty_and_without_the_item_404(ada, item):
 
 
 @pytest.mark.parametrize("free", [True, False])
-def test_without_a_stream_nobody_stands_in_line(ask, ada, bob, item, free):
+def test_without_a_stream_nobody_stands_in_line(ada, bob, item, free):
     if not free:
         acquire(ada, item)
     Connection.objects.filter(key=bob.pk).delete()
@@ -188,34 +181,34 @@ def test_without_a_stream_nobody_stands_in_line(ask, ada, bob, item, free):
 
 @pytest.mark.parametrize("whose", ["nobody's", "another workstation's"])
 @pytest.mark.parametrize("free", [True, False])
-def test_a_place_with_an_ended_connection_is_refused(ask, ada, bob, item, free, whose):
+def test_a_place_with_an_ended_connection_is_refused(ada, bob, item, free, whose):
     if not free:
         acquire(ada, item)
     connection = uuid.uuid4() if whose == "nobody's" else connect(ada)
     check_refused(lambda: ask(bob, connection_id=connection), 409, "not_connected")
 
 
-def test_with_the_one_that_is_open_one_does(ask, ada, bob, item):
+def test_with_the_one_that_is_open_one_does(ada, bob, item):
     acquire(ada, item)
     assert ask(bob, connection_id=connect(bob)).status_code == 201
 
 
 @pytest.mark.parametrize("free", [True, False])
 @pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
-def test_a_place_for_anothers_workstation_is_refused(ask, ada, bob, item, role, free):
+def test_a_place_for_anothers_workstation_is_refused(ada, bob, item, role, free):
     if not free:
         acquire(ada, item)
     root = make_workstation(make_user("root", role))
     check_refused(lambda: ask(root, workstation_id=bob.pk), 403, "forbidden")
 
 
-def test_a_viewer_may_see_the_line_but_not_stand_in_it(ask, ada, item):
+def test_a_viewer_may_see_the_line_but_not_stand_in_it(ada, item):
     vera = make_connected("vera", Role.VIEWER)
     acquire(ada, item)
     check_refused(lambda: ask(vera), 403, "forbidden")
     assert api_of(vera.user)("GET", URL).status_code == 200
 
 
-def test_what_is_unknown_is_404(ask, ada):
+def test_what_is_unknown_is_404(ada):
     check_refused(lambda: ask(ada, URL.replace("0001", "0002")), 404, "not_found")
     check_refused(lambda: ask(ada, workstation_id=uuid.uuid4()), 404, "not_found")

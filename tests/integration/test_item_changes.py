@@ -2,7 +2,6 @@
 
 from io import StringIO
 from unittest import mock
-from urllib.parse import quote
 
 import pytest
 from django.core.management import call_command
@@ -13,7 +12,16 @@ from sessions_app.models import EditSession, FormerPartNumber, Item, PlaceInLine
 from sessions_app.models.results import Wanted
 from sessions_app.operations import items
 from sessions_app.roles import Role
-from tests.factories import acquire, api_of, events, make_connected, make_item, make_user, stand
+from tests.factories import (
+    acquire,
+    api_of,
+    events,
+    item_url,
+    make_connected,
+    make_item,
+    make_user,
+    stand,
+)
 from tests.integration import interleaving
 from tests.integration.admin_site import listed
 
@@ -33,10 +41,6 @@ def world():
     return item, ada, bob, acquire(ada, item).session, stand(bob, item).place
 
 
-def path_of(part_number, *more):
-    return "/".join(["/api/items", quote(part_number, safe=""), *map(str, more)])
-
-
 def names(answer, member):
     return [one["part_number"] for one in answer.json()[member]]
 
@@ -46,7 +50,7 @@ def names(answer, member):
 
 def test_a_rename_keeps_sessions_line_and_history_and_is_told(world, admin):
     item, ada, bob, session, _ = world
-    answer = admin("POST", path_of("OLD 1", "rename"), {"part_number": "New/1"})
+    answer = admin("POST", item_url("OLD 1", "rename"), {"part_number": "New/1"})
     assert (answer.status_code, answer.json()["part_number"]) == (200, "New/1")
     name, audience, data = events()[-1]
     assert (name, data) == (
@@ -56,8 +60,8 @@ def test_a_rename_keeps_sessions_line_and_history_and_is_told(world, admin):
     told = {"all", f"item:{item.pk}", f"workstation:{ada.pk}", f"workstation:{bob.pk}"}
     assert audience == told
     for number in ("new/1", "old 1"):
-        assert names(admin("GET", path_of(number, "edit-sessions")), "sessions") == ["New/1"]
-        assert names(admin("GET", path_of(number, "edit-session-requests")), "requests") == [
+        assert names(admin("GET", item_url(number, "edit-sessions")), "sessions") == ["New/1"]
+        assert names(admin("GET", item_url(number, "edit-session-requests")), "requests") == [
             "New/1"
         ]
         query = {"item": number, "all": "true"}
@@ -71,11 +75,14 @@ def test_a_rename_keeps_sessions_line_and_history_and_is_told(world, admin):
         ]
     token = {"fencing_token": session.fencing_token}
     assert (
-        admin("POST", path_of("Old 1", "edit-sessions", session.pk, "verify"), token).json()["item"]
+        admin("POST", item_url("Old 1", "edit-sessions", session.pk, "verify"), token).json()[
+            "item"
+        ]
         == "New/1"
     )
     assert (
-        api_of(ada.user)("DELETE", path_of("Old 1", "edit-sessions", session.pk)).status_code == 204
+        api_of(ada.user)("DELETE", item_url("Old 1", "edit-sessions", session.pk)).status_code
+        == 204
     )
     # It was bob's turn.
     assert EditSession.objects.get().workstation == bob
@@ -83,7 +90,7 @@ def test_a_rename_keeps_sessions_line_and_history_and_is_told(world, admin):
 
 def test_nothing_new_is_begun_by_a_former_number(world, admin):
     _, ada, *_ = world
-    admin("POST", path_of("Old 1", "rename"), {"part_number": "New 1"})
+    admin("POST", item_url("Old 1", "rename"), {"part_number": "New 1"})
     body = {"workstation_id": ada.pk, "context_level": "sketch", "object_id": "X"}
     api = api_of(ada.user)
     batch = {
@@ -91,9 +98,9 @@ def test_nothing_new_is_begun_by_a_former_number(world, admin):
         "sessions": [{"part_number": "old 1", "context_level": "sketch"}],
     }
     for answer in (
-        api("POST", path_of("old 1", "edit-sessions"), body),
+        api("POST", item_url("old 1", "edit-sessions"), body),
         api("POST", "/api/edit-sessions/batch", batch),
-        admin("POST", path_of("old 1", "rename"), {"part_number": "X"}),
+        admin("POST", item_url("old 1", "rename"), {"part_number": "X"}),
     ):
         assert answer.status_code == 404
         assert answer.json() == {
@@ -103,7 +110,7 @@ def test_nothing_new_is_begun_by_a_former_number(world, admin):
         }
     for answer in (
         api("POST", "/api/items", {"part_number": "OLD 1"}),
-        admin("POST", path_of(make_item("other").part_number, "rename"), {"part_number": "OLD 1"}),
+        admin("POST", item_url(make_item("other").part_number, "rename"), {"part_number": "OLD 1"}),
     ):
         assert (answer.status_code, answer.json()["error"]) == (409, "already_exists")
         assert answer.json()["message"] == "OLD 1 is a former number of New 1."
@@ -161,7 +168,7 @@ def test_a_number_freed_during_its_refusal_is_refused_with_a_reason():
 
 def test_a_retired_item_refuses_new_sessions_and_keeps_running_ones(world, admin):
     item, ada, bob, session, _ = world
-    assert admin("POST", path_of("old 1", "retire")).json()["retired_at"]
+    assert admin("POST", item_url("old 1", "retire")).json()["retired_at"]
     name, audience, data = events()[-1]
     assert (name, data["part_number"]) == ("item.retired", "Old 1")
     assert {f"workstation:{ada.pk}", f"workstation:{bob.pk}", f"item:{item.pk}"} < audience
@@ -187,15 +194,15 @@ def test_a_retired_item_refuses_new_sessions_and_keeps_running_ones(world, admin
 
 def test_a_retired_item_is_in_no_list_unless_asked_for(world, admin):
     make_item("Old 2")
-    admin("POST", path_of("Old 1", "retire"))
+    admin("POST", item_url("Old 1", "retire"))
     for query in ({}, {"search": "old"}, {"prefix": "old"}):
         assert names(admin("GET", "/api/items", query_params=query), "items") == ["Old 2"]
         both = admin("GET", "/api/items", query_params=query | {"retired": "true"})
         assert names(both, "items") == ["Old 1", "Old 2"]
     count = len(events())
-    admin("POST", path_of("Old 1", "retire"))
+    admin("POST", item_url("Old 1", "retire"))
     assert len(events()) == count, "a second time changes nothing"
-    assert admin("POST", path_of("Old 1", "restore")).json()["retired_at"] is None
+    assert admin("POST", item_url("Old 1", "restore")).json()["retired_at"] is None
     assert events()[-1][0] == "item.restored"
     assert names(admin("GET", "/api/items"), "items") == ["Old 1", "Old 2"]
     assert acquire(world[2], world[0], "X")
@@ -222,16 +229,16 @@ def test_a_place_taken_while_the_item_is_retired_is_waited_for(world):
 def test_only_admins_change_items(world):
     for role in (Role.VIEWER, Role.EDITOR):
         api = api_of(make_user(role.group, role))
-        assert api("POST", path_of("Old 1", "rename"), {"part_number": "X"}).status_code == 403
-        assert api("POST", path_of("Old 1", "retire")).status_code == 403
-        assert api("POST", path_of("Old 1", "restore")).status_code == 403
+        assert api("POST", item_url("Old 1", "rename"), {"part_number": "X"}).status_code == 403
+        assert api("POST", item_url("Old 1", "retire")).status_code == 403
+        assert api("POST", item_url("Old 1", "restore")).status_code == 403
 
 
 @pytest.mark.parametrize("number", ["A/rename", "A/retire", "A/edit-sessions", "A"])
 def test_numbers_that_end_like_addresses_are_changed_too(admin, number):
     make_item(number)
-    assert admin("POST", path_of(number, "rename"), {"part_number": "B/rename"}).status_code == 200
-    assert admin("POST", path_of("b/RENAME", "retire")).json()["part_number"] == "B/rename"
+    assert admin("POST", item_url(number, "rename"), {"part_number": "B/rename"}).status_code == 200
+    assert admin("POST", item_url("b/RENAME", "retire")).json()["part_number"] == "B/rename"
 
 
 # -- at the admin site --

@@ -12,7 +12,16 @@ from sessions_app.errors import Invalid, NotFound
 from sessions_app.models import EndedSession, Item
 from sessions_app.models.results import Wanted
 from sessions_app.streams import resolve
-from tests.factories import acquire, api_of, make_connected, make_item, make_token, make_user, stand
+from tests.factories import (
+    acquire,
+    api_of,
+    item_url,
+    make_connected,
+    make_item,
+    make_token,
+    make_user,
+    stand,
+)
 from tests.integration.admin_site import listed
 
 pytestmark = pytest.mark.django_db
@@ -25,10 +34,6 @@ SPELLINGS = [
     " Gehäuse\u00a0\u20097/A ",
     "\uff27\uff45häuse 7\uff0f\uff21",
 ]
-
-
-def path_of(part_number, *more):
-    return "/".join(["/api/items", quote(part_number, safe=""), *map(str, more)])
 
 
 @pytest.fixture
@@ -44,27 +49,27 @@ def api(ada):
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_another_spelling_finds_the_same_item_everywhere(written, ada, api, spelling):
     body = {"workstation_id": ada.pk, "context_level": "sketch", "object_id": "S"}
-    session = api("POST", path_of(spelling, "edit-sessions"), body).json()
+    session = api("POST", item_url(spelling, "edit-sessions"), body).json()
     assert (session["item_id"], session["part_number"]) == (str(written.pk), WRITTEN)
-    assert api("POST", path_of(WRITTEN, "edit-sessions"), body).json()["existing"]
+    assert api("POST", item_url(WRITTEN, "edit-sessions"), body).json()["existing"]
     other = make_connected("carl")
     carl = api_of(other.user)
-    refused = carl("POST", path_of(spelling, "edit-sessions"), body | {"workstation_id": other.pk})
+    refused = carl("POST", item_url(spelling, "edit-sessions"), body | {"workstation_id": other.pk})
     assert (refused.status_code, refused.json()["error"]) == (409, "hard_interference")
     standing = carl(
-        "POST", path_of(spelling, "edit-session-requests"), body | {"workstation_id": other.pk}
+        "POST", item_url(spelling, "edit-session-requests"), body | {"workstation_id": other.pk}
     ).json()
     assert standing["part_number"] == WRITTEN
-    for path in (path_of(spelling, "edit-sessions"), f"/api/edit-sessions?item={quote(spelling)}"):
+    for path in (item_url(spelling, "edit-sessions"), f"/api/edit-sessions?item={quote(spelling)}"):
         assert [one["id"] for one in api("GET", path).json()["sessions"]] == [session["id"]]
-    line = api("GET", path_of(spelling, "edit-session-requests")).json()["requests"]
+    line = api("GET", item_url(spelling, "edit-session-requests")).json()["requests"]
     assert [one["id"] for one in line] == [standing["id"]]
-    of_session = path_of(spelling, "edit-sessions", session["id"])
+    of_session = item_url(spelling, "edit-sessions", session["id"])
     token = {"fencing_token": session["fencing_token"]}
     assert api("POST", of_session + "/verify", token).json()["item"] == WRITTEN
     asking = carl("POST", of_session + "/request-handoff", {"message": "please"})
     assert asking.status_code == 202
-    leaving = path_of(spelling, "edit-session-requests", standing["id"])
+    leaving = item_url(spelling, "edit-session-requests", standing["id"])
     assert carl("DELETE", leaving).status_code == 204
     assert api("DELETE", of_session).status_code == 204
     record = api("GET", f"/api/edit-sessions/history?item={quote(spelling)}").json()["history"]
