@@ -378,4 +378,4 @@ def test_a_limit_is_a_whole_number_of_at_least_one(load, refusal, monkeypatch):
     monkeypatch.setenv("SILO_STREAMS_PER_USER", "8")
     assert load(in_limits("streams_per_user", 7))[2].streams_per_user == 8
     monkeypatch.setenv("SILO_STREAM_PER_USER", "8")
-    assert "is SILO_STREAMS_PER_USER meant?" in refusal()
+    assert "did you mean SILO_STREAMS_PER_USER?" in refusal()
