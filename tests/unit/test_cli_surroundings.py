@@ -95,6 +95,6 @@ def test_who_has_no_home_is_told_which_variable_names_a_folder(monkeypatch):
     with pytest.raises(CredentialsError, match="SILO_CONFIG_HOME"):
         config_folder()
     with pytest.raises(StateError, match="SILO_STATE"):
-        instances.Window("00000000-0000-0000-0000-000000000000")
+        instances.Instance("00000000-0000-0000-0000-000000000000")
     with pytest.raises(StateError, match="SILO_STATE"):
         default_fingerprint()

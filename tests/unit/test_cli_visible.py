@@ -275,9 +275,11 @@ def test_and_so_are_its_lines_in_a_pipe(capsys):
 def test_and_what_the_holder_is_told(capsys):
     api = SimpleNamespace(sessions_of=lambda _: {"sessions": [SESSION]}, verify=_refuse)
     one = guard.Guard(api, lambda: None)
-    session = EditSession(SimpleNamespace(is_sure_of=lambda _: False), SESSION)
+    session = EditSession(SimpleNamespace(is_valid=lambda _: False), SESSION)
     one.tell_request(
-        HandoffRequest.of({**SESSION, "requester": TEXT, "message": TEXT, "workstation_id": UUID})
+        HandoffRequest.from_payload(
+            {**SESSION, "requester": TEXT, "message": TEXT, "workstation_id": UUID}
+        )
     )
     one.tell_refused(ServerUnavailableError(TEXT))
     for conflict in session.conflicts:
@@ -287,7 +289,7 @@ def test_and_what_the_holder_is_told(capsys):
     one.tell_lost(session, Lost("force_released", TEXT, TEXT))
     one.tell_lost(session, Lost(TEXT, TEXT, TEXT))
     with Progress() as progress:
-        progress.waiting(Waiting(Lock.of(SESSION), 1, None, 1.0))
+        progress.waiting(Waiting(Lock.from_payload(SESSION), 1, None, 1.0))
     told = capsys.readouterr().err
     assert len(check(told.replace("\x07", ""), "silo: ")) >= 7
     assert "FORGED" in told
@@ -369,5 +371,5 @@ def test_only_what_can_be_typed_is_completed(server, monkeypatch):
 
 @pytest.mark.parametrize("hidden", ["\u202e", "\u200b", "\n", "\x7f"])
 def test_an_address_has_nothing_hidden(hidden):
-    with pytest.raises(ConfigurationError, match="is not the address"):
+    with pytest.raises(ConfigurationError, match=r"The server URL .* is invalid"):
         check_url(f"https://silo.example.com/{hidden}a")

@@ -5,41 +5,41 @@ from types import SimpleNamespace
 import pytest
 
 from silo_client import HardInterferenceError, NotConnectedError, ServerUnavailableError, Wanted
-from silo_client.common.obligations import Ledger
-from silo_client.sessions.acquire import Acquiring
-from silo_client.sessions.held import Holdings
+from silo_client.common.obligations import Obligations
+from silo_client.sessions.acquire import Acquirer
+from silo_client.sessions.held import HeldSessions
 
 ONE, OTHER = Wanted("P", "sketch", "A"), Wanted("P", "sketch", "B")
-KEY, OTHER_KEY = ("p", "sketch", "A"), ("p", "sketch", "B")
+LOCK, OTHER_LOCK = ONE.lock, OTHER.lock
 HELD = HardInterferenceError(409, "hard_interference", "It is held.", {})
 LOST = ServerUnavailableError("the answer was lost")
 
 
 class Link:
-    """A helper that only keeps its ledger."""
+    """A helper that only keeps its obligations."""
 
     def __init__(self):
-        self.ledger = Ledger()
+        self.obligations = Obligations()
 
     def send(self, **command):
-        self.ledger.obey(command)
+        self.obligations.apply(command)
 
     send_and_confirm = send
 
-    def has_asked(self, key):
-        return key in self.ledger.asked or key in self.ledger.to_leave
+    def has_asked(self, lock):
+        return lock in self.obligations.asked or lock in self.obligations.to_leave
 
-    def owns(self, told):
-        return self.ledger.owns(told)
+    def owns(self, payload):
+        return self.obligations.owns(payload)
 
 
 @pytest.fixture
-def acquiring(monkeypatch):
+def acquirer(monkeypatch):
     monkeypatch.setattr("silo_client.sessions.acquire.RETRY_SECONDS", 0.0)
-    holdings = Holdings("w1", lambda: True)
-    holdings.opened("c1", [])
-    window = SimpleNamespace(sole=True)
-    return Acquiring("w1", None, Link(), holdings, None, window, patience=20)
+    held = HeldSessions(lambda: True)
+    held.opened("c1", [])
+    instance = SimpleNamespace(sole=True)
+    return Acquirer("w1", None, Link(), held, None, instance, patience=20)
 
 
 def answering(*answers):
@@ -54,31 +54,31 @@ def answering(*answers):
     return ask
 
 
-def test_what_is_refused_is_answered(acquiring):
+def test_what_is_refused_is_answered(acquirer):
     with pytest.raises(HardInterferenceError):
-        acquiring.acquire([ONE], answering(HELD))
-    assert not acquiring.link.ledger.wanted
+        acquirer.acquire([ONE], answering(HELD))
+    assert not acquirer.link.obligations.wanted
 
 
 @pytest.mark.parametrize("refusal", [HELD, NotConnectedError(409, "not_connected", "Gone.", {})])
-def test_a_refusal_is_no_answer_to_an_earlier_try(acquiring, refusal):
+def test_a_refusal_is_no_answer_to_an_earlier_try(acquirer, refusal):
     interrupt = KeyboardInterrupt()
-    acquiring.note_not_connected = lambda connection: acquiring.holdings.opened("c2", [])
+    acquirer.note_not_connected = lambda connection: acquirer.held.opened("c2", [])
     with pytest.raises((HardInterferenceError, KeyboardInterrupt)):
-        acquiring.acquire([ONE], answering(LOST, refusal, interrupt))
-    assert acquiring.link.ledger.abandoned == {KEY}
+        acquirer.acquire([ONE], answering(LOST, refusal, interrupt))
+    assert acquirer.link.obligations.abandoned == {LOCK}
 
 
-def test_nor_is_one_to_what_another_thread_asks_for(acquiring):
-    ledger = acquiring.link.ledger
-    with acquiring.asking_for([ONE]):
+def test_nor_is_one_to_what_another_thread_asks_for(acquirer):
+    obligations = acquirer.link.obligations
+    with acquirer.asking_for([ONE]):
         with pytest.raises(HardInterferenceError):
-            acquiring.acquire([ONE, OTHER], answering(HELD))
-        assert ledger.asked == {KEY}
-        assert not ledger.abandoned
+            acquirer.acquire([ONE, OTHER], answering(HELD))
+        assert obligations.asked == {LOCK}
+        assert not obligations.abandoned
         with pytest.raises(KeyboardInterrupt):
-            acquiring.acquire([ONE, OTHER], answering(KeyboardInterrupt()))
+            acquirer.acquire([ONE, OTHER], answering(KeyboardInterrupt()))
         # That one will read of it.
-        assert ledger.asked == {KEY}
-        assert ledger.abandoned == {OTHER_KEY}
-    assert not ledger.asked
+        assert obligations.asked == {LOCK}
+        assert obligations.abandoned == {OTHER_LOCK}
+    assert not obligations.asked

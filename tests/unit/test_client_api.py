@@ -12,7 +12,7 @@ URL = "http://127.0.0.1:1"
     "token", ["", " ", "se cret", "se\ncret", "se\rcret", "sécret", "se\0cret"]
 )
 def test_what_is_no_token_is_refused_and_not_repeated(token):
-    with pytest.raises(ConfigurationError, match="That is no token") as caught:
+    with pytest.raises(ConfigurationError, match="The token is invalid") as caught:
         Api(URL, token)
     assert "cret" not in str(caught.value)
 
@@ -31,7 +31,7 @@ def test_white_space_around_one_does_not_matter():
     ],
 )
 def test_what_is_no_address_is_refused(url):
-    with pytest.raises(ConfigurationError, match="address of a server") as caught:
+    with pytest.raises(ConfigurationError, match="The server URL") as caught:
         Api(url, "t")
     assert isinstance(caught.value, SiloError)
     assert "secret" not in str(caught.value)

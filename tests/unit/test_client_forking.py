@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from silo_client import Api
-from silo_client.common.shared_memory import Shared
+from silo_client.common.protocol import Plan
+from silo_client.common.shared_memory import SharedMemory
 from silo_client.forking import Owner
-from silo_client.helper.main import Plan
 from silo_client.identity.file_lock import FileLock
 from silo_client.link.helper_link import HelperLink
 from tests.waiting import eventually
@@ -44,7 +44,7 @@ def test_who_made_something_is_known():
     assert owner.is_here
     assert in_child(lambda: owner.is_here) == "False"
     assert in_child(owner.check).startswith(
-        f"ForkedError: The workstation is that of process {os.getpid()}"
+        f"ForkedError: The workstation belongs to process {os.getpid()}"
     )
 
 
@@ -83,7 +83,7 @@ def make_link(folder):
     python = folder / "python"
     python.write_text(f"#!/bin/sh\necho '{{\"started\": 1}}'\ncat >>{folder}/heard\n")
     python.chmod(0o755)
-    shared = Shared(folder / "memory", new=True)
+    shared = SharedMemory(folder / "memory", new=True)
     plan = Plan("http://127.0.0.1:1", "t", "w", str(shared.path), "/nowhere")
     messages = []
     made = HelperLink(plan, shared, messages.append, str, str(python))
@@ -103,17 +103,17 @@ def heard(tmp_path):
 
 
 def test_a_child_tells_the_helper_nothing(link, tmp_path):
-    link.shared.sure_until = 1e12
+    link.memory.valid_until = 1e12
 
     def use_it():
         link.send(release=["s1"])
         link.send_and_confirm(release=["s2"])
         link.close()
-        return link.sure_until()
+        return link.valid_until()
 
     assert in_child(use_it) == "0.0"
-    assert link.sure_until() == 1e12
-    assert link.shared.path.exists()
+    assert link.valid_until() == 1e12
+    assert link.memory.path.exists()
     link.send(hold=["s3"])
     eventually(lambda: len(heard(tmp_path)) == 2)
     assert heard(tmp_path)[1] == '{"hold": ["s3"]}'

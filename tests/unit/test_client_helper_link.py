@@ -9,8 +9,8 @@ import pytest
 
 from silo_client import HelperError
 from silo_client.common import clock
-from silo_client.common.shared_memory import Shared
-from silo_client.helper.main import Plan
+from silo_client.common.protocol import Plan
+from silo_client.common.shared_memory import SharedMemory
 from silo_client.link import helper_link
 from silo_client.link.helper_link import HelperLink
 from tests.waiting import eventually
@@ -28,7 +28,7 @@ def link(tmp_path):
     made = []
 
     def link(python):
-        shared = Shared(tmp_path / "memory", new=True)
+        shared = SharedMemory(tmp_path / "memory", new=True)
         plan = Plan("http://127.0.0.1:1", "t", "w", str(shared.path), "/nowhere")
         messages = []
         made.append(HelperLink(plan, shared, messages.append, str, python))
@@ -50,19 +50,19 @@ def test_what_ends_at_once_is_told_with_what_it_said_and_not_tried_again(link, t
     started, messages = link(python)
     eventually(lambda: messages)
     assert messages == [{"died": 3, "why": "no httpx here", "final": True}]
-    started.shared.sure_until = clock.now() + 60
-    assert started.sure_until() == 0.0
+    started.memory.valid_until = clock.now() + 60
+    assert started.valid_until() == 0.0
 
 
 def test_what_is_told_and_not_yet_read_is_waited_for_and_not_for_long(link, monkeypatch):
     monkeypatch.setattr(helper_link, "CATCH_UP_SECONDS", 0.05)
     started, messages = link(sys.executable)
     eventually(lambda: any("trying" in message for message in messages))
-    shared = started.shared
-    shared.sure_until = until = clock.now() + 60
-    eventually(lambda: started.sure_until() == until)
-    shared.told += 1
-    assert started.sure_until() == 0.0
+    shared = started.memory
+    shared.valid_until = until = clock.now() + 60
+    eventually(lambda: started.valid_until() == until)
+    shared.message_count += 1
+    assert started.valid_until() == 0.0
 
 
 def test_a_line_that_is_no_message_does_no_harm(link, tmp_path):
@@ -92,14 +92,14 @@ def test_what_the_parent_has_is_told_to_the_next_helper(link, tmp_path, monkeypa
     os.kill(started.pid, 9)
     started.send(leave_line=[("P", "sketch", "")])
     plans = eventually(lambda: (tmp_path / "plans").read_text().splitlines()[1:])
-    assert json.loads(plans[0])["leftovers"] == {
+    assert json.loads(plans[0])["obligations"] == {
         "connected": ["c1"],
         "hold": ["s2", "s3"],
         "release": ["s2"],
-        "ask": [["p", "sketch", "A"]],
+        "ask": [["P", "sketch", "A"]],
         "abandon": [],
         "stand": [],
-        "leave_line": [["p", "sketch", ""]],
+        "leave_line": [["P", "sketch", ""]],
     }
 
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from silo_client import Lock, Lost, ServerUnavailableError, SiloError
-from silo_client.sessions.held import REMEMBERED_ENDS, Holdings
+from silo_client.sessions.edit_session import EditSession
+from silo_client.sessions.held import REMEMBERED_ENDS, HeldSessions
 
 MINE = "w1"
 WORKSTATION = SimpleNamespace(id=MINE)
@@ -29,136 +30,136 @@ def told(session_id="s1", object_id="A", token=1, whose=MINE, **more):
 
 
 @pytest.fixture
-def holdings():
-    made = Holdings(MINE, lambda: False)
+def held():
+    made = HeldSessions(lambda: False)
     made.opened("c1", [])
     return made
 
 
 @pytest.fixture
-def take(holdings):
-    def take(session=None, connection="c1", owned=False, of=holdings):
-        return of.take(WORKSTATION, session or told(), connection, owned=owned)
+def take(held):
+    def take(session=None, connection="c1", owned=False, of=held):
+        return of.take(EditSession(WORKSTATION, session or told()), connection, owned=owned)
 
     return take
 
 
-def test_what_was_acquired_is_there_and_sure(holdings, take):
+def test_what_was_acquired_is_there_and_sure(held, take):
     session = take()
-    assert holdings.sessions == [session]
-    assert holdings.is_sure_of(session)
+    assert held.sessions == [session]
+    assert held.is_confirmed(session)
 
 
-def test_an_end_that_overtakes_the_answer_is_not_forgotten(holdings, take):
-    assert holdings.ended("s1", "disconnected") is None
+def test_an_end_that_overtakes_the_answer_is_not_forgotten(held, take):
+    assert held.ended("s1", "disconnected") is None
     assert take() is None
-    assert holdings.sessions == []
+    assert held.sessions == []
 
 
-def test_not_every_end_is_remembered_for_ever(holdings, take):
+def test_not_every_end_is_remembered_for_ever(held, take):
     for number in range(REMEMBERED_ENDS + 1):
-        holdings.ended(f"other {number}", "released")
+        held.ended(f"other {number}", "released")
     assert take(told("other 0")) is not None
     assert take(told("other 1")) is None
 
 
-def test_what_was_acquired_by_a_connection_of_before_is_in_doubt(holdings, take):
-    holdings.opened("c2", [])
+def test_what_was_acquired_by_a_connection_of_before_is_in_doubt(held, take):
+    held.opened("c2", [])
     session = take(connection="c1")
-    assert not holdings.is_sure_of(session)
-    [(doubted, doubt)] = holdings.doubted.items()
-    holdings.settle(doubted, doubt, told(token=1))
-    assert holdings.is_sure_of(session)
+    assert not held.is_confirmed(session)
+    [(doubted, doubt)] = held.unconfirmed.items()
+    held.confirm(doubted, doubt, told(token=1))
+    assert held.is_confirmed(session)
 
 
-def test_what_a_new_stream_does_not_name_is_in_doubt_and_the_rest_is_not(holdings, take):
+def test_what_a_new_stream_does_not_name_is_in_doubt_and_the_rest_is_not(held, take):
     kept, gone = take(), take(told("s2", "B"))
-    holdings.opened("c2", [told(token=5)])
-    assert holdings.is_sure_of(kept)
+    held.opened("c2", [told(token=5)])
+    assert held.is_confirmed(kept)
     assert kept.fencing_token == 5
-    assert list(holdings.doubted) == [gone]
+    assert list(held.unconfirmed) == [gone]
 
 
-def test_an_older_answer_does_not_settle_a_newer_doubt(holdings, take):
+def test_an_older_answer_does_not_settle_a_newer_doubt(held, take):
     session = take()
-    holdings.doubt()
-    [first] = holdings.doubted.values()
-    holdings.doubt()
-    holdings.settle(session, first, told(token=1))
-    assert not holdings.is_sure_of(session)
-    [second] = holdings.doubted.values()
-    holdings.settle(session, second, told(token=1))
-    assert holdings.is_sure_of(session)
+    held.mark_unconfirmed()
+    [first] = held.unconfirmed.values()
+    held.mark_unconfirmed()
+    held.confirm(session, first, told(token=1))
+    assert not held.is_confirmed(session)
+    [second] = held.unconfirmed.values()
+    held.confirm(session, second, told(token=1))
+    assert held.is_confirmed(session)
 
 
-def test_who_ended_it_by_force_is_told_once(holdings, take):
+def test_who_ended_it_by_force_is_told_once(held, take):
     session = take()
-    holdings.forced(told() | {"by": "root", "reason": "Holiday"})
-    assert holdings.ended("s1", "force_released") is session
+    held.forced(told() | {"by": "root", "reason": "Holiday"})
+    assert held.ended("s1", "force_released") is session
     assert session.lost == Lost("force_released", "root", "Holiday")
     assert str(session.lost) == "force_released by root: Holiday"
-    assert holdings.ended("s1", "force_released") is None
-    assert not holdings.lose(session, Lost("unknown"))
+    assert held.ended("s1", "force_released") is None
+    assert not held.lose(session, Lost("unknown"))
     assert session.lost.by == "root"
 
 
-def test_ones_own_release_is_no_loss(holdings, take):
+def test_ones_own_release_is_no_loss(held, take):
     session = take()
-    assert holdings.let_go(session)
-    assert not holdings.let_go(session)
-    assert holdings.ended("s1", "released") is None
+    assert held.let_go(session)
+    assert not held.let_go(session)
+    assert held.ended("s1", "released") is None
     assert (session.released, session.lost) == (True, None)
 
 
-def test_what_was_not_ended_after_all_is_there_again_unless_it_ended_otherwise(holdings, take):
+def test_what_was_not_ended_after_all_is_there_again_unless_it_ended_otherwise(held, take):
     session, other = take(), take(told("s2", "B"))
     for one in (session, other):
-        holdings.let_go(one)
-    holdings.ended("s2", "expired")
+        held.let_go(one)
+    held.ended("s2", "expired")
     for one in (session, other):
-        holdings.keep(one)
-    assert holdings.sessions == [session]
+        held.keep(one)
+    assert held.sessions == [session]
     assert (session.released, other.released, other.lost) == (False, False, Lost("expired"))
 
 
-def test_an_answer_that_is_older_than_ones_own_release_is_not_believed(holdings, take):
+def test_an_answer_that_is_older_than_ones_own_release_is_not_believed(held, take):
     session = take()
-    holdings.let_go(session)
+    held.let_go(session)
     assert take(told(existing=True)) is None
-    holdings.opened("c2", [told()])
-    holdings.granted(told())
-    assert holdings.granted_for(session.lock, 0) is None
+    held.opened("c2", [told()])
+    held.granted(told())
+    assert held.granted_for(session.lock, 0) is None
 
 
-def test_an_older_answer_does_not_bring_an_old_token_back(holdings, take):
+def test_an_older_answer_does_not_bring_an_old_token_back(held, take):
     session = take(told(token=5))
-    holdings.opened("c2", [told(token=4)])
+    held.opened("c2", [told(token=4)])
     assert session.fencing_token == 5
-    holdings.settle(session, 0, told(token=7))
+    held.confirm(session, 0, told(token=7))
     assert session.fencing_token == 7
 
 
-def test_the_last_of_several_blocks_ends_it(holdings, take):
+def test_the_last_of_several_blocks_ends_it(held, take):
     session = take()
     assert take(told(existing=True)) is session
-    assert not holdings.leave(session)
-    assert holdings.leave(session)
+    assert not held.leave(session)
+    assert held.leave(session)
 
 
-def test_what_another_window_acquired_stays_when_a_block_ends(holdings, take):
+def test_what_another_window_acquired_stays_when_a_block_ends(held, take):
     session = take(told(existing=True))
     assert session.existing
-    assert not holdings.leave(session)
-    assert holdings.sessions == []
-    assert not holdings.is_sure_of(session)
+    assert not held.leave(session)
+    assert held.sessions == []
+    assert not held.is_confirmed(session)
 
 
-def test_what_a_repeated_request_finds_is_ones_own(holdings, take):
+def test_what_a_repeated_request_finds_is_ones_own(held, take):
     assert not take(told(existing=True, connection_id="c1"), owned=True).existing
 
 
-def test_what_comes_in_the_turn_of_another_window_is_not(holdings, take):
-    holdings.granted(told(connection_id="c9"))
+def test_what_comes_in_the_turn_of_another_window_is_not(held, take):
+    held.granted(told(connection_id="c9"))
     assert take(told(existing=False, connection_id="c9")).existing
 
 
@@ -169,53 +170,54 @@ def test_an_old_server_is_taken_at_its_word(take, existing):
 
 @pytest.mark.parametrize("sole", [True, False])
 def test_who_is_alone_inherits_what_the_first_stream_names(take, sole):
-    holdings = Holdings(MINE, lambda: sole)
-    holdings.opened("c1", [told()])
-    holdings.opened("c2", [told(), told("s2", "B")])
-    assert take(told(existing=True), "c2", of=holdings).existing is not sole
-    assert take(told("s2", "B", existing=True), "c2", of=holdings).existing
+    held = HeldSessions(lambda: sole)
+    held.opened("c1", [told()])
+    held.opened("c2", [told(), told("s2", "B")])
+    assert take(told(existing=True), "c2", of=held).existing is not sole
+    assert take(told("s2", "B", existing=True), "c2", of=held).existing
 
 
-def test_a_turn_is_found_by_its_lock_and_only_once(holdings, take):
-    holdings.granted(told("s1", "A"))
-    assert holdings.granted_for(Lock("P", "sketch", "B"), time.monotonic()) is None
-    granted = holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic())
+def test_a_turn_is_found_by_its_lock_and_only_once(held, take):
+    held.granted(told("s1", "A"))
+    assert held.granted_for(Lock("P", "sketch", "B"), time.monotonic()) is None
+    granted = held.granted_for(Lock("P", "sketch", "A"), time.monotonic())
     assert granted["session_id"] == "s1"
     take(granted)
-    assert holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic()) is None
-    holdings.granted(told("s1", "A"))
-    assert holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic()) is None
+    assert held.granted_for(Lock("P", "sketch", "A"), time.monotonic()) is None
+    held.granted(told("s1", "A"))
+    assert held.granted_for(Lock("P", "sketch", "A"), time.monotonic()) is None
 
 
-def test_a_turn_that_was_lost_again_is_none(holdings):
-    for end in (lambda: holdings.ended("s1", "expired"), lambda: holdings.opened("c2", [])):
-        holdings.granted(told("s1", "A"))
+def test_a_turn_that_was_lost_again_is_none(held):
+    for end in (lambda: held.ended("s1", "expired"), lambda: held.opened("c2", [])):
+        held.granted(told("s1", "A"))
         end()
-        assert holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic()) is None
+        assert held.granted_for(Lock("P", "sketch", "A"), time.monotonic()) is None
 
 
-def test_who_waits_for_a_turn_is_woken(holdings):
-    threading.Timer(0.05, holdings.granted, [told()]).start()
+def test_who_waits_for_a_turn_is_woken(held):
+    threading.Timer(0.05, held.granted, [told()]).start()
     begun = time.monotonic()
-    assert holdings.granted_for(Lock("P", "sketch", "A"), begun + 20)
+    assert held.granted_for(Lock("P", "sketch", "A"), begun + 20)
     assert time.monotonic() < begun + 10
 
 
-def test_a_connection_is_waited_for(holdings):
-    assert holdings.await_connection(0) == "c1"
+def test_a_connection_is_waited_for(held):
+    assert held.await_connection(0) == "c1"
     with pytest.raises(ServerUnavailableError):
-        holdings.await_connection(0, other_than="c1")
-    holdings.interrupted()
+        held.await_connection(0, other_than="c1")
+    held.interrupted()
     with pytest.raises(ServerUnavailableError):
-        holdings.await_connection(0)
-    threading.Timer(0.05, holdings.opened, ["c2", []]).start()
-    assert holdings.await_connection(time.monotonic() + 20, other_than="c1") == "c2"
+        held.await_connection(0)
+    threading.Timer(0.05, held.opened, ["c2", []]).start()
+    assert held.await_connection(time.monotonic() + 20, other_than="c1") == "c2"
 
 
-def test_where_there_never_will_be_one_nobody_waits(holdings):
+def test_where_there_never_will_be_one_nobody_waits(held):
     why = SiloError("withdrawn")
-    threading.Timer(0.05, holdings.give_up, [why]).start()
+    threading.Timer(0.05, held.give_up, [why]).start()
     with pytest.raises(SiloError, match="withdrawn"):
-        holdings.await_connection(time.monotonic() + 20, other_than="c1")
-    assert holdings.final is why
-    assert holdings.granted_for(Lock("P", "sketch", "A"), time.monotonic() + 20) is None
+        held.await_connection(time.monotonic() + 20, other_than="c1")
+    with pytest.raises(SiloError, match="withdrawn"):
+        held.await_connection(0)
+    assert held.granted_for(Lock("P", "sketch", "A"), time.monotonic() + 20) is None

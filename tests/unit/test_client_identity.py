@@ -11,14 +11,15 @@ from itertools import count
 import pytest
 
 from silo_client import IdentityInUseError
-from silo_client.identity import instances, machine, machine_identity, registration
+from silo_client.identity import folders, machine, machine_identity, registration
 from silo_client.identity.fingerprint import _user, default_fingerprint, default_name
+from silo_client.identity.installation import installation
 
 
 @pytest.fixture(autouse=True)
 def state(tmp_path, monkeypatch):
     folder = tmp_path / "state"
-    monkeypatch.setenv(instances.STATE_VARIABLE, str(folder))
+    monkeypatch.setenv(folders.STATE_VARIABLE, str(folder))
     return folder
 
 
@@ -39,7 +40,7 @@ def be(tmp_path, monkeypatch):
 
 def former(host, program="cad"):
     """The fingerprint as it was made before machines had identities."""
-    told = "\n".join(["silo", host, _user(), program, instances.installation()])
+    told = "\n".join(["silo", host, _user(), program, installation()])
     return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -125,7 +126,7 @@ def test_a_file_that_was_cut_short_is_as_none(be, state, text):
 
 
 def test_a_running_machine_is_known_until_it_starts_anew(be, state):
-    instances.installation()
+    installation()
     running = machine.running_name(state)
     script = (
         "import sys; from pathlib import Path; from silo_client.identity import machine;"
@@ -145,7 +146,7 @@ def test_a_running_machine_is_known_until_it_starts_anew(be, state):
 
 
 def test_a_copied_folder_is_another_running_machine(state, tmp_path):
-    instances.installation()
+    installation()
     shutil.copytree(state, tmp_path / "copy")
     assert machine.running_name(state) != machine.running_name(tmp_path / "copy")
 
@@ -193,7 +194,7 @@ def ask(be, monkeypatch):
         monkeypatch.setattr(registration.clock, "now", lambda: float(next(clock)))
         monkeypatch.setattr(registration.time, "sleep", lambda _: None)
         found = registration.register(server, 1.0, "", "", fingerprint, numbered=False)
-        found.window.close()
+        found.instance.close()
         return found
 
     return ask
@@ -236,6 +237,6 @@ def test_who_was_connected_a_moment_ago_may_come_back(ask):
 
 def test_a_fingerprint_that_was_given_cannot_be_made_anew(ask):
     server = Server(CONNECTED)
-    with pytest.raises(IdentityInUseError, match="Two machines run under the fingerprint"):
+    with pytest.raises(IdentityInUseError, match="Two machines use the fingerprint"):
         ask(server, 3600, "given")
     assert server.asked == [("cad-1", "given")]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from silo_client import HelperError
-from silo_client.helper.main import Plan
+from silo_client.common.protocol import Plan
 from silo_client.link import helper_process, interpreter
 from silo_client.link.helper_process import HelperProcess
 from silo_client.link.interpreter import find_python

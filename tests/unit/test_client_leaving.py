@@ -5,11 +5,12 @@ import asyncio
 import httpx
 import pytest
 
-from silo_client.common.obligations import REMEMBERED_CONNECTIONS, Ledger
-from silo_client.helper.cleanup import ABANDONED_SECONDS, Leftovers
+from silo_client.common.obligations import REMEMBERED_CONNECTIONS, Obligations
+from silo_client.common.protocol import ABANDONED_SECONDS
+from silo_client.data import Lock
+from silo_client.helper.cleanup import Cleanup
 
-LOCK = ["P", "sketch", "A"]
-KEY = ("p", "sketch", "A")
+LOCK = Lock("P", "sketch", "A")
 EVENT = {
     "session_id": "s1",
     "part_number": "P",
@@ -21,148 +22,146 @@ EVENT = {
 
 
 @pytest.fixture
-def leftovers():
+def cleanup():
     """Of a helper at a server that gives these answers, whose connections are `c1` and `c2`."""
 
     def make(*answers):
-        left, told, asked = list(answers), [], []
+        left, messages, asked = list(answers), [], []
 
         def answer(request):
             asked.append((request.method, request.url.path))
             return left.pop(0) if left else httpx.Response(200, json={"released": 1})
 
         http = httpx.AsyncClient(base_url="http://silo", transport=httpx.MockTransport(answer))
-        made = Leftovers(http, "w1", told.append)
-        made.obey({"connected": ["c1", "c2"]})
-        made.told, made.requests = told, asked
+        made = Cleanup(http, "w1", messages.append)
+        made.apply({"connected": ["c1", "c2"]})
+        made.messages, made.requests = messages, asked
         return made
 
     return make
 
 
-def acquired(leftovers, **changes):
-    leftovers.hear("edit.session_acquired", EVENT | changes)
+def acquired(cleanup, **changes):
+    cleanup.handle("edit.session_acquired", EVENT | changes)
 
 
-def test_what_begins_for_what_was_asked_is_released_when_it_is_given_up(leftovers):
-    made = leftovers()
-    made.obey({"ask": [LOCK]})
+def test_what_begins_for_what_was_asked_is_released_when_it_is_given_up(cleanup):
+    made = cleanup()
+    made.apply({"ask": [LOCK]})
     acquired(made)
-    assert not made.ledger.to_release
-    made.obey({"abandon": [LOCK]})
-    assert made.ledger.to_release == {"s1"}
+    assert not made.to_release
+    made.apply({"abandon": [LOCK]})
+    assert made.to_release == {"s1"}
 
 
-def test_what_begins_afterwards_only_if_it_is_its_own(leftovers):
-    made = leftovers()
-    made.obey({"ask": [LOCK]})
-    made.obey({"abandon": [LOCK]})
+def test_what_begins_afterwards_only_if_it_is_its_own(cleanup):
+    made = cleanup()
+    made.apply({"ask": [LOCK]})
+    made.apply({"abandon": [LOCK]})
     acquired(made, workstation={"id": "w2"}, connection_id="c3")
     acquired(made, connection_id="c4")
     acquired(made, connection_id=None)
     acquired(made, object_id="B")
-    assert not made.ledger.to_release
+    assert not made.to_release
     acquired(made, connection_id="c2")
-    assert made.ledger.to_release == {"s1"}
+    assert made.to_release == {"s1"}
 
 
-def test_nor_is_what_another_window_acquires_meanwhile_taken_for_it(leftovers):
-    made = leftovers()
-    made.obey({"ask": [LOCK]})
+def test_nor_is_what_another_window_acquires_meanwhile_taken_for_it(cleanup):
+    made = cleanup()
+    made.apply({"ask": [LOCK]})
     acquired(made, connection_id="c4")
-    made.obey({"abandon": [LOCK]})
-    assert not made.ledger.to_release
+    made.apply({"abandon": [LOCK]})
+    assert not made.to_release
 
 
-def test_what_is_asked_for_again_is_not_released(leftovers):
-    made = leftovers()
-    made.obey({"ask": [LOCK]})
-    made.obey({"abandon": [LOCK]})
-    made.obey({"ask": [LOCK]})
+def test_what_is_asked_for_again_is_not_released(cleanup):
+    made = cleanup()
+    made.apply({"ask": [LOCK]})
+    made.apply({"abandon": [LOCK]})
+    made.apply({"ask": [LOCK]})
     acquired(made)
-    made.obey({"answered": [LOCK], "hold": ["s1"]})
-    assert not made.ledger.to_release
+    made.apply({"answered": [LOCK], "hold": ["s1"]})
+    assert not made.to_release
 
 
-def test_nor_what_begins_long_afterwards_unless_there_was_an_outage(leftovers, monkeypatch):
-    made = leftovers()
-    made.obey({"ask": [LOCK]})
+def test_nor_what_begins_long_afterwards_unless_there_was_an_outage(cleanup, monkeypatch):
+    made = cleanup()
+    made.apply({"ask": [LOCK]})
     now = [1000.0]
     monkeypatch.setattr("silo_client.helper.cleanup.time.monotonic", lambda: now[0])
-    made.obey({"abandon": [LOCK]})
+    made.apply({"abandon": [LOCK]})
     now[0] += ABANDONED_SECONDS + 1
     acquired(made)
-    assert not made.ledger.to_release
+    assert not made.to_release
     made.opened({"connection_id": "c5", "sessions": []})
     acquired(made, connection_id="c5")
-    assert made.ledger.to_release == {"s1"}
+    assert made.to_release == {"s1"}
 
 
-def test_the_turn_of_a_place_that_was_left_is_released_and_nothing_else(leftovers):
-    made = leftovers()
-    made.obey({"stand": [LOCK]})
-    made.obey({"leave_line": [LOCK]})
+def test_the_turn_of_a_place_that_was_left_is_released_and_nothing_else(cleanup):
+    made = cleanup()
+    made.apply({"stand": [LOCK]})
+    made.apply({"leave_line": [LOCK]})
     acquired(made, connection_id="c4")
-    assert not made.ledger.to_release, "it is another window's"
+    assert not made.to_release, "it is another window's"
     acquired(made)
-    assert made.ledger.to_release == {"s1"}
+    assert made.to_release == {"s1"}
 
 
-def test_the_turn_that_comes_before_the_answer_was_read_is_not_forgotten(leftovers):
-    made = leftovers()
-    made.obey({"ask": [LOCK]})
-    made.obey({"stand": [LOCK]})
+def test_the_turn_that_comes_before_the_answer_was_read_is_not_forgotten(cleanup):
+    made = cleanup()
+    made.apply({"ask": [LOCK]})
+    made.apply({"stand": [LOCK]})
     acquired(made)
-    made.obey({"answered": [LOCK]})
-    made.obey({"leave_line": [LOCK]})
-    assert made.ledger.to_release == {"s1"}
+    made.apply({"answered": [LOCK]})
+    made.apply({"leave_line": [LOCK]})
+    assert made.to_release == {"s1"}
 
 
-def test_what_another_thread_has_taken_is_not_released_with_the_place(leftovers):
-    made = leftovers()
-    made.obey({"stand": [LOCK]})
+def test_what_another_thread_has_taken_is_not_released_with_the_place(cleanup):
+    made = cleanup()
+    made.apply({"stand": [LOCK]})
     acquired(made)
-    made.obey({"ask": [LOCK]})
-    made.obey({"hold": ["s1"]})
-    made.obey({"answered": [LOCK]})
-    made.obey({"leave_line": [LOCK]})
-    assert not made.ledger.to_release
+    made.apply({"ask": [LOCK]})
+    made.apply({"hold": ["s1"]})
+    made.apply({"answered": [LOCK]})
+    made.apply({"leave_line": [LOCK]})
+    assert not made.to_release
 
 
 @pytest.mark.parametrize("given_up", ["before", "afterwards", "when it was taken"])
-def test_what_began_while_nobody_heard_of_it_is_in_the_first_event_of_the_stream(
-    leftovers, given_up
-):
-    made = leftovers()
-    made.obey({"ask": [LOCK]})
+def test_what_began_while_nobody_heard_of_it_is_in_the_first_event_of_the_stream(cleanup, given_up):
+    made = cleanup()
+    made.apply({"ask": [LOCK]})
     if given_up == "before":
-        made.obey({"abandon": [LOCK]})
+        made.apply({"abandon": [LOCK]})
     if given_up == "when it was taken":
-        made.obey({"hold": ["s1"], "answered": [LOCK]})
+        made.apply({"hold": ["s1"], "answered": [LOCK]})
     made.opened({"connection_id": "c5", "sessions": [EVENT]})
     made.opened({"connection_id": "c6", "sessions": [EVENT | {"connection_id": "c4"}]})
-    made.obey({"abandon": [LOCK]})
-    assert made.ledger.to_release == (set() if given_up == "when it was taken" else {"s1"})
+    made.apply({"abandon": [LOCK]})
+    assert made.to_release == (set() if given_up == "when it was taken" else {"s1"})
 
 
-def test_who_dies_right_after_giving_up_looks_for_what_began_meanwhile(leftovers):
+def test_who_dies_right_after_giving_up_looks_for_what_began_meanwhile(cleanup):
     listed = {"sessions": [EVENT, EVENT | {"session_id": "s2", "connection_id": "c4"}]}
-    made = leftovers(httpx.Response(200, json=listed))
-    made.obey({"ask": [LOCK]})
-    made.obey({"abandon": [LOCK]})
+    made = cleanup(httpx.Response(200, json=listed))
+    made.apply({"ask": [LOCK]})
+    made.apply({"abandon": [LOCK]})
     asyncio.run(asyncio.wait_for(made.give_up_all(), 10))
     assert made.requests[-1] == ("POST", "/api/edit-sessions/release")
 
 
-def test_also_behind_the_first_page_of_what_the_workstation_holds(leftovers):
+def test_also_behind_the_first_page_of_what_the_workstation_holds(cleanup):
     others = [EVENT | {"session_id": "s2", "connection_id": "c4"}]
-    made = leftovers(
+    made = cleanup(
         httpx.Response(200, json={"sessions": others, "next": 7}),
         httpx.Response(200, json={"sessions": [EVENT], "next": None}),
     )
-    made.obey({"stand": [LOCK]})
-    made.obey({"unstand": [LOCK], "ask": [LOCK]})
-    made.obey({"abandon": [LOCK]})
+    made.apply({"stand": [LOCK]})
+    made.apply({"unstand": [LOCK], "ask": [LOCK]})
+    made.apply({"abandon": [LOCK]})
     asyncio.run(asyncio.wait_for(made.give_up_all(), 10))
     assert made.requests == [
         ("GET", "/api/edit-sessions"),
@@ -172,47 +171,47 @@ def test_also_behind_the_first_page_of_what_the_workstation_holds(leftovers):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_place_behind_the_first_page_of_a_line_is_left(leftovers, monkeypatch, fails):
+def test_a_place_behind_the_first_page_of_a_line_is_left(cleanup, monkeypatch, fails):
     monkeypatch.setattr("silo_client.helper.cleanup.pause", lambda attempt: 0.01)
     other = {**EVENT, "request_id": "r1", "connection_id": "c4"}
     first = httpx.Response(200, json={"requests": [other], "next": "sketch.1.A"})
     own = {**other, "request_id": "r2", "connection_id": "c1"}
     last = httpx.Response(200, json={"requests": [own], "next": None})
     failure = [first, httpx.Response(503)] if fails else []
-    made = leftovers(*failure, first, last, httpx.Response(204))
+    made = cleanup(*failure, first, last, httpx.Response(204))
 
     async def main():
-        made.obey({"stand": [LOCK]})
-        made.obey({"leave_line": [LOCK]})
+        made.apply({"stand": [LOCK]})
+        made.apply({"leave_line": [LOCK]})
         running = asyncio.create_task(made.run())
-        while made.ledger.to_leave:  # noqa: ASYNC110
+        while made.to_leave:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         running.cancel()
 
     asyncio.run(asyncio.wait_for(main(), 10))
-    assert made.requests[-1] == ("DELETE", "/api/items/p/edit-session-requests/r2")
+    assert made.requests[-1] == ("DELETE", "/api/items/P/edit-session-requests/r2")
 
 
 def test_a_place_that_is_taken_anew_while_the_helper_leaves_stays_known():
-    ledger = Ledger()
-    ledger.obey({"stand": [LOCK]})
-    ledger.obey({"leave_line": [LOCK]})
-    ledger.obey({"stand": [LOCK]})
-    ledger.obey({"left": [LOCK]})
-    assert ledger.lines == {KEY}
-    ledger.obey({"leave_line": [LOCK]})
-    ledger.obey({"left": [LOCK]})
-    assert not ledger.lines
-    assert not ledger.to_leave
+    obligations = Obligations()
+    obligations.apply({"stand": [LOCK]})
+    obligations.apply({"leave_line": [LOCK]})
+    obligations.apply({"stand": [LOCK]})
+    obligations.apply({"left": [LOCK]})
+    assert obligations.lines == {LOCK}
+    obligations.apply({"leave_line": [LOCK]})
+    obligations.apply({"left": [LOCK]})
+    assert not obligations.lines
+    assert not obligations.to_leave
 
 
-def test_a_turn_that_somebody_waits_for_again_is_not(leftovers):
-    made = leftovers()
-    made.obey({"stand": [LOCK]})
-    made.obey({"leave_line": [LOCK]})
-    made.obey({"stand": [LOCK]})
+def test_a_turn_that_somebody_waits_for_again_is_not(cleanup):
+    made = cleanup()
+    made.apply({"stand": [LOCK]})
+    made.apply({"leave_line": [LOCK]})
+    made.apply({"stand": [LOCK]})
     acquired(made)
-    assert not made.ledger.to_release
+    assert not made.to_release
 
 
 @pytest.mark.parametrize(
@@ -227,16 +226,16 @@ def test_a_turn_that_somebody_waits_for_again_is_not(leftovers):
         httpx.Response(503),
     ],
 )
-def test_what_a_stranger_answers_does_no_harm_and_is_tried_again(leftovers, strange, monkeypatch):
+def test_what_a_stranger_answers_does_no_harm_and_is_tried_again(cleanup, strange, monkeypatch):
     monkeypatch.setattr("silo_client.helper.cleanup.pause", lambda attempt: 0.01)
     # The line is asked for first.
     line = httpx.Response(200, json={"requests": []})
-    made = leftovers(strange, strange, line)
+    made = cleanup(strange, strange, line)
 
     async def main():
-        made.obey({"release": ["s1"], "leave_line": [LOCK]})
+        made.apply({"release": ["s1"], "leave_line": [LOCK]})
         running = asyncio.create_task(made.run())
-        while made.ledger.to_release or made.ledger.to_leave:  # noqa: ASYNC110
+        while made.to_release or made.to_leave:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         running.cancel()
 
@@ -245,45 +244,45 @@ def test_what_a_stranger_answers_does_no_harm_and_is_tried_again(leftovers, stra
 
 
 @pytest.mark.parametrize(("owner", "left"), [("c1", True), ("c4", False), (None, True)])
-def test_only_its_own_place_is_given_up(leftovers, owner, left):
+def test_only_its_own_place_is_given_up(cleanup, owner, left):
     place = EVENT | {"request_id": "r1", "connection_id": owner}
-    made = leftovers(httpx.Response(200, json={"requests": [place]}))
-    made.obey({"stand": [LOCK]})
+    made = cleanup(httpx.Response(200, json={"requests": [place]}))
+    made.apply({"stand": [LOCK]})
     asyncio.run(asyncio.wait_for(made.give_up_all(), 10))
-    path = "/api/items/p/edit-session-requests"
+    path = "/api/items/P/edit-session-requests"
     assert (("DELETE", f"{path}/r1") in made.requests) is left
     assert made.requests[0] == ("GET", path)
 
 
 def test_its_own_connections_are_remembered_but_not_for_ever():
-    ledger = Ledger()
-    ledger.obey({"connected": [str(number) for number in range(REMEMBERED_CONNECTIONS)]})
-    ledger.obey({"connected": ["the latest"]})
-    assert [ledger.owns({"connection_id": one}) for one in ("0", "1", "the latest", None)] == [
+    obligations = Obligations()
+    obligations.apply({"connected": [str(number) for number in range(REMEMBERED_CONNECTIONS)]})
+    obligations.apply({"connected": ["the latest"]})
+    assert [obligations.owns({"connection_id": one}) for one in ("0", "1", "the latest", None)] == [
         *(False, True, True, False)
     ]
 
 
-def test_what_has_to_be_done_is_told_before_and_after(leftovers):
-    made = leftovers()
-    made.obey({"hold": ["s1", "s2"], "release": ["s1"]})
+def test_what_has_to_be_done_is_told_before_and_after(cleanup):
+    made = cleanup()
+    made.apply({"hold": ["s1", "s2"], "release": ["s1"]})
 
     async def main():
         running = asyncio.create_task(made.run())
-        while made.ledger.to_release:  # noqa: ASYNC110
+        while made.to_release:  # noqa: ASYNC110
             await asyncio.sleep(0)
         running.cancel()
 
     asyncio.run(asyncio.wait_for(main(), 10))
-    assert made.told == [
+    assert made.messages == [
         {"releasing": ["s1"]},
         {"done": {"drop": ["s1"], "left": []}},
     ]
-    assert made.ledger.held == {"s2"}
+    assert made.held == {"s2"}
 
 
 def test_a_ledger_is_made_again_by_its_commands():
-    ledger = Ledger()
+    obligations = Obligations()
     for command in (
         {"hold": ["s1", "s2", "s3"], "ask": [LOCK, ["P", "sketch", "B"], ["P", "sketch", "C"]]},
         {"release": ["s1"], "drop": ["s2"], "abandon": [["P", "sketch", "B"]]},
@@ -291,9 +290,9 @@ def test_a_ledger_is_made_again_by_its_commands():
         {"answered": [["P", "sketch", "C"]], "connected": ["c1"]},
         {"connected": ["c2"]},
     ):
-        ledger.obey(command)
-    again = Ledger()
-    again.obey(ledger.commands())
-    assert vars(again) | {"lines": set()} == vars(ledger) | {"lines": set()}
-    assert again.lines == ledger.lines - ledger.to_leave
-    assert again.asked == {KEY}
+        obligations.apply(command)
+    again = Obligations()
+    again.apply(obligations.as_command())
+    assert vars(again) | {"lines": set()} == vars(obligations) | {"lines": set()}
+    assert again.lines == obligations.lines - obligations.to_leave
+    assert again.asked == {LOCK}

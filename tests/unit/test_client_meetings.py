@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from silo_client.sessions import conflicts
-from silo_client.sessions.held import Holdings
+from silo_client.sessions.edit_session import EditSession
+from silo_client.sessions.held import HeldSessions
 
 TOLD = {
     "session_id": "s1",
@@ -49,17 +50,17 @@ def listed(*session_ids, **more):
 
 
 @pytest.fixture
-def holdings():
-    made = Holdings("w1", lambda: False)
+def held():
+    made = HeldSessions(lambda: False)
     made.opened("c1", [])
     return made
 
 
 @pytest.fixture
-def take(holdings):
+def take(held):
     def take(*conflicts):
         told = TOLD | {"conflicts": [met(one) | {"shared": []} for one in conflicts]}
-        return holdings.take(SimpleNamespace(), told, "c1", owned=True)
+        return held.take(EditSession(SimpleNamespace(), told), "c1", owned=True)
 
     return take
 
@@ -72,62 +73,62 @@ def told(changes):
     return [(change.conflict.holder.session_id, change.begins) for change in changes]
 
 
-def test_who_begins_to_interfere_is_told_once_until_it_is_over(holdings, take):
+def test_who_begins_to_interfere_is_told_once_until_it_is_over(held, take):
     session = take()
     assert session.interference == "none"
-    assert told(holdings.interfering(begins("o1", shared=["Pad"]))) == [("o1", True)]
-    assert holdings.interfering(begins("o1", shared=["Pad"])) == []
+    assert told(held.interfering(begins("o1", shared=["Pad"]))) == [("o1", True)]
+    assert held.interfering(begins("o1", shared=["Pad"])) == []
     [conflict] = session.conflicts
     assert (conflict.holder.person, conflict.shared) == ("bob (Bob Noyce)", ("Pad",))
     assert session.interference == "soft"
-    assert told(holdings.resolved(over("o1"))) == [("o1", False)]
-    assert holdings.resolved(over("o1")) == []
+    assert told(held.resolved(over("o1"))) == [("o1", False)]
+    assert held.resolved(over("o1")) == []
     assert (session.conflicts, session.interference) == ([], "none")
 
 
-def test_events_of_what_this_process_has_not_are_nobodys(holdings, take):
+def test_events_of_what_this_process_has_not_are_nobodys(held, take):
     session = take()
-    assert holdings.interfering(begins("o1", of="another window's")) == []
-    assert holdings.resolved(over("o1", of="another window's")) == []
+    assert held.interfering(begins("o1", of="another window's")) == []
+    assert held.resolved(over("o1", of="another window's")) == []
     assert named(session) == []
 
 
-def test_events_that_overtake_the_answer_count(holdings, take):
-    holdings.interfering(begins("o2"))
-    holdings.resolved(over("o1"))
+def test_events_that_overtake_the_answer_count(held, take):
+    held.interfering(begins("o2"))
+    held.resolved(over("o1"))
     assert named(take("o1")) == ["o2"]
 
 
-def test_an_event_takes_nothing_away_of_what_the_answer_says(holdings):
-    holdings.interfering(begins("o1", shared=["Pad"]))
+def test_an_event_takes_nothing_away_of_what_the_answer_says(held):
+    held.interfering(begins("o1", shared=["Pad"]))
     told = TOLD | {"conflicts": [met("o1") | {"shared": [], "note": "until Friday"}]}
-    [conflict] = holdings.take(SimpleNamespace(), told, "c1", owned=True).conflicts
+    [conflict] = held.take(EditSession(SimpleNamespace(), told), "c1", owned=True).conflicts
     assert (conflict.holder.note, conflict.shared) == ("until Friday", ("Pad",))
 
 
-def test_a_new_stream_tells_what_was_missed(holdings, take, monkeypatch):
+def test_a_new_stream_tells_what_was_missed(held, take, monkeypatch):
     session = take("o1")
     # As long ago as an event that has no answer under way.
     monkeypatch.setattr(conflicts, "OVERTAKEN_SECONDS", 0)
-    assert told(holdings.opened("c2", [listed("o2")])) == [("o2", True), ("o1", False)]
+    assert told(held.opened("c2", [listed("o2")])) == [("o2", True), ("o1", False)]
     assert named(session) == ["o2"]
-    assert told(holdings.opened("c3", [listed()])) == [("o2", False)]
+    assert told(held.opened("c3", [listed()])) == [("o2", False)]
 
 
-def test_an_event_that_overtook_the_list_counts_more(holdings, take):
+def test_an_event_that_overtook_the_list_counts_more(held, take):
     session = take("o1")
-    holdings.resolved(over("o1"))
-    holdings.interfering(begins("o2"))
-    assert holdings.opened("c2", [listed("o1")]) == []
+    held.resolved(over("o1"))
+    held.interfering(begins("o2"))
+    assert held.opened("c2", [listed("o1")]) == []
     assert named(session) == ["o2"]
 
 
-def test_where_events_were_missed_the_list_counts(holdings, take):
+def test_where_events_were_missed_the_list_counts(held, take):
     session = take()
-    holdings.interfering(begins("o1"))
-    holdings.missed()
-    [doubt] = holdings.doubted.values()
-    assert told(holdings.settle(session, doubt, listed("o2"))) == [("o2", True), ("o1", False)]
+    held.interfering(begins("o1"))
+    held.missed()
+    [doubt] = held.unconfirmed.values()
+    assert told(held.confirm(session, doubt, listed("o2"))) == [("o2", True), ("o1", False)]
 
 
 @pytest.mark.parametrize(
@@ -135,26 +136,24 @@ def test_where_events_were_missed_the_list_counts(holdings, take):
     [TOLD, listed(interference=None), listed(interference="soft")],
     ids=["an older server", "not compared", "not all named"],
 )
-def test_a_list_that_does_not_say_it_changes_nothing(holdings, take, unknown):
+def test_a_list_that_does_not_say_it_changes_nothing(held, take, unknown):
     session = take("o1")
-    assert holdings.opened("c2", [unknown]) == []
+    assert held.opened("c2", [unknown]) == []
     assert named(session) == ["o1"]
 
 
-def test_a_list_that_names_as_many_as_it_may_takes_none_away(holdings, take):
+def test_a_list_that_names_as_many_as_it_may_takes_none_away(held, take):
     session = take("o1")
-    holdings.opened("c2", [listed(*(f"n{number}" for number in range(conflicts.LISTED)))])
+    held.opened("c2", [listed(*(f"n{number}" for number in range(conflicts.LISTED)))])
     assert len(session.conflicts) == conflicts.LISTED + 1
 
 
-def test_what_was_heard_of_a_session_is_forgotten_with_it_and_is_bounded(
-    holdings, take, monkeypatch
-):
+def test_what_was_heard_of_a_session_is_forgotten_with_it_and_is_bounded(held, take, monkeypatch):
     monkeypatch.setattr(conflicts, "REMEMBERED", 2)
     for number in range(3):
-        holdings.interfering(begins("o", of=f"other {number}"))
-    assert list(holdings._meetings._heard) == ["other 1", "other 2"]
-    holdings.ended("other 1", "released")
-    assert list(holdings._meetings._heard) == ["other 2"]
-    assert holdings.interfering(begins("o", of="other 1")) == []
-    assert list(holdings._meetings._heard) == ["other 2"]
+        held.interfering(begins("o", of=f"other {number}"))
+    assert list(held._conflict_events._heard) == ["other 1", "other 2"]
+    held.ended("other 1", "released")
+    assert list(held._conflict_events._heard) == ["other 2"]
+    assert held.interfering(begins("o", of="other 1")) == []
+    assert list(held._conflict_events._heard) == ["other 2"]

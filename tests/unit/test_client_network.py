@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from silo_client import Api, ConfigurationError, ServerUnavailableError
-from silo_client.network.route import find_proxy, make_context, way_to
+from silo_client.network.route import find_proxy, make_context, route_to
 
 URL = "http://127.0.0.1:1"
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "REQUEST_METHOD")
@@ -121,7 +121,7 @@ def test_a_socks_proxy_works_or_says_what_is_missing(monkeypatch, scheme):
         Api(URL, "t")
     assert "secret" not in str(caught.value)
     monkeypatch.setattr("silo_client.network.route.HAS_SOCKS", True)
-    assert way_to(URL).proxy.url.scheme in {"socks5", "socks5h"}
+    assert route_to(URL).proxy.url.scheme in {"socks5", "socks5h"}
 
 
 def test_who_cannot_be_reached_is_told_with_the_proxy_that_was_asked(monkeypatch):
@@ -184,5 +184,5 @@ def test_certificates_that_are_there_are_trusted(monkeypatch, tmp_path):
     ],
 )
 def test_addresses_that_no_name_server_would_take_are_refused(url):
-    with pytest.raises(ConfigurationError, match="address of a server"):
+    with pytest.raises(ConfigurationError, match="The server URL"):
         Api(url, "t")

@@ -8,7 +8,7 @@ import pytest
 
 from silo_client.helper import event_stream
 from silo_client.helper.event_stream import EventStream
-from silo_client.helper.lease import Evidence
+from silo_client.helper.lease import Lease
 from tests.unit.test_client_evidence import WITH_GRACE
 
 PAGES = {
@@ -49,7 +49,7 @@ async def give(after):
 
 def read(server, close_after=None):
     """Read a stream of the server; return it, and what was handled: the first event with what it had then."""
-    handled, evidence = [], Evidence()
+    handled, evidence = [], Lease()
 
     async def main():
         async with httpx.AsyncClient(

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app import text
-from silo_client.common.obligations import Ledger, lock_of
+from silo_client.common.obligations import Obligations
 from silo_client.common.part_numbers import folded, name_key
 from silo_client.data import Lock
-from silo_client.sessions.held import Holdings
+from silo_client.sessions.held import HeldSessions
 
 
 @given(st.text())
@@ -32,22 +32,22 @@ def told(part_number, item_id="i1"):
 
 @pytest.mark.parametrize("asked", ["gehäuse  7", "GEHA\u0308USE\u00a07"])
 def test_what_was_asked_for_is_what_the_server_tells(asked):
-    assert Lock(asked, "sketch") == Lock.of(told("Gehäuse 7"))
-    assert str(Lock.of(told("Gehäuse 7"))) == "Gehäuse 7 / sketch"
+    assert Lock(asked, "sketch") == Lock.from_payload(told("Gehäuse 7"))
+    assert str(Lock.from_payload(told("Gehäuse 7"))) == "Gehäuse 7 / sketch"
     assert len({Lock(asked, "sketch"), Lock("Gehäuse 7", "sketch")}) == 1
-    ledger = Ledger()
-    ledger.obey({"ask": [(asked, "sketch", "")]})
-    assert lock_of(told("Gehäuse 7")) in ledger.wanted
-    ledger.obey({"answered": [("Gehäuse 7", "sketch", "")]})
-    assert not ledger.wanted
+    obligations = Obligations()
+    obligations.apply({"ask": [(asked, "sketch", "")]})
+    assert Lock.from_payload(told("Gehäuse 7")) in obligations.wanted
+    obligations.apply({"answered": [("Gehäuse 7", "sketch", "")]})
+    assert not obligations.wanted
 
 
 def test_a_turn_is_known_in_another_spelling_and_under_another_name():
-    holdings = Holdings("w1", lambda: True)
-    holdings.granted(told("Part-1"))
+    held = HeldSessions(lambda: True)
+    held.granted(told("Part-1"))
     now = time.monotonic()
-    assert holdings.granted_for(Lock("PART-1", "sketch"), now)
-    assert not holdings.granted_for(Lock("Old-1", "sketch"), now)
-    assert holdings.granted_for(Lock("Old-1", "sketch"), now, "i1")
-    assert not holdings.granted_for(Lock("Old-1", "assembly"), now, "i1")
-    assert not holdings.granted_for(Lock("Old-1", "sketch"), now, "i2")
+    assert held.granted_for(Lock("PART-1", "sketch"), now)
+    assert not held.granted_for(Lock("Old-1", "sketch"), now)
+    assert held.granted_for(Lock("Old-1", "sketch"), now, "i1")
+    assert not held.granted_for(Lock("Old-1", "assembly"), now, "i1")
+    assert not held.granted_for(Lock("Old-1", "sketch"), now, "i2")

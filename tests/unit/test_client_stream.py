@@ -10,7 +10,7 @@ from silo_client import AuthenticationError
 from silo_client.common import clock
 from silo_client.helper import event_stream
 from silo_client.helper.event_stream import EventStream, Unavailable, pause
-from silo_client.helper.lease import Evidence, Timings
+from silo_client.helper.lease import Lease, Timings
 from tests.unit.test_client_evidence import WITH_GRACE
 
 OPEN = {"connection_id": "c1", "sessions": [], "timings": WITH_GRACE}
@@ -43,7 +43,7 @@ def transport(body, status=200, size=None, headers=None, seen=None):
 
 def read(body=BODY, last_event_id="", **answer):
     """Read it to its end; return the stream and in which order what was handled."""
-    order, evidence = [], Evidence()
+    order, evidence = [], Lease()
 
     async def main():
         async with httpx.AsyncClient(
@@ -152,11 +152,11 @@ def doubt_after(monkeypatch, seconds, line_ago=0.0, heartbeat_ago=0.0, **timings
     """What is said of a stream of that age whose last line and heartbeat came so long ago."""
     stream, _, _ = read()
     stream.ended.clear()
-    stream._timings = Timings.told(WITH_GRACE | timings)
+    stream._timings = Timings.from_payload(WITH_GRACE | timings)
     now = stream._sent + seconds
     monkeypatch.setattr(clock, "now", lambda: now)
     stream._line_at, stream._heartbeat_at = now - line_ago, now - heartbeat_ago
-    return stream.doubt()
+    return stream.why_replace()
 
 
 def test_a_healthy_stream_is_not_doubted(monkeypatch):
@@ -188,8 +188,8 @@ def test_an_old_stream_is_replaced_before_clocks_drift_apart(monkeypatch):
 
 
 def test_lines_from_the_future_say_that_a_clock_has_stood_still():
-    assert read(BODY + b": keep-alive 5.9\n\n")[0].doubt() == ""
-    assert read(BODY + b": keep-alive 7.0\n\n")[0].doubt() == "a clock has stood still"
+    assert read(BODY + b": keep-alive 5.9\n\n")[0].why_replace() == ""
+    assert read(BODY + b": keep-alive 7.0\n\n")[0].why_replace() == "a clock has stood still"
 
 
 def test_lines_that_are_too_old_say_so_when_that_lasts(monkeypatch):
@@ -205,7 +205,7 @@ def test_lines_that_are_too_old_say_so_when_that_lasts(monkeypatch):
         stream._line_at = stream._heartbeat_at = now
         monkeypatch.setattr(clock, "now", lambda now=now: now)
         stream._note_clocks(late, 6.0)
-        assert stream.doubt() == doubt
+        assert stream.why_replace() == doubt
 
 
 def test_pauses_grow_to_eight_seconds_and_differ():

@@ -9,13 +9,16 @@ import pytest
 
 from silo_client import StateError
 from silo_client.common import clock
-from silo_client.common.shared_memory import Shared
-from silo_client.helper.main import Helper, Plan
-from silo_client.identity import instances, machine, machine_identity
+from silo_client.common.last_touch import LastTouch
+from silo_client.common.protocol import Plan
+from silo_client.common.shared_memory import SharedMemory
+from silo_client.helper.main import Helper
+from silo_client.identity import folders, machine, machine_identity
 from silo_client.identity.fingerprint import default_fingerprint
-from silo_client.identity.instances import Touched, Window
-from silo_client.identity.machine_identity import Kept
-from silo_client.identity.registration import Registered
+from silo_client.identity.installation import installation
+from silo_client.identity.instances import Instance
+from silo_client.identity.machine_identity import KeptIdentity
+from silo_client.identity.registration import Registration
 from silo_client.link import helper_link
 from silo_client.link.helper_link import HelperLink
 from tests.waiting import eventually
@@ -26,7 +29,7 @@ ID = "0b9ad1a3-11d3-4c3a-8b5e-0d9e4a4b8c01"
 @pytest.fixture(autouse=True)
 def state(tmp_path, monkeypatch):
     folder = tmp_path / "state"
-    monkeypatch.setenv(instances.STATE_VARIABLE, str(folder))
+    monkeypatch.setenv(folders.STATE_VARIABLE, str(folder))
     return folder
 
 
@@ -34,31 +37,31 @@ def state(tmp_path, monkeypatch):
 def registered():
     """A window of a workstation, as it is when it has registered."""
     one = machine_identity.current()
-    window = Window(ID)
-    kept = Kept(one, instances.installation())
-    yield Registered({}, window, one.running, kept)
+    window = Instance(ID)
+    kept = KeptIdentity(one, installation())
+    yield Registration({}, window, one.running, kept)
     window.close()
 
 
 def test_no_window_is_alone_for_certain_when_the_folder_is_gone(registered, state):
-    other = Window(ID)
+    other = Instance(ID)
     shutil.rmtree(state)
-    for window in (registered.window, other):
+    for window in (registered.instance, other):
         assert not window.sole
     # The other one may not have noticed yet.
     registered.renew()
-    assert not registered.window.sole
+    assert not registered.instance.sole
     other.close()
 
 
 def test_it_is_made_again_and_others_see_the_window(registered, state):
     shutil.rmtree(state)
     registered.renew()
-    assert all(file.exists() for file in registered.window.files)
+    assert all(file.exists() for file in registered.instance.files)
     assert state.stat().st_mode & 0o777 == 0o700
-    later = Window(ID)
+    later = Instance(ID)
     assert not later.sole
-    registered.window.close()
+    registered.instance.close()
     assert later.sole
     later.close()
 
@@ -90,7 +93,7 @@ def test_who_began_anew_meanwhile_is_left_alone(registered, state):
 
 
 def test_a_single_file_is_made_again_too(registered):
-    for file in registered.window.files:
+    for file in registered.instance.files:
         file.unlink()
         registered.renew()
         assert file.exists()
@@ -100,9 +103,9 @@ def test_where_it_cannot_be_made_again_that_is_said(registered, state, caplog):
     shutil.rmtree(state)
     state.write_text("no folder")
     registered.renew()
-    assert instances.STATE_VARIABLE in caplog.text
-    assert "stays so" in caplog.text
-    assert not registered.window.sole
+    assert folders.STATE_VARIABLE in caplog.text
+    assert "cannot be written again" in caplog.text
+    assert not registered.instance.sole
 
 
 def test_a_full_disk_is_named(registered, monkeypatch):
@@ -111,15 +114,15 @@ def test_a_full_disk_is_named(registered, monkeypatch):
 
     monkeypatch.setattr("silo_client.common.shared_memory.os.write", full)
     with pytest.raises(StateError, match="No space left"):
-        registered.window.new_memory()
-    assert not list(Path(os.environ[instances.STATE_VARIABLE]).glob("*.memory"))
+        registered.instance.new_memory()
+    assert not list(Path(os.environ[folders.STATE_VARIABLE]).glob("*.memory"))
 
 
 def test_a_helper_tells_that_files_are_gone_and_another_one_finds_new_memory(
     registered, state, monkeypatch
 ):
     monkeypatch.setattr(helper_link, "RESTART_SECONDS", 0.01)
-    window = registered.window
+    window = registered.instance
     shared = window.new_memory()
     plan = Plan(
         "http://127.0.0.1:1",
@@ -134,15 +137,15 @@ def test_a_helper_tells_that_files_are_gone_and_another_one_finds_new_memory(
     link.start()
     try:
         eventually(lambda: {"trying"} & {name for message in messages for name in message})
-        link.shared.touched = clock.now()
-        touched = link.shared.touched
+        link.memory.touched = clock.now()
+        touched = link.memory.touched
         shutil.rmtree(state)
         eventually(lambda: {"vanished": True} in messages)
         del messages[:]
         os.kill(link.pid, 9)
         eventually(lambda: any("trying" in message for message in messages))
-        assert link.shared is not shared
-        assert (link.shared.is_there, link.shared.touched) == (True, touched)
+        assert link.memory is not shared
+        assert (link.memory.is_there, link.memory.touched) == (True, touched)
     finally:
         link.close()
 
@@ -151,23 +154,23 @@ def test_a_helper_tells_that_files_are_gone_and_another_one_finds_new_memory(
 def test_how_idle_one_is_does_not_need_the_folder(tmp_path, own, others, told):
     now = clock.now()
     helper = SimpleNamespace(
-        _shared=SimpleNamespace(touched=now - own),
+        _memory=SimpleNamespace(touched=now - own),
         _touched=SimpleNamespace(note=lambda _: None, seconds_ago=others),
     )
-    body = Helper._alive(helper, SimpleNamespace(connection_id="c"), now)
+    body = Helper._alive_body(helper, SimpleNamespace(connection_id="c"), now)
     assert body["idle_seconds"] == pytest.approx(told)
 
 
 def test_a_folder_that_is_gone_is_no_touch(tmp_path):
-    touched = Touched(tmp_path / "gone" / "file")
+    touched = LastTouch(tmp_path / "gone" / "file")
     touched.note(1.0)
     assert touched.seconds_ago is None
 
 
 def test_memory_knows_whether_it_is_found(tmp_path):
-    memory = Shared(tmp_path / "memory", new=True)
+    memory = SharedMemory(tmp_path / "memory", new=True)
     assert memory.is_there
     memory.path.unlink()
     assert not memory.is_there
-    Shared(tmp_path / "memory", new=True)
+    SharedMemory(tmp_path / "memory", new=True)
     assert not memory.is_there

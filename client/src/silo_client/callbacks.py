@@ -1,4 +1,4 @@
-"""Calling a program's callbacks, where it wants them to be called."""
+"""Calling a program's callbacks, in the thread that it wants."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Callbacks:
     """Calls functions one after the other.
 
     Args:
-        dispatch: takes a function and has it called, in a GUI's thread say; without it a thread of its own does.
+        dispatch: takes a function and has it called, in a GUI's thread for example; a thread of its own by default.
     """
 
     def __init__(self, dispatch: Dispatch | None) -> None:
@@ -40,7 +40,7 @@ class Callbacks:
             self._thread.start()
 
     def call(self, function: Callable[..., Any] | None, *arguments: Any) -> None:
-        """Have a function called, if there is one."""
+        """Have a function called; None is ignored."""
         if function is not None:
             chosen = function
             try:
@@ -49,9 +49,9 @@ class Callbacks:
                 logger.exception("a callback could not be dispatched")
 
     def close(self) -> None:
-        """Call nothing any more that is not on its way; wait for that a little, unless a callback asks for it.
+        """Finish the calls that are queued, and wait for them a little, unless a callback closes.
 
-        A callback may wait for the very thread that closes.
+        The wait is limited because a callback may wait for the very thread that closes.
         """
         if self._thread is not None:
             self._calls.put(None)
@@ -67,5 +67,5 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     try:
         function(*arguments)
     except (Exception, SystemExit):
-        # A callback that fails is the program's own affair, and must not end those after it.
+        # A callback that fails must not keep later ones from being called.
         logger.exception("a callback failed")

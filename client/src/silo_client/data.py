@@ -1,11 +1,11 @@
-"""What the server tells of sessions, as plain values."""
+"""What the server says of sessions, as plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from silo_client.common.part_numbers import name_key
 
@@ -16,45 +16,53 @@ def time_of(text: Any) -> datetime | None:
     return datetime.fromisoformat(str(text).replace("Z", "+00:00")) if text else None
 
 
-@dataclass(frozen=True)
-class Lock:
-    """What a session locks: this object of this item at this context level.
+class Lock(NamedTuple):
+    """The lock of a session: one object of one item at one context level.
 
-    Args:
-        part_number: the item. In another spelling it is the same lock.
-        level: `sketch`, `partdesign` or `assembly`.
-        object_id: the object; "" for the whole item.
-    """
-
-    part_number: str = field(compare=False)
-    level: str
-    object_id: str = ""
-    # Of all spellings of the part number: two locks are one if this is.
-    key: str = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", name_key(self.part_number))
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Lock:
-        """Return the lock of a session, a place in line or an event."""
-        return cls(told["part_number"], told["context_level"], told["object_id"])
-
-    def __str__(self) -> str:
-        parts = [self.part_number, self.level, self.object_id]
-        return " / ".join(part for part in parts if part)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What to edit.
+    Two locks are equal if their part numbers are spellings of the same one.
 
     Args:
         part_number: the item.
         level: `sketch`, `partdesign` or `assembly`.
         object_id: the object; "" for the whole item.
-        cone: the node keys that a change of it can reach; cones that meet are soft interference.
-        note: for everybody who sees the session; None keeps the one that it has, if it is held already.
+    """
+
+    part_number: str
+    level: str
+    object_id: str = ""
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Lock:
+        """Return the lock of a session, a place in line or an event."""
+        return cls(payload["part_number"], payload["context_level"], payload["object_id"])
+
+    @property
+    def _key(self) -> tuple[str, str, str]:
+        return name_key(self.part_number), self.level, self.object_id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lock) and self._key == other._key
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __str__(self) -> str:
+        return " / ".join(part for part in self if part)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A session to acquire.
+
+    Args:
+        part_number: the item.
+        level: `sketch`, `partdesign` or `assembly`.
+        object_id: the object; "" for the whole item.
+        cone: the node keys that a change can reach. Cones with a node key in common interfere softly.
+        note: for everybody who sees the session; None keeps the note of a session that is held already.
     """
 
     part_number: str
@@ -65,11 +73,11 @@ class Wanted:
 
     @property
     def lock(self) -> Lock:
-        """What it locks."""
+        """The lock of the session."""
         return Lock(self.part_number, self.level, self.object_id)
 
     def body(self) -> dict[str, Any]:
-        """Return it as the API reads it."""
+        """Return the members of a request's body."""
         body: dict[str, Any] = {"context_level": self.level}
         if self.object_id:
             body["object_id"] = self.object_id
@@ -80,9 +88,9 @@ class Wanted:
         return body
 
 
-def person(told: Mapping[str, Any]) -> str:
-    """Return who holds a session, as the API tells it: the account, and the full name beside it where there is one."""
-    return _person(str(told.get("user", "")), str(told.get("user_name", "")))
+def person(payload: Mapping[str, Any]) -> str:
+    """Return the holder of a session: the account, and the full name beside it where there is one."""
+    return _person(str(payload.get("user", "")), str(payload.get("user_name", "")))
 
 
 def _person(user: str, name: str) -> str:
@@ -91,12 +99,12 @@ def _person(user: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a session.
+    """The holder of a session.
 
     Args:
-        user, user_name: the account, and the full name, or the account where there is none.
-        workstation, workstation_id: by its name and its id.
-        note: the holder's words on the session, or "".
+        user, user_name: the account; the full name, or the account where there is none.
+        workstation, workstation_id: the name and the id.
+        note: the holder's note on the session, or "".
     """
 
     session_id: str
@@ -116,20 +124,20 @@ class Holder:
         return _person(self.user, self.user_name)
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Holder:
-        """Return the holder that an answer names; what it does not say is empty."""
-        workstation = told.get("workstation") or {}
+    def from_payload(cls, payload: Mapping[str, Any]) -> Holder:
+        """Return the holder that an answer names; members that are missing are empty."""
+        workstation = payload.get("workstation") or {}
         return cls(
-            session_id=str(told.get("session_id", "")),
-            user=str(told.get("user", "")),
+            session_id=str(payload.get("session_id", "")),
+            user=str(payload.get("user", "")),
             workstation=str(workstation.get("name", "")),
             workstation_id=str(workstation.get("id", "")),
-            level=str(told.get("context_level", "")),
-            object_id=str(told.get("object_id", "")),
-            acquired_at=time_of(told.get("acquired_at")),
-            part_number=str(told.get("part_number", "")),
-            user_name=str(told.get("user_name") or told.get("user", "")),
-            note=str(told.get("note", "")),
+            level=str(payload.get("context_level", "")),
+            object_id=str(payload.get("object_id", "")),
+            acquired_at=time_of(payload.get("acquired_at")),
+            part_number=str(payload.get("part_number", "")),
+            user_name=str(payload.get("user_name") or payload.get("user", "")),
+            note=str(payload.get("note", "")),
         )
 
 
@@ -138,18 +146,18 @@ class Conflict:
     """Another workstation's session that interferes softly with one's own.
 
     Args:
-        holder: whose it is, and what it is on.
-        shared: the node keys that both cones have; none where one of the two is the whole item, or where they were not
-            told: a list names only the holder.
+        holder: the other session and its holder.
+        shared: the node keys that both cones have. Empty where one of the two is the whole item, or where the conflict
+            comes from a list, which names only the holder.
     """
 
     holder: Holder
     shared: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Conflict:
+    def from_payload(cls, payload: Mapping[str, Any]) -> Conflict:
         """Return one of an answer's `conflicts`."""
-        return cls(Holder.of(told), tuple(told.get("shared", ())))
+        return cls(Holder.from_payload(payload), tuple(payload.get("shared", ())))
 
 
 @dataclass(frozen=True)
@@ -157,10 +165,10 @@ class Lost:
     """How a session was lost.
 
     Args:
-        reason: as `edit.session_released` says (`expired`, `force_released`, ...), or `unknown` where the server only
-            says that it has ended.
-        by: who ended it by force, else "".
-        note: why it was ended by force, else "".
+        reason: that of `edit.session_released` (`expired`, `force_released`, ...), or `unknown` where the server only
+            says that the session has ended.
+        by: the admin who force-released it, else "".
+        note: the reason of a force-release, else "".
     """
 
     reason: str
@@ -174,14 +182,14 @@ class Lost:
 
 @dataclass(frozen=True)
 class HandoffRequest:
-    """Somebody would like to have a session of this workstation.
+    """Another user asks for a session of this workstation.
 
     Args:
-        lock: what is asked for.
+        lock: the lock.
         session_id: the session.
-        requester: who asks: the account.
-        message: why.
-        workstation_id: where the requester wants it; "" where that was not said.
+        requester: the account of the user who asks.
+        message: the reason.
+        workstation_id: the workstation that is to get the session; "" where the requester named none.
         requester_name: the full name, or the account where there is none.
     """
 
@@ -194,30 +202,30 @@ class HandoffRequest:
 
     @property
     def person(self) -> str:
-        """Who asks: the account, and the full name beside it where there is one."""
+        """The requester: the account, and the full name beside it where there is one."""
         return _person(self.requester, self.requester_name)
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> HandoffRequest:
-        """Return what `edit.handoff_requested` tells."""
+    def from_payload(cls, payload: Mapping[str, Any]) -> HandoffRequest:
+        """Return the request of an `edit.handoff_requested`."""
         return cls(
-            lock=Lock.of(told),
-            session_id=str(told["session_id"]),
-            requester=str(told["requester"]),
-            message=str(told["message"]),
-            workstation_id=str(told["workstation_id"] or ""),
-            requester_name=str(told.get("requester_name", "")),
+            lock=Lock.from_payload(payload),
+            session_id=str(payload["session_id"]),
+            requester=str(payload["requester"]),
+            message=str(payload["message"]),
+            workstation_id=str(payload["workstation_id"] or ""),
+            requester_name=str(payload.get("requester_name", "")),
         )
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A place in line, as it is shown to who waits.
+    """A place in line, as it is shown to the person who waits.
 
     Args:
-        lock: what is waited for.
+        lock: the lock.
         position: from 1.
-        holder: who has it; None while that is not known.
+        holder: the present holder; None while that is not known.
         seconds: since the waiting began.
     """
 
@@ -229,7 +237,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class EditSessionResult:
-    """What acquiring answers, by the names that existing Silo clients use."""
+    """The result of an acquire, with the names that existing Silo clients use."""
 
     session_id: str
     interference: str

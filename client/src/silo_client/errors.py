@@ -121,7 +121,7 @@ class HardInterferenceError(ApiError):
     def holders(self) -> list[Holder]:
         """Who is in the way: one, or several of a batch."""
         held = self.details.get("holders") or [self.details.get("holder") or {}]
-        return [Holder.of(one) for one in held]
+        return [Holder.from_payload(one) for one in held]
 
     @property
     def holder(self) -> Holder:

@@ -1,7 +1,7 @@
-"""A forked child of a program has nothing of what its parent has: it neither uses it nor ends it.
+"""A forked child of a program neither uses nor ends what belongs to its parent.
 
-A child gets copies of all objects, of the ends of all pipes and of locked files; and locks that a thread held which it
-has not. So whatever belongs to a connected workstation asks first, before it waits for any lock, whose it is.
+A child gets copies of all objects, of the ends of all pipes and of locked files, and locks held by threads that it does
+not have. So each object of a connected workstation first checks, before it waits for a lock, which process owns it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from silo_client.errors import ForkedError
 
 
 class Owner:
-    """The process in which this was made."""
+    """The process in which this object was made."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
@@ -26,28 +26,28 @@ class Owner:
         return os.getpid() == self._pid
 
     def check(self) -> None:
-        """See that it is.
+        """Check that it is this process.
 
         Raises:
-            ForkedError: this is a child of it.
+            ForkedError: this process is a forked child of it.
         """
         if not self.is_here:
             raise ForkedError(
-                f"The workstation is that of process {self._pid}, and this is a forked child of it:"
+                f"The workstation belongs to process {self._pid}, and this is a forked child of it:"
                 " connect in the child, after the fork."
             )
 
 
-# By what they close in a child: descriptors, which would keep open what the parent closes.
+# Objects with descriptors, which in a child would keep open what the parent closes, and functions that close them.
 _to_close: weakref.WeakKeyDictionary[Any, Callable[[Any], Any]] = weakref.WeakKeyDictionary()
 
 
 def close_in_child(one: Any, close: Callable[[Any], Any]) -> None:
-    """Have something called with this, in each child that is forked while this is there.
+    """Have an object's descriptors closed in each child that is forked while the object exists.
 
     Args:
-        one: what has descriptors.
-        close: closes them, and changes nothing that is the parent's. A function that keeps no reference to it.
+        one: the object.
+        close: closes its descriptors, changes nothing of the parent's, and keeps no reference to the object.
     """
     _to_close[one] = close
 

@@ -180,10 +180,10 @@ def test_also_where_that_is_more_than_a_stream_begins_with(
     assert (session.existing, session.valid) == (False, True)
     # A new stream names it too: nobody has to ask.
     asked = []
-    monkeypatch.setattr(workstation._settling, "_ask", asked.append)
-    connection = workstation.holdings.connection
+    monkeypatch.setattr(workstation._reconciler, "_ask", asked.append)
+    connection = workstation.held.connection
     os.kill(workstation.helper_pid, signal.SIGKILL)
-    eventually(lambda: workstation.holdings.connection not in (None, connection))
+    eventually(lambda: workstation.held.connection not in (None, connection))
     eventually(lambda: session.valid)
     assert not asked
 

@@ -98,7 +98,7 @@ def test_a_child_cannot_use_it_and_is_told_so(ada, connect, part):
         refused(lambda: workstation.sessions)
 
     # Whatever the parent's threads were about to do.
-    with workstation.holdings._changed, workstation._link._sending, workstation._acquiring._lock:
+    with workstation.held._changed, workstation._link._sending, workstation._acquirer._lock:
         assert in_child(use) == 0
     check_stays(session)
 

@@ -18,7 +18,7 @@ from silo_client import (
     Wanted,
 )
 from silo_client.api import ANSWER_SECONDS
-from silo_client.sessions.acquire import Acquiring
+from silo_client.sessions.acquire import Acquirer
 from tests.factories import make_item
 from tests.waiting import eventually
 
@@ -227,9 +227,9 @@ def test_who_waits_takes_the_place_of_a_window_that_nobody_speaks_for(
     eventually(PlaceInLine.objects.exists)
     os.kill(dying.helper_pid, signal.SIGKILL)
     dying.kill()
-    inherits, inherited = Acquiring.inherits, []
+    inherits, inherited = Acquirer.inherits, []
     monkeypatch.setattr(
-        Acquiring, "inherits", lambda *told: inherited.append(inherits(*told)) or inherited[-1]
+        Acquirer, "inherits", lambda *told: inherited.append(inherits(*told)) or inherited[-1]
     )
 
     def release(waiting):
@@ -322,7 +322,7 @@ def test_a_dispatch_that_fails_costs_nothing(ada, connect, part):
 
 
 def test_a_slow_answer_is_repeated_before_the_patience_is_over(ada, connect):
-    assert connect(ada)._acquiring.patience > ANSWER_SECONDS
+    assert connect(ada)._acquirer.patience > ANSWER_SECONDS
 
 
 def test_many_threads_edit_and_leave_at_once(ada, connect, part):

@@ -10,10 +10,11 @@ from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession, Workstation
 from silo_client import AuthenticationError
 from silo_client.common import clock
-from silo_client.common.shared_memory import Shared
+from silo_client.common.protocol import Plan
+from silo_client.common.shared_memory import SharedMemory
 from silo_client.helper import event_stream
 from silo_client.helper import main as helper_module
-from silo_client.helper.main import Helper, Parent, Plan
+from silo_client.helper.main import Helper, Parent
 from tests.factories import make_item
 from tests.waiting import eventually
 
@@ -24,12 +25,12 @@ class InThread(threading.Thread):
     def __init__(self, client, workstation_id, tmp_path):
         super().__init__(daemon=True)
         self.messages = []
-        self.shared = Shared(tmp_path / "memory", new=True)
+        self.memory = SharedMemory(tmp_path / "memory", new=True)
         self.plan = Plan(
             url=client.server.url,
             token=client.token,
             workstation_id=workstation_id,
-            memory=str(self.shared.path),
+            memory=str(self.memory.path),
             touched=str(tmp_path / "touched"),
         )
         self.start()
@@ -39,15 +40,15 @@ class InThread(threading.Thread):
 
     async def _main(self):
         self.loop = asyncio.get_running_loop()
-        parent = Parent(self.shared, lambda line: self.messages.append(json.loads(line)))
-        self.helper = Helper(self.plan, self.shared, parent)
+        parent = Parent(self.memory, lambda line: self.messages.append(json.loads(line)))
+        self.helper = Helper(self.plan, self.memory, parent)
         await self.helper.run()
 
     def told(self, name):
         return [message[name] for message in list(self.messages) if name in message]
 
     def leave(self):
-        self.loop.call_soon_threadsafe(self.helper.obey, {"leave": True})
+        self.loop.call_soon_threadsafe(self.helper.carry_out, {"leave": True})
         self.join()
 
 
@@ -80,7 +81,7 @@ def test_a_stream_that_is_replaced_while_it_lives_costs_nothing(
         nonlocal lapses
         told = bob.acquire(part, bobs, object_id=f"{len(wanted)}").json()
         wanted.append(told["session_id"])
-        lapses = max(lapses, clock.now() - thread.shared.sure_until)
+        lapses = max(lapses, clock.now() - thread.memory.valid_until)
         return len(thread.told("open")) >= 6
 
     eventually(replaced_while_events_come, step=0.001)

@@ -104,7 +104,7 @@ def test_who_gave_up_waiting_does_not_end_what_another_window_acquires(ada, bob,
 def test_nor_does_who_got_its_turn_by_standing_again(ada, bob, connect, part, monkeypatch):
     # No event tells of the turn.
     monkeypatch.setattr("silo_client.sessions.line.LOOK_SECONDS", 0.1)
-    monkeypatch.setattr("silo_client.sessions.held.Holdings.granted", lambda *_: None)
+    monkeypatch.setattr("silo_client.sessions.held.HeldSessions.granted", lambda *_: None)
     held = connect(bob).edit(part, level="sketch")
     first, second = connect(ada), connect(ada)
     with first.edit(part, level="sketch", wait=True, on_wait=lambda _: held.release()) as session:

@@ -108,7 +108,7 @@ def _changed(event: str, data: Json) -> Json:
 def sentence(event: str, data: Json) -> str:
     """Return an event in words."""
     who = f"{person(data)} on {data['workstation']['name']}"
-    what = Lock.of(data)
+    what = Lock.from_payload(data)
     if event == "edit.session_acquired":
         others = sessions.conflicting(data)
         soft = data.get("interference") == "soft"

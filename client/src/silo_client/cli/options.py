@@ -12,10 +12,10 @@ import httpx
 import typer
 
 from silo_client import credentials
-from silo_client.api import headers
 from silo_client.common.part_numbers import folded, name_key
 from silo_client.common.visible import is_visible
-from silo_client.network.route import way_to
+from silo_client.network.requests import headers
+from silo_client.network.route import route_to
 
 # Nobody waits longer for a completion.
 COMPLETION_SECONDS = 1.0
@@ -60,7 +60,7 @@ def complete_part(incomplete: str) -> list[str]:
             params={"prefix": incomplete, "search": incomplete, "limit": COMPLETIONS},
             headers=headers(login.token),
             timeout=COMPLETION_SECONDS,
-            **way_to(login.url, login.ca_file).options,
+            **route_to(login.url, login.ca_file).options,
         )
         answer.raise_for_status()
         numbers = [str(item["part_number"]) for item in answer.json()["items"]]

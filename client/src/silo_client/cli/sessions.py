@@ -89,7 +89,7 @@ def several(sessions: Iterable[Json], advice: str) -> CommandError:
 def named(session: Json) -> str:
     """Return a session in words: what, who, where, since when."""
     since = when(time_of(session.get("acquired_at")))
-    text = f"{Lock.of(session)}: {person(session)} on {session['workstation']['name']}"
+    text = f"{Lock.from_payload(session)}: {person(session)} on {session['workstation']['name']}"
     return f"{text} since {since}" if since else text
 
 

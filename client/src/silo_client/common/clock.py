@@ -1,14 +1,14 @@
-"""A clock that only grows, is the same in all processes, and goes on while the machine sleeps."""
+"""A clock that never goes back, is the same in all processes, and goes on while the machine sleeps."""
 
 import sys
 import time
 
 
 def now() -> float:
-    """Return seconds since some moment before the machine's last start.
+    """Return the seconds since some moment before the machine's last start.
 
-    `time.monotonic` stands still in a machine that sleeps, on Linux and macOS: what was true before the lid was closed
-    would still seem to be fresh after it is opened.
+    `time.monotonic` stands still while a machine sleeps, on Linux and macOS: a lease of before would still seem valid
+    when the lid is opened.
     """
     if sys.platform.startswith("linux"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,7 +1,7 @@
-"""What a program has at the server and wants to be rid of: kept alike by the program and its helper.
+"""What a program has at the server and must not leave behind. The program and its helper keep the same.
 
-The program changes it by commands, which it also sends to its helper. So a helper that is started in place of a dead
-one can be told all of it.
+The program changes it by commands, which it also sends to its helper. A helper that is started in place of a dead one
+gets all of it as one command.
 """
 
 from __future__ import annotations
@@ -9,77 +9,117 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from silo_client.common.part_numbers import name_key
+from silo_client.data import Lock
 
-# Part number (what its spellings have in common), context level and object, as JSON brings them.
-LockKey = tuple[str, str, str]
+# The number of own connections to remember. Each lasts for minutes at least, and a session that is acquired by one
+# mostly not much longer.
+REMEMBERED_CONNECTIONS = 10_000
+# The verbs of a command, each a method of `Obligations`.
+SESSION_VERBS = ("connected", "hold", "release", "drop")
+LOCK_VERBS = ("ask", "answered", "abandon", "stand", "leave_line", "left", "unstand")
+
 Command = Mapping[str, Any]
 
-# Of one's own connections. Each lasts for minutes at least, and what is acquired by one mostly not much longer.
-REMEMBERED_CONNECTIONS = 10_000
 
-
-class Ledger:
-    """Sessions by their ids, and locks for which the program asks or stands in line."""
+class Obligations:
+    """Sessions by their ids, and locks that the program asks for or stands in line for. One method a verb."""
 
     def __init__(self) -> None:
-        # By which connections it has acquired and stood in line: what names one of them is its own.
+        # The connections by which the program has acquired and stood in line: a session that names one is its own.
         self.connections: dict[str, None] = {}
-        # Acquired; and to be released until the server has answered.
         self.held: set[str] = set()
+        # To be released, until the server has answered.
         self.to_release: set[str] = set()
-        # In line; and to leave the line until the server has answered.
-        self.lines: set[LockKey] = set()
-        self.to_leave: set[LockKey] = set()
-        # Asked for, and the answer not read; and given up, so that nobody will.
-        self.asked: set[LockKey] = set()
-        self.abandoned: set[LockKey] = set()
+        # Locks in whose line the program stands, and those whose line is to be left until the server has answered.
+        self.lines: set[Lock] = set()
+        self.to_leave: set[Lock] = set()
+        # Locks that are asked for and whose answer was not read, and those whose answer will never be read.
+        self.asked: set[Lock] = set()
+        self.abandoned: set[Lock] = set()
 
-    def obey(self, command: Command) -> None:
-        """Take note of a command.
+    def apply(self, command: Command) -> None:
+        """Call the method of each verb in a command. Other members of a command are ignored."""
+        for verb, values in command.items():
+            if verb in SESSION_VERBS:
+                getattr(self, verb)(values)
+            elif verb in LOCK_VERBS:
+                getattr(self, verb)([Lock(*value) for value in values])
 
-        `connected`: connections that are its own.
-        `hold`, `release`, `drop`: sessions that are acquired; that are to be released until the server has answered;
-        that have ended.
-        `ask`, `answered`, `abandon`: locks that are asked for; whose answer was read; whose answer will not be read.
-        `stand`, `leave_line`, `left`, `unstand`: locks in whose line it is; that it is to leave until the server has
-        answered; that the helper has left, if it was still to; that it has left, or whose turn has come.
-        """
-        for connection in command.get("connected", ()):
+    def connected(self, connections: Iterable[str]) -> None:
+        """Note connections that are the program's own."""
+        for connection in connections:
             self.connections[connection] = None
             if len(self.connections) > REMEMBERED_CONNECTIONS:
                 del self.connections[next(iter(self.connections))]
-        self.held.update(command.get("hold", ()))
-        self.to_release.update(command.get("release", ()))
-        for session_id in command.get("drop", ()):
+
+    def hold(self, session_ids: Iterable[str]) -> None:
+        """Note sessions that were acquired."""
+        self.held.update(session_ids)
+
+    def release(self, session_ids: Iterable[str]) -> None:
+        """Note sessions that are to be released until the server has answered."""
+        self.to_release.update(session_ids)
+
+    def drop(self, session_ids: Iterable[str]) -> None:
+        """Note sessions that have ended."""
+        for session_id in session_ids:
             self.held.discard(session_id)
             self.to_release.discard(session_id)
-        self.asked.update(locks(command, "ask"))
-        self.abandoned.difference_update(locks(command, "ask"))
-        self.asked.difference_update(locks(command, "answered"))
-        self.abandoned.update(locks(command, "abandon"))
-        self.abandoned.update(self.asked.intersection(locks(command, "leave_line")))
-        self.asked.difference_update(locks(command, "abandon"))
-        self.lines.update(locks(command, "stand"))
-        self.to_leave.difference_update(locks(command, "stand"))
-        self.to_leave.update(locks(command, "leave_line"))
-        self.asked.difference_update(locks(command, "leave_line"))
-        left = self.to_leave.intersection(locks(command, "left"))
-        for lock in (*left, *locks(command, "unstand")):
+
+    def ask(self, locks: Iterable[Lock]) -> None:
+        """Note locks that are asked for."""
+        for lock in locks:
+            self.asked.add(lock)
+            self.abandoned.discard(lock)
+
+    def answered(self, locks: Iterable[Lock]) -> None:
+        """Note locks whose answer was read."""
+        self.asked.difference_update(locks)
+
+    def abandon(self, locks: Iterable[Lock]) -> None:
+        """Note locks whose answer will not be read."""
+        for lock in locks:
+            self.abandoned.add(lock)
+            self.asked.discard(lock)
+
+    def stand(self, locks: Iterable[Lock]) -> None:
+        """Note locks in whose line the program stands."""
+        for lock in locks:
+            self.lines.add(lock)
+            self.to_leave.discard(lock)
+
+    def leave_line(self, locks: Iterable[Lock]) -> None:
+        """Note locks whose line is to be left until the server has answered."""
+        for lock in locks:
+            self.to_leave.add(lock)
+            if lock in self.asked:
+                self.asked.discard(lock)
+                self.abandoned.add(lock)
+
+    def left(self, locks: Iterable[Lock]) -> None:
+        """Note locks whose line the helper has left, if it was still to do so."""
+        self._discard([lock for lock in locks if lock in self.to_leave])
+
+    def unstand(self, locks: Iterable[Lock]) -> None:
+        """Note locks whose line the program has left, or whose turn has come."""
+        self._discard(locks)
+
+    def _discard(self, locks: Iterable[Lock]) -> None:
+        for lock in locks:
             self.lines.discard(lock)
             self.to_leave.discard(lock)
 
-    def owns(self, told: Mapping[str, Any]) -> bool:
-        """Whether a session, a place in line or an event of one belongs to this program, and to no other window."""
-        return told.get("connection_id") in self.connections
+    def owns(self, payload: Mapping[str, Any]) -> bool:
+        """Whether a session, a place in line or an event belongs to this program, and not to another instance."""
+        return payload.get("connection_id") in self.connections
 
     @property
-    def wanted(self) -> set[LockKey]:
-        """Locks for which something may begin, or may have begun, that it does not know."""
+    def wanted(self) -> set[Lock]:
+        """Locks for which a session that the program does not know may begin, or may have begun."""
         return self.asked | self.abandoned | self.lines | self.to_leave
 
-    def commands(self) -> dict[str, Any]:
-        """Return the command that makes an empty ledger this one."""
+    def as_command(self) -> dict[str, Any]:
+        """Return the command that makes empty obligations equal to these."""
         return {
             "connected": list(self.connections),
             "hold": sorted(self.held),
@@ -89,13 +129,3 @@ class Ledger:
             "stand": sorted(self.lines - self.to_leave),
             "leave_line": sorted(self.to_leave),
         }
-
-
-def lock_of(told: Mapping[str, Any]) -> LockKey:
-    """Return the lock of a session, a place in line or an event."""
-    return name_key(told["part_number"]), told["context_level"], told["object_id"]
-
-
-def locks(command: Command, name: str) -> Iterable[LockKey]:
-    """Return the locks that a command names."""
-    return [(name_key(part), level, object_id) for part, level, object_id in command.get(name, ())]

@@ -1,4 +1,4 @@
-"""When two part numbers are one: as the server tells them apart."""
+"""When two part numbers are equal, by the server's rule."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def folded(text: str) -> str:
 
 
 def name_key(part_number: str) -> str:
-    """Return what all spellings of a part number have in common. The server finds the item by it, too."""
+    """Return the key of a part number, which is the same for all its spellings. The server finds the item by it."""
     return folded(part_number).strip()

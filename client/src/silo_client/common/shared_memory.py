@@ -1,8 +1,8 @@
-"""24 bytes that a program and its helper both see: read and written without waiting for anybody.
+"""24 bytes that a program and its helper both see: read and written without waiting.
 
 Each value has one writer and is eight aligned bytes, which are copied whole. (`struct.pack_into` would not do: it
-writes zeros first.) The helper counts what it has told before it says to be sure of anything, and `valid` reads the two
-in the opposite order.
+writes zeros first.) The helper counts a message before it writes a later `valid_until`, and `valid` reads the two in
+the opposite order.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-_SURE_UNTIL, _TOLD, _TOUCHED = 0, 1, 2
+_SURE_UNTIL, _MESSAGES, _TOUCHED = 0, 1, 2
 _SIZE = 24
 
 
-class Shared:
+class SharedMemory:
     """The memory, in a file that only its owner can open.
 
     Args:
         path: of the file.
-        new: whether to make it, in place of what a predecessor left.
+        new: whether to make the file, in place of a predecessor's.
 
     Raises:
-        OSError: it cannot be made, or is not there.
+        OSError: the file cannot be made, or is not there.
     """
 
     def __init__(self, path: Path, *, new: bool = False) -> None:
@@ -49,33 +49,33 @@ class Shared:
 
     @property
     def is_there(self) -> bool:
-        """Whether another process finds it."""
+        """Whether the file is still found under its name."""
         try:
             return os.path.samestat(self._stat, self.path.stat())
         except OSError:
             return False
 
     @property
-    def sure_until(self) -> float:
-        """Until when, by `clock.now`, the workstation is certainly connected. The helper writes it."""
+    def valid_until(self) -> float:
+        """Until when, by `clock.now`, the lease is valid. The helper writes it."""
         return self._seconds[_SURE_UNTIL]
 
-    @sure_until.setter
-    def sure_until(self, moment: float) -> None:
+    @valid_until.setter
+    def valid_until(self, moment: float) -> None:
         self._seconds[_SURE_UNTIL] = moment
 
     @property
-    def told(self) -> int:
-        """How many messages the helper has for its parent, those included that are still on their way."""
-        return self._counts[_TOLD]
+    def message_count(self) -> int:
+        """The number of messages that the helper has sent, those in the pipe included. The helper writes it."""
+        return self._counts[_MESSAGES]
 
-    @told.setter
-    def told(self, count: int) -> None:
-        self._counts[_TOLD] = count
+    @message_count.setter
+    def message_count(self, count: int) -> None:
+        self._counts[_MESSAGES] = count
 
     @property
     def touched(self) -> float:
-        """When, by `clock.now`, somebody last touched the workstation; 0 if nobody says so. The parent writes it."""
+        """When, by `clock.now`, the workstation was last touched; 0 if it never was. The program writes it."""
         return self._seconds[_TOUCHED]
 
     @touched.setter

@@ -59,7 +59,7 @@ class VisibleRecords(logging.Filter):
     """Has what is logged be visible, whoever formats it: names and messages of others among it, and their errors."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record: its message has no arguments any more, its traceback is text."""
+        """ConflictChange the record: its message has no arguments any more, its traceback is text."""
         record.msg, record.args = visible(record.getMessage()), ()
         if record.exc_info and record.exc_info[0] is not None:
             record.exc_text = visible_lines(f"\n{_told(record.exc_info)}")[1:]

@@ -1,109 +1,149 @@
-"""What a program leaves behind, and how the helper gives it up: sessions, places in line, answers that nobody read.
+"""Ending what a program left behind: its sessions, its places in line, and sessions that began without an answer.
 
-Nobody shall wait for what nobody has. So whatever a program wanted to end and could not, the helper goes on trying;
-and when the program is gone, it gives up by name what the end of the stream has left.
+No workstation shall wait for a session that no client knows. The helper goes on trying whatever the program wanted to
+end and could not; and when the program is gone, it releases by name what the end of the stream has left.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import httpx
 
-from silo_client.api import part_path
-from silo_client.common.obligations import Command, Ledger, LockKey, lock_of, locks
+from silo_client.common.obligations import Obligations
+from silo_client.common.protocol import ABANDONED_SECONDS, LEAVING_SECONDS, Message
+from silo_client.data import Lock
 from silo_client.helper.event_stream import pause
-from silo_client.helper.pages import ANSWER_SECONDS, body_of, listed, read_on
+from silo_client.helper.pages import ANSWER_SECONDS, body_of, list_of, read_on
+from silo_client.network.requests import part_path
 from silo_client.network.route import UNREACHED
 
-# The departure is given a moment to release everything, with its own reason; what it leaves is released by name.
+# The departure may take so long to release everything, with its own reason; what it leaves is released by name.
 DEPARTURE_SECONDS = 0.15
-LEAVING_SECONDS = 5.0
-# A request that was given up is not carried out by the server any later.
-ABANDONED_SECONDS = 60.0
 # What the server takes in one request.
 RELEASED_AT_ONCE = 1000
-# After these there is nothing left to do: it is done, there is no such thing, or the server will never do it.
+# After these nothing is left to do: it is done, there is no such thing, or the server will never do it.
 SETTLED = frozenset({200, 204, 401, 403, 404})
 
 
-class Leftovers:
-    """Gives up what the parent has left.
+class Cleanup(Obligations):
+    """The helper's copy of the obligations, which also meets them.
 
     Args:
         http: the server.
-        workstation_id: the workstation's.
-        tell: tells the parent.
+        workstation_id: the workstation.
+        send: sends a message to the program.
     """
 
     def __init__(
         self,
         http: httpx.AsyncClient,
         workstation_id: str,
-        tell: Callable[[dict[str, Any]], None],
+        send: Callable[[Message], None],
     ) -> None:
-        self.ledger = Ledger()
+        super().__init__()
         self._http = http
         self._workstation_id = workstation_id
-        self._tell = tell
-        # What began for locks that the parent has asked for, or stands in line for.
-        self._began: dict[LockKey, str] = {}
-        # Until when what begins for what was abandoned, and what is granted for places that were left, is released.
-        self._until: dict[LockKey, float] = {}
+        self._send = send
+        # Sessions that began on locks that the program has asked for, or stands in line for.
+        self._began: dict[Lock, str] = {}
+        # Until when a session is released that begins for an abandoned request, or is granted to a place that was left.
+        self._until: dict[Lock, float] = {}
         self._work = asyncio.Event()
 
-    def obey(self, command: Command) -> None:
-        """Take note of what the parent says, see `Ledger.obey`."""
-        self.ledger.obey(command)
-        for lock in (*locks(command, "answered"), *locks(command, "unstand")):
-            # Else the answer was a place, whose turn has come meanwhile.
-            if lock not in self.ledger.lines or self._began.get(lock) in self.ledger.held:
-                self._began.pop(lock, None)
-        for lock in (*locks(command, "ask"), *locks(command, "stand")):
-            self._until.pop(lock, None)
-        for lock in (*locks(command, "abandon"), *locks(command, "leave_line")):
-            self._until[lock] = time.monotonic() + ABANDONED_SECONDS
-            began = self._began.pop(lock, None)
-            if began is not None and began not in self.ledger.held:
-                self.ledger.to_release.add(began)
+    # -- verbs that mean more here --
+
+    def release(self, session_ids: Iterable[str]) -> None:
+        """Release them as soon as the server can be reached."""
+        super().release(session_ids)
         self._look_for_work()
 
-    def hear(self, name: str, data: Mapping[str, Any]) -> None:
-        """An event of the stream: perhaps a session began that nobody knows of, or wants."""
+    def ask(self, locks: Iterable[Lock]) -> None:
+        """Release nothing that begins for them."""
+        super().ask(locks)
+        self._want_again(locks)
+
+    def stand(self, locks: Iterable[Lock]) -> None:
+        """Release nothing that is granted for them."""
+        super().stand(locks)
+        self._want_again(locks)
+
+    def answered(self, locks: Iterable[Lock]) -> None:
+        """Forget the sessions that began for them."""
+        super().answered(locks)
+        self._forget_began(locks)
+
+    def unstand(self, locks: Iterable[Lock]) -> None:
+        """Forget the sessions that began for them."""
+        super().unstand(locks)
+        self._forget_began(locks)
+
+    def abandon(self, locks: Iterable[Lock]) -> None:
+        """Release the session that began, or begins within a minute, for each."""
+        super().abandon(locks)
+        self._release_began(locks)
+
+    def leave_line(self, locks: Iterable[Lock]) -> None:
+        """Leave the line, and release the session that is granted meanwhile."""
+        super().leave_line(locks)
+        self._release_began(locks)
+
+    def _want_again(self, locks: Iterable[Lock]) -> None:
+        for lock in locks:
+            self._until.pop(lock, None)
+
+    def _forget_began(self, locks: Iterable[Lock]) -> None:
+        for lock in locks:
+            # Else the answer was a place in line, whose turn has come meanwhile.
+            if lock not in self.lines or self._began.get(lock) in self.held:
+                self._began.pop(lock, None)
+
+    def _release_began(self, locks: Iterable[Lock]) -> None:
+        for lock in locks:
+            self._until[lock] = time.monotonic() + ABANDONED_SECONDS
+            began = self._began.pop(lock, None)
+            if began is not None and began not in self.held:
+                self.to_release.add(began)
+        self._look_for_work()
+
+    # -- what the stream says --
+
+    def handle(self, name: str, payload: Mapping[str, Any]) -> None:
+        """Handle an event: perhaps a session began that the program does not know of, or abandoned."""
         if name == "edit.session_released":
-            self.ledger.held.discard(data["session_id"])
-            ended = [lock for lock, began in self._began.items() if began == data["session_id"]]
+            self.held.discard(payload["session_id"])
+            ended = [lock for lock, one in self._began.items() if one == payload["session_id"]]
             for lock in ended:
                 del self._began[lock]
-        elif name == "edit.session_acquired" and self.ledger.owns(data):
-            self._own_began(lock_of(data), data["session_id"])
+        elif name == "edit.session_acquired" and self.owns(payload):
+            self._own_began(Lock.from_payload(payload), payload["session_id"])
 
     def opened(self, opening: Mapping[str, Any]) -> None:
-        """A stream is open, and begins so: what happened in an outage is told from now on."""
-        self.ledger.obey({"connected": [opening["connection_id"]]})
-        for lock in (*self.ledger.abandoned, *self.ledger.to_leave):
+        """Handle the `stream-open` of a stream: events of an outage are replayed from now on."""
+        self.connected([opening["connection_id"]])
+        for lock in (*self.abandoned, *self.to_leave):
             self._until[lock] = time.monotonic() + ABANDONED_SECONDS
         for session in opening["sessions"]:
-            # Began while nobody heard of it; what has been heard of is newer.
-            lock, session_id = lock_of(session), session["session_id"]
-            known = lock in self._began or session_id in self.ledger.held
-            if self.ledger.owns(session) and not known:
+            # It began while no stream was open; a session that an event has announced is newer.
+            lock, session_id = Lock.from_payload(session), session["session_id"]
+            known = lock in self._began or session_id in self.held
+            if self.owns(session) and not known:
                 self._own_began(lock, session_id)
 
-    def _own_began(self, lock: LockKey, session_id: str) -> None:
-        """A session began, in this program's turn or because it has asked for it."""
-        if lock in self.ledger.asked or lock in self.ledger.lines - self.ledger.to_leave:
+    def _own_began(self, lock: Lock, session_id: str) -> None:
+        """Note a session that began in this program's turn, or because the program asked for it."""
+        if lock in self.asked or lock in self.lines - self.to_leave:
             self._began[lock] = session_id
         elif self._until.get(lock, 0.0) > time.monotonic():
-            self.ledger.to_release.add(session_id)
+            self.to_release.add(session_id)
             self._look_for_work()
 
     async def run(self) -> None:
-        """Go on trying what could not be done."""
+        """Go on trying until the server has answered."""
         attempt = 0
         while True:
             await self._work.wait()
@@ -114,24 +154,22 @@ class Leftovers:
                 await asyncio.sleep(pause(attempt))
 
     async def give_up_all(self) -> None:
-        """The parent is gone, or closes, and the streams are closed: give up what that has left."""
-        ledger = self.ledger
-        if ledger.held or ledger.to_release or ledger.wanted:
+        """End by name what the end of the streams has left: the program is gone, or closes."""
+        if self.held or self.to_release or self.wanted:
             await asyncio.sleep(DEPARTURE_SECONDS)
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._give_up_all(), LEAVING_SECONDS)
 
     async def _give_up_all(self) -> None:
-        ledger = self.ledger
-        wanted = ledger.wanted
-        ledger.to_leave |= ledger.lines | ledger.asked
-        ledger.to_release |= ledger.held
+        wanted = self.wanted
+        self.to_leave |= self.lines | self.asked
+        self.to_release |= self.held
         attempt = 0
         while not await self._try_all():
             attempt += 1
             await asyncio.sleep(pause(attempt))
         if wanted:
-            # What began, or whose turn came, in this very moment: no event has told it.
+            # Sessions that began in this very moment: no event has announced them.
             found: dict[str, Any] = {"sessions": [], "next": 0}
             await read_on(
                 self._http,
@@ -140,60 +178,60 @@ class Leftovers:
                 found,
                 workstation=self._workstation_id,
             )
-            own = (session for session in found["sessions"] if ledger.owns(session))
-            await self._release([s["session_id"] for s in own if lock_of(s) in wanted])
+            own = (session for session in found["sessions"] if self.owns(session))
+            await self._release([s["session_id"] for s in own if Lock.from_payload(s) in wanted])
 
     def _look_for_work(self) -> None:
-        if self.ledger.to_release or self.ledger.to_leave:
+        if self.to_release or self.to_leave:
             self._work.set()
 
     async def _try_all(self) -> bool:
-        """Try once what is to be done; return whether all of it is."""
+        """Try once to meet each obligation; return whether all are met."""
         self._work.clear()
-        # Lines first: the turn would come to who has gone.
-        left = [lock for lock in list(self.ledger.to_leave) if await self._leave_line(lock)]
-        released = list(self.ledger.to_release)
+        # Lines first: a turn would come to a workstation that has left.
+        left = [lock for lock in list(self.to_leave) if await self._leave_line(lock)]
+        released = list(self.to_release)
         if released:
-            # First: an answer that still names one is older than this.
-            self._tell({"releasing": released})
+            # Before the request: an answer that still names one is older than this.
+            self._send({"releasing": released})
         if not await self._release(released):
             released = []
         done = {"drop": released, "left": left}
-        self.ledger.obey(done)
+        self.apply(done)
         if released or left:
-            self._tell({"done": done})
+            self._send({"done": done})
         self._look_for_work()
         return not self._work.is_set()
 
     async def _release(self, session_ids: list[str]) -> bool:
-        """Release sessions; return whether there is nothing left to do about them."""
+        """Release sessions; return whether nothing is left to do about them."""
         for first in range(0, len(session_ids), RELEASED_AT_ONCE):
             body = {"session_ids": session_ids[first : first + RELEASED_AT_ONCE]}
             if not _is_settled(await self._call("POST", "/api/edit-sessions/release", json=body)):
                 return False
         return True
 
-    async def _leave_line(self, lock: LockKey) -> bool:
-        """Give up the workstation's place in this line; return whether there is nothing left to do about it."""
-        path = part_path(lock[0], "edit-session-requests")
+    async def _leave_line(self, lock: Lock) -> bool:
+        """Give up the program's place in this line; return whether nothing is left to do about it."""
+        path = part_path(lock.part_number, "edit-session-requests")
         answer = await self._call("GET", path)
-        line = listed(answer, "requests")
+        line = list_of(answer, "requests")
         if line is None:
             return _is_settled(answer)
-        told = {**body_of(answer), "requests": line}
-        await read_on(self._http, path, "requests", told)
+        page = {**body_of(answer), "requests": line}
+        await read_on(self._http, path, "requests", page)
         for place in line:
-            # All of them are of the item, however it is called now.
-            if lock_of(place)[1:] == lock[1:] and self._is_own_place(place):
+            # All places are on the item, whatever its part number is now.
+            if Lock.from_payload(place)[1:] == lock[1:] and self._is_own_place(place):
                 return _is_settled(await self._call("DELETE", f"{path}/{place['request_id']}"))
-        return told.get("next") is None
+        return page.get("next") is None
 
     def _is_own_place(self, place: Mapping[str, Any]) -> bool:
         if place.get("connection_id") is not None:
-            return self.ledger.owns(place)
-        # Of a server that is older than this: what this program knows.
+            return self.owns(place)
+        # An older server names no connection: the program's own lines decide.
         ours = bool(place["workstation"]["id"] == self._workstation_id)
-        return ours and lock_of(place) in self.ledger.lines
+        return ours and Lock.from_payload(place) in self.lines
 
     async def _call(self, method: str, path: str, **more: Any) -> httpx.Response | None:
         try:
@@ -203,7 +241,7 @@ class Leftovers:
 
 
 def _is_settled(answer: httpx.Response | None) -> bool:
-    """Whether a server, and not a proxy for it, has given an answer after which nothing is left to do."""
+    """Whether a Silo server, and not a proxy for it, has given an answer after which nothing is left to do."""
     if answer is None or answer.status_code not in SETTLED:
         return False
     return answer.status_code == 204 or bool(body_of(answer).keys() & {"released", "error"})

@@ -1,4 +1,4 @@
-"""One event stream: opening it, its events, and the evidence that its lines are."""
+"""One event stream: opening it, its events, and what its lines prove about the connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from httpx_sse import EventSource, ServerSentEvent
 from silo_client.common import clock
 from silo_client.common.visible import visible
 from silo_client.errors import ApiError, IdentityInUseError, refusal
-from silo_client.helper.lease import Evidence, Timings
+from silo_client.helper.lease import Lease, Timings
 from silo_client.helper.pages import read_on
 
 STAMP = ": keep-alive "
@@ -81,31 +81,31 @@ class EventStream:
     """A stream, from its request to its end.
 
     Args:
-        http: whose `base_url` and headers are used.
-        params: of the request.
-        evidence: what its lines are added to; None where nothing is held.
+        http: the client whose `base_url` and headers are used.
+        params: parameters of the request.
+        lease: its lines renew this one; None where the stream only watches.
     """
 
     def __init__(
         self,
         http: httpx.AsyncClient,
         params: Sequence[tuple[str, str]],
-        evidence: Evidence | None = None,
+        lease: Lease | None = None,
     ) -> None:
         self.connection_id: str | None = None
         self.ended = asyncio.Event()
         self.why = ""
         self.opening: dict[str, Any] = {}
-        # Something other than silence says that it is of no use any more.
-        self.doubted = ""
+        # Why it is of no use any more, where something other than silence says so.
+        self.condemned = ""
         self.last_id = ""
         self._http = http
         self._params = list(params)
-        self._evidence = evidence
+        self._lease = lease
         self._sent = 0.0
         self._line_at = self._heartbeat_at = 0.0
-        # What the last line proved.
-        self._proved = 0.0
+        # The moment that the last line proved.
+        self._proved_at = 0.0
         self._strange_since: float | None = None
         self._max_age = MAX_AGE_SECONDS
         self._timings: Timings | None = None
@@ -120,7 +120,7 @@ class EventStream:
         Args:
             last_event_id: from where to go on; "" for now.
             handle: called with each event, `stream-open` included, until the stream ends or is closed.
-            proved: called after each line that is evidence, when all events before it have been handled.
+            proved: called after each line that proves the connection, when all events before it have been handled.
 
         Raises:
             ApiError: the server refuses, for good.
@@ -158,10 +158,10 @@ class EventStream:
         """The seconds since its request."""
         return clock.now() - self._sent
 
-    def doubt(self) -> str:
-        """Return why another stream would be better now; "" if it would not."""
-        if self.doubted or self._timings is None:
-            return self.doubted
+    def why_replace(self) -> str:
+        """Return why another stream is to replace this one now; "" if none is."""
+        if self.condemned or self._timings is None:
+            return self.condemned
         now = clock.now()
         if now - self._line_at > _silence(self._timings):
             return "nothing was heard of the server"
@@ -169,7 +169,7 @@ class EventStream:
             return "three heartbeats are missing"
         if self._strange_since is not None and now >= self._strange_since + STRANGE_SECONDS:
             return "a clock has stood still"
-        if self._evidence is not None and self.age > self._max_age:
+        if self._lease is not None and self.age > self._max_age:
             return "it is old"
         return ""
 
@@ -185,8 +185,8 @@ class EventStream:
             self.why = str(error) or type(error).__name__
             self._fail(Unavailable(self.why))
         except Exception as error:
-            # What a proxy or a stranger sends; the next try may find the server.
-            self.why = f"what came is no event stream ({error!r})"
+            # A proxy or another server may have sent it; the next try may find the Silo server.
+            self.why = f"the answer is no event stream ({error!r})"
             self._fail(Unavailable(self.why))
         finally:
             self.ended.set()
@@ -202,7 +202,7 @@ class EventStream:
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
         self._sent = clock.now()
-        request = self._http.stream(**_asking(self._params), headers=headers)
+        request = self._http.stream(**_request(self._params), headers=headers)
         async with request as response:
             if response.status_code != 200:
                 await self._refused(response)
@@ -223,21 +223,21 @@ class EventStream:
 
     async def _begin(self, sse: ServerSentEvent) -> None:
         opening = json.loads(sse.data)
-        timings = Timings.told(opening["timings"])
-        # The events behind it are read afterwards: they are as new as the list, or newer, or repeat what it has.
+        timings = Timings.from_payload(opening["timings"])
+        # The events behind it are read afterwards: they are newer than the list, or repeat it.
         await self._read_rest(opening, timings)
         self.opening, self._timings = opening, timings
         self.connection_id = opening["connection_id"]
         self._line_at = self._heartbeat_at = clock.now()
-        self._proved = self._sent
-        # At random, lest all that came at once are renewed at once.
+        self._proved_at = self._sent
+        # At random, so that streams that were opened together are not replaced together.
         longest = min(MAX_AGE_SECONDS, MAX_AGE_LIMITS * self._timings.limit)
         self._max_age = random.uniform(longest / 2, longest)
-        if self._evidence is not None:
-            self._evidence.opened(self._sent, self._timings)
+        if self._lease is not None:
+            self._lease.opened(self._sent, self._timings)
 
     async def _read_rest(self, opening: dict[str, Any], timings: Timings) -> None:
-        """Read what the workstation holds besides; where that fails, `next` still says from where on."""
+        """Read the further pages of the workstation's sessions. Where that fails, `next` is not None."""
         if opening.get("next") is None:
             return
         workstation_id = dict(self._params).get("workstation_id", "")
@@ -254,25 +254,25 @@ class EventStream:
 
     def _heartbeat(self) -> None:
         # Its own stamp comes behind it; that of the line before is older.
-        if self._evidence is not None:
-            self._evidence.heartbeat(self._proved)
+        if self._lease is not None:
+            self._lease.heartbeat(self._proved_at)
 
     def _comment(self, line: str, proved: Callable[[], None]) -> None:
         self._line_at = clock.now()
-        if self._evidence is None or self._timings is None or not line.startswith(STAMP):
+        if self._lease is None or self._timings is None or not line.startswith(STAMP):
             return
         try:
             age = float(line[len(STAMP) :])
         except ValueError:
             return
         # If the server's clock is the faster one, the line seems to come from the future.
-        self._proved = min(self._line_at, self._sent + age)
+        self._proved_at = min(self._line_at, self._sent + age)
         self._note_clocks(self._line_at - self._sent - age, STRANGE_LIMITS * self._timings.limit)
-        self._evidence.stamped(self._proved)
+        self._lease.stamped(self._proved_at)
         proved()
 
     def _note_clocks(self, late: float, most: float) -> None:
-        """A line came so many seconds after the moment that it proves."""
+        """Note a line that came so many seconds after the moment that it proves."""
         if late < -most:
             self._strange_since = float("-inf")
         elif late <= most:
@@ -294,7 +294,7 @@ class EventStream:
         raise Unavailable(why, _seconds(response.headers.get("Retry-After", "")))
 
 
-def _asking(params: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def _request(params: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return the request for a stream: a GET, or a POST where its items are too many for a request line."""
     query = httpx.QueryParams(list(params))
     if len(str(query)) <= LONGEST_QUERY:

@@ -1,7 +1,7 @@
 """The helper: a process of its own that keeps a workstation's event stream, whatever its parent computes.
 
-`link/helper_link.py` starts it, and is the other end. On its standard input come commands, on its standard output go
-messages, one JSON line each. It ends with its parent.
+The parent is the program; `link/helper_link.py` is its end. Commands come by standard input, messages go by standard
+output, one JSON line each (`common/protocol.py`). The helper ends with its parent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,81 +21,53 @@ from typing import Any
 import httpx
 from httpx_sse import ServerSentEvent
 
-from silo_client.api import CONNECT_SECONDS, headers, machine_header
 from silo_client.common import clock
-from silo_client.common.shared_memory import Shared
+from silo_client.common.last_touch import LastTouch
+from silo_client.common.protocol import Message, Plan
+from silo_client.common.shared_memory import SharedMemory
 from silo_client.common.visible import visible
 from silo_client.errors import ApiError
-from silo_client.helper.cleanup import Leftovers
+from silo_client.helper.cleanup import Cleanup
 from silo_client.helper.event_stream import LONGEST_PAUSE_SECONDS, EventStream, Unavailable, pause
-from silo_client.helper.lease import Evidence
-from silo_client.identity.instances import Touched
-from silo_client.network.route import UNREACHED, way_to
+from silo_client.helper.lease import Lease
+from silo_client.network.requests import CONNECT_SECONDS, headers, machine_header
+from silo_client.network.route import UNREACHED, route_to
 
 LOOK_SECONDS = 0.2
 PARENT_SECONDS = 1.0
 # A stream that has lasted for so long was worth opening.
 STEADY_SECONDS = 10.0
-# How soon other windows know that this one was touched; well below a heartbeat.
+# How soon other instances know that this one was touched; well below a heartbeat.
 TOUCH_SECONDS = 1.0
-# Where its files cannot be made again, the parent tries and says so in such intervals.
+# Where files of the state folder cannot be made again, the parent tries at such intervals.
 VANISHED_SECONDS = 30.0
 # An acknowledgement that got no answer is sent again, well within the time that the server gives.
 ALIVE_SECONDS = 4.0
 ALIVE_TRIES = 3
 ALIVE_PAUSE_SECONDS = 0.5
-# Of what two streams may both bring: far more than comes while one is opened.
+# The number of events to remember while two streams may both bring them: far more than come while one is opened.
 REMEMBERED = 10_000
-
-Message = dict[str, Any]
-
-
-@dataclass
-class Plan:
-    """The first command: whom to connect as.
-
-    Args:
-        url, token, ca_file: of the server.
-        workstation_id: whose stream it is.
-        memory: the file of the shared memory.
-        touched: the file that tells when somebody touched the workstation.
-        running: the name of this running machine.
-        last_event_id: from where to go on; "" for now.
-        leftovers: what the parent has, as a command; see `Ledger`.
-        files: what the parent makes again when it is deleted, and has to be told of.
-    """
-
-    url: str
-    token: str = field(repr=False)
-    workstation_id: str
-    memory: str
-    touched: str
-    running: str = ""
-    ca_file: str | None = None
-    last_event_id: str = ""
-    leftovers: Message = field(default_factory=dict)
-    files: list[str] = field(default_factory=list)
 
 
 class Parent:
-    """Tells the parent. Never waits for it.
+    """Sends messages to the parent, without waiting for it.
 
     Args:
-        shared: where the messages are counted.
+        memory: where the messages are counted.
         write: writes a line to the parent.
     """
 
-    def __init__(self, shared: Shared, write: Callable[[str], Any]) -> None:
-        self._shared = shared
+    def __init__(self, memory: SharedMemory, write: Callable[[str], Any]) -> None:
+        self._memory = memory
         self._write = write
-        self._told = shared.told
+        self._count = memory.message_count
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._pass_on, daemon=True, name="to the parent").start()
 
-    def tell(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         """Count the message, and have it written."""
-        self._told += 1
-        self._shared.told = self._told
+        self._count += 1
+        self._memory.message_count = self._count
         self._lines.put(json.dumps(message))
 
     def _pass_on(self) -> None:
@@ -109,20 +80,20 @@ class Helper:
     """Keeps one workstation connected.
 
     Args:
-        plan: see `Plan`.
-        shared: the memory that the parent sees.
-        parent: who is told.
+        plan: the workstation to connect as.
+        memory: the memory that the parent sees.
+        parent: gets the messages.
     """
 
-    def __init__(self, plan: Plan, shared: Shared, parent: Parent) -> None:
+    def __init__(self, plan: Plan, memory: SharedMemory, parent: Parent) -> None:
         self._plan = plan
-        self._shared = shared
+        self._memory = memory
         self._parent = parent
-        self._evidence = Evidence()
+        self._lease = Lease()
         self._position = plan.last_event_id
-        # What was taken while two streams are open, or may be.
-        self._taken: dict[str, None] = {}
-        self._touched = Touched(Path(plan.touched))
+        # The ids of events that were handled while two streams are open, or may be.
+        self._handled: dict[str, None] = {}
+        self._touched = LastTouch(Path(plan.touched))
         self._attempt = 0
         self._streams: list[EventStream] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -131,20 +102,20 @@ class Helper:
             base_url=plan.url,
             headers=headers(plan.token) | machine_header(plan.running),
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-            **way_to(plan.url, plan.ca_file).options,
+            **route_to(plan.url, plan.ca_file).options,
         )
-        self._leftovers = Leftovers(self._http, plan.workstation_id, parent.tell)
+        self._cleanup = Cleanup(self._http, plan.workstation_id, parent.send)
 
     async def run(self) -> None:
         """Keep connected until the parent is gone or says so, then leave.
 
         Raises:
-            Exception: what should never happen; the parent starts another helper.
+            Exception: an error of the helper itself; the parent starts another one.
         """
-        self._leftovers.obey(self._plan.leftovers)
+        self._cleanup.apply(self._plan.obligations)
         tasks = {
             asyncio.create_task(work())
-            for work in (self._keep, self._share_touches, self._leftovers.run, self._leaving.wait)
+            for work in (self._keep, self._share_touches, self._cleanup.run, self._leaving.wait)
         }
         done, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in running:
@@ -156,21 +127,21 @@ class Helper:
         for task in done:
             task.result()
 
-    # -- what the parent says --
+    # -- commands --
 
-    def obey(self, command: Message) -> None:
+    def carry_out(self, command: Message) -> None:
         """Carry out a command."""
-        self._leftovers.obey(command)
+        self._cleanup.apply(command)
         for stream in self._streams:
             if stream.connection_id == command.get("not_connected", ""):
-                stream.doubted = "the server no longer has this connection"
+                stream.condemned = "the server no longer has this connection"
         if "confirm" in command:
-            self._parent.tell({"confirmed": command["confirm"]})
+            self._parent.send({"confirmed": command["confirm"]})
         if command.get("leave"):
             self._leaving.set()
 
     def parent_is_gone(self) -> None:
-        """Leave."""
+        """Leave: nobody sends commands any more."""
         self._leaving.set()
 
     # -- keeping connected --
@@ -184,31 +155,31 @@ class Helper:
                     await old.close()
                 self._streams = [stream]
                 self._start(self._until_end(stream))
-                why = await self._until_doubtful(stream)
-                self._parent.tell({"interrupted": why, "ended": stream.ended.is_set()})
-                # What does not last is opened less and less often.
+                why = await self._until_replaced(stream)
+                self._parent.send({"interrupted": why, "ended": stream.ended.is_set()})
+                # A stream that does not last is opened again after longer and longer pauses.
                 self._attempt = 0 if stream.age > STEADY_SECONDS else self._attempt + 1
         except ApiError as error:
-            self._parent.tell(
+            self._parent.send(
                 {"refused": error.status, "code": error.code, "message": error.message}
             )
-            # What the parent still says has to be heard.
+            # Later commands of the parent still have to be carried out.
             await self._leaving.wait()
 
     async def _open(self) -> EventStream:
         """Try until a stream is open."""
         while True:
             await asyncio.sleep(pause(self._attempt))
-            self._taken.clear()
+            self._handled.clear()
             cursor = self._position
-            stream = EventStream(self._http, self._params(), self._evidence)
+            stream = EventStream(self._http, self._params(), self._lease)
             self._streams.append(stream)
             try:
-                await stream.open(cursor, partial(self._take, stream, cursor), self._be_sure)
+                await stream.open(cursor, partial(self._handle, stream, cursor), self._renew_lease)
                 return stream
             except Unavailable as error:
                 self._streams.remove(stream)
-                self._parent.tell({"trying": str(error)})
+                self._parent.send({"trying": str(error)})
                 self._attempt += 1
                 await asyncio.sleep(min(error.retry_after, LONGEST_PAUSE_SECONDS))
 
@@ -216,56 +187,56 @@ class Helper:
         return [("workstation_id", self._plan.workstation_id), ("ack", "true")]
 
     async def _until_end(self, stream: EventStream) -> None:
-        """Be less sure when there is no stream any more."""
+        """Note in the lease when no stream is open any more."""
         await stream.ended.wait()
         if not any(one.is_open for one in self._streams):
-            self._evidence.ended()
-            self._be_sure()
+            self._lease.ended()
+            self._renew_lease()
 
-    async def _until_doubtful(self, stream: EventStream) -> str:
-        while not (stream.ended.is_set() or stream.doubt()):
+    async def _until_replaced(self, stream: EventStream) -> str:
+        while not (stream.ended.is_set() or stream.why_replace()):
             await stream.wait_for_end(LOOK_SECONDS)
-        return stream.why or stream.doubt()
+        return stream.why or stream.why_replace()
 
-    def _take(self, stream: EventStream, cursor: str, sse: ServerSentEvent) -> None:
-        """An event of a stream that was asked for from that cursor on."""
+    def _handle(self, stream: EventStream, cursor: str, sse: ServerSentEvent) -> None:
+        """Handle an event of a stream that was requested from that cursor on."""
         if sse.event == "heartbeat":
             self._start(self._acknowledge(stream))
             return
         if sse.event == "stream-open":
             if not cursor or sse.id != cursor:
                 self._position = sse.id
-            # Else the stream that it replaces has meanwhile brought what this one begins with.
-            self._leftovers.opened(stream.opening)
-            self._parent.tell({"open": stream.opening, "id": self._position})
-            self._be_sure(gap=False)
+            # Else the stream that it replaces has meanwhile brought the events that this one begins with.
+            self._cleanup.opened(stream.opening)
+            self._parent.send({"open": stream.opening, "id": self._position})
+            self._renew_lease(gap=False)
             return
-        if sse.id in self._taken:
+        if sse.id in self._handled:
             return
-        self._taken[sse.id] = None
-        if len(self._taken) > REMEMBERED:
-            del self._taken[next(iter(self._taken))]
+        self._handled[sse.id] = None
+        if len(self._handled) > REMEMBERED:
+            del self._handled[next(iter(self._handled))]
         self._position = sse.id
         data = json.loads(sse.data)
-        self._leftovers.hear(sse.event, data)
-        self._parent.tell({"event": sse.event, "id": sse.id, "data": data})
+        self._cleanup.handle(sse.event, data)
+        self._parent.send({"event": sse.event, "id": sse.id, "data": data})
 
-    def _be_sure(self, *, gap: bool = True) -> None:
-        """Say until when the client is sure.
+    def _renew_lease(self, *, gap: bool = True) -> None:
+        """Write to the shared memory until when the lease is valid.
 
         Args:
-            gap: whether there may have been time of which nothing is known. What happened in it may not be told yet.
+            gap: whether there may have been a time of which nothing is known. Its events may not have come yet.
         """
         if self._leaving.is_set():
             return
-        if gap and self._shared.sure_until < self._evidence.connected:
-            self._parent.tell({"lapsed": True})
-        self._shared.sure_until = self._evidence.sure_until
+        if gap and self._memory.valid_until < self._lease.connected:
+            self._parent.send({"lapsed": True})
+        self._memory.valid_until = self._lease.valid_until
 
     # -- acknowledging --
 
     async def _acknowledge(self, stream: EventStream) -> None:
-        """Say that this heartbeat has come, and for how long nobody has touched the workstation."""
+        """Acknowledge a heartbeat, and say for how long the workstation was not touched."""
         for attempt in range(ALIVE_TRIES):
             if attempt:
                 await asyncio.sleep(ALIVE_PAUSE_SECONDS)
@@ -273,23 +244,23 @@ class Helper:
             try:
                 answer = await self._http.post(
                     f"/api/workstations/{self._plan.workstation_id}/alive",
-                    json=self._alive(stream, sent),
+                    json=self._alive_body(stream, sent),
                     timeout=ALIVE_SECONDS,
                 )
             except UNREACHED:
                 continue
             if answer.status_code == 204:
-                self._evidence.acknowledged(sent)
-                self._be_sure()
+                self._lease.acknowledged(sent)
+                self._renew_lease()
                 return
             if answer.status_code == 409:
-                stream.doubted = "the server no longer has this connection"
+                stream.condemned = "the server no longer has this connection"
                 return
-            # Else the server cannot now, or will say for good on the stream what is wrong.
+            # Else the server cannot serve now, or will end the stream with the reason.
 
-    def _alive(self, stream: EventStream, now: float) -> Message:
+    def _alive_body(self, stream: EventStream, now: float) -> Message:
         body: Message = {"connection_id": stream.connection_id}
-        if touched := self._shared.touched:
+        if touched := self._memory.touched:
             own = max(0.0, now - touched)
             self._touched.note(own)
             # The file may be gone, or its folder read-only.
@@ -298,17 +269,17 @@ class Helper:
         return body
 
     async def _share_touches(self) -> None:
-        """Tell the other windows that this one was touched: a workstation is idle where all of them are.
+        """Tell the other instances that this one was touched: a workstation is idle where all of them are.
 
         Tell the parent when its files are gone.
         """
-        known, tell_at = 0.0, 0.0
+        known, next_report = 0.0, 0.0
         while True:
             await asyncio.sleep(TOUCH_SECONDS)
-            if clock.now() >= tell_at and not self._is_all_there():
-                self._parent.tell({"vanished": True})
-                tell_at = clock.now() + VANISHED_SECONDS
-            if (touched := self._shared.touched) != known:
+            if clock.now() >= next_report and not self._is_all_there():
+                self._parent.send({"vanished": True})
+                next_report = clock.now() + VANISHED_SECONDS
+            if (touched := self._memory.touched) != known:
                 known = touched
                 self._touched.note(max(0.0, clock.now() - touched))
 
@@ -318,11 +289,11 @@ class Helper:
     # -- leaving --
 
     async def _leave(self) -> None:
-        """Close the streams, which releases what the workstation holds, then give up by name what is left."""
-        self._shared.sure_until = 0.0
+        """Close the streams, which releases the workstation's sessions, then end by name what is left."""
+        self._memory.valid_until = 0.0
         for stream in self._streams:
             await stream.close()
-        await self._leftovers.give_up_all()
+        await self._cleanup.give_up_all()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -334,13 +305,13 @@ class Helper:
 def _read_commands(helper: Helper, loop: asyncio.AbstractEventLoop) -> None:
     with suppress(OSError, ValueError, RuntimeError):
         for line in sys.stdin:
-            loop.call_soon_threadsafe(helper.obey, json.loads(line))
+            loop.call_soon_threadsafe(helper.carry_out, json.loads(line))
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(helper.parent_is_gone)
 
 
 async def _watch_parent(helper: Helper, parent: int) -> None:
-    """A grandchild of the parent may have inherited the pipe, and would keep it open."""
+    """Leave when the parent has ended: its grandchild may have inherited the pipe, and would keep it open."""
     while os.getppid() == parent:  # noqa: ASYNC110  (nothing tells of it)
         await asyncio.sleep(PARENT_SECONDS)
     helper.parent_is_gone()
@@ -348,14 +319,14 @@ async def _watch_parent(helper: Helper, parent: int) -> None:
 
 async def _main() -> None:
     plan = Plan(**json.loads(sys.stdin.readline()))
-    shared = Shared(Path(plan.memory))
-    parent = Parent(shared, _write)
-    helper = Helper(plan, shared, parent)
+    memory = SharedMemory(Path(plan.memory))
+    parent = Parent(memory, _write)
+    helper = Helper(plan, memory, parent)
     loop = asyncio.get_running_loop()
     threading.Thread(
         target=_read_commands, args=(helper, loop), daemon=True, name="from the parent"
     ).start()
-    parent.tell({"started": os.getpid()})
+    parent.send({"started": os.getpid()})
     watching = asyncio.create_task(_watch_parent(helper, os.getppid()))
     await helper.run()
     watching.cancel()
@@ -367,7 +338,7 @@ def _write(line: str) -> None:
 
 
 def main() -> None:
-    """Run it."""
+    """Run the helper until its parent ends."""
     code = 0
     try:
         asyncio.run(_main())
@@ -378,5 +349,5 @@ def main() -> None:
         code = 1
         sys.stderr.write(f"{type(error).__name__}: {visible(error)}\n")
         sys.stderr.flush()
-    # The threads wait for a parent that may never say anything more.
+    # The threads wait for a parent that may never send anything more.
     os._exit(code)

@@ -27,14 +27,14 @@ class FileLock:
 
     @classmethod
     def take(cls, path: Path, seconds: float = 0.0) -> FileLock | None:
-        """Lock a file, which is made if it is not there; return None if another process, or this one, has it locked.
+        """Lock a file, made if it is missing; return None if another process, or this one, has it locked.
 
         Args:
-            path: of the file.
+            path: the file.
             seconds: for how long to try.
 
         Raises:
-            OSError: it cannot be made, or not be locked.
+            OSError: the file cannot be made or locked.
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -52,16 +52,16 @@ class FileLock:
 
     @property
     def is_there(self) -> bool:
-        """Whether the file is still found under its name: others see that it is locked."""
+        """Whether the file is still found under its name, so that other processes see the lock."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
         except (OSError, ValueError):
             return False
 
     def release(self) -> None:
-        """Free it. A second time does nothing, nor does a forked child."""
+        """Free the lock. A second call does nothing, nor does a forked child."""
         if self._owner.is_here and self._descriptor >= 0:
-            # The last descriptor of it, as a child has closed its own.
+            # This is the last descriptor of the file: a child has closed its own.
             _unlock(self._descriptor)
             self._close()
 
@@ -99,6 +99,6 @@ else:
         return True
 
     def _unlock(descriptor: int) -> None:
-        # A child that was forked by other means may have the descriptor still.
+        # A child that was forked by other means may still have the descriptor.
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)

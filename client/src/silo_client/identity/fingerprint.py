@@ -1,4 +1,4 @@
-"""Who this workstation is: the same after a restart, another for each machine, user and program."""
+"""The fingerprint and the default name of a workstation: of machine, user and program, the same after a restart."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from silo_client.identity.machine_identity import Identity
 
 
 def default_name(program: str = "", number: int = 1, name: str = "") -> str:
-    """Return what people see: the machine, and the program on it.
+    """Return the name that people see: the machine, and the program on it.
 
     Args:
         program: the program.
-        number: tells machines of one name apart; see `Identity`.
-        name: what the program calls itself, instead of all that.
+        number: distinguishes machines with the same host name; see `Identity`.
+        name: the name that the program has given, instead of all that.
     """
     shown = name or platform.node() or "workstation"
     shown += f" #{number}" if number > 1 else ""
@@ -26,22 +26,22 @@ def default_name(program: str = "", number: int = 1, name: str = "") -> str:
 
 
 def default_fingerprint(program: str = "", of: Identity | None = None) -> str:
-    """Return the fingerprint of this machine, user and program. It tells nobody what they are.
+    """Return the fingerprint of this machine, user and program. It is a hash and does not reveal them.
 
     Args:
         program: the program.
-        of: the machine's identity; the present one without it.
+        of: the machine's identity; the present one by default.
     """
     one = of or machine_identity.current()
-    told = "\n".join(["silo", one.host, _user(), program, one.installation])
-    return hashlib.sha256(told.encode()).hexdigest()
+    text = "\n".join(["silo", one.host, _user(), program, one.installation])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
-        # An account without a name, in a container say.
+        # An account without a name, in a container for example.
         pass
     try:
         return Path.home().as_posix()

@@ -1,4 +1,4 @@
-"""Where a user's files are, unless a variable of the environment names another folder."""
+"""The folders of the user's files, unless the environment names others."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from platformdirs import user_state_path
+
+STATE_VARIABLE = "SILO_STATE"
+
 
 def user_folder(variable: str, usual: Callable[..., Path]) -> Path:
     """Return a folder, which need not be there.
 
     Args:
-        variable: that may name it.
-        usual: of `platformdirs`: returns the user's own folder for such files.
+        variable: the variable of the environment that may name it.
+        usual: a function of `platformdirs` that returns the user's folder for such files.
 
     Raises:
         OSError: the user has no home folder to have it in.
@@ -26,4 +30,15 @@ def user_folder(variable: str, usual: Callable[..., Path]) -> Path:
     if not folder.is_absolute():
         # Earlier versions of platformdirs give a folder named ~ back.
         raise OSError("HOME is not set, and this user has no home folder")
+    return folder
+
+
+def state_folder() -> Path:
+    """Return the state folder, made so that only its user can read it: files that outlive a process.
+
+    Raises:
+        OSError: it cannot be made, or the user has no home folder to make it in.
+    """
+    folder = user_folder(STATE_VARIABLE, user_state_path)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder

@@ -1,4 +1,4 @@
-"""Which machine this is: the one it was yesterday, and the one that runs now."""
+"""Names of this machine: one that lasts, and one of its present run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
-# The least that is no placeholder: while a system is installed, the file says `uninitialized`.
+# A shorter id is a placeholder. While a system is installed, the file says `uninitialized`.
 MACHINE_ID_LENGTH = 16
 COMMAND_SECONDS = 5.0
 KEPT_NAME = "running.json"
@@ -22,18 +22,18 @@ UNINITIALIZED = "uninitialized"
 
 
 def lasting_name() -> str:
-    """Return a name of this machine that stays, whatever its host name. A copy of its disk has the same.
+    """Return a name of this machine that lasts, whatever its host name. A copy of its disk has the same.
 
-    Where the system knows none, it is made of the host name. It tells nobody what the machine's number is.
+    It is a hash of the machine's id, or of the host name where the system has no id.
     """
     return _hash("machine", _machine_id() or platform.node())[:16]
 
 
 def running_name(folder: Path) -> str:
-    """Return a name of this running machine: the same for all processes that use the folder until it starts anew.
+    """Return a name of this running machine: the same for all processes that use the folder, until the next start.
 
-    A copy of the machine that runs at the same time has another one, as it was started for itself; so has a second
-    container of one image, although it shares the machine's start, as its folder is another one.
+    A copy of the machine that runs at the same time has another name, because it was started by itself. So has a second
+    container of one image: it shares the machine's start, but its folder is another one.
 
     Args:
         folder: the state folder, with the file `installation` in it.
@@ -51,12 +51,12 @@ def running_name(folder: Path) -> str:
 
 
 def keep_running_name(folder: Path, before: str) -> None:
-    """Have this running machine be called as before, though its folder was deleted and made again.
+    """Keep the name of this running machine, though its folder was deleted and made again.
 
-    It is for this folder and this start: a copy of it has the file, and another name.
+    The file counts for this folder and this start: a copy of the machine has the file, and another name.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     now = running_name(folder)
     if now != before:
@@ -72,7 +72,7 @@ def _machine_id() -> str:
     if sys.platform == "win32":
         return _windows_machine_id()
     if sys.platform == "darwin":
-        lines = _said_by("ioreg", "-rd1", "-c", "IOPlatformExpertDevice").splitlines()
+        lines = _output_of("ioreg", "-rd1", "-c", "IOPlatformExpertDevice").splitlines()
         numbers = [line.split('"')[3] for line in lines if '"IOPlatformUUID"' in line]
         return numbers[0] if numbers else ""
     for file in MACHINE_ID_FILES:
@@ -84,18 +84,18 @@ def _machine_id() -> str:
 
 
 def _boot() -> str:
-    """Return what differs between two starts of a machine; "" where the system does not know."""
+    """Return the id of the machine's present start; "" where the system has none."""
     if sys.platform == "win32":
         return _windows_logon()
     if sys.platform == "darwin":
-        return _said_by("sysctl", "-n", "kern.bootsessionuuid").strip()
+        return _output_of("sysctl", "-n", "kern.bootsessionuuid").strip()
     with suppress(OSError, ValueError):
         return BOOT_ID_FILE.read_text().strip()
     return ""
 
 
 @cache
-def _said_by(*command: str) -> str:
+def _output_of(*command: str) -> str:
     with suppress(OSError, subprocess.SubprocessError, ValueError):
         return subprocess.run(
             command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=True
@@ -114,7 +114,7 @@ if sys.platform == "win32":
         return ""
 
     def _windows_logon() -> str:
-        """Windows numbers its starts, and copies count alike. This key is in memory, from logging on to logging off."""
+        """Return a random name that lasts from log-on to log-off: copies of a Windows count their starts alike."""
         access = winreg.KEY_READ | winreg.KEY_WRITE
         with (
             suppress(OSError),
@@ -123,6 +123,6 @@ if sys.platform == "win32":
             with suppress(FileNotFoundError):
                 return str(winreg.QueryValueEx(key, "SILO_MACHINE")[0])
             winreg.SetValueEx(key, "SILO_MACHINE", 0, winreg.REG_SZ, uuid.uuid4().hex)
-            # Of two that begin at once the last one counts.
+            # Where two processes begin at once, the last one counts.
             return str(winreg.QueryValueEx(key, "SILO_MACHINE")[0])
         return ""

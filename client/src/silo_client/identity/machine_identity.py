@@ -1,7 +1,7 @@
-"""Who this machine is to servers: kept in the state folder, so that it stays who it was, and is no copy's.
+"""The identity of this machine for servers, kept in the state folder so that it stays the same.
 
-A file for each machine that uses the folder (a home on a network may have several) lists the identities that it has
-had. The first one's host name is that of its first start, whatever it is called later: the fingerprint is made of it.
+Each machine that uses the folder (a home on a network may have several) has a file that lists its identities. The first
+one has the host name of the machine's first start, whatever it is called later: the fingerprint is made of it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from pathlib import Path
 from silo_client.errors import StateError
 from silo_client.identity import machine
 from silo_client.identity.file_lock import FileLock
-from silo_client.identity.instances import STATE_VARIABLE, installation, state_folder
+from silo_client.identity.folders import STATE_VARIABLE, state_folder
+from silo_client.identity.installation import installation
 
-# Others write a few lines under the lock.
+# Other processes write a few lines under the lock.
 LOCK_SECONDS = 10.0
 
 
@@ -30,10 +31,10 @@ class Identity:
     """One of a machine's identities.
 
     Args:
-        host: the host name of the machine when it got it.
-        installation: tells it from all others, however alike the machines are.
-        number: tells its name from that of others with the same host name; 1 is not shown.
-        running: the running machine that used it last.
+        host: the host name of the machine when it got the identity.
+        installation: a random name, so that no two machines have the same identity.
+        number: distinguishes workstations of the same host name; 1 is not shown.
+        running: the name of the running machine that used it last.
     """
 
     host: str
@@ -43,13 +44,13 @@ class Identity:
 
 
 def current() -> Identity:
-    """Return who this machine is.
+    """Return the identity of this machine.
 
     Raises:
         StateError: the state folder cannot be used.
     """
     first = installation()
-    with _told():
+    with _state_errors():
         record, running = _Record(), machine.running_name(state_folder())
         chosen = record.choose(running)
         if chosen is None or chosen.running != running:
@@ -60,16 +61,16 @@ def current() -> Identity:
 
 
 def renew(taken: Identity, number: int) -> Identity:
-    """Return another identity than this, which is another machine's: of several processes all get the same.
+    """Give this machine another identity; return it. Of several processes that do so, all get the same.
 
     Args:
         taken: the identity that another running machine has.
-        number: for the name of a new one.
+        number: the number of a new identity.
 
     Raises:
         StateError: the state folder cannot be used.
     """
-    with _told():
+    with _state_errors():
         record, running = _Record(), machine.running_name(state_folder())
         with record.locked():
             chosen = record.choose(running)
@@ -79,25 +80,25 @@ def renew(taken: Identity, number: int) -> Identity:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a process knows of this machine's identity, by which it is written again where it was deleted.
+class KeptIdentity:
+    """The identity as a process knows it, to write it again where its files were deleted.
 
     Args:
         identity: the identity.
-        installation: what is in the file of that name.
+        installation: the content of the file of that name.
     """
 
     identity: Identity
     installation: str
 
     def restore(self) -> None:
-        """Write what is not there.
+        """Write the files that are missing.
 
         Raises:
             StateError: the state folder cannot be used.
         """
         installation(self.installation)
-        with _told():
+        with _state_errors():
             record = _Record()
             with record.locked():
                 if not record.read():
@@ -106,7 +107,7 @@ class Kept:
 
 
 class _Record:
-    """The identities of this machine, the latest last."""
+    """The file of this machine's identities, the latest last."""
 
     def __init__(self) -> None:
         self._folder = state_folder()
@@ -124,16 +125,16 @@ class _Record:
             lock.release()
 
     def read(self) -> list[Identity]:
-        """Return them; none where the file is missing, or was cut short by a full disk."""
+        """Return the identities; none where the file is missing, or was cut short by a full disk."""
         try:
             return [Identity(**one) for one in json.loads(self._file.read_text("utf-8"))]
         except (FileNotFoundError, ValueError, TypeError):
             return []
 
     def choose(self, running: str) -> Identity | None:
-        """Return the one that this running machine has; else the latest of this host name; else the latest.
+        """Return the identity of this running machine; else the latest of this host name; else the latest.
 
-        Machines with one lasting name may share the folder: diskless ones, say.
+        Several machines with the same lasting name may share the folder: diskless ones, for example.
         """
         known = self.read()
         host = platform.node()
@@ -147,13 +148,13 @@ class _Record:
         return None
 
     def put(self, old: Identity | None, new: Identity) -> Identity:
-        """Write one in the place of another, or as the latest; return it."""
+        """Write an identity in place of another, or as the latest; return it."""
         known = self.read()
         if old in known:
             known[known.index(old)] = new
         else:
             known.append(new)
-        # Whole before it has its name: another process may read it now.
+        # Written whole before it gets its name: another process may read it now.
         with tempfile.TemporaryDirectory(dir=self._folder) as aside:
             file = Path(aside) / "new"
             with file.open("w", encoding="utf-8") as writing:
@@ -165,11 +166,10 @@ class _Record:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _state_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise StateError(
-            f"The folder for what this machine is known by cannot be used ({error}):"
-            f" name another one by {STATE_VARIABLE}."
+            f"The state folder cannot be used ({error}): name another one in {STATE_VARIABLE}."
         ) from error

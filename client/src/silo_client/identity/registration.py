@@ -1,4 +1,4 @@
-"""Registering a workstation, and noticing that this machine is a copy of one that lives."""
+"""Registering a workstation, and noticing that this machine is a copy of another one that runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from silo_client.common.visible import get_logger
 from silo_client.errors import IdentityInUseError, NoWindowError, SiloError
 from silo_client.identity import machine, machine_identity
 from silo_client.identity.fingerprint import default_fingerprint, default_name
-from silo_client.identity.instances import Window, installation, state_folder
-from silo_client.identity.machine_identity import Identity, Kept
+from silo_client.identity.folders import state_folder
+from silo_client.identity.installation import installation
+from silo_client.identity.instances import Instance
+from silo_client.identity.machine_identity import Identity, KeptIdentity
 
 logger = get_logger()
 
@@ -27,47 +29,43 @@ MARGIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Registered:
-    """A workstation that this process is a window of.
+class Registration:
+    """A registered workstation, of which this process is an instance.
 
     Args:
-        told: the workstation, as the server says it.
-        window: the window.
+        workstation: the workstation, as the server answered it.
+        instance: this process as an instance of it.
         running: the name of this running machine, for its streams.
-        kept: what the machine's identity is, should it be deleted.
-        copied_from: the name of the workstation that this machine turned out to be a copy of; "" if it did not.
+        kept: the machine's identity, in case its files are deleted.
+        copied_from: the workstation whose machine this one is a copy of; "" if it is no copy.
     """
 
-    told: Mapping[str, Any]
-    window: Window
+    workstation: Mapping[str, Any]
+    instance: Instance
     running: str
-    kept: Kept
+    kept: KeptIdentity
     copied_from: str = ""
 
     def renew(self) -> None:
-        """Make again what was deleted of the state folder while this process runs. Where that fails, it is logged."""
+        """Write again the files of the state folder that were deleted. Where that fails, it is logged."""
         try:
             self.kept.restore()
-            self.window.renew()
+            self.instance.renew()
         except SiloError as error:
-            logger.warning(
-                "what this process has in its state folder was deleted, and stays so: %s", error
-            )
+            logger.warning("deleted files of the state folder cannot be written again: %s", error)
         else:
-            logger.warning(
-                "what this process has in its state folder was deleted, and is made again"
-            )
+            logger.warning("deleted files of the state folder were written again")
 
 
 def register(
     api: Api, patience: float, name: str, program: str, fingerprint: str, *, numbered: bool
-) -> Registered:
-    """Register the workstation, as another one if a living machine is it; see `Workstation.connect`.
+) -> Registration:
+    """Register the workstation, with a new identity if another running machine has this one.
 
     Args:
-        api: of the server.
+        api: the server.
         patience: seconds for which to try while the server cannot be reached.
-        name, program, fingerprint, numbered: of `connect`.
+        name, program, fingerprint, numbered: those of `Workstation.connect`.
 
     Raises:
         IdentityInUseError: another machine is the workstation with this `fingerprint`.
@@ -76,31 +74,37 @@ def register(
     while True:
         one = machine_identity.current()
         running = machine.running_name(state_folder())
-        asking = _Asking(api, time.monotonic() + patience, running, one, name, program, fingerprint)
+        attempt = _Attempt(
+            api, time.monotonic() + patience, running, one, name, program, fingerprint
+        )
         try:
-            told, window = asking.numbered() if numbered else asking.only()
-            return Registered(told, window, running, Kept(one, installation()), copied_from)
+            workstation, instance = attempt.numbered() if numbered else attempt.only()
+            return Registration(
+                workstation, instance, running, KeptIdentity(one, installation()), copied_from
+            )
         except IdentityInUseError as error:
             refused_at = clock.now() if refused_at is None else refused_at
             if _may_be_this_one(error, refused_at):
-                logger.info("waiting whether this machine was started anew: %s", error)
+                logger.info(
+                    "waiting: the other machine may be this one before its restart: %s", error
+                )
                 time.sleep(RETRY_SECONDS)
                 continue
             if fingerprint:
                 raise _two_of_one_fingerprint(error) from error
-            machine_identity.renew(one, asking.free_number())
+            machine_identity.renew(one, attempt.free_number())
             copied_from, refused_at = error.workstation, None
             logger.warning(
-                "another machine is connected as %s: this one is a copy of it, and is a workstation of its own now",
+                "another machine is connected as %s: this one is a copy of it, and has an identity of its own now",
                 copied_from,
             )
 
 
 def _may_be_this_one(error: IdentityInUseError, refused_at: float) -> bool:
-    """Whether the other machine may be this one, before it was started anew.
+    """Whether the other machine may be this one before its restart.
 
-    One that is connected is not, if this one has run for longer than a server takes the dead for living. Of one that
-    is not connected nobody knows until it had its time to come back.
+    A connected machine is another one if this one has run for longer than a server takes to notice a dead connection.
+    Of a machine that is not connected nothing is known until its time to come back is over.
     """
     since = 0.0 if error.connected else refused_at
     return clock.now() < since + error.seconds + MARGIN_SECONDS
@@ -108,14 +112,14 @@ def _may_be_this_one(error: IdentityInUseError, refused_at: float) -> bool:
 
 def _two_of_one_fingerprint(error: IdentityInUseError) -> IdentityInUseError:
     return error.saying(
-        f"Two machines run under the fingerprint that was given, as the workstation {error.workstation}:"
-        " give each machine one of its own, or leave `fingerprint` out."
+        f"Two machines use the fingerprint that was given, of the workstation {error.workstation}:"
+        " give each machine a fingerprint of its own, or leave `fingerprint` out."
     )
 
 
 @dataclass(frozen=True)
-class _Asking:
-    """One try to register, as one identity."""
+class _Attempt:
+    """One try to register, with one identity."""
 
     api: Api
     deadline: float
@@ -125,26 +129,26 @@ class _Asking:
     program: str
     fingerprint: str
 
-    def only(self) -> tuple[Mapping[str, Any], Window]:
+    def only(self) -> tuple[Mapping[str, Any], Instance]:
         """Register the workstation of the program."""
-        told = self._register(
+        workstation = self._register(
             self.program, self.fingerprint or default_fingerprint(self.program, self.identity)
         )
-        return told, Window(told["id"])
+        return workstation, Instance(workstation["id"])
 
-    def numbered(self) -> tuple[Mapping[str, Any], Window]:
-        """Register the first workstation of the program, by a number, that no other process is."""
+    def numbered(self) -> tuple[Mapping[str, Any], Instance]:
+        """Register the program's first numbered workstation that no other process is an instance of."""
         for number in count(1):
             one = f"{self.program} {number}".strip()
             given = f"{self.fingerprint} {number}" if self.fingerprint else ""
-            told = self._register(one, given or default_fingerprint(one, self.identity))
+            workstation = self._register(one, given or default_fingerprint(one, self.identity))
             with suppress(NoWindowError):
-                return told, Window(told["id"], most=1)
+                return workstation, Instance(workstation["id"], most=1)
         raise AssertionError("there is always another number")
 
     def free_number(self) -> int:
-        """Return the first number by which no workstation of the user is called."""
-        names = [str(told["name"]) for told in self.api.workstations()]
+        """Return the first number that no workstation of the user has in its name."""
+        names = [str(one["name"]) for one in self.api.workstations()]
         for number in count(1):
             shown = default_name("", number, self.name)
             if not any(name == shown or name.startswith(f"{shown} (") for name in names):

@@ -1,4 +1,4 @@
-"""The parent's end of the helper: starts it, sends it commands, reads what it tells, starts it again if it dies."""
+"""The program's end of the helper: starts it, sends commands, reads messages, and starts it again if it dies."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from contextlib import suppress
 from typing import IO, Any
 
 from silo_client.common import clock
-from silo_client.common.obligations import Ledger
-from silo_client.common.shared_memory import Shared
+from silo_client.common.obligations import Obligations
+from silo_client.common.protocol import LEAVING_SECONDS, Message, Plan
+from silo_client.common.shared_memory import SharedMemory
 from silo_client.common.visible import get_logger
+from silo_client.data import Lock
 from silo_client.errors import HelperError, StateError
 from silo_client.forking import Owner, close_in_child
-from silo_client.helper.cleanup import LEAVING_SECONDS
-from silo_client.helper.main import Message, Plan
 from silo_client.link.helper_process import HelperProcess
 from silo_client.link.interpreter import find_python
 
 logger = get_logger()
 
-# How long `valid` waits for messages that the helper has told and this process has not read: they are in a pipe.
+# How long `valid` waits for messages that the helper has sent and this process has not read: they are in the pipe.
 CATCH_UP_SECONDS = 0.5
 # A helper that dies is started again, after longer and longer pauses.
 RESTART_SECONDS = 1.0
 LONGEST_RESTART_SECONDS = 30.0
-# It carries a command out in milliseconds.
+# The helper carries a command out in milliseconds.
 CONFIRM_SECONDS = 1.0
 # A helper that reads nothing (it was stopped) is ended.
 SEND_SECONDS = 1.0
-# More than the helper needs to give up what is left.
+# More than the helper needs to leave.
 END_SECONDS = LEAVING_SECONDS + 2.0
 
 Handler = Callable[[Message], None]
@@ -44,39 +44,39 @@ class HelperLink:
     """A running helper, started again when it dies. A forked child of this process does nothing with it.
 
     Args:
-        plan: whom to connect as.
-        shared: the memory that it shares.
-        handle: called with each message, in a thread of its own, for which it must not wait.
-        position: says from which event id a new helper goes on.
-        python: the interpreter to run it with; found without it.
-        new_memory: makes other memory, where the file of this one was deleted and another helper is to find it.
+        plan: the workstation to connect as.
+        memory: the shared memory.
+        on_message: called with each message, in a thread of its own, for which it must not wait.
+        position: returns the cursor from which a new helper goes on.
+        python: the interpreter of the helper; found without it.
+        new_memory: makes new memory for the next helper, where the file of this one was deleted.
 
     Raises:
-        HelperError: it cannot be started.
+        HelperError: the helper cannot be started.
     """
 
     def __init__(
         self,
         plan: Plan,
-        shared: Shared,
-        handle: Handler,
+        memory: SharedMemory,
+        on_message: Handler,
         position: Callable[[], str],
         python: str | None = None,
-        new_memory: Callable[[], Shared] | None = None,
+        new_memory: Callable[[], SharedMemory] | None = None,
     ) -> None:
-        self.shared = shared
+        self.memory = memory
         self._new_memory = new_memory
         self._plan = plan
-        self._handle = handle
+        self._on_message = on_message
         self._position = position
         self._python = find_python(python)
         self._owner = Owner()
-        self._ledger = Ledger()
+        self._obligations = Obligations()
         self._read = 0
         self._confirmed = 0
         self._confirmations = itertools.count(1)
         self._caught_up = threading.Condition()
-        # Over the ledger, the pipe, and which helper it leads to.
+        # Over the obligations, the pipe, and the helper that it leads to.
         self._sending = threading.Lock()
         self._closing = threading.Event()
         self._errors = _Errors()
@@ -88,7 +88,7 @@ class HelperLink:
         self._thread = threading.Thread(target=self._follow, daemon=True, name="silo helper")
 
     def start(self) -> None:
-        """Have messages handled from now on."""
+        """Read messages from now on."""
         self._thread.start()
 
     @property
@@ -96,35 +96,35 @@ class HelperLink:
         """The helper's process id."""
         return self._process.pid
 
-    def sure_until(self) -> float:
-        """Until when the workstation is certainly connected, everything considered that the helper has told.
+    def valid_until(self) -> float:
+        """Return until when the lease is valid, after all messages that the helper has sent.
 
-        Waits, if anything is still to be read, at most half a second. Returns 0 if it is not read by then.
+        Waits at most half a second where messages are still to be read. Returns 0 if they are not read by then.
         """
         if not (self._owner.is_here and self._process.is_running):
             return 0.0
-        shared = self.shared
-        # In this order: the helper counts a message before it is sure of what comes after it.
-        sure_until = shared.sure_until
-        told = shared.told
-        if clock.now() >= sure_until or self._read >= told:
-            return sure_until
+        memory = self.memory
+        # In this order: the helper counts a message before it writes a later moment.
+        valid_until = memory.valid_until
+        sent = memory.message_count
+        if clock.now() >= valid_until or self._read >= sent:
+            return valid_until
         with self._caught_up:
-            done = self._caught_up.wait_for(lambda: self._read >= told, CATCH_UP_SECONDS)
-        return sure_until if done else 0.0
+            done = self._caught_up.wait_for(lambda: self._read >= sent, CATCH_UP_SECONDS)
+        return valid_until if done else 0.0
 
     def send(self, **command: Any) -> None:
-        """Send a command. A helper that has died is told of it when it is started again."""
+        """Send a command, of verbs of `Obligations` and others. A helper that is started later gets it too."""
         if not self._owner.is_here:
             return
         with self._sending:
-            self._ledger.obey(command)
+            self._obligations.apply(command)
             self._process.write(command)
 
     def send_and_confirm(self, **command: Any) -> None:
-        """Send a command, and wait until the helper has carried it out and told everything of before, or for a second.
+        """Send a command, and wait until it is carried out and all earlier messages are here, or for a second.
 
-        Not for the thread that handles messages.
+        Not to be called by the thread that reads messages.
         """
         if not self._owner.is_here:
             return
@@ -133,27 +133,27 @@ class HelperLink:
         with self._caught_up:
             self._caught_up.wait_for(lambda: self._confirmed >= number, CONFIRM_SECONDS)
 
-    def owns(self, told: Mapping[str, Any]) -> bool:
-        """Whether what the server tells of is this process's, and no other window's; see `Ledger.owns`."""
+    def owns(self, payload: Mapping[str, Any]) -> bool:
+        """See `Obligations.owns`."""
         with self._sending:
-            return self._ledger.owns(told)
+            return self._obligations.owns(payload)
 
-    def has_asked(self, lock: tuple[str, str, str]) -> bool:
-        """Whether a session for this lock may have begun, or its turn have come, without anybody reading of it."""
+    def has_asked(self, lock: Lock) -> bool:
+        """Whether a session on this lock may have begun, or its turn have come, without an answer that was read."""
         with self._sending:
-            return lock in self._ledger.asked or lock in self._ledger.to_leave
+            return lock in self._obligations.asked or lock in self._obligations.to_leave
 
     def note(self, **command: Any) -> None:
-        """Take note of what the helper has told, as of a command."""
+        """Apply a command that the helper has sent to the program's own obligations."""
         with self._sending:
-            self._ledger.obey(command)
+            self._obligations.apply(command)
 
     def close(self) -> None:
-        """Have it leave, and wait for its end. A second time does nothing."""
+        """Have the helper leave, and wait for its end. A second call does nothing."""
         if not self._owner.is_here or self._closing.is_set():
             return
         self._closing.set()
-        # Somebody may be waiting to write to a helper that reads nothing.
+        # Another thread may be waiting to write to a helper that reads nothing.
         if self._sending.acquire(timeout=SEND_SECONDS):
             try:
                 self._process.write({"leave": True})
@@ -170,41 +170,43 @@ class HelperLink:
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(END_SECONDS)
         self._process.close_pipes()
-        self.shared.sure_until = 0.0
+        self.memory.valid_until = 0.0
         with suppress(OSError):
-            self.shared.path.unlink()
+            self.memory.path.unlink()
         self._errors.close()
 
     def _follow(self) -> None:
-        """Read what helpers tell until closed."""
+        """Read the messages of one helper after the other until `close`."""
         first, pause = True, RESTART_SECONDS
         while True:
             started = self._read_one()
             if self._closing.is_set():
                 return
-            # What it was sure of, nobody keeps up any more.
-            self.shared.sure_until = 0.0
+            # No helper renews the lease any more.
+            self.memory.valid_until = 0.0
             code = self._process.wait()
-            # What never told anything will not do so the next time. Later, the machine may just be out of memory.
+            # A first helper that sent nothing will not do so the next time. Later, memory may just be short.
             final = first and not started
-            self._handle({"died": code, "why": self._errors.last, "final": final})
+            self._on_message({"died": code, "why": self._errors.last, "final": final})
             first = False
             pause = RESTART_SECONDS if started else min(2 * pause, LONGEST_RESTART_SECONDS)
             if final or not self._restart(pause):
                 return
 
     def _read_one(self) -> bool:
-        """Read all that one helper tells; return whether it has told anything."""
+        """Read the messages of one helper until it ends; return whether there were any."""
         started = False
         for line in self._process.lines():
             try:
                 message = dict(json.loads(line))
             except (ValueError, TypeError):
-                # It was killed while it wrote, or something else of its interpreter's has written.
-                logger.warning("the helper said: %s", line.decode(errors="replace"))
+                # The helper was killed while it wrote, or something else in its interpreter has written.
+                logger.warning(
+                    "the helper wrote a line that is no message: %s", line.decode(errors="replace")
+                )
                 continue
             started = True
-            self._handle(message)
+            self._on_message(message)
             with self._caught_up:
                 self._read += 1
                 self._confirmed = max(self._confirmed, message.get("confirmed", 0))
@@ -212,7 +214,7 @@ class HelperLink:
         return started
 
     def _restart(self, pause: float) -> bool:
-        """Start another one after a pause; return False if it is closed meanwhile."""
+        """Start another helper after a pause; return False if this is closed meanwhile."""
         while not self._closing.wait(pause):
             with self._sending:
                 if self._closing.is_set():
@@ -222,13 +224,13 @@ class HelperLink:
                 except StateError as error:
                     logger.warning("%s", error)
                     continue
-                # What the dead one had counted and not written never comes.
-                self.shared.told = self._read
+                # Messages that the dead helper counted and did not write never come.
+                self.memory.message_count = self._read
                 plan = dataclasses.replace(
                     self._plan,
-                    memory=str(self.shared.path),
+                    memory=str(self.memory.path),
                     last_event_id=self._position(),
-                    leftovers=self._ledger.commands(),
+                    obligations=self._obligations.as_command(),
                 )
                 try:
                     process = HelperProcess(self._python, plan, self._errors.target)
@@ -241,14 +243,14 @@ class HelperLink:
         return False
 
     def _renew_memory(self) -> None:
-        if self._new_memory is not None and not self.shared.is_there:
+        if self._new_memory is not None and not self.memory.is_there:
             new = self._new_memory()
-            new.touched = self.shared.touched
-            self.shared = new
+            new.touched = self.memory.touched
+            self.memory = new
 
 
 class _Errors:
-    """What helpers write where something goes wrong, kept as long as the link; nowhere if no file can be made."""
+    """The standard error of helpers, kept as long as the link; discarded if no file can be made."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None

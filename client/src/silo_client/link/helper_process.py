@@ -1,6 +1,6 @@
-"""A running helper, as its parent has it: a process, and a pipe to it and from it.
+"""A running helper, as the program sees it: a process, and a pipe to it and from it.
 
-The pipes have no buffers in this process: a forked child would have a copy of them, and write what is in it once more.
+The pipes have no buffers in this process: a forked child would have a copy of them, and write their contents again.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO, Any
 
+from silo_client.common.protocol import Message, Plan
 from silo_client.errors import HelperError
 from silo_client.forking import close_in_child
-from silo_client.helper.main import Message, Plan
 from silo_client.link.interpreter import PYTHON_VARIABLE, Interpreter, surroundings
 
-# Nothing from the current folder, which is a project's that many can write to; and what this process imports the client
-# from, after what the interpreter has of its own.
+# Nothing is imported from the current folder, to which many may write. The folders from which this process imports the
+# client come after those of the interpreter.
 CODE = (
     "import sys; sys.path[:] = [p for p in sys.path if p] + sys.argv[1:];"
     " from silo_client.helper.main import main; main()"
@@ -30,12 +30,12 @@ class HelperProcess:
     """One helper, from its start to its end.
 
     Args:
-        python: by which it runs.
-        plan: what it is to do.
-        errors: where it writes what goes wrong; a file, or what `subprocess` takes for one.
+        python: its interpreter.
+        plan: the first line that it gets.
+        errors: its standard error: a file, or what `subprocess` takes for one.
 
     Raises:
-        HelperError: it cannot be started.
+        HelperError: the helper cannot be started.
     """
 
     def __init__(self, python: Interpreter, plan: Plan, errors: IO[bytes] | int) -> None:
@@ -51,11 +51,11 @@ class HelperProcess:
         except OSError as error:
             raise HelperError(
                 f"{python.path} could not be started ({error}): name a Python interpreter"
-                f" by python= or {PYTHON_VARIABLE}."
+                f" with python= or {PYTHON_VARIABLE}."
             ) from error
         close_in_child(self, HelperProcess._forget)
-        # The token goes this way, and not by what other users can see of a process. If it has ended, the end of its
-        # output tells.
+        # The token goes by the pipe, because other users can see a command line. If the helper has ended already, the
+        # end of its output shows that.
         self.write(dataclasses.asdict(plan))
 
     @property
@@ -69,7 +69,7 @@ class HelperProcess:
         return self._process.poll() is None
 
     def write(self, command: Message) -> None:
-        """Send a line. One that has ended gets nothing."""
+        """Send a line. A helper that has ended gets nothing."""
         pipe: Any = self._process.stdin
         left = memoryview(json.dumps(command).encode() + b"\n")
         with suppress(OSError, ValueError):
@@ -77,18 +77,18 @@ class HelperProcess:
                 left = left[pipe.write(left) :]
 
     def lines(self) -> Iterator[bytes]:
-        """Yield what it tells, line by line, until it ends; what is left of a line then, too."""
+        """Yield its output line by line until it ends, an unfinished last line included."""
         pipe: Any = self._process.stdout
         rest = b""
         with suppress(OSError, ValueError):  # closed meanwhile
-            while told := pipe.read(READ_AT_ONCE):
-                *lines, rest = (rest + told).split(b"\n")
+            while chunk := pipe.read(READ_AT_ONCE):
+                *lines, rest = (rest + chunk).split(b"\n")
                 yield from lines
         if rest:
             yield rest
 
     def close_input(self) -> None:
-        """Tell it that nothing more comes."""
+        """Close its standard input: no more commands come."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
@@ -113,7 +113,7 @@ class HelperProcess:
                 pipe.close()
 
     def _forget(self) -> None:
-        """Have nothing more to do with it: this is a forked child of its parent."""
+        """Close the pipes in a forked child of the program, which has nothing to do with the helper."""
         self.close_pipes()
-        # Else its end would be waited for when this is collected.
+        # Else Python would wait for its end when this object is collected.
         self._process.returncode = 0

@@ -1,4 +1,4 @@
-"""What names a server and who speaks to it: an address and a token."""
+"""Checks of a server's URL and of a token."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from silo_client.errors import ConfigurationError
 
 
 def check_url(url: str) -> str:
-    """Return the address of a server without a slash at its end.
+    """Return the URL of a server without a slash at its end.
 
     Raises:
-        ConfigurationError: if it is none.
+        ConfigurationError: the URL is invalid.
     """
     try:
         parsed = httpx.URL(url)
@@ -29,22 +29,26 @@ def check_url(url: str) -> str:
         or not 0 < (parsed.port or 1) < 65536
     ):
         raise ConfigurationError(
-            f"{url!r} is not the address of a server, such as https://silo.example.com"
+            f"The server URL {url!r} is invalid: give one such as https://silo.example.com"
         )
     if parsed.query or parsed.fragment:
-        raise ConfigurationError(f"The address of a server has no ? and no # in it: {url!r}")
+        raise ConfigurationError(
+            f"The server URL {url!r} has a query or a fragment: leave out ? and #"
+        )
     if parsed.userinfo:
-        raise ConfigurationError("The address of a server has no user and password in it")
+        raise ConfigurationError("The server URL has a user or a password in it: leave them out")
     return url.rstrip("/")
 
 
 def check_token(token: str) -> str:
-    """Return a token without white space around it. What is wrong is not repeated.
+    """Return a token without white space around it. The message of an error does not repeat the token.
 
     Raises:
-        ConfigurationError: if it is none.
+        ConfigurationError: the token is invalid.
     """
     token = token.strip()
     if not token or not (token.isascii() and token.isprintable()) or " " in token:
-        raise ConfigurationError("That is no token: it is one word of letters, digits, - and _")
+        raise ConfigurationError(
+            "The token is invalid: a token is one word of letters, digits, - and _"
+        )
     return token

@@ -54,7 +54,7 @@ class ProxyChoice:
 
 
 @dataclass(frozen=True)
-class Way:
+class Route:
     """How a server is reached.
 
     Args:
@@ -81,7 +81,7 @@ class Way:
         return f" through {self.proxy}" if self.proxy else ""
 
 
-def way_to(url: str, ca_file: str | None = None) -> Way:
+def route_to(url: str, ca_file: str | None = None) -> Route:
     """Return how a server is reached from here.
 
     Args:
@@ -95,7 +95,7 @@ def way_to(url: str, ca_file: str | None = None) -> Way:
     proxy = find_proxy(address)
     secure = "https" in (address.scheme, proxy.url.scheme if proxy else "")
     # Where nothing is encrypted, no certificates are read; a file that was named is looked at nevertheless.
-    return Way(proxy, make_context(ca_file) if secure or ca_file else False)
+    return Route(proxy, make_context(ca_file) if secure or ca_file else False)
 
 
 # -- proxies --

@@ -5,42 +5,57 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from silo_client.common.visible import visible
 from silo_client.data import Conflict, Lock, Lost, time_of
 
-if TYPE_CHECKING:
-    from silo_client.sessions.acquire import Acquiring
+
+class SessionManager(Protocol):
+    """The calls by which a session ends, and says whether it is still held: `Acquirer` in `acquire.py`."""
+
+    def is_valid(self, session: EditSession) -> bool:
+        """See `EditSession.valid`."""
+
+    def release(self, session: EditSession) -> None:
+        """See `EditSession.release`."""
+
+    def hand_over(self, session: EditSession, to_workstation_id: str) -> None:
+        """See `EditSession.hand_over`."""
+
+    def leave(self, sessions: Iterable[EditSession]) -> None:
+        """Release sessions whose last `with` block has ended."""
 
 
 class EditSession:
     """A session, from its acquire to its end. `Workstation.edit` returns it; leaving its `with` block ends it.
 
     Args:
-        acquiring: by which this process has it, and ends it.
-        told: the session as the server answered it.
+        manager: ends the session.
+        payload: the session as the server answered it.
     """
 
-    def __init__(self, acquiring: Acquiring, told: Mapping[str, Any]) -> None:
-        self._acquiring = acquiring
-        self.id = str(told["session_id"])
-        self.lock = Lock.of(told)
-        self.user = str(told["user"])
-        self.fencing_token = int(told["fencing_token"])
-        self.acquired_at: datetime | None = time_of(told["acquired_at"])
-        # Another window of this workstation has it too, or a predecessor had it.
-        self.existing = bool(told.get("existing", False))
-        self.user_name = str(told.get("user_name") or told["user"])
-        self.note = str(told.get("note", ""))
-        # Who interferes softly with it now: each change is another list.
-        self.conflicts = [Conflict.of(one) for one in told.get("conflicts", ())]
+    def __init__(self, manager: SessionManager, payload: Mapping[str, Any]) -> None:
+        self._manager = manager
+        self.id = str(payload["session_id"])
+        self.lock = Lock.from_payload(payload)
+        self.user = str(payload["user"])
+        self.fencing_token = int(payload["fencing_token"])
+        self.acquired_at: datetime | None = time_of(payload["acquired_at"])
+        # Another instance of this workstation has it too, or a dead predecessor had it.
+        self.existing = bool(payload.get("existing", False))
+        self.user_name = str(payload.get("user_name") or payload["user"])
+        self.note = str(payload.get("note", ""))
+        # The sessions that interfere softly with this one now. A change makes another list.
+        self.conflicts = [Conflict.from_payload(one) for one in payload.get("conflicts", ())]
         self.lost: Lost | None = None
-        # By `Holdings`, under its lock: how many `with` blocks use it, whether it ended by its own doing, and unless
-        # 0, which doubt an answer of the server has to settle.
+        # The stream by which it was acquired; None where an older server does not say so.
+        self.connection_id = payload.get("connection_id")
+        # `HeldSessions` writes these under its lock: the number of `with` blocks that use the session; whether this
+        # process ended it; and, unless 0, the number of the latest reason to ask the server whether it is still held.
         self.users = 1
         self.released = False
-        self.doubt = 0
+        self.unconfirmed = 0
 
     @property
     def part_number(self) -> str:
@@ -66,24 +81,24 @@ class EditSession:
     def valid(self) -> bool:
         """Whether this workstation certainly has the session now.
 
-        False as soon as the client itself can no longer be sure; true again when it is. It asks nobody, so look as
-        often as you like. It is for not losing work: what protects the data is the `fencing_token`, which the vault
-        compares. In a forked child of the process that has the session it is false.
+        It is false as soon as the client can no longer be sure, and true again when it is. No request is sent, so read
+        it as often as you like. It is for not losing work: the `fencing_token`, which the vault compares, is what
+        protects the data. In a forked child of the process that has the session it is false.
         """
-        return self._acquiring.is_sure_of(self)
+        return self._manager.is_valid(self)
 
     def release(self) -> None:
-        """End it now. Where the server cannot be reached, the helper goes on trying. A second time does nothing."""
-        self._acquiring.release(self)
+        """End it now. Where the server cannot be reached, the helper goes on trying. A second call does nothing."""
+        self._manager.release(self)
 
     def hand_over(self, to_workstation_id: str) -> None:
-        """End it and begin the other workstation's, which has asked for it or stands in line, in one transaction.
+        """End it and begin one of the other workstation, which requested it or stands in line, in one transaction.
 
         Raises:
-            NotFoundError: it has ended.
+            NotFoundError: the session has ended.
             ApiError: 409 `not_requested`, `not_connected` or `not_an_editor`; the session stays.
         """
-        self._acquiring.hand_over(self, to_workstation_id)
+        self._manager.hand_over(self, to_workstation_id)
 
     def __enter__(self) -> EditSession:
         return self
@@ -94,7 +109,7 @@ class EditSession:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._acquiring.leave([self])
+        self._manager.leave([self])
 
     def __repr__(self) -> str:
         return f"<EditSession {visible(self.lock)} token={self.fencing_token}>"
@@ -103,13 +118,13 @@ class EditSession:
 class EditSessions(list[EditSession]):
     """The sessions of a batch, in the order asked. Leaving its `with` block ends them all."""
 
-    def __init__(self, acquiring: Acquiring, sessions: Iterable[EditSession]) -> None:
+    def __init__(self, manager: SessionManager, sessions: Iterable[EditSession]) -> None:
         super().__init__(sessions)
-        self._acquiring = acquiring
+        self._manager = manager
 
     @property
     def valid(self) -> bool:
-        """Whether all of them are."""
+        """Whether all of them are valid."""
         return all(session.valid for session in self)
 
     def __enter__(self) -> EditSessions:
@@ -121,4 +136,4 @@ class EditSessions(list[EditSession]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._acquiring.leave(self)
+        self._manager.leave(self)

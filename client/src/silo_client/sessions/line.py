@@ -1,4 +1,4 @@
-"""Standing in line until one's turn comes."""
+"""Standing in line for a lock until the turn comes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from silo_client.data import Holder, Waiting, Wanted
 from silo_client.errors import (
@@ -17,40 +17,38 @@ from silo_client.errors import (
     SiloError,
     WaitTimeoutError,
 )
+from silo_client.sessions.acquire import Acquirer
+from silo_client.sessions.edit_session import EditSession
 
-if TYPE_CHECKING:
-    from silo_client.sessions.acquire import Acquiring
-    from silo_client.sessions.edit_session import EditSession
-
-# Often enough for the windows of who waits to be drawn by the callback.
+# Often enough for the callback to redraw a program's windows.
 CALL_SECONDS = 0.2
-# Others who leave the line tell nobody: one's own position is asked for.
+# No event announces that another workstation has left the line, so the position is asked for.
 LOOK_SECONDS = 5.0
-# A turn that comes in the moment in which the place is given up is told by then.
+# A turn that comes in the moment in which the line is left is announced by then.
 TURN_SECONDS = 2.0
 
-# The holder is the same user, on another workstation: there is nobody to ask.
+# The error code where the holder is the same user, on another workstation.
 OWN_SESSION = "own_session"
 
 OnWait = Callable[[Waiting], Any]
 
 
 class Line:
-    """One waiting for one lock.
+    """A call that waits for one lock.
 
     Args:
-        acquiring: by which it comes by the session.
-        wanted: for what.
-        on_wait: called in this thread several times a second; what it raises ends the waiting.
-        ask: if not "", the holder is asked for a hand-off with this message, and so is each next one.
+        acquirer: takes the session.
+        wanted: the session to wait for.
+        on_wait: called in this thread several times a second; an exception of it ends the waiting.
+        ask: if not "", the holder, and each next one, is asked for a hand-off with this message.
     """
 
     def __init__(
-        self, acquiring: Acquiring, wanted: Wanted, on_wait: OnWait | None, ask: str
+        self, acquirer: Acquirer, wanted: Wanted, on_wait: OnWait | None, ask: str
     ) -> None:
-        self._acquiring = acquiring
-        self._api = acquiring.api
-        self._holdings = acquiring.holdings
+        self._acquirer = acquirer
+        self._api = acquirer.api
+        self._held = acquirer.held
         self._wanted = wanted
         self._on_wait = on_wait
         self._ask = ask
@@ -59,9 +57,9 @@ class Line:
         self._begun = time.monotonic()
         self._place: str | None = None
         self._item_id: str | None = None
-        # A place that another window of this workstation has taken: that one's is the turn too.
+        # Whether another instance of this workstation has taken the place, so that the turn belongs to that one too.
         self._shared = False
-        # Whether a try to stand in line got no answer.
+        # Whether a request to stand in line got no answer.
         self._unsure = False
         # The connection by which the place was taken.
         self._owner: str | None = None
@@ -71,7 +69,7 @@ class Line:
         self._look_at = 0.0
 
     def wait(self, deadline: float) -> EditSession:
-        """Wait, at most until `time.monotonic` is at the deadline (infinite for ever); return the session.
+        """Wait until `time.monotonic` is at the deadline, which may be infinite; return the session.
 
         Raises:
             WaitTimeoutError: the turn did not come.
@@ -79,49 +77,49 @@ class Line:
         try:
             while True:
                 # A callback may have forked this process.
-                self._acquiring.owner.check()
+                self._acquirer.owner.check()
                 if session := self._look(deadline):
                     return session
                 if time.monotonic() >= deadline:
                     break
-                self._tell()
+                self._report()
             session = self._give_up()
         except BaseException:
-            # Whatever has been or is still to be given for a place of one's own is released, here or by the helper.
+            # A session that was or will be granted to an own place is released, here or by the helper.
             self._abandon()
             raise
         if session is not None:
             return session
         seconds = time.monotonic() - self._begun
         raise WaitTimeoutError(
-            f"{self._wanted.lock} was not free within {seconds:.0f} s; the place in line is given up."
+            f"{self._wanted.lock} was not free within {seconds:.0f} s; the line was left."
         )
 
     def _look(self, deadline: float) -> EditSession | None:
-        """See that there is a place, then wait a little for the turn."""
+        """Make sure that there is a place, then wait a little for the turn."""
         until = min(deadline, time.monotonic() + CALL_SECONDS)
         with suppress(ServerUnavailableError):
-            connection = self._holdings.await_connection(until)
+            connection = self._held.await_connection(until)
             try:
-                # Whether the place is still there after a new connection, asking for it again tells.
+                # With a new connection, the request is repeated: its answer tells whether the place is still there.
                 if self._place is None or connection != self._connection:
                     if session := self._stand(connection):
                         return session
                 elif time.monotonic() >= self._look_at:
-                    self._see()
+                    self._look_at_line()
             except NotConnectedError:
-                self._acquiring.note_not_connected(connection)
+                self._acquirer.note_not_connected(connection)
             except NotFoundError as error:
                 self._follow_renaming(error)
-            told = self._holdings.granted_for(self._wanted.lock, until, self._item_id)
-            return self._take(told, connection) if told else None
+            payload = self._held.granted_for(self._wanted.lock, until, self._item_id)
+            return self._take(payload, connection) if payload else None
         time.sleep(max(0.0, until - time.monotonic()))
         return None
 
     def _stand(self, connection: str) -> EditSession | None:
-        with self._acquiring.asking_for([self._wanted], unsure=self._unsure):
+        with self._acquirer.asking_for([self._wanted], unsure=self._unsure):
             try:
-                answer = self._api.stand(self._wanted, self._acquiring.workstation_id, connection)
+                answer = self._api.stand(self._wanted, self._acquirer.workstation_id, connection)
             except ServerUnavailableError:
                 self._unsure = True
                 raise
@@ -132,29 +130,29 @@ class Line:
             self._item_id = answer.get("item_id")
             self._owner = answer.get("connection_id")
             if not answer["existing"]:
-                # Another window that gave the last one up has taken back what was asked for, too.
+                # An instance that left the line has withdrawn its hand-off requests, too.
                 self._asked.clear()
-            self._share_place(bool(answer["existing"]) and not self._acquiring.owns(answer))
+            self._share_place(bool(answer["existing"]) and not self._acquirer.owns(answer))
         self._position = int(answer["position"])
-        self._holder = Holder.of(answer["holder"]) if answer.get("holder") else None
+        self._holder = Holder.from_payload(answer["holder"]) if answer.get("holder") else None
         self._look_at = time.monotonic() + LOOK_SECONDS
         self._ask_holder()
         return None
 
     def _follow_renaming(self, error: NotFoundError) -> None:
-        """Go on waiting under the new name, if the item in whose line the place is was renamed."""
+        """Go on waiting with the new part number if the item was renamed."""
         renamed_to = error.details.get("renamed_to")
         if self._place is None or not renamed_to:
             raise error
-        self._acquiring.stands_no_more(self._wanted.lock)
+        self._acquirer.place_is_of_another(self._wanted.lock)
         self._wanted = replace(self._wanted, part_number=str(renamed_to))
 
     def _share_place(self, shared: bool) -> None:
-        """Whose the place is: another window's, or this one's, whose helper gives it up if this process dies."""
+        """Note whether another instance owns the place; else the helper gives it up if this process dies."""
         if not shared:
-            self._acquiring.stands(self._wanted.lock)
+            self._acquirer.joined_line(self._wanted.lock)
         elif not self._shared:
-            self._acquiring.stands_no_more(self._wanted.lock)
+            self._acquirer.place_is_of_another(self._wanted.lock)
         self._shared = shared
 
     def _ask_holder(self) -> None:
@@ -166,77 +164,77 @@ class Line:
                 self._wanted.part_number,
                 holder.session_id,
                 self._ask,
-                self._acquiring.workstation_id,
+                self._acquirer.workstation_id,
             )
         except NotFoundError:
-            pass  # It has ended just now.
+            pass  # The session has ended just now.
         except ApiError as error:
             if error.code != OWN_SESSION:
                 raise
         self._asked.add(holder.session_id)
 
-    def _see(self) -> None:
-        """Ask for position and holder. A place that is gone was lost, or its turn has come: standing again tells."""
+    def _look_at_line(self) -> None:
+        """Ask for position and holder. Where the place is gone, the next look stands in line again."""
         self._look_at = time.monotonic() + LOOK_SECONDS
         line = self._api.line(self._wanted.part_number)
         mine = [place for place in line if place["request_id"] == self._place]
         if mine:
             self._position = int(mine[0]["position"])
-            if self._shared and self._acquiring.inherits(self._owner):
+            if self._shared and self._acquirer.inherits(self._owner):
                 self._share_place(False)
             if self._ask or self._on_wait:
                 held = self._api.sessions_of(self._wanted.part_number)["sessions"]
-                # All are of the item, however it is called now.
+                # All are on the item, whatever its part number is now.
                 lock = self._wanted.level, self._wanted.object_id
                 holders = [
-                    Holder.of(one)
+                    Holder.from_payload(one)
                     for one in held
                     if (one["context_level"], one["object_id"]) == lock
                 ]
                 self._holder = holders[0] if holders else None
                 self._ask_holder()
         else:
-            # With the next look it stands again.
+            # The place was lost, or its turn has come.
             self._connection = None
 
-    def _take(self, told: Mapping[str, Any], connection: str) -> EditSession | None:
+    def _take(self, payload: Mapping[str, Any], connection: str) -> EditSession | None:
         if self._shared:
-            self._acquiring.inherits(told.get("connection_id"))
-        session = self._acquiring.take(told, connection)
+            self._acquirer.inherits(payload.get("connection_id"))
+        session = self._acquirer.take(payload, connection)
         if session is not None:
-            self._acquiring.has_its_turn(self._wanted.lock)
+            self._acquirer.turn_came(self._wanted.lock)
         return session
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._on_wait is not None and self._place is not None:
             seconds = time.monotonic() - self._begun
             self._on_wait(Waiting(self._wanted.lock, self._position, self._holder, seconds))
 
     def _give_up(self) -> EditSession | None:
-        """Leave the line; return the session if the turn has come in this moment."""
+        """Leave the line; return the session if the turn came in that moment."""
         if self._shared or self._place is None:
-            # None of its own that it knows of: an answer may have been lost.
+            # It knows of no own place; an answer may have been lost.
             self._abandon()
             return None
         try:
             self._api.leave_line(self._wanted.part_number, self._place)
         except NotFoundError:
             until = time.monotonic() + TURN_SECONDS
-            told = self._holdings.granted_for(self._wanted.lock, until, self._item_id)
-            if told and (session := self._take(told, self._holdings.connection or "")):
+            payload = self._held.granted_for(self._wanted.lock, until, self._item_id)
+            if payload and (session := self._take(payload, self._held.connection or "")):
                 return session
             self._abandon()
         except SiloError:
             self._abandon()
         else:
-            self._acquiring.has_left(self._wanted.lock)
+            self._acquirer.left_line(self._wanted.lock)
         return None
 
     def _abandon(self) -> None:
-        """Have the helper give up the place, and what is given for it."""
-        if not self._acquiring.owner.is_here:
+        """Have the helper leave the line, and release a session that is granted meanwhile."""
+        if not self._acquirer.owner.is_here:
             return
         if self._shared:
-            # If the other window is dead, it is this one's to give up.
-            self._acquiring.inherits(self._owner)
-        self._acquiring.abandon_line(self._wanted.lock)
+            # If the other instance is dead, its place is this one's to give up.
+            self._acquirer.inherits(self._owner)
+        self._acquirer.abandon_line(self._wanted.lock)

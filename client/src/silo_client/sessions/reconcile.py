@@ -1,4 +1,4 @@
-"""Asking the server about sessions that are in doubt."""
+"""Asking the server about sessions that are unconfirmed: whether the workstation still holds them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from silo_client.api import Api
 from silo_client.common.visible import get_logger
 from silo_client.data import Lost
 from silo_client.errors import AuthenticationError, ClosedError, ForbiddenError, SiloError
-from silo_client.sessions.conflicts import Change
+from silo_client.sessions.conflicts import ConflictChange
 from silo_client.sessions.edit_session import EditSession
-from silo_client.sessions.held import Holdings
+from silo_client.sessions.held import HeldSessions
 
 logger = get_logger()
 
@@ -22,49 +22,51 @@ RETRY_SECONDS = 0.5
 FOREVER = float("inf")
 
 
-class Settling:
-    """Settles what is in doubt.
+class Reconciler:
+    """Compares unconfirmed sessions with the server's list.
 
     Args:
-        api: of the server.
-        workstation_id: the workstation's.
-        holdings: where sessions are in doubt.
-        tell_lost: called with each that is lost.
-        tell_changes: called with whom sessions meet since the list before, or no more.
+        api: the server.
+        workstation_id: the workstation.
+        held: the sessions of this process.
+        on_lost: called with each session that is lost.
+        on_changes: called with the conflicts that changed since the list before.
     """
 
     def __init__(
         self,
         api: Api,
         workstation_id: str,
-        holdings: Holdings,
-        tell_lost: Callable[[EditSession], Any],
-        tell_changes: Callable[[list[Change]], Any],
+        held: HeldSessions,
+        on_lost: Callable[[EditSession], Any],
+        on_changes: Callable[[list[ConflictChange]], Any],
     ) -> None:
         self._api = api
         self._workstation_id = workstation_id
-        self._holdings = holdings
-        self._tell_lost = tell_lost
-        self._tell_changes = tell_changes
+        self._held = held
+        self._on_lost = on_lost
+        self._on_changes = on_changes
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wanted = False
 
     def soon(self) -> None:
-        """Settle everything, in a thread of its own."""
+        """Ask about all unconfirmed sessions, in a thread of its own."""
         with self._lock:
             self._wanted = True
-            if self._holdings.doubted and not (self._thread and self._thread.is_alive()):
-                self._thread = threading.Thread(target=self._run, daemon=True, name="silo doubts")
+            if self._held.unconfirmed and not (self._thread and self._thread.is_alive()):
+                self._thread = threading.Thread(
+                    target=self._run, daemon=True, name="silo reconcile"
+                )
                 self._thread.start()
 
     def now(self, deadline: float = FOREVER) -> None:
-        """Ask until nothing is in doubt, or `time.monotonic` is at the deadline."""
-        while self._holdings.doubted and time.monotonic() < deadline:
+        """Ask until no session is unconfirmed, or `time.monotonic` is at the deadline."""
+        while self._held.unconfirmed and time.monotonic() < deadline:
             try:
-                self._ask(self._holdings.doubted)
+                self._ask(self._held.unconfirmed)
             except (AuthenticationError, ForbiddenError, ClosedError):
-                # Nobody will tell: they stay in doubt.
+                # The server will never answer: the sessions stay unconfirmed.
                 return
             except SiloError:
                 time.sleep(RETRY_SECONDS)
@@ -79,16 +81,16 @@ class Settling:
             try:
                 self.now()
             except Exception:
-                logger.exception("what is in doubt could not be settled")
+                logger.exception("unconfirmed sessions could not be compared with the server's")
 
-    def _ask(self, doubted: Mapping[EditSession, int]) -> None:
-        told, _ = self._api.sessions(workstation=self._workstation_id)
-        held = {one["session_id"]: one for one in told}
-        for session, doubt in doubted.items():
-            if session.id in held:
-                self._tell_changes(self._holdings.settle(session, doubt, held[session.id]))
-            elif self._holdings.lose(session, self._how_it_ended(session)):
-                self._tell_lost(session)
+    def _ask(self, unconfirmed: Mapping[EditSession, int]) -> None:
+        listed, _ = self._api.sessions(workstation=self._workstation_id)
+        by_id = {payload["session_id"]: payload for payload in listed}
+        for session, mark in unconfirmed.items():
+            if session.id in by_id:
+                self._on_changes(self._held.confirm(session, mark, by_id[session.id]))
+            elif self._held.lose(session, self._how_it_ended(session)):
+                self._on_lost(session)
 
     def _how_it_ended(self, session: EditSession) -> Lost:
         with suppress(SiloError):

@@ -193,7 +193,7 @@ def _acquire(
     """Acquire the session, by force where there is a reason for that; say whom it meets."""
     lock = wanted.lock
     # No other process is this workstation: what it holds is left of one that has died.
-    left = [told for told in workstation.unclaimed() if Lock.of(told) != lock]
+    left = [told for told in workstation.unclaimed() if Lock.from_payload(told) != lock]
     ids = [told["session_id"] for told in left]
     for first in range(0, len(ids), AT_ONCE):
         workstation.api.release_many(ids[first : first + AT_ONCE])

@@ -37,11 +37,11 @@ def request(
             if error.code != "own_session":
                 raise
             raise CommandError(
-                f"You are editing {Lock.of(held)} yourself, on {held['workstation']['name']}.",
+                f"You are editing {Lock.from_payload(held)} yourself, on {held['workstation']['name']}.",
                 f"`{typed('silo', 'release', part)}` ends that.",
             ) from error
-        say(f"Asked {person(held)} on {held['workstation']['name']} for {Lock.of(held)}.")
-        waiting = typed("silo", "edit", *sessions.lock_options(Lock.of(held)), "--wait")
+        say(f"Asked {person(held)} on {held['workstation']['name']} for {Lock.from_payload(held)}.")
+        waiting = typed("silo", "edit", *sessions.lock_options(Lock.from_payload(held)), "--wait")
         say(f"It can be handed to a workstation that stands in line: `{waiting}` does.")
 
 
@@ -77,7 +77,7 @@ def handoff(
                 f"`{typed('silo', 'line', part)}` shows who stands in line;"
                 f" `{typed('silo', 'release', part)}` gives it to the first of them.",
             ) from error
-        say(f"{person(told)} on {told['workstation']['name']} has {Lock.of(told)} now.")
+        say(f"{person(told)} on {told['workstation']['name']} has {Lock.from_payload(told)} now.")
 
 
 def _edit(part: str) -> str:
@@ -88,7 +88,10 @@ def _own_place(api: Api, held: Json) -> Optional[str]:
     """Return the workstation of one's own that stands in line for it, in another terminal say."""
     own = {one["id"] for one in api.workstations()}
     for place in api.line(held["part_number"]):
-        if Lock.of(place) == Lock.of(held) and place["workstation"]["id"] in own:
+        if (
+            Lock.from_payload(place) == Lock.from_payload(held)
+            and place["workstation"]["id"] in own
+        ):
             return str(place["workstation"]["id"])
     return None
 
@@ -96,11 +99,15 @@ def _own_place(api: Api, held: Json) -> Optional[str]:
 def _target(api: Api, held: Json, to: Optional[str]) -> str:
     """Return the workstation that is meant."""
     with about(held["part_number"]):
-        line = [place for place in api.line(held["part_number"]) if Lock.of(place) == Lock.of(held)]
+        line = [
+            place
+            for place in api.line(held["part_number"])
+            if Lock.from_payload(place) == Lock.from_payload(held)
+        ]
     if to is None:
         if not line:
             raise CommandError(
-                f"Nobody stands in line for {Lock.of(held)}.",
+                f"Nobody stands in line for {Lock.from_payload(held)}.",
                 "--to names a workstation that has asked for it; `silo release` just ends it.",
                 ExitCode.NOT_FOUND,
             )
@@ -122,7 +129,7 @@ def _target(api: Api, held: Json, to: Optional[str]) -> str:
         names = [f"  {name}: {pk}" for pk, name in known.items()]
         raise CommandError(f"{to} is on several:", "Name one by --to.", ExitCode.USAGE, names)
     raise CommandError(
-        f"{to} neither stands in line for {Lock.of(held)} nor edits anything.",
+        f"{to} neither stands in line for {Lock.from_payload(held)} nor edits anything.",
         "The message with which you were asked names the workstation, if the asker has said it.",
         ExitCode.NOT_FOUND,
     )

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from silo_client.api import PAGE, Api
+from silo_client.api import Api
 from silo_client.cli.connection import about, connected
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import AnyPart, AsJson, EndReason
 from silo_client.cli.output import MARK, how_long, say, show_table, when, write_csv, write_json
 from silo_client.data import person, time_of
+from silo_client.network.requests import PAGE
 
 PATH = "/api/edit-sessions/history"
 LIMIT = 100

@@ -81,7 +81,7 @@ def _release(api: Api, found: list[Json]) -> None:
         api.release_many(ids[first : first + AT_ONCE]) for first in range(0, len(ids), AT_ONCE)
     )
     for one in found:
-        say(f"Released {Lock.of(one)} on {one['workstation']['name']}.")
+        say(f"Released {Lock.from_payload(one)} on {one['workstation']['name']}.")
     if ended < len(found):
         say(f"{len(found) - ended} of them had ended already.")
 

@@ -11,14 +11,15 @@ import typer
 from httpx_sse import ServerSentEvent
 from rich.live import Live
 
-from silo_client.api import CONNECT_SECONDS, Api, headers
+from silo_client.api import Api
 from silo_client.cli.board import Board, clock_time, sentence
 from silo_client.cli.connection import about, connected
 from silo_client.cli.options import complete_part
 from silo_client.cli.output import out, say, write, write_json
 from silo_client.errors import ServerUnavailableError, SiloError
 from silo_client.helper.event_stream import LONGEST_PAUSE_SECONDS, EventStream, Unavailable, pause
-from silo_client.network.route import way_to
+from silo_client.network.requests import CONNECT_SECONDS, headers
+from silo_client.network.route import route_to
 
 LOOK_SECONDS = 0.2
 # A stream that has lasted for so long was worth opening.
@@ -151,7 +152,7 @@ class Watching:
             base_url=self._api.url,
             headers=headers(self._api.token),
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-            **way_to(self._api.url, self._api.ca_file).options,
+            **route_to(self._api.url, self._api.ca_file).options,
         ) as http:
             while True:
                 await asyncio.sleep(pause(attempt))
@@ -164,7 +165,7 @@ class Watching:
                     continue
                 self._say(True)
                 try:
-                    while not (stream.ended.is_set() or stream.doubt()):
+                    while not (stream.ended.is_set() or stream.why_replace()):
                         await stream.wait_for_end(LOOK_SECONDS)
                 finally:
                     await stream.close()

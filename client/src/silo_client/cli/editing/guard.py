@@ -128,7 +128,7 @@ class Guard:
         """Return who has it now, as far as the server tells."""
         with suppress(SiloError):
             for told in self._api.sessions_of(lock.part_number)["sessions"]:
-                if Lock.of(told) == lock:
+                if Lock.from_payload(told) == lock:
                     since = when(time_of(told["acquired_at"]))
                     place = told["workstation"]["name"]
                     return f"{person(told)} is editing it on {place} since {since}"
