@@ -167,7 +167,7 @@ def test_a_file_that_something_else_has_written(folder, text):
 
 
 @pytest.mark.usefixtures("no_keyring")
-def test_what_is_forgotten_is_gone(folder):
+def test_forgotten_login_is_gone(folder):
     assert not credentials.forget(ONE.url)
     credentials.store(ONE)
     credentials.store(TWO)

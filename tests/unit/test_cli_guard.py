@@ -33,7 +33,7 @@ def kept():
     return kept
 
 
-def test_what_is_certain_is_not_asked(kept, capsys):
+def test_valid_session_needs_no_request(kept, capsys):
     assert kept(session(valid=True), AWAY) is True
     assert kept(session(valid=False, lost=Lost("expired")), AWAY) is False
     assert not capsys.readouterr().err
@@ -43,6 +43,6 @@ def test_what_is_certain_is_not_asked(kept, capsys):
     ("answer", "expected", "said"),
     [(None, True, ""), (STALE, False, "LOST"), (AWAY, None, "not certain")],
 )
-def test_what_is_not_the_server_says(kept, capsys, answer, expected, said):
+def test_uncertain_session_is_verified(kept, capsys, answer, expected, said):
     assert kept(session(valid=False), answer) is expected
     assert said in capsys.readouterr().err

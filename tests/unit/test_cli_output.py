@@ -278,6 +278,6 @@ def test_a_lost_session_ends_the_command_though_nobody_can_be_told(monkeypatch):
     monkeypatch.setattr(guard.err, "bell", fail)
     watching = guard.Guard(None, lambda: ended.append(1))
     with pytest.raises(OSError, match="gone"):
-        watching.tell_lost(None, None)
+        watching.say_lost(None, None)
     assert ended
     assert watching.lost.is_set()

@@ -1,4 +1,4 @@
-"""`silo` under what shells, cron jobs and services leave odd: none of it is "a mistake in silo"."""
+"""`silo` under what shells, cron jobs and services leave odd: none of it is "a bug in silo"."""
 
 import os
 import subprocess
@@ -47,9 +47,9 @@ def shell(tmp_path):
         ("silo who $(printf 'Geh\\344use')", {"LC_ALL": "C.UTF-8"}, 2),
     ],
 )
-def test_none_of_it_is_a_mistake_in_silo(shell, line, env, code):
+def test_odd_environments_are_no_bug(shell, line, env, code):
     done = shell(line, **env)
-    assert b"mistake in silo" not in done.stderr
+    assert b"bug in silo" not in done.stderr
     assert b"Traceback" not in done.stderr
     assert done.returncode == code, done.stderr
 
@@ -88,7 +88,7 @@ def test_a_variable_that_cannot_be_used_is_named(name, value):
         current(environment)
 
 
-def test_who_has_no_home_is_told_which_variable_names_a_folder(monkeypatch):
+def test_user_without_a_home_learns_the_variable(monkeypatch):
     for name in ("HOME", "SILO_STATE", "SILO_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.path.expanduser", lambda path: path)

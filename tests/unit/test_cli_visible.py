@@ -234,14 +234,14 @@ def test_csv_stays_csv(silo, server):
         (("edit", "A", "--", f"no{TEXT}"), {}),
     ],
 )  # fmt: skip
-def test_what_is_said_is_one_line_each(silo, server, words, answers):
+def test_each_message_is_one_line(silo, server, words, answers):
     server.answers = answers
     silo(*words)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 503])
 @pytest.mark.parametrize("error", [TEXT, "hard_interference", "identity_in_use"])
-def test_what_a_server_refuses_with_is_one_line(silo, server, status, error):
+def test_refusal_of_a_server_is_one_line(silo, server, status, error):
     server.status = status
     faults = [{"where": TEXT, "why": TEXT + "b"}]
     body = {"error": error, "message": TEXT, "faults": faults, "holder": SESSION}
@@ -263,7 +263,7 @@ def test_a_watched_board_is_visible():
     assert len([line for line in check(shown.getvalue()) if "FORGED" in line]) == 7
 
 
-def test_and_so_are_its_lines_in_a_pipe(capsys):
+def test_watch_in_a_pipe_is_visible(capsys):
     watch._line("sessions", "1", {"sessions": SEVERAL})
     watch._line("edit.session_released", "1", ENDED)
     watch._json(TEXT, TEXT, ENDED)
@@ -272,22 +272,22 @@ def test_and_so_are_its_lines_in_a_pipe(capsys):
     assert json.loads(lines[3])["data"] == ENDED
 
 
-def test_and_what_the_holder_is_told(capsys):
+def test_messages_to_the_holder_are_visible(capsys):
     api = SimpleNamespace(sessions_of=lambda _: {"sessions": [SESSION]}, verify=_refuse)
     one = guard.Guard(api, lambda: None)
     session = EditSession(SimpleNamespace(is_valid=lambda _: False), SESSION)
-    one.tell_request(
+    one.say_request(
         HandoffRequest.from_payload(
             {**SESSION, "requester": TEXT, "message": TEXT, "workstation_id": UUID}
         )
     )
-    one.tell_refused(ServerUnavailableError(TEXT))
+    one.keep_refusal(ServerUnavailableError(TEXT))
     for conflict in session.conflicts:
-        one.tell_conflict(session, conflict)
-        one.tell_conflict_over(session, conflict)
+        one.say_conflict(session, conflict)
+        one.say_conflict_over(session, conflict)
     one.is_kept(session)
-    one.tell_lost(session, Lost("force_released", TEXT, TEXT))
-    one.tell_lost(session, Lost(TEXT, TEXT, TEXT))
+    one.say_lost(session, Lost("force_released", TEXT, TEXT))
+    one.say_lost(session, Lost(TEXT, TEXT, TEXT))
     with Progress() as progress:
         progress.waiting(Waiting(Lock.from_payload(SESSION), 1, None, 1.0))
     told = capsys.readouterr().err
@@ -309,7 +309,7 @@ def test_as_text_an_error_is_one_line_and_its_message_is_as_it_came(error):
     assert getattr(error, "message", TEXT) == TEXT
 
 
-def test_what_is_logged_is_one_line_and_a_traceback_is_indented():
+def test_log_record_is_one_line_and_its_traceback_indented():
     told = io.StringIO()
     handler = logging.StreamHandler(told)
     logger = get_logger()

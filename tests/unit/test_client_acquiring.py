@@ -54,14 +54,14 @@ def answering(*answers):
     return ask
 
 
-def test_what_is_refused_is_answered(acquirer):
+def test_refusal_answers_the_request(acquirer):
     with pytest.raises(HardInterferenceError):
         acquirer.acquire([ONE], answering(HELD))
     assert not acquirer.link.obligations.wanted
 
 
 @pytest.mark.parametrize("refusal", [HELD, NotConnectedError(409, "not_connected", "Gone.", {})])
-def test_a_refusal_is_no_answer_to_an_earlier_try(acquirer, refusal):
+def test_refusal_does_not_answer_an_earlier_try(acquirer, refusal):
     interrupt = KeyboardInterrupt()
     acquirer.note_not_connected = lambda connection: acquirer.held.opened("c2", [])
     with pytest.raises((HardInterferenceError, KeyboardInterrupt)):
@@ -69,7 +69,7 @@ def test_a_refusal_is_no_answer_to_an_earlier_try(acquirer, refusal):
     assert acquirer.link.obligations.abandoned == {LOCK}
 
 
-def test_nor_is_one_to_what_another_thread_asks_for(acquirer):
+def test_refusal_does_not_answer_another_thread(acquirer):
     obligations = acquirer.link.obligations
     with acquirer.asking_for([ONE]):
         with pytest.raises(HardInterferenceError):

@@ -11,7 +11,7 @@ URL = "http://127.0.0.1:1"
 @pytest.mark.parametrize(
     "token", ["", " ", "se cret", "se\ncret", "se\rcret", "sécret", "se\0cret"]
 )
-def test_what_is_no_token_is_refused_and_not_repeated(token):
+def test_invalid_token_is_refused_and_not_repeated(token):
     with pytest.raises(ConfigurationError, match="The token is invalid") as caught:
         Api(URL, token)
     assert "cret" not in str(caught.value)
@@ -30,7 +30,7 @@ def test_white_space_around_one_does_not_matter():
         *("http://silo:port", "http://si lo\n"),
     ],
 )
-def test_what_is_no_address_is_refused(url):
+def test_invalid_url_is_refused(url):
     with pytest.raises(ConfigurationError, match="The server URL") as caught:
         Api(url, "t")
     assert isinstance(caught.value, SiloError)
@@ -38,11 +38,11 @@ def test_what_is_no_address_is_refused(url):
 
 
 @pytest.mark.parametrize("text", [None, "", "no certificate"])
-def test_what_is_no_file_of_certificates_is_refused_by_its_name(tmp_path, text):
+def test_invalid_ca_file_is_named(tmp_path, text):
     file = tmp_path / "ca.pem"
     if text is not None:
         file.write_text(text)
-    with pytest.raises(ConfigurationError, match=r"ca\.pem is no file of certificates"):
+    with pytest.raises(ConfigurationError, match=r"ca\.pem is invalid"):
         Api(URL, "t", str(file))
 
 

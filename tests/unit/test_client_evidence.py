@@ -30,18 +30,18 @@ def sure():
     return make
 
 
-def test_without_a_stream_nothing_is_sure():
+def test_lease_is_invalid_without_a_stream():
     assert Lease().valid_until == lease.NEVER
 
 
-def test_it_is_sure_for_four_fifths_of_what_the_server_promises(sure):
+def test_lease_is_four_fifths_of_the_servers_promise(sure):
     made = sure()
     assert made.valid_until == 112.0
     made.stamped(105.0)
     assert made.valid_until == 117.0
 
 
-def test_older_evidence_takes_nothing_away(sure):
+def test_older_proof_does_not_shorten_the_lease(sure):
     made = sure()
     made.stamped(105.0)
     made.stamped(104.0)
@@ -49,19 +49,19 @@ def test_older_evidence_takes_nothing_away(sure):
     assert made.valid_until == 117.0
 
 
-def test_an_acknowledgement_is_evidence_of_its_sending_with_a_grace(sure):
+def test_acknowledgement_renews_the_lease_with_a_grace(sure):
     made = sure()
     made.acknowledged(106.0)
     assert made.valid_until == 118.0
 
 
-def test_and_none_without_one(sure):
+def test_acknowledgement_does_not_renew_the_lease_without_a_grace(sure):
     made = sure(**DEFAULTS)
     made.acknowledged(106.0)
     assert made.valid_until == 118.0  # of the opening, at 100
 
 
-def test_who_cannot_acknowledge_departs_whatever_the_lines_say(sure):
+def test_missing_acknowledgement_ends_the_lease(sure):
     made = sure(**DEFAULTS)
     made.stamped(130.0)
     made.heartbeat(130.0)
@@ -81,19 +81,19 @@ def test_a_grace_is_added_to_the_time_for_acknowledging(sure):
     assert made.valid_until == 130.0 + 0.8 * (13.75 + 15.0)
 
 
-def test_without_heartbeats_the_session_times_out_whatever_the_lines_say(sure):
+def test_missing_heartbeats_end_the_lease(sure):
     made = sure()
     made.stamped(5000.0)
     assert made.valid_until == 100.0 + 0.8 * 900.0
 
 
-def test_the_end_of_the_stream_ends_all_certainty_without_a_grace(sure):
+def test_end_of_the_stream_ends_the_lease_without_a_grace(sure):
     made = sure(**DEFAULTS)
     made.ended()
     assert made.valid_until == lease.NEVER
 
 
-def test_and_none_with_one(sure):
+def test_end_of_the_stream_does_not_end_the_lease_with_a_grace(sure):
     made = sure()
     made.ended()
     assert made.valid_until == 112.0

@@ -38,7 +38,7 @@ def in_child(work):
     return answer
 
 
-def test_who_made_something_is_known():
+def test_owner_knows_its_process():
     owner = Owner()
     owner.check()
     assert owner.is_here
@@ -58,7 +58,7 @@ def test_a_locked_file_stays_the_parents(tmp_path):
     FileLock.take(tmp_path / "file").release()
 
 
-def test_and_is_free_when_the_parent_is_dead_though_a_child_lives(tmp_path):
+def test_locked_file_is_free_when_the_parent_is_dead_though_a_child_lives(tmp_path):
     script = (
         "import os, pathlib, signal, time; from silo_client.identity.file_lock import FileLock\n"
         f"lock = FileLock.take(pathlib.Path({str(tmp_path / 'file')!r}))\n"
@@ -102,7 +102,7 @@ def heard(tmp_path):
     return (tmp_path / "heard").read_text().splitlines()
 
 
-def test_a_child_tells_the_helper_nothing(link, tmp_path):
+def test_child_sends_no_command(link, tmp_path):
     link.memory.valid_until = 1e12
 
     def use_it():
@@ -119,12 +119,12 @@ def test_a_child_tells_the_helper_nothing(link, tmp_path):
     assert heard(tmp_path)[1] == '{"hold": ["s3"]}'
 
 
-def test_not_even_where_a_thread_was_about_to_tell_something(link):
+def test_child_sends_no_command_while_a_thread_was_sending(link):
     with link._sending:
         assert in_child(lambda: link.send(release=["s1"])) == "None"
 
 
-def test_a_child_that_ends_as_programs_do_tells_nothing_either(tmp_path):
+def test_child_that_exits_normally_sends_no_command(tmp_path):
     """It collects everything and flushes what has buffers, in whatever state the parent's threads have left it."""
     script = f"""
 import os, sys
@@ -157,7 +157,7 @@ def test_a_child_does_not_keep_the_helper_from_seeing_that_its_parent_is_gone(li
     assert not any(pipe.closed for pipe in pipes)
 
 
-def test_a_child_asks_by_connections_of_its_own(monkeypatch):
+def test_child_uses_connections_of_its_own(monkeypatch):
     """Two processes that share one would read each other's answers."""
     asked = []
     monkeypatch.setattr(

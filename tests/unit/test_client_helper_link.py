@@ -40,12 +40,12 @@ def link(tmp_path):
         each.close()
 
 
-def test_what_cannot_be_started_is_told(link):
+def test_helper_that_cannot_start_is_reported(link):
     with pytest.raises(HelperError, match=r"/no/such could not be started .*SILO_PYTHON"):
         link("/no/such")
 
 
-def test_what_ends_at_once_is_told_with_what_it_said_and_not_tried_again(link, tmp_path):
+def test_first_helper_that_ends_at_once_is_final_and_reported(link, tmp_path):
     python = make_program(tmp_path / "python", "#!/bin/sh\necho no httpx here >&2\nexit 3\n")
     started, messages = link(python)
     eventually(lambda: messages)
@@ -54,7 +54,7 @@ def test_what_ends_at_once_is_told_with_what_it_said_and_not_tried_again(link, t
     assert started.valid_until() == 0.0
 
 
-def test_what_is_told_and_not_yet_read_is_waited_for_and_not_for_long(link, monkeypatch):
+def test_valid_until_waits_briefly_for_unread_messages(link, monkeypatch):
     monkeypatch.setattr(helper_link, "CATCH_UP_SECONDS", 0.05)
     started, messages = link(sys.executable)
     eventually(lambda: any("trying" in message for message in messages))
@@ -78,7 +78,7 @@ def test_a_line_that_is_no_message_does_no_harm(link, tmp_path):
     assert messages[1]["final"] is False
 
 
-def test_what_the_parent_has_is_told_to_the_next_helper(link, tmp_path, monkeypatch):
+def test_next_helper_gets_the_obligations(link, tmp_path, monkeypatch):
     monkeypatch.setattr(helper_link, "RESTART_SECONDS", 0.01)
     python = make_program(
         tmp_path / "python",
@@ -103,7 +103,7 @@ def test_what_the_parent_has_is_told_to_the_next_helper(link, tmp_path, monkeypa
     }
 
 
-def test_a_helper_that_reads_nothing_does_not_keep_anybody(link, tmp_path, monkeypatch):
+def test_helper_that_reads_nothing_does_not_block_close(link, tmp_path, monkeypatch):
     monkeypatch.setattr(helper_link, "SEND_SECONDS", 0.1)
     python = make_program(
         tmp_path / "python", "#!/bin/sh\necho '{\"started\": 1}'\nexec sleep 60\n"

@@ -44,7 +44,7 @@ def take(held):
     return take
 
 
-def test_what_was_acquired_is_there_and_sure(held, take):
+def test_acquired_session_is_held_and_confirmed(held, take):
     session = take()
     assert held.sessions == [session]
     assert held.is_confirmed(session)
@@ -63,7 +63,7 @@ def test_not_every_end_is_remembered_for_ever(held, take):
     assert take(told("other 1")) is None
 
 
-def test_what_was_acquired_by_a_connection_of_before_is_in_doubt(held, take):
+def test_session_of_an_earlier_connection_is_unconfirmed(held, take):
     held.opened("c2", [])
     session = take(connection="c1")
     assert not held.is_confirmed(session)
@@ -72,7 +72,7 @@ def test_what_was_acquired_by_a_connection_of_before_is_in_doubt(held, take):
     assert held.is_confirmed(session)
 
 
-def test_what_a_new_stream_does_not_name_is_in_doubt_and_the_rest_is_not(held, take):
+def test_session_missing_in_stream_open_is_unconfirmed(held, take):
     kept, gone = take(), take(told("s2", "B"))
     held.opened("c2", [told(token=5)])
     assert held.is_confirmed(kept)
@@ -80,7 +80,7 @@ def test_what_a_new_stream_does_not_name_is_in_doubt_and_the_rest_is_not(held, t
     assert list(held.unconfirmed) == [gone]
 
 
-def test_an_older_answer_does_not_settle_a_newer_doubt(held, take):
+def test_older_answer_does_not_confirm_a_newer_mark(held, take):
     session = take()
     held.mark_unconfirmed()
     [first] = held.unconfirmed.values()
@@ -92,7 +92,7 @@ def test_an_older_answer_does_not_settle_a_newer_doubt(held, take):
     assert held.is_confirmed(session)
 
 
-def test_who_ended_it_by_force_is_told_once(held, take):
+def test_force_release_names_the_admin(held, take):
     session = take()
     held.forced(told() | {"by": "root", "reason": "Holiday"})
     assert held.ended("s1", "force_released") is session
@@ -103,7 +103,7 @@ def test_who_ended_it_by_force_is_told_once(held, take):
     assert session.lost.by == "root"
 
 
-def test_ones_own_release_is_no_loss(held, take):
+def test_own_release_is_no_loss(held, take):
     session = take()
     assert held.let_go(session)
     assert not held.let_go(session)
@@ -111,7 +111,7 @@ def test_ones_own_release_is_no_loss(held, take):
     assert (session.released, session.lost) == (True, None)
 
 
-def test_what_was_not_ended_after_all_is_there_again_unless_it_ended_otherwise(held, take):
+def test_kept_session_is_held_again_unless_it_ended(held, take):
     session, other = take(), take(told("s2", "B"))
     for one in (session, other):
         held.let_go(one)
@@ -122,7 +122,7 @@ def test_what_was_not_ended_after_all_is_there_again_unless_it_ended_otherwise(h
     assert (session.released, other.released, other.lost) == (False, False, Lost("expired"))
 
 
-def test_an_answer_that_is_older_than_ones_own_release_is_not_believed(held, take):
+def test_answer_older_than_the_own_release_is_ignored(held, take):
     session = take()
     held.let_go(session)
     assert take(told(existing=True)) is None
@@ -146,7 +146,7 @@ def test_the_last_of_several_blocks_ends_it(held, take):
     assert held.leave(session)
 
 
-def test_what_another_window_acquired_stays_when_a_block_ends(held, take):
+def test_existing_session_stays_when_a_block_ends(held, take):
     session = take(told(existing=True))
     assert session.existing
     assert not held.leave(session)
@@ -154,22 +154,22 @@ def test_what_another_window_acquired_stays_when_a_block_ends(held, take):
     assert not held.is_confirmed(session)
 
 
-def test_what_a_repeated_request_finds_is_ones_own(held, take):
+def test_session_found_by_a_repeated_request_is_own(held, take):
     assert not take(told(existing=True, connection_id="c1"), owned=True).existing
 
 
-def test_what_comes_in_the_turn_of_another_window_is_not(held, take):
+def test_session_of_another_instances_turn_is_existing(held, take):
     held.granted(told(connection_id="c9"))
     assert take(told(existing=False, connection_id="c9")).existing
 
 
 @pytest.mark.parametrize("existing", [True, False])
-def test_an_old_server_is_taken_at_its_word(take, existing):
+def test_existing_of_an_old_server_is_kept(take, existing):
     assert take(told(existing=existing)).existing is existing
 
 
 @pytest.mark.parametrize("sole", [True, False])
-def test_who_is_alone_inherits_what_the_first_stream_names(take, sole):
+def test_sole_instance_inherits_the_first_streams_sessions(take, sole):
     held = HeldSessions(lambda: sole)
     held.opened("c1", [told()])
     held.opened("c2", [told(), told("s2", "B")])
@@ -195,14 +195,14 @@ def test_a_turn_that_was_lost_again_is_none(held):
         assert held.granted_for(Lock("P", "sketch", "A"), time.monotonic()) is None
 
 
-def test_who_waits_for_a_turn_is_woken(held):
+def test_granted_turn_wakes_the_waiting_thread(held):
     threading.Timer(0.05, held.granted, [told()]).start()
     begun = time.monotonic()
     assert held.granted_for(Lock("P", "sketch", "A"), begun + 20)
     assert time.monotonic() < begun + 10
 
 
-def test_a_connection_is_waited_for(held):
+def test_await_connection_waits(held):
     assert held.await_connection(0) == "c1"
     with pytest.raises(ServerUnavailableError):
         held.await_connection(0, other_than="c1")
@@ -213,7 +213,7 @@ def test_a_connection_is_waited_for(held):
     assert held.await_connection(time.monotonic() + 20, other_than="c1") == "c2"
 
 
-def test_where_there_never_will_be_one_nobody_waits(held):
+def test_give_up_ends_all_waiting(held):
     why = SiloError("withdrawn")
     threading.Timer(0.05, held.give_up, [why]).start()
     with pytest.raises(SiloError, match="withdrawn"):

@@ -160,7 +160,7 @@ def test_a_copied_folder_is_another_running_machine(state, tmp_path):
         ({"name": "Ada's", "number": 2}, "Ada's #2"),
     ],
 )
-def test_names_tell_copies_apart(be, given, name):
+def test_names_distinguish_copies(be, given, name):
     assert default_name(**given) == name
 
 
@@ -213,13 +213,13 @@ def test_a_copy_of_one_that_is_connected_is_another_one(ask):
     assert server.asked[2] == server.asked[1]
 
 
-def test_a_machine_that_was_just_started_waits_whether_it_is_itself(ask):
+def test_machine_just_started_waits_for_its_old_connection(ask):
     server = Server(CONNECTED, CONNECTED)
     assert ask(server, 10).copied_from == ""
     assert len(set(server.asked)) == 1
 
 
-def test_but_not_for_longer_than_it_could_be(ask):
+def test_wait_for_the_old_connection_is_limited(ask):
     server = Server(*[CONNECTED] * 100)
     server.refusals = [CONNECTED] * 30
     assert ask(server, 10).copied_from == ""
@@ -228,7 +228,7 @@ def test_but_not_for_longer_than_it_could_be(ask):
         ask(server, 10, "given")
 
 
-def test_who_was_connected_a_moment_ago_may_come_back(ask):
+def test_machine_connected_a_moment_ago_may_come_back(ask):
     server = Server(AWAY, AWAY, AWAY)
     assert ask(server, 3600).copied_from == ""
     server.refusals = [AWAY, AWAY, CONNECTED]

@@ -115,7 +115,7 @@ def test_it_is_found_in_every_layout(embedded, layout):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
-def test_and_no_other_one_there_is_taken_for_it(embedded, layout):
+def test_other_interpreter_in_the_layout_is_not_taken(embedded, layout):
     home = embedded(*layout[:2])
     _, notes = make_trap(home / layout[2], '["cpython", 1, 2, "/usr"]')
     with pytest.raises(HelperError, match=f"{layout[2]}.*python=.*SILO_PYTHON"):
@@ -155,7 +155,7 @@ def test_neither_the_path_nor_the_current_folder_is_looked_at(
     assert not list(tmp_path.rglob("started")), "the program itself was started again"
 
 
-def test_what_the_path_gave_is_asked_before_it_is_told_anything(embedded, tmp_path, monkeypatch):
+def test_python_from_the_path_is_asked_first(embedded, tmp_path, monkeypatch):
     """Python, embedded without a name, calls the first python3 of the PATH its executable."""
     embedded()
     trap, notes = make_trap(tmp_path / "python3")
@@ -178,7 +178,7 @@ def test_a_prefix_that_is_no_whole_path_is_none(embedded, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("prepare", [lambda path: path.chmod(0o644), lambda path: path.unlink()])
-def test_what_cannot_be_executed_is_none(embedded, prepare):
+def test_file_that_cannot_be_executed_is_skipped(embedded, prepare):
     home = embedded()
     prepare(make_program(home / "lib/bin/python3", ""))
     (home / "lib/bin/python").mkdir()
@@ -186,14 +186,14 @@ def test_what_cannot_be_executed_is_none(embedded, prepare):
         find_python()
 
 
-def test_what_does_not_answer_is_none(embedded, monkeypatch):
+def test_interpreter_that_does_not_answer_is_skipped(embedded, monkeypatch):
     monkeypatch.setattr(interpreter, "ANSWER_SECONDS", 0.1)
     make_program(embedded() / "lib/bin/python3", "exec sleep 60")
     with pytest.raises(HelperError):
         find_python()
 
 
-def test_what_was_named_wins_by_the_argument_then_by_the_environment(embedded, monkeypatch):
+def test_named_python_wins_argument_before_environment(embedded, monkeypatch):
     embedded("cad", "lib", "lib/bin/python3")
     monkeypatch.setenv(interpreter.PYTHON_VARIABLE, "/opt/python")
     assert find_python().path == "/opt/python"
@@ -203,10 +203,10 @@ def test_what_was_named_wins_by_the_argument_then_by_the_environment(embedded, m
 
 @pytest.mark.parametrize("name", ["python3", "bin/python3", "./python"])
 def test_a_name_that_the_path_or_the_current_folder_would_explain_is_refused(monkeypatch, name):
-    with pytest.raises(HelperError, match=r"python= names .* the whole path"):
+    with pytest.raises(HelperError, match=r"python= names .* the absolute path"):
         find_python(name)
     monkeypatch.setenv(interpreter.PYTHON_VARIABLE, name)
-    with pytest.raises(HelperError, match=r"SILO_PYTHON names .* the whole path"):
+    with pytest.raises(HelperError, match=r"SILO_PYTHON names .* the absolute path"):
         find_python()
 
 
@@ -261,7 +261,7 @@ def test_the_helper_has_nothing_of_the_programs_but_what_it_needs(tmp_path, monk
     assert not [name for name in files if "open by the program" in name]
 
 
-def test_what_is_found_has_no_packages_but_the_programs(tmp_path, monkeypatch):
+def test_found_python_has_only_the_programs_packages(tmp_path, monkeypatch):
     script = "import sys; print('\\n'.join(p for p in sys.path if 'packages' in p))"
     assert started(tmp_path, monkeypatch, find_python, script) == [""]
     assert any("packages" in place for place in interpreter.places())

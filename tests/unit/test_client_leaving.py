@@ -45,7 +45,7 @@ def acquired(cleanup, **changes):
     cleanup.handle("edit.session_acquired", EVENT | changes)
 
 
-def test_what_begins_for_what_was_asked_is_released_when_it_is_given_up(cleanup):
+def test_session_of_an_abandoned_request_is_released(cleanup):
     made = cleanup()
     made.apply({"ask": [LOCK]})
     acquired(made)
@@ -54,7 +54,7 @@ def test_what_begins_for_what_was_asked_is_released_when_it_is_given_up(cleanup)
     assert made.to_release == {"s1"}
 
 
-def test_what_begins_afterwards_only_if_it_is_its_own(cleanup):
+def test_only_own_sessions_are_released_afterwards(cleanup):
     made = cleanup()
     made.apply({"ask": [LOCK]})
     made.apply({"abandon": [LOCK]})
@@ -67,7 +67,7 @@ def test_what_begins_afterwards_only_if_it_is_its_own(cleanup):
     assert made.to_release == {"s1"}
 
 
-def test_nor_is_what_another_window_acquires_meanwhile_taken_for_it(cleanup):
+def test_session_of_another_instance_is_not_released(cleanup):
     made = cleanup()
     made.apply({"ask": [LOCK]})
     acquired(made, connection_id="c4")
@@ -75,7 +75,7 @@ def test_nor_is_what_another_window_acquires_meanwhile_taken_for_it(cleanup):
     assert not made.to_release
 
 
-def test_what_is_asked_for_again_is_not_released(cleanup):
+def test_lock_that_is_asked_for_again_is_not_released(cleanup):
     made = cleanup()
     made.apply({"ask": [LOCK]})
     made.apply({"abandon": [LOCK]})
@@ -85,7 +85,7 @@ def test_what_is_asked_for_again_is_not_released(cleanup):
     assert not made.to_release
 
 
-def test_nor_what_begins_long_afterwards_unless_there_was_an_outage(cleanup, monkeypatch):
+def test_session_that_begins_late_is_released_only_after_an_outage(cleanup, monkeypatch):
     made = cleanup()
     made.apply({"ask": [LOCK]})
     now = [1000.0]
@@ -99,7 +99,7 @@ def test_nor_what_begins_long_afterwards_unless_there_was_an_outage(cleanup, mon
     assert made.to_release == {"s1"}
 
 
-def test_the_turn_of_a_place_that_was_left_is_released_and_nothing_else(cleanup):
+def test_turn_of_a_left_place_is_released(cleanup):
     made = cleanup()
     made.apply({"stand": [LOCK]})
     made.apply({"leave_line": [LOCK]})
@@ -119,7 +119,7 @@ def test_the_turn_that_comes_before_the_answer_was_read_is_not_forgotten(cleanup
     assert made.to_release == {"s1"}
 
 
-def test_what_another_thread_has_taken_is_not_released_with_the_place(cleanup):
+def test_session_of_another_thread_is_not_released_with_the_place(cleanup):
     made = cleanup()
     made.apply({"stand": [LOCK]})
     acquired(made)
@@ -131,7 +131,7 @@ def test_what_another_thread_has_taken_is_not_released_with_the_place(cleanup):
 
 
 @pytest.mark.parametrize("given_up", ["before", "afterwards", "when it was taken"])
-def test_what_began_while_nobody_heard_of_it_is_in_the_first_event_of_the_stream(cleanup, given_up):
+def test_session_that_began_in_an_outage_is_in_stream_open(cleanup, given_up):
     made = cleanup()
     made.apply({"ask": [LOCK]})
     if given_up == "before":
@@ -144,7 +144,7 @@ def test_what_began_while_nobody_heard_of_it_is_in_the_first_event_of_the_stream
     assert made.to_release == (set() if given_up == "when it was taken" else {"s1"})
 
 
-def test_who_dies_right_after_giving_up_looks_for_what_began_meanwhile(cleanup):
+def test_leaving_helper_lists_sessions_of_abandoned_requests(cleanup):
     listed = {"sessions": [EVENT, EVENT | {"session_id": "s2", "connection_id": "c4"}]}
     made = cleanup(httpx.Response(200, json=listed))
     made.apply({"ask": [LOCK]})
@@ -153,7 +153,7 @@ def test_who_dies_right_after_giving_up_looks_for_what_began_meanwhile(cleanup):
     assert made.requests[-1] == ("POST", "/api/edit-sessions/release")
 
 
-def test_also_behind_the_first_page_of_what_the_workstation_holds(cleanup):
+def test_leaving_helper_reads_all_pages(cleanup):
     others = [EVENT | {"session_id": "s2", "connection_id": "c4"}]
     made = cleanup(
         httpx.Response(200, json={"sessions": others, "next": 7}),
@@ -205,7 +205,7 @@ def test_a_place_that_is_taken_anew_while_the_helper_leaves_stays_known():
     assert not obligations.to_leave
 
 
-def test_a_turn_that_somebody_waits_for_again_is_not(cleanup):
+def test_turn_that_is_waited_for_again_is_not_released(cleanup):
     made = cleanup()
     made.apply({"stand": [LOCK]})
     made.apply({"leave_line": [LOCK]})
@@ -226,7 +226,7 @@ def test_a_turn_that_somebody_waits_for_again_is_not(cleanup):
         httpx.Response(503),
     ],
 )
-def test_what_a_stranger_answers_does_no_harm_and_is_tried_again(cleanup, strange, monkeypatch):
+def test_foreign_answer_is_retried(cleanup, strange, monkeypatch):
     monkeypatch.setattr("silo_client.helper.cleanup.pause", lambda attempt: 0.01)
     # The line is asked for first.
     line = httpx.Response(200, json={"requests": []})
@@ -263,7 +263,7 @@ def test_its_own_connections_are_remembered_but_not_for_ever():
     ]
 
 
-def test_what_has_to_be_done_is_told_before_and_after(cleanup):
+def test_release_is_reported_before_and_after(cleanup):
     made = cleanup()
     made.apply({"hold": ["s1", "s2"], "release": ["s1"]})
 
@@ -281,7 +281,7 @@ def test_what_has_to_be_done_is_told_before_and_after(cleanup):
     assert made.held == {"s2"}
 
 
-def test_a_ledger_is_made_again_by_its_commands():
+def test_obligations_are_restored_by_their_command():
     obligations = Obligations()
     for command in (
         {"hold": ["s1", "s2", "s3"], "ask": [LOCK, ["P", "sketch", "B"], ["P", "sketch", "C"]]},

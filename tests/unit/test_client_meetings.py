@@ -73,7 +73,7 @@ def told(changes):
     return [(change.conflict.holder.session_id, change.begins) for change in changes]
 
 
-def test_who_begins_to_interfere_is_told_once_until_it_is_over(held, take):
+def test_conflict_is_reported_once_until_it_is_over(held, take):
     session = take()
     assert session.interference == "none"
     assert told(held.interfering(begins("o1", shared=["Pad"]))) == [("o1", True)]
@@ -86,7 +86,7 @@ def test_who_begins_to_interfere_is_told_once_until_it_is_over(held, take):
     assert (session.conflicts, session.interference) == ([], "none")
 
 
-def test_events_of_what_this_process_has_not_are_nobodys(held, take):
+def test_events_of_unknown_sessions_are_ignored(held, take):
     session = take()
     assert held.interfering(begins("o1", of="another window's")) == []
     assert held.resolved(over("o1", of="another window's")) == []
@@ -99,14 +99,14 @@ def test_events_that_overtake_the_answer_count(held, take):
     assert named(take("o1")) == ["o2"]
 
 
-def test_an_event_takes_nothing_away_of_what_the_answer_says(held):
+def test_event_keeps_the_details_of_the_answer(held):
     held.interfering(begins("o1", shared=["Pad"]))
     told = TOLD | {"conflicts": [met("o1") | {"shared": [], "note": "until Friday"}]}
     [conflict] = held.take(EditSession(SimpleNamespace(), told), "c1", owned=True).conflicts
     assert (conflict.holder.note, conflict.shared) == ("until Friday", ("Pad",))
 
 
-def test_a_new_stream_tells_what_was_missed(held, take, monkeypatch):
+def test_stream_open_updates_conflicts(held, take, monkeypatch):
     session = take("o1")
     # As long ago as an event that has no answer under way.
     monkeypatch.setattr(conflicts, "OVERTAKEN_SECONDS", 0)
@@ -148,7 +148,7 @@ def test_a_list_that_names_as_many_as_it_may_takes_none_away(held, take):
     assert len(session.conflicts) == conflicts.LISTED + 1
 
 
-def test_what_was_heard_of_a_session_is_forgotten_with_it_and_is_bounded(held, take, monkeypatch):
+def test_conflict_events_are_forgotten_with_the_session_and_bounded(held, take, monkeypatch):
     monkeypatch.setattr(conflicts, "REMEMBERED", 2)
     for number in range(3):
         held.interfering(begins("o", of=f"other {number}"))

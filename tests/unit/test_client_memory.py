@@ -35,7 +35,7 @@ def shared(tmp_path):
     return SharedMemory(tmp_path / "memory", new=True)
 
 
-def test_what_one_writes_the_other_reads(shared):
+def test_one_process_reads_the_writes_of_another(shared):
     other = SharedMemory(shared.path)
     assert (other.valid_until, other.message_count, other.touched) == (0.0, 0, 0.0)
     shared.touched = 17.25
@@ -80,7 +80,7 @@ def test_the_clock_is_the_same_in_another_process():
     assert before < other < clock.now()
 
 
-def test_a_window_that_is_alone_knows_it():
+def test_sole_instance_knows_it():
     first = Instance(ID)
     assert first.sole
     second = Instance(ID)
@@ -91,7 +91,7 @@ def test_a_window_that_is_alone_knows_it():
     second.close()
 
 
-def test_a_window_uses_no_memory_that_may_be_in_use_and_leaves_none_behind(tmp_path):
+def test_instance_uses_new_memory_and_removes_old(tmp_path):
     window = Instance(ID)
     first = window.new_memory()
     second = window.new_memory()
@@ -111,7 +111,7 @@ def test_an_installation_has_one_name_and_another_one_another(tmp_path, monkeypa
     assert default_fingerprint("cad") != mine
 
 
-def test_there_are_no_more_than_there_may_be():
+def test_number_of_instances_is_limited():
     only = Instance(ID, most=1)
     with pytest.raises(NoWindowError):
         Instance(ID, most=1)
@@ -119,14 +119,14 @@ def test_there_are_no_more_than_there_may_be():
     Instance(ID, most=1).close()
 
 
-def test_a_folder_that_cannot_be_used_is_told(tmp_path, monkeypatch):
+def test_unusable_state_folder_is_reported(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv(folders.STATE_VARIABLE, str(tmp_path / "file"))
     with pytest.raises(StateError, match=folders.STATE_VARIABLE):
         Instance(ID)
 
 
-def test_windows_of_other_workstations_do_not_count():
+def test_instances_of_other_workstations_do_not_count():
     one, other = Instance(ID), Instance(OTHER)
     assert one.sole
     assert other.sole
@@ -135,12 +135,12 @@ def test_windows_of_other_workstations_do_not_count():
 
 
 @pytest.mark.parametrize("nonsense", ["../../etc/passwd", "", "w1"])
-def test_a_stranger_that_answers_cannot_name_files(nonsense):
+def test_workstation_id_that_is_no_uuid_names_no_file(nonsense):
     with pytest.raises(ValueError, match="UUID"):
         Instance(nonsense)
 
 
-def test_a_killed_window_is_no_window_any_more():
+def test_killed_instance_is_gone():
     other = subprocess.Popen(
         [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -160,7 +160,7 @@ def test_the_folder_is_its_users_alone(tmp_path):
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
 
 
-def test_the_last_touch_of_any_window_counts(tmp_path):
+def test_last_touch_of_any_instance_counts(tmp_path):
     one, other = (LastTouch(tmp_path / "touched") for _ in range(2))
     assert one.seconds_ago is None
     one.note(100.0)

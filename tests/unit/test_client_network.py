@@ -102,11 +102,9 @@ def test_no_proxy_excepts_hosts_domains_addresses_and_networks(url, no_proxy, ex
     "value",
     ["garbage://u:secret@p", "http://", "x y", "http://p:99999", "http://p:secret@", "a..b:1"],
 )
-def test_what_is_no_proxy_is_refused_by_its_variable_and_without_its_password(
-    monkeypatch, name, value
-):
+def test_invalid_proxy_is_reported_with_its_variable_without_password(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=f"{name} is not the address of a proxy") as caught:
+    with pytest.raises(ConfigurationError, match=f"{name} is not a proxy URL") as caught:
         Api(URL, "t")
     assert "secret" not in str(caught.value)
 
@@ -124,7 +122,7 @@ def test_a_socks_proxy_works_or_says_what_is_missing(monkeypatch, scheme):
     assert route_to(URL).proxy.url.scheme in {"socks5", "socks5h"}
 
 
-def test_who_cannot_be_reached_is_told_with_the_proxy_that_was_asked(monkeypatch):
+def test_unreachable_server_is_reported_with_the_proxy(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://me:secret@127.0.0.1:1")
     api = Api("http://silo.example.com", "t")
     wanted = (
@@ -148,7 +146,7 @@ def test_who_cannot_be_reached_is_told_with_the_proxy_that_was_asked(monkeypatch
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"])
 @pytest.mark.parametrize("value", ["/not/there", "{folder}", "{text}"])
-def test_certificates_that_are_none_are_refused_by_the_variable(monkeypatch, tmp_path, name, value):
+def test_invalid_ca_file_is_reported_with_its_variable(monkeypatch, tmp_path, name, value):
     text = tmp_path / "text"
     text.write_text("no certificate")
     if name == "SSLKEYLOGFILE" and value == "{text}":
@@ -183,6 +181,6 @@ def test_certificates_that_are_there_are_trusted(monkeypatch, tmp_path):
         "http://h#x",
     ],
 )
-def test_addresses_that_no_name_server_would_take_are_refused(url):
+def test_urls_with_invalid_hosts_are_refused(url):
     with pytest.raises(ConfigurationError, match="The server URL"):
         Api(url, "t")

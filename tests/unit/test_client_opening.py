@@ -74,7 +74,7 @@ def read(server, close_after=None):
     return asyncio.run(asyncio.wait_for(main(), 20)), handled
 
 
-def test_the_rest_is_read_before_anything_is_judged_by_it():
+def test_all_pages_are_read_before_stream_open_is_handled():
     server = Server(give, next=1)
     _, handled = read(server)
     assert handled == [
@@ -89,7 +89,7 @@ def test_the_rest_is_read_before_anything_is_judged_by_it():
 
 
 @pytest.mark.parametrize("opening", [{}, {"next": None}], ids=["older server", "all"])
-def test_where_there_is_no_more_nothing_is_asked(opening):
+def test_single_page_needs_no_request(opening):
     server = Server(give, **opening)
     _, handled = read(server)
     assert handled[0] == ("stream-open", ["s1"], None)
@@ -113,7 +113,7 @@ async def say_nothing(after):
 
 
 @pytest.mark.parametrize("page", [refuse, answer_as_a_stranger, break_off, say_nothing])
-def test_what_cannot_be_read_leaves_the_rest_open_and_the_stream_goes_on(page, monkeypatch):
+def test_failed_page_leaves_next_and_the_stream_goes_on(page, monkeypatch):
     monkeypatch.setattr(event_stream, "REST_SECONDS", 0.2)
 
     async def give_one_page(after):

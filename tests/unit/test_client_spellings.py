@@ -14,7 +14,7 @@ from silo_client.sessions.held import HeldSessions
 
 
 @given(st.text())
-def test_client_and_server_tell_part_numbers_apart_alike(number):
+def test_client_and_server_fold_part_numbers_alike(number):
     number = text.without_refused(number)
     assert name_key(number) == text.name_key(number)
     assert folded(number) == text.folded(number)
@@ -31,7 +31,7 @@ def told(part_number, item_id="i1"):
 
 
 @pytest.mark.parametrize("asked", ["gehäuse  7", "GEHA\u0308USE\u00a07"])
-def test_what_was_asked_for_is_what_the_server_tells(asked):
+def test_locks_are_equal_in_all_spellings(asked):
     assert Lock(asked, "sketch") == Lock.from_payload(told("Gehäuse 7"))
     assert str(Lock.from_payload(told("Gehäuse 7"))) == "Gehäuse 7 / sketch"
     assert len({Lock(asked, "sketch"), Lock("Gehäuse 7", "sketch")}) == 1

@@ -81,7 +81,7 @@ def test_events_and_proofs_come_in_their_order_whatever_the_pieces(size):
     assert evidence.connected == pytest.approx(clock.now(), abs=5)
 
 
-def test_it_says_from_where_to_go_on_and_for_whom():
+def test_request_names_cursor_and_workstation():
     seen = []
     read(last_event_id="e-0", seen=seen)
     assert seen[0].headers["Last-Event-ID"] == "e-0"
@@ -100,12 +100,12 @@ def test_a_line_proves_no_more_than_its_age_and_never_the_future(monkeypatch):
 
 
 @pytest.mark.parametrize("junk", [b": keep-alive soon\n\n", b": hello\n\n", b"nonsense\n\n", b"\n"])
-def test_what_is_no_proof_proves_nothing(junk):
+def test_other_comments_prove_nothing(junk):
     _, order, _ = read(BODY + junk)
     assert order.count("proof") == 2
 
 
-def test_a_refusal_is_told_with_its_reason():
+def test_refusal_is_reported_with_its_reason():
     body = json.dumps({"error": "not_authenticated", "message": "Log in."}).encode()
     with pytest.raises(AuthenticationError, match=r"Log in\."):
         read(body, status=401)
@@ -113,7 +113,7 @@ def test_a_refusal_is_told_with_its_reason():
 
 @pytest.mark.parametrize("status", [401, 403, 404, 422])
 @pytest.mark.parametrize("body", [b"404 page not found", b'{"detail": "no backend"}', b"[]"])
-def test_what_a_proxy_says_is_never_final(status, body):
+def test_answer_of_a_proxy_is_never_final(status, body):
     with pytest.raises(Unavailable):
         read(body, status=status)
 
@@ -122,7 +122,7 @@ def test_what_a_proxy_says_is_never_final(status, body):
     ("status", "headers", "seconds"),
     [(503, {"Retry-After": "3"}, 3), (503, {}, 0), (502, {"Retry-After": "soon"}, 0), (429, {}, 0)],
 )
-def test_what_passes_is_to_be_tried_again(status, headers, seconds):
+def test_temporary_refusal_is_retried(status, headers, seconds):
     with pytest.raises(Unavailable) as caught:
         read(b"no JSON", status=status, headers=headers)
     assert caught.value.retry_after == seconds
@@ -138,12 +138,12 @@ def test_what_passes_is_to_be_tried_again(status, headers, seconds):
         b'event: stream-open\ndata: {"connection_id": "c", "sessions": [], "timings": {}}\n\n',
     ],
 )
-def test_what_is_no_stream_of_ours_is_to_be_tried_again(body):
+def test_foreign_stream_is_retried(body):
     with pytest.raises(Unavailable):
         read(body)
 
 
-def test_a_page_of_a_stranger_is_to_be_tried_again():
+def test_foreign_page_is_retried():
     with pytest.raises(Unavailable, match="text/event-stream"):
         read(b"<html>", headers={"Content-Type": "text/html"})
 
@@ -159,7 +159,7 @@ def doubt_after(monkeypatch, seconds, line_ago=0.0, heartbeat_ago=0.0, **timings
     return stream.why_replace()
 
 
-def test_a_healthy_stream_is_not_doubted(monkeypatch):
+def test_healthy_stream_is_not_replaced(monkeypatch):
     assert doubt_after(monkeypatch, 600, line_ago=5.5, heartbeat_ago=31) == ""
 
 
@@ -171,13 +171,13 @@ def test_a_healthy_stream_is_not_doubted(monkeypatch):
         ({"safe_seconds": 5.0}, 7.5),  # never less than one and a half
     ],
 )
-def test_silence_is_doubted_while_there_is_time_to_find_another(monkeypatch, timings, silence):
+def test_silent_stream_is_replaced_in_time(monkeypatch, timings, silence):
     assert not doubt_after(monkeypatch, 60, line_ago=silence - 0.1, **timings)
     said = doubt_after(monkeypatch, 60, line_ago=silence + 0.1, **timings)
     assert said == "nothing was heard of the server"
 
 
-def test_three_missing_heartbeats_are_doubted(monkeypatch):
+def test_stream_without_three_heartbeats_is_replaced(monkeypatch):
     assert doubt_after(monkeypatch, 600, heartbeat_ago=89) == ""
     assert doubt_after(monkeypatch, 600, heartbeat_ago=91) == "three heartbeats are missing"
 
@@ -230,7 +230,7 @@ def asked(params):
     return seen[0]
 
 
-def test_few_items_are_asked_for_in_the_query():
+def test_few_items_go_in_the_query():
     request = asked([("item", "A"), ("item", "B"), ("all", "true")])
     assert (request.method, str(request.url)) == (
         "GET",
@@ -238,7 +238,7 @@ def test_few_items_are_asked_for_in_the_query():
     )
 
 
-def test_items_too_many_for_a_request_line_are_asked_for_in_a_body():
+def test_many_items_go_in_a_body():
     names = [f"{number:03}" + "\u00fc" * 190 for number in range(100)]
     request = asked([("workstation_id", "w1"), ("ack", "true"), *(("item", n) for n in names)])
     assert (request.method, str(request.url)) == ("POST", "http://silo/api/events")

@@ -43,7 +43,7 @@ def registered():
     window.close()
 
 
-def test_no_window_is_alone_for_certain_when_the_folder_is_gone(registered, state):
+def test_no_instance_is_sole_when_the_folder_is_gone(registered, state):
     other = Instance(ID)
     shutil.rmtree(state)
     for window in (registered.instance, other):
@@ -54,7 +54,7 @@ def test_no_window_is_alone_for_certain_when_the_folder_is_gone(registered, stat
     other.close()
 
 
-def test_it_is_made_again_and_others_see_the_window(registered, state):
+def test_files_are_made_again_and_others_see_the_instance(registered, state):
     shutil.rmtree(state)
     registered.renew()
     assert all(file.exists() for file in registered.instance.files)
@@ -85,7 +85,7 @@ def test_a_copy_of_the_folder_has_another_running_name(registered, state, tmp_pa
     assert machine.running_name(tmp_path / "copy") != registered.running
 
 
-def test_who_began_anew_meanwhile_is_left_alone(registered, state):
+def test_newer_identity_is_kept(registered, state):
     shutil.rmtree(state)
     new = machine_identity.current()
     registered.renew()
@@ -99,7 +99,7 @@ def test_a_single_file_is_made_again_too(registered):
         assert file.exists()
 
 
-def test_where_it_cannot_be_made_again_that_is_said(registered, state, caplog):
+def test_failed_restore_is_logged(registered, state, caplog):
     shutil.rmtree(state)
     state.write_text("no folder")
     registered.renew()
@@ -118,9 +118,7 @@ def test_a_full_disk_is_named(registered, monkeypatch):
     assert not list(Path(os.environ[folders.STATE_VARIABLE]).glob("*.memory"))
 
 
-def test_a_helper_tells_that_files_are_gone_and_another_one_finds_new_memory(
-    registered, state, monkeypatch
-):
+def test_helper_reports_deleted_files_and_the_next_gets_new_memory(registered, state, monkeypatch):
     monkeypatch.setattr(helper_link, "RESTART_SECONDS", 0.01)
     window = registered.instance
     shared = window.new_memory()
@@ -151,7 +149,7 @@ def test_a_helper_tells_that_files_are_gone_and_another_one_finds_new_memory(
 
 
 @pytest.mark.parametrize(("own", "others", "told"), [(5, 60, 5), (60, 5, 5), (7, None, 7)])
-def test_how_idle_one_is_does_not_need_the_folder(tmp_path, own, others, told):
+def test_idle_time_does_not_need_the_folder(tmp_path, own, others, told):
     now = clock.now()
     helper = SimpleNamespace(
         _memory=SimpleNamespace(touched=now - own),
@@ -167,7 +165,7 @@ def test_a_folder_that_is_gone_is_no_touch(tmp_path):
     assert touched.seconds_ago is None
 
 
-def test_memory_knows_whether_it_is_found(tmp_path):
+def test_memory_knows_whether_its_file_exists(tmp_path):
     memory = SharedMemory(tmp_path / "memory", new=True)
     assert memory.is_there
     memory.path.unlink()

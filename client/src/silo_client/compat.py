@@ -39,14 +39,14 @@ class SiloClient:
             HardInterferenceError: another workstation has it; its `holder` says which.
         """
         wanted = Wanted(part_number, context_level, object_id or "", tuple(dependency_cone or ()))
-        told = self.api.acquire(wanted, workstation_id, connection_id)
+        answer = self.api.acquire(wanted, workstation_id, connection_id)
         return EditSessionResult(
-            session_id=str(told["session_id"]),
-            interference=str(told["interference"]),
-            fencing_token=int(told["fencing_token"]),
-            existing=bool(told.get("existing", False)),
-            conflicts=list(told.get("conflicts", ())),
-            session=told,
+            session_id=str(answer["session_id"]),
+            interference=str(answer["interference"]),
+            fencing_token=int(answer["fencing_token"]),
+            existing=bool(answer.get("existing", False)),
+            conflicts=list(answer.get("conflicts", ())),
+            session=answer,
         )
 
     def release_edit_session(self, part_number: str, session_id: str) -> None:

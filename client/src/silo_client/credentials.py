@@ -1,6 +1,6 @@
-"""Which server the command line talks to, and with which token.
+"""The server and the token that `silo login` keeps. A plug-in gets them by `current()`.
 
-Addresses are kept in a file of the user's configuration; tokens in the system's keyring where the package `keyring` is
+URLs are kept in a file of the user's configuration; tokens in the system's keyring where the package `keyring` is
 installed and has one, else in that file, which only its user can read.
 """
 
@@ -27,26 +27,26 @@ CA_FILE_VARIABLE = "SILO_CA_FILE"
 FOLDER_VARIABLE = "SILO_CONFIG_HOME"
 
 FILE = "credentials.json"
-# The name by which the keyring shows the tokens; the address is the user name in it.
+# The service name in the keyring; the user name there is the URL.
 SERVICE = "silo"
 
 
 class NotLoggedInError(SiloError):
-    """No server, or no token for it, is known."""
+    """No server, or no token for it, is known: run `silo login`."""
 
 
 class CredentialsError(SiloError):
-    """What is kept cannot be read or written."""
+    """The file or the keyring cannot be read or written."""
 
 
 @dataclass(frozen=True)
 class Login:
-    """A server and how to be let in.
+    """A server and its token.
 
     Args:
-        url: the server's address.
+        url: the server's URL.
         token: the bearer token.
-        ca_file: the certificates to trust, in a PEM file; None for the usual ones.
+        ca_file: a PEM file of the certificates to trust; None for the usual ones.
     """
 
     url: str
@@ -55,7 +55,7 @@ class Login:
 
 
 def config_folder() -> Path:
-    """Return the folder of the user's configuration; it may be named by SILO_CONFIG_HOME.
+    """Return the folder of the user's configuration, which SILO_CONFIG_HOME may name.
 
     Raises:
         CredentialsError: the user has no home folder.
@@ -64,26 +64,26 @@ def config_folder() -> Path:
         return user_folder(FOLDER_VARIABLE, user_config_path)
     except OSError as error:
         raise CredentialsError(
-            f"{error}: name a folder by {FOLDER_VARIABLE}, or set {URL_VARIABLE} and {TOKEN_VARIABLE}."
+            f"{error}: name a folder in {FOLDER_VARIABLE}, or set {URL_VARIABLE} and {TOKEN_VARIABLE}."
         ) from error
 
 
 def current(environment: Mapping[str, str] = os.environ) -> Login:
-    """Return what to use now: what the environment says, and what is kept for the rest.
+    """Return the login to use now: the variables of the environment, and kept values for the rest.
 
-    A kept token is sent to the server that it was kept for, and to no other one.
+    A kept token is sent only to the server for which it was kept.
 
     Raises:
-        NotLoggedInError: no address or no token is known.
-        CredentialsError: what is kept cannot be read.
-        ConfigurationError: what the environment says cannot be used; it names the variable.
+        NotLoggedInError: no URL or no token is known.
+        CredentialsError: the kept values cannot be read.
+        ConfigurationError: a variable of the environment is invalid; the message names it.
     """
     named, token = environment.get(URL_VARIABLE, ""), environment.get(TOKEN_VARIABLE, "")
     with _naming(URL_VARIABLE):
         url = check_url(named) if named else ""
     with _naming(TOKEN_VARIABLE):
         token = check_token(token) if token else ""
-    # What the environment says completely needs no file, which may be broken or not there.
+    # A complete environment needs no file, which may be broken or missing.
     kept = {} if url and token else _read()
     url = url or str(kept.get("current") or "")
     if not url:
@@ -97,7 +97,7 @@ def current(environment: Mapping[str, str] = os.environ) -> Login:
 
 @contextmanager
 def _naming(variable: str) -> Iterator[None]:
-    """Say which variable it is that cannot be used."""
+    """Name the variable in the message of an error."""
     try:
         yield
     except ConfigurationError as error:
@@ -105,16 +105,16 @@ def _naming(variable: str) -> Iterator[None]:
 
 
 def kept_url() -> str:
-    """Return the address of the server that is logged in to, "" if there is none.
+    """Return the URL of the kept login, "" if there is none.
 
     Raises:
-        CredentialsError: what is kept cannot be read.
+        CredentialsError: the file cannot be read.
     """
     return str(_read().get("current") or "")
 
 
 def store(login: Login) -> str:
-    """Keep a server and its token, and talk to it from now on; return where the token is.
+    """Keep a login as the current one; return where the token is.
 
     Raises:
         CredentialsError: the file cannot be written.
@@ -122,7 +122,7 @@ def store(login: Login) -> str:
     try:
         kept = _read()
     except CredentialsError:
-        # A broken file is replaced: what to log in for otherwise?
+        # A broken file is replaced: else nobody could log in.
         kept = {}
     server: dict[str, Any] = {"ca_file": login.ca_file} if login.ca_file else {}
     where = _store_in_keyring(login)
@@ -138,10 +138,10 @@ def store(login: Login) -> str:
 
 
 def forget(url: str) -> bool:
-    """Remove what is kept of a server; return whether anything was.
+    """Remove the login of a server; return whether there was one.
 
     Raises:
-        CredentialsError: the file cannot be written, or the keyring keeps the token.
+        CredentialsError: the file cannot be written, or the keyring cannot remove the token.
     """
     kept = _read()
     server = kept.get("servers", {}).pop(url, None)
@@ -150,7 +150,7 @@ def forget(url: str) -> bool:
     if server.get("keyring"):
         _remove_from_keyring(url)
     else:
-        # One of before may be there.
+        # An earlier token may be there.
         with suppress(CredentialsError):
             _remove_from_keyring(url)
     if kept.get("current") == url:
@@ -171,12 +171,12 @@ def _read() -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CredentialsError(f"{file} cannot be read: {error}") from error
     if not isinstance(kept, dict) or not isinstance(kept.get("servers", {}), dict):
-        raise CredentialsError(f"{file} is not what `silo login` writes.")
+        raise CredentialsError(f"{file} is not a file of `silo login`.")
     return kept
 
 
 def _write(kept: dict[str, Any]) -> None:
-    """Replace the file as a whole: it is never there with half of it, nor for a moment readable by others."""
+    """Replace the file as a whole, so that it is never incomplete, nor readable by other users."""
     folder = config_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -198,30 +198,30 @@ def _write(kept: dict[str, Any]) -> None:
 
 
 def _keyring() -> Any:
-    """Return the package, if there is one that works here; else None."""
+    """Return the package `keyring` if it works here; else None."""
     try:
         import keyring
         from keyring.backends import fail, null
 
         backend = keyring.get_keyring()
     except Exception:
-        # Not installed, or a backend that breaks when it is loaded: the file does as well.
+        # Not installed, or its backend cannot be loaded: the file is used.
         return None
     return None if isinstance(backend, (fail.Keyring, null.Keyring)) else keyring
 
 
 def _store_in_keyring(login: Login) -> str:
-    """Return what the keyring is called, or "" if it does not keep the token."""
+    """Return the keyring's name, or "" if it does not keep the token."""
     keyring = _keyring()
     if keyring is None:
         return ""
     try:
         keyring.set_password(SERVICE, login.url, login.token)
-        # Some keep nothing and do not say so.
+        # Some backends keep nothing and raise nothing.
         if keyring.get_password(SERVICE, login.url) != login.token:
             return ""
     except Exception:
-        # Locked, refused, no session bus: whatever it is, it is no reason not to log in.
+        # Locked, refused, no session bus: the file is used.
         return ""
     return f"the system's keyring ({getattr(keyring.get_keyring(), 'name', 'keyring')})"
 
@@ -231,19 +231,19 @@ def _token_of(url: str, server: Mapping[str, Any]) -> str:
         return str(server.get("token", ""))
     keyring = _keyring()
     if keyring is None:
-        raise NotLoggedInError(f"The token for {url} is in a keyring that is not here.")
+        raise NotLoggedInError(f"The token for {url} is in a keyring that is not available.")
     try:
         return str(keyring.get_password(SERVICE, url) or "")
     except Exception as error:
-        raise NotLoggedInError(f"The keyring does not give the token for {url}: {error}") from error
+        raise NotLoggedInError(f"The keyring cannot return the token for {url}: {error}") from error
 
 
 def _remove_from_keyring(url: str) -> None:
     keyring = _keyring()
     if keyring is None:
-        raise CredentialsError(f"The token for {url} is in a keyring that is not here.")
+        raise CredentialsError(f"The token for {url} is in a keyring that is not available.")
     try:
         if keyring.get_password(SERVICE, url) is not None:
             keyring.delete_password(SERVICE, url)
     except Exception as error:
-        raise CredentialsError(f"The keyring keeps the token for {url}: {error}") from error
+        raise CredentialsError(f"The keyring cannot remove the token for {url}: {error}") from error

@@ -1,4 +1,4 @@
-"""What can go wrong, each with a sentence that says what to do next."""
+"""The exceptions of this package."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from silo_client.data import Holder
 
 
 class SiloError(Exception):
-    """Anything that this package raises. As text everything in it can be seen, also what a server has said."""
+    """The base of all exceptions. Its text has no hidden characters, whatever a server has sent."""
 
     def __str__(self) -> str:
-        """Return what went wrong, as a terminal or a log may show it."""
+        """Return the message as a terminal or a log may show it."""
         return visible(super().__str__())
 
 
 class ServerUnavailableError(SiloError):
-    """The server cannot be reached, or says that it cannot serve now."""
+    """The server cannot be reached, or cannot serve now."""
 
 
 class ConfigurationError(SiloError, ValueError):
-    """The server's address, the token, the CA file or a variable of the environment is invalid."""
+    """The server URL, the token, the CA file or a variable of the environment is invalid."""
 
 
 class HelperError(SiloError):
@@ -30,11 +30,11 @@ class HelperError(SiloError):
 
 
 class StateError(SiloError):
-    """The folder for what windows of one workstation know of each other cannot be used."""
+    """The state folder, in which the instances of a workstation find each other, cannot be used."""
 
 
 class NoWindowError(SiloError):
-    """As many windows of one workstation are open as there may be."""
+    """As many instances of the workstation run as there may be."""
 
 
 class ClosedError(SiloError):
@@ -42,11 +42,11 @@ class ClosedError(SiloError):
 
 
 class ForkedError(SiloError):
-    """The workstation is the parent's, and this process is a forked child of it."""
+    """The workstation belongs to the parent of this forked process."""
 
 
 class WaitTimeoutError(SiloError):
-    """The turn in the line did not come in time; the place is given up."""
+    """The turn did not come in time; the line was left."""
 
 
 class ApiError(SiloError):
@@ -54,9 +54,9 @@ class ApiError(SiloError):
 
     Args:
         status: the HTTP status.
-        code: the server's name for the error.
-        message: the server's sentence for a person, as it came.
-        details: everything that the answer says.
+        code: the error code of the API.
+        message: the server's message, unchanged.
+        details: all members of the answer.
     """
 
     def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any]) -> None:
@@ -68,19 +68,19 @@ class ApiError(SiloError):
 
 
 class AuthenticationError(ApiError):
-    """The token is not valid, or no longer (401)."""
+    """The token is not, or no longer, valid (401)."""
 
 
 class ForbiddenError(ApiError):
-    """It needs a higher role, or it is somebody else's (403)."""
+    """The request needs a higher role, or concerns another user's object (403)."""
 
 
 class NotFoundError(ApiError):
-    """There is no such thing, or it has ended (404)."""
+    """The item, session or workstation does not exist, or has ended (404)."""
 
 
 class IdentityInUseError(ApiError):
-    """Another machine is this workstation: one of the two is a copy of the other (409 `identity_in_use`)."""
+    """Another machine has this workstation's identity: one is a copy of the other (409 `identity_in_use`)."""
 
     @property
     def workstation(self) -> str:
@@ -88,7 +88,7 @@ class IdentityInUseError(ApiError):
         return str((self.details.get("workstation") or {}).get("name", "this workstation"))
 
     def saying(self, message: str) -> IdentityInUseError:
-        """Return the same with another message."""
+        """Return the same error with another message."""
         return IdentityInUseError(self.status, self.code, message, self.details)
 
     @property
@@ -98,7 +98,7 @@ class IdentityInUseError(ApiError):
 
     @property
     def seconds(self) -> float:
-        """For how long a machine that has died may be taken for that."""
+        """The seconds for which a dead machine may count as connected."""
         return float(self.details.get("seconds") or 0.0)
 
 
@@ -111,21 +111,21 @@ class StaleTokenError(ApiError):
 
 
 class InvalidRequestError(ApiError):
-    """The server does not understand what was asked (422)."""
+    """The request is invalid (422)."""
 
 
 class HardInterferenceError(ApiError):
-    """Another workstation is editing it (409 `hard_interference`)."""
+    """Another workstation holds the lock (409 `hard_interference`)."""
 
     @property
     def holders(self) -> list[Holder]:
-        """Who is in the way: one, or several of a batch."""
+        """The holders of the lock, or of several locks of a batch."""
         held = self.details.get("holders") or [self.details.get("holder") or {}]
         return [Holder.from_payload(one) for one in held]
 
     @property
     def holder(self) -> Holder:
-        """Who is in the way; the first of them."""
+        """The first of the holders."""
         return self.holders[0]
 
 
@@ -144,7 +144,7 @@ _BY_STATUS = {
 
 
 def refusal(status: int, body: Any) -> ApiError | None:
-    """Return the exception for a refusal of the API, or None where somebody else answered: a proxy, say."""
+    """Return the exception for a refusal of the API; None where the answer is not the API's, but a proxy's."""
     if not isinstance(body, dict) or not isinstance(body.get("error"), str):
         return None
     code, message = body["error"], str(body.get("message", ""))

@@ -53,7 +53,7 @@ def test_a_command_that_is_asked_to_end_and_does_not_is_killed(begun, monkeypatc
     assert in_background(("sh", "-c", f"touch '{begun}'; {FOREVER}"), end) == 128 + signal.SIGTERM
 
 
-def test_what_is_not_wanted_any_more_before_it_begins_ends_at_once():
+def test_command_ended_before_it_begins_ends_at_once():
     unwanted = Child(("sleep", "60"))
     unwanted.end()
     assert unwanted.run(os.environ) == 128 + signal.SIGTERM
@@ -61,7 +61,7 @@ def test_what_is_not_wanted_any_more_before_it_begins_ends_at_once():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_what_ends_silo_is_passed_on(begun, number):
+def test_ending_signals_are_passed_to_the_command(begun, number):
     def kill(running):
         eventually(begun.exists)
         os.kill(os.getpid(), number)
@@ -72,7 +72,7 @@ def test_what_ends_silo_is_passed_on(begun, number):
     assert signal.getsignal(number) == before
 
 
-def test_what_is_typed_is_the_commands_affair_and_is_not_ignored_in_it(begun):
+def test_typed_signals_are_left_to_the_command_and_not_ignored_in_it(begun):
     def type_ctrl_c(running):
         eventually(begun.exists)
         os.kill(os.getpid(), signal.SIGINT)
@@ -83,7 +83,7 @@ def test_what_is_typed_is_the_commands_affair_and_is_not_ignored_in_it(begun):
     assert in_background(("sh", "-c", script), type_ctrl_c) == 128 + signal.SIGINT
 
 
-def test_what_is_ignored_stays_ignored():
+def test_ignored_signals_stay_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with handling([signal.SIGHUP, signal.SIGTERM], terminated):
@@ -96,7 +96,7 @@ def test_what_is_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
-def test_commands_are_looked_for_before_anybody_waits(tmp_path):
+def test_command_is_checked_before_waiting_for_a_session(tmp_path):
     check_command(["sh"])
     for name, code in [
         ("no-such-command", ExitCode.COMMAND_NOT_FOUND),

@@ -64,7 +64,7 @@ def test_a_second_terminal_is_refused_and_told_what_to_do(ada, part, gate, cli_u
     assert bob.run("edit", part, "--level", "sketch", "--", "true").returncode == 0
 
 
-def test_who_waits_gets_it_when_the_first_ends(ada, part, gate, cli_user_of):
+def test_waiting_terminal_gets_the_session_when_the_first_ends(ada, part, gate, cli_user_of):
     first = ada.edit(part, gate.command())
     bob = cli_user_of(ada.client.server, "bob")
     second = bob.start("edit", part, "--wait", "--", "echo", "my turn")
@@ -75,7 +75,7 @@ def test_who_waits_gets_it_when_the_first_ends(ada, part, gate, cli_user_of):
     assert second.wait() == 0
 
 
-def test_who_does_not_get_it_in_time_ends_with_7(ada, part, gate, cli_user_of):
+def test_wait_that_times_out_ends_with_7(ada, part, gate, cli_user_of):
     ada.edit(part, gate.command())
     late = cli_user_of(ada.client.server, "bob").run(
         "edit", part, "--wait-for", "0.3", "--", "true"
@@ -152,7 +152,7 @@ def test_without_a_command_it_holds_until_ctrl_c(ada, part):
     assert ada.holders(part) == []
 
 
-def test_ctrl_c_is_the_commands_affair(ada, part):
+def test_ctrl_c_is_left_to_the_command(ada, part):
     script = "trap 'echo caught; exit 3' INT; echo begun; while :; do sleep 0.05; done"
     process = ada.edit(part, ("sh", "-c", script))
     process.signal_group(signal.SIGINT)

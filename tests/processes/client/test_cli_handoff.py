@@ -24,7 +24,7 @@ def test_asks_the_holder(ada, bob, part, gate):
     process.line(f"silo handoff '{part}' --level assembly")
 
 
-def test_asking_for_what_is_free_or_ones_own(ada, bob, part, gate):
+def test_request_of_a_free_or_own_session_is_refused(ada, bob, part, gate):
     free = bob.run("request", part, "-m", "please")
     assert free.returncode == 5
     assert "Nobody is editing" in free.stderr
@@ -47,7 +47,7 @@ def test_hands_over_to_the_first_in_line(ada, bob, part, gate):
     held.line("LOST")
 
 
-def test_hands_over_to_whom_is_named(ada, bob, part, gate, cli_user_of):
+def test_hands_over_to_the_named_target(ada, bob, part, gate, cli_user_of):
     ada.edit(part, gate.command())
     bob.start("edit", part, "--wait").line("place 1")
     eve = cli_user_of(ada.client.server, "eve").start("edit", part, "--wait")
@@ -64,7 +64,7 @@ def test_nobody_in_line(ada, part, gate):
     assert "Nobody stands in line" in done.stderr
 
 
-def test_releases_the_one_that_is_meant(ada, bob, part, gate):
+def test_releases_the_matching_session(ada, bob, part, gate):
     other = make_item("A01-0002").part_number
     ada.edit(part, gate.command(), "--object", "one")
     ada.edit(part, gate.command(), "--object", "two")

@@ -74,7 +74,7 @@ def test_asks_at_a_terminal_and_does_not_show_the_token(ada):
             shown += os.read(ours, 1000)
 
     try:
-        read(b"Address of the server:")
+        read(b"URL of the server:")
         os.write(ours, f"{ada.client.server.url}\n".encode())
         read(b"Token:")
         # What is typed before it listens for a secret is thrown away.

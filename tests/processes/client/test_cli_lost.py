@@ -38,14 +38,14 @@ def test_ends_the_command_where_told_to(ada, admin, part, gate):
     assert "ended with 143" in process.output
 
 
-def test_without_a_command_there_is_nothing_left_to_do(ada, part):
+def test_lost_session_without_a_command_ends_silo(ada, part):
     process = ada.edit(part)
     assert ada.run("release", part).returncode == 0
     assert process.wait() == 9
     assert "it was released from elsewhere" in process.output
 
 
-def test_says_who_has_it_now(ada, part, gate, cli_user_of):
+def test_names_the_new_holder(ada, part, gate, cli_user_of):
     process = ada.edit(part, gate.command())
     bob = cli_user_of(ada.client.server, "bob").start("edit", part, "--wait", "--ask", "for me")
     request = process.line("bob asks for")
@@ -76,7 +76,7 @@ def test_says_once_that_it_is_not_certain_and_once_that_it_is_again(serve, cli_u
     assert process.output.count("not certain") == 1
 
 
-def test_ends_with_9_where_nobody_can_say_that_it_was_held(serve, cli_user_of, part, gate):
+def test_ends_with_9_where_the_end_is_uncertain(serve, cli_user_of, part, gate):
     server = serve(SILO_DISCONNECT_GRACE_SECONDS="3")
     ada = cli_user_of(server)
     process = ada.edit(part, gate.command(0))
@@ -87,7 +87,7 @@ def test_ends_with_9_where_nobody_can_say_that_it_was_held(serve, cli_user_of, p
     assert "was yours until the end" in process.output
 
 
-def test_a_token_that_is_withdrawn_is_told(ada, part, gate):
+def test_withdrawn_token_is_reported(ada, part, gate):
     process = ada.edit(part, gate.command(0))
     ApiToken.objects.filter(user__username="ada").delete()
     eventually(lambda: "not certain" in process.output or "LOST" in process.output, "told")

@@ -45,7 +45,7 @@ def test_ctrl_c_ends_the_session_before_that(ada, part, gate):
     assert process.wait() == 0
 
 
-def test_what_was_handed_to_a_program_that_ran_already_is_held_until_ctrl_c(ada, part):
+def test_session_is_held_until_ctrl_c_where_no_process_is_left(ada, part):
     process = ada.start("edit", part, "--until-closed", "--", "true")
     process.line("The command has ended; editing")
     assert "until Ctrl-C" in process.output
@@ -75,7 +75,7 @@ def test_without_it_silo_says_that_the_part_is_free(ada, part, gate):
     assert "--until-closed" not in ada.run("edit", part, "--", "sleep", "1.1").stderr
 
 
-def test_what_is_left_is_ended_with_the_session_where_that_is_wanted(ada, part, gate):
+def test_left_processes_end_with_the_session_where_wanted(ada, part, gate):
     process = ada.start("edit", part, "--until-closed", "--on-lost", "end", "--", *opener(gate))
     process.line("The command has ended; editing")
     assert ada.run("release", part).returncode == 0
@@ -83,7 +83,7 @@ def test_what_is_left_is_ended_with_the_session_where_that_is_wanted(ada, part, 
     assert process.wait() == 9
 
 
-def test_what_ends_while_the_command_runs_stays_no_zombie(ada, part, gate, tmp_path):
+def test_orphans_that_end_are_reaped(ada, part, gate, tmp_path):
     script = f"({sys.executable} -c 'import os; os.fork() or os._exit(0)' &) ; {gate.command()[2]}"
     process = ada.edit(part, ("sh", "-c", script))
     eventually(lambda: "Z" not in states_of_children(process.pid))

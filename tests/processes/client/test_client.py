@@ -60,7 +60,7 @@ def test_a_block_holds_the_session_and_releases_it(ada, connect, part):
     assert ended() == [("Sketch001", "released")]
 
 
-def test_what_is_released_inside_of_its_block_is_released_once(ada, connect, part):
+def test_release_inside_a_block_releases_once(ada, connect, part):
     with connect(ada).edit(part, level="sketch") as session:
         session.release()
         assert not session.valid
@@ -68,7 +68,7 @@ def test_what_is_released_inside_of_its_block_is_released_once(ada, connect, par
     assert ended() == [("", "released")]
 
 
-def test_somebody_elses_is_told_with_its_holder(ada, bob, connect, part):
+def test_refusal_names_the_holder(ada, bob, connect, part):
     connect(bob, name="bob's").edit(part, level="assembly")
     with pytest.raises(HardInterferenceError) as caught:
         connect(ada).edit(part, level="assembly")
@@ -77,7 +77,7 @@ def test_somebody_elses_is_told_with_its_holder(ada, bob, connect, part):
     assert str(caught.value) == "bob is editing this on bob's."
 
 
-def test_soft_interference_names_whom_it_meets(ada, bob, connect, part):
+def test_soft_interference_names_the_other_sessions(ada, bob, connect, part):
     connect(bob).edit(part, level="sketch", object_id="A", cone=["n1", "n2"])
     session = connect(ada).edit(part, level="sketch", object_id="B", cone=["n2", "n3"])
     assert session.interference == "soft"
@@ -109,9 +109,7 @@ def test_asking_again_in_one_process_gives_the_same_until_the_last_block_ends(ad
     assert not EditSession.objects.exists()
 
 
-def test_two_windows_are_told_of_each_other_and_neither_takes_from_the_other(
-    ada, run_program, connect, part
-):
+def test_two_instances_share_a_session_and_neither_ends_the_others(ada, run_program, connect, part):
     first = run_program(ada, program="cad")
     assert first.edit(part)["existing"] is False
     second = connect(ada, program="cad")
@@ -127,7 +125,7 @@ def test_two_windows_are_told_of_each_other_and_neither_takes_from_the_other(
     assert ada.held(part) == []
 
 
-def test_numbered_ones_exclude_each_other_and_numbers_are_used_again(ada, connect, part):
+def test_numbered_workstations_exclude_each_other_and_reuse_numbers(ada, connect, part):
     first, second = (connect(ada, program="job", numbered=True) for _ in range(2))
     assert first.id != second.id
     assert first.name.endswith("(job 1)")
@@ -140,7 +138,7 @@ def test_numbered_ones_exclude_each_other_and_numbers_are_used_again(ada, connec
     assert again.id == first.id
 
 
-def test_what_a_dead_predecessor_held_is_ones_own(serve, client_of, run_program, connect, part):
+def test_sessions_of_a_dead_predecessor_are_inherited(serve, client_of, run_program, connect, part):
     ada = client_of(serve(**GRACE))
     first = run_program(ada)
     session = first.edit(part)["session_id"]
@@ -153,7 +151,7 @@ def test_what_a_dead_predecessor_held_is_ones_own(serve, client_of, run_program,
     assert ada.held(part) == []
 
 
-def test_also_where_that_is_more_than_a_stream_begins_with(
+def test_more_sessions_than_a_stream_begins_with_are_inherited(
     serve, client_of, run_program, connect, part, monkeypatch
 ):
     ada = client_of(serve(**GRACE))
@@ -191,7 +189,7 @@ def test_also_where_that_is_more_than_a_stream_begins_with(
 @pytest.mark.parametrize("grace", [{}, GRACE], ids=["at once", "grace"])
 @pytest.mark.parametrize("windows", [1, 2])
 @pytest.mark.parametrize("how", ["kill", "terminate", "close"])
-def test_who_ends_leaves_nothing_whatever_the_grace_and_other_windows(
+def test_ended_program_leaves_nothing_whatever_the_grace_and_instances(
     serve, client_of, run_program, connect, part, grace, windows, how
 ):
     ada = client_of(serve(**grace))
@@ -227,9 +225,7 @@ def test_who_ends_leaves_nothing_whatever_the_grace_and_other_windows(
     assert not [told for told in ada.held(part) if told["object_id"] == "wanted"]
 
 
-def test_without_its_helper_nothing_is_sure_and_a_new_one_is_started(
-    serve, client_of, run_program, part
-):
+def test_dead_helper_ends_the_lease_and_is_replaced(serve, client_of, run_program, part):
     ada = client_of(serve(**GRACE))
     program = run_program(ada)
     session = program.edit(part)["session_id"]
@@ -241,7 +237,7 @@ def test_without_its_helper_nothing_is_sure_and_a_new_one_is_started(
     assert [told["session_id"] for told in ada.held(part)] == [session]
 
 
-def test_a_lost_session_is_told_with_who_and_why(ada, connect, client_of, part):
+def test_lost_session_is_reported_with_admin_and_reason(ada, connect, client_of, part):
     lost = []
     workstation = connect(ada, on_lost=lambda *told: lost.append(told))
     session = workstation.edit(part, level="sketch")
@@ -262,12 +258,12 @@ def test_a_bad_token_is_refused_at_once(ada, connect):
         connect(ada)
 
 
-def test_no_server_is_told_when_the_patience_is_over(ada, connect):
+def test_unreachable_server_is_reported_after_the_patience(ada, connect):
     ada.server.kill()
     with pytest.raises(ServerUnavailableError, match="cannot be reached"):
         connect(ada, patience=0.5)
 
 
-def test_an_item_that_is_not_there_is_told(ada, connect):
+def test_unknown_item_is_reported(ada, connect):
     with pytest.raises(NotFoundError):
         connect(ada).edit("no such", level="sketch")

@@ -38,7 +38,7 @@ def test_lists_are_whole_however_small_a_servers_pages_are(
     assert len(api.history(None, item=parts[0])) == 1
 
 
-def test_a_client_without_a_stream_lives_by_signs_of_life(ada, api, parts):
+def test_client_without_a_stream_lives_by_alive_requests(ada, api, parts):
     workstation = ada.workstation()
     for part in parts[:2]:
         api.acquire(Wanted(part, "sketch"), workstation, None)

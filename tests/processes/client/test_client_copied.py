@@ -34,7 +34,7 @@ def be_first(tmp_path, monkeypatch):
     return lambda: monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "client"))
 
 
-def test_a_copy_of_a_machine_that_lives_takes_nothing_from_it(
+def test_copy_of_a_running_machine_gets_an_identity_of_its_own(
     ada, connect, run_program, copy, be_first, part, caplog
 ):
     first = run_program(ada)
@@ -61,7 +61,7 @@ def test_a_copy_of_a_machine_that_lives_takes_nothing_from_it(
     assert connect(ada).id == first.workstation_id
 
 
-def test_a_machine_and_its_copy_that_start_at_once_are_two(
+def test_machine_and_copy_that_start_at_once_are_two_workstations(
     ada, connect, run_program, copy, tmp_path
 ):
     connect(ada).close()
@@ -83,7 +83,7 @@ def test_a_machine_and_its_copy_that_start_at_once_are_two(
     assert Workstation.objects.count() == 2
 
 
-def test_a_copy_that_gets_the_identity_of_one_that_was_cut_off_is_told_to_that(ada, connect, part):
+def test_machine_that_was_cut_off_learns_that_a_copy_has_its_identity(ada, connect, part):
     refused, lost = [], []
     first = connect(ada, on_refused=refused.append, on_lost=lambda *how: lost.append(how))
     session = first.edit(part, level="sketch")

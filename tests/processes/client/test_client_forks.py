@@ -58,7 +58,7 @@ def test_a_child_that_leaves_the_block_releases_nothing(ada, connect, part):
     assert not EditSession.objects.exists()
 
 
-def test_nor_one_that_leaves_the_blocks_of_a_batch_by_an_error(ada, connect, part):
+def test_child_that_leaves_a_batch_by_an_error_releases_nothing(ada, connect, part):
     workstation = connect(ada)
 
     def fail():
@@ -80,7 +80,7 @@ def test_nor_one_that_leaves_the_blocks_of_a_batch_by_an_error(ada, connect, par
     assert held[0].released
 
 
-def test_a_child_cannot_use_it_and_is_told_so(ada, connect, part):
+def test_child_that_uses_the_workstation_gets_forked_error(ada, connect, part):
     workstation = connect(ada)
     session = workstation.edit(part, level="sketch")
 
@@ -103,7 +103,7 @@ def test_a_child_cannot_use_it_and_is_told_so(ada, connect, part):
     check_stays(session)
 
 
-def test_a_child_may_connect_by_itself_and_is_another_window(ada, connect, part):
+def test_child_that_connects_is_another_instance(ada, connect, part):
     workstation = connect(ada)
     session = workstation.edit(part, level="sketch")
 
@@ -116,7 +116,7 @@ def test_a_child_may_connect_by_itself_and_is_another_window(ada, connect, part)
     check_stays(session)
 
 
-def test_a_child_that_is_forked_while_one_waits_leaves_the_place(ada, client_of, connect, part):
+def test_child_forked_while_waiting_keeps_the_place_in_line(ada, client_of, connect, part):
     held = connect(client_of(ada.server, "bob")).edit(part, level="sketch")
     parent = os.getpid()
 

@@ -68,7 +68,7 @@ def workstation(request, ada, connect):
     assert all(window.connected for window in windows[1:])
 
 
-def test_what_a_lost_answer_gave_is_ones_own_when_asked_again(workstation, part, lose_answers):
+def test_session_of_a_lost_answer_is_own_when_asked_again(workstation, part, lose_answers):
     lose_answers("acquire", times=1)
     with workstation.edit(part, level="sketch") as session:
         assert session.existing is False
@@ -76,7 +76,9 @@ def test_what_a_lost_answer_gave_is_ones_own_when_asked_again(workstation, part,
     assert [one.reason for one in EndedSession.objects.all()] == ["released"]
 
 
-def test_what_lost_answers_gave_is_released_when_nobody_asks_again(workstation, part, lose_answers):
+def test_sessions_of_lost_answers_are_released_when_not_asked_again(
+    workstation, part, lose_answers
+):
     lose_answers("acquire")
     with pytest.raises(ServerUnavailableError):
         workstation.edit(part, level="sketch")
@@ -84,7 +86,7 @@ def test_what_lost_answers_gave_is_released_when_nobody_asks_again(workstation, 
     assert EndedSession.objects.exists()
 
 
-def test_and_stays_when_somebody_does(workstation, part, lose_answers):
+def test_session_of_a_lost_answer_stays_when_another_thread_asks(workstation, part, lose_answers):
     mend = lose_answers("acquire")
     with pytest.raises(ServerUnavailableError):
         workstation.edit(part, level="sketch")
@@ -97,7 +99,7 @@ def test_and_stays_when_somebody_does(workstation, part, lose_answers):
     eventually(is_free)
 
 
-def test_what_another_window_has_is_not_released_with_it(ada, connect, part, lose_answers):
+def test_session_of_another_instance_is_not_released(ada, connect, part, lose_answers):
     first, second = connect(ada), connect(ada, patience=1)
     held = first.edit(part, level="sketch")
     lose_answers("acquire")
@@ -131,9 +133,7 @@ def test_a_release_that_fails_goes_on_in_the_helper(
         assert again.valid
 
 
-def test_also_when_the_program_ends_right_then_and_another_window_lives(
-    ada, connect, part, lose_answers
-):
+def test_failed_release_goes_on_when_the_program_ends(ada, connect, part, lose_answers):
     workstation, other = connect(ada), connect(ada)
     session = workstation.edit(part, level="sketch")
     lose_answers("release", arrives=False)
@@ -156,7 +156,7 @@ def test_an_interrupted_hand_over_keeps_the_session(ada, bob, connect, part, los
 
 
 @pytest.mark.parametrize("arrives", [True, False])
-def test_a_place_that_could_not_be_given_up_is_given_up_by_the_helper(
+def test_failed_leaving_of_a_line_goes_on_in_the_helper(
     ada, bob, connect, part, lose_answers, arrives
 ):
     held = connect(bob).edit(part, level="sketch")
@@ -169,7 +169,7 @@ def test_a_place_that_could_not_be_given_up_is_given_up_by_the_helper(
     eventually(is_free)
 
 
-def test_a_place_whose_answer_was_lost_is_given_up(ada, bob, connect, part, lose_answers):
+def test_place_of_a_lost_answer_is_given_up(ada, bob, connect, part, lose_answers):
     held = connect(bob).edit(part, level="sketch")
     workstation = connect(ada)
     lose_answers("stand")
@@ -186,9 +186,7 @@ def test_a_place_whose_answer_was_lost_is_given_up(ada, bob, connect, part, lose
     eventually(is_free)
 
 
-def test_a_turn_that_comes_while_the_place_is_given_up_is_nobodys_left_over(
-    workstation, bob, connect, part
-):
+def test_turn_that_comes_while_leaving_the_line_leaves_no_orphan(workstation, bob, connect, part):
     held = connect(bob).edit(part, level="sketch")
 
     def interrupt(waiting):
@@ -201,9 +199,7 @@ def test_a_turn_that_comes_while_the_place_is_given_up_is_nobodys_left_over(
     eventually(is_free)
 
 
-def test_the_turn_of_a_window_that_dies_is_freed_though_another_one_lives(
-    ada, bob, connect, run_program, part
-):
+def test_turn_of_a_dead_instance_is_freed_while_another_lives(ada, bob, connect, run_program, part):
     held = connect(bob).edit(part, level="sketch")
     dying, other = run_program(ada), connect(ada)
     dying.send("edit", {"part_number": part, "level": "sketch", "wait": True})
@@ -217,7 +213,7 @@ def test_the_turn_of_a_window_that_dies_is_freed_though_another_one_lives(
     assert other.connected
 
 
-def test_who_waits_takes_the_place_of_a_window_that_nobody_speaks_for(
+def test_waiting_instance_inherits_the_place_of_a_dead_one(
     ada, bob, connect, run_program, part, monkeypatch
 ):
     monkeypatch.setattr("silo_client.sessions.line.LOOK_SECONDS", 0.1)
@@ -241,7 +237,7 @@ def test_who_waits_takes_the_place_of_a_window_that_nobody_speaks_for(
     eventually(is_free)
 
 
-def test_what_is_acquired_later_is_not_taken_for_left_over(ada, bob, connect, part, lose_answers):
+def test_later_session_is_no_orphan(ada, bob, connect, part, lose_answers):
     held = connect(bob).edit(part, level="sketch")
     workstation = connect(ada)
     lose_answers("leave_line", times=1, arrives=False)
@@ -295,7 +291,7 @@ def test_a_callback_may_close(ada, connect, part, inline):
     workstation.close()
 
 
-def test_callbacks_that_fail_cost_nothing(ada, connect, part):
+def test_failing_callbacks_do_no_harm(ada, connect, part):
     events = []
 
     def fail(*_):
@@ -310,7 +306,7 @@ def test_callbacks_that_fail_cost_nothing(ada, connect, part):
     eventually(lambda: len(events) == 6)
 
 
-def test_a_dispatch_that_fails_costs_nothing(ada, connect, part):
+def test_failing_dispatch_does_no_harm(ada, connect, part):
     def fail(call):
         raise RuntimeError("the window is gone")
 

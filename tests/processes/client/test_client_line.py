@@ -65,7 +65,7 @@ def waiter():
     return start
 
 
-def test_who_waits_is_told_of_the_line_and_gets_its_turn(ada, bob, connect, waiter, part):
+def test_waiting_call_reports_the_line_and_gets_its_turn(ada, bob, connect, waiter, part):
     held = connect(bob, name="bob's").edit(part, level="sketch")
     first = waiter(connect(ada, program="1"), part)
     eventually(lambda: first.calls)
@@ -85,21 +85,21 @@ def test_who_waits_is_told_of_the_line_and_gets_its_turn(ada, bob, connect, wait
     assert not PlaceInLine.objects.exists()
 
 
-def test_what_is_free_is_given_at_once(ada, connect, part):
+def test_free_lock_is_granted_at_once(ada, connect, part):
     workstation = connect(ada)
     with workstation.edit(part, level="sketch", wait=5) as session:
         assert session.valid
         assert session.existing is False
 
 
-def test_who_waits_too_long_leaves_the_line(ada, bob, connect, part):
+def test_wait_that_times_out_leaves_the_line(ada, bob, connect, part):
     connect(bob).edit(part, level="sketch")
     with pytest.raises(WaitTimeoutError, match="not free within"):
         connect(ada).edit(part, level="sketch", wait=0.5)
     assert not PlaceInLine.objects.exists()
 
 
-def test_what_the_callback_raises_ends_the_waiting(ada, bob, connect, part):
+def test_exception_of_the_callback_ends_the_waiting(ada, bob, connect, part):
     connect(bob).edit(part, level="sketch")
 
     def cancel(waiting):
@@ -110,7 +110,7 @@ def test_what_the_callback_raises_ends_the_waiting(ada, bob, connect, part):
     eventually(lambda: not PlaceInLine.objects.exists())
 
 
-def test_ones_position_moves_up(ada, bob, connect, waiter, client_of, monkeypatch, part):
+def test_position_moves_up(ada, bob, connect, waiter, client_of, monkeypatch, part):
     monkeypatch.setattr("silo_client.sessions.line.LOOK_SECONDS", 0.1)
     connect(bob).edit(part, level="sketch")
     carols = connect(client_of(ada.server, "carol"))
@@ -134,7 +134,7 @@ def test_a_lost_place_is_taken_anew(ada, bob, connect, waiter, monkeypatch, part
     assert waiting.session.valid
 
 
-def test_who_waits_over_the_death_of_its_helper_gets_its_turn(ada, bob, connect, waiter, part):
+def test_turn_comes_in_spite_of_the_helpers_death(ada, bob, connect, waiter, part):
     held = connect(bob).edit(part, level="sketch")
     workstation = connect(ada)
     waiting = waiter(workstation, part)
@@ -206,7 +206,7 @@ def test_the_holder_is_asked_until_the_server_has_heard_it_and_so_is_the_next_on
     assert second.session.valid
 
 
-def test_a_message_that_the_server_does_not_take_is_no_secret(ada, bob, connect, part):
+def test_refused_message_is_reported(ada, bob, connect, part):
     connect(bob).edit(part, level="sketch")
     with pytest.raises(InvalidRequestError, match="message"):
         connect(ada).edit(part, level="sketch", ask="two\nlines")
@@ -224,9 +224,7 @@ def test_a_hand_over_that_is_refused_keeps_the_session(ada, bob, connect, part):
     assert not EditSession.objects.exists()
 
 
-def test_what_is_handed_over_without_waiting_is_unclaimed_until_somebody_edits_it(
-    ada, bob, connect, part
-):
+def test_handed_over_session_is_unclaimed_until_edited(ada, bob, connect, part):
     asked, events = [], []
     theirs = connect(bob, on_handoff_request=asked.append)
     held = theirs.edit(part, level="sketch")
@@ -242,7 +240,7 @@ def test_what_is_handed_over_without_waiting_is_unclaimed_until_somebody_edits_i
     assert not EditSession.objects.exists()
 
 
-def test_the_end_of_soft_interference_is_told(ada, bob, connect, part):
+def test_end_of_soft_interference_is_reported(ada, bob, connect, part):
     events = []
     theirs = connect(bob).edit(part, level="sketch", object_id="A", cone=["n1"])
     workstation = connect(ada, on_event=lambda *told: events.append(told))
@@ -253,7 +251,7 @@ def test_the_end_of_soft_interference_is_told(ada, bob, connect, part):
     assert (resolved["session_id"], resolved["with_session_id"]) == (mine.id, theirs.id)
 
 
-def test_the_server_is_told_for_how_long_nobody_has_touched_it(ada, connect, run_program, part):
+def test_server_learns_the_idle_time(ada, connect, run_program, part):
     workstation = connect(ada)
     workstation.edit(part, level="sketch")
     beats = EditSession.objects.get().last_heartbeat
@@ -267,7 +265,7 @@ def test_the_server_is_told_for_how_long_nobody_has_touched_it(ada, connect, run
     eventually(lambda: Workstation.objects.get().idle_since is None)
 
 
-def test_a_workstation_is_idle_when_all_its_windows_are(ada, connect, part):
+def test_workstation_is_idle_when_all_instances_are(ada, connect, part):
     idle, busy = connect(ada), connect(ada)
     assert idle.id == busy.id
     idle.edit(part, level="sketch")

@@ -95,7 +95,7 @@ def test_a_stream_that_is_replaced_while_it_lives_costs_nothing(
     assert eventually(lambda: ada.server.sse_clients() == 1)
 
 
-def test_a_withdrawn_token_is_told_and_final(serve, client_of, connect, part):
+def test_withdrawn_token_is_reported_and_final(serve, client_of, connect, part):
     from sessions_app.models import ApiToken
 
     ada = client_of(serve())

@@ -27,7 +27,7 @@ def is_free():
     return not EditSession.objects.exists() and not PlaceInLine.objects.exists()
 
 
-def test_two_windows_that_stand_in_line_together(ada, bob, connect, part):
+def test_two_instances_share_a_place_in_line(ada, bob, connect, part):
     held = connect(bob).edit(part, level="sketch")
     windows = connect(ada), connect(ada)
     got, waiting = {}, []
@@ -55,7 +55,7 @@ def test_two_windows_that_stand_in_line_together(ada, bob, connect, part):
     assert is_free()
 
 
-def test_one_of_them_that_gives_up_leaves_the_place_to_the_other(ada, bob, connect, part):
+def test_instance_that_gives_up_leaves_the_place_to_the_other(ada, bob, connect, part):
     connect(bob).edit(part, level="sketch")
     first, second = connect(ada), connect(ada)
     waiting = []
@@ -73,7 +73,7 @@ def test_one_of_them_that_gives_up_leaves_the_place_to_the_other(ada, bob, conne
     assert len(first.sessions) == 1
 
 
-def test_what_a_window_acquires_before_the_other_is_connected_is_not_inherited(
+def test_session_acquired_before_the_other_instance_connects_is_not_inherited(
     ada, connect, run_program, part
 ):
     # It has its window, and no stream yet.
@@ -85,7 +85,7 @@ def test_what_a_window_acquires_before_the_other_is_connected_is_not_inherited(
     assert first.ask("valid") == [True]
 
 
-def test_who_gave_up_waiting_does_not_end_what_another_window_acquires(ada, bob, connect, part):
+def test_instance_that_gave_up_does_not_end_the_others_session(ada, bob, connect, part):
     held = connect(bob).edit(part, level="sketch")
     first, second = connect(ada), connect(ada)
 
@@ -101,7 +101,9 @@ def test_who_gave_up_waiting_does_not_end_what_another_window_acquires(ada, bob,
     check_stays(session)
 
 
-def test_nor_does_who_got_its_turn_by_standing_again(ada, bob, connect, part, monkeypatch):
+def test_instance_that_stood_again_does_not_end_the_others_session(
+    ada, bob, connect, part, monkeypatch
+):
     # No event tells of the turn.
     monkeypatch.setattr("silo_client.sessions.line.LOOK_SECONDS", 0.1)
     monkeypatch.setattr("silo_client.sessions.held.HeldSessions.granted", lambda *_: None)
@@ -121,7 +123,7 @@ def check_stays(session):
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_two_threads_that_wait_for_one_lock_have_it_together(ada, bob, connect, part, attempt):
+def test_two_threads_that_wait_for_one_lock_share_the_session(ada, bob, connect, part, attempt):
     held = connect(bob).edit(part, level="sketch")
     workstation = connect(ada)
     waiting, got = [], []
@@ -144,7 +146,7 @@ def test_two_threads_that_wait_for_one_lock_have_it_together(ada, bob, connect, 
     assert is_free()
 
 
-def test_a_state_folder_that_is_deleted_costs_nothing(ada, connect, run_program, part):
+def test_deleted_state_folder_does_no_harm(ada, connect, run_program, part):
     program = run_program(ada)
     session = program.edit(part)
     folder = Path(os.environ["SILO_STATE"])

@@ -1,4 +1,4 @@
-"""What `silo watch` knows of sessions: from lists, and from the events after them."""
+"""The table of `silo watch`: sessions from lists, and from the events after them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from silo_client.data import Lock, person, time_of
 
 Json = Mapping[str, Any]
 
-# What a glance takes in.
+# The number of recent events to show.
 NEWS = 5
 
 
 class Board:
-    """The sessions, and the latest news of them.
+    """The sessions, and the latest events about them.
 
     Args:
-        title: what is watched.
+        title: the title of the table.
     """
 
     def __init__(self, title: str) -> None:
@@ -35,12 +35,12 @@ class Board:
         self._sessions: dict[str, dict[str, Any]] = {}
         self._news: deque[str] = deque(maxlen=NEWS)
 
-    def fill(self, told: Iterable[Json]) -> None:
-        """Begin anew with what a list says."""
-        self._sessions = {str(session["session_id"]): dict(session) for session in told}
+    def fill(self, listed: Iterable[Json]) -> None:
+        """Replace the sessions by those of a list."""
+        self._sessions = {str(session["session_id"]): dict(session) for session in listed}
 
     def apply(self, event: str, data: Json) -> None:
-        """Take in an event. What a list has told already changes nothing."""
+        """Apply an event. An event that the list already contains changes nothing."""
         if event.startswith("item."):
             self._apply_to_item(event, data)
         if "session_id" not in data:
@@ -48,7 +48,7 @@ class Board:
         session_id = str(data["session_id"])
         if event == "edit.session_released":
             self._sessions.pop(session_id, None)
-            self._part_from(session_id)
+            self._remove_conflicts(session_id)
         elif event == "edit.session_acquired":
             self._sessions[session_id] = dict(data)
         elif session := self._sessions.get(session_id):
@@ -67,15 +67,15 @@ class Board:
         if event in said:
             self._news.append(f"{clock_time(data)}  {said[event]}")
 
-    def mark(self, told: Iterable[Json]) -> None:
-        """Take over from a list whom sessions meet."""
-        for session in told:
+    def mark(self, listed: Iterable[Json]) -> None:
+        """Take over the conflicts of sessions from a list."""
+        for session in listed:
             if known := self._sessions.get(str(session["session_id"])):
                 known["interference"] = session.get("interference")
                 known["interferes_with"] = session.get("interferes_with")
 
-    def _part_from(self, session_id: str) -> None:
-        """Nobody meets a session any more: it has ended."""
+    def _remove_conflicts(self, session_id: str) -> None:
+        """Remove an ended session from the conflicts of the others."""
         for known in self._sessions.values():
             if met := known.get("interferes_with"):
                 left = [one for one in met if str(one["session_id"]) != session_id]
@@ -96,7 +96,7 @@ class Board:
 
 
 def _changed(event: str, data: Json) -> Json:
-    """Return what an event changes of a session."""
+    """Return the members of a session that an event changes."""
     return {
         "edit.session_away": {"away_since": data.get("away_since")},
         "edit.session_back": {"away_since": None},
@@ -106,7 +106,7 @@ def _changed(event: str, data: Json) -> Json:
 
 
 def sentence(event: str, data: Json) -> str:
-    """Return an event in words."""
+    """Return an event as a sentence."""
     who = f"{person(data)} on {data['workstation']['name']}"
     what = Lock.from_payload(data)
     if event == "edit.session_acquired":
@@ -132,8 +132,8 @@ def sentence(event: str, data: Json) -> str:
 
 
 def clock_time(data: Json) -> str:
-    """Return the time of day of an event, in this machine's time zone: that of the server where it tells it."""
+    """Return the time of day of an event in this machine's time zone; the present time where the event has none."""
     moments = [time_of(data.get("released_at")), time_of(data.get("acquired_at"))]
-    told = next((moment for moment in moments if moment), None)
-    local = told.astimezone() if told else datetime.now().astimezone()
+    first = next((moment for moment in moments if moment), None)
+    local = first.astimezone() if first else datetime.now().astimezone()
     return f"{local:%H:%M:%S}"

@@ -1,4 +1,4 @@
-"""The server that a command talks to."""
+"""The connection of a command to the server."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.credentials import Login
 from silo_client.errors import ConfigurationError, NotFoundError
 
-# How the server says it, whichever it names.
+# The beginning of the server's message for an unknown item.
 NO_ITEM = "There is no item "
 
 
 def make_api(login: Login) -> Api:
-    """Return the calls of a server.
+    """Return the `Api` of a login.
 
     Raises:
-        CommandError: its address or its certificates cannot be used.
+        CommandError: the server URL or the CA file is invalid.
     """
     try:
         return Api(login.url, login.token, login.ca_file)
     except ConfigurationError as error:
         named = os.environ.get(credentials.CA_FILE_VARIABLE)
-        told = named and named == login.ca_file and named in str(error)
-        source = f"{credentials.CA_FILE_VARIABLE}: " if told else ""
+        from_variable = named and named == login.ca_file and named in str(error)
+        source = f"{credentials.CA_FILE_VARIABLE}: " if from_variable else ""
         raise CommandError(f"{source}{error}.", code=ExitCode.USAGE) from error
 
 
 def current_login() -> Login:
-    """Return what the environment and `silo login` say.
+    """Return the login of the environment and of `silo login`.
 
     Raises:
         NotLoggedInError, CredentialsError: see `credentials.current`.
-        CommandError: a variable of the environment cannot be used.
+        CommandError: a variable of the environment is invalid.
     """
     try:
         return credentials.current()
@@ -46,7 +46,7 @@ def current_login() -> Login:
 
 @contextmanager
 def connected() -> Iterator[Api]:
-    """Give the calls of the server that is logged in to."""
+    """Give the `Api` of the current login."""
     api = make_api(current_login())
     try:
         yield api
@@ -56,7 +56,7 @@ def connected() -> Iterator[Api]:
 
 @contextmanager
 def about(part: str | None) -> Iterator[None]:
-    """Say of which part it is that there is none."""
+    """Report an unknown item by the part that was typed."""
     try:
         yield
     except NotFoundError as error:

@@ -1,4 +1,4 @@
-"""What a shell, a cron job or a service leaves odd: closed streams, words that are not text, widths that are none."""
+"""Odd environments of shells, cron jobs and services: closed streams, words that are not text, invalid widths."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from collections.abc import MutableMapping, Sequence
 
 from silo_client.cli.exit_codes import CommandError, ExitCode
 
-# Of a terminal; rich and typer read them as numbers.
+# Variables with the width of a terminal; rich and typer read them as numbers.
 WIDTHS = ("COLUMNS", "TERMINAL_WIDTH")
 
 
 def open_what_is_closed() -> None:
-    """Open standard streams that were closed (`>&-`), as nothing. The next file to be opened would take their place."""
+    """Open closed standard streams (`>&-`) on the null device. The next opened file would take their place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 def drop_odd_widths(environment: MutableMapping[str, str]) -> None:
-    """Forget widths of the terminal that are no width: nothing fits in, or they are no number."""
+    """Delete widths of the terminal that are 0 or no number."""
     for name in WIDTHS:
         if not environment.get(name, "1").isdecimal() or environment.get(name) == "0":
             del environment[name]
 
 
 def readable(words: Sequence[str]) -> list[str]:
-    """Return the words of a command line as the text that was typed. What follows `--` is the command's own.
+    """Return the words of a command line as the text that was typed, up to `--`; the rest is unchanged.
 
-    Where the locale is C, Python takes letters outside ASCII for bytes.
+    In the C locale, Python takes letters outside ASCII for bytes.
 
     Raises:
         CommandError: a word is not text in UTF-8.
@@ -39,7 +39,7 @@ def readable(words: Sequence[str]) -> list[str]:
 
 
 def encodable(word: str) -> str | bytes:
-    """Return a word for a command that is run, whatever the locale."""
+    """Return a word as an argument of a command, whatever the locale."""
     try:
         os.fsencode(word)
     except UnicodeEncodeError:

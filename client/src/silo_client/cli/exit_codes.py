@@ -1,4 +1,4 @@
-"""With which code `silo` ends, and what it says when something went wrong."""
+"""The exit codes of `silo`, and its error messages."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from silo_client.errors import (
 
 
 class ExitCode(IntEnum):
-    """The codes of `silo` itself. `silo edit` ends with its command's own, where nothing of this happened."""
+    """The codes of `silo` itself. In all other cases `silo edit` ends with the code of its command."""
 
-    OK = 0, "all is well"
+    OK = 0, "success"
     ERROR = 1, "another error"
-    USAGE = 2, "the command line is not understood, or names several things where one is needed"
+    USAGE = 2, "the command line is invalid, or matches several sessions where one is needed"
     NOT_LOGGED_IN = 3, "not logged in, or the token is refused"
-    NOT_ALLOWED = 4, "not allowed: it needs a higher role, or is somebody else's"
-    NOT_FOUND = 5, "there is no such thing, or it has ended"
-    HELD = 6, "somebody else is editing it"
-    TIMED_OUT = 7, "the turn did not come in the time that was given"
+    NOT_ALLOWED = 4, "not allowed: it needs a higher role, or belongs to another user"
+    NOT_FOUND = 5, "there is no such part or session, or the session has ended"
+    HELD = 6, "the part is being edited elsewhere"
+    TIMED_OUT = 7, "the turn did not come in time"
     UNREACHABLE = 8, "the server cannot be reached, or cannot serve now"
     LOST = (
         9,
-        "the session was lost while the command ran, or nobody can say, even if the command succeeded",
+        "the session was lost while the command ran, or may have been, even if the command succeeded",
     )
     NOT_EXECUTABLE = 126, "the command cannot be executed"
-    COMMAND_NOT_FOUND = 127, "there is no such command"
+    COMMAND_NOT_FOUND = 127, "the command was not found"
 
     reason: str
 
@@ -48,18 +48,18 @@ class ExitCode(IntEnum):
         return code
 
 
-# A command, or `silo` itself, that a signal has ended: this and the signal's number, as shells say it.
+# The code of a command, or of `silo`, that a signal has ended is this plus the signal's number, as in shells.
 KILLED = 128
 
 
 class CommandError(Exception):
-    """What went wrong, as a person reads it.
+    """An error, as a person reads it.
 
     Args:
         message: a sentence.
-        advice: what to do next, a sentence; "" where that is plain.
-        code: with what to end.
-        lines: what the sentence is about, each in a line of its own.
+        advice: a sentence about what to do next; "" where that is plain.
+        code: the exit code.
+        lines: details, each in a line of its own.
     """
 
     def __init__(
@@ -88,30 +88,30 @@ _CODES: tuple[tuple[type[SiloError], ExitCode, str], ...] = (
     (
         ServerUnavailableError,
         ExitCode.UNREACHABLE,
-        "See that the server runs and that the address is right: `silo login` keeps it, SILO_URL overrides it.",
+        "Check that the server runs and that its URL is right: `silo login` keeps it, SILO_URL overrides it.",
     ),
 )
 
 
 def explain(error: SiloError) -> CommandError:
-    """Return an error of the library as a person reads it."""
+    """Return an error of the library with advice and exit code."""
     for kind, code, advice in _CODES:
         if isinstance(error, kind):
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                advice = "If the server has a certificate of your own authority, name it: `silo login --ca-file FILE`."
+                advice = "If your own authority has signed the server's certificate: `silo login --ca-file FILE`."
             return CommandError(_sentence(error), advice, code)
     return CommandError(_sentence(error))
 
 
 def _sentence(error: SiloError) -> str:
     if isinstance(error, AuthenticationError):
-        # The server's sentence is for who writes a client.
+        # The server's sentence is meant for authors of clients.
         return "The server does not accept the token."
     text = str(error).strip() or type(error).__name__
     if isinstance(error, ApiError):
         faults = error.details.get("faults") or []
         reasons = [f"{fault.get('where')}: {fault.get('why')}" for fault in faults]
-        # The message names the first of them.
+        # The message contains the first of them.
         more = [reason for reason in reasons if reason not in text]
         text = " ".join([text, *([f"({'; '.join(more)})"] if more else [])])
     return text if text.endswith((".", "!", "?", ")")) else f"{text}."

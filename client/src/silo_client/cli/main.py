@@ -19,7 +19,7 @@ from silo_client.errors import SiloError
 from silo_client.version import __version__
 
 DEBUG_VARIABLE = "SILO_DEBUG"
-# What typer raises where the command line is wrong; its own name for it is another one in each version.
+# Typer raises this for an invalid command line; its name differs between versions of typer.
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 
 _EPILOG = "\n".join(
@@ -27,12 +27,12 @@ _EPILOG = "\n".join(
         "Exit codes:\n",
         *(f"* {int(code)}: {code.reason}" for code in ExitCode),
         f"* {KILLED} + n: ended by signal n\n",
-        "`silo edit` ends with the code of its command, if nothing of this happened.",
+        "In all other cases `silo edit` ends with the code of its command.",
     ]
 )
 
 app = typer.Typer(
-    help="Edit sessions of a Silo server: who edits what, and editing it.",
+    help="Edit sessions of a Silo server: see who edits what, and edit.",
     epilog=_EPILOG,
     rich_markup_mode="markdown",
     no_args_is_help=True,
@@ -56,7 +56,7 @@ def silo(
         ),
     ] = False,
 ) -> None:
-    """Edit sessions of a Silo server: who edits what, and editing it."""
+    """Edit sessions of a Silo server: see who edits what, and edit."""
 
 
 for _command in (
@@ -83,14 +83,14 @@ def run() -> None:
     open_what_is_closed()
     drop_odd_widths(os.environ)
     for stream in (sys.stdout, sys.stderr):
-        # A part number that the terminal has no letters for is no reason to fail.
+        # A part number that the terminal cannot display must not be an error.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     sys.exit(_code())
 
 
 class _Formatter(logging.Formatter):
-    """Of whatever logs here, also other packages."""
+    """The format of all log lines, also of other packages."""
 
     def format(self, record: logging.LogRecord) -> str:
         return visible_lines(super().format(record))
@@ -108,11 +108,11 @@ def _code() -> int:
         ended = typer.main.get_command(app).main(words, prog_name="silo", standalone_mode=False)
         return ended if isinstance(ended, int) else ExitCode.OK
     except CommandError as error:
-        return _tell(error)
+        return _report(error)
     except SiloError as error:
-        return _tell(explain(error))
+        return _report(explain(error))
     except UsageProblem as error:
-        return _tell_usage(error)
+        return _report_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         return KILLED + 2
     except Terminated as ended:
@@ -120,17 +120,17 @@ def _code() -> int:
     except BrokenPipeError:
         return BROKEN_PIPE
     except OSError as error:
-        # The disk on which the output is written is full, say.
-        return _tell(CommandError(f"{error}."))
+        # For example, the disk to which the output goes is full.
+        return _report(CommandError(f"{error}."))
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             sys.stderr.write(visible_lines(traceback.format_exc()) + "\n")
         say(f"{type(error).__name__}: {error}")
-        say(f"That is a mistake in silo; {DEBUG_VARIABLE}=1 shows where.")
+        say(f"This is a bug in silo; {DEBUG_VARIABLE}=1 shows where.")
         return ExitCode.ERROR
 
 
-def _tell(error: CommandError) -> int:
+def _report(error: CommandError) -> int:
     say(error.message)
     for line in error.lines:
         say(line)
@@ -139,13 +139,13 @@ def _tell(error: CommandError) -> int:
     return error.code
 
 
-def _tell_usage(error: Exception) -> int:
-    # Some have several lines.
+def _report_usage(error: Exception) -> int:
+    # Some messages have several lines.
     message = one_line(getattr(error, "format_message", error.__str__)())
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "silo"
     if message:
         say(message)
-        say(f"`{path} --help` says how it is used.")
-    # Without a message there was no command at all, and the help has been shown.
+        say(f"`{path} --help` shows the usage.")
+    # Without a message there was no command, and the help has been shown.
     return ExitCode.USAGE

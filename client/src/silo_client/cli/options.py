@@ -1,4 +1,4 @@
-"""The arguments and options that several commands have, and the completion of part numbers.
+"""Arguments and options that several commands have, and the completion of part numbers.
 
 Typer reads the annotations while the program runs, so they are written as Python 3.9 has them.
 """
@@ -17,7 +17,7 @@ from silo_client.common.visible import is_visible
 from silo_client.network.requests import headers
 from silo_client.network.route import route_to
 
-# Nobody waits longer for a completion.
+# A longer completion would be in the way.
 COMPLETION_SECONDS = 1.0
 COMPLETIONS = 100
 
@@ -31,7 +31,7 @@ class Level(str, Enum):
 
 
 class EndReason(str, Enum):
-    """How a session can end."""
+    """The reasons for which a session ends."""
 
     released = "released"
     disconnected = "disconnected"
@@ -43,7 +43,7 @@ class EndReason(str, Enum):
 
 
 class Completion(str):
-    """What is inserted in place of what was typed. Typer drops what does not begin, letter by letter, like that."""
+    """A completion. Typer drops those that do not begin, letter by letter, with the typed text."""
 
     def startswith(self, *whatever: object) -> bool:
         """Let typer keep it."""
@@ -51,7 +51,7 @@ class Completion(str):
 
 
 def complete_part(incomplete: str) -> list[str]:
-    """Return the part numbers that begin so. Without a server, or a quick one, there are none."""
+    """Return the part numbers that begin with a text; none where the server does not answer quickly."""
     try:
         login = credentials.current()
         answer = httpx.get(
@@ -66,7 +66,7 @@ def complete_part(incomplete: str) -> list[str]:
         numbers = [str(item["part_number"]) for item in answer.json()["items"]]
         numbers = [number for number in numbers if _can_be_completed(number)]
     except Exception:
-        # Someone is typing: anything that is said now would be in the way.
+        # Any message would be in the way of a person who is typing.
         return []
     begun = folded(incomplete).lstrip()
     return [
@@ -75,15 +75,15 @@ def complete_part(incomplete: str) -> list[str]:
 
 
 def _can_be_completed(number: str) -> bool:
-    """Whether it becomes one word of the line that is typed, whatever a server has sent."""
+    """Whether a part number, whatever a server has sent, becomes one word of the command line."""
     if os.environ.get("_SILO_COMPLETE") == "complete_zsh" and set(number) & set("\\\"'"):
-        # Typer's script for zsh has no way to say these.
+        # Typer's script for zsh cannot escape these.
         return False
     return is_visible(number)
 
 
 def _for_shell(number: str) -> str:
-    """Return a part number as the shell is to insert it. Bash takes it as it is; the others quote by themselves."""
+    """Return a part number as the shell is to insert it. Bash inserts it as it is; other shells quote by themselves."""
     if not os.environ.get("COMP_WORDS") or _is_quoted():
         return number
     return re.sub(r"([^\w@%+=:,./-])", r"\\\1", number)
@@ -108,7 +108,7 @@ AnyPart = Annotated[
     Optional[str],
     typer.Argument(
         metavar="PART",
-        help="The part number; every part without it.",
+        help="The part number; by default all parts.",
         show_default=False,
         autocompletion=complete_part,
     ),
@@ -127,6 +127,4 @@ AnyObject = Annotated[
         show_default=False,
     ),
 ]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print the API's own JSON, with times in UTC.")
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON, with times in UTC.")]

@@ -1,7 +1,7 @@
-"""What a person or a script reads: tables, times, messages.
+"""Output for people and scripts: tables, times, messages.
 
 On a terminal there are tables with headings; into a pipe go lines with tabs between the columns and no headings.
-Results go to the standard output, everything that is said about them to the standard error.
+Results go to the standard output, messages to the standard error.
 
 All output passes this module, which makes it visible first (`common/visible.py`): text of other people cannot pose as
 a line of this program, or as another cell.
@@ -37,11 +37,11 @@ err = Console(stderr=True, highlight=False)
 
 
 def say(message: str, style: str = "") -> None:
-    """Write a message to the standard error, in one line that is left as it is: commands in it can be copied."""
+    """Write a message to the standard error, in one line that is not wrapped: commands in it can be copied."""
     with suppress(OSError):  # nobody reads it
         text = Text(f"silo: {visible(message)}", style)
         if err.is_terminal:
-            # The command may have it in raw mode, an editor say, where a line end alone stays in its column.
+            # An editor may have set the terminal to raw mode, where a line end alone stays in its column.
             err.file.write("\r")
             err.print(text, soft_wrap=True, end="")
             err.file.write("\r\n")
@@ -56,36 +56,36 @@ def write(*cells: str) -> None:
 
 
 def _put(text: str) -> None:
-    """Write text to the standard output at once. Who reads it may have gone: then it ends quietly."""
+    """Write text to the standard output at once. If its reader is gone, the program ends quietly."""
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # Nothing is to be written when the interpreter ends, either.
+        # The interpreter must not write to it at its end, either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(BROKEN_PIPE) from None
 
 
 def write_json(value: Any, *, indent: int | None = 2) -> None:
-    """Write JSON; in one line without an indent."""
-    # Where the letters cannot be written they are escaped, which is JSON as well.
+    """Write JSON; in one line where `indent` is None."""
+    # Letters that cannot be written are escaped, which is JSON as well.
     unicode = (getattr(sys.stdout, "encoding", "") or "").lower().startswith("utf")
     _put(visible_json(json.dumps(value, ensure_ascii=not unicode, indent=indent)))
 
 
 def write_csv(text: str, *, mark: bool = False) -> None:
-    """Write lines of CSV, whose ends may be in its cells as well; with the mark by which spreadsheets know UTF-8."""
+    """Write lines of CSV, whose cells may contain line ends; with the mark by which spreadsheets detect UTF-8."""
     _put((MARK if mark else "") + "\n".join(map(visible, text.split("\n"))))
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Return a table for a terminal."""
-    # With a blank before it, the second line of a long cell looks like nothing that `say` says.
+    # With a blank before it, the second line of a long cell cannot look like a message of `say`.
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        # Not as rich's markup: a part number may have brackets.
+        # Not as rich's markup: a part number may contain brackets.
         table.add_row(*(shown(cell) for cell in row))
     return table
 
@@ -105,11 +105,11 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def when(moment: datetime | None, now: datetime | None = None) -> str:
-    """Return a time in this machine's time zone, as short as it can be told: 10:42, 26 Nov 10:42, 2025-11-26 10:42.
+    """Return a time in this machine's time zone, as short as possible: 10:42, 26 Nov 10:42, 2025-11-26 10:42.
 
     Args:
         moment: with a time zone; None gives "".
-        now: what today is; the present without it.
+        now: the present time, by default that of the system.
     """
     if moment is None:
         return ""
@@ -123,7 +123,7 @@ def when(moment: datetime | None, now: datetime | None = None) -> str:
 
 
 def how_long(seconds: float) -> str:
-    """Return a duration as short as it is useful: 40 s, 12 min, 3 h 20 min, 2 d."""
+    """Return a duration, as short as is useful: 40 s, 12 min, 3 h 20 min, 2 d."""
     if seconds < MINUTE:
         return f"{max(0, int(seconds))} s"
     if seconds < HOUR:
@@ -135,14 +135,14 @@ def how_long(seconds: float) -> str:
 
 
 def ago(moment: datetime | None, now: datetime | None = None) -> str:
-    """Return for how long it has been so: the time since a moment; "" without one."""
+    """Return the time since a moment; "" without one."""
     if moment is None:
         return ""
     return how_long(((now or datetime.now(timezone.utc)) - moment).total_seconds())
 
 
 def one_line(text: str) -> str:
-    """Return a text that a person has typed without its line ends, which the server does not take."""
+    """Return a typed text without its line ends, which the server refuses."""
     return " ".join(text.split())
 
 

@@ -1,4 +1,4 @@
-"""Sessions as a person names and reads them."""
+"""Sessions as people name and read them."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from silo_client.data import Lock, person, time_of
 Json = Mapping[str, Any]
 
 COLUMNS = ("Part", "Level", "Object", "User", "Workstation", "Since", "State", "Note")
-# How many others a line has room for.
+# The number of other sessions that a line has room for.
 NAMED = 3
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which sessions or places are meant.
+    """A filter of sessions.
 
     Args:
-        part: the part number; None for every one. The server looks for it, in whichever spelling.
-        level: the context level; None for every one.
-        object_id: the object; None for every one, "" for the whole part.
+        part: the part number, in any spelling; None for all. The server applies it.
+        level: the context level; None for all.
+        object_id: the object; None for all, "" for the whole part.
     """
 
     part: str | None = None
     level: Level | None = None
     object_id: str | None = None
 
-    def __contains__(self, told: Json) -> bool:
+    def __contains__(self, payload: Json) -> bool:
         return (
-            self.level is None or self.level.value == told["context_level"]
-        ) and self.object_id in (None, told["object_id"])
+            self.level is None or self.level.value == payload["context_level"]
+        ) and self.object_id in (None, payload["object_id"])
 
     def __str__(self) -> str:
         words = [self.part, self.level and self.level.value, self.object_id]
@@ -45,33 +45,33 @@ class Filter:
 
 
 def sessions_of(api: Api, wanted: Filter, **filters: Any) -> list[Json]:
-    """Return the caller's sessions that are meant, on whichever workstation.
+    """Return the caller's sessions that match, on all workstations.
 
     Args:
-        api: of the server.
-        wanted: which ones.
-        **filters: of the API besides: `all="true"` for everybody's.
+        api: the server.
+        wanted: the filter.
+        **filters: further parameters of the API: `all="true"` for the sessions of all users.
     """
     if wanted.part is not None:
         filters["item"] = wanted.part
     with about(wanted.part):
-        told, _ = api.sessions(**filters)
-        if not told and wanted.part is not None:
-            # A filter finds nothing, also by a part that there is not; this says so.
+        found, _ = api.sessions(**filters)
+        if not found and wanted.part is not None:
+            # A filter by an unknown part finds nothing; this call reports the part.
             api.sessions_of(wanted.part)
-    return [session for session in told if session in wanted]
+    return [session for session in found if session in wanted]
 
 
 def the_one(sessions: Sequence[Json], none: str, advice: str = "") -> Json:
     """Return the only session.
 
     Args:
-        sessions: what was found.
-        none: what to say if there is none.
-        advice: what to do then.
+        sessions: the sessions that were found.
+        none: the message if there is none.
+        advice: the advice if there is none.
 
     Raises:
-        CommandError: there is none, or there are several.
+        CommandError: there is no session, or there are several.
     """
     if not sessions:
         raise CommandError(none, advice, ExitCode.NOT_FOUND)
@@ -81,20 +81,20 @@ def the_one(sessions: Sequence[Json], none: str, advice: str = "") -> Json:
 
 
 def several(sessions: Iterable[Json], advice: str) -> CommandError:
-    """Return what to say where one session is needed and these were found."""
+    """Return the error where one session is needed and several were found."""
     lines = [f"  {named(session)}  (session {session['session_id']})" for session in sessions]
     return CommandError("These match:", advice, ExitCode.USAGE, lines)
 
 
 def named(session: Json) -> str:
-    """Return a session in words: what, who, where, since when."""
+    """Return a session as text: lock, holder, workstation, since when."""
     since = when(time_of(session.get("acquired_at")))
     text = f"{Lock.from_payload(session)}: {person(session)} on {session['workstation']['name']}"
     return f"{text} since {since}" if since else text
 
 
 def state(session: Json) -> str:
-    """Return whether its workstation is away, or nobody touches it, and for how long; and whom it may conflict with."""
+    """Return whether its workstation is away or idle, and for how long; and its conflicts."""
     states = []
     if session.get("away_since"):
         states.append(f"away {ago(time_of(session['away_since']))}")
@@ -106,7 +106,7 @@ def state(session: Json) -> str:
 
 
 def conflicting(session: Json) -> str:
-    """Return who else's sessions interfere softly with one: bob (Bob Noyce) on cad-2; "" for nobody, or not known."""
+    """Return the holders of sessions that interfere softly: bob (Bob Noyce) on cad-2; "" for none, or not known."""
     met = session.get("interferes_with") or []
     named = [f"{person(one)} on {one['workstation']['name']}" for one in met[:NAMED]]
     if len(met) > NAMED:

@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-# How a command is ended by others: by `kill`, or by the end of its terminal.
+# Signals that end a command: from `kill`, or the end of its terminal.
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-# What the terminal sends to a command and to what it runs alike.
+# Signals that the terminal sends to a command and to its children alike.
 TYPED = [getattr(signal, name) for name in ("SIGINT", "SIGQUIT") if hasattr(signal, name)]
-# A child, or an orphan of one's, has ended.
+# The signal that a child, or an orphan of a child, has ended.
 CHILDREN = [getattr(signal, name) for name in ("SIGCHLD",) if hasattr(signal, name)]
 
 Handler = Callable[[int, Any], Any]
 
 
 class Terminated(BaseException):
-    """A signal asks this process to end. It is no error: `with` blocks release what is held.
+    """A signal asks this process to end. `with` blocks then release its sessions.
 
     Args:
         number: of the signal.
@@ -32,9 +32,9 @@ class Terminated(BaseException):
 
 @contextmanager
 def handling(numbers: list[int], handler: Handler) -> Iterator[None]:
-    """Have signals handled in a block. What is ignored already, under `nohup` say, stays so.
+    """Handle signals in a block. Signals that are ignored already, as under `nohup`, stay ignored.
 
-    A command that is started in the block does not inherit the handler; it would inherit that they are ignored.
+    A command that is started in the block does not inherit the handler; it would inherit an ignored signal.
     """
     before: dict[int, Any] = {}
     for number in numbers:

@@ -1,7 +1,7 @@
-"""Text of others as a terminal or a log may show it: one line, in one direction, with nothing that cannot be seen.
+"""Text of other people as a terminal or a log may show it: one line, in one direction, without hidden characters.
 
-A message, a name or an answer may hold what moves the cursor, ends a line, turns the direction of what follows, or
-takes no room. Shown as it is, it could pose as something that this program says. So it is shown as an escape: \\u202e.
+A message, a name or an answer may contain characters that move the cursor, end a line, turn the direction of text, or
+take no room. Shown unchanged, it could pose as a message of this program. So each is shown as an escape: \\u202e.
 """
 
 from __future__ import annotations
@@ -26,47 +26,47 @@ _HIDDEN = re.compile(f"[{HIDDEN}]")
 
 
 def visible(text: object) -> str:
-    """Return a text in which everything can be seen: a line end is \\n, a turn of the direction \\u202e."""
+    """Return a text with escapes for hidden characters: a line end is \\n, a turn of the direction \\u202e."""
     return _HIDDEN.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
 def is_visible(text: str) -> bool:
-    """Whether that is the text itself."""
+    """Whether a text has no hidden characters."""
     return _HIDDEN.search(text) is None
 
 
 def visible_lines(text: str) -> str:
-    """Return a text whose own line ends stay; what follows the first of them is indented, and so is nothing else's."""
+    """Return a visible text whose line ends stay; all lines but the first are indented, so none poses as a message."""
     first, *rest = text.split("\n")
     return "\n".join([visible(first), *(f"    {visible(line)}" for line in rest)])
 
 
 def visible_json(text: str) -> str:
-    """Return JSON in which everything can be seen but its own line ends: escapes are JSON as well.
+    """Return JSON with escapes for all hidden characters but its own line ends.
 
-    What is hidden can only be in its strings, where it means the same.
+    Hidden characters can only be in its strings, where an escape means the same.
     """
     return _HIDDEN.sub(lambda found: found[0] if found[0] == "\n" else _in_json(found[0]), text)
 
 
 def _in_json(character: str) -> str:
-    # Above U+FFFF it takes two.
+    # Characters above U+FFFF take two escapes.
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 class VisibleRecords(logging.Filter):
-    """Has what is logged be visible, whoever formats it: names and messages of others among it, and their errors."""
+    """Makes log records visible, whatever formats them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """ConflictChange the record: its message has no arguments any more, its traceback is text."""
         record.msg, record.args = visible(record.getMessage()), ()
         if record.exc_info and record.exc_info[0] is not None:
-            record.exc_text = visible_lines(f"\n{_told(record.exc_info)}")[1:]
+            record.exc_text = visible_lines(f"\n{_traceback_text(record.exc_info)}")[1:]
         return True
 
 
-def _told(exc_info: Any) -> str:
+def _traceback_text(exc_info: Any) -> str:
     return "".join(traceback.format_exception(*exc_info)).rstrip("\n")
 
 

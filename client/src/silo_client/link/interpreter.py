@@ -1,7 +1,7 @@
-"""Which Python runs the helper: the very one that runs this program, or one that was named.
+"""Finds the Python that runs the helper: the very one that runs this program, or one that was named.
 
 In a program that embeds Python, `sys.executable` may be that program, empty, or a Python that was found on the PATH. So
-whatever is found is asked, before it is told anything, whether it is this Python. What was named is taken as it is.
+each candidate is asked, before it gets any data, whether it is this Python. A named one is used without a question.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Any
 from silo_client.errors import HelperError
 
 PYTHON_VARIABLE = "SILO_PYTHON"
-# The one that the command line reads, which is `credentials.py`'s.
+# The variable that `credentials.py` reads.
 TOKEN_VARIABLE = "SILO_TOKEN"  # noqa: S105  (its name)
 # It answers in hundredths of a second; on a machine that is out of memory it takes longer.
 ANSWER_SECONDS = 10.0
-# A program that embeds Python would open its windows if it was started to be asked.
+# A program that embeds Python would open its windows if it was started.
 NAMES = re.compile(r"(python|pypy)(_d|w)?[0-9.]*[a-z]?(\.exe)?", re.IGNORECASE)
-# Which Python this is: what differs in one of these loads other packages, or none.
+# A Python that differs in one of these cannot load this program's packages.
 ASKED = "[sys.implementation.name, sys.hexversion, sys.maxsize, sys.base_prefix]"
-# What the helper imports, and what those import where it is there.
+# The packages that the helper imports, and those that they import where they are installed.
 PACKAGES = (
     *(
         "silo_client",
@@ -53,18 +53,18 @@ class Interpreter:
     """A Python that can run the helper.
 
     Args:
-        path: where it is.
-        named: whether it was named, and may be another Python than this one, with packages of its own.
+        path: its path.
+        named: whether it was named: it may be another Python, with packages of its own.
     """
 
     path: str
     named: bool
 
     def command(self, code: str) -> list[str]:
-        """Return the command that runs some code, which finds behind it where to import the client's packages from.
+        """Return the command that runs some code, with the folders of the client's packages as its arguments.
 
-        Variables of the environment that are meant for the program's own Python change nothing. Packages that were
-        found beside a Python that was not named are no use: this program may have others.
+        Variables of the environment that are meant for the program's own Python have no effect. Packages beside a
+        Python that was not named are ignored: this program may have others.
         """
         flags = ["-E"] if self.named else ["-I", "-S"]
         if sys.flags.utf8_mode:
@@ -78,17 +78,17 @@ def find_python(named: str | None = None) -> Interpreter:
     """Return a Python interpreter that can run the helper.
 
     Args:
-        named: by the program; else the environment may name one.
+        named: the path that the program has given; else the environment may name one.
 
     Raises:
-        HelperError: what was named is no absolute path, or nothing was named and this Python is not found.
+        HelperError: the named path is not absolute, or none was named and this Python was not found.
     """
     for source, path in (("python=", named), (PYTHON_VARIABLE, os.environ.get(PYTHON_VARIABLE))):
         if not path:
             continue
         if not Path(path).is_absolute():
             raise HelperError(
-                f"{source} names {path!r}: it must be the whole path of a Python interpreter."
+                f"{source} names {path!r}: give the absolute path of a Python interpreter."
             )
         return Interpreter(str(path), named=True)
     others = []
@@ -100,13 +100,13 @@ def find_python(named: str | None = None) -> Interpreter:
         others.append(str(candidate))
     seen = f" ({', '.join(others)}: not the Python of this program)" if others else ""
     raise HelperError(
-        f"No Python interpreter was found that is the one of this program{seen}: name one by python=, or in the"
+        f"The Python interpreter of this program was not found{seen}: name one with python=, or in the"
         f" environment variable {PYTHON_VARIABLE}."
     )
 
 
 def candidates() -> Iterator[Path]:
-    """Yield where this Python's interpreter may be, likeliest first: whole paths only, each once."""
+    """Yield the paths where this Python may be, likeliest first: absolute ones only, each once."""
     seen: set[Path] = set()
     for place in _places_of_python():
         if place.is_absolute() and place not in seen:
@@ -115,7 +115,7 @@ def candidates() -> Iterator[Path]:
 
 
 def places() -> list[str]:
-    """Return the folders and archives from which this program has the client and what it needs, each once."""
+    """Return the folders and archives from which this program imports the client and its packages, each once."""
     found: dict[str, None] = {}
     for name in PACKAGES:
         with suppress(ImportError, ValueError):
@@ -128,15 +128,15 @@ def places() -> list[str]:
 
 
 def surroundings() -> dict[str, Any]:
-    """Return how the helper is started beside its command: in no folder of the program's, and with no token.
+    """Return the options of the helper's process: not in a folder of the program's, and without a token.
 
-    It is told the token when it runs.
+    The helper gets the token by its standard input.
     """
-    environment = {name: told for name, told in os.environ.items() if name != TOKEN_VARIABLE}
+    environment = {name: text for name, text in os.environ.items() if name != TOKEN_VARIABLE}
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
         if named := environment.get(name):
-            # They are meant from where the program is.
-            environment[name] = os.path.abspath(named)  # noqa: PTH100  (it keeps what is no path, an empty one say)
+            # They are relative to the program's folder.
+            environment[name] = os.path.abspath(named)  # noqa: PTH100  (it keeps an empty text)
     # A folder that a process is in can be neither unmounted nor, on Windows, removed.
     options: dict[str, Any] = {"cwd": Path(sys.prefix).anchor or None, "env": environment}
     if sys.platform == "win32":
@@ -147,9 +147,9 @@ def surroundings() -> dict[str, Any]:
 def _places_of_python() -> Iterator[Path]:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     names = [f"python{version}", "python3", "python"]
-    for told in (sys.executable, getattr(sys, "_base_executable", "")):
-        if told:
-            yield Path(told)
+    for path in (sys.executable, getattr(sys, "_base_executable", "")):
+        if path:
+            yield Path(path)
     prefixes = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
     for prefix in (Path(one) for one in prefixes if one):
         # POSIX, conda and FreeCAD; macOS's frameworks too, whose prefix is the version's folder.
@@ -180,7 +180,7 @@ def _folders_of_program() -> Iterator[Path]:
 
 
 def _is_this(candidate: Path) -> bool:
-    """Whether an interpreter says that it is the one that runs this program."""
+    """Whether an interpreter answers that it is the one that runs this program."""
     code = f"import json, sys; print(json.dumps({ASKED}))"
     mine = [sys.implementation.name, sys.hexversion, sys.maxsize, sys.base_prefix]
     try:
@@ -193,8 +193,8 @@ def _is_this(candidate: Path) -> bool:
             check=True,
             **surroundings(),
         )
-        told: Sequence[Any] = json.loads(answer.stdout)
-        return list(told[:3]) == mine[:3] and _is_one_folder(str(told[3]), str(mine[3]))
+        its: Sequence[Any] = json.loads(answer.stdout)
+        return list(its[:3]) == mine[:3] and _is_one_folder(str(its[3]), str(mine[3]))
     except (OSError, ValueError, TypeError, LookupError, subprocess.SubprocessError):
         return False
 

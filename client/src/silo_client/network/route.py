@@ -1,6 +1,6 @@
-"""The way to a server: which proxy is asked, which certificates are trusted, as the environment says.
+"""The route to a server: the proxy and the trusted certificates that the environment names.
 
-httpx reads the same variables by itself, but ends with an error that names none of them where one cannot be used.
+httpx reads the same variables by itself, but its error names none of them where one is invalid.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from silo_client.errors import ConfigurationError
 CA_FILE_VARIABLE, CA_FOLDER_VARIABLE = "SSL_CERT_FILE", "SSL_CERT_DIR"
 KEY_LOG_VARIABLE = "SSLKEYLOGFILE"
 PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
-# What desktops write where they mean SOCKS 5.
+# Desktops write this where they mean SOCKS 5.
 OTHER_NAMES = {"socks": "socks5"}
 DEFAULT_PORTS = {"http": 80, "https": 443}
 HAS_SOCKS = find_spec("socksio") is not None
-# What is raised where a request gets no answer that can be read: the first by httpx.
+# Exceptions where a request gets no answer that can be read. httpx raises the first.
 UNREACHED: tuple[type[Exception], ...] = (httpx.RequestError,)
 if HAS_SOCKS:
-    # What answers is no SOCKS proxy.
+    # Raised where the answer is not one of a SOCKS proxy.
     UNREACHED = (*UNREACHED, import_module("socksio").SOCKSError)
 # How `openssl rehash` names the certificates of a folder.
 HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
@@ -42,8 +42,8 @@ class ProxyChoice:
     """The proxy by which a server is reached.
 
     Args:
-        url: its address, with the user name and password that it wants.
-        source: the variable that names it, or where else it was found.
+        url: its URL, with user name and password.
+        source: the variable that names it, or the system's settings.
     """
 
     url: httpx.URL
@@ -58,7 +58,7 @@ class Route:
     """How a server is reached.
 
     Args:
-        proxy: by which; None for directly.
+        proxy: the proxy; None for a direct connection.
         verify: the certificates to trust, as httpx takes them.
     """
 
@@ -67,7 +67,7 @@ class Route:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What a client of httpx is made with. It reads nothing of the environment by itself."""
+        """The arguments of an httpx client, which then reads nothing of the environment by itself."""
         proxy = None
         if self.proxy is not None:
             trusted = self.verify if isinstance(self.verify, ssl.SSLContext) else None
@@ -77,24 +77,24 @@ class Route:
 
     @property
     def through(self) -> str:
-        """The end of a sentence that says what was asked: " through the proxy ...", or "" without one."""
+        """The end of a sentence: " through the proxy ...", or "" without one."""
         return f" through {self.proxy}" if self.proxy else ""
 
 
 def route_to(url: str, ca_file: str | None = None) -> Route:
-    """Return how a server is reached from here.
+    """Return the route to a server.
 
     Args:
-        url: the server's address.
-        ca_file: the certificates to trust, in a PEM file; None for those that the environment names, or the usual ones.
+        url: the server's URL.
+        ca_file: a PEM file of the certificates to trust; None for those that the environment names, or the usual ones.
 
     Raises:
-        ConfigurationError: the file, or a variable of the environment that matters for this server, cannot be used.
+        ConfigurationError: the file, or a variable of the environment that matters for this server, is invalid.
     """
     address = httpx.URL(url)
     proxy = find_proxy(address)
     secure = "https" in (address.scheme, proxy.url.scheme if proxy else "")
-    # Where nothing is encrypted, no certificates are read; a file that was named is looked at nevertheless.
+    # Without encryption no certificates are read; a named file is checked nevertheless.
     return Route(proxy, make_context(ca_file) if secure or ca_file else False)
 
 
@@ -107,7 +107,7 @@ def find_proxy(
     """Return the proxy that the environment, or the system's settings, name for a server; None for no proxy.
 
     Raises:
-        ConfigurationError: it cannot be used.
+        ConfigurationError: the proxy's URL is invalid.
     """
     named = _named(environment)
     if not named:
@@ -122,16 +122,16 @@ def find_proxy(
 
 
 def _named(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return the variables that name proxies, and what they say, by the scheme that each is for."""
+    """Return the variables that name proxies, and their values, by the scheme that each is for."""
     found = {kind: _value(environment, f"{kind}_proxy") for kind in ("http", "https", "all")}
     if "REQUEST_METHOD" in environment and found["http"][0].isupper():
-        # In a CGI script that is a header of the request, which anybody can send.
+        # In a CGI script this is a header of the request, which anybody can send.
         del found["http"]
-    return {kind: told for kind, told in found.items() if told[1]}
+    return {kind: value for kind, value in found.items() if value[1]}
 
 
 def _value(environment: Mapping[str, str], name: str) -> tuple[str, str]:
-    """Return how a variable is written, and its value. What is written small counts first, as in other programs."""
+    """Return a variable as it is written, and its value. Lower case comes first, as in other programs."""
     for written in (name, name.upper()):
         if written in environment:
             return written, environment[written].strip()
@@ -156,13 +156,13 @@ def _checked(text: str, source: str) -> ProxyChoice:
         usable = False
     if not usable:
         raise ConfigurationError(
-            f"{source} is not the address of a proxy, such as http://proxy.example.com:3128"
-            f" (http, https and socks5 are known): {_without_password(text)!r}"
+            f"{source} is not a proxy URL such as http://proxy.example.com:3128"
+            f" (schemes: http, https, socks5): {_without_password(text)!r}"
         )
     if scheme.startswith("socks") and not HAS_SOCKS:
         raise ConfigurationError(
-            f"{source} names a SOCKS proxy ({_shown(url)}), for which a package is missing:"
-            " pip install 'silo-client[socks]', or except the server by NO_PROXY"
+            f"{source} names a SOCKS proxy ({_shown(url)}), which needs a package:"
+            " run pip install 'silo-client[socks]', or list the server in NO_PROXY"
         )
     return ProxyChoice(url, source)
 
@@ -206,7 +206,7 @@ def _is_host(host: str) -> bool:
 
 
 def _shown(url: httpx.URL) -> str:
-    """Return an address without the user and password in it."""
+    """Return a URL without its user and password."""
     host = f"[{url.host}]" if ":" in url.host else url.host
     return f"{url.scheme}://{host}" + (f":{url.port}" if url.port else "")
 
@@ -222,22 +222,20 @@ def make_context(ca_file: str | None) -> ssl.SSLContext | bool:
     """Return what httpx takes as `verify`.
 
     Args:
-        ca_file: the certificates to trust, in a PEM file; None for those that the environment names, or the usual ones.
+        ca_file: a PEM file of the certificates to trust; None for those that the environment names, or the usual ones.
 
     Raises:
-        ConfigurationError: they cannot be read, or there are none.
+        ConfigurationError: the certificates cannot be read, or there are none.
     """
     _check_key_log()
     if ca_file:
-        return _context_of(ca_file, f"{ca_file} is no file of certificates")
+        return _context_of(ca_file, f"The CA file {ca_file} is invalid")
     if file := os.environ.get(CA_FILE_VARIABLE):
-        return _context_of(
-            file, f"{CA_FILE_VARIABLE} names {file}, which is no file of certificates"
-        )
+        return _context_of(file, f"{CA_FILE_VARIABLE} names {file}, which is no valid CA file")
     if folder := os.environ.get(CA_FOLDER_VARIABLE):
         wrong = (
-            f"{CA_FOLDER_VARIABLE} names {folder}, which is no folder of certificates"
-            " (named by their hashes, as `openssl rehash` names them)"
+            f"{CA_FOLDER_VARIABLE} names {folder}, which has no certificates with hashes as names:"
+            " run `openssl rehash` on it"
         )
         if not any(map(_has_certificates, folder.split(os.pathsep))):
             raise ConfigurationError(wrong)
@@ -260,7 +258,7 @@ def _has_certificates(folder: str) -> bool:
 
 
 def _check_key_log() -> None:
-    """See that the keys of connections can be written where that is wished: Python does it by itself."""
+    """Check that Python can write the keys of connections to the file that the environment names."""
     if not (named := os.environ.get(KEY_LOG_VARIABLE)):
         return
     try:

@@ -11,8 +11,8 @@ import typer
 from silo_client.api import Api
 from silo_client.cli.connection import about, current_login, make_api
 from silo_client.cli.editing.child import Child, check_command
-from silo_client.cli.editing.closing import hold_until_closed, tell_what_is_left, wait_until_ended
-from silo_client.cli.editing.guard import Guard, meeting
+from silo_client.cli.editing.closing import hold_until_closed, report_leftover, wait_until_ended
+from silo_client.cli.editing.guard import Guard, describe_conflict
 from silo_client.cli.editing.progress import Progress
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import Level, Part
@@ -29,7 +29,7 @@ AT_ONCE = 1000
 
 
 class OnLost(str, Enum):
-    """What is done when the session is lost."""
+    """The reaction to a lost session."""
 
     warn = "warn"
     end = "end"
@@ -41,7 +41,7 @@ def edit(
         Optional[list[str]],
         typer.Argument(
             metavar="-- COMMAND",
-            help="What to run; without it, the session is held until Ctrl-C.",
+            help="The command to run; without one, the session is held until Ctrl-C.",
             show_default=False,
         ),
     ] = None,
@@ -54,24 +54,28 @@ def edit(
             "--object",
             "-o",
             metavar="OBJECT",
-            help="The object, such as Sketch001; the whole part without it.",
+            help="The object, such as Sketch001; by default the whole part.",
             show_default=False,
         ),
     ] = "",
     wait: Annotated[
-        bool, typer.Option("--wait", "-w", help="Stand in line if somebody else is editing it.")
+        bool,
+        typer.Option("--wait", "-w", help="Stand in line if the part is being edited elsewhere."),
     ] = False,
     wait_for: Annotated[
         Optional[float],
         typer.Option(
-            metavar="SECONDS", min=0, help="Stand in line for so long at most.", show_default=False
+            metavar="SECONDS",
+            min=0,
+            help="Stand in line for at most this long.",
+            show_default=False,
         ),
     ] = None,
     ask: Annotated[
         str,
         typer.Option(
             metavar="MESSAGE",
-            help="Ask who is editing it to hand it over, and stand in line.",
+            help="Ask the holder to hand the session over, and stand in line.",
             show_default=False,
         ),
     ] = "",
@@ -79,7 +83,7 @@ def edit(
         Optional[str],
         typer.Option(
             metavar="TEXT",
-            help="For everybody who sees the session, such as “until Friday, with the supplier”.",
+            help="A note for everybody who sees the session: “until Friday, with the supplier”.",
             show_default=False,
         ),
     ] = None,
@@ -87,15 +91,15 @@ def edit(
         bool,
         typer.Option(
             "--take",
-            help="If somebody else is editing it, end that by force and have it at once, ahead of the line: for"
-            " admins, with --reason.",
+            help="Force-release another user's session and take its place, ahead of the line. For admins, with"
+            " --reason.",
         ),
     ] = False,
     reason: Annotated[
         str,
         typer.Option(
             metavar="TEXT",
-            help="With --take: why, for the holder and the record.",
+            help="With --take: the reason, which the holder sees and the history keeps.",
             show_default=False,
         ),
     ] = "",
@@ -109,21 +113,21 @@ def edit(
         bool,
         typer.Option(
             "--until-closed",
-            help="Hold the session until every process that the command has started has ended, for a command that"
-            " only opens a file in another program. Where that program was running already, until Ctrl-C.",
+            help="Hold the session until every process that the command started has ended, for a command that only"
+            " opens a file in another program. If that program was already running, hold it until Ctrl-C.",
         ),
     ] = False,
 ) -> None:
     """Edit a part: hold its session while a command runs.
 
-    When the command has ended, or this terminal, the session is released.
+    The session is released when the command or this terminal ends.
 
-    The command finds SILO_PART_NUMBER, SILO_SESSION_ID, SILO_FENCING_TOKEN and SILO_URL in its environment. Each
-    `silo edit` is a workstation of its own, so what one edits another one waits for.
+    The command has SILO_PART_NUMBER, SILO_SESSION_ID, SILO_FENCING_TOKEN and SILO_URL in its environment. Each
+    `silo edit` is a workstation of its own, so two of them exclude each other.
 
     Example: `silo edit 'DIN 912/M5' --wait -- freecad M5.FCStd`
 
-    A command that opens a file in another program, and ends while that is open, needs --until-closed:
+    A command that ends while the file that it opened is still open needs --until-closed:
     `silo edit A01-0002 --until-closed -- xdg-open A01-0002.FCStd`
     """
     if command:
@@ -134,10 +138,10 @@ def edit(
     login = current_login()
     connected: list[Workstation] = []
     child = Child(command, lambda: {one.helper_pid for one in connected}) if command else None
-    # Its own connections: it may ask something while the workstation closes.
-    with handling(ENDING, terminated), closing(make_api(login)) as asking:
+    # The guard has connections of its own: it may send a request while the workstation closes.
+    with handling(ENDING, terminated), closing(make_api(login)) as api:
         end = child.end if child is not None and on_lost is OnLost.end else _go_on
-        guard = Guard(asking, end)
+        guard = Guard(api, end)
         with Progress() as progress:
             if err.is_terminal:
                 progress.show(f"Connecting to {login.url}")
@@ -147,7 +151,7 @@ def edit(
             if workstation.copied_from:
                 say(
                     f"Another machine is connected as {workstation.copied_from}: this one is a copy of it, and is"
-                    f" {workstation.name} from now on.",
+                    f" now {workstation.name}.",
                     WARNING,
                 )
             session = _acquire(workstation, wanted, waiting, one_line(ask), one_line(reason))
@@ -161,40 +165,42 @@ def _go_on() -> None:
 
 
 def _connect(login: Login, guard: Guard) -> Workstation:
-    """Connect as the first of this machine's numbered workstations that no other `silo edit` is."""
-    make_api(login).close()  # says what is wrong with an address or certificates
+    """Connect as this machine's first numbered workstation that no other `silo edit` uses."""
+    make_api(login).close()  # reports an invalid URL or CA file
     return Workstation.connect(
         login.url,
         login.token,
         ca_file=login.ca_file,
         program="silo",
         numbered=True,
-        on_lost=guard.tell_lost,
-        on_conflict=guard.tell_conflict,
-        on_conflict_over=guard.tell_conflict_over,
-        on_handoff_request=guard.tell_request,
-        on_refused=guard.tell_refused,
+        on_lost=guard.say_lost,
+        on_conflict=guard.say_conflict,
+        on_conflict_over=guard.say_conflict_over,
+        on_handoff_request=guard.say_request,
+        on_refused=guard.keep_refusal,
     )
 
 
 def _check_taking(take: bool, reason: str, waits: bool) -> None:
     if take != bool(reason):
         raise CommandError(
-            "--take needs a --reason, and --reason a --take: the holder is told why, and it is kept.",
+            "Use --take and --reason together: the holder sees the reason, and the history keeps it.",
             code=ExitCode.USAGE,
         )
     if take and waits:
-        raise CommandError("--take waits for nobody.", code=ExitCode.USAGE)
+        raise CommandError(
+            "--take cannot be combined with --wait, --wait-for or --ask.", code=ExitCode.USAGE
+        )
 
 
 def _acquire(
     workstation: Workstation, wanted: Wanted, wait: Union[bool, float], ask: str, reason: str
 ) -> EditSession:
-    """Acquire the session, by force where there is a reason for that; say whom it meets."""
+    """Acquire the session, by force where there is a reason; report its conflicts."""
     lock = wanted.lock
-    # No other process is this workstation: what it holds is left of one that has died.
-    left = [told for told in workstation.unclaimed() if Lock.from_payload(told) != lock]
-    ids = [told["session_id"] for told in left]
+    # No other process uses this workstation, so the sessions that it holds are those of a dead one.
+    left = [one for one in workstation.unclaimed() if Lock.from_payload(one) != lock]
+    ids = [one["session_id"] for one in left]
     for first in range(0, len(ids), AT_ONCE):
         workstation.api.release_many(ids[first : first + AT_ONCE])
     try:
@@ -210,21 +216,21 @@ def _acquire(
             )
     except HardInterferenceError as error:
         if not reason:
-            raise _held(workstation.api, lock, error) from error
+            raise _refused(workstation.api, lock, error) from error
         session = workstation.take_over(wanted, error.holder.session_id, reason)
         say(f"Taken over from {error.holder.person} on {error.holder.workstation}.")
     for conflict in session.conflicts:
-        say(f"{meeting(conflict)}.", WARNING)
+        say(f"{describe_conflict(conflict)}.", WARNING)
     return session
 
 
-def _held(api: Api, lock: Lock, error: HardInterferenceError) -> CommandError:
-    """Return what to say when somebody else has it."""
+def _refused(api: Api, lock: Lock, error: HardInterferenceError) -> CommandError:
+    """Return the error where the part is being edited elsewhere."""
     holder = error.holder
     own, _ = api.sessions(item=lock.part_number)
     where = f"on {holder.workstation} since {when(holder.acquired_at)}"
     note = f": “{holder.note}”" if holder.note else ""
-    if holder.session_id in {told["session_id"] for told in own}:
+    if holder.session_id in {one["session_id"] for one in own}:
         return CommandError(
             f"You are editing {lock} yourself, {where}.",
             f"`{command_for('release', lock)}` ends that.",
@@ -239,7 +245,7 @@ def _held(api: Api, lock: Lock, error: HardInterferenceError) -> CommandError:
 
 
 def _options(lock: Lock) -> list[str]:
-    """Return the options of `silo edit` that are not what they are without being named."""
+    """Return the options of `silo edit` that differ from their defaults."""
     level = [] if lock.level == Level.assembly.value else ["--level", lock.level]
     return level + (["--object", lock.object_id] if lock.object_id else [])
 
@@ -263,18 +269,18 @@ def _hold(
     kept = guard.is_kept(session)
     if kept:
         if child is not None and not until_closed:
-            tell_what_is_left(session.lock, child, code)
+            report_leftover(session.lock, child, code)
         return code
     if child is not None:
-        before = (
-            "and its session before it" if kept is False else "and perhaps its session before it"
+        was_lost = "was lost" if kept is False else "may have been lost"
+        say(
+            f"The command ended with {code}, but its session {was_lost} before: exit code {int(ExitCode.LOST)}."
         )
-        say(f"The command has ended with {code}, {before}: {int(ExitCode.LOST)}.")
     return ExitCode.LOST
 
 
 def _environment(session: EditSession, url: str) -> dict[str, str]:
-    """Return what the command finds in its environment. A token is there only if it was before."""
+    """Return the environment of the command. It has a token only if this process has one in its own."""
     return {
         **os.environ,
         "SILO_URL": url,

@@ -20,12 +20,12 @@ from silo_client.errors import ApiError
 def request(
     part: Part,
     message: Annotated[
-        str, typer.Option("--message", "-m", metavar="TEXT", help="Why.", show_default=False)
+        str, typer.Option("--message", "-m", metavar="TEXT", help="The reason.", show_default=False)
     ],
     level: AnyLevel = None,
     object_id: AnyObject = None,
 ) -> None:
-    """Ask whoever is editing a part to hand it over."""
+    """Ask the holder of a part's session to hand it over."""
     with connected() as api:
         found = sessions.sessions_of(api, Filter(part, level, object_id), all="true")
         held = sessions.the_one(
@@ -42,7 +42,9 @@ def request(
             ) from error
         say(f"Asked {person(held)} on {held['workstation']['name']} for {Lock.from_payload(held)}.")
         waiting = typed("silo", "edit", *sessions.lock_options(Lock.from_payload(held)), "--wait")
-        say(f"It can be handed to a workstation that stands in line: `{waiting}` does.")
+        say(
+            f"A session is handed to a workstation that stands in line: `{waiting}` stands in line."
+        )
 
 
 def handoff(
@@ -53,12 +55,12 @@ def handoff(
         Optional[str],
         typer.Option(
             metavar="USER|WORKSTATION|UUID",
-            help="Who gets it; without it, the first in line.",
+            help="The user or workstation that gets it; by default the first in line.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Hand a session of yours over to who stands in line or has asked for it."""
+    """Hand a session of yours over to a workstation that stands in line or has asked for it."""
     wanted = Filter(part, level, object_id)
     with connected() as api:
         held = sessions.the_one(
@@ -68,7 +70,7 @@ def handoff(
         )
         target = _target(api, held, to)
         try:
-            told = api.hand_off(part, held["session_id"], target)
+            given = api.hand_off(part, held["session_id"], target)
         except ApiError as error:
             if error.code not in {"not_connected", "not_requested"}:
                 raise
@@ -77,7 +79,9 @@ def handoff(
                 f"`{typed('silo', 'line', part)}` shows who stands in line;"
                 f" `{typed('silo', 'release', part)}` gives it to the first of them.",
             ) from error
-        say(f"{person(told)} on {told['workstation']['name']} has {Lock.from_payload(told)} now.")
+        say(
+            f"{person(given)} on {given['workstation']['name']} has {Lock.from_payload(given)} now."
+        )
 
 
 def _edit(part: str) -> str:
@@ -85,7 +89,7 @@ def _edit(part: str) -> str:
 
 
 def _own_place(api: Api, held: Json) -> Optional[str]:
-    """Return the workstation of one's own that stands in line for it, in another terminal say."""
+    """Return an own workstation that stands in line for it, for example in another terminal."""
     own = {one["id"] for one in api.workstations()}
     for place in api.line(held["part_number"]):
         if (
@@ -97,7 +101,7 @@ def _own_place(api: Api, held: Json) -> Optional[str]:
 
 
 def _target(api: Api, held: Json, to: Optional[str]) -> str:
-    """Return the workstation that is meant."""
+    """Return the id of the target workstation."""
     with about(held["part_number"]):
         line = [
             place
@@ -116,7 +120,7 @@ def _target(api: Api, held: Json, to: Optional[str]) -> str:
         return to
     if meant := [place for place in line if _is_meant(place, to)]:
         return str(meant[0]["workstation"]["id"])
-    # Who has only asked: by where they edit something else.
+    # A requester who does not stand in line is found by another session.
     everybody = sessions.sessions_of(api, Filter(), all="true")
     known = {
         str(one["workstation"]["id"]): str(one["workstation"]["name"])
@@ -127,16 +131,21 @@ def _target(api: Api, held: Json, to: Optional[str]) -> str:
         return next(iter(known))
     if known:
         names = [f"  {name}: {pk}" for pk, name in known.items()]
-        raise CommandError(f"{to} is on several:", "Name one by --to.", ExitCode.USAGE, names)
+        raise CommandError(
+            f"{to} matches several workstations:",
+            "Name one of them with --to.",
+            ExitCode.USAGE,
+            names,
+        )
     raise CommandError(
         f"{to} neither stands in line for {Lock.from_payload(held)} nor edits anything.",
-        "The message with which you were asked names the workstation, if the asker has said it.",
+        "The hand-off request names the workstation, if the requester gave one.",
         ExitCode.NOT_FOUND,
     )
 
 
-def _is_meant(told: Any, to: str) -> bool:
-    return name_key(to) in (name_key(told["user"]), name_key(told["workstation"]["name"]))
+def _is_meant(payload: Any, to: str) -> bool:
+    return name_key(to) in (name_key(payload["user"]), name_key(payload["workstation"]["name"]))
 
 
 def _is_uuid(text: str) -> bool:

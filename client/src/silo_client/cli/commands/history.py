@@ -1,4 +1,4 @@
-"""`silo history`: who held what, and how it ended."""
+"""`silo history`: ended sessions."""
 
 import re
 import sys
@@ -23,14 +23,14 @@ MOMENT = "a date (2025-11-26), a time ('2025-11-26 10:42', this machine's zone) 
 
 
 def moment(text: str, now: Optional[datetime] = None) -> datetime:
-    """Return the moment that a person means.
+    """Return the moment that a text names.
 
     Args:
         text: a date, a date and a time (local where no zone is named), or how long ago: 30m, 2h, 7d, 1w.
-        now: the present, for how long ago.
+        now: the present time, for texts of the last kind.
 
     Raises:
-        CommandError: it is none of these.
+        CommandError: the text is none of these.
     """
     try:
         if match := re.fullmatch(r"(\d{1,6})([mhdw])", text.strip()):
@@ -46,10 +46,11 @@ def moment(text: str, now: Optional[datetime] = None) -> datetime:
 def history(
     part: AnyPart = None,
     user: Annotated[
-        Optional[str], typer.Option(help="Only this user's.", show_default=False)
+        Optional[str], typer.Option(help="Only this user's sessions.", show_default=False)
     ] = None,
     reason: Annotated[
-        Optional[EndReason], typer.Option(help="Only what ended so.", show_default=False)
+        Optional[EndReason],
+        typer.Option(help="Only sessions that ended for this reason.", show_default=False),
     ] = None,
     since: Annotated[
         Optional[str], typer.Option(help=f"Ended at or after: {MOMENT}.", show_default=False)
@@ -60,11 +61,11 @@ def history(
     limit: Annotated[
         Optional[int],
         typer.Option(
-            min=1, help="How many at most: 100 without it, with --csv all.", show_default=False
+            min=1, help="The most to show; by default 100, with --csv all.", show_default=False
         ),
     ] = None,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print the API's own CSV, for spreadsheets.")
+        bool, typer.Option("--csv", help="Print the API's CSV, for spreadsheets.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -82,21 +83,21 @@ def history(
             _write_csv(api, params, limit)
             return
         limit = limit or LIMIT
-        told = api.pages(PATH, "history", "before", params, limit)
-        if not told["history"]:
+        answer = api.pages(PATH, "history", "before", params, limit)
+        if not answer["history"]:
             _check_part(api, part)
     if as_json:
-        write_json(told)
-    elif told["history"]:
-        show_table(COLUMNS, map(_row, told["history"]))
-        if told["next"] is not None:
+        write_json(answer)
+    elif answer["history"]:
+        show_table(COLUMNS, map(_row, answer["history"]))
+        if answer["next"] is not None:
             say(f"There are more: these are the last {limit}; --limit shows more of them.")
     else:
         say("No session has ended." if not params else "No session has ended that matches this.")
 
 
 def _check_part(api: Api, part: Optional[str]) -> None:
-    """Say so where a part that has no record is not there: the record outlives parts."""
+    """Report a part that has no history and does not exist: the history outlives parts."""
     if part is not None:
         with about(part):
             api.sessions_of(part)
@@ -123,7 +124,7 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _write_csv(api: Api, params: dict[str, Any], limit: Optional[int]) -> None:
-    """Write a page of the API's after the other, with the headings and the mark of the first one."""
+    """Write the API's pages one after the other, with the headings and the mark of the first one."""
     params = params | {"format": "csv"}
     left, first = limit, True
     while left is None or left > 0:
@@ -144,6 +145,6 @@ def _write_csv(api: Api, params: dict[str, Any], limit: Optional[int]) -> None:
 
 
 def _writes_unicode() -> bool:
-    """Whether the byte order mark can be written, and is of use: a person at a terminal does not see it."""
+    """Whether the byte order mark can be written and is of use: not at a terminal."""
     encoding = (getattr(sys.stdout, "encoding", "") or "").lower()
     return encoding.startswith("utf") and not sys.stdout.isatty()

@@ -1,4 +1,4 @@
-"""`silo who`, `line`, `items`: what is now."""
+"""`silo who`, `line` and `items`: present sessions, places in line, parts."""
 
 from typing import Annotated, Any, Optional
 
@@ -13,18 +13,20 @@ from silo_client.data import person, time_of
 
 def who(part: AnyPart = None, as_json: AsJson = False) -> None:
     """Show who edits what, since when, and who is away or idle."""
-    told: dict[str, Any]
+    answer: dict[str, Any]
     with connected() as api, about(part):
         if part is None:
             held, cursor = api.sessions(all="true")
-            told = {"sessions": held, "cursor": cursor, "next": None}
+            answer = {"sessions": held, "cursor": cursor, "next": None}
         else:
-            told = api.sessions_of(part)
+            answer = api.sessions_of(part)
     if as_json:
-        write_json(told)
-    elif told["sessions"]:
-        # What belongs together stands together.
-        by_part = sorted(told["sessions"], key=lambda one: (one["part_number"], one["acquired_at"]))
+        write_json(answer)
+    elif answer["sessions"]:
+        # Sessions of one part stand together.
+        by_part = sorted(
+            answer["sessions"], key=lambda one: (one["part_number"], one["acquired_at"])
+        )
         show_table(sessions.COLUMNS, map(sessions.row, by_part))
     else:
         say(f"Nobody is editing {'anything' if part is None else part}.")
@@ -60,24 +62,24 @@ def items(
         Optional[str],
         typer.Argument(
             metavar="SEARCH",
-            help="Only those with this text in number or description.",
+            help="Only parts with this text in number or description.",
             show_default=False,
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="The most to show.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """Look for parts."""
     with connected() as api:
-        told = api.pages("/api/items", "items", "after", {"search": search or ""}, limit)
+        answer = api.pages("/api/items", "items", "after", {"search": search or ""}, limit)
     if as_json:
-        write_json(told)
-    elif told["items"]:
+        write_json(answer)
+    elif answer["items"]:
         show_table(
             ("Part", "Type", "Description"),
-            ((one["part_number"], one["item_type"], one["description"]) for one in told["items"]),
+            ((one["part_number"], one["item_type"], one["description"]) for one in answer["items"]),
         )
-        if told["next"] is not None:
+        if answer["next"] is not None:
             say(f"There are more: these are the first {limit}; --limit shows more of them.")
     else:
         say("There are no such parts." if search else "There are no parts.")

@@ -20,7 +20,7 @@ Url = Annotated[
     Optional[str],
     typer.Argument(
         metavar="URL",
-        help="The server's address, such as https://silo.example.com.",
+        help="The server's URL, such as https://silo.example.com.",
         show_default=False,
     ),
 ]
@@ -38,16 +38,16 @@ def login(
             exists=True,
             dir_okay=False,
             resolve_path=True,
-            help="The certificates to trust, where the server's is of your own authority.",
+            help="A PEM file of certificates to trust, for a server with a certificate of your own authority.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Keep a server's address and your token, once the server accepts it.
+    """Log in: check a server's URL and your token with the server, and keep them.
 
-    Your admin gives you the token. It is kept in the system's keyring where the package keyring is installed
+    An admin gives you the token. It is kept in the system's keyring where the package keyring is installed
     (pip install 'silo-client[keyring]'), else in a file that only you can read. SILO_URL, SILO_TOKEN and SILO_CA_FILE
-    override what is kept.
+    override the kept values.
     """
     address = _address(url or _ask_url())
     token = _token(token_stdin)
@@ -60,11 +60,11 @@ def login(
     where = credentials.store(found)
     say(f"Logged in to {address}. The token is in {where}.")
     if not _is_private(address):
-        say("The address is not https: on its way the token can be read by others.", WARNING)
+        say("The URL is not https: others on the network can read the token.", WARNING)
 
 
 def logout(url: Url = None) -> None:
-    """Remove what `silo login` keeps.
+    """Log out: remove the URL and the token that `silo login` keeps.
 
     The token stays valid; an admin can withdraw it.
     """
@@ -82,13 +82,13 @@ def _ask_url() -> str:
     except CredentialsError:
         # A broken file is replaced.
         kept = None
-    return str(typer.prompt("Address of the server", default=kept, err=True))
+    return str(typer.prompt("URL of the server", default=kept, err=True))
 
 
 def _address(url: str) -> str:
     try:
         if "://" not in url:
-            # On this machine a server is mostly one that was just tried out.
+            # A server on this machine is mostly one for trying Silo out.
             url = f"http://{url}" if _is_private(f"http://{url}") else f"https://{url}"
         return check_url(url)
     except ValueError as error:  # of urlsplit, too
@@ -103,7 +103,7 @@ def _token(from_stdin: bool) -> str:
     else:
         raise CommandError(
             "There is no terminal to ask for the token.",
-            "Give it by the standard input: `silo login URL --token-stdin < FILE`.",
+            "Pass it on standard input: `silo login URL --token-stdin < FILE`.",
             ExitCode.USAGE,
         )
     try:
@@ -113,7 +113,7 @@ def _token(from_stdin: bool) -> str:
 
 
 def _is_private(url: str) -> bool:
-    """Whether nobody on the way can read what is sent."""
+    """Whether others on the network cannot read the requests."""
     parts = urlsplit(url)
     if parts.scheme == "https" or parts.hostname == "localhost":
         return True

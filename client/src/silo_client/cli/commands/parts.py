@@ -15,25 +15,25 @@ def rename(
         str, typer.Argument(metavar="NEW", help="The new part number.", show_default=False)
     ],
 ) -> None:
-    """Give a part another number, or another spelling. For admins.
+    """Change a part's number, or its spelling. For admins.
 
-    Sessions, line and history stay. The old number still finds them, but nothing new is begun by it.
+    Sessions, lines and history stay. The old number still finds the part, but nothing new can begin with it.
     """
     with connected() as api, about(part):
-        told = api.rename_item(part, new)
-    say(f"{part} is {told['part_number']} now.")
+        item = api.rename_item(part, new)
+    say(f"{part} is {item['part_number']} now.")
 
 
 def retire(
     part: Part,
     restore: Annotated[
-        bool, typer.Option("--restore", help="Have it be edited again instead.")
+        bool, typer.Option("--restore", help="Restore the part, so that it can be edited again.")
     ] = False,
 ) -> None:
-    """Have nothing new begun on a part, and nobody find it in lists. For admins.
+    """Retire a part: nothing new begins on it, and lists do not show it. For admins.
 
-    Who stands in line for it leaves the line; what is edited goes on until it is released.
+    Workstations in its lines leave them; its sessions go on until they are released.
     """
     with connected() as api, about(part):
-        told = api.restore_item(part) if restore else api.retire_item(part)
-    say(f"{told['part_number']} {'can be edited again' if restore else 'is retired'}.")
+        item = api.restore_item(part) if restore else api.retire_item(part)
+    say(f"{item['part_number']} {'can be edited again' if restore else 'is retired'}.")

@@ -25,32 +25,38 @@ def release(
     session: Annotated[
         Optional[str],
         typer.Option(
-            metavar="ID", help="This session; the first letters of its id do.", show_default=False
+            metavar="ID",
+            help="This session; the first letters of its id are enough.",
+            show_default=False,
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that match.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All sessions that match.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Somebody else's: for admins, with --reason.")
+        bool, typer.Option("--force", help="Another user's session; for admins, with --reason.")
     ] = False,
     reason: Annotated[
         Optional[str],
-        typer.Option(help="With --force: why, for the holder and the record.", show_default=False),
+        typer.Option(
+            help="With --force: the reason, which the holder sees and the history keeps.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Release sessions of yours, on whichever workstation.
+    """Release sessions of yours, on any workstation.
 
-    A `silo edit` that holds one of them says that it is lost; its command goes on, unless it was told to end it.
+    A `silo edit` that holds one of them reports it as lost; its command goes on, unless it has --on-lost end.
     """
     reason = one_line(reason or "")
     if force and not reason:
         raise CommandError(
-            "--force needs a --reason: the holder is told, and it is kept.", code=ExitCode.USAGE
+            "--force needs a --reason: the holder sees it, and the history keeps it.",
+            code=ExitCode.USAGE,
         )
     if reason and not force:
         raise CommandError("--reason goes with --force.", code=ExitCode.USAGE)
     if session is not None and (everything or not session.strip()):
         raise CommandError(
-            "--session names one session, by the first letters of its id: not with --all.",
+            "--session names one session, and cannot be combined with --all.",
             code=ExitCode.USAGE,
         )
     if force and everything and part is None:

@@ -1,4 +1,4 @@
-"""`silo watch`: what is being edited, while it changes."""
+"""`silo watch`: present sessions, live."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def watch(
         Optional[list[str]],
         typer.Argument(
             metavar="PART",
-            help="The part numbers; every part without them.",
+            help="The part numbers; by default all parts.",
             show_default=False,
             autocompletion=complete_part,
         ),
@@ -44,14 +44,14 @@ def watch(
         bool,
         typer.Option(
             "--json",
-            help="Print the API's own events, one JSON object with event, id and data in a line; first, and where"
-            " events were missed, one with the event sessions and the lists.",
+            help="Print the API's events, one JSON object with event, id and data per line. The first one, and one"
+            " wherever events were missed, is the event sessions with the lists.",
         ),
     ] = False,
 ) -> None:
-    """Show who edits what, while it changes, until Ctrl-C.
+    """Show who edits what, live, until Ctrl-C.
 
-    On a terminal that is a table, elsewhere a line for each event.
+    On a terminal it is a table, elsewhere a line for each event.
     """
     watched = list(parts or ())
     board = Board(", ".join(watched) if watched else "All parts")
@@ -86,10 +86,10 @@ class Watching:
     """Reads the lists, follows the events after them, and reads the lists again where events were missed.
 
     Args:
-        api: of the server.
-        parts: the part numbers; none for every part.
-        board: what is kept up to date.
-        show: called with the name, id and data of each event, and with `sessions` and a list; None for nobody.
+        api: the server.
+        parts: the part numbers; none for all parts.
+        board: the table that is kept up to date.
+        show: called with the name, id and data of each event, and with `sessions` and a list.
     """
 
     def __init__(self, api: Api, parts: Sequence[str], board: Board, show: Optional[Show]) -> None:
@@ -98,13 +98,13 @@ class Watching:
         self._board = board
         self._show = show
         self._position = ""
-        # JSON is the API's own.
+        # The JSON is the API's, with nothing added.
         self._raw = show is _json
-        # Whom sessions meet that have begun, and whose events are still to come.
+        # Conflicts of sessions whose events are still to come.
         self._marked: dict[str, dict[str, Any]] = {}
 
     def begin(self) -> None:
-        """Read what is now, and from which event to go on.
+        """Read the lists, and the cursor from which to go on.
 
         Raises:
             ServerUnavailableError, ApiError: the server does not answer, or refuses.
@@ -112,19 +112,19 @@ class Watching:
         self._position = self._read_lists()
 
     def _read_lists(self) -> str:
-        """Read what is now; return the event from which to go on."""
-        told: list[dict[str, Any]] = []
+        """Read the lists; return the cursor from which to go on."""
+        listed: list[dict[str, Any]] = []
         cursors: list[str] = []
         for part in self._parts:
             page = self._api.sessions_of(part)
-            told += page["sessions"]
+            listed += page["sessions"]
             cursors.append(page["cursor"])
         if not self._parts:
-            told, cursor = self._api.sessions(all="true")
+            listed, cursor = self._api.sessions(all="true")
             cursors.append(cursor)
-        # The first is the earliest: what the later lists know already, events tell once more.
-        self._board.fill(told)
-        self._tell("sessions", cursors[0], {"sessions": told, "cursor": cursors[0]})
+        # The first cursor is the earliest: some events repeat what the later lists know.
+        self._board.fill(listed)
+        self._call_show("sessions", cursors[0], {"sessions": listed, "cursor": cursors[0]})
         return cursors[0]
 
     async def follow(self) -> None:
@@ -170,7 +170,7 @@ class Watching:
                 finally:
                     await stream.close()
                 self._say(False)
-                # What does not last is opened less and less often.
+                # A stream that does not last is opened again after longer and longer pauses.
                 attempt = 0 if stream.age > STEADY_SECONDS else attempt + 1
 
     def _hear(self, sse: ServerSentEvent, news: "asyncio.Queue[ServerSentEvent]") -> None:
@@ -179,23 +179,23 @@ class Watching:
             news.put_nowait(sse)
 
     async def _take(self, news: "asyncio.Queue[ServerSentEvent]") -> None:
-        """Take in events in their order; where some were missed, first what the lists say."""
+        """Apply events in their order; where some were missed, read the lists first."""
         while True:
             sse = await news.get()
             data = json.loads(sse.data)
-            met = await self._who_is_met(sse.event, data)
-            self._tell(sse.event, sse.id, data if self._raw else data | met)
+            added = await self._conflicts_of(sse.event, data)
+            self._call_show(sse.event, sse.id, data if self._raw else data | added)
             if sse.event == "stream-reset":
                 await self._read_lists_again()
             elif sse.event != "stream-open":
-                self._board.apply(sse.event, data | met)
+                self._board.apply(sse.event, data | added)
 
-    async def _who_is_met(self, event: str, data: dict[str, Any]) -> dict[str, Any]:
-        """Ask whom a session meets that has begun: an event to everybody does not say it. Marks the others too."""
+    async def _conflicts_of(self, event: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Ask for the conflicts of a session that has begun, which its event does not name. Marks the others too."""
         if event != "edit.session_acquired" or data.get("interference") != "soft" or self._raw:
             return {}
         if data["session_id"] in self._marked:
-            # Many that began at once are asked about once.
+            # One request is enough for many sessions that began at once.
             return self._marked.pop(data["session_id"])
         with suppress(SiloError):
             listed = await asyncio.get_running_loop().run_in_executor(
@@ -212,14 +212,14 @@ class Watching:
         attempt = 0
         while True:
             try:
-                # The stream is further already, and goes on from where it is.
+                # The stream is already further, and goes on from there.
                 await asyncio.get_running_loop().run_in_executor(None, self._read_lists)
                 return
             except ServerUnavailableError:
                 attempt += 1
                 await asyncio.sleep(pause(attempt))
 
-    def _tell(self, event: str, event_id: str, data: dict[str, Any]) -> None:
+    def _call_show(self, event: str, event_id: str, data: dict[str, Any]) -> None:
         if self._show is not None:
             self._show(event, event_id, data)
 
@@ -231,4 +231,4 @@ class Watching:
 
 
 def _nothing() -> None:
-    """Lines prove nothing here: nothing is held."""
+    """A stream that only watches renews no lease."""

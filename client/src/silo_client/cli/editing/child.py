@@ -17,15 +17,15 @@ from silo_client.cli.environment import encodable
 from silo_client.cli.exit_codes import KILLED, CommandError, ExitCode
 from silo_client.cli.signals import CHILDREN, ENDING, TYPED, handling
 
-# After being asked to end, so long until it is killed.
+# From the request to end until the command is killed.
 END_SECONDS = 10.0
 
 
 def check_command(command: Sequence[str]) -> None:
-    """See that a command can be run, before anybody waits for a session to run it with.
+    """Check that a command can be run, before waiting for a session.
 
     Raises:
-        CommandError: there is no such program, or it cannot be executed.
+        CommandError: the program does not exist, or cannot be executed.
     """
     name = command[0]
     if shutil.which(name):
@@ -37,17 +37,17 @@ def check_command(command: Sequence[str]) -> None:
 
 
 class Child:
-    """A command: started, told of signals, ended.
+    """The command of `silo edit`.
 
     Args:
         command: the program and its arguments.
-        own: returns the process ids of children that are no part of it.
+        own: returns the process ids of children that do not belong to it.
     """
 
     def __init__(self, command: Sequence[str], own: Callable[[], set[int]] = set) -> None:
         # How long it ran.
         self.seconds = 0.0
-        # What goes on of it when it has ended itself.
+        # The processes that it started and that go on after its end.
         self.descendants = Descendants(own)
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,13 +57,13 @@ class Child:
         self._unwanted = False
 
     def run(self, environment: Mapping[str, str]) -> int:
-        """Run it in the foreground; return its exit code, as a shell tells it.
+        """Run it in the foreground; return its exit code, as a shell reports it.
 
-        What is typed, Ctrl-C say, the terminal sends to the command as well, whose affair it is. What is sent to this
-        process alone is passed on; it goes on until the command has ended.
+        A typed signal, such as Ctrl-C, reaches the command from the terminal, and the command decides. A signal that
+        only this process gets is passed on; this process goes on until the command has ended.
 
         Raises:
-            CommandError: it cannot be executed after all.
+            CommandError: the command cannot be executed after all.
         """
         self.descendants.watch()
         begun = time.monotonic()
@@ -86,7 +86,7 @@ class Child:
             return process.wait()
 
     def end(self) -> None:
-        """Ask it to end, and kill it if it does not. It may not have begun; if it is over, ask what it has left."""
+        """End it, or, where it has ended, the processes that it left. Kill it if it does not end in time."""
         with self._changing:
             self._unwanted = True
             if self._process is None:
@@ -103,7 +103,7 @@ class Child:
                 env={name: encodable(value) for name, value in environment.items()},
             )
         except FileNotFoundError as error:
-            # The interpreter that its first line names, perhaps.
+            # Its own file, or the interpreter that its first line names.
             raise CommandError(f"{error}.", code=ExitCode.COMMAND_NOT_FOUND) from error
         except OSError as error:
             raise CommandError(f"{error}.", code=ExitCode.NOT_EXECUTABLE) from error
@@ -115,7 +115,7 @@ class Child:
         self._killing.start()
 
     def _take_off(self, number: int, frame: FrameType | None) -> None:
-        """Take what the command had left alone, and has ended, off the system's list; not the command itself."""
+        """Reap orphans of the command that have ended; not the command itself."""
         if self.descendants.command:
             self.descendants.living()
 
@@ -126,18 +126,18 @@ class Child:
             self._process.send_signal(number)
 
     def _leave_to_command(self, number: int, frame: FrameType | None) -> None:
-        """Do nothing, if it was typed. Unlike a signal that is ignored, this is not inherited by the command."""
+        """Do nothing if it was typed. The command does not inherit this, as it would inherit an ignored signal."""
         if not _is_in_foreground():
             self._pass_on(number, frame)
 
 
 def _is_in_foreground() -> bool:
-    """Whether what is typed at this process's terminal reaches it."""
+    """Whether this process gets what is typed at its terminal."""
     if not hasattr(os, "tcgetpgrp"):
         return True
     try:
         with Path("/dev/tty").open() as terminal:
             return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
     except OSError:
-        # It has none.
+        # There is no terminal.
         return False

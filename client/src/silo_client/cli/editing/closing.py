@@ -1,4 +1,4 @@
-"""What `silo edit` does when its command has ended, and what it opened may still be open."""
+"""The end of `silo edit`: its command has ended, but processes that it started may still run."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from silo_client.cli.output import WARNING, say
 from silo_client.cli.signals import Terminated
 from silo_client.data import Lock
 
-# What opens a file by another program, as xdg-open does, takes moments. So does a copy, which may say nothing wrong.
+# A command that opens a file in another program, as xdg-open does, takes moments. So does `cp`.
 SHORT_SECONDS = 1.0
-# A machine that is busy takes longer. Whoever holds until it is closed would rather end it by Ctrl-C than lose it.
+# A busy machine takes longer. With --until-closed, an unneeded Ctrl-C is better than a session lost too early.
 OPENER_SECONDS = 10.0
 LOOK_SECONDS = 0.5
-ADVICE = "`silo edit --until-closed` holds the session until that is closed"
+ADVICE = "`silo edit --until-closed` holds the session until it is closed"
 
 
-def tell_what_is_left(lock: Lock, child: Child, code: int) -> None:
-    """Say that the session ends with the command, though what it opened may be open."""
+def report_leftover(lock: Lock, child: Child, code: int) -> None:
+    """Say that the session ends with the command, though processes of it may still run."""
     if left := child.descendants.living():
-        say(f"The command has left {names(left)}, and {lock} is released. {ADVICE}.", WARNING)
+        say(
+            f"The command has left {names(left)} running, and {lock} is released. {ADVICE}.",
+            WARNING,
+        )
     elif child.seconds < SHORT_SECONDS and code == 0:
         say(
             f"The command ended within a second, and {lock} is released. If it has opened a file in another"
@@ -31,10 +34,10 @@ def tell_what_is_left(lock: Lock, child: Child, code: int) -> None:
 
 
 def hold_until_closed(lock: Lock, child: Child, guard: Guard, code: int) -> None:
-    """Hold the session after the command until what it has left ends.
+    """Hold the session after the command until the processes that it started end.
 
-    Where that cannot be known, until Ctrl-C: the command has handed a file to a program that was running already, or
-    this system does not show what it leaves.
+    Hold it until Ctrl-C where none can be seen: the command has passed a file to a program that was already running, or
+    this system does not show them.
     """
     try:
         if left := child.descendants.living():
@@ -48,7 +51,7 @@ def hold_until_closed(lock: Lock, child: Child, guard: Guard, code: int) -> None
 
 
 def wait_until_ended(guard: Guard) -> None:
-    """Wait until somebody ends this process, or the session is lost."""
+    """Wait until a signal ends this process, or the session is lost."""
     try:
         # With a time-out, as Windows sees a Ctrl-C only then.
         while not guard.lost.wait(1.0):
@@ -65,7 +68,7 @@ def _may_be_open(child: Child, code: int) -> bool:
 
 
 def _wait_for_descendants(child: Child, guard: Guard) -> None:
-    # That the session is lost is said when it is, and ends what is left where that is wanted.
+    # If the session is lost meanwhile, the guard says so, and ends the processes where that is wanted.
     none = 0
     while none < 2:
         guard.pause(LOOK_SECONDS)

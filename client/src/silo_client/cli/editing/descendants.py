@@ -14,10 +14,10 @@ ENDED = frozenset("ZX")
 
 
 class Descendants:
-    """What goes on of a command, when it has ended itself.
+    """The processes that go on after the command that started them.
 
     Args:
-        own: returns the process ids of children that are no part of it: the helper's.
+        own: returns the process ids of children that do not belong to the command: the helper's.
     """
 
     def __init__(self, own: Callable[[], set[int]]) -> None:
@@ -27,12 +27,12 @@ class Descendants:
         self._before: set[int] = set()
 
     def watch(self) -> None:
-        """See them from now on: the command is about to begin."""
+        """Begin to see them: the command is about to start."""
         self.can_be_seen = set_subreaper(True)
         self._before = {pid for pid, _, _ in _children()} if self.can_be_seen else set()
 
     def living(self) -> dict[int, str]:
-        """Return the name of each process that is left, by its id; what has ended is taken off the system's list."""
+        """Return the names of those that run, by their process ids; reap those that have ended."""
         if not self.can_be_seen:
             return {}
         not_left = {self.command, *self._before, *self._own()}
@@ -48,19 +48,19 @@ class Descendants:
         return left
 
     def signal(self, number: int) -> None:
-        """Send a signal to what is left."""
+        """Send a signal to those that run."""
         for pid in self.living():
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
 
 def names(left: dict[int, str]) -> str:
-    """Return processes in words: freecad (4711), gpg-agent (4712)."""
+    """Return processes as text: freecad (4711), gpg-agent (4712)."""
     return ", ".join(f"{name} ({pid})" for pid, name in sorted(left.items()))
 
 
 def set_subreaper(wanted: bool) -> bool:
-    """Have orphans of this process's children become its own children, or not; return whether that is possible here."""
+    """Make orphans of this process's children its own children, or not; return whether that is possible here."""
     if sys.platform != "linux":
         return False
     try:
@@ -74,11 +74,11 @@ def _children() -> Iterator[tuple[int, str, str]]:
     me = str(os.getpid())
     for file in Path("/proc").glob("[0-9]*/stat"):
         try:
-            told = file.read_text(errors="replace")
+            stat = file.read_text(errors="replace")
         except OSError:  # it has ended
             continue
-        # The name stands in brackets, and may have some in it.
-        before, _, after = told.rpartition(")")
+        # The name stands in brackets, and may have brackets in it.
+        before, _, after = stat.rpartition(")")
         state, parent = after.split()[:2]
         if parent == me:
             yield int(file.parent.name), before.partition("(")[2], state

@@ -1,4 +1,4 @@
-"""What the holder of a session is told while a command runs: it is lost, it is in doubt, somebody asks for it."""
+"""Messages to the holder of a session while a command runs: it is lost or uncertain, or another user asks for it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from silo_client.data import Conflict, HandoffRequest, Lock, Lost, person, time_
 from silo_client.errors import ApiError, ServerUnavailableError, SiloError, StaleTokenError
 from silo_client.sessions.edit_session import EditSession
 
-# How often it is seen whether the session is certain.
+# How often `valid` is read.
 LOOK_SECONDS = 0.5
 
 WHY = {
     "released": "it was released from elsewhere",
     "disconnected": "the server lost the connection to this machine",
-    "expired": "the server heard nothing of this machine for too long",
+    "expired": "the server heard nothing from this machine for too long",
     "handed_off": "it was handed over",
-    "idle": "nobody has touched this workstation for too long",
+    "idle": "this workstation was idle for too long",
     "workstation_deleted": "this workstation was deleted",
 }
 
 
 class Guard:
-    """Watches over a session, and tells the person at the terminal.
+    """Watches over a session, and reports to the person at the terminal.
 
     Args:
-        api: of the server.
-        on_lost: called once the person is told that it is lost.
+        api: the server.
+        on_lost: called when the session is lost.
     """
 
     def __init__(self, api: Api, on_lost: Callable[[], None]) -> None:
@@ -43,18 +43,18 @@ class Guard:
 
     # -- callbacks of the workstation --
 
-    def tell_lost(self, session: EditSession, lost: Lost) -> None:
-        """Have the command end if that is wanted; say loudly that it is lost, why, and who has it now."""
-        # First: a terminal that is gone, or stopped by Ctrl-S, keeps nobody.
+    def say_lost(self, session: EditSession, lost: Lost) -> None:
+        """Call `on_lost`; say that the session is lost, why, and who has the lock now."""
+        # First: a terminal that is gone, or stopped by Ctrl-S, must not delay this.
         self.lost.set()
         self._on_lost()
         err.bell()
         say(f"LOST: {session.lock} is no longer yours: {why(lost)}.", ALARM)
         if holder := self._holder(session.lock):
-            say(f"{holder}. What is saved from now on may collide with that work.", ALARM)
+            say(f"{holder}. Files that you save from now on may collide with that work.", ALARM)
 
-    def tell_request(self, request: HandoffRequest) -> None:
-        """Say who asks for it, and how that is answered."""
+    def say_request(self, request: HandoffRequest) -> None:
+        """Say who asks for the session, and how to answer."""
         message = f": “{request.message}”" if request.message else ""
         say(f"{request.person} asks for {request.lock}{message}", WARNING)
         if request.workstation_id:
@@ -64,26 +64,26 @@ class Guard:
             answer = command_for("handoff", request.lock)
             say(f"To hand it to the first in line (silo line): {answer}", WARNING)
 
-    def tell_conflict(self, session: EditSession, conflict: Conflict) -> None:
-        """Say who begins to edit what one's own changes can reach."""
-        say(f"{meeting(conflict)}.", WARNING)
+    def say_conflict(self, session: EditSession, conflict: Conflict) -> None:
+        """Say that a conflict has begun."""
+        say(f"{describe_conflict(conflict)}.", WARNING)
 
-    def tell_conflict_over(self, session: EditSession, conflict: Conflict) -> None:
-        """Say that it is over."""
+    def say_conflict_over(self, session: EditSession, conflict: Conflict) -> None:
+        """Say that a conflict is over."""
         holder = conflict.holder
         say(
-            f"What {holder.person} is editing on {holder.workstation} no longer conflicts with your changes"
-            " (the session has ended, or is on something else)."
+            f"The session of {holder.person} on {holder.workstation} no longer conflicts with your changes"
+            " (it has ended, or its cone has changed)."
         )
 
-    def tell_refused(self, error: Exception) -> None:
-        """Keep why the server does not want this workstation any more; said once the session is in doubt."""
+    def keep_refusal(self, error: Exception) -> None:
+        """Keep why the server refuses this workstation, to say it when the session is no longer certain."""
         self._refused = str(error)
 
-    # -- doubt --
+    # -- certainty --
 
     def watch(self, session: EditSession) -> None:
-        """Say when it is not certain that the session is held, and when it is again, until `stop`."""
+        """Say when the session is no longer certain, and when it is again, until `stop`."""
         certain = True
         while not self._stopped.wait(LOOK_SECONDS) and session.lost is None:
             valid = session.valid
@@ -96,20 +96,20 @@ class Guard:
                 why = f" ({self._refused})" if self._refused else ""
                 say(
                     f"It is not certain that {session.lock} is still yours: the server cannot be asked{why}."
-                    " Better save nothing until it is.",
+                    " Do not save until it is certain again.",
                     WARNING,
                 )
 
     def pause(self, seconds: float) -> None:
-        """Wait so long while this watches."""
+        """Wait for so many seconds, or until `stop`."""
         self._stopped.wait(seconds)
 
     def stop(self) -> None:
-        """The command has ended."""
+        """End `watch`: the command has ended."""
         self._stopped.set()
 
     def is_kept(self, session: EditSession) -> bool | None:
-        """Return whether it was held until now, None if nobody can say. Says it where it was not certainly."""
+        """Return whether the session was held until now; None if that is not known. Say so where it was not."""
         if session.lost is not None:
             return False
         if session.valid:
@@ -125,18 +125,18 @@ class Guard:
         return True
 
     def _holder(self, lock: Lock) -> str:
-        """Return who has it now, as far as the server tells."""
+        """Return a sentence about the present holder; "" where there is none, or the server cannot be asked."""
         with suppress(SiloError):
-            for told in self._api.sessions_of(lock.part_number)["sessions"]:
-                if Lock.from_payload(told) == lock:
-                    since = when(time_of(told["acquired_at"]))
-                    place = told["workstation"]["name"]
-                    return f"{person(told)} is editing it on {place} since {since}"
+            for payload in self._api.sessions_of(lock.part_number)["sessions"]:
+                if Lock.from_payload(payload) == lock:
+                    since = when(time_of(payload["acquired_at"]))
+                    place = payload["workstation"]["name"]
+                    return f"{person(payload)} is editing it on {place} since {since}"
         return ""
 
 
-def meeting(conflict: Conflict) -> str:
-    """Return in words that another session interferes softly with one's own."""
+def describe_conflict(conflict: Conflict) -> str:
+    """Return a sentence about a session that interferes softly with an own one."""
     holder = conflict.holder
     what = f"{holder.object_id} ({holder.level})" if holder.object_id else "the whole part"
     note = f" (“{holder.note}”)" if holder.note else ""
@@ -144,7 +144,7 @@ def meeting(conflict: Conflict) -> str:
 
 
 def why(lost: Lost) -> str:
-    """Return in words how a session was lost."""
+    """Return as text how a session was lost."""
     if lost.reason == "force_released":
         note = f": “{lost.note}”" if lost.note else ""
         return f"{lost.by or 'an admin'} released it by force{note}"

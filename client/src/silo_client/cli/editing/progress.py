@@ -1,4 +1,4 @@
-"""What is seen while one waits: for the server, for one's turn."""
+"""The line that is shown while waiting for the server, or for a turn."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Progress:
 
     def __init__(self) -> None:
         self._status: Status | None = None
-        self._told = ""
+        self._last = ""
 
     def show(self, text: str, passing: str = "") -> None:
-        """Show what is waited for.
+        """Show a text.
 
         Args:
-            text: said again only when it changes, where there is no terminal.
-            passing: behind it on a terminal only: what changes all the time.
+            text: where there is no terminal, it is written again only when it changes.
+            passing: shown behind it on a terminal only: text that changes all the time.
         """
         if not err.is_terminal:
-            if text != self._told:
+            if text != self._last:
                 say(text)
-            self._told = text
+            self._last = text
             return
         line = shown(" ".join(part for part in (text, passing) if part))
         if self._status is None:
@@ -37,7 +37,7 @@ class Progress:
             self._status.update(line)
 
     def waiting(self, waiting: Waiting) -> None:
-        """Show a place in line; what `on_wait` of `Workstation.edit` calls."""
+        """Show a place in line. This is an `on_wait` of `Workstation.edit`."""
         holder = waiting.holder
         whose = ""
         if holder is not None:
@@ -46,7 +46,7 @@ class Progress:
         self.show(text, f"Waiting for {how_long(waiting.seconds)}; Ctrl-C leaves the line.")
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._status is not None:
             self._status.stop()
             self._status = None
