@@ -41,6 +41,7 @@ WITHOUT_CIRCLES = [
     "sessions_app",
     "events_app",
     "embedded_postgres/src/django_embedded_postgres",
+    "client/src/silo_client",
 ]
 
 
@@ -107,3 +108,16 @@ def test_a_circle_is_found(back, tmp_path):
     assert circle_of(package) is None
     (package / "two.py").write_text(back)
     assert circle_of(package)
+
+
+# The files of the client that run in its helper, and those that run in the program too, may import only these.
+IN_THE_HELPER = {"helper", "common", "network", "data", "errors", "version"}
+CLIENT = ROOT / "client/src/silo_client"
+
+
+@pytest.mark.parametrize("folder", ["helper", "common", "network"])
+def test_helper_imports_nothing_of_the_program(folder):
+    for file in (CLIENT / folder).glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("silo_client"):
+                assert IN_THE_HELPER.intersection(node.module.split(".")[1:2]), file

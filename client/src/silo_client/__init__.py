@@ -11,7 +11,7 @@ Two processes run this package, the program's own and the helper that it starts:
 * program: `workstation`, `api`, `callbacks`, `compat`, `credentials`, `forking`, and the folders `sessions`, `link`,
   `identity` and `cli`;
 * helper: the folder `helper`;
-* both: `data`, `errors`, and the folders `common` and `network`.
+* both: `data`, `errors`, `version`, and the folders `common` and `network`.
 
 Plug-ins import from `silo_client` itself; everything below it may move.
 """
