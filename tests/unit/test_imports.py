@@ -40,7 +40,6 @@ WITHOUT_CIRCLES = [
     "silo",
     "sessions_app",
     "events_app",
-    "client/src/silo_client",
     "embedded_postgres/src/django_embedded_postgres",
     "client/src/silo_client",
 ]
