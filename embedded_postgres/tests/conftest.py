@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,11 @@ from pathlib import Path
 import pytest
 
 from postgres_users import Worker, environment, stop_what_is_left
+
+
+def pytest_configure() -> None:
+    # A process that a shell started in the background ignores Ctrl-C, and so would every process that it tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
