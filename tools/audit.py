@@ -47,7 +47,9 @@ def judge(report: str, *, said: str, required: bool) -> int:
         reason = (said.strip().splitlines() or ["it says nothing"])[-1]
         print(f"NOT AUDITED: pip-audit failed, so vulnerabilities are unknown: {reason}")
         return int(required)
-    packages: list[dict[str, Any]] = json.loads(report)["dependencies"]
+    found_packages: list[dict[str, Any]] = json.loads(report)["dependencies"]
+    # This repository's own packages are on no index: `-e ./client`.
+    packages = [package for package in found_packages if not package["name"].startswith("-e ")]
     # pip-audit takes a package that the service does not know for one without vulnerabilities.
     skipped = [package for package in packages if "skip_reason" in package]
     vulnerable = [package for package in packages if package.get("vulns")]

@@ -20,7 +20,6 @@ import pytest
 from tests.processes.embedded_database import is_alive, is_locked, server_pid, stop_what_is_left
 from tests.processes.service import ROOT, Process
 from tests.waiting import eventually
-from tools import prepare
 
 STOP_SECONDS = 5
 # Of this test run, and not for what it starts.
@@ -43,8 +42,19 @@ def venv() -> Iterator[str]:
         python.parent.mkdir()
         python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         python.chmod(0o755)
-        Path(folder, prepare.STAMP).write_text(prepare.fingerprint())
+        Path(folder, ".installed").write_bytes(
+            b"".join(file.read_bytes() for file in requirements())
+        )
         yield folder
+
+
+def requirements() -> list[Path]:
+    """The files that the Makefile names, in its order."""
+    return [
+        ROOT / "requirements.txt",
+        ROOT / "constraints.txt",
+        *sorted(ROOT.glob("*/pyproject.toml")),
+    ]
 
 
 @pytest.fixture

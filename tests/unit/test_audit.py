@@ -8,6 +8,7 @@ from tools.audit import judge
 
 FINE = {"name": "django", "version": "5.2.19", "vulns": []}
 SKIPPED = {"name": "six", "skip_reason": "Dependency not found on PyPI"}
+OWN = {"name": "-e ./client", "skip_reason": "could not deduce package version"}
 VULNERABLE = {
     "name": "daphne",
     "version": "1.0",
@@ -21,7 +22,7 @@ def report(*packages):
 
 @pytest.mark.parametrize("required", [False, True])
 def test_packages_without_vulnerabilities_pass(capsys, required):
-    assert judge(report(FINE), said="", required=required) == 0
+    assert judge(report(FINE, OWN), said="", required=required) == 0
     assert capsys.readouterr().out == "Vulnerable: 0 of 1 audited packages\n"
 
 
@@ -41,7 +42,8 @@ def test_a_known_vulnerability_fails(capsys, required):
         ("", "", "unknown: it says nothing"),
         (report(), "", "0 of 0 packages"),
         (report(SKIPPED), "", "1 of 1 packages, for example: Dependency not found on PyPI"),
-        (report(FINE, SKIPPED), "", "1 of 2 packages"),
+        (report(FINE, SKIPPED, OWN), "", "1 of 2 packages"),
+        (report(OWN), "", "0 of 0 packages"),
     ],
 )
 def test_a_failed_look_up_is_told_and_fails_where_it_is_required(
