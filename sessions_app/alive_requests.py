@@ -1,4 +1,4 @@
-"""Signs of life (`alive`): what each of many requests says, and whether it may."""
+"""Alive requests: reads what each of many says, and checks whether its caller may say it."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from sessions_app import operations
 from sessions_app.api.request_schemas import AliveIn
 from sessions_app.authentication import Principal, principals_of_requests
 from sessions_app.errors import DomainError, Forbidden
-from sessions_app.operations.signs_of_life import Sign
+from sessions_app.operations.alive import AliveReport
 
 
 def read(http: HttpRequest, kwargs: Mapping[str, str], body: bytes) -> AliveRequest | None:
@@ -35,36 +35,36 @@ def read(http: HttpRequest, kwargs: Mapping[str, str], body: bytes) -> AliveRequ
 
 
 def note_all(
-    signs: Sequence[AliveRequest], *, quick: bool
+    requests: Sequence[AliveRequest], *, quick: bool
 ) -> Sequence[DomainError | Outcome | None]:
-    """Note that the clients are there whose requests these are: a fixed number of queries.
+    """Note that the clients of these requests are there, by a fixed number of queries.
 
     Args:
-        signs: the requests, in the order in which they came.
+        requests: they, in the order in which they came.
         quick: leave out what takes more than a moment.
 
     Returns:
         For each: None if it is done, what has become of it else, or why it is refused.
     """
-    principals = principals_of_requests([sign.http for sign in signs])
-    judged = [_judged(*one) for one in zip(signs, principals, strict=True)]
-    good = [one for one in judged if isinstance(one, Sign)]
-    verdicts = iter(operations.signs_of_life.all_alive(good, quick=quick) if good else ())
-    return [next(verdicts) if isinstance(one, Sign) else one for one in judged]
+    principals = principals_of_requests([request.http for request in requests])
+    judged = [_judged(*one) for one in zip(requests, principals, strict=True)]
+    good = [one for one in judged if isinstance(one, AliveReport)]
+    verdicts = iter(operations.alive.all_alive(good, quick=quick) if good else ())
+    return [next(verdicts) if isinstance(one, AliveReport) else one for one in judged]
 
 
-def _judged(sign: AliveRequest, principal: Principal | DomainError) -> Sign | DomainError:
+def _judged(request: AliveRequest, principal: Principal | DomainError) -> AliveReport | DomainError:
     if isinstance(principal, DomainError):
         return principal
-    if principal.login is not None and _is_forged(sign.http):
+    if principal.login is not None and _is_forged(request.http):
         return Forbidden("With a login session a write needs X-CSRFToken.")
-    idle = None if sign.said is None else timedelta(seconds=sign.said)
-    return Sign(
+    idle = None if request.said is None else timedelta(seconds=request.said)
+    return AliveReport(
         principal.user.pk,
-        sign.key,
-        sign.connection_id,
+        request.key,
+        request.connection_id,
         idle,
-        noted=sign.noted,
+        noted=request.noted,
         counts=principal.may_let_go,
     )
 

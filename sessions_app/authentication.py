@@ -70,7 +70,8 @@ class Principal:
         """
         if not self.may_let_go:
             raise Forbidden(
-                f"These credentials are limited to the role {self.limit.group}: they may end nothing."
+                f"These credentials are limited to the role {self.limit.group}: ending anything needs credentials"
+                " with the role editor."
             )
 
     def owns(self, thing: Any) -> bool:
@@ -170,10 +171,10 @@ class Right:
 
 
 LETTING_GO_RIGHT = Right(
-    "Only the token's role is asked for here: users let go of what they have also after losing theirs. Role: editor.",
+    "Only the token's role counts: users may release what they hold even after losing their own role. Role: editor.",
     Principal.require_letting_go,
 )
-# What is asked for then depends on what is there.
+# The role that is required then depends on whether the workstation holds sessions.
 KNOWN_RIGHT = Right(
     "Only the token's role is asked for here, editor where the workstation holds something. Role: viewer.",
     lambda who: None,

@@ -34,25 +34,25 @@ class NotAuthenticated(DomainError):
 
 
 class Forbidden(DomainError):
-    """A higher role is needed, another user owns it, or a login session did not send `X-CSRFToken`."""
+    """The request needs a higher role, concerns what another user owns, or lacks a login session's `X-CSRFToken`."""
 
     status, code = 403, "forbidden"
 
 
 class NotFound(DomainError):
-    """It does not exist, or has ended."""
+    """The requested object does not exist, or the session has ended."""
 
     status, code = 404, "not_found"
 
 
 class HardInterference(DomainError):
-    """Another workstation holds the object: `holder`."""
+    """Another workstation holds the object; `holder` is its session."""
 
     status, code = 409, "hard_interference"
 
 
 class BatchInterference(DomainError):
-    """Other workstations hold some of the wanted objects: `holders`."""
+    """Other workstations hold some of the wanted objects; `holders` are their sessions."""
 
     status, code = 409, "hard_interference"
 
@@ -96,7 +96,7 @@ class NotAnEditor(DomainError):
 
 
 class IdentityInUse(DomainError):
-    """Another machine is this workstation: both have the same fingerprint, as copies of one disk image do."""
+    """Another machine uses this workstation's fingerprint, as a copy of its disk image does; use another one."""
 
     status, code = 409, "identity_in_use"
 

@@ -151,7 +151,7 @@ class Loading:
             pending |= self._compare(batch)
             done += len(batch)
             self._progress("compared" if self._dry_run else "loaded", done)
-        # Last and by id, as everybody locks items. Who wants to edit one of these waits until all are written.
+        # Locked last and by id, in the common order; acquires of these items wait until all rows are written.
         ids = iter(sorted(pending))
         while not self._dry_run and (some := list(islice(ids, BATCH))):
             _write(some, pending)

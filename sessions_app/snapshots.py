@@ -26,8 +26,8 @@ def of_some(workstation_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Mappin
     """Return what workstations hold, in the order in which they acquired it: each its first `SESSIONS_AT_ONCE`.
 
     Returns:
-        Of as many of the workstations as hold `SESSIONS_TOGETHER`, and of at least one: `sessions`, and `next` where
-        a workstation has more, which names the last of them.
+        For the first workstations that together hold at most `SESSIONS_TOGETHER`, and for one at least: `sessions`,
+        and `next`, the fencing token of the last of them if the workstation has more, else None.
     """
     ids = _together(workstation_ids)
     few = {pk for pk, count in ids.items() if count <= SESSIONS_AT_ONCE}

@@ -1,15 +1,16 @@
 """Work that is too much for one transaction, done in steps: each is bounded, and each commits something.
 
-A transaction that ends, grants or tells holds the locks of its items, for which others wait. The database gives up
-who waits, or does nothing, for longer than `silo/database.py` says: a step stays far below that on a busy machine, too.
+A transaction that ends or grants sessions holds the locks of its items, for which other transactions wait. PostgreSQL
+ends a transaction that waits or idles longer than the time-outs in `silo/database.py`: a step takes far less, on a busy
+machine, too.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
-# Sessions of one step: some 100 ms where nobody meets, a second or two where all do.
+# Sessions of one step: it takes some 100 ms where no sessions interfere, a second or two where all do.
 STEP_SESSIONS: Final = 1_000
-# And node keys of their cones: as in a batch.
+# Node keys of the cones of one step's sessions: as many as a batch may have.
 STEP_NODE_KEYS: Final = 100_000
 # Workstations of one step.
 STEP_WORKSTATIONS: Final = 500

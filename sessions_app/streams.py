@@ -119,7 +119,7 @@ def _asked(request: StreamRequest, principal: Principal | DomainError) -> _Asked
     if not (asked.workstation_id or asked.part_numbers or asked.everything):
         raise Invalid("A stream needs workstation_id, items or all=true.")
     if asked.ack and not asked.workstation_id:
-        raise Invalid("ack=true is for a stream with a workstation_id.")
+        raise Invalid("ack=true needs a workstation_id.")
     return replace(asked, machine=_machine(request.http))
 
 
@@ -129,7 +129,7 @@ def _in_query(request: StreamRequest, principal: Principal) -> _Asked:
     part_numbers = {part_number} if part_number else set(query.getlist("item"))
     if len(part_numbers) > MAX_ITEMS:
         raise Invalid(
-            f"A request line has at most {MAX_ITEMS} items; a POST to /api/events takes more, all=true every one."
+            f"The URL names more than {MAX_ITEMS} items: name them in a POST to /api/events, or use all=true."
         )
     for name in part_numbers:
         if fault := part_number_fault(name):
@@ -229,5 +229,5 @@ def _machine(request: HttpRequest) -> str:
 def _flag(request: HttpRequest, name: str) -> bool:
     text = request.GET.get(name, "false")
     if text not in {"true", "false"}:
-        raise Invalid(f"{name} is true or false.")
+        raise Invalid(f"{name} must be true or false.")
     return text == "true"

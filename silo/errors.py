@@ -34,7 +34,10 @@ CODES = {
     401: ("not_authenticated", "Send a valid bearer token, or log in."),
     403: ("forbidden", "This is not allowed."),
     404: ("not_found", "There is nothing at this address."),
-    405: ("method_not_allowed", "This address does not have that method."),
+    405: (
+        "method_not_allowed",
+        "The operation at this address does not support the request's method.",
+    ),
     413: refusals.BODY_TOO_LARGE[1:],
     414: refusals.URI_TOO_LONG[1:],
     422: ("invalid", "The request is not valid."),

@@ -51,17 +51,19 @@ TIMED_OUT: Final = Refusal(
     "request_timeout",
     "The request came too slowly: its headers have 20 seconds, its body 30 and one more for each 50 kB.",
 )
-BODY_TOO_LARGE: Final = Refusal(413, "body_too_large", "The body of a request has at most 8 MB.")
+BODY_TOO_LARGE: Final = Refusal(
+    413, "body_too_large", "The body is too large: a request's body has at most 8 MB."
+)
 
 URI_TOO_LONG: Final = Refusal(
     414,
     "uri_too_long",
-    "The address of a request, with its query, has at most 16 kB.",
+    "The address is too long: with its query it has at most 16 kB.",
 )
 HEADER_TOO_LARGE: Final = Refusal(
     431,
     "header_too_large",
-    "The headers of a request have at most 16 kB together, and are at most 500.",
+    "The headers are too large: a request has at most 500 headers, of 16 kB together.",
 )
 TOO_MANY_BODIES: Final = Refusal(
     429,

@@ -150,7 +150,7 @@ class PresenceBackend(ABC):
         """Record alive requests, in one transaction of its own.
 
         Args:
-            signs: the requests, in the order in which they came.
+            requests: they, in the order in which they came.
             quick: whether to leave out everything that takes more than a moment.
 
         Returns:

@@ -146,7 +146,7 @@ class RoleModelAdmin(AnyModelAdmin):
             BadRequest: for what no link or form of the page sends, and the database would choke on.
         """
         if any("\0" in text for name, texts in request.GET.lists() for text in (name, *texts)):
-            raise BadRequest("NUL is no part of a filter.")
+            raise BadRequest("A filter must not contain the character NUL: remove it.")
         title = capfirst(self.opts.verbose_name_plural)
         extra = {"title": title, "list_help": self.list_help, **(extra_context or {})}
         try:

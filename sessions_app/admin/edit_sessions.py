@@ -100,7 +100,7 @@ class ForceReleaseForm(forms.Form):
     reason = forms.CharField(
         max_length=2000,
         widget=forms.TextInput(attrs={"size": 80, "autofocus": True}),
-        help_text="It is kept in the record and told to the holders. One line.",
+        help_text="The reason, in one line. The record keeps it, and the holders see it.",
     )
 
     def clean_reason(self) -> str:
@@ -133,7 +133,7 @@ class EditSessionAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnly
     """Active sessions: looked at by staff with the view permission, force-released by the role admin."""
 
     list_help = (
-        "Who edits what at this moment. What has ended is under Ended sessions. "
+        "The active sessions. Sessions that have ended are under Ended sessions. "
         "To end one against its holder's wish, select it and choose Force-release."
     )
     actions = ("force_release",)

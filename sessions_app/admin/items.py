@@ -86,8 +86,8 @@ class ItemAdmin(PartNumberSearch, RoleModelAdmin):
     """Items: looked at, added, described, renamed, retired; by the role admin. An item is not deleted."""
 
     list_help = (
-        "What can be edited. A former number of an item that was renamed still finds it. On a retired item nothing new "
-        "is begun, and nobody stands in line for it; what is edited goes on until it is released."
+        "The items that can be edited. A former number of an item that was renamed still finds it. On a retired item"
+        " nothing new is begun, and nobody stands in line for it; what is edited goes on until it is released."
     )
     actions = ("retire", "restore")
     form = ItemForm

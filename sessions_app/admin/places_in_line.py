@@ -23,8 +23,8 @@ class PlaceInLineAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnly
     """Who waits for what: looked at only."""
 
     list_help = (
-        "Who waits for an edit session that somebody else has, first come, first served. Whose turn comes while "
-        "the workstation is not connected is passed over and keeps the place."
+        "Workstations that wait for another workstation's session, first come, first served. One whose turn comes"
+        " while it is not connected is passed over and keeps its place."
     )
     list_display = (
         "item",

@@ -16,9 +16,7 @@ from sessions_app.models import Workstation
 class ServerProcessAdmin(ReadOnlyModelAdmin):
     """Running servers: looked at by the role admin and staff with the view permission."""
 
-    list_help = (
-        "Every running manage.py serve. One that was killed stays until another finds it dead."
-    )
+    list_help = "Every running manage.py serve. A killed server is listed until another server finds it dead."
     list_display = ("hostname", "pid", "streams", "started_at", "last_beat", "silent_for")
     search_fields = ("hostname",)
     ordering = ("hostname", "pid", "pk")

@@ -76,7 +76,7 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
     def get_deleted_objects(
         self, objs: Iterable[Any], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Say what goes: the workstations, and the sessions they hold, which protect nobody here."""
+        """Name the workstations and the sessions that this deletion ends; no foreign key protects either."""
         workstations = list(objs)
         held = Counter(
             EditSession.objects.filter(workstation__in=workstations).values_list(

@@ -1,5 +1,4 @@
-"""The event streams in the API's description. `silo/asgi.py` routes them before Django, so nothing here serves"
-" them."""
+"""The event streams in the API's description. `silo/asgi.py` routes them before Django, so nothing here serves them."""
 
 import json
 from typing import Annotated, Any

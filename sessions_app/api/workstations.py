@@ -95,7 +95,7 @@ def alive(request: HttpRequest, workstation_id: UUID, body: AliveIn | None = Non
     With a token that is limited to the role viewer it has no effect on sessions and does not report idleness.
     """
     who, said = principal(request), body.model_dump() if body else {}
-    operations.signs_of_life.alive(who.user, workstation_id, **said, counts=who.may_let_go)
+    operations.alive.alive(who.user, workstation_id, **said, counts=who.may_let_go)
     return Status(204, None)
 
 

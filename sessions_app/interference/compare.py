@@ -1,4 +1,4 @@
-"""Which sessions meet, put together from two sets of them. Found in the database: `EditSessionQuerySet.meetings_of`."""
+"""Computes which sessions meet, from two sets of them that `cones.py` has found in the database."""
 
 import uuid
 from collections import defaultdict
@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
-# What one transaction names in all, evenly: two workstations with 1,000 sessions each on one item could meet a
-# million times. Everybody who meets anybody is named with one at least.
+# Meetings that one transaction names, spread evenly: two workstations with 1,000 sessions each on one item could meet
+# a million times. Each session that meets others is named with one of them at least.
 MAX_MEETINGS: Final = 5_000
 # Of node keys that both have, likewise; each meeting names these at least.
 MAX_SHARED: Final = 100_000
@@ -17,7 +17,7 @@ MIN_SHARED_EACH: Final = 10
 MAX_COMPARED: Final = 300_000
 # Node keys that the database looks through for one edit, whose meetings are named with what they share.
 MAX_LOOKED_THROUGH: Final = 3_000_000
-# Entries of the index that are read to find by it alone whom those meet that one transaction ends: a second's work.
+# Index entries that are read at most to find the meetings of the sessions that one transaction ends: about a second.
 MAX_INDEX_ENTRIES: Final = 5_000_000
 # Node keys that are looked up once more, to learn how much there is to compare.
 MAX_LOOKED_UP_TWICE: Final = 10_000
@@ -26,7 +26,7 @@ MAX_PAIRS: Final = 50_000
 
 
 class Compared(NamedTuple):
-    """What sessions are compared by: of the others, only keys that anybody asked about has."""
+    """The data by which sessions are compared; of other sessions, only the node keys that were asked about."""
 
     id: uuid.UUID
     item_id: uuid.UUID

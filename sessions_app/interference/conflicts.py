@@ -107,7 +107,7 @@ def freed(
         pairs = compare.evenly(
             (other, ended) for ended, others in named.items() for other in others
         )
-    # Nobody is told of an end at which both end.
+    # Where both sessions of a meeting end, no event is written.
     ended = {session.pk for session in ending}
     pairs = [pair for pair in pairs if pair[0] not in ended][: compare.MAX_MEETINGS]
     left = every.with_names().in_bulk({session for session, _ in pairs})

@@ -68,13 +68,13 @@ def set_cones(
 def _renew_cones_by_index(
     every: "EditSessionQuerySet", new: Mapping[AbstractEditSession, Sequence[str]]
 ) -> list[NewEvent]:
-    """Do the same where too much is on the items for reading it."""
+    """Do what `renew_cones` does by the index alone: the items have more node keys than one transaction reads."""
     of_objects = {session.pk: session for session in new if session.object_id}
     most = max(1, compare.MAX_PAIRS // max(1, len(of_objects)))
     before = cones.pairs(every, of_objects, most, also_among_them=True)
     set_cones(every, new)
     after = cones.pairs(every, of_objects, most, also_among_them=True)
-    # Of those that were not all named, nobody knows which stop.
+    # Meetings beyond `most` were not read: a session that may have more gets no event of an end.
     known = {pk for pk in of_objects if len(after[pk]) < most}
     stop = [(pk, other) for pk in known for other in set(before[pk]) - set(after[pk])]
     begin = [(pk, other) for pk in of_objects for other in set(after[pk]) - set(before[pk])]

@@ -51,7 +51,7 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         return self.filter(idle_since__lt=Now() - longer_than)
 
     def become_idle(self, since: Mapping[uuid.UUID, datetime]) -> None:
-        """Note since when nobody has touched each of these (locked) workstations, which is going to be told."""
+        """Note since when each of these (locked) workstations is idle, and that its watchers are notified now."""
         rows = [Workstation(pk=pk, idle_since=at) for pk, at in sorted(since.items())]
         self.bulk_update(rows, ["idle_since"])
         self.filter(pk__in=since).update(idle_told_at=Now())

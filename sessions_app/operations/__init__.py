@@ -1,4 +1,4 @@
-"""What people and time do: plain functions, one transaction each, above the tables and below the API.
+"""The operations of users and of clocks: plain functions, one transaction each, above the tables and below the API.
 
 Locks and their order: docs/architecture.md, "One order of locks".
 
@@ -11,7 +11,7 @@ Locks and their order: docs/architecture.md, "One order of locks".
 | `line.py` | stand in line, leave it, grant what is free |
 | `handoff.py` | ask for a session, hand it over, take it over, verify its fencing token |
 | `presence.py` | arrival, departure, grace and idleness of workstations |
-| `signs_of_life.py` | many signs of life at once |
+| `alive.py` | many alive requests at once |
 | `workstations.py` | register a workstation, delete one |
 | `items.py` | create, rename, retire and restore items |
 | `merge.py` | merge items that are one part |
@@ -21,6 +21,7 @@ Locks and their order: docs/architecture.md, "One order of locks".
 from sessions_app.operations import (
     access,
     acquire,
+    alive,
     epoch,
     handoff,
     items,
@@ -29,13 +30,13 @@ from sessions_app.operations import (
     merge,
     presence,
     release,
-    signs_of_life,
     workstations,
 )
 
 __all__ = [
     "access",
     "acquire",
+    "alive",
     "epoch",
     "handoff",
     "items",
@@ -44,6 +45,5 @@ __all__ = [
     "merge",
     "presence",
     "release",
-    "signs_of_life",
     "workstations",
 ]

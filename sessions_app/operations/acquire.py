@@ -28,6 +28,10 @@ from sessions_app.text import name_key, name_of, person
 # Node keys that an answer has of sessions which are held already and get no other cone: as many as a request may have.
 ANSWERED_NODE_KEYS: Final = 100_000
 
+# The locks that a request asks for, in its order, and the active sessions among them.
+LocksWanted = Mapping[Lock, Wanted]
+LocksHeld = Mapping[Lock, AbstractEditSession]
+
 
 def acquire(
     user: User,
@@ -84,7 +88,7 @@ def acquire_all(
 def lock_items(
     workstation: Workstation, part_numbers: Collection[str]
 ) -> tuple[dict[str, Item], list[event_log.NewEvent]]:
-    """Lock these items, and those of what is told of a workstation that is here with somebody at it.
+    """Lock these items; if the workstation was away or idle, also those of its sessions, whose watchers are notified.
 
     Returns:
         The items by part number, as it was given, and the events that tell of the workstation.
@@ -100,7 +104,7 @@ def lock_items(
     else:
         ids = list(found.values_list("pk", flat=True))
         here = presence.come_back([workstation.pk], active=[workstation.pk], also_lock=ids)
-        # Until they were locked, they could be renamed.
+        # They could be renamed until they were locked.
         items = list(found.filter(pk__in=ids))
         # The answer shows it as it is now.
         workstation.departed_at = workstation.away_since = workstation.idle_since = None
@@ -117,51 +121,36 @@ def acquire_locked(
     connection_id: uuid.UUID | None,
     here: Sequence[event_log.NewEvent],
 ) -> list[Acquired]:
-    """Do what `acquire_all` does, with everything locked by `lock_items`, as the last act of its transaction."""
+    """Do what `acquire_all` does, with everything locked by `lock_items`, as the last act of its transaction.
+
+    Args:
+        workstation: the workstation, locked.
+        items: the items, locked, by part number as it was given.
+        wanted: what the workstation wants to edit.
+        connection_id: the stream that the client named, if any.
+        here: events of the caller's, which come first.
+    """
     by_wanted = {
         Lock(items[want.part_number].pk, want.context_level, want.object_id): want
         for want in wanted
     }
     held = EditSession.objects.held(by_wanted)
-    for lock, want in by_wanted.items():
-        if lock not in held:
-            items[want.part_number].check_not_retired()
-    in_the_way = [held[lock] for lock in by_wanted if lock in held]
-    in_the_way = [other for other in in_the_way if other.workstation_id != workstation.pk]
-    if in_the_way:
-        raise _interference(in_the_way)
-    limits.check_sessions(
-        workstation,
-        len(by_wanted) - len(held),
-        limits.growth(
-            (held[lock].node_keys if lock in held else 0, len(want.dependency_cone))
-            for lock, want in by_wanted.items()
-        ),
-    )
+    _refuse_retired(items, by_wanted, held)
+    _refuse_held_by_others(workstation, by_wanted, held)
+    _refuse_too_many(workstation, by_wanted, held)
     _leave_lines(workstation, by_wanted)
     ids = {item.pk for item in items.values()}
     holders = EditSession.objects.holders(ids)
     audiences = channels.audiences_of(holders, ids)
     shared = {pk: holders[pk] for pk in ids if holders[pk].keys() - {workstation.pk}}
     changed = _renew(held, by_wanted, connection_id, shared)
-    new = EditSession.objects.begin(
-        EditSession(
-            item=items[want.part_number],
-            workstation=workstation,
-            user=workstation.user,
-            connection_id=connection_id,
-            context_level=want.context_level,
-            object_id=want.object_id,
-            dependency_cone=list(want.dependency_cone),
-            note=want.note or "",
-        )
-        for lock, want in by_wanted.items()
-        if lock not in held
-    )
+    new = _begin(workstation, items, by_wanted, held, connection_id)
     ours = by_lock(new, by_wanted) | held
-    in_company = [one for one in ours.values() if one.item_id in shared]
     met = conflicts.find(
-        EditSession.objects.all(), in_company, {session.pk for session in new}, holders
+        EditSession.objects.all(),
+        [one for one in ours.values() if one.item_id in shared],
+        {session.pk for session in new},
+        holders,
     )
     answers = [
         Acquired(ours[lock], lock in held, met.of.get(ours[lock].pk, [])) for lock in by_wanted
@@ -176,8 +165,74 @@ def acquire_locked(
     return answers
 
 
+def _refuse_retired(items: Mapping[str, Item], wanted: LocksWanted, held: LocksHeld) -> None:
+    """Refuse to begin a session on a retired item; one that is held goes on.
+
+    Raises:
+        Retired: one of the items is retired.
+    """
+    for lock, want in wanted.items():
+        if lock not in held:
+            items[want.part_number].check_not_retired()
+
+
+def _refuse_held_by_others(workstation: Workstation, wanted: LocksWanted, held: LocksHeld) -> None:
+    """Refuse locks that other workstations hold: this is where an acquire is refused for hard interference.
+
+    Raises:
+        BatchInterference: it names all sessions in the way, in the order of the request.
+    """
+    in_the_way = [
+        held[lock]
+        for lock in wanted
+        if lock in held and held[lock].workstation_id != workstation.pk
+    ]
+    if in_the_way:
+        raise _interference(in_the_way)
+
+
+def _refuse_too_many(workstation: Workstation, wanted: LocksWanted, held: LocksHeld) -> None:
+    """Refuse more sessions, or node keys, than the workstation or its user may have.
+
+    Raises:
+        TooManySessions, TooManyNodeKeys: see `limits`.
+    """
+    limits.check_sessions(
+        workstation,
+        len(wanted) - len(held),
+        limits.growth(
+            (held[lock].node_keys if lock in held else 0, len(want.dependency_cone))
+            for lock, want in wanted.items()
+        ),
+    )
+
+
+def _begin(
+    workstation: Workstation,
+    items: Mapping[str, Item],
+    wanted: LocksWanted,
+    held: LocksHeld,
+    connection_id: uuid.UUID | None,
+) -> list[AbstractEditSession]:
+    """Begin the sessions of the locks that are free, in the order of the request."""
+    return EditSession.objects.begin(
+        EditSession(
+            item=items[want.part_number],
+            workstation=workstation,
+            user=workstation.user,
+            connection_id=connection_id,
+            context_level=want.context_level,
+            object_id=want.object_id,
+            dependency_cone=list(want.dependency_cone),
+            note=want.note or "",
+        )
+        for lock, want in wanted.items()
+        if lock not in held
+    )
+
+
 def _leave_lines(workstation: Workstation, locks: Collection[Lock]) -> None:
-    """What a workstation gets it does not wait for any more."""
+    """Delete the workstation's places in line for these locks: it gets them now."""
     own = PlaceInLine.objects.filter(rows_about(locks), workstation=workstation)
     places = by_lock(own.defer("dependency_cone"), locks).values()
     if places:
@@ -190,16 +245,16 @@ def _renew(
     connection_id: uuid.UUID | None,
     shared: Holders,
 ) -> list[event_log.NewEvent]:
-    """Touch what is held already, and give it what is wanted now: cone and note; what is nobody's is the asker's.
+    """Refresh the sessions that the workstation holds already: heartbeat, and the cone and the note if given.
 
     Args:
-        held: what is held already.
-        wanted: what is wanted of it, and more.
-        connection_id: whose is what was nobody's.
-        shared: the items that other workstations hold sessions on, and who holds how much there.
+        held: the sessions that it holds among the wanted ones.
+        wanted: the whole request, by lock.
+        connection_id: the stream that sessions without a connection get; None leaves them without one.
+        shared: the items that other workstations hold sessions on, and how much each workstation holds there.
 
     Returns:
-        What tells of the meetings that stop or begin with the new cones.
+        The events of the interferences that end or begin with the new cones.
     """
     if not held:
         return []
@@ -217,12 +272,12 @@ def _renew(
     )
     events = renew_cones(EditSession.objects.all(), in_company, shared)
     _note({session: wanted[lock].note for lock, session in held.items()})
-    nobodys = [session for session in held.values() if session.connection_id is None]
-    if connection_id and nobodys:
-        EditSession.objects.filter(pk__in=[session.pk for session in nobodys]).update(
+    without = [session for session in held.values() if session.connection_id is None]
+    if connection_id and without:
+        EditSession.objects.filter(pk__in=[session.pk for session in without]).update(
             connection_id=connection_id
         )
-        for session in nobodys:
+        for session in without:
             session.connection_id = connection_id
     touched = EditSession.objects.filter(pk__in=[session.pk for session in held.values()])
     heartbeats = dict(touched.values_list("pk", "last_heartbeat"))
@@ -274,7 +329,5 @@ def _interference(holders: Sequence[AbstractEditSession]) -> BatchInterference:
     more = f" ({len(holders)} of these are held)" if len(holders) > 1 else ""
     return BatchInterference(
         f"{user} is editing {first.item} on {first.workstation.name}{more}.",
-        holders=[
-            {"part_number": held.item.part_number} | payloads.holder_json(held) for held in holders
-        ],
+        holders=[payloads.held_item_json(held) for held in holders],
     )

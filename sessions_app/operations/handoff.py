@@ -57,7 +57,7 @@ def request(
             lock_own_workstation(user, workstation_id)
         session = _lock_item_of(session_id)
         if session.user_id == user.pk:
-            raise OwnSession("This edit session is your own.")
+            raise OwnSession("This edit session is your own: release it, or hand it off.")
         asked = HandoffRequest.objects.filter(
             session_id=session.pk, user=user, workstation=workstation_id
         )
@@ -202,14 +202,20 @@ def _place_of(target: Workstation, session: AbstractEditSession) -> PlaceInLine:
         NotConnected, NotAnEditor, NotRequested: see `hand_off`.
     """
     if not Workstation.objects.served().filter(pk=target.pk).exists():
-        raise NotConnected("That workstation has no event stream open.")
+        raise NotConnected(
+            "The target workstation has no open event stream: hand off when it is connected."
+        )
     if not Role.EDITOR.users().filter(pk=target.user_id).exists():
-        raise NotAnEditor("The user of that workstation may not edit.")
+        raise NotAnEditor(
+            "The user of that workstation is not an editor: choose another workstation."
+        )
     if place := _own_place(target, session):
         return place
     asked = Q(workstation=target) | Q(workstation=None, user=target.user_id)
     if not HandoffRequest.objects.filter(asked, session_id=session.pk).exists():
-        raise NotRequested("That workstation has not asked, and does not stand in line.")
+        raise NotRequested(
+            "That workstation has neither requested a hand-off of this session nor stands in line for it."
+        )
     return _place_for(target, session)
 
 

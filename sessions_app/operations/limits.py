@@ -84,7 +84,7 @@ def _over(error: type[DomainError], what: str, held: int, more: int, limit: int)
     """Return the refusal, which says what is limited, how many there are, how many are asked for, and what to do."""
     return error(
         f"{what} are limited to {limit:,}: there are {held:,}, and {more:,} more are asked for."
-        " Let go of some first, or ask who runs the service for a higher limit.",
+        " Release or delete some first, or ask an administrator of the service for a higher limit.",
         limit=limit,
         held=held,
     )

@@ -118,7 +118,7 @@ def of_free_locks() -> PlaceInLineQuerySet:
 
 
 def grant_what_is_free(limit: int) -> list[Acquired]:
-    """Give what is free though somebody stands in line for it: all were away when it ended.
+    """Grant free locks that have a line: no workstation in it was reachable when the session ended.
 
     Args:
         limit: at most so many.

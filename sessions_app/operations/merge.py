@@ -117,7 +117,7 @@ def _refuse_two_holders(items: Sequence[uuid.UUID]) -> None:
     ]
     if twice:
         raise TwoHolders(
-            "Two hold the same of it; release one of them first, then merge again.\n"
+            "Two sessions hold the same object at the same level; release one of them, then merge again.\n"
             + "\n".join(twice)
         )
 
@@ -140,7 +140,7 @@ def _merge_lines(waiting: QuerySet[PlaceInLine], keep: uuid.UUID, items: Ids) ->
 def _retired(
     waiting: QuerySet[PlaceInLine], keep: uuid.UUID, audience: set[str]
 ) -> list[event_log.NewEvent]:
-    """Where the item kept is retired nobody waits for it, and nobody is handed it; return what tells of that."""
+    """If the item kept is retired, delete its line and its hand-off requests; return the events of that."""
     item = Item.objects.only("part_number", "retired_at").get(pk=keep)
     if item.retired_at is None:
         return []
@@ -150,10 +150,10 @@ def _retired(
 
 
 def _met(homes: Mapping[uuid.UUID, uuid.UUID]) -> list[event_log.NewEvent]:
-    """Return what tells both sides of the meetings that begin because these sessions are on another item now.
+    """Return the events, for both sides, of the meetings that begin because these sessions are on another item now.
 
     Args:
-        homes: on which item each session was that has another one now.
+        homes: the former item of each session that was moved.
     """
     if not homes:
         return []

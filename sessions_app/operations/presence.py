@@ -75,7 +75,7 @@ def end_grace(grace: timedelta, limit: int, among: Ids | None = None) -> bool:
 
     def step(also: Ids) -> None:
         Workstation.objects.lock({*candidates, *also})
-        # Who came back has said so in this row, under this lock: asked again by a later statement.
+        # A workstation that came back has cleared `away_since` under this lock: asked again by a later statement.
         gone = list(over.filter(pk__in=candidates).values_list("pk", flat=True))
         EditSession.objects.release_for_workstation(gone, leaving=gone)
         left = Workstation.objects.filter(~Exists(_held()), pk__in=gone)

@@ -1,7 +1,8 @@
 """Active edit sessions: their shapes, each with the function that builds it.
 
-A new member of `BegunSession` and `begun_session` is in every answer, in `stream-open`, in `edit.session_acquired` and
-in `edit.session_granted`; one of `SessionIdentity` and `session_identity` is in every other event of a session, too.
+A new member of `BegunSession` and `begun_session` is in lists, in answers to an acquire, in `stream-open`, in
+`edit.session_acquired` and in `edit.session_granted`. One of `SessionIdentity` and `session_identity` is in every other
+event of a session, too, and in the history: `ended_identity` in `ended.py` builds it of a record.
 """
 
 import uuid
@@ -36,7 +37,7 @@ from sessions_app.payloads.shape import Example, Json, Shape
 
 if TYPE_CHECKING:
     from sessions_app.models.abstract_edit_session import AbstractEditSession
-    from sessions_app.models.results import Acquired
+    from sessions_app.models.results import Acquired, Conflict
 
 
 class SessionIdentity(Shape):
@@ -167,6 +168,11 @@ class ConflictOut(HolderOut):
     shared: SharedKeys = Field(description="The node keys that both cones have.")
 
 
+def conflict_json(conflict: "Conflict") -> Json:
+    """Build `ConflictOut`: a session that interferes softly with one that is acquired."""
+    return holder_json(conflict.session) | {"shared": conflict.shared}
+
+
 class ListedOut(SessionOut):
     interference: Annotated[Interference | None, Example("soft")] = Field(
         description="Whether another workstation's session interferes with it. Null where that was not compared: too"
@@ -223,10 +229,7 @@ def acquired_json(acquired: "Acquired") -> Json:
         "dependency_cone": None if unread else session.dependency_cone,
         "interference": acquired.interference,
         "existing": acquired.existing,
-        "conflicts": [
-            holder_json(conflict.session) | {"shared": conflict.shared}
-            for conflict in acquired.conflicts
-        ],
+        "conflicts": [conflict_json(conflict) for conflict in acquired.conflicts],
     }
 
 

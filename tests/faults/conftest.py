@@ -17,6 +17,7 @@ from tests.faults.services import ServeAt, TcpProxy
 from tests.processes.conftest import (  # noqa: F401
     client_of,
     client_state,
+    cold_start,
     connect,
     part,
     processes,

@@ -99,7 +99,7 @@ class World:
         return operations.workstations.delete([self.first.pk])
 
     def holder_is_idle(self) -> Any:
-        return operations.signs_of_life.alive(self.holder.user, self.holder.pk, idle_seconds=60)
+        return operations.alive.alive(self.holder.user, self.holder.pk, idle_seconds=60)
 
     def heartbeat(self) -> Any:
         with suppress(NotRegistered):

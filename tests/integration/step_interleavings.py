@@ -67,7 +67,7 @@ class World:
         return acquire(self.ours, self.other_item, "new")
 
     def alive(self) -> Any:
-        return operations.signs_of_life.alive(self.ours.user, self.ours.pk)
+        return operations.alive.alive(self.ours.user, self.ours.pk)
 
     def take_over(self) -> Any:
         return operations.handoff.take_over(

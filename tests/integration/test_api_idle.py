@@ -14,7 +14,7 @@ from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival
 from sessions_app import operations
 from sessions_app.models import EditSession, Workstation
-from sessions_app.operations.signs_of_life import IDLE_JITTER
+from sessions_app.operations.alive import IDLE_JITTER
 from tests.factories import (
     A_TIME,
     acquire,

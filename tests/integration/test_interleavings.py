@@ -74,7 +74,7 @@ class World:
         return store.touch(self.living, [self.ours.pk], [self.stream.connection_id])
 
     def alive(self) -> Any:
-        return operations.signs_of_life.alive(self.ours.user, self.ours.pk)
+        return operations.alive.alive(self.ours.user, self.ours.pk)
 
     def clean_up(self) -> Any:
         return clean_up.clean_up_one(MINUTE)

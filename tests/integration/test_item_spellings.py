@@ -136,7 +136,7 @@ def test_two_spellings_in_a_batch_are_one_part_asked_for_twice(written, ada):
 
 
 def test_a_workstation_that_comes_back_from_idleness_finds_it_too(written, ada):
-    operations.signs_of_life.alive(ada.user, ada.pk, idle_seconds=3600)
+    operations.alive.alive(ada.user, ada.pk, idle_seconds=3600)
     wanted = Wanted(SPELLINGS[1], "sketch")
     assert operations.acquire.acquire(ada.user, ada.pk, wanted).session.item == written
 

@@ -144,7 +144,7 @@ class World:
         store.touch(self.process, [self.workstation.pk], [self.stream.connection_id])
 
     def alive(self) -> None:
-        operations.signs_of_life.alive(self.ada, self.workstation.pk, self.stream.connection_id)
+        operations.alive.alive(self.ada, self.workstation.pk, self.stream.connection_id)
 
     def beat(self) -> None:
         server_processes.beat(self.process, timedelta(seconds=10))
@@ -209,13 +209,13 @@ class World:
         operations.handoff.hand_off(self.ada, self.session.pk, self.bob.pk)
 
     def become_idle(self) -> None:
-        operations.signs_of_life.alive(self.ada, self.workstation.pk, idle_seconds=60)
+        operations.alive.alive(self.ada, self.workstation.pk, idle_seconds=60)
 
     def _before_become_active(self) -> None:
         Workstation.objects.update(idle_since=Now(), away_since=Now())
 
     def become_active(self) -> None:
-        operations.signs_of_life.alive(self.ada, self.workstation.pk, idle_seconds=0)
+        operations.alive.alive(self.ada, self.workstation.pk, idle_seconds=0)
 
     def _before_expire_idle(self) -> None:
         Observation.objects.update(last_beat=None)

@@ -23,7 +23,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 
 @pytest.fixture(autouse=True)
-def start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def cold_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the processes of some tests start as a user starts them: those that are about the start, or measure."""
     if any(map(request.node.get_closest_marker, ("cold", "alone"))):
         monkeypatch.setattr(warm, "enabled", False)

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import silo
 from tests.processes.service import Serve
 
 HOST = b"Host: localhost\r\n"
@@ -119,7 +120,7 @@ def test_what_is_unusual_and_right_is_served(serve):
     server = serve()
     answered = {name: split(exchange(server, request)) for name, request in GOOD.items()}
     assert {name: body for name, (_, _, body) in answered.items()} == dict.fromkeys(
-        GOOD, b'{"status": "ok"}'
+        GOOD, f'{{"status": "ok", "version": "{silo.__version__}"}}'.encode()
     )
 
 

@@ -195,6 +195,8 @@ class Cluster:
             if UNKNOWN_ROLE.format(params.user) in said:
                 self._fail("was created with another user", said)
             raise NotReady(said) from error
+        except psycopg.Error as error:
+            self._fail(f"cannot have the databases {', '.join(sorted(databases))}", str(error))
 
     def _fail(self, what: str, detail: str) -> NoReturn:
         raise EmbeddedPostgresError(

@@ -70,7 +70,7 @@ class EmbeddedPostgres:
         """Join the users of the server, and start it if it does not run; idempotent.
 
         Args:
-            database: is created where it is missing, unless `create` is false.
+            database: is created where it is missing. `create=False` is about the server's data.
 
         Returns:
             Where the server listens, and as whom to connect.
@@ -80,7 +80,7 @@ class EmbeddedPostgres:
         """
         if sys.platform == "win32":
             raise EmbeddedPostgresError("The embedded PostgreSQL does not run on Windows.")
-        wanted = {database} if database and self._create else set()
+        wanted = {database} if database else set()
         with self._mutex:
             alive = self._cluster is not None and self._cluster.is_alive()
             if self._params is not None and alive and wanted <= self._databases:
@@ -112,7 +112,8 @@ class EmbeddedPostgres:
             )
         accounts.make_folder(self.folder)
         with self._start_lock():
-            if self._use_lock is None:
+            joins = self._use_lock is None
+            if joins:
                 self._use_lock = _open_lock(self.folder / "postgres.lock")
                 # Never waits: exclusive holders hold the start lock as well.
                 fcntl.flock(self._use_lock, fcntl.LOCK_SH)
@@ -120,8 +121,10 @@ class EmbeddedPostgres:
                 self._cluster = Cluster(placement.find_or_make(self.folder), self.user)
                 return self._cluster.ensure_started(databases)
             except BaseException:
-                with suppress(EmbeddedPostgresError):
-                    self._leave()
+                # A process that used the server before goes on using it: it may have connections.
+                if joins:
+                    with suppress(EmbeddedPostgresError):
+                        self._leave()
                 raise
 
     def _leave(self) -> None:

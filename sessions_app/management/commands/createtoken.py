@@ -50,10 +50,10 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         if days is not None and not 0 < days <= MAX_DAYS:
-            raise CommandError(f"--days is more than 0 and at most {MAX_DAYS}.")
+            raise CommandError(f"--days must be more than 0 and at most {MAX_DAYS}.")
         lifetime = None if days is None else timedelta(days=days)
         if lifetime is not None and not lifetime:
-            raise CommandError("--days is less than the clock can tell.")
+            raise CommandError("--days is too small: give at least a microsecond.")
         if fault := text_fault(user) or text_fault(name):
             raise CommandError(f"The user and --name are plain text: {fault}.")
         if len(name) > MAX_NAME:

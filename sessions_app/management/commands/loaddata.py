@@ -35,7 +35,7 @@ class Command(LoadData):
         except DatabaseError as error:
             raise CommandError(f"Nothing was loaded. {_first_line(error)}") from error
         if self.models & HISTORY:
-            # Of its own, for nobody waits for a server process who has the log's lock.
+            # In a transaction of its own: rows of server processes are never locked after the log.
             clean_up.forget_processes()
 
     def loaddata(self, fixture_labels: Any) -> None:

@@ -60,7 +60,7 @@ class Command(BaseCommand):
             type=int,
             default=0,
             metavar="N",
-            help="so many stand before the headings",
+            help="skip this number of lines before the headings",
         )
         parser.add_argument(
             "--last-line", type=int, default=0, metavar="N", help="read no further than this line"
@@ -76,12 +76,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--first-of-doubles",
             action="store_true",
-            help="of rows that say different things of one part the first one counts",
+            help="use the first of several rows that differ for one part (default: an error)",
         )
         parser.add_argument(
             "--clear-empty",
             action="store_true",
-            help="an empty cell empties what is known (default: that is left alone)",
+            help="let an empty cell clear the item's value (default: keep the value)",
         )
 
     def handle(self, *args: Any, file: str, dry_run: bool, verbosity: int, **options: Any) -> None:
@@ -129,7 +129,9 @@ class Command(BaseCommand):
 def _layout(options: dict[str, Any]) -> Layout:
     delimiter = NAMES_OF_DELIMITERS.get(options["delimiter"], options["delimiter"])
     if len(delimiter) > 1 or delimiter in {'"', "\r", "\n"}:
-        raise CommandError("--delimiter is one character, not a quotation mark, or the word tab.")
+        raise CommandError(
+            "--delimiter must be one character other than a quotation mark, or the word tab."
+        )
     if options["skip_lines"] < 0 or options["last_line"] < 0:
         raise CommandError("--skip-lines and --last-line are 0 or more.")
     return Layout(

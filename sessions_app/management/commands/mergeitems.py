@@ -13,7 +13,7 @@ from sessions_app.operations.merge import TwoHolders, merge
 
 class Command(BaseCommand):
     help = (
-        "Make items one that are one part. Sessions, lines and the record of the others are then those of the first, "
+        "Merge items that are one part. The first item gets the sessions, lines and record of the others, "
         "and their part numbers find it. Also before `migrate` has made part numbers unique in every spelling."
     )
     # What it checks is in the database, which may be of before a migration.

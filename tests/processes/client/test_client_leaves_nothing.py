@@ -100,7 +100,7 @@ def test_session_of_a_lost_answer_stays_when_another_thread_asks(workstation, pa
 
 
 def test_session_of_another_instance_is_not_released(ada, connect, part, lose_answers):
-    first, second = connect(ada), connect(ada, patience=1)
+    first, second = connect(ada), connect(ada, patience=3)
     held = first.edit(part, level="sketch")
     lose_answers("acquire")
     with pytest.raises(ServerUnavailableError):

@@ -26,7 +26,10 @@ class ExitCode(IntEnum):
     ERROR = 1, "another error"
     USAGE = 2, "the command line is invalid, or matches several sessions where one is needed"
     NOT_LOGGED_IN = 3, "not logged in, or the token is refused"
-    NOT_ALLOWED = 4, "not allowed: it needs a higher role, or belongs to another user"
+    NOT_ALLOWED = (
+        4,
+        "not allowed: the request needs a higher role, or concerns what belongs to another user",
+    )
     NOT_FOUND = 5, "there is no such part or session, or the session has ended"
     HELD = 6, "the part is being edited elsewhere"
     TIMED_OUT = 7, "the turn did not come in time"

@@ -92,7 +92,7 @@ class Line:
             return session
         seconds = time.monotonic() - self._begun
         raise WaitTimeoutError(
-            f"{self._wanted.lock} was not free within {seconds:.0f} s; the line was left."
+            f"{self._wanted.lock} was not free within {seconds:.1f} s; the line was left."
         )
 
     def _look(self, deadline: float) -> EditSession | None:

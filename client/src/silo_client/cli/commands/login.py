@@ -38,7 +38,7 @@ def login(
             exists=True,
             dir_okay=False,
             resolve_path=True,
-            help="A PEM file of certificates to trust, for a server with a certificate of your own authority.",
+            help="A PEM file of certificates to trust, for a server whose certificate your own authority has issued.",
             show_default=False,
         ),
     ] = None,

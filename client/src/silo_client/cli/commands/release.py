@@ -26,13 +26,16 @@ def release(
         Optional[str],
         typer.Option(
             metavar="ID",
-            help="This session; the first letters of its id are enough.",
+            help="Release the session with this id; its first letters are enough.",
             show_default=False,
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All sessions that match.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Release all sessions that match.")
+    ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Another user's session; for admins, with --reason.")
+        bool,
+        typer.Option("--force", help="Release another user's session; for admins, with --reason."),
     ] = False,
     reason: Annotated[
         Optional[str],

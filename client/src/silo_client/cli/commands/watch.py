@@ -51,7 +51,7 @@ def watch(
 ) -> None:
     """Show who edits what, live, until Ctrl-C.
 
-    On a terminal it is a table, elsewhere a line for each event.
+    On a terminal, the command shows a table; elsewhere, it prints a line for each event.
     """
     watched = list(parts or ())
     board = Board(", ".join(watched) if watched else "All parts")

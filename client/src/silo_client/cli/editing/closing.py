@@ -41,7 +41,9 @@ def hold_until_closed(lock: Lock, child: Child, guard: Guard, code: int) -> None
     """
     try:
         if left := child.descendants.living():
-            say(f"The command has ended; editing {lock} until these do, or Ctrl-C: {names(left)}.")
+            say(
+                f"The command has ended; {lock} is held until these processes end, or Ctrl-C: {names(left)}."
+            )
             _wait_for_descendants(child, guard)
         elif _may_be_open(child, code):
             say(f"The command has ended; editing {lock} until Ctrl-C.")

@@ -1,4 +1,4 @@
-"""Signs of life of workstations, many at once, and what they say of idleness."""
+"""Alive requests of workstations, many at once: acknowledgements, heartbeats without a stream, idle times."""
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -20,19 +20,20 @@ from sessions_app.models.edit_session import EditSession
 from sessions_app.models.workstation import Workstation
 from sessions_app.operations import presence
 
-# What a client says of its idleness is whole seconds and comes late: the same thing said twice differs by less.
+# Clients report idleness in whole seconds, and late: two reports of one idleness differ by less than this.
 IDLE_JITTER = timedelta(seconds=5)
-# Of a heartbeat: so long, at least, is between two times at which others are told that a workstation is idle. A client
-# that says so with each heartbeat is a little early now and then.
+# Fraction of a heartbeat: the least time between two idle events of one workstation. It is below 1, because a client
+# that reports with each heartbeat is a little early now and then.
 IDLE_STEP = 0.9
-# Of a heartbeat: what was touched within it is not touched again by an acknowledgement. The heartbeat has just done it.
+# Fraction of a heartbeat: an acknowledgement does not touch sessions again that were touched within it, by the
+# heartbeat that it answers.
 FRESH = 0.5
 
 Verdict = DomainError | Outcome | None
 
 
 @dataclass(frozen=True)
-class Sign:
+class AliveReport:
     """A client is there: it has received a heartbeat, or has no stream and lives by this alone.
 
     Args:
@@ -62,49 +63,52 @@ class Sign:
 
 @dataclass
 class _Here:
-    """The workstations of some signs, as they are, locked; by the database's clock it is `now`."""
+    """The workstations that some reports are about, as they are, locked; by the database's clock it is `now`."""
 
     locked: Mapping[uuid.UUID, Workstation]
     elsewhere_locked: Collection[uuid.UUID]
     active_users: Collection[int]
     now: datetime | None
 
-    def fault(self, sign: Sign) -> Verdict:
-        """Return why a sign cannot be taken, or None."""
-        workstation = self.locked.get(sign.workstation_id)
+    def fault(self, report: AliveReport) -> Verdict:
+        """Return why a report cannot be taken, or None."""
+        workstation = self.locked.get(report.workstation_id)
         if workstation is None:
-            if sign.workstation_id in self.elsewhere_locked:
+            if report.workstation_id in self.elsewhere_locked:
                 return Outcome.LOCKED
             return NotFound("There is no such workstation; register it first.")
-        if workstation.user_id != sign.user_id:
+        if workstation.user_id != report.user_id:
             return Forbidden("Another user owns this workstation.")
-        if sign.user_id not in self.active_users:
+        if report.user_id not in self.active_users:
             return Forbidden("This user is deactivated.")
-        return None if sign.counts else Outcome.IGNORED
+        return None if report.counts else Outcome.IGNORED
 
-    def needs_longer(self, sign: Sign) -> bool:
-        """Whether a sign tells others that somebody is back, or touches sessions that have no stream."""
-        return sign.connection_id is None or self.locked[sign.workstation_id].away_since is not None
+    def needs_longer(self, report: AliveReport) -> bool:
+        """Whether a report tells others that somebody is back, or touches sessions that have no stream."""
+        return (
+            report.connection_id is None
+            or self.locked[report.workstation_id].away_since is not None
+        )
 
-    def idle_since(self, sign: Sign) -> datetime | None:
+    def idle_since(self, report: AliveReport) -> datetime | None:
         """Return since when the workstation is idle, where that is news that may be told; None where it is not."""
         assert self.now is not None
-        if sign.idle is None or sign.active:
+        if report.idle is None or report.active:
             return None
-        since = self.now - sign.idle
-        workstation = self.locked[sign.workstation_id]
+        since = self.now - report.idle
+        workstation = self.locked[report.workstation_id]
         known, told = workstation.idle_since, workstation.idle_told_at
         if known is not None and abs(known - since) <= IDLE_JITTER:
             return None
         step = timedelta(seconds=settings.EVENTS_HEARTBEAT_SECONDS * IDLE_STEP)
-        # A time in the future is of a clock that has gone back.
+        # `told` lies in the future only if the database's clock went back.
         return None if told is not None and self.now - step < told <= self.now else since
 
-    def is_news(self, sign: Sign) -> bool:
+    def is_news(self, report: AliveReport) -> bool:
         """Whether others are told of what it says of idleness."""
-        if sign.active:
-            return self.locked[sign.workstation_id].idle_since is not None
-        return self.idle_since(sign) is not None
+        if report.active:
+            return self.locked[report.workstation_id].idle_since is not None
+        return self.idle_since(report) is not None
 
 
 def alive(
@@ -115,7 +119,7 @@ def alive(
     *,
     counts: bool = True,
 ) -> None:
-    """Note that a client is there. See `Sign`.
+    """Note that a client is there. See `AliveReport`.
 
     Raises:
         NotFound: no such workstation.
@@ -123,32 +127,32 @@ def alive(
         NotConnected: that stream has ended; a late acknowledgement of it keeps nothing alive.
     """
     idle = None if idle_seconds is None else timedelta(seconds=idle_seconds)
-    sign = Sign(user.pk, workstation_id, connection_id, idle, counts=counts)
-    (verdict,) = all_alive([sign])
+    report = AliveReport(user.pk, workstation_id, connection_id, idle, counts=counts)
+    (verdict,) = all_alive([report])
     if isinstance(verdict, DomainError):
         raise verdict
 
 
-def all_alive(signs: Sequence[Sign], *, quick: bool = False) -> list[Verdict]:
+def all_alive(reports: Sequence[AliveReport], *, quick: bool = False) -> list[Verdict]:
     """Note that many clients are there, in one transaction of a fixed number of statements.
 
     Args:
-        signs: in the order in which they came.
+        reports: in the order in which they came.
         quick: wait for no workstation's lock, and leave to others what takes more than a moment.
 
     Returns:
         For each: None if it is done, what has become of it else, or why it is refused.
     """
     with transaction.atomic():
-        here = _lock(signs, quick=quick)
-        verdicts = [here.fault(sign) for sign in signs]
+        here = _lock(reports, quick=quick)
+        verdicts = [here.fault(report) for report in reports]
         if quick:
             verdicts = [
-                Outcome.SLOW if fault is None and here.needs_longer(sign) else fault
-                for sign, fault in zip(signs, verdicts, strict=True)
+                Outcome.SLOW if fault is None and here.needs_longer(report) else fault
+                for report, fault in zip(reports, verdicts, strict=True)
             ]
-        verdicts = _acknowledged(signs, verdicts)
-        done = [sign for sign, fault in zip(signs, verdicts, strict=True) if fault is None]
+        verdicts = _acknowledged(reports, verdicts)
+        done = [report for report, fault in zip(reports, verdicts, strict=True) if fault is None]
         # The items are locked before the sessions.
         events = [] if quick else _changes(done, here)
         _keep(done, wait=not quick)
@@ -156,39 +160,41 @@ def all_alive(signs: Sequence[Sign], *, quick: bool = False) -> list[Verdict]:
         if not quick:
             return verdicts
         return [
-            Outcome.NOTIFIES if fault is None and here.is_news(sign) else fault
-            for sign, fault in zip(signs, verdicts, strict=True)
+            Outcome.NOTIFIES if fault is None and here.is_news(report) else fault
+            for report, fault in zip(reports, verdicts, strict=True)
         ]
 
 
-def _keep(signs: Sequence[Sign], *, wait: bool) -> None:
+def _keep(reports: Sequence[AliveReport], *, wait: bool) -> None:
     """Keep the (locked) workstations and their sessions alive."""
-    new = [sign for sign in signs if not sign.noted]
-    ids = {sign.workstation_id for sign in new}
+    new = [report for report in reports if not report.noted]
+    ids = {report.workstation_id for report in new}
     if not ids:
         return
     Workstation.objects.filter(pk__in=ids).update(last_seen=Now())
-    by_this_alone = {sign.workstation_id for sign in new if sign.connection_id is None}
+    by_this_alone = {report.workstation_id for report in new if report.connection_id is None}
     fresh = timedelta(seconds=settings.EVENTS_HEARTBEAT_SECONDS * FRESH)
     just_touched = Q(last_heartbeat__gt=Now() - fresh, last_heartbeat__lte=Now())
     stale = ~just_touched | Q(workstation__in=by_this_alone) if by_this_alone else ~just_touched
     EditSession.objects.touch_heartbeat(ids, stale, wait=wait)
 
 
-def _changes(signs: Sequence[Sign], here: _Here) -> list[event_log.NewEvent]:
+def _changes(reports: Sequence[AliveReport], here: _Here) -> list[event_log.NewEvent]:
     """Note who is back, and who has become idle or active; return the events that tell of it.
 
     What a workstation says last counts.
     """
-    last = {sign.workstation_id: sign for sign in signs if sign.idle is not None}
-    idle = {pk: since for pk, sign in last.items() if (since := here.idle_since(sign)) is not None}
-    active = {pk for pk, sign in last.items() if sign.active}
-    ids = {sign.workstation_id for sign in signs if not sign.noted}
+    last = {report.workstation_id: report for report in reports if report.idle is not None}
+    idle = {
+        pk: since for pk, report in last.items() if (since := here.idle_since(report)) is not None
+    }
+    active = {pk for pk, report in last.items() if report.active}
+    ids = {report.workstation_id for report in reports if not report.noted}
     return presence.come_back(ids, active=active, idle=idle)
 
 
-def _lock(signs: Sequence[Sign], *, quick: bool) -> _Here:
-    ids = {sign.workstation_id for sign in signs}
+def _lock(reports: Sequence[AliveReport], *, quick: bool) -> _Here:
+    ids = {report.workstation_id for report in reports}
     rows = Workstation.objects.filter(pk__in=ids).with_now().order_by("pk")
     locked = {row.pk: row for row in rows.select_for_update(no_key=True, skip_locked=quick)}
     others = ids - locked.keys() if quick else set()
@@ -205,18 +211,18 @@ def _lock(signs: Sequence[Sign], *, quick: bool) -> _Here:
     )
 
 
-def _acknowledged(signs: Sequence[Sign], verdicts: Sequence[Verdict]) -> list[Verdict]:
+def _acknowledged(reports: Sequence[AliveReport], verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Note which streams are acknowledged; return the verdicts, with a fault where there is no such stream."""
-    good = [sign for sign, fault in zip(signs, verdicts, strict=True) if fault is None]
-    claims = {(sign.workstation_id, sign.connection_id) for sign in good if not sign.noted}
-    noted = {sign.workstation_id for sign in good if sign.noted}
+    good = [report for report, fault in zip(reports, verdicts, strict=True) if fault is None]
+    claims = {(report.workstation_id, report.connection_id) for report in good if not report.noted}
+    noted = {report.workstation_id for report in good if report.noted}
     streams = store.acknowledge(claims, noted)
     lost = NotConnected("This event stream has ended; open a new one.")
     return [
         lost
         if fault is None
-        and sign.connection_id is not None
-        and (sign.workstation_id, sign.connection_id) not in streams
+        and report.connection_id is not None
+        and (report.workstation_id, report.connection_id) not in streams
         else fault
-        for sign, fault in zip(signs, verdicts, strict=True)
+        for report, fault in zip(reports, verdicts, strict=True)
     ]
