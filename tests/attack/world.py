@@ -103,9 +103,7 @@ class Template(Made):
         name = f"attack{self._copies}"
         make = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         with psycopg.connect(self.url, dbname="postgres", autocommit=True) as connection:
-            connection.execute(
-                make.format(sql.Identifier(name), sql.Identifier(self._params.dbname))
-            )
+            connection.execute(make.format(sql.Identifier(name), sql.Identifier("silo")))
         query = {"host": self._params.host, "port": self._params.port, "user": self._params.user}
         return f"postgresql:///{name}?{urlencode(query)}"
 
