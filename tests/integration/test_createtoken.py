@@ -77,7 +77,7 @@ def test_it_may_end_after_some_days(days):
 @pytest.mark.parametrize("days", ["0", "-1", "nan", "inf", "3661", "1e300", "1e-300", "1e-12"])
 def test_other_days_are_refused(days):
     make_user("ada")
-    check_refused("--days must be", "ada", f"--days={days}")
+    check_refused(r"--days (must be|is too small)", "ada", f"--days={days}")
 
 
 def test_days_are_a_number():

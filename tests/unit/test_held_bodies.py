@@ -41,7 +41,7 @@ class Recorded(http.Request):
 
     def _hold(self):
         self.has_place = True
-        self.channel.hold()
+        self.channel.pause_body()
 
     def process(self):
         self.channel.record.append((self.method, self.content.getvalue()))
@@ -83,14 +83,14 @@ def test_each_request_is_received_as_it_was_sent(requests, sizes):
         turn = 0
         while left:
             if transport.producerState == "paused":
-                channel.go_on()
+                channel.resume_body()
                 continue
             size = sizes[turn % len(sizes)]
             turn += 1
             channel.dataReceived(left[:size])
             left = left[size:]
         while transport.producerState == "paused":
-            channel.go_on()
+            channel.resume_body()
         assert channel.record == [(method, body) for method, body, _ in requests]
         assert transport.value().count(b"HTTP/1.1 200 OK") == len(requests)
     finally:
