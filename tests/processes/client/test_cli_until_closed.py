@@ -27,8 +27,8 @@ def opener(gate):
 
 def test_holds_the_session_until_what_the_command_has_left_ends(ada, part, gate):
     process = ada.start("edit", part, "--until-closed", "--", *opener(gate))
-    told = process.line("The command has ended; editing")
-    assert "until these do, or Ctrl-C: sh (" in told
+    told = process.line("The command has ended;")
+    assert "is held until these processes end, or Ctrl-C: sh (" in told
     assert len(ada.holders(part)) == 1
     gate.open()
     assert process.wait() == 0
@@ -37,7 +37,7 @@ def test_holds_the_session_until_what_the_command_has_left_ends(ada, part, gate)
 
 def test_ctrl_c_ends_the_session_before_that(ada, part, gate):
     process = ada.start("edit", part, "--until-closed", "--", *opener(gate))
-    process.line("The command has ended; editing")
+    process.line("The command has ended;")
     process.signal_group(signal.SIGINT)
     eventually(lambda: ada.holders(part) == [])
     # What is left has the end of the pipe too.
@@ -47,7 +47,7 @@ def test_ctrl_c_ends_the_session_before_that(ada, part, gate):
 
 def test_session_is_held_until_ctrl_c_where_no_process_is_left(ada, part):
     process = ada.start("edit", part, "--until-closed", "--", "true")
-    process.line("The command has ended; editing")
+    process.line("The command has ended;")
     assert "until Ctrl-C" in process.output
     assert len(ada.holders(part)) == 1
     process.signal_group(signal.SIGINT)
@@ -77,7 +77,7 @@ def test_without_it_silo_says_that_the_part_is_free(ada, part, gate):
 
 def test_left_processes_end_with_the_session_where_wanted(ada, part, gate):
     process = ada.start("edit", part, "--until-closed", "--on-lost", "end", "--", *opener(gate))
-    process.line("The command has ended; editing")
+    process.line("The command has ended;")
     assert ada.run("release", part).returncode == 0
     process.line("LOST")
     assert process.wait() == 9

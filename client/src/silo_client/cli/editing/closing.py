@@ -46,7 +46,7 @@ def hold_until_closed(lock: Lock, child: Child, guard: Guard, code: int) -> None
             )
             _wait_for_descendants(child, guard)
         elif _may_be_open(child, code):
-            say(f"The command has ended; editing {lock} until Ctrl-C.")
+            say(f"The command has ended; {lock} is held until Ctrl-C.")
             wait_until_ended(guard)
     except KeyboardInterrupt:
         pass
