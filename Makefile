@@ -16,7 +16,7 @@ WELCOME = $${SILO_VAR:-var}/welcome
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run lint audit coverage clean python port installed install test test-inside test-processes test-alone test-client test-slow \
-  test-model test-real test-faults test-proxies test-attack
+  test-model test-real test-faults test-proxies test-attack bench
 .NOTPARALLEL:
 .SUFFIXES:
 
@@ -29,6 +29,7 @@ help:
 	@echo "make test-proxies  run those of the proxies of Debian 12, in two minutes"
 	@echo "make test-attack  run attacks on a server beside honest clients, and print what these saw, in seven minutes"
 	@echo "make lint   check style and types, and that no migration is missing"
+	@echo "make bench  measure speed beside an earlier build and others, and renew docs/performance.md, in an hour or two"
 	@echo "make audit  look for known vulnerabilities in the pinned requirements"
 	@echo "make clean  remove .venv and the caches; var/, the data, stays"
 
@@ -89,6 +90,10 @@ lint: installed
 # Of the unit tests: figures to look at, none to reach.
 coverage: installed
 	@$(IN_VENV) -m pytest -n auto --maxprocesses 2 tests/unit --cov --cov-report=term $(PYTEST)
+
+# MEASURES="pairs streams" takes some; BENCH="--quick --subjects now" is passed on (see docs/performance.md).
+bench: installed
+	@$(IN_VENV) -m benchmarks $(MEASURES) $(or $(BENCH),--keep)
 
 audit: installed
 	@$(IN_VENV) -m tools.audit

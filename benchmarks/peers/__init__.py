@@ -1,0 +1,1 @@
+"""What users would pick instead, and floors: the least that any server must do."""
