@@ -10,9 +10,9 @@ from django.http import HttpRequest
 from ninja.security import APIKeyCookie, HttpBearer
 
 from events_app.fairness import request_gate
+from sessions_app import credentials
 from sessions_app.errors import DomainError, Forbidden, NotAuthenticated
 from sessions_app.logins import logged_in_users
-from sessions_app.models import ApiToken
 from sessions_app.roles import Role
 from sessions_app.text import text_fault
 from sessions_app.wrong_credentials import refusal
@@ -81,11 +81,18 @@ class Principal:
 
 def principal_of_token(token: str) -> Principal | None:
     """Return who a bearer token stands for, or None if it is not valid."""
-    row = ApiToken.objects.authenticate(token)
-    if row is None:
-        return None
-    limit = Role[row.role.upper()]
-    return Principal(row.user, _least(Role.of(row.user), limit), limit, row.pk)
+    found = credentials.of_tokens({token}).get(token)
+    return _principal(found) if found else None
+
+
+def known_principal(token: str) -> Principal | None:
+    """Return the same where it is known without a query; None elsewhere."""
+    found = credentials.known(token)
+    return _principal(found) if found else None
+
+
+def _principal(found: credentials.Credential) -> Principal:
+    return Principal(found.user(), _least(found.role, found.limit), found.limit, found.token_id)
 
 
 def principal_of_login(request: HttpRequest) -> Principal | None:
@@ -109,23 +116,20 @@ def principals_of_requests(
     A user without a role may not ask.
     """
     tokens = {request: _bearer(request) for request in requests if _has_header(request)}
-    rows = ApiToken.objects.authenticate_all({token for token in tokens.values() if token})
+    found = credentials.of_tokens({token for token in tokens.values() if token})
     logins = logged_in_users({_login_key(request) for request in requests} - {""})
-    roles = Role.of_all([*(row.user for row in rows.values()), *logins.values()])
+    roles = Role.of_all(logins.values())
 
     def principal_of(request: HttpRequest) -> Principal | DomainError:
-        limit, user, token_id, login = Role.ADMIN, None, None, None
+        principal = None
+        token = tokens.get(request)
         if request in tokens:
-            row = rows.get(tokens[request])
-            if row is not None:
-                limit, user, token_id = Role[row.role.upper()], row.user, row.pk
-        else:
-            login = _login_key(request)
-            user = logins.get(login)
-        if user is None:
-            token = tokens.get(request)
+            if token in found:
+                principal = _principal(found[token])
+        elif (user := logins.get(login := _login_key(request))) is not None:
+            principal = Principal(user, roles.get(user.pk), login=login)
+        if principal is None:
             return refusal(request, token) if token else NotAuthenticated(NOBODY)
-        principal = Principal(user, _least(roles.get(user.pk), limit), limit, token_id, login)
         return principal if principal.role is not None else Forbidden(NO_ROLE)
 
     return [principal_of(request) for request in requests]

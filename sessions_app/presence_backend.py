@@ -22,7 +22,7 @@ from events_app.presence.backend import (
     StreamRefused,
     StreamRequest,
 )
-from sessions_app import alive_requests, clock, operations, snapshots, streams
+from sessions_app import alive_requests, clock, credentials, operations, snapshots, streams
 from sessions_app.authentication import principals_of_requests
 from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
@@ -41,6 +41,8 @@ QUARANTINE_SECONDS = 60.0
 
 class WorkstationPresence(PresenceBackend):
     """Named by the setting `EVENTS_PRESENCE_BACKEND`."""
+
+    caches = (credentials.cache,)
 
     def __init__(self) -> None:
         self._graces = QuarantiningSteps(

@@ -1,6 +1,6 @@
 """Roles: what one may do. Their names are those of Django's groups."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from enum import IntEnum
 from typing import Any
 
@@ -29,20 +29,26 @@ class Role(IntEnum):
         return cls.of_all([user]).get(user.pk)
 
     @classmethod
-    def of_all(cls, users: Iterable[Any]) -> "dict[int, Role]":
+    def of_all(cls, users: Collection[Any]) -> "dict[int, Role]":
         """Return the highest role of each of the users, by primary key; those without any are missing."""
-        highest: dict[int, Role] = {}
-        pks = set()
-        for user in users:
-            if user.is_superuser:
-                highest[user.pk] = cls.ADMIN
-            else:
-                pks.add(user.pk)
-        roles = {role.group: role for role in cls}
-        in_groups = get_user_model().objects.filter(pk__in=pks, groups__name__in=roles)
+        groups: dict[int, set[str]] = {user.pk: set() for user in users if not user.is_superuser}
+        in_groups = get_user_model().objects.filter(pk__in=groups, groups__name__in=cls.groups())
         for pk, group in in_groups.values_list("pk", "groups__name"):
-            highest[pk] = max(roles[group], highest.get(pk, roles[group]))
-        return highest
+            groups[pk].add(group)
+        highest = {user.pk: cls.among(groups.get(user.pk, ()), user) for user in users}
+        return {pk: role for pk, role in highest.items() if role is not None}
+
+    @classmethod
+    def among(cls, groups: Collection[str], user: Any) -> "Role | None":
+        """Return the highest role of a user who is in these groups, or None without any."""
+        if user.is_superuser:
+            return cls.ADMIN
+        return max((role for role in cls if role.group in groups), default=None)
+
+    @classmethod
+    def groups(cls) -> list[str]:
+        """The names of the groups that mean a role."""
+        return [role.group for role in cls]
 
     def users(self) -> QuerySet[User]:
         """The active users who may do this."""

@@ -149,6 +149,14 @@ def listen_parameters() -> dict[str, Any]:
     return {key: value for key, value in parameters.items() if key not in ours}
 
 
+def listen(channel: str) -> str:
+    """Return the statement by which a connection outside of Django's listens to a channel."""
+    return f"LISTEN {connection.ops.quote_name(channel)}"
+
+
+# Its answer shows that a connection works.
+PROOF_OF_LIFE: Final = b"SELECT 1"
+
 # The relay's statements: it has a connection of its own, which the ORM does not know.
 LISTEN: Final = f"LISTEN {NOTIFY_CHANNEL}"
 # Always at least one row, so that epoch and trimming are of the same moment as the entries.

@@ -13,6 +13,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
+from events_app.database.notified_cache import NotifiedCache
+
 Key = uuid.UUID
 
 # The contents of `stream-open` for a stream without a key, in the form of `PresenceBackend.snapshot`.
@@ -122,6 +124,9 @@ class PresenceBackend(ABC):
     Those that write are called inside a transaction, in the order lock, displaced, arrived, departed. `departed` and
     `server_died` may raise `events_app.database.lock_retry.NeedsLocks`.
     """
+
+    # What a process that serves has to listen for.
+    caches: Collection[NotifiedCache[Any, Any]] = ()
 
     @abstractmethod
     def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:

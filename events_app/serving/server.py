@@ -17,8 +17,10 @@ from daphne.server import twisted_loop  # isort: skip
 from twisted.internet import reactor as twisted_reactor
 
 from events_app import timings
+from events_app.database.notification_thread import NotificationThread
 from events_app.fairness import request_gate
 from events_app.http.daphne_server import EventServer
+from events_app.presence.backend import backend
 from events_app.serving import runtime
 from events_app.serving.exit_deadline import END_SECONDS, exit_after
 
@@ -90,6 +92,7 @@ class Service:
         self._runtime = runtime.start()
         self._server = EventServer(listening)
         self._tasks: list[asyncio.Task[None]] = []
+        self._notifications = [NotificationThread(cache) for cache in backend().caches]
         self._stopping: asyncio.Task[None] | None = None
         self._signalled = False
 
@@ -106,6 +109,8 @@ class Service:
 
     def _start(self) -> None:
         presence, relay = self._runtime.presence, self._runtime.relay
+        for thread in self._notifications:
+            thread.start()
         for loop in (
             relay.run,
             presence.write_loop,
@@ -171,6 +176,8 @@ class Service:
             self._server.drained = True
             # Threads are waited for first; those that wait for something that never comes are left behind.
             atexit.register(exit_after, END_SECONDS, self.exit_code)
+            for thread in self._notifications:
+                thread.stop()
             for task in self._tasks:
                 task.cancel()
             reactor.stop()

@@ -4,14 +4,17 @@ import hashlib
 import re
 import secrets
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import OuterRef, Q
 from django.db.models.functions import Now
+
+from sessions_app.roles import Role
 
 # Recognisable in logs and by secret scanners.
 TOKEN_PREFIX = "silo_"  # noqa: S105
@@ -32,9 +35,14 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     """The vocabulary of tokens."""
 
     def with_use(self) -> Self:
-        """Load `used_recently`: whether a use has been noted within `LAST_USED_STEP`."""
+        """Load `used_recently`: whether a use has been noted within `LAST_USED_STEP`; and the moment, `asked_at`."""
         recently = Q(last_used_at__gt=Now() - LAST_USED_STEP)
-        return self.annotate(used_recently=recently)
+        return self.annotate(used_recently=recently, asked_at=Now())
+
+    def with_roles(self) -> Self:
+        """Load `groups`: those of the user that mean a role."""
+        groups = Group.objects.filter(user=OuterRef("user"), name__in=Role.groups())
+        return self.annotate(groups=ArraySubquery(groups.values("name")))
 
     def valid(self) -> Self:
         """Those that are not revoked or expired, of active users."""
@@ -75,18 +83,13 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         )
         return row, token
 
-    def authenticate(self, token: str) -> "ApiToken | None":
-        """Return the valid token with this text, with its user, and note its use."""
-        return self.authenticate_all({token}).get(token)
-
-    def authenticate_all(self, tokens: Collection[str]) -> "dict[str, ApiToken]":
-        """Return the valid ones of the tokens with these texts, with their users, and note their use."""
-        # What cannot be one is not looked for.
-        texts = {hashed(token): token for token in tokens if TOKEN_FORM.fullmatch(token)}
-        if not texts:
+    def authenticate_all(self, digests: Collection[str]) -> "dict[str, ApiToken]":
+        """Return the valid ones of the tokens with these digests, with their users and roles, and note their use."""
+        if not digests:
             return {}
-        rows = self.valid().select_related("user").with_use().filter(digest__in=texts)
-        found = {texts[row.digest]: row for row in rows}
+        loaded = self.valid().select_related("user").with_use().with_roles()
+        rows = loaded.filter(digest__in=digests)
+        found = {row.digest: row for row in rows}
         if unnoted := [row.pk for row in found.values() if not row.used_recently]:
             # Who has a row is noting the same, or changing it; nobody waits for that, however many ask at once.
             free = self.filter(pk__in=unnoted).order_by("pk")
@@ -109,8 +112,11 @@ class ApiToken(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
 
-    # Not a column: only rows loaded by `with_use` have it.
+    # Not columns: only rows loaded by `with_use` have them.
     used_recently: bool
+    asked_at: datetime
+    # By `with_roles`.
+    groups: list[str]
 
     objects = ApiTokenQuerySet.as_manager()
 
@@ -124,6 +130,15 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.shown}…)"
+
+    def good_for(self) -> timedelta:
+        """Return how long after `asked_at` it needs not be asked for: until it expires, or its use has to be noted."""
+        left = LAST_USED_STEP
+        if self.used_recently and self.last_used_at is not None:
+            left = min(left, self.last_used_at + LAST_USED_STEP - self.asked_at)
+        if self.expires_at is not None:
+            left = min(left, self.expires_at - self.asked_at)
+        return left
 
     def fault(self) -> str:
         """Return why it is no good, in a word for the log."""

@@ -1,0 +1,73 @@
+"""Bearer tokens, looked up in the database or in the cache of this process.
+
+The database's triggers notify of each change of a token, its user or his groups
+(`migrations/0018_notify_of_credentials.py`), with the user's id, or with nothing for everybody.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from django.contrib.auth.models import User
+from django.db import DEFAULT_DB_ALIAS
+
+from events_app.database.notified_cache import Answer, NotifiedCache
+from sessions_app.models.api_token import TOKEN_FORM, ApiToken, hashed
+from sessions_app.roles import Role
+
+# Of the user, in the model's order, as `from_db` wants them. The rest is read from the database where it is needed.
+_USER_FIELDS: Final = ("id", "is_superuser", "username", "is_active")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What is known of a valid token.
+
+    Args:
+        token_id: the token.
+        limit: the most that it allows.
+        role: the user's role; None without one.
+        values: of the user.
+    """
+
+    token_id: int
+    limit: Role
+    role: Role | None
+    values: tuple[object, ...]
+
+    def user(self) -> User:
+        """Return the user: an object of its own for each request, which may change it."""
+        return User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, self.values)
+
+
+# By the digest of the token.
+cache: Final = NotifiedCache[str, Credential]("silo_credentials")
+
+
+def of_tokens(tokens: Collection[str]) -> dict[str, Credential]:
+    """Return the valid ones of these tokens: without a query, or by a fixed number of queries for those not known."""
+    # What cannot be one is not looked for.
+    digests = {hashed(token): token for token in tokens if TOKEN_FORM.fullmatch(token)}
+    return {digests[digest]: one for digest, one in cache.find(digests, _ask).items()}
+
+
+def known(token: str) -> Credential | None:
+    """Return what is known of a token without a query; None if that is nothing."""
+    return cache.known(hashed(token)) if TOKEN_FORM.fullmatch(token) else None
+
+
+def _ask(digests: Collection[str]) -> Mapping[str, Answer[Credential]]:
+    rows = ApiToken.objects.authenticate_all(digests)
+    return {
+        digest: Answer(
+            Credential(
+                row.pk,
+                Role[row.role.upper()],
+                Role.among(row.groups, row.user),
+                tuple(getattr(row.user, name) for name in _USER_FIELDS),
+            ),
+            owner=str(row.user_id),
+            seconds=row.good_for().total_seconds(),
+        )
+        for digest, row in rows.items()
+    }
