@@ -153,6 +153,7 @@ class ServerConfig(_Section):
     trusted_origins: Origins = []
     trusted_proxies: Networks = []
     https: bool = False
+    http_lane: bool = True
     secret_key: Annotated[str, Field(min_length=32)] | None = None
 
 

@@ -130,6 +130,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 # An accepted body is in memory and counted there: never in a file, which needs a descriptor and a disk.
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 EVENTS_BODY_LIMIT = "silo.body_limits.limit"
+EVENTS_HOT_CALLS = "silo.hot_calls.HOT_CALLS"
 
 EVENTSTREAM_STORAGE_CLASS = "events_app.log.storage.EventLogStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.streams.ChannelManager"
@@ -145,6 +146,7 @@ EVENTS_DISCONNECT_GRACE = SESSIONS.disconnect_grace
 EVENTS_SESSION_TIMEOUT = SESSIONS.session_timeout
 EVENTS_EVENT_RETENTION = SESSIONS.event_retention
 EVENTS_TRUSTED_PROXIES = SERVER.trusted_proxies
+EVENTS_HTTP_LANE = SERVER.http_lane
 EVENTS_STREAMS_PER_USER = LIMITS.streams_per_user
 EVENTS_REQUESTS_PER_USER = LIMITS.requests_per_user
 EVENTS_BODY_MEMORY_MB = LIMITS.body_memory_mb

@@ -75,10 +75,16 @@ class ConnectionClock:
         self._key = phase, number
         self._begun = self._reactor.seconds()
         self._passed_before = self._passed()
-        self.stop()
         if seconds := _SECONDS.get(phase):
-            self._call = self._reactor.callLater(seconds, self._look)
+            self._look_within(seconds)
         return True
+
+    def _look_within(self, seconds: float) -> None:
+        """Have `_look` called by then. A call that comes earlier does no harm, and most phases end before theirs."""
+        if self._call is None:
+            self._call = self._reactor.callLater(seconds, self._look)
+        elif self._call.getTime() > self._begun + seconds:
+            self._call.reset(seconds)
 
     def stop(self) -> None:
         """The connection has ended."""
@@ -88,11 +94,14 @@ class ConnectionClock:
 
     def _look(self) -> None:
         assert self._key is not None
+        self._call = None
+        seconds = _SECONDS.get(self._key[0])
+        if seconds is None:
+            return
         passed = self._passed() - self._passed_before
-        late_at = self._begun + _SECONDS[self._key[0]] + passed / BYTES_PER_SECOND
+        late_at = self._begun + seconds + passed / BYTES_PER_SECOND
         left = late_at - self._reactor.seconds()
         if left > 0:
             self._call = self._reactor.callLater(left, self._look)
         else:
-            self._call = None
             self._too_late()

@@ -11,13 +11,15 @@ from daphne.server import Server  # isort: skip
 from channels.routing import get_default_application
 from daphne.http_protocol import HTTPFactory
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from events_app.fairness.request_gate import ABORT, STREAMED
 from events_app.http import peers
 from events_app.http.body import Bodies
 from events_app.http.connections import Connections, Room, most
+from events_app.http.lane import LaneChannel
+from events_app.http.lane_request import LaneRequest
 from events_app.http.request import LimitedRequest
-from events_app.http.twisted_channel import Channel
 
 # The header by which an answer is known to be a stream of events.
 EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -69,10 +71,11 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         self._ports.append(port)
         factory = self.http_factory
         assert isinstance(factory, HTTPFactory)
-        factory.protocol = Channel
+        factory.protocol = LaneChannel
         # The channel has a clock of its own.
         factory.timeOut = None
         build = factory.buildProtocol
+        hot_calls = import_string(settings.EVENTS_HOT_CALLS) if settings.EVENTS_HTTP_LANE else None
 
         def build_limited(address: Any) -> Any:
             room = self.open_connections.room()
@@ -81,6 +84,7 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
                 return None
             protocol = build(address)
             protocol.requestFactory = LimitedRequest
+            protocol.hot_calls = hot_calls
             protocol.registry = self.open_connections
             protocol.turned_away = room is Room.FULL
             return protocol
@@ -94,7 +98,9 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
             port.stopListening()
         for request in self.connections:
             # Daphne keeps those that have been answered for a while: Twisted has taken their channel from them.
-            if isinstance(request, LimitedRequest) and getattr(request, "channel", None):
+            if isinstance(request, LimitedRequest | LaneRequest) and getattr(
+                request, "channel", None
+            ):
                 request.close_when_answered()
 
     def kill_all_applications(self) -> Any:

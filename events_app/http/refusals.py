@@ -25,6 +25,16 @@ class Refusal(NamedTuple):
         needed = envelope.headers(self.status)
         return [(name.encode(), value.encode()) for name, value in needed.items()]
 
+    @property
+    def answer_headers(self) -> list[tuple[bytes, bytes]]:
+        """All headers of its answer on a connection that goes on."""
+        return [
+            (b"Content-Type", b"application/json"),
+            (b"Cache-Control", b"no-store"),
+            (b"Content-Length", b"%d" % len(self.body)),
+            *self.headers,
+        ]
+
 
 NOT_HTTP: Final = Refusal(400, "invalid_request", "This is not a valid HTTP request.")
 NO_HOST: Final = Refusal(

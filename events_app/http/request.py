@@ -138,7 +138,7 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
         self.requestHeaders.removeHeader(b"Daphne-Root-Path")
         if command != command.upper():
             self._fault = refusals.BAD_METHOD
-        elif not path.startswith(b"/") or not _is_utf_8(path):
+        elif not path.startswith(b"/") or not is_utf_8(path):
             self._fault = refusals.BAD_TARGET
         elif self.requestHeaders.getRawHeaders(b"Upgrade", [b""])[0].lower() == b"websocket":
             self._fault = refusals.NO_WEBSOCKETS
@@ -181,16 +181,10 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
         self._answer(Refusal(status, refusals.CODES[status], f"{body.removesuffix('.')}."))
 
     def _answer(self, refusal: Refusal) -> None:
-        body = refusal.body
-        headers = [
-            (b"Content-Type", b"application/json"),
-            (b"Cache-Control", b"no-store"),
-            (b"Content-Length", b"%d" % len(body)),
-            *refusal.headers,
-        ]
+        headers = refusal.answer_headers
         start = {"type": "http.response.start", "status": refusal.status, "headers": headers}
         self.handle_reply(start)
-        self.handle_reply({"type": "http.response.body", "body": body})
+        self.handle_reply({"type": "http.response.body", "body": refusal.body})
 
 
 def _split_url(target: bytes) -> tuple[bytes, bytes]:
@@ -202,7 +196,7 @@ def _split_url(target: bytes) -> tuple[bytes, bytes]:
     return host, path if path.startswith(b"/") else b"/" + path
 
 
-def _is_utf_8(path: bytes) -> bool:
+def is_utf_8(path: bytes) -> bool:
     """Whether an address is percent-encoded UTF-8. Else each octet that is not would become the same character."""
     try:
         unquote_to_bytes(path).decode()

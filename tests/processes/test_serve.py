@@ -151,6 +151,7 @@ def test_a_request_that_takes_longer_than_the_rest_of_the_stop_is_answered(serve
         server.signal(signal.SIGTERM)
         eventually(lambda: not ServerProcess.objects.exists())
     assert acquire.answer.status_code == 200
+    assert acquire.answer.headers["connection"] == "close"
     assert server.wait(within=2) == 0
 
 

@@ -79,6 +79,7 @@ def test_nothing_said_is_the_defaults(load, text):
         "trusted_origins": [],
         "trusted_proxies": [],
         "https": False,
+        "http_lane": True,
         "secret_key": None,
     }
 

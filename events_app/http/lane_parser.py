@@ -1,0 +1,130 @@
+"""Reads plain HTTP/1.1 requests for the lane. Any other form of a request is Twisted's to read, or to refuse.
+
+Plain requests are a part of those that RFC 9112 allows, in which no two readers can differ: see docs/streams.md.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from events_app.http.body import READ_AT_ONCE, limit_of
+from events_app.http.request import is_utf_8
+
+# Of the request line and all headers together: half of what the server allows.
+MAX_HEAD_BYTES: Final = 8 * 1024
+MAX_HEADERS: Final = 64
+
+_END_OF_LINE: Final = b"\r\n"
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_VERSION: Final = b" HTTP/1.1"
+
+# A path, without query, of the characters that RFC 3986 allows.
+_PATH: Final = re.compile(rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*")
+# All headers: letters, digits and hyphens; a colon, and one space at most; then printable ASCII, with spaces only
+# inside.
+_HEADERS: Final = re.compile(rb"(?:[A-Za-z0-9-]+: ?(?:[!-~](?:[ -~]*[!-~])?)?\r\n)+")
+_LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,6}")
+
+# Headers that change how a request is read or answered, or that this server does not believe.
+_NOT_PLAIN: Final = frozenset(
+    {
+        b"daphne-root-path",
+        b"expect",
+        b"http2-settings",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+
+class PlainRequest(NamedTuple):
+    """A whole request.
+
+    Args:
+        method: in capitals.
+        path: as it was received.
+        headers: names in small letters, in their order.
+        body: b"" where there is none.
+    """
+
+    method: str
+    path: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Unfinished(NamedTuple):
+    """A plain request whose head is here, and whose body is not.
+
+    Args:
+        size: how many bytes the whole request has.
+    """
+
+    size: int
+
+
+def read(data: bytes, hot_calls: re.Pattern[bytes]) -> PlainRequest | Unfinished | None:
+    """Read a request of the lane.
+
+    Args:
+        data: what has come, from the first byte of a request.
+        hot_calls: matches method and path of the lane's calls, with one space between them.
+
+    Returns:
+        the request; or `Unfinished`, where only a part of its body lacks; or None, where it is no request of the lane,
+        or is not plain, or is followed by more.
+    """
+    line_end = data.find(_END_OF_LINE)
+    line = data[:line_end]
+    if line_end < 0 or not line.endswith(_VERSION):
+        return None
+    line = line[: -len(_VERSION)]
+    if not hot_calls.fullmatch(line):
+        return None
+    method, _, path = line.partition(b" ")
+    head_end = data.find(_END_OF_HEAD, line_end, MAX_HEAD_BYTES)
+    if head_end < 0 or not _is_plain(path):
+        return None
+    headers = _headers(data[line_end + 2 : head_end + 2])
+    length = None if headers is None else _body_length(method, path, headers)
+    if headers is None or length is None:
+        return None
+    size = head_end + len(_END_OF_HEAD) + length
+    if len(data) < size:
+        return Unfinished(size)
+    if len(data) > size:
+        return None
+    return PlainRequest(method.decode(), path, list(headers.items()), data[size - length :])
+
+
+def _is_plain(path: bytes) -> bool:
+    return _PATH.fullmatch(path) is not None and (b"%" not in path or is_utf_8(path))
+
+
+def _headers(block: bytes) -> dict[bytes, bytes] | None:
+    """Return the headers of a plain request, each of which it has once; else None."""
+    if not _HEADERS.fullmatch(block):
+        return None
+    headers: dict[bytes, bytes] = {}
+    lines = block.split(_END_OF_LINE)[:-1]
+    for line in lines:
+        name, _, value = line.partition(b":")
+        headers[name.lower()] = value.removeprefix(b" ")
+    if len(headers) < len(lines) or len(lines) > MAX_HEADERS:
+        return None
+    if b"host" not in headers or not _NOT_PLAIN.isdisjoint(headers):
+        return None
+    return headers if headers.get(b"connection", b"keep-alive").lower() == b"keep-alive" else None
+
+
+def _body_length(method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int | None:
+    """Return how many bytes of the body are announced; None where they are too many, or not announced plainly."""
+    announced = headers.get(b"content-length", b"0")
+    if not _LENGTH.fullmatch(announced):
+        return None
+    length = int(announced)
+    if length > READ_AT_ONCE or (length and length > limit_of(method, path)):
+        return None
+    return length

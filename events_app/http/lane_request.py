@@ -1,0 +1,211 @@
+"""A request of the lane: it runs its ASGI application as Daphne would, and sends the answer as one piece."""
+
+import asyncio
+import logging
+import time
+from collections.abc import MutableMapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import unquote
+
+from twisted.web.http import NO_BODY_CODES, toChunk
+from twisted.web.http_headers import Headers
+
+from events_app.fairness.request_gate import ABORT
+from events_app.http import peers, refusals
+from events_app.http.lane_parser import PlainRequest
+from events_app.http.refusals import Refusal
+
+logger = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+
+# In these words Daphne says it.
+_RAISED: Final = Refusal(500, refusals.CODES[500], "Exception inside application.")
+# Heads of answers that are kept: most answers to hot calls have one of a few hundred.
+_HEADS_KEPT: Final = 1024
+
+
+class LaneRequest:
+    """One request of the lane, from its last byte to the last byte of its answer.
+
+    The channel and the server treat it as they treat a request of Daphne's.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_body",
+        "_closes",
+        "_ended",
+        "_head",
+        "_parts",
+        "_server",
+        "channel",
+    )
+
+    # Nothing is sent before all of the answer is there.
+    startedWriting = False
+    is_event_stream = False
+    clientproto = b"HTTP/1.1"
+
+    def __init__(self, channel: Any, server: Any, body: bytes) -> None:
+        # None once it was answered, or its client has left.
+        self.channel: Any = channel
+        self._server = server
+        self._body: bytes | None = body
+        self._ended: asyncio.Event | None = None
+        self._head: tuple[int, tuple[tuple[bytes, bytes], ...]] | None = None
+        self._parts: list[bytes] = []
+        self._closes = False
+
+    def start(self, scope: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
+        """Run the application in a task, which is counted among the server's."""
+        task = loop.create_task(self._run(scope))
+        self._server.connections[self] = {
+            "connected": time.time(),
+            "application_instance": task,
+        }
+
+    async def _run(self, scope: dict[str, Any]) -> None:
+        try:
+            await self._server.application(scope=scope, receive=self._receive, send=self._send)
+            if self.channel is not None:
+                logger.error("an application ended without an answer")
+        except Exception as error:
+            logger.error("Exception inside application: %s", error, exc_info=error)
+        except asyncio.CancelledError:
+            if self.channel is not None:
+                self.channel.loseConnection()
+            raise
+        finally:
+            del self._server.connections[self]
+        if self.channel is not None:
+            self._head = _RAISED.status, tuple(_RAISED.answer_headers)
+            self._parts = [_RAISED.body]
+            self._answer()
+
+    async def _receive(self) -> Message:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        if self.channel is not None:
+            if self._ended is None:
+                self._ended = asyncio.Event()
+            await self._ended.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        if self.channel is None:
+            return
+        kind = message["type"]
+        if kind == "http.response.start":
+            if self._head is not None:
+                raise ValueError("HTTP response has already been started")
+            headers = tuple([(name, value) for name, value in message.get("headers", ())])
+            self._server.check_headers_type({"type": kind, "headers": headers})
+            self._head = message["status"], headers
+        elif kind == "http.response.body":
+            if self._head is None:
+                raise ValueError("HTTP response has not yet been started")
+            self._parts.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                self._answer()
+        elif kind == ABORT:
+            self.channel.transport.abortConnection()
+        else:
+            raise ValueError(f"Cannot handle message type {kind}!")
+
+    def _answer(self) -> None:
+        """Send the answer; the connection goes on with its next request."""
+        assert self._head is not None
+        channel = self.channel
+        status, headers = self._head
+        head, has_body, in_chunks = _encoded(status, headers, self._closes)
+        parts = self._parts if has_body else []
+        if in_chunks:
+            parts = [piece for part in parts if part for piece in toChunk(part)]
+            parts.append(b"0\r\n\r\n")
+        self._end()
+        send_now(channel.transport, b"".join([head, *parts]))
+        channel.requestDone(self)
+
+    def _end(self) -> None:
+        """Send nothing more. The application learns it, and has some seconds to end (`application_close_timeout`)."""
+        self.channel = None
+        self._parts = []
+        if self._ended is not None:
+            self._ended.set()
+        if self in self._server.connections:
+            self._server.protocol_disconnected(self)
+
+    def connectionLost(self, reason: Any) -> None:
+        """The client has left."""
+        self._end()
+
+    def close_when_answered(self) -> None:
+        """Close the connection after the answer, and say so in it."""
+        self._closes = True
+        self.channel.persistent = False
+
+    def check_timeouts(self) -> None:
+        """Do nothing: this server has no time-out of applications."""
+
+
+def scope_of(
+    request: PlainRequest, root_path: str, client: tuple[str, int], server: tuple[str, int]
+) -> dict[str, Any]:
+    """Return the ASGI scope that Daphne makes of a request.
+
+    Args:
+        request: without a query.
+        root_path: the server's.
+        client, server: host and port of both ends of the connection.
+    """
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "method": request.method,
+        "path": unquote(request.path.decode("ascii")),
+        "raw_path": request.path,
+        "root_path": root_path,
+        "scheme": "http",
+        "query_string": b"",
+        "headers": request.headers,
+        "client": [*client],
+        "server": [*server],
+        "asgi": {"version": "3.0"},
+    }
+
+
+@lru_cache(_HEADS_KEPT)
+def _encoded(
+    status: int, headers: tuple[tuple[bytes, bytes], ...], closes: bool
+) -> tuple[bytes, bool, bool]:
+    """Return the head of an answer as Twisted writes it, whether a body follows, and whether that is in chunks."""
+    raw = Headers()
+    if closes:
+        raw.setRawHeaders(b"Connection", [b"close"])
+    for name, value in headers:
+        raw.addRawHeader(name, value)
+    has_body = status not in NO_BODY_CODES
+    in_chunks = has_body and not raw.hasHeader(b"Content-Length")
+    if in_chunks:
+        raw.setRawHeaders(b"Transfer-Encoding", [b"chunked"])
+    lines = [b"HTTP/1.1 %d %s" % (status, refusals.phrase(status) or b"Unknown Status")]
+    lines += [
+        b"%s: %s" % (name, value) for name, values in raw.getAllRawHeaders() for value in values
+    ]
+    return b"\r\n".join([*lines, b"", b""]), has_body, in_chunks
+
+
+def send_now(transport: Any, data: bytes) -> None:
+    """Write to a TCP transport of Twisted: where nothing waits to be sent, the kernel takes it now, and not in the
+    next turn of the loop."""
+    socket = getattr(transport, "socket", None)
+    if socket is not None and transport.connected and not peers.unsent(transport):
+        # Where there is no room, or the connection has failed, Twisted finds out which.
+        with suppress(OSError):
+            data = data[socket.send(data) :]
+    if data:
+        transport.write(data)
