@@ -90,6 +90,27 @@ def test_version_names_the_server_and_what_it_runs_on(manage, arguments):
     assert re.fullmatch(r"PostgreSQL \d+\.\d+.*", database_version)
 
 
+# Only the collector of garbage frees an object in a circle.
+CIRCLE = """
+class Circle:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        print("collected")
+
+Circle()
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "printed"), [("import gc; gc.collect()", "collected\n"), ("", "")]
+)
+def test_a_command_collects_no_garbage_at_its_end(manage, more, printed):
+    """With all the objects of Django that takes most of a second."""
+    assert manage("shell", "-v", "0", "-c", CIRCLE + more) == (0, printed)
+
+
 def test_commands_that_destroy_are_refused_or_leave_a_database_on_which_a_server_starts(
     manage, use, tmp_path
 ):
