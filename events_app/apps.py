@@ -8,6 +8,6 @@ class EventsAppConfig(AppConfig):
 
     def ready(self) -> None:
         from events_app import checks  # noqa: F401  (registers the checks)
-        from events_app.database import single_rows
+        from events_app.database import any_of, single_rows  # noqa: F401  (registers the lookup)
 
         post_migrate.connect(single_rows.after_migrate, sender=self)

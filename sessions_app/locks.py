@@ -42,9 +42,9 @@ def rows_about(locks: Collection[Lock]) -> Q:
     Three lists instead of a thousand alternatives, which PostgreSQL would plan one by one.
     """
     return Q(
-        item_id__in={lock.item_id for lock in locks},
-        context_level__in={lock.context_level for lock in locks},
-        object_id__in={lock.object_id for lock in locks},
+        item__any={lock.item_id for lock in locks},
+        context_level__any={lock.context_level for lock in locks},
+        object_id__any={lock.object_id for lock in locks},
     )
 
 

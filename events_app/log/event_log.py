@@ -4,7 +4,6 @@ A writer takes the log's advisory lock before its ids are drawn and holds it to 
 to an id has seen everything up to it (docs/architecture.md, "One order of events").
 """
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ PAGE_SIZE = 500
 RELAY_BYTES = 2 * 1024 * 1024
 REPLAY_BYTES = 256 * 1024
 
+_JSON = DjangoJSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _CURSOR = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,18})", re.ASCII)
 
 
@@ -89,11 +89,15 @@ def append(events: Sequence[NewEvent]) -> list[int]:
         return []
     # Built before the lock is taken, because every writer waits for it.
     entries = [
-        LogEntry(channels=sorted(set(event.channels)), type=event.type, data=_encoded(event.data))
+        {
+            "channels": sorted(set(event.channels)),
+            "type": event.type,
+            "data": _encoded(event.data),
+        }
         for event in events
     ]
     sql.lock_event_log()
-    return [entry.pk for entry in LogEntry.objects.bulk_create(entries)]
+    return sql.insert(LogEntry, entries)
 
 
 def state() -> LogState:
@@ -170,4 +174,4 @@ def begin_epoch() -> str:
 def _encoded(data: Mapping[str, Any] | str) -> str:
     if isinstance(data, str):
         return data
-    return json.dumps(data, cls=DjangoJSONEncoder, separators=(",", ":"), ensure_ascii=False)
+    return _JSON.encode(data)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sessions_app.interference import compare, cones
 from sessions_app.interference.compare import Compared, Meeting
-from sessions_app.interference.holdings import Holders, node_keys_on, others_on
+from sessions_app.interference.holdings import Held, Holders, node_keys_on, others_on
 from sessions_app.models.abstract_edit_session import AbstractEditSession
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class How(Enum):
 
 def how_to_compare(
     every: "EditSessionQuerySet",
-    sessions: Collection[AbstractEditSession],
+    sessions: Collection[Held],
     own: int,
     holders: Holders,
 ) -> How:
@@ -46,7 +46,7 @@ def how_to_compare(
     return How.REACHED if own + reached <= compare.MAX_COMPARED else How.NOT
 
 
-def to_compare(sessions: Collection[AbstractEditSession], holders: Holders) -> int:
+def to_compare(sessions: Collection[Held], holders: Holders) -> int:
     """Return how many node keys those have that these sessions may meet; see `company`."""
     if len({session.workstation_id for session in sessions}) > 1:
         return node_keys_on(holders, {session.item_id for session in sessions})

@@ -25,6 +25,7 @@ from django.db.models import (
 
 from sessions_app.interference import compare
 from sessions_app.interference.compare import Compared, Meeting
+from sessions_app.interference.holdings import Held
 from sessions_app.models.results import Conflict
 
 if TYPE_CHECKING:
@@ -229,9 +230,7 @@ def company(
     return [Compared(*row) for row in others.values_list(*_COMPARED, shared)]
 
 
-def node_keys_reached(
-    every: "EditSessionQuerySet", sessions: "Collection[AbstractEditSession]"
-) -> int:
+def node_keys_reached(every: "EditSessionQuerySet", sessions: Collection[Held]) -> int:
     """Return how many node keys those have together that may meet one of these sessions."""
     asked = [_Row(one.pk, one.item_id, one.workstation_id, one.object_id) for one in sessions]
     may_meet = _company_of(every, asked, by_index=True)

@@ -19,7 +19,7 @@ from sessions_app.interference.choice import (
     load_meeting,
     to_compare,
 )
-from sessions_app.interference.holdings import Holders, others_on
+from sessions_app.interference.holdings import Held, HeldRow, Holders, others_on
 from sessions_app.models.abstract_edit_session import AbstractEditSession
 from sessions_app.models.results import Conflict
 from sessions_app.steps import few_enough
@@ -86,7 +86,7 @@ def find(
 
 
 def freed(
-    every: "EditSessionQuerySet", ending: Collection[AbstractEditSession], holders: Holders
+    every: "EditSessionQuerySet", ending: Collection[Held], holders: Holders
 ) -> list[tuple[AbstractEditSession, uuid.UUID]]:
     """Return the sessions of others that interfere softly with one that ends, each with that one's id.
 
@@ -114,9 +114,7 @@ def freed(
     return [(left[session], other) for session, other in pairs]
 
 
-def few_to_end(
-    ending: Sequence[AbstractEditSession], holders: Holders
-) -> Sequence[AbstractEditSession]:
+def few_to_end(ending: Sequence[HeldRow], holders: Holders) -> Sequence[HeldRow]:
     """Return the first of these, one at least, with no more pairs than one transaction looks at by the index.
 
     Args:
@@ -172,7 +170,7 @@ def _conflicts_by_index(
     return Conflicts(of, seen)
 
 
-def _entries(session: AbstractEditSession, holders: Holders) -> int:
+def _entries(session: Held, holders: Holders) -> int:
     """Return about how many entries of the index are read to find whom a session meets, at most."""
     if not others_on(holders, session).sessions:
         return 0

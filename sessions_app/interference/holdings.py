@@ -2,10 +2,29 @@
 
 import uuid
 from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from sessions_app.models.abstract_edit_session import AbstractEditSession
+
+class Held(Protocol):
+    """What is known of a session, without its cone: a row of the table, or one that is about to end."""
+
+    @property
+    def pk(self) -> uuid.UUID: ...
+
+    @property
+    def item_id(self) -> uuid.UUID: ...
+
+    @property
+    def workstation_id(self) -> uuid.UUID: ...
+
+    @property
+    def object_id(self) -> str: ...
+
+    @property
+    def node_keys(self) -> int: ...
+
+
+HeldRow = TypeVar("HeldRow", bound=Held)
 
 
 class Holding(NamedTuple):
@@ -19,7 +38,7 @@ class Holding(NamedTuple):
 Holders = dict[uuid.UUID, dict[uuid.UUID, Holding]]
 
 
-def others_on(holders: Holders, session: "AbstractEditSession") -> Holding:
+def others_on(holders: Holders, session: Held) -> Holding:
     """Return how much others than a session's workstation hold on its item."""
     others = [
         holding
@@ -29,7 +48,7 @@ def others_on(holders: Holders, session: "AbstractEditSession") -> Holding:
     return Holding(sum(one.sessions for one in others), sum(one.node_keys for one in others))
 
 
-def take_away(ending: Collection["AbstractEditSession"], holders: Holders) -> None:
+def take_away(ending: Collection[Held], holders: Holders) -> None:
     """Take sessions that end out of what is held on their items."""
     for session in ending:
         on_item = holders[session.item_id]

@@ -6,7 +6,6 @@ columns stand below all of these, in an abstract model, and `EditSession` above 
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -57,8 +56,7 @@ class AbstractEditSession(models.Model):
     acquired_at = models.DateTimeField(db_default=Now(), editable=False)
     last_heartbeat = models.DateTimeField(db_default=Now(), editable=False)
 
-    # Not columns: only rows of the queries that annotate them have these.
-    ended_at: datetime  # `with_end`
+    # Not a column: only rows of the queries that annotate it have it.
     shared: Sequence[str]  # `with_shared`
 
     class Meta:

@@ -8,6 +8,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from events_app.database import sql
 from events_app.database.lock_retry import NeedsLocks, with_lock_retry
 from events_app.log import event_log
 from events_app.presence.outages import observed_for
@@ -64,7 +65,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             only: which of their sessions.
             wait: whether to wait for those that another transaction has locked, and perhaps ends, at this moment.
         """
-        rows = self.filter(only or Q(), workstation_id__in=list(workstation_ids)).order_by("pk")
+        rows = self.filter(only or Q(), workstation__any=set(workstation_ids)).order_by("pk")
         in_order = rows.select_for_update(no_key=True, skip_locked=not wait).values("pk")
         return int(self.filter(pk__in=in_order).update(last_heartbeat=Now()))
 
@@ -110,20 +111,13 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             return Ended()
         with transaction.atomic(savepoint=False):
             items = {lock.item_id for lock in found.values()}
-            if len(Item.objects.lock(items)) < len(items):
+            if len(Item.objects.lock_ids(items)) < len(items):
                 # One was merged into another meanwhile, which has the sessions now: looked for again.
                 raise NeedsLocks(())
             if leaving:
-                PlaceInLine.objects.filter(workstation__in=leaving).delete()
+                PlaceInLine.objects.filter(workstation__any=leaving).delete()
             next_ones = (turns or PlaceInLine.objects.turns)(set(found.values()))
-            locked = list(
-                candidates.filter(pk__in=found)
-                .select_related("item", "user", "workstation")
-                .defer("dependency_cone")
-                .with_end()
-                .order_by("pk")
-                .select_for_update(of=("self",))
-            )
+            locked = candidates.filter(pk__any=found).lock_to_end()
             holders = self.holders(items)
             ending = conflicts.few_to_end(locked, holders)
             # The others that hold a session on the items. Those that end here are told of their own end only: of two
@@ -131,10 +125,10 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             take_away(ending, holders)
             audiences = channels.audiences_of(holders, items)
             freed = conflicts.freed(self.all(), ending, holders)
-            records = EndedSession.objects.bulk_create(
-                EndedSession.of(session, reason, ended_by, note) for session in ending
-            )
-            self.filter(pk__in=[session.pk for session in ending]).delete()
+            records = [EndedSession.of(session, reason, ended_by, note) for session in ending]
+            if records:
+                sql.insert(EndedSession, [record.row() for record in records])
+                self.filter(pk__any=[session.pk for session in ending]).delete()
             free = {Lock.of(record) for record in records}
             places = [place for place in next_ones if Lock.of(place) in free]
             granted, met = self.grant(places, holders)
@@ -208,7 +202,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         leaving: Ids = (),
     ) -> Ended:
         """End a step of the sessions of these workstations, whose rows the caller has locked; see `end`."""
-        held = self.filter(workstation_id__in=list(workstation_ids))
+        held = self.filter(workstation__any=set(workstation_ids))
         return self.end(held, reason, ended_by=ended_by, leaving=leaving)
 
     def expire_stale(
@@ -232,7 +226,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         """
         stale = self.to_expire(timeout, only_observed=only_observed)
         if among is not None:
-            stale = stale.filter(pk__in=among)
+            stale = stale.filter(pk__any=among)
         return with_lock_retry(self.ending(stale, EndReason.EXPIRED, limit=limit)).records
 
     def to_expire(self, timeout: timedelta, *, only_observed: bool) -> EditSessionQuerySet:
@@ -255,7 +249,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         idle = Workstation.objects.idle(timeout).filter(observed_for(timeout))
         candidates = self.to_expire_idle(timeout)
         if among is not None:
-            candidates = candidates.filter(pk__in=among)
+            candidates = candidates.filter(pk__any=among)
         found = dict(candidates.values_list("pk", "workstation_id")[:limit])
         if not found:
             return []
@@ -265,7 +259,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             # A user who is back has said so in this row, under this lock: asked again by a later statement.
             still = set(idle.filter(pk__in=set(found.values())).values_list("pk", flat=True))
             ending = [pk for pk, workstation in found.items() if workstation in still]
-            return self.end(self.filter(pk__in=ending), EndReason.IDLE).records
+            return self.end(self.filter(pk__any=ending), EndReason.IDLE).records
 
         return with_lock_retry(step)
 
@@ -282,7 +276,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         """
         held = self.of_deactivated()
         if among is not None:
-            held = held.filter(pk__in=among)
+            held = held.filter(pk__any=among)
         step = self.ending(held, EndReason.FORCE_RELEASED, note="The user was deactivated.")
         return all_steps(step) if among is None else with_lock_retry(step).records
 

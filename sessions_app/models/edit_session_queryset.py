@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from sessions_app.interference.holdings import Holders, Holding
 from sessions_app.models.abstract_edit_session import AbstractEditSession
+from sessions_app.models.ended_session import ENDING_ELSEWHERE, Ending
 
 
 class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
@@ -29,9 +30,10 @@ class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
         """Load what a session is shown with; a cone may have 10,000 keys and is left out."""
         return self.select_related("item", "user", "workstation").defer("dependency_cone")
 
-    def with_end(self) -> Self:
-        """Load `ended_at`: now, by the database's clock."""
-        return self.annotate(ended_at=Now())
+    def lock_to_end(self) -> list[Ending]:
+        """Lock these sessions in the order of their ids, and return them; they end now, by the database's clock."""
+        rows = self.annotate(**ENDING_ELSEWHERE).values_list(*Ending._fields)
+        return [Ending(*row) for row in rows.order_by("pk").select_for_update(of=("self",))]
 
     def with_shared(self, shared: Expression) -> Self:
         """Load `shared`: the node keys that this expression names."""
@@ -40,7 +42,7 @@ class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
     def holders(self, items: Collection[uuid.UUID]) -> Holders:
         """Return who holds how much on these items."""
         found: Holders = defaultdict(dict)
-        rows = self.filter(item_id__in=items).order_by().values_list("item_id", "workstation_id")
+        rows = self.filter(item__any=items).order_by().values_list("item_id", "workstation_id")
         for item, workstation, count, keys in rows.annotate(Count("pk"), Sum("node_keys")):
             found[item][workstation] = Holding(count, keys)
         return found

@@ -1,13 +1,16 @@
 """The record of ended sessions. Append-only: the database refuses to change or delete a row."""
 
 import uuid
+from datetime import datetime
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 from django.db import models
+from django.db.models import F
 from django.db.models.functions import Now
 
-from sessions_app.models.abstract_edit_session import AbstractEditSession
 from sessions_app.models.item import Item
-from sessions_app.text import NOTE_MAX, name_of
+from sessions_app.text import NOTE_MAX, name_by
 
 
 class EndReason(models.TextChoices):
@@ -20,6 +23,42 @@ class EndReason(models.TextChoices):
     HANDED_OFF = "handed_off"
     IDLE = "idle"
     WORKSTATION_DELETED = "workstation_deleted"
+
+
+class Ending(NamedTuple):
+    """A locked session that is about to end: what its record and its events need, and no more.
+
+    A row of this kind costs a tenth of the model instances of a session, its item, its user and its workstation.
+    """
+
+    pk: uuid.UUID
+    item_id: uuid.UUID
+    user_id: int
+    workstation_id: uuid.UUID
+    context_level: str
+    object_id: str
+    node_keys: int
+    note: str
+    fencing_token: int
+    acquired_at: datetime
+    last_heartbeat: datetime
+    part_number: str
+    first_name: str
+    last_name: str
+    username: str
+    workstation_name: str
+    ended_at: datetime
+
+
+# What is read for each member of `Ending`, where it is not the session's column of that name.
+ENDING_ELSEWHERE: Final = {
+    "part_number": F("item__part_number"),
+    "first_name": F("user__first_name"),
+    "last_name": F("user__last_name"),
+    "username": F("user__username"),
+    "workstation_name": F("workstation__name"),
+    "ended_at": Now(),
+}
 
 
 class EndedSessionQuerySet(models.QuerySet["EndedSession"]):
@@ -87,19 +126,17 @@ class EndedSession(models.Model):
         return f"{self.part_number} {self.reason}"
 
     @classmethod
-    def of(
-        cls, session: AbstractEditSession, reason: EndReason, ended_by: str, note: str
-    ) -> "EndedSession":
-        """Return the record, not yet saved, of a session with its names and `ended_at` loaded."""
+    def of(cls, session: Ending, reason: EndReason, ended_by: str, note: str) -> "EndedSession":
+        """Return the record, not yet saved, of a session."""
         return cls(
             session_id=session.pk,
             item_id=session.item_id,
-            part_number=session.item.part_number,
+            part_number=session.part_number,
             user_id=session.user_id,
-            username=session.user.get_username(),
-            user_name=name_of(session.user),
+            username=session.username,
+            user_name=name_by(session.first_name, session.last_name, session.username),
             workstation_id=session.workstation_id,
-            workstation_name=session.workstation.name,
+            workstation_name=session.workstation_name,
             context_level=session.context_level,
             object_id=session.object_id,
             fencing_token=session.fencing_token,
@@ -111,3 +148,12 @@ class EndedSession(models.Model):
             note=note,
             session_note=session.note,
         )
+
+    def row(self) -> dict[str, Any]:
+        """Return its values by column, without the id, which the database gives."""
+        return {column: getattr(self, column) for column in self._columns()}
+
+    @classmethod
+    @cache
+    def _columns(cls) -> list[str]:
+        return [field.attname for field in cls._meta.concrete_fields if not field.primary_key]

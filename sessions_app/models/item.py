@@ -74,6 +74,11 @@ class ItemQuerySet(models.QuerySet["Item"]):
         """
         return self.filter(pk__in=ids).lock_all()
 
+    def lock_ids(self, ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+        """Lock these items as `lock` does; return the ids of those that exist."""
+        locked = self.filter(pk__any=ids).order_by("pk").select_for_update(no_key=True)
+        return list(locked.values_list("pk", flat=True))
+
     def lock_all(self) -> list["Item"]:
         """Lock the items of this query in the order of their ids; return them."""
         return list(self.order_by("pk").select_for_update(no_key=True))

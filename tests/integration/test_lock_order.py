@@ -60,7 +60,11 @@ def locks_taken(operation: Callable[[], Any]) -> list[str]:
         if match and "SKIP LOCKED" not in sql:
             table = "the log" if match["log"] else match["written"] or match["selected"]
             if match["selected"] in {"sessions_app_workstation", "sessions_app_item"}:
-                ids = {value for value in params if isinstance(value, uuid.UUID | str)}
+                # Lists are the parameters of the lookup `any`.
+                lists = (value if isinstance(value, list) else [value] for value in params)
+                ids = {
+                    value for some in lists for value in some if isinstance(value, uuid.UUID | str)
+                }
                 assert ids <= rows.setdefault(table, ids), f"{table} is locked in two steps"
             if table in ORDER and taken[-1:] != [table]:
                 taken.append(table)

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from events_app import timings
 from sessions_app import payloads
 from sessions_app.models import EditSession, EndedSession, EndReason, Item, Workstation
+from sessions_app.models.ended_session import Ending
 from sessions_app.models.results import Acquired, Conflict, Standing
 from sessions_app.payloads import events
 from sessions_app.payloads.ended import EndedSessionOut, HistoryOut
@@ -57,8 +58,26 @@ def a_session():
 
 SESSION, OTHER = a_session(), a_session()
 ACQUIRED = Acquired(SESSION, conflicts=[Conflict(OTHER, ["Pad001"])])
-SESSION.ended_at = NOW
-RECORD = EndedSession.of(SESSION, EndReason.FORCE_RELEASED, "root", "On holiday.")
+ENDING = Ending(
+    pk=SESSION.pk,
+    item_id=ITEM.pk,
+    user_id=1,
+    workstation_id=CAD.pk,
+    context_level="sketch",
+    object_id="",
+    node_keys=1,
+    note="",
+    fencing_token=7,
+    acquired_at=NOW,
+    last_heartbeat=NOW,
+    part_number="A1",
+    first_name="Ada",
+    last_name="",
+    username="ada",
+    workstation_name="cad-1",
+    ended_at=NOW,
+)
+RECORD = EndedSession.of(ENDING, EndReason.FORCE_RELEASED, "root", "On holiday.")
 PLACE = SimpleNamespace(
     pk=uuid.uuid4(),
     item_id=ITEM.pk,
