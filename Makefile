@@ -16,7 +16,7 @@ WELCOME = $${SILO_VAR:-var}/welcome
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run lint audit coverage clean python port installed install test test-inside test-processes test-alone test-client test-slow \
-  test-model test-real test-faults test-proxies test-attack bench
+  test-model test-real test-faults test-proxies test-attack bench bench-quick
 .NOTPARALLEL:
 .SUFFIXES:
 
@@ -30,6 +30,7 @@ help:
 	@echo "make test-attack  run attacks on a server beside honest clients, and print what these saw, in seven minutes"
 	@echo "make lint   check style and types, and that no migration is missing"
 	@echo "make bench  measure speed beside an earlier build and others, and renew docs/performance.md, in an hour or two"
+	@echo "make bench-quick  compare speed with what is kept, beside plain floors, in a minute"
 	@echo "make audit  look for known vulnerabilities in the pinned requirements"
 	@echo "make clean  remove .venv and the caches; var/, the data, stays"
 
@@ -94,6 +95,10 @@ coverage: installed
 # MEASURES="pairs streams" takes some; BENCH="--quick --subjects now" is passed on (see docs/performance.md).
 bench: installed
 	@$(IN_VENV) -m benchmarks $(MEASURES) $(or $(BENCH),--keep)
+
+# Fails where something is twice as slow, beside plain floors, as benchmarks/kept.toml says.
+bench-quick: installed
+	@$(IN_VENV) -m benchmarks.ratios $(BENCH)
 
 audit: installed
 	@$(IN_VENV) -m tools.audit

@@ -1,6 +1,8 @@
 """The figures of the table: their names, units, and what is to be reached."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+from benchmarks.sizes import Size
 
 NOW, TODAY = "now", "1da8013"
 
@@ -22,6 +24,10 @@ class Figure:
     more: bool = False
     reach: float | None = None
     of: str = ""
+
+    def named(self, size: Size) -> str:
+        """Return the title, with the sizes that were measured."""
+        return self.title.format(**asdict(size))
 
     def goal(self, values: dict[str, float]) -> float | None:
         """Return the value to reach, by the medians of the subjects; None where it is not known."""

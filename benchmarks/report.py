@@ -1,6 +1,5 @@
 """Writes the results as a table: to the terminal, and into docs/performance.md between its two marks."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.figures import FIGURES, NOW, TODAY, Figure
@@ -43,7 +42,7 @@ def _row(figure: Figure, taken: Taken, key: str) -> list[str]:
     ]
     reached = {True: "yes", False: "**no**", None: ""}[figure.is_reached(medians)]
     return [
-        f"{figure.title.format(**asdict(SIZES[taken.size]))}, {figure.unit}",
+        f"{figure.named(SIZES[taken.size])}, {figure.unit}",
         *(cell(values[name], medians[name]) if name in medians else "-" for name in (TODAY, NOW)),
         _times(figure, medians),
         figure.said_goal(),

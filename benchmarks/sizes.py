@@ -1,6 +1,6 @@
 """How much is measured: the table's sizes, or `--quick` ones that show the order of size within minutes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Size:
         killed: how many are killed at once: few, and many.
         streams: how many are opened.
         settling_seconds: how long these are left alone before.
-        idle_seconds: how long these are watched.
+        idle_seconds: how long these are watched; 0 for not at all, nor their memory.
         watchers: streams that get every event.
         events: how many these are told.
         stale: sessions that are swept, of `sessions`.
@@ -67,4 +67,8 @@ QUICK = Size(
     sessions=50_000,
     grown=(1_000, 5_000, 20_000),
 )
-SIZES = {"full": FULL, "quick": QUICK}
+# Of `make bench-quick`.
+RATIOS = replace(
+    QUICK, rounds=2, seconds=0.6, deaths=5, streams=300, idle_seconds=0.0, watchers=500, events=10
+)
+SIZES = {"full": FULL, "quick": QUICK, "ratios": RATIOS}

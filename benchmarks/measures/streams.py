@@ -17,7 +17,7 @@ def take(subject: Subject, size: Size) -> dict[str, float]:
     if isinstance(subject, RawTable):
         wal, hot = subject.beat(size.streams)
         return {"beat_wal": wal, "beat_hot": hot}
-    if isinstance(subject, Build):
+    if isinstance(subject, Build) and size.idle_seconds:
         subject.restart()
     if not (wanted := subject.open_many(size.streams)):
         return {}
@@ -32,7 +32,7 @@ def take(subject: Subject, size: Size) -> dict[str, float]:
             "opened_cpu": used / size.streams * 1e3,
             "stream_kb": grown / size.streams / 1e3,
         }
-        if isinstance(subject, Build):
+        if isinstance(subject, Build) and size.idle_seconds:
             figures |= idle(subject, size)
         clients.call("close")
     finally:

@@ -1,0 +1,64 @@
+"""What `make bench` makes of its figures; nothing is measured here."""
+
+import tomllib
+
+import pytest
+
+from benchmarks import ratios, report
+from benchmarks.figures import FIGURES, NOW, TODAY
+from benchmarks.measures import MEASURES
+from benchmarks.results import Taken
+
+
+def best(**slower):
+    """Figures of the service beside floors of 1.0, slower by these factors."""
+    found = {}
+    for key, floor in ratios.BESIDE.items():
+        times = slower.get(key, 1.0)
+        found[key, floor] = 1.0
+        found[key, NOW] = 1 / times if FIGURES[key].more else times
+    return found
+
+
+@pytest.mark.parametrize("key", ratios.BESIDE)
+def test_twice_as_slow_beside_the_floor_is_told(key):
+    kept = dict.fromkeys(ratios.BESIDE, 1.0)
+    assert ratios.too_slow(best(**{key: 1.9}), kept) == []
+    assert ratios.too_slow(best(**{key: 2.1}), kept) == [key]
+
+
+def test_every_ratio_is_kept_and_measured():
+    kept = tomllib.loads(ratios.KEPT.read_text())["ratios"]
+    assert kept.keys() == ratios.BESIDE.keys() == ratios.TAKEN.keys()
+    assert set(ratios.TAKEN.values()) <= MEASURES.keys()
+
+
+def test_kept_ratios_are_written_as_they_are_read():
+    found = dict.fromkeys(ratios.BESIDE, 12.5)
+    assert tomllib.loads(ratios.as_file(found, "2 cores"))["ratios"] == found
+
+
+@pytest.mark.parametrize(("now", "reached"), [(400.0, True), (399.0, False)])
+def test_a_goal_in_times_of_the_earlier_build(now, reached):
+    assert FIGURES["pairs_32"].is_reached({NOW: now, TODAY: 10.0}) is reached
+
+
+def test_a_goal_beside_what_was_not_measured_is_open():
+    assert FIGURES["pairs_32"].is_reached({NOW: 400.0}) is None
+
+
+def test_the_table_has_median_spread_and_what_is_beside():
+    taken = Taken("2026-01-31", "2 cores", "full")
+    for value in (200.0, 100.0, 300.0):
+        taken.add(NOW, {"pairs_32": value})
+    taken.add(TODAY, {"pairs_32": 20.0})
+    taken.add("raw table", {"pairs_32": 5000.0})
+    [_, row] = report.rows({"pairs": taken})
+    assert row[1:] == [
+        "20.0",
+        "200 (100 to 300)",
+        "10.0",
+        "at least 40 x 1da8013",
+        "**no**",
+        "raw table 5,000",
+    ]
