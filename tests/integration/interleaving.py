@@ -4,21 +4,28 @@ As PostgreSQL's own isolation tests do it: the other one either ends, or waits f
 held one goes on.
 """
 
+import copy
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
+from django.apps import apps
 from django.db import connection, transaction
 
+from events_app.models import Connection, ServerProcess
 from sessions_app.errors import DomainError
+from sessions_app.models import EditSession, HandoffRequest, PlaceInLine
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 Actor = Callable[[], Any]
 
 # There are a thousand interleavings; each waits two or three times.
 STEP_SECONDS = 0.002
+# A world is as good as new for so long: no clock of the service is as short.
+WORLD_SECONDS = 3.0
 
 
 class Hold:
@@ -42,6 +49,40 @@ class Hold:
         return execute(sql, params, many, context)
 
 
+class TwoThreads:
+    """The threads of two actors, each with a connection that it keeps."""
+
+    def __init__(self) -> None:
+        self._held, self._other = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._other_pid: int = self._other.submit(_connect).result()
+
+    def __enter__(self) -> "TwoThreads":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for thread in (self._held, self._other):
+            thread.submit(lambda: connection.close())
+            thread.shutdown()
+
+    def run(self, held: Actor, other: Actor, before: int) -> tuple[bool, Any, Any]:
+        """See `run`."""
+        hold = Hold(before)
+        with ExitStack() as stack:
+            stack.callback(hold.let_go.set)
+            first: Future[Any] = self._held.submit(_act, held, hold)
+            eventually(lambda: hold.reached.is_set() or first.done(), step=STEP_SECONDS)
+            second: Future[Any] = self._other.submit(_act, other)
+            eventually(
+                lambda: second.done() or _waits_for_a_lock(self._other_pid), step=STEP_SECONDS
+            )
+            hold.let_go.set()
+            return (
+                hold.reached.is_set(),
+                first.result(PATIENCE_SECONDS),
+                second.result(PATIENCE_SECONDS),
+            )
+
+
 def run(held: Actor, other: Actor, before: int) -> tuple[bool, Any, Any]:
     """Hold the first actor before its n-th statement (from 0) while the other runs as far as it can.
 
@@ -51,27 +92,85 @@ def run(held: Actor, other: Actor, before: int) -> tuple[bool, Any, Any]:
     Raises:
         Exception: any other error of either, a deadlock for example.
     """
-    hold = Hold(before)
-    with ThreadPoolExecutor(2) as threads, ExitStack() as stack:
-        stack.callback(hold.let_go.set)
-        first = threads.submit(_act, held, hold)
-        eventually(lambda: hold.reached.is_set() or first.done(), step=STEP_SECONDS)
-        pid: Future[int] = Future()
-        second = threads.submit(_act, other, None, pid)
-        eventually(lambda: second.done() or _waits_for_a_lock(pid.result()), step=STEP_SECONDS)
-        hold.let_go.set()
-        return (
-            hold.reached.is_set(),
-            first.result(PATIENCE_SECONDS),
-            second.result(PATIENCE_SECONDS),
-        )
+    with TwoThreads() as threads:
+        return threads.run(held, other, before)
 
 
-def _act(actor: Actor, hold: Hold | None = None, pid: Future[int] | None = None) -> Any:
+def at_every_statement(make_world: Callable[[], Any], first: str, second: str) -> None:
+    """Hold one actor before each of its statements in turn while another one runs, always in the same world.
+
+    Args:
+        make_world: makes a world, of which the actors are methods; its `check` is called after each turn.
+        first: who is held.
+        second: who runs meanwhile.
+    """
+    worlds = _Worlds(make_world)
+    before = 0
+    more = True
+    with TwoThreads() as threads:
+        while more:
+            world = worlds.next()
+            more, *results = threads.run(getattr(world, first), getattr(world, second), before)
+            world.check({first, second}, results)
+            before += 1
+    worlds.clear()
+    assert before > 1, "it was never held"
+
+
+class _Worlds:
+    """Equal worlds, one after the other: the rows of the first are kept, as it takes fifty statements to make it."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._world: Any = None
+        self._made = float("-inf")
+        models = [
+            model
+            for label in ("events_app", "sessions_app")
+            for model in apps.get_app_config(label).get_models(include_auto_created=True)
+        ]
+        self._tables = {
+            f"pg_temp.kept_{number}": connection.ops.quote_name(model._meta.db_table)
+            for number, model in enumerate(models)
+        }
+
+    def next(self) -> Any:
+        """Return a world in which nothing has happened yet; of the one before nothing is left."""
+        if time.monotonic() - self._made > WORLD_SECONDS:
+            self.clear()
+            self._world = self._make()
+            self._made = time.monotonic()
+            self._run("CREATE TABLE {kept} AS TABLE {table}")
+        else:
+            # No trigger is asked: neither those of the foreign keys nor the one that keeps the record as it is.
+            replica = "SET LOCAL session_replication_role = replica"
+            self._run(
+                "DELETE FROM {table}; INSERT INTO {table} SELECT * FROM {kept}", before=replica
+            )
+        return copy.deepcopy(self._world)
+
+    def clear(self) -> None:
+        """Delete what the next world would meet."""
+        for model in (PlaceInLine, HandoffRequest, EditSession, Connection, ServerProcess):
+            model.objects.all().delete()
+        self._run("DROP TABLE IF EXISTS {kept}")
+
+    def _run(self, statement: str, before: str = "") -> None:
+        """Run a statement for every table, all at once."""
+        statements = [
+            statement.format(kept=kept, table=table) for kept, table in self._tables.items()
+        ]
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("; ".join(filter(None, [before, *statements])))
+
+
+def _connect() -> int:
+    connection.ensure_connection()
+    return int(connection.connection.info.backend_pid)
+
+
+def _act(actor: Actor, hold: Hold | None = None) -> Any:
     try:
-        if pid is not None:
-            connection.ensure_connection()
-            pid.set_result(connection.connection.info.backend_pid)
         if hold is None:
             return actor()
         with transaction.atomic(), connection.execute_wrapper(hold):
@@ -81,8 +180,6 @@ def _act(actor: Actor, hold: Hold | None = None, pid: Future[int] | None = None)
             return result
     except DomainError as refusal:
         return refusal
-    finally:
-        connection.close()
 
 
 def _waits_for_a_lock(pid: int) -> bool:

@@ -5,19 +5,20 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from django.db.models import Value
 from django.db.models.functions import Now
 
-from events_app.models import Connection, LogEntry, ServerProcess
+from events_app.models import Connection, LogEntry
 from events_app.presence import store
 from events_app.presence.server_processes import NotRegistered, ProcessIdentity
 from events_app.presence.store import Arrival, Departure
 from sessions_app import channels, operations
 from sessions_app.errors import DomainError
-from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine, Workstation
+from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
 from tests.factories import acquire, make_item, make_user, make_workstation
 from tests.integration import interleaving
@@ -209,17 +210,6 @@ def interleave_with_every_other(first: str, subtests: Any) -> None:
     for second in ACTORS:
         if second != first:
             with subtests.test(second=second):
-                _interleave(first, second, users)
-
-
-def _interleave(first: str, second: str, users: Sequence[Any]) -> None:
-    before = 0
-    more = True
-    while more:
-        world = World({first, second}, users)
-        more, *results = interleaving.run(getattr(world, first), getattr(world, second), before)
-        world.check({first, second}, results)
-        for model in (PlaceInLine, HandoffRequest, EditSession, Connection, ServerProcess):
-            model.objects.all().delete()
-        before += 1
-    assert before > 1, "it was never held"
+                interleaving.at_every_statement(
+                    partial(World, {first, second}, users), first, second
+                )

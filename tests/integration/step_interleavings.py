@@ -5,17 +5,18 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.db.models import Q
 
-from events_app.models import Connection, LogEntry, ServerProcess
+from events_app.models import LogEntry
 from events_app.presence import store
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
 from sessions_app import channels, operations
 from sessions_app.errors import DomainError, HardInterference
-from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine, Workstation
+from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
 from tests.factories import acquire, make_item, make_workstation, stand
 from tests.integration import interleaving
@@ -152,13 +153,4 @@ ACTORS = [name for name in vars(World) if not name.startswith(("_", "check"))]
 
 def interleave(first: str, second: str, users: Sequence[Any]) -> None:
     """Hold the first before each of its statements in turn."""
-    before = 0
-    more = True
-    while more:
-        world = World({first, second}, users)
-        more, *results = interleaving.run(getattr(world, first), getattr(world, second), before)
-        world.check({first, second}, results)
-        for model in (PlaceInLine, HandoffRequest, EditSession, Connection, ServerProcess):
-            model.objects.all().delete()
-        before += 1
-    assert before > 1, "it was never held"
+    interleaving.at_every_statement(partial(World, {first, second}, users), first, second)

@@ -3,7 +3,9 @@
 import json
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -33,10 +35,9 @@ class Stream(Arrival):
 class World:
     """A workstation with a session and a stream, a bystander, and the server processes it takes."""
 
-    def __init__(self, happening: set[str]) -> None:
+    def __init__(self, happening: set[str], users: Sequence[Any]) -> None:
         self.item = make_item(f"A-{uuid.uuid4()}")
-        self.ours = make_workstation(make_user(f"ada-{uuid.uuid4().hex[:8]}"))
-        self.theirs = make_workstation(make_user(f"bob-{uuid.uuid4().hex[:8]}"))
+        self.ours, self.theirs = map(make_workstation, users)
         self.living, self.dead, self.leaving = (ProcessIdentity() for _ in range(3))
         self.stream = Stream(uuid.uuid4(), self.ours.pk, ack=True)
         # Older streams of the same workstation, on servers that it has changed from.
@@ -139,21 +140,10 @@ ACTORS = [
 @pytest.mark.parametrize("first", ACTORS)
 @pytest.mark.usefixtures("committed_db")
 def test_every_other_at_every_statement_of(first, subtests):
+    users = [make_user(name) for name in ("ada", "bob")]
     for second in ACTORS:
         if second != first:
             with subtests.test(second=second):
-                interleave(first, second)
-
-
-def interleave(first: str, second: str) -> None:
-    """Hold the first before each of its statements in turn."""
-    before = 0
-    more = True
-    while more:
-        world = World({first, second})
-        more, *results = interleaving.run(getattr(world, first), getattr(world, second), before)
-        world.check({first, second}, results)
-        for model in (EditSession, Connection, ServerProcess):
-            model.objects.all().delete()
-        before += 1
-    assert before > 1, "it was never held"
+                interleaving.at_every_statement(
+                    partial(World, {first, second}, users), first, second
+                )
