@@ -14,7 +14,7 @@ from django.urls import re_path as django_re_path
 
 from events_app.fairness import request_gate
 from events_app.serving import alive, no_websocket, stream
-from silo import health, request_shares
+from silo import health, request_shares, short_way
 from silo.database import POOL_MAX_SIZE
 from silo.stream_answers import as_djangos
 
@@ -33,7 +33,9 @@ streams = as_djangos(stream.application)
 # All other requests wait in fair turns: docs/architecture.md, "How many at once".
 _limits = request_shares.limits()
 requests = request_shares.with_hashing_apart(
-    request_gate.limited(django_application, REQUESTS_AT_ONCE, _limits),
+    request_gate.limited(
+        short_way.application(django_application, REQUESTS_AT_ONCE), REQUESTS_AT_ONCE, _limits
+    ),
     request_gate.limited(django_application, HASHING_AT_ONCE, _limits),
 )
 

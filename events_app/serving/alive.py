@@ -6,7 +6,7 @@ Django.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from django.core.handlers.asgi import ASGIRequest
 from events_app.fairness import callers
 from events_app.fairness.request_gate import Application
 from events_app.presence.backend import AliveRequest, backend
-from events_app.serving import runtime
+from events_app.serving import bodies, runtime
 from events_app.serving.stream_http import ClientLeft, Receive, Scope, Send, refuse
 
 _SIGN: Final = "silo.sign_of_life"
@@ -36,13 +36,13 @@ def application(
         if scope["method"] != "POST" or runtime.current() is None:
             return await otherwise(scope, receive, send)
         try:
-            body = await _read(receive)
+            body = await bodies.read(receive)
         except ClientLeft:
             return
         http = ASGIRequest(dict(scope), BytesIO(body))
         request = backend().alive_request(http, scope["url_route"]["kwargs"], body)
         if request is None:
-            return await otherwise(scope, _again(body, receive), send)
+            return await otherwise(scope, bodies.again(body, receive), send)
         await answer({**scope, _SIGN: request}, receive, send)
 
     return run
@@ -68,35 +68,6 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [(b"content-length", b"0")]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
-
-
-async def _read(receive: Receive) -> bytes:
-    """Return the body, whose size the server limits.
-
-    Raises:
-        ClientLeft: the client disconnected before all of it was here.
-    """
-    body = b""
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the body that was read, then the messages after it."""
-    first: Iterator[bytes] = iter([body])
-
-    async def receive_again() -> dict[str, object]:
-        for read in first:
-            return {"type": "http.request", "body": read, "more_body": False}
-        return dict(await receive())
-
-    return receive_again
 
 
 async def _until_disconnect(receive: Receive) -> None:

@@ -8,16 +8,19 @@ On the admin site, boss is a member of staff in the role admin and onlooker one 
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
+from django.test.client import ClientHandler
 
 from events_app.database import sql
 from sessions_app import wrong_credentials
 from sessions_app.models import EditSession, Item, Workstation
 from sessions_app.roles import Role
+from silo import short_way
 from tests.factories import acquire, make_connected, make_item, make_user
 from tests.integration.admin_site import client_of
 
@@ -81,3 +84,17 @@ def onlooker() -> Client:
         Permission.objects.filter(content_type__app_label__in=["sessions_app", "events_app"])
     )
     return client_of(user)
+
+
+@pytest.fixture(params=["by Django", "the short way"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have hot calls answered by Django, and again on the short way."""
+    if request.param == "by Django":
+        return
+    by_django = ClientHandler.get_response
+
+    def get_response(handler: ClientHandler, http: Any) -> Any:
+        call = short_way.hot_call(http.method, http.path_info)
+        return short_way.answer(http, call) if call else by_django(handler, http)
+
+    monkeypatch.setattr(ClientHandler, "get_response", get_response)

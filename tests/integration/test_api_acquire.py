@@ -24,7 +24,11 @@ from tests.factories import (
     make_workstation,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("item")]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("item"),
+    pytest.mark.usefixtures("both_ways"),
+]
 
 URL = "/api/items/A01-0001/edit-sessions"
 

@@ -19,7 +19,7 @@ from tests.factories import (
     stand,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("both_ways")]
 
 URL = "/api/edit-sessions/release"
 

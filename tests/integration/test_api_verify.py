@@ -9,7 +9,7 @@ from sessions_app.models import EditSession, EndedSession
 from sessions_app.roles import Role
 from tests.factories import acquire, api_of, make_item, make_user, make_workstation
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("both_ways")]
 
 
 @pytest.fixture

@@ -1,0 +1,354 @@
+"""Hot calls are answered alike on the short way and by Django, whatever is sent."""
+
+import asyncio
+import json
+import re
+import uuid
+from functools import partial
+from urllib.parse import unquote
+
+import pytest
+from django.conf import settings as configured
+from django.urls import reverse
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sessions_app import wrong_credentials
+from sessions_app.api import edit_sessions
+from sessions_app.models import ApiToken, Item
+from sessions_app.roles import Role
+from silo import short_way
+from silo.asgi import django_application
+from silo.hot_calls import HOT_CALLS
+from tests.factories import acquire, make_connected, make_item, make_token, make_user
+
+# What differs from answer to answer.
+VARIABLE = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    r"|\d{4}-\d\d-\d\dT[\d:.]+Z"
+    r'|"fencing_token": ?\d+'
+)
+
+
+class World:
+    """A user with a workstation, sessions and items of its own, and those of another one."""
+
+    def __init__(self, number):
+        self.names = {name: f"{name}{number}" for name in ("ada", "bob", "viewer", "nobody")}
+        self.ada = make_connected(self.names["ada"])
+        bob = make_connected(self.names["bob"])
+        self.part, self.held, self.others, self.retired = (
+            f"{name}{number}" for name in ("FREE/", "HELD +", "OTHERS ", "RETIRED ")
+        )
+        self.session = acquire(self.ada, make_item(self.held)).session
+        acquire(bob, make_item(self.others))
+        make_item(self.part)
+        make_item(self.retired)
+        self.token = make_token(self.ada.user, Role.EDITOR)
+        self.viewers = make_token(make_user(self.names["viewer"], Role.VIEWER))
+        self.nobodys = make_token(make_user(self.names["nobody"], None))
+        self.bobs = bob.pk
+        self.revoked = make_token(self.ada.user)
+        ApiToken.objects.order_by("-pk").first().delete()
+
+    def normal(self, text):
+        """A text without what is this world's only."""
+        for name, value in {**self.names, "part": self.part, "held": self.held}.items():
+            text = text.replace(value, name)
+        text = text.replace(self.others, "others").replace(self.retired, "retired")
+        return VARIABLE.sub("~", text)
+
+
+class Ask:
+    """One request in a world."""
+
+    def __init__(self, world, method, path, body=b"", **changed):
+        headers = {
+            "host": "127.0.0.1:8000",
+            "authorization": f"Bearer {world.token}",
+            "content-type": "application/json",
+        } | {name.replace("_", "-"): value for name, value in changed.items()}
+        self.body = body if isinstance(body, bytes) else json.dumps(body, default=str).encode()
+        headers.setdefault("content-length", str(len(self.body)))
+        given = [
+            (k, v) for k, vs in headers.items() for v in ([vs] if isinstance(vs, str) else vs or [])
+        ]
+        path, _, query = path.partition("?")
+        self.scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path),
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "headers": [(k.encode(), v.encode("latin-1")) for k, v in given],
+            "client": ["127.0.0.1", 5],
+            "server": ["127.0.0.1", 8000],
+        }
+
+    async def of(self, application):
+        """Return status, headers and body of the answer."""
+        messages, sent = [{"type": "http.request", "body": self.body, "more_body": False}], []
+
+        async def receive():
+            return messages.pop() if messages else await asyncio.Event().wait()
+
+        async def send(message):
+            sent.append(message)
+
+        await application(dict(self.scope), receive, send)
+        headers = sorted((k.lower(), v) for k, v in sent[0]["headers"])
+        body = b"".join(message.get("body", b"") for message in sent[1:])
+        return sent[0]["status"], headers, body.decode()
+
+
+@pytest.fixture
+def worlds(committed_db):
+    """Two worlds that are the same but for their names."""
+    return World(1), World(2)
+
+
+def both(worlds, make):
+    """Answer a request in one world by Django and in the other one by the short way.
+
+    Returns:
+        Both answers, and whether the short way handed the request on.
+    """
+    wrong_credentials.forget()
+    handed_on = []
+
+    async def otherwise(scope, receive, send):
+        handed_on.append(scope)
+        await django_application(scope, receive, send)
+
+    async def run():
+        by_django = await make(worlds[0]).of(django_application)
+        return by_django, await make(worlds[1]).of(short_way.application(otherwise, 1))
+
+    def normal(answer, world):
+        status, headers, body = answer
+        lengths = {b"content-length"}
+        return (
+            status,
+            [one for one in headers if one[0] not in lengths or status == 204],
+            {name for name, _ in headers},
+            world.normal(body),
+        )
+
+    answers = asyncio.run(run())
+    assert (
+        len({len(one[2].encode()) == int(dict(one[1])[b"content-length"]) for one in answers}) == 1
+    )
+    return *(normal(*one) for one in zip(answers, worlds, strict=True)), bool(handed_on)
+
+
+def alike(worlds, make, status):
+    """Check that both ways answer alike, with this status, and that the short way was taken."""
+    by_django, by_short_way, handed_on = both(worlds, make)
+    assert by_short_way == by_django
+    assert (by_short_way[0], handed_on) == (status, False)
+
+
+def acquire_url(part):
+    return f"/api/items/{part.replace('/', '%2F').replace(' ', '%20')}/edit-sessions"
+
+
+def wanted(world, **further):
+    return {"workstation_id": world.ada.pk, "context_level": "sketch"} | further
+
+
+def ask_free(world, body=None, **changed):
+    """An acquire of what is free."""
+    body = wanted(world, object_id="S", dependency_cone=["n"]) if body is None else body
+    return Ask(world, "POST", acquire_url(world.part), body, **changed)
+
+
+def test_the_life_of_a_session(worlds):
+    alike(worlds, ask_free, 200)
+    alike(worlds, ask_free, 200)
+    ids = [str(world.ada.editsession_set.get(object_id="S").pk) for world in worlds]
+    tokens = [world.ada.editsession_set.get(object_id="S").fencing_token for world in worlds]
+    which = dict(zip(worlds, range(2), strict=True))
+
+    def one(world, method, ending="", body=b""):
+        return Ask(world, method, f"{acquire_url(world.part)}/{ids[which[world]]}{ending}", body)
+
+    def verify(world):
+        return one(world, "POST", "/verify", {"fencing_token": tokens[which[world]]})
+
+    alike(worlds, verify, 200)
+    alike(worlds, partial(one, method="POST", ending="/verify", body={"fencing_token": 0}), 409)
+    alike(worlds, partial(one, method="DELETE"), 204)
+    alike(worlds, partial(one, method="DELETE"), 404)
+    alike(worlds, verify, 409)
+
+
+def test_batches(worlds):
+    def batch(world, *parts):
+        sessions = [
+            {"part_number": getattr(world, part), "context_level": "sketch"} for part in parts
+        ]
+        body = {"workstation_id": world.ada.pk, "sessions": sessions}
+        return Ask(world, "POST", "/api/edit-sessions/batch", body)
+
+    def release(world):
+        ids = [str(pk) for pk in world.ada.editsession_set.values_list("pk", flat=True)]
+        return Ask(world, "POST", "/api/edit-sessions/release", {"session_ids": ids})
+
+    releases = {world: release(world) for world in worlds}
+    alike(worlds, partial(batch), 422)
+    alike(worlds, lambda world: batch(world, "part", "held"), 200)
+    alike(worlds, lambda world: batch(world, "part", "others"), 409)
+    alike(worlds, lambda world: releases[world], 200)
+
+
+def others_are_held(world):
+    return Ask(world, "POST", acquire_url(world.others), wanted(world))
+
+
+REFUSED = {
+    "held by another": (others_are_held, 409),
+    "no such item": (lambda world: Ask(world, "POST", acquire_url("X"), wanted(world)), 404),
+    "another's workstation": (lambda w: ask_free(w, wanted(w) | {"workstation_id": w.bobs}), 403),
+    "no workstation": (lambda w: ask_free(w, wanted(w, workstation_id=uuid.uuid4())), 404),
+    "no connection": (lambda w: ask_free(w, wanted(w, connection_id=uuid.uuid4())), 409),
+    "a viewer": (lambda w: ask_free(w, authorization=f"Bearer {w.viewers}"), 403),
+    "no role": (lambda w: ask_free(w, authorization=f"Bearer {w.nobodys}"), 403),
+    "a token that is gone": (lambda w: ask_free(w, authorization=f"Bearer {w.revoked}"), 401),
+    "no token": (lambda w: ask_free(w, authorization="Bearer "), 401),
+    "nonsense for a token": (lambda w: ask_free(w, authorization="bearer é \t"), 401),
+    "a foreign host": (lambda w: ask_free(w, host="evil.example"), 400),
+    "an odd host": (lambda w: ask_free(w, host="127.0.0.1:x@y"), 400),
+    "no session": (
+        lambda w: Ask(w, "DELETE", f"{acquire_url(w.part)}/{uuid.uuid4()}"),
+        404,
+    ),
+    "a control in the part number": (
+        lambda w: Ask(w, "POST", acquire_url("a%0Ab"), wanted(w)),
+        422,
+    ),
+    "NUL in the part number": (lambda w: Ask(w, "POST", acquire_url("a%00b"), wanted(w)), 422),
+    "a long part number": (lambda w: Ask(w, "POST", acquire_url("a" * 300), wanted(w)), 422),
+    "an address within a part number": (
+        lambda w: Ask(w, "POST", acquire_url("a/edit-sessions/b"), wanted(w)),
+        404,
+    ),
+}
+
+
+def test_refusals(worlds):
+    for make, status in REFUSED.values():
+        alike(worlds, make, status)
+
+
+BODIES = [
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b'"text"',
+    b"\xff\xfe",
+    b"\xef\xbb\xbf{}",
+    b"[" * 50_000,
+    b'{"workstation_id": NaN, "context_level": 1e999}',
+    b'{"workstation_id": "\\ud800", "context_level": "sketch"}',
+    b'{"context_level": "sketch", "context_level": "assembly"}',
+    b"a=b&c=d",
+    b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n',
+]
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "multipart/form-data; boundary=x", ""]
+)
+def test_bodies_that_are_none(worlds, content_type):
+    for body in BODIES:
+        alike(worlds, partial(ask_free, body=body, content_type=content_type), 422)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+CHANGES = st.dictionaries(
+    st.sampled_from(
+        [
+            "workstation_id",
+            "context_level",
+            "object_id",
+            "dependency_cone",
+            "note",
+            "connection_id",
+            "x",
+        ]
+    ),
+    JSON
+    | st.sampled_from(["sketch", "assembly", "", "\x00", "\u202e", "n" * 501, ["n"], [""], [1]]),
+    max_size=3,
+)
+
+
+def test_any_body(worlds):
+    @settings(
+        max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    )
+    @given(changes=CHANGES)
+    def run(changes):
+        by_django, by_short_way, handed_on = both(
+            worlds, lambda world: ask_free(world, wanted(world, **changes))
+        )
+        assert by_short_way == by_django
+        assert not handed_on
+
+    run()
+
+
+UNUSUAL = {
+    "another method": lambda w: Ask(w, "PUT", acquire_url(w.part), wanted(w)),
+    "HEAD": lambda w: Ask(w, "HEAD", acquire_url(w.part)),
+    "another call": lambda w: Ask(w, "POST", "/api/items", {}),
+    "no such address": lambda w: Ask(w, "POST", "/api/items/x/edit-sessions/no-uuid", {}),
+    "a method that this address has not": lambda w: Ask(w, "DELETE", acquire_url(w.part)),
+    "a query": lambda w: Ask(w, "POST", acquire_url(w.part) + "?a=b", wanted(w)),
+    "a cookie": lambda w: ask_free(w, cookie="sessionid=x"),
+    "an origin": lambda w: ask_free(w, origin="https://other.example"),
+    "no credentials": lambda w: ask_free(w, authorization=None),
+    "other credentials": lambda w: ask_free(w, authorization="Basic YTpi"),
+    "two credentials": lambda w: ask_free(w, authorization=["Bearer x", "Bearer y"]),
+    "two hosts": lambda w: ask_free(w, host=["127.0.0.1", "127.0.0.1"]),
+    "chunks": lambda w: ask_free(w, transfer_encoding="chunked", content_length=None),
+    "an expectation": lambda w: ask_free(w, expect="100-continue"),
+    "a large body": lambda w: ask_free(w, wanted(w, note="n" * short_way.MOST_BYTES)),
+    "a size that is none": lambda w: ask_free(w, content_length="+5"),
+}
+
+
+def test_what_is_unusual_is_handed_on_untouched(worlds):
+    for case, make in UNUSUAL.items():
+        by_django, by_short_way, handed_on = both(worlds, make)
+        assert by_short_way == by_django, case
+        assert handed_on, case
+
+
+def test_a_retired_item(worlds):
+    Item.objects.filter(part_number__startswith="RETIRED").update(retired_at="2025-01-01T00:00Z")
+    alike(worlds, lambda world: Ask(world, "POST", acquire_url(world.retired), wanted(world)), 409)
+
+
+def test_every_call_is_one_of_the_api():
+    """An operation that gets another name or address is not left out silently, here or by the lane."""
+    for method, name in short_way.CALLS:
+        operation = getattr(edit_sessions, name.removeprefix("api:"))._ninja_operation
+        assert operation.methods == [method]
+        kwargs = {"part_number": "A", "session_id": uuid.uuid4()}
+        names = [name for name in kwargs if f":{name}}}" in operation.path]
+        path = reverse(name, kwargs={name: kwargs[name] for name in names})
+        assert HOT_CALLS.fullmatch(f"{method} {path}".encode())
+
+
+def test_middleware_that_is_left_out_is_there():
+    assert set(configured.MIDDLEWARE) > short_way._LEFT_OUT
