@@ -1,10 +1,11 @@
 """Places in line: their shapes, each with the function that builds it."""
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import Field
 
+from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.payloads import examples
 from sessions_app.payloads.members import (
     ConnectionId,
@@ -55,7 +56,7 @@ class PlaceOut(OfItem, _WithIds):
     requested_at: Later
 
 
-def place_json(place: Any) -> Json:
+def place_json(place: PlaceInLine) -> Json:
     """Build `PlaceOut` of a place that was loaded by `with_position`."""
     return {
         "id": place.pk,

@@ -22,13 +22,7 @@ from silo_client.common import clock
 from silo_client.common.protocol import Message, Plan
 from silo_client.common.visible import get_logger
 from silo_client.data import HandoffRequest, Wanted
-from silo_client.errors import (
-    ClosedError,
-    HelperError,
-    IdentityInUseError,
-    SiloError,
-    refusal,
-)
+from silo_client.errors import ClosedError, HelperError, IdentityInUseError, SiloError, refusal
 from silo_client.identity.instances import Instance
 from silo_client.identity.registration import Registration, register
 from silo_client.link.helper_link import HelperLink
