@@ -20,8 +20,8 @@ _VERSION: Final = b" HTTP/1.1"
 # A path, without query, of the characters that RFC 3986 allows.
 _PATH: Final = re.compile(rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*")
 # All headers: letters, digits and hyphens; a colon, and one space at most; then printable ASCII, with spaces only
-# inside.
-_HEADERS: Final = re.compile(rb"(?:[A-Za-z0-9-]+: ?(?:[!-~](?:[ -~]*[!-~])?)?\r\n)+")
+# inside. Nothing that has matched is tried again in another way (++).
+_HEADERS: Final = re.compile(rb"(?:[A-Za-z0-9-]++: ?+(?:[!-~](?:[ -~]*[!-~])?+)?+\r\n)++")
 _LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,6}")
 
 # Headers that change how a request is read or answered, or that this server does not believe.
@@ -76,7 +76,7 @@ def read(data: bytes, hot_calls: re.Pattern[bytes]) -> PlainRequest | Unfinished
         the request; or `Unfinished`, where only a part of its body lacks; or None, where it is no request of the lane,
         or is not plain, or is followed by more.
     """
-    line_end = data.find(_END_OF_LINE)
+    line_end = data.find(_END_OF_LINE, 0, MAX_HEAD_BYTES)
     line = data[:line_end]
     if line_end < 0 or not line.endswith(_VERSION):
         return None
@@ -105,14 +105,14 @@ def _is_plain(path: bytes) -> bool:
 
 def _headers(block: bytes) -> dict[bytes, bytes] | None:
     """Return the headers of a plain request, each of which it has once; else None."""
-    if not _HEADERS.fullmatch(block):
+    if block.count(b"\n") > MAX_HEADERS or not _HEADERS.fullmatch(block):
         return None
     headers: dict[bytes, bytes] = {}
     lines = block.split(_END_OF_LINE)[:-1]
     for line in lines:
         name, _, value = line.partition(b":")
         headers[name.lower()] = value.removeprefix(b" ")
-    if len(headers) < len(lines) or len(lines) > MAX_HEADERS:
+    if len(headers) < len(lines):
         return None
     if b"host" not in headers or not _NOT_PLAIN.isdisjoint(headers):
         return None

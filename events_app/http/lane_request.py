@@ -23,8 +23,8 @@ Message = MutableMapping[str, Any]
 
 # In these words Daphne says it.
 _RAISED: Final = Refusal(500, refusals.CODES[500], "Exception inside application.")
-# Heads of answers that are kept: most answers to hot calls have one of a few hundred.
-_HEADS_KEPT: Final = 1024
+# Of answers to hot calls, most have one of these heads: some 300 bytes each, and as much for finding it.
+_HEADS_KEPT: Final = 256
 
 
 class LaneRequest:
