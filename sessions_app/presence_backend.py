@@ -26,7 +26,7 @@ from sessions_app import alive_requests, clock, credentials, operations, snapsho
 from sessions_app.authentication import principals_of_requests
 from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
-from sessions_app.models import ApiToken, EditSession, Workstation
+from sessions_app.models import ApiToken, EditSession, PlaceInLine, Workstation
 from sessions_app.models.results import Acquired
 from sessions_app.quarantine import Candidate, QuarantiningSteps
 from sessions_app.roles import Role
@@ -46,9 +46,19 @@ class WorkstationPresence(PresenceBackend):
 
     def __init__(self) -> None:
         self._graces = QuarantiningSteps(
-            "the end of a grace", _graces, _end_graces, QUARANTINE_SECONDS
+            "the end of a grace",
+            _graces,
+            _workstation_named,
+            _end_graces,
+            quarantine_seconds=QUARANTINE_SECONDS,
         )
-        self._turns = QuarantiningSteps("a turn in line", _turns, _give_turns, QUARANTINE_SECONDS)
+        self._turns = QuarantiningSteps(
+            "a turn in line",
+            _turns,
+            PlaceInLine.objects.in_the_log,
+            _give_turns,
+            quarantine_seconds=QUARANTINE_SECONDS,
+        )
 
     def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:
         """See `streams.resolve_all`."""
@@ -189,8 +199,13 @@ def _graces(but_not: Collection[Any], _: Collection[Any]) -> list[Candidate]:
     over = operations.presence.graces_over(settings.EVENTS_DISCONNECT_GRACE).exclude(
         pk__in=list(but_not)
     )
-    named = over.order_by("pk").values_list("pk", "name")[:GRACE_BATCH]
-    return [Candidate(pk, pk, {"workstation": name, "key": pk}) for pk, name in named]
+    ids = over.order_by("pk").values_list("pk", flat=True)[:GRACE_BATCH]
+    return [Candidate(pk, pk) for pk in ids]
+
+
+def _workstation_named(pk: Key) -> dict[str, Any]:
+    name = Workstation.objects.filter(pk=pk).values_list("name", flat=True).first()
+    return {"workstation": name, "key": pk}
 
 
 def _end_graces(ids: Collection[Key]) -> bool:
@@ -200,11 +215,8 @@ def _end_graces(ids: Collection[Key]) -> bool:
 def _turns(but_not: Collection[Any], but_not_on: Collection[Any]) -> list[Candidate]:
     waiting = operations.line.of_free_locks().reachable()
     waiting = waiting.exclude(pk__in=list(but_not)).exclude(item__in=list(but_not_on))
-    named = waiting.order_by("number").values_list("pk", "item", "item__part_number")
-    return [
-        Candidate(pk, item, {"place": pk, "item": part_number})
-        for pk, item, part_number in named[:TURNS_BATCH]
-    ]
+    places = waiting.order_by("number").values_list("pk", "item")
+    return [Candidate(*place) for place in places[:TURNS_BATCH]]
 
 
 def _give_turns(ids: Collection[Any]) -> list[Acquired]:

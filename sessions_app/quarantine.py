@@ -6,13 +6,14 @@ for a while. If a second one of the same group (an item, mostly) fails alone, th
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import psycopg
 from django.db import DatabaseError, Error, connection
 
 from events_app.database.unavailable import is_statement_error
+from sessions_app.steps import Pace
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +27,10 @@ Result = TypeVar("Result")
 
 
 class Candidate(NamedTuple):
-    """One of the candidates: its id, the group of those that may fail with it, and its fields in the log."""
+    """One of the candidates: its id, and the group of those that may fail with it."""
 
     id: Any
     group: Any
-    name: dict[str, Any]
 
 
 class QuarantiningSteps(Generic[Result]):
@@ -38,8 +38,10 @@ class QuarantiningSteps(Generic[Result]):
 
     Args:
         what: what is done, for the log.
-        find: returns the next candidates, one step of them at most, without those of these ids and groups.
+        find: returns the next candidates, without those of these ids and groups: as many as are looked for at once.
+        name: returns the fields of a candidate in the log, by its id.
         act: does it for the candidates of these ids, in a transaction of its own.
+        pace: how many of them a step does; without it a step does all that were found.
         quarantine_seconds: how long a candidate that fails alone is left out; None for as long as this object lives.
     """
 
@@ -47,19 +49,31 @@ class QuarantiningSteps(Generic[Result]):
         self,
         what: str,
         find: Callable[[Collection[Any], Collection[Any]], Sequence[Candidate]],
+        name: Callable[[Any], Mapping[str, Any]],
         act: Callable[[Collection[Any]], Result],
+        *,
+        pace: Pace | None = None,
         quarantine_seconds: float | None = None,
     ) -> None:
         self._what = what
         self._find = find
+        self._name = name
         self._act = act
+        self._pace = pace
         self._aside_seconds = quarantine_seconds
         # When each was quarantined, by the monotonic clock.
         self._quarantined: dict[Any, float] = {}
         self._groups_quarantined: dict[Any, float] = {}
         self._groups_with_one: dict[Any, float] = {}
+        # What was found, and is not yet done.
+        self._found: Sequence[Candidate] = ()
         # What is left of steps that failed.
         self._parts: list[Sequence[Candidate]] = []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether some that were found, or failed in a larger part, are still to be done."""
+        return bool(self._found or self._parts)
 
     def step(self) -> tuple[bool, Result | None]:
         """Do a step of it.
@@ -75,22 +89,37 @@ class QuarantiningSteps(Generic[Result]):
         if not things:
             return False, None
         try:
-            return True, self._act([thing.id for thing in things])
+            if self._pace is None:
+                return True, self._act([thing.id for thing in things])
+            with self._pace.step(len(things)):
+                return True, self._act([thing.id for thing in things])
         except Exception as error:
             if not _is_its_own(error):
-                self._parts.clear()
+                self._forget_found()
                 raise
             self._failed(things, error)
             return True, None
 
     def _next(self) -> Sequence[Candidate]:
         while self._parts:
-            part = [
-                thing for thing in self._parts.pop(0) if thing.group not in self._groups_quarantined
-            ]
-            if part:
+            if part := self._not_quarantined(self._parts.pop(0)):
                 return part
-        return self._find(self._quarantined.keys(), self._groups_quarantined.keys())
+        while True:
+            if not self._found:
+                self._found = self._find(self._quarantined.keys(), self._groups_quarantined.keys())
+            size = self._pace.size if self._pace else len(self._found)
+            things, self._found = self._found[:size], self._found[size:]
+            if not things:
+                return ()
+            if step := self._not_quarantined(things):
+                return step
+
+    def _not_quarantined(self, things: Sequence[Candidate]) -> Sequence[Candidate]:
+        return [thing for thing in things if thing.group not in self._groups_quarantined]
+
+    def _forget_found(self) -> None:
+        self._found = ()
+        self._parts.clear()
 
     def _failed(self, things: Sequence[Candidate], error: Exception) -> None:
         if len(things) > 1:
@@ -104,13 +133,13 @@ class QuarantiningSteps(Generic[Result]):
         [thing] = things
         now = time.monotonic()
         self._quarantined[thing.id] = now
-        extra = {**thing.name, "error": error}
+        extra = {**self._name(thing.id), "error": error}
         logger.error("%s failed and is quarantined", self._what, extra=extra)
         if thing.group in self._groups_with_one:
             self._groups_quarantined[thing.group] = now
         self._groups_with_one[thing.group] = now
         if len(self._quarantined) >= MAX_QUARANTINED:
-            self._parts.clear()
+            self._forget_found()
             raise error
 
     def _forget(self) -> None:

@@ -5,7 +5,9 @@ ends a transaction that waits or idles longer than the time-outs in `silo/databa
 machine, too.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 # Sessions of one step: it takes some 100 ms where no sessions interfere, a second or two where all do.
@@ -15,7 +17,29 @@ STEP_NODE_KEYS: Final = 100_000
 # Workstations of one step.
 STEP_WORKSTATIONS: Final = 500
 
+# How long a step of the sweep takes: an acquire of one of its items waits for no more.
+PACE_SECONDS: Final = 0.05
+# No smaller steps are taken, however busy the machine is: each costs some milliseconds whatever it does.
+PACE_LEAST: Final = 100
+
 Thing = TypeVar("Thing")
+
+
+class Pace:
+    """How many things a step does, so that it takes `PACE_SECONDS`: learnt from the steps before."""
+
+    def __init__(self) -> None:
+        self.size = 200
+
+    @contextmanager
+    def step(self, count: int) -> Iterator[None]:
+        """Time a step of so many things. Only a full one may make the next one larger, and at most twice as large."""
+        begun = time.perf_counter()
+        yield
+        took = time.perf_counter() - begun
+        if took > PACE_SECONDS or count >= self.size:
+            fits = int(count * PACE_SECONDS / max(took, PACE_SECONDS / 2))
+            self.size = max(PACE_LEAST, min(fits, STEP_SESSIONS))
 
 
 def few_enough(sized: Iterable[tuple[Thing, int]], room: int) -> list[Thing]:

@@ -14,11 +14,12 @@ from sessions_app.models import EditSession, EndedSession, PlaceInLine
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.place_in_line import PlaceInLineQuerySet
 from sessions_app.quarantine import Candidate, QuarantiningSteps
+from sessions_app.steps import Pace
 
 logger = logging.getLogger(__name__)
 
-# A thousand ends are a transaction of some 100 ms; an acquire of the same items waits for it.
-SWEEP_BATCH = 1000
+# So many candidates are looked for at once: each time the whole table is read, with all that was deleted before.
+FOUND_AT_ONCE = 20_000
 TRIM_BATCH = 5000
 
 
@@ -48,24 +49,32 @@ class Sweep:
         self._expiring = QuarantiningSteps(
             "the end of a stale session",
             lambda *but_not: _sessions(self._to_expire(), *but_not),
+            EditSession.objects.in_the_log,
             lambda ids: EditSession.objects.expire_stale(
                 timeout, only_observed=self._only_observed, among=ids
             ),
+            pace=Pace(),
         )
         self._expiring_idle = QuarantiningSteps(
             "the end of an idle workstation's session",
             lambda *but_not: _sessions(EditSession.objects.to_expire_idle(idle_timeout), *but_not),
-            lambda ids: EditSession.objects.expire_idle(idle_timeout, SWEEP_BATCH, ids),
+            EditSession.objects.in_the_log,
+            lambda ids: EditSession.objects.expire_idle(idle_timeout, len(ids), ids),
+            pace=Pace(),
         )
         self._releasing = QuarantiningSteps(
             "the end of a deactivated user's session",
             lambda *but_not: _sessions(EditSession.objects.of_deactivated(), *but_not),
+            EditSession.objects.in_the_log,
             EditSession.objects.release_deactivated,
+            pace=Pace(),
         )
         self._losing = QuarantiningSteps(
             "the end of a place in line",
             lambda *but_not: _places(PlaceInLine.objects.lost(timeout), *but_not),
-            lambda ids: PlaceInLine.objects.lose(timeout, SWEEP_BATCH, ids),
+            PlaceInLine.objects.in_the_log,
+            lambda ids: PlaceInLine.objects.lose(timeout, len(ids), ids),
+            pace=Pace(),
         )
         self._jump_told = False
         self._steps = [
@@ -106,7 +115,6 @@ class Sweep:
         return clock.repair_workstations() or clock.repair_sessions()
 
     def _expire(self) -> bool:
-        # None: there was none, or another sweeper has just ended them and goes on.
         return self._end(self._expiring, "auto-released stale session", "expired")
 
     def _count_kept(self) -> bool:
@@ -133,7 +141,7 @@ class Sweep:
             logger.info("place in line lost", extra=_named_place(place))
         if lost:
             self.counts["places"] += len(lost)
-        return more and lost != []
+        return more and (lost != [] or self._losing.waiting)
 
     def _end(self, work: QuarantiningSteps[list[EndedSession]], message: str, kind: str) -> bool:
         more, ended = work.step()
@@ -141,7 +149,7 @@ class Sweep:
             logger.info(message, extra=_named(record))
         if ended:
             self.counts[kind] += len(ended)
-        return more and ended != []
+        return more and (ended != [] or work.waiting)
 
     def _trim(self) -> bool:
         return event_log.trim(self._retention, TRIM_BATCH)
@@ -150,13 +158,13 @@ class Sweep:
 def _sessions(
     waiting: EditSessionQuerySet, but_not: Collection[Any], but_not_on: Collection[Any]
 ) -> list[Candidate]:
-    """Return the next sessions to end; of those that fail, two on an item have the whole item left alone."""
-    rows = waiting.exclude(pk__in=list(but_not)).exclude(item__in=list(but_not_on)).order_by("pk")
-    named = rows.values_list("pk", "item", "item__part_number", "workstation__name")
-    return [
-        Candidate(pk, item, {"session": pk, "item": part_number, "workstation": workstation})
-        for pk, item, part_number, workstation in named[:SWEEP_BATCH]
-    ]
+    """Return the next sessions to end; of those that fail, two on an item have the whole item left alone.
+
+    Those of one item come together: they are told to those who hold others on it once, and need its lock once.
+    """
+    rows = waiting.exclude(pk__in=list(but_not)).exclude(item__in=list(but_not_on))
+    found = [Candidate(*row) for row in rows.values_list("pk", "item")[:FOUND_AT_ONCE]]
+    return sorted(found, key=lambda session: (session.group, session.id))
 
 
 def _places(
@@ -164,13 +172,8 @@ def _places(
 ) -> list[Candidate]:
     """Return the next places to delete; of those that fail, two of a workstation have it left alone."""
     rows = waiting.exclude(pk__in=list(but_not)).exclude(workstation__in=list(but_not_of))
-    named = rows.order_by("pk").values_list(
-        "pk", "workstation", "item__part_number", "workstation__name"
-    )
-    return [
-        Candidate(pk, workstation, {"place": pk, "item": part_number, "workstation": name})
-        for pk, workstation, part_number, name in named[:SWEEP_BATCH]
-    ]
+    found = rows.order_by("pk").values_list("pk", "workstation")[:FOUND_AT_ONCE]
+    return [Candidate(*row) for row in found]
 
 
 def _named(record: EndedSession) -> dict[str, object]:

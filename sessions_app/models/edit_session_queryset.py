@@ -4,7 +4,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Count, Expression, Sum
@@ -34,6 +34,14 @@ class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
         """Lock these sessions in the order of their ids, and return them; they end now, by the database's clock."""
         rows = self.annotate(**ENDING_ELSEWHERE).values_list(*Ending._fields)
         return [Ending(*row) for row in rows.order_by("pk").select_for_update(of=("self",))]
+
+    def in_the_log(self, pk: uuid.UUID) -> dict[str, Any]:
+        """Return what the log says of a session, if it is still there."""
+        named = self.filter(pk=pk).values_list("item__part_number", "workstation__name")
+        return {
+            "session": pk,
+            **dict(zip(("item", "workstation"), named.first() or (), strict=False)),
+        }
 
     def with_shared(self, shared: Expression) -> Self:
         """Load `shared`: the node keys that this expression names."""

@@ -4,7 +4,7 @@ import uuid
 from collections import Counter
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
@@ -77,6 +77,14 @@ class PlaceInLineQuerySet(models.QuerySet["PlaceInLine"]):
             positions[lock] += 1
             place.position = positions[lock]
         return places, last
+
+    def in_the_log(self, pk: uuid.UUID) -> dict[str, Any]:
+        """Return what the log says of a place, if it is still there."""
+        named = self.filter(pk=pk).values_list("item__part_number", "workstation__name")
+        return {
+            "place": pk,
+            **dict(zip(("item", "workstation"), named.first() or (), strict=False)),
+        }
 
     def reachable(self) -> Self:
         """Those whose workstation would hear of its turn."""

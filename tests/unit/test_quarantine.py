@@ -1,10 +1,13 @@
 """What fails by itself is set aside, and all others are done."""
 
+from contextlib import nullcontext
+
 import pytest
 from django.db import OperationalError
 
 from sessions_app import quarantine
 from sessions_app.quarantine import Candidate, QuarantiningSteps
+from sessions_app.steps import Pace
 
 THINGS = 1000
 
@@ -12,17 +15,25 @@ THINGS = 1000
 class Work:
     """Things of groups of ten, some of which fail whatever they are done with."""
 
-    def __init__(self, bad, error=None, quarantine_seconds=None):
+    def __init__(self, bad, error=None, quarantine_seconds=None, pace=None):
         self.bad = set(bad)
         self.error = error or ValueError("poisoned")
         self.waiting = list(range(THINGS))
         self.done = []
-        self.tries = 0
-        self.careful = QuarantiningSteps("the test", self.find, self.act, quarantine_seconds)
+        self.tries = self.looks = 0
+        self.careful = QuarantiningSteps(
+            "the test",
+            self.find,
+            lambda number: {"thing": number},
+            self.act,
+            pace=pace,
+            quarantine_seconds=quarantine_seconds,
+        )
 
     def find(self, but_not, but_not_of):
+        self.looks += 1
         return [
-            Candidate(number, number // 10, {"thing": number})
+            Candidate(number, number // 10)
             for number in self.waiting
             if number not in but_not and number // 10 not in but_not_of
         ]
@@ -89,3 +100,37 @@ def test_where_everything_fails_it_ends(monkeypatch):
     with pytest.raises(ValueError, match="poisoned"):
         work.run()
     assert work.done == []
+
+
+class SteadyPace(Pace):
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
+
+    def step(self, count):
+        assert count <= self.size
+        return nullcontext()
+
+
+def test_candidates_are_looked_for_once_and_done_in_steps():
+    work = Work(set(), pace=SteadyPace(30))
+    work.run()
+    assert sorted(work.done) == list(range(THINGS))
+    assert work.tries == -(-THINGS // 30)
+    assert work.looks == 2, "the second look finds nothing"
+
+
+def test_a_group_that_fails_is_left_out_of_the_steps_after():
+    work = Work(range(20, 40), pace=SteadyPace(25))
+    work.run()
+    assert sorted(work.done) == sorted(set(range(THINGS)) - set(range(20, 40)))
+    assert work.bad.isdisjoint(work.done)
+    assert work.looks == 2
+
+
+def test_what_was_found_is_forgotten_where_the_database_is_away(monkeypatch):
+    monkeypatch.setattr(quarantine, "_database_answers", lambda: False)
+    work = Work({5}, OperationalError("gone"), pace=SteadyPace(30))
+    with pytest.raises(OperationalError):
+        work.run()
+    assert not work.careful.waiting
