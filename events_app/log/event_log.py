@@ -96,8 +96,7 @@ def append(events: Sequence[NewEvent]) -> list[int]:
         }
         for event in events
     ]
-    sql.lock_event_log()
-    return sql.insert(LogEntry, entries)
+    return sql.append_to_log(entries)
 
 
 def state() -> LogState:

@@ -1,7 +1,7 @@
 """The relay: a task that brings every committed event to the streams of this process.
 
-NOTIFY wakes it; the events come from the log. It keeps its own cursor over reconnects, so a lost notification or a lost
-connection costs time, never an event.
+NOTIFY wakes it, with the events where they fit; the others come from the log. It keeps its own cursor over reconnects,
+so a lost notification or a lost connection costs time, never an event.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from events_app import timings
 from events_app.database import sql
 from events_app.database.unavailable import backoff
 from events_app.log import event_log, sse
+from events_app.log.notification import Notification
 
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -130,10 +131,35 @@ class Relay:
         while True:
             while await self._read_page(connection):
                 pass
-            # Ends at the first notification or at the time-out; the log is read in any case, which also
-            # probes the connection.
-            async for _ in connection.notifies(timeout=timings.RELAY_IDLE_SECONDS, stop_after=1):
+            while await self._notified(connection):
                 pass
+
+    async def _notified(self, connection: AsyncConnection) -> bool:
+        """Wait for notifications, and deliver their entries.
+
+        Returns:
+            Whether these were all that was committed so far, as the notifications show. If there was none in time, the
+            log is read, which also probes the connection.
+        """
+        waiting = connection.notifies(timeout=timings.RELAY_IDLE_SECONDS, stop_after=1)
+        # All that have come; they are in the order of their commits.
+        texts = [notify.payload async for notify in waiting]
+        return bool(texts) and all(self._deliver_notified(text) for text in texts)
+
+    def _deliver_notified(self, text: str) -> bool:
+        """Deliver the entries of a notification, unless others lie before them; return whether none did."""
+        notification = Notification.read(text)
+        if notification is None or notification.epoch != self._epoch:
+            return False
+        if notification.ids[-1] <= self._position:
+            # They were read from the log before.
+            return True
+        if notification.last != self._position:
+            return False
+        for entry in notification.entries:
+            deliver(*entry)
+            self._position = entry.id
+        return True
 
     async def _read_page(self, connection: AsyncConnection) -> bool:
         """Deliver the next entries; return whether there may be more."""

@@ -1,0 +1,177 @@
+"""A relay delivers what a notification tells, if it lacks nothing before; else it reads the log."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+from django.db import transaction
+
+from events_app.database import sql
+from events_app.log import event_log, relay
+from events_app.log.event_log import NewEvent
+from events_app.log.relay import Relay
+from events_app.models import LogEntry
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("committed_db")
+
+
+class Observed(Relay):
+    """A relay that counts how often it reads the log, and can be kept from hearing a notification."""
+
+    def __init__(self) -> None:
+        super().__init__(on_gap=lambda: None)
+        self.reads = 0
+        self.deaf = False
+        self.heard = 0
+
+    async def _read_page(self, connection):
+        self.reads += 1
+        return await super()._read_page(connection)
+
+    def _deliver_notified(self, text):
+        self.heard += 1
+        return True if self.deaf else super()._deliver_notified(text)
+
+
+@pytest.fixture
+def delivered(monkeypatch) -> list[tuple[int, str]]:
+    """The ids and types of what was delivered."""
+    some: list[tuple[int, str]] = []
+    monkeypatch.setattr(
+        relay, "deliver", lambda event_id, channels, name, data: some.append((event_id, name))
+    )
+    return some
+
+
+@pytest.fixture
+def following(delivered) -> Iterator[Observed]:
+    """A relay that runs in a thread of its own, and reads the log no more unless it has to."""
+    observed = Observed()
+    loop = asyncio.new_event_loop()
+    running: asyncio.Task[None]
+
+    def run() -> None:
+        nonlocal running
+        running = loop.create_task(observed.run())
+        with suppress(asyncio.CancelledError):
+            loop.run_until_complete(running)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    eventually(lambda: observed.listening)
+    # The first read of the log is over once a notification is heard.
+    say("first")
+    eventually(lambda: observed.heard == 1)
+    eventually(lambda: [name for _, name in delivered] == ["first"])
+    yield observed
+    loop.call_soon_threadsafe(running.cancel)
+    thread.join()
+    loop.close()
+
+
+def say(*words: str, data: str = "{}") -> list[int]:
+    with transaction.atomic():
+        return event_log.append([NewEvent(["here"], word, data) for word in words])
+
+
+def names(delivered) -> Callable[[], list[str]]:
+    return lambda: [name for _, name in delivered]
+
+
+@pytest.fixture
+def never_idle(monkeypatch) -> None:
+    """No read of the log because nothing was heard for a while."""
+    monkeypatch.setattr(relay.timings, "RELAY_IDLE_SECONDS", 60.0)
+
+
+@pytest.mark.usefixtures("never_idle")
+def test_what_fits_is_delivered_without_a_read(following, delivered):
+    before = following.reads
+    ids = say("a", "b") + say("c")
+    eventually(lambda: names(delivered)()[1:] == ["a", "b", "c"])
+    assert [event_id for event_id, _ in delivered][1:] == ids
+    assert following.reads == before
+
+
+@pytest.mark.usefixtures("never_idle")
+def test_ids_of_a_rolled_back_transaction_are_no_gap(following, delivered):
+    before = following.reads
+    say("a")
+    with suppress(ZeroDivisionError), transaction.atomic():
+        (lost,) = say("never")
+        raise ZeroDivisionError
+    (after,) = say("b")
+    assert after > lost
+    eventually(lambda: names(delivered)()[1:] == ["a", "b"])
+    assert following.reads == before
+
+
+@pytest.mark.usefixtures("never_idle")
+def test_several_appends_of_one_transaction_follow_each_other(following, delivered):
+    before = following.reads
+    with transaction.atomic():
+        say("a")
+        with suppress(ZeroDivisionError), transaction.atomic():
+            say("never")
+            raise ZeroDivisionError
+        say("b")
+    eventually(lambda: names(delivered)()[1:] == ["a", "b"])
+    assert following.reads == before
+
+
+@pytest.mark.usefixtures("never_idle")
+def test_what_was_not_heard_is_read_before_what_is_heard_next(following, delivered):
+    LogEntry.objects.create(channels=["here"], type="unannounced", data="{}")
+    say("announced")
+    eventually(lambda: names(delivered)()[1:] == ["unannounced", "announced"])
+
+
+@pytest.mark.usefixtures("never_idle")
+def test_a_lost_notification_is_made_good_by_the_next_one(following, delivered):
+    following.deaf = True
+    say("lost")
+    eventually(lambda: following.heard == 2)
+    following.deaf = False
+    assert names(delivered)()[1:] == []
+    say("next")
+    eventually(lambda: names(delivered)()[1:] == ["lost", "next"])
+
+
+@pytest.mark.usefixtures("never_idle")
+def test_what_does_not_fit_is_read(following, delivered):
+    before = following.reads
+    text = '"' + "ü" * (sql.NOTIFY_MAX_BYTES // 2) + '"'
+    say("large", data=text)
+    eventually(lambda: names(delivered)()[1:] == ["large"])
+    assert following.reads > before
+    assert LogEntry.objects.order_by("id").last().data == text
+
+
+@pytest.mark.usefixtures("never_idle")
+def test_a_new_epoch_is_noticed(following, delivered):
+    gaps = []
+    following._on_gap = lambda: gaps.append("gap")
+    with transaction.atomic():
+        event_log.begin_epoch()
+    eventually(lambda: gaps == ["gap"])
+    say("in the new epoch")
+    eventually(lambda: names(delivered)()[1:] == ["in the new epoch"])
+
+
+@pytest.mark.parametrize("size", [7_600, 7_800, 7_850, 7_900, 7_950, 8_100])
+@pytest.mark.usefixtures("never_idle")
+def test_entries_about_as_large_as_a_notification_are_delivered(following, delivered, size):
+    say("about", data='"' + "x" * size + '"')
+    eventually(lambda: names(delivered)()[1:] == ["about"])
+
+
+def test_text_is_kept_as_it_is():
+    text = '{"part": "A \\"1\\" \\u0041 \\\\ \u2028 ü\ud83d\ude00"}'.encode(
+        "utf-16", "surrogatepass"
+    ).decode("utf-16")
+    (event_id,) = say("text", data=text)
+    entry = LogEntry.objects.get(pk=event_id)
+    assert (entry.data, entry.channels) == (text, ["here"])
