@@ -15,8 +15,9 @@ from events_app.database.notified_cache import Answer, NotifiedCache
 from sessions_app.models.api_token import TOKEN_FORM, ApiToken, hashed
 from sessions_app.roles import Role
 
-# Of the user, in the model's order, as `from_db` wants them. The rest is read from the database where it is needed.
-_USER_FIELDS: Final = ("id", "is_superuser", "username", "is_active")
+# Of the user, in the model's order, as `from_db` wants them. The rest is read from the database where it is needed. The
+# triggers notify of a change of each of them.
+_USER_FIELDS: Final = ("id", "is_superuser", "username", "first_name", "last_name", "is_active")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ CREATE TRIGGER credentials_changed
     AFTER UPDATE OF id, user_id, role, digest, expires_at, revoked_at OR DELETE ON sessions_app_apitoken
     FOR EACH ROW EXECUTE FUNCTION sessions_app_credentials_changed('user_id');
 CREATE TRIGGER credentials_changed
-    AFTER UPDATE OF id, username, is_active, is_superuser OR DELETE ON auth_user
+    AFTER UPDATE OF id, is_superuser, username, first_name, last_name, is_active OR DELETE ON auth_user
     FOR EACH ROW EXECUTE FUNCTION sessions_app_credentials_changed('id');
 CREATE TRIGGER credentials_changed AFTER INSERT OR UPDATE OR DELETE ON auth_user_groups
     FOR EACH ROW EXECUTE FUNCTION sessions_app_credentials_changed('user_id');

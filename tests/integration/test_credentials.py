@@ -11,12 +11,14 @@ from django.test.utils import CaptureQueriesContext
 
 from events_app.database.notification_thread import NotificationThread
 from events_app.database.notified_cache import TRUSTED_SECONDS
-from sessions_app import credentials
+from sessions_app import credentials, operations
 from sessions_app.authentication import principal_of_token
 from sessions_app.models import ApiToken
 from sessions_app.models.api_token import hashed
+from sessions_app.models.results import Wanted
+from sessions_app.payloads import acquired_json
 from sessions_app.roles import Role
-from tests.factories import make_token, make_user
+from tests.factories import make_item, make_token, make_user, make_workstation
 from tests.waiting import eventually
 
 User = get_user_model()
@@ -156,9 +158,22 @@ def test_a_change_of_role_is_noticed(listening, change, role):
     assert principal_of_token(token).role == role
 
 
-def test_a_renamed_users_name_is_noticed(known):
-    User.objects.update(username="eve")
-    eventually(lambda: principal_of_token(known).user.get_username() == "eve", within=WITHIN)
+@pytest.mark.parametrize("name", ["username", "first_name", "last_name"])
+def test_a_renamed_users_name_is_noticed(known, name):
+    User.objects.update(**{name: "eve"})
+    eventually(lambda: getattr(principal_of_token(known).user, name) == "eve", within=WITHIN)
+
+
+def test_a_hot_call_asks_nothing_about_its_user_but_whether_he_is_active(known):
+    """What the answer and the events say of him is known, too."""
+    user = principal_of_token(known).user
+    workstation, item = make_workstation(user), make_item()
+    wanted = Wanted(item.part_number, "sketch", "", [], None)
+    with CaptureQueriesContext(connection) as queries:
+        acquired_json(operations.acquire.acquire(user, workstation.pk, wanted, None))
+    of_user = [one["sql"] for one in queries if 'FROM "auth_user"' in one["sql"]]
+    assert len(of_user) == 1
+    assert "is_active" in of_user[0]
 
 
 def test_a_change_of_another_user_drops_nothing(known):
