@@ -91,8 +91,7 @@ class WorkstationPresence(PresenceBackend):
 
     def lock(self, keys: Collection[Key], also: Collection[Key] = ()) -> set[Key]:
         """Lock the workstations."""
-        locked = {workstation.pk for workstation in Workstation.objects.lock({*keys, *also})}
-        return locked & set(keys)
+        return Workstation.objects.lock_ids({*keys, *also}) & set(keys)
 
     def displaced(self, claims: Collection[tuple[Key, str]]) -> set[tuple[Key, str]]:
         """Return those whose workstation was last registered by another machine.
@@ -116,12 +115,12 @@ class WorkstationPresence(PresenceBackend):
 
     def arrived(self, keys: Collection[Key]) -> None:
         """They are here: their sessions have a heartbeat, and no departure counts any more."""
-        Workstation.objects.filter(pk__in=keys).update(last_seen=Now())
+        Workstation.objects.filter(pk__any=keys).update(last_seen=Now())
         operations.presence.arrive(keys)
 
     def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> bool:
         """Mark who departed; those that have no connection left leave their sessions."""
-        Workstation.objects.filter(pk__in=keys).update(
+        Workstation.objects.filter(pk__any=keys).update(
             departed_at=Now(), departed_by=process_id, last_seen=Now()
         )
         return operations.presence.leave(gone, settings.EVENTS_DISCONNECT_GRACE)
@@ -153,7 +152,7 @@ class WorkstationPresence(PresenceBackend):
 
     def _wait_for(self, gone: Collection[Key]) -> None:
         """Their server is gone, they are not: from now on the time-out runs."""
-        left = Workstation.objects.filter(pk__in=gone)
+        left = Workstation.objects.filter(pk__any=gone)
         left.forget_departure()
         left.update(last_seen=Now())
 
@@ -177,7 +176,7 @@ class WorkstationPresence(PresenceBackend):
         good_tokens = set(
             ApiToken.objects.valid().filter(pk__in=tokens).values_list("pk", flat=True)
         )
-        good_keys = set(Workstation.objects.filter(pk__in=keys).values_list("pk", flat=True))
+        good_keys = set(Workstation.objects.filter(pk__any=keys).values_list("pk", flat=True))
         users = {grant.user_id for grant in grants}
         logins = logged_in({grant.login for grant in grants if grant.login is not None})
         good_users = set(Role.VIEWER.users().filter(pk__in=users).values_list("pk", flat=True))

@@ -122,13 +122,14 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
     def operation(also: Collection[Key]) -> bool:
         known = backend().lock(_keys(departures), also)
         hold(process)
-        ended = Connection.objects.filter(pk__in=[change.connection_id for change in departures])
-        rows = list(ended.order_by("pk").select_for_update())
+        ended = Connection.objects.filter(pk__any=[change.connection_id for change in departures])
+        locked = ended.order_by("pk").select_for_update()
+        opened = {pk: (key, at) for pk, key, at in locked.values_list("pk", "key", "opened_at")}
         ended.delete()
         by_client = {change.connection_id for change in departures if change.by_client}
-        left_at = _latest((row.key, row.opened_at) for row in rows if row.pk in by_client)
-        ended_at = _latest((row.key, row.opened_at) for row in rows)
-        stayed = Connection.objects.filter(key__in=known)
+        left_at = _latest(opened[pk] for pk in by_client & opened.keys())
+        ended_at = _latest(opened.values())
+        stayed = Connection.objects.filter(key__any=known)
         stayed_at = _latest(stayed.values_list("key", "opened_at"))
         departed = {
             key

@@ -23,6 +23,11 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
         """Lock these workstations, the first in the order of locks; return those that exist."""
         return list(self.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True))
 
+    def lock_ids(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Lock these workstations as `lock` does; return the ids of those that exist."""
+        locked = self.filter(pk__any=ids).order_by("pk").select_for_update(no_key=True)
+        return set(locked.values_list("pk", flat=True))
+
     def try_lock(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Lock those of these workstations that nobody else has locked; return which. Never waits."""
         free = self.filter(pk__in=ids).select_for_update(no_key=True, skip_locked=True)

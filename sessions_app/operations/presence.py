@@ -39,7 +39,7 @@ def leave(workstation_ids: Ids, grace: timedelta) -> bool:
     Raises:
         NeedsLocks: see `with_lock_retry`.
     """
-    left = Workstation.objects.filter(pk__in=workstation_ids)
+    left = Workstation.objects.filter(pk__any=workstation_ids)
     if not grace:
         left.filter(idle_since__isnull=False).update(idle_since=None)
         ended = EditSession.objects.release_for_workstation(
@@ -74,11 +74,11 @@ def end_grace(grace: timedelta, limit: int, among: Ids | None = None) -> bool:
         return False
 
     def step(also: Ids) -> None:
-        Workstation.objects.lock({*candidates, *also})
+        Workstation.objects.lock_ids({*candidates, *also})
         # A workstation that came back has cleared `away_since` under this lock: asked again by a later statement.
-        gone = list(over.filter(pk__in=candidates).values_list("pk", flat=True))
+        gone = list(over.filter(pk__any=candidates).values_list("pk", flat=True))
         EditSession.objects.release_for_workstation(gone, leaving=gone)
-        left = Workstation.objects.filter(~Exists(_held()), pk__in=gone)
+        left = Workstation.objects.filter(~Exists(_held()), pk__any=gone)
         left.update(away_since=None, idle_since=None)
 
     with_lock_retry(step)
@@ -116,8 +116,8 @@ def come_back(
         The events that tell of it, to be appended at the end of the transaction.
     """
     idle = idle or {}
-    here = Workstation.objects.filter(pk__in=workstation_ids)
-    changed = Q(pk__in=workstation_ids, away_since__isnull=False) | Q(pk__in=idle)
+    here = Workstation.objects.filter(pk__any=workstation_ids)
+    changed = Q(pk__any=workstation_ids, away_since__isnull=False) | Q(pk__in=idle)
     changed |= Q(pk__in=active, idle_since__isnull=False)
     ids = list(Workstation.objects.filter(changed).values_list("pk", flat=True))
     told = (
