@@ -3,10 +3,12 @@
 import asyncio
 import errno
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import daphne.server
 import pytest
+from daphne.http_protocol import HTTPFactory
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -14,7 +16,9 @@ from twisted.python.failure import Failure
 from events_app.fairness.request_gate import ABORT
 from events_app.http import peers
 from events_app.http.connection_clock import Phase
+from events_app.http.daphne_server import EventServer
 from events_app.http.lane_request import send_now
+from silo.hot_calls import HOT_CALLS
 from tests.unit.lane_channels import TURNS, Connection, Transport, run, turns
 
 HEAD = b"POST /api/items/P-1/edit-sessions HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
@@ -286,6 +290,17 @@ def test_a_client_that_has_not_read_its_answer_is_not_asked_for_more(with_lane):
         assert connection.transport.producerState == "paused"
 
     run(send)
+
+
+@pytest.mark.parametrize(("setting", "hot_calls"), [(True, HOT_CALLS), (False, None)])
+def test_a_setting_switches_the_lane_off(setting, hot_calls, settings):
+    settings.EVENTS_HTTP_LANE = setting
+    listening: Any = SimpleNamespace(detach=lambda: 0)
+    server = EventServer(listening)
+    server.http_factory = HTTPFactory(server)
+    server.listen_success(SimpleNamespace())
+    channel: Any = server.http_factory.buildProtocol(None)
+    assert channel.hot_calls is hot_calls
 
 
 class Socket:
