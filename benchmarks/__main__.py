@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 
@@ -27,6 +28,8 @@ def main() -> None:
     )
     parser.add_argument("--keep", action="store_true", help="renew docs/performance.md")
     given = parser.parse_args()
+    # So that what was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     for name in given.measures:
         if name not in MEASURES:
             parser.error(f"there is no measure {name}: {', '.join(MEASURES)}")

@@ -13,7 +13,7 @@ import psycopg
 
 from benchmarks import wire
 from benchmarks.apart import Apart
-from benchmarks.calls import acquiring, pair_client
+from benchmarks.calls import acquiring, alive_client, pair_client
 from benchmarks.load import Client, Streams, Wanted
 from benchmarks.processes import Background, killed
 from benchmarks.subject import Deaths, Feed, Subject
@@ -169,6 +169,9 @@ class Build(Subject):
     def pairs(self, clients: int) -> Client:
         crew = self.crew
         return partial(pair_client, self.ports, self.tokens, crew.parts, crew.workstations)
+
+    def alive(self) -> Client:
+        return partial(alive_client, self.ports, self.tokens, self.crew.workstations)
 
     def open_many(self, count: int) -> list[Wanted]:
         self._opened = self.workstations(count)

@@ -7,6 +7,7 @@ it writes that file.
 
 import argparse
 import os
+import signal
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -56,6 +57,8 @@ def main() -> None:
     parser.add_argument("--renew", action="store_true", help="keep the ratios of this run")
     parser.add_argument("--machine", default=f"{os.cpu_count()} cores", help="what the file says")
     given = parser.parse_args()
+    # So that what was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     best = Best()
     with Running() as running:
         for _ in range(SIZES["ratios"].rounds):

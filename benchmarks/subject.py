@@ -51,6 +51,10 @@ class Subject(ABC):
         """Return clients that acquire something and release it."""
         return None
 
+    def alive(self) -> Client | None:
+        """Return clients that say that they are still there."""
+        return None
+
     def open_many(self, count: int) -> Sequence[Wanted] | None:
         """Return streams that each belong to one client."""
         return None

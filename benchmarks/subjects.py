@@ -10,7 +10,7 @@ from types import TracebackType
 
 from benchmarks.build import ROOT, Build
 from benchmarks.figures import NOW, TODAY
-from benchmarks.peers import floor, postgres
+from benchmarks.peers import etcd, floor, nchan, postgres, redis, zookeeper
 from benchmarks.subject import Absent, Subject
 
 # The build of before, with its own environment; kept from run to run, as installing it takes a minute.
@@ -68,6 +68,10 @@ SUBJECTS: dict[str, Callable[[Path], Subject]] = {
     "raw table": postgres.RawTable,
     "advisory lock": postgres.AdvisoryLock,
     "asyncio floor": lambda folder: floor.Floor(),
+    "etcd": etcd.Etcd,
+    "ZooKeeper": zookeeper.ZooKeeper,
+    "Redis": redis.Redis,
+    "nchan": nchan.Nchan,
 }
 
 

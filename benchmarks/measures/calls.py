@@ -3,7 +3,7 @@
 from functools import partial
 
 from benchmarks.build import Build
-from benchmarks.calls import alive_client, batch_client
+from benchmarks.calls import batch_client
 from benchmarks.measures.pairs import hammered
 from benchmarks.peers.postgres import RawTable, set_client
 from benchmarks.sizes import Size
@@ -15,9 +15,8 @@ BATCH = 200
 
 
 def take_alive(subject: Subject, size: Size) -> dict[str, float]:
-    if not isinstance(subject, Build):
+    if not (client := subject.alive()):
         return {}
-    client = partial(alive_client, subject.ports, subject.tokens, subject.crew.workstations)
     rate, _ = hammered(subject, client, ALIVE_CLIENTS, size.seconds)
     return {"alive": rate.per_second}
 
