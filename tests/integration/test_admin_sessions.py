@@ -35,7 +35,7 @@ def test_list_of_sessions_shows_holder_age_and_silence(boss):
         assert text in page.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def test_who_meets_whom_stands_beside_with_full_names_and_notes(boss):
+def test_the_list_shows_meetings_with_full_names_and_notes(boss):
     first, second = make_sessions(2)
     second.user.first_name, second.user.last_name = "Grace", "Hopper"
     second.user.save()

@@ -102,7 +102,7 @@ def test_an_acknowledgement_touches_only_what_its_heartbeat_has_not(sign_of, ada
         assert not EditSession.objects.filter(last_heartbeat__lt=Now() - HOUR / 2).exists()
 
 
-def test_what_takes_longer_is_left(sign_of, ada, bob, item):
+def test_a_slow_sign_of_life_is_left_to_the_usual_way(sign_of, ada, bob, item):
     acquire(ada, item)
     stream = connect(bob)
     Workstation.objects.filter(pk=bob.pk).update(away_since=Now(), departed_at=Now())
@@ -128,7 +128,7 @@ def test_news_is_left_and_told_later_though_the_client_is_noted_at_once(sign_of,
     assert alive(sign) == [None], "the same again is no news"
 
 
-def test_of_one_workstation_the_last_word_counts(sign_of, ada, item):
+def test_the_last_sign_of_a_workstation_counts(sign_of, ada, item):
     acquire(ada, item)
     stream = connect(ada)
     signs = [sign_of(ada, stream, idle) for idle in (60, 0, 120)]
@@ -161,7 +161,7 @@ def test_a_log_in_needs_its_csrf_token(ada):
     ("body", "workstation"),
     [(b"{", None), (b"null", None), (b'{"idle_seconds": -1}', None), (b"{}", "none")],
 )
-def test_what_is_no_sign_of_life_is_not_taken_for_one(body, workstation):
+def test_a_malformed_sign_of_life_is_not_taken_for_one(body, workstation):
     kwargs = {"workstation_id": workstation or str(uuid.uuid4())}
     assert backend().alive_request(RequestFactory().post("/"), kwargs, body) is None
 

@@ -123,7 +123,7 @@ def test_a_batch_asked_again_changes_nothing(ask):
     assert counts() == before
 
 
-def test_one_that_is_held_refuses_all_and_every_holder_is_named(ask, ada, bob, items):
+def test_one_held_lock_refuses_the_batch_and_every_holder_is_named(ask, ada, bob, items):
     other = make_workstation(ada.user, "ada's other")
     first = acquire(bob, items["B2"], "X", "assembly").session
     second = acquire(other, items["DIN 912/M5"]).session
@@ -240,7 +240,7 @@ def test_an_unknown_item_refuses_all_and_is_named(ask):
     assert "A1" not in answer.json()["message"]
 
 
-def test_of_very_many_unknown_items_only_some_are_named(ask):
+def test_only_some_of_very_many_unknown_items_are_named(ask):
     answer = ask([want(f"unknown {number}") for number in range(1000)])
     assert answer.status_code == 404
     assert len(answer.json()["message"]) < 500

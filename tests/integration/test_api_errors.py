@@ -113,7 +113,7 @@ def test_head_is_answered_as_get_is_without_a_body(path):
         ("DELETE", "/api/workstations/3f9d1b0e-6c5a-4f0e-9d6b-1f2e3d4c5b6a", 404),
     ],
 )
-def test_what_changes_is_kept_by_nobody(method, path, status):
+def test_answers_of_the_api_are_not_cached(method, path, status):
     answer = api_of(make_user())(method, path)
     assert (answer.status_code, answer["Cache-Control"]) == (status, "no-store")
 
@@ -222,7 +222,7 @@ def test_also_while_the_credentials_are_looked_up(monkeypatch):
     check_envelope(Api(make_token(make_user()))("GET", "/api/items"), 503, "unavailable")
 
 
-def test_what_fails_before_the_api_is_in_the_envelope_too(monkeypatch):
+def test_a_failure_before_the_api_has_the_error_envelope(monkeypatch):
     monkeypatch.setattr(SessionMiddleware, "process_request", failing(RuntimeError("hunter2")))
     answer = Client(raise_request_exception=False).get("/api/items")
     check_envelope(answer, 500, "internal_error")

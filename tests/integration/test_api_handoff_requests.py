@@ -93,7 +93,7 @@ def test_a_request_for_anothers_workstation_is_refused(held, bob, role):
     check_refused(lambda: ask(held, carol, workstation_id=bob.pk), 403, "forbidden")
 
 
-def test_what_is_unknown_is_404(held, bob):
+def test_an_unknown_session_or_request_is_404(held, bob):
     make_item("A01-0002")
     check_refused(lambda: ask(held, bob.user, part_number="A01-0002"), 404, "not_found")
     check_refused(lambda: ask(held, bob.user, part_number="A01-0003"), 404, "not_found")
@@ -101,7 +101,7 @@ def test_what_is_unknown_is_404(held, bob):
     check_refused(lambda: ask(held, bob.user, workstation_id=uuid.uuid4()), 404, "not_found")
 
 
-def test_what_has_ended_is_404(held, bob):
+def test_an_ended_session_is_404(held, bob):
     operations.release.release(held.pk)
     check_refused(lambda: ask(held, bob.user), 404, "not_found")
 
@@ -117,7 +117,7 @@ def test_what_has_ended_is_404(held, bob):
         {"why": "unknown member"},
     ],
 )
-def test_what_is_malformed_is_refused(held, bob, wrong):
+def test_malformed_requests_are_refused(held, bob, wrong):
     before = counts()
     answer = ask(held, bob.user, **wrong)
     assert (answer.status_code, answer.json()["error"]) == (422, "invalid")

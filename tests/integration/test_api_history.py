@@ -147,7 +147,7 @@ def test_a_plus_that_is_not_encoded_is_understood_in_a_time(scene, since, count)
         {"user": "\x00"},
     ],
 )
-def test_what_makes_no_sense_is_refused(scene, query):
+def test_malformed_parameters_are_refused(scene, query):
     api, *_ = scene
     answer = api("GET", f"/api/edit-sessions/history?{urlencode(query)}")
     assert answer.status_code == 422

@@ -87,7 +87,7 @@ NOT_JSON = {
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("raw", NOT_JSON.values(), ids=NOT_JSON)
-def test_what_is_not_json_is_refused(send, name, raw):
+def test_a_body_that_is_not_json_is_refused(send, name, raw):
     check_refused(send(name, raw), "invalid_json")
 
 
@@ -181,7 +181,7 @@ def test_a_reason_is_visible(send, text):
     "value",
     ["", "x", UNKNOWN[:-1], UNKNOWN + "0", UNKNOWN + "\0", "\ud800", 7, True, [], {}, [UNKNOWN]],
 )
-def test_what_is_no_uuid_is_refused(send, field, value):
+def test_a_malformed_uuid_is_refused(send, field, value):
     check_refused(send("acquire", **{field: value}))
 
 
@@ -193,7 +193,7 @@ def test_an_unknown_context_level_is_refused(send, value):
 
 
 @pytest.mark.parametrize("field", ["workstation_id", "context_level"])
-def test_what_is_needed_cannot_be_null_or_left_out(send, calls, field):
+def test_required_members_cannot_be_null_or_missing(send, calls, field):
     check_refused(send("acquire", **{field: None}))
     body = {key: value for key, value in calls[1]["acquire"][2].items() if key != field}
     check_refused(send("acquire", json.dumps(body)))
@@ -234,7 +234,7 @@ def test_a_cone_of_10_000_long_node_keys_is_fine(send):
     assert answer.json()["dependency_cone"] == cone
 
 
-def test_of_two_members_of_one_name_the_last_counts(send):
+def test_the_last_of_two_equal_members_counts(send):
     answer = send("add item", '{"part_number": "A", "part_number": "B"}')
     assert answer.json()["part_number"] == "B"
 

@@ -209,6 +209,6 @@ def test_a_viewer_may_see_the_line_but_not_stand_in_it(ada, item):
     assert api_of(vera.user)("GET", URL).status_code == 200
 
 
-def test_what_is_unknown_is_404(ada):
+def test_an_unknown_item_or_place_is_404(ada):
     check_refused(lambda: ask(ada, URL.replace("0001", "0002")), 404, "not_found")
     check_refused(lambda: ask(ada, workstation_id=uuid.uuid4()), 404, "not_found")

@@ -137,7 +137,7 @@ def test_a_viewer_sees_everybodys(shop):
     assert len(carol("GET", "/api/edit-sessions?all=true").json()["sessions"]) == 6
 
 
-def test_what_has_ended_is_in_no_list(ask):
+def test_an_ended_session_is_in_no_list(ask):
     operations.release.release(EditSession.objects.get(object_id="S0").pk)
     assert objects(ask("/api/edit-sessions")) == ["S1", "S4"]
     assert objects(ask("/api/items/A01-0001/edit-sessions")) == ["S1", "S2"]

@@ -116,7 +116,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("part_number", REFUSED)
-def test_what_is_no_part_number_is_422(part_number):
+def test_a_malformed_part_number_is_422(part_number):
     ada = make_user()
     api, workstation = api_of(ada), make_workstation(ada)
     body = {"workstation_id": workstation.pk, "context_level": "assembly"}

@@ -29,7 +29,7 @@ def release(user, *sessions, role=None):
     return api("POST", URL, {"session_ids": [str(session.pk) for session in sessions]})
 
 
-def test_those_that_are_named_end_and_the_others_stay(ada, item):
+def test_the_named_sessions_end_and_the_others_stay(ada, item):
     first, second, third = (acquire(ada, item, name).session for name in ("A", "B", "C"))
     told = len(events())
     answer = release(ada.user, first, third)
@@ -83,7 +83,7 @@ def test_a_viewer_may_not(ada, item):
 
 
 @pytest.mark.parametrize("ids", [[], ["nonsense"], [str(uuid.uuid4())] * 1001, None])
-def test_what_is_malformed_is_refused(ada, ids):
+def test_malformed_requests_are_refused(ada, ids):
     answer = api_of(ada.user)("POST", URL, {"session_ids": ids})
     assert (answer.status_code, answer.json()["error"]) == (422, "invalid")
 

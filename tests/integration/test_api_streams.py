@@ -118,7 +118,7 @@ def test_a_flag_is_true_or_false(ask, text):
 @pytest.mark.parametrize(
     "text", ["", "7", "x" * 36, "\0", "3f9d1b0e-6c5a-4f0e-9d6b-1f2e3d4c5b6", "🛠", "٣" * 33]
 )
-def test_what_is_no_uuid_is_refused(ask, text):
+def test_a_malformed_uuid_is_refused(ask, text):
     check_refused(422, ask, workstation_id=text)
 
 
@@ -152,7 +152,7 @@ def test_an_unknown_item_is_404(ask):
 
 
 @pytest.mark.parametrize("part_number", ["\0", "a\nb", ".", "..", "A\u200b", "x" * 201, "\ud800"])
-def test_what_is_no_part_number_is_refused(ask, part_number):
+def test_a_malformed_part_number_is_refused(ask, part_number):
     check_refused(422, ask, part_number)
 
 

@@ -46,7 +46,7 @@ def test_a_number_with_a_point_is_the_same_number(held):
 @pytest.mark.parametrize(
     "token", [1.5, -1.0, 2.0**53, 1e400, float("nan"), True, False, "1", None, 2**63, [1], {}]
 )
-def test_what_is_no_token_is_refused_by_its_name(held, token):
+def test_a_malformed_token_is_refused_by_its_name(held, token):
     answer = verify(held, token)
     assert answer.status_code == 422
     assert answer.json()["message"].startswith("body.fencing_token: Input should be ")
@@ -73,7 +73,7 @@ def test_another_items_path_is_stale_too(held):
 
 
 @pytest.mark.parametrize("token", [None, "1", -1, 2**63, 1.5, True])
-def test_what_is_no_token_is_refused(held, token):
+def test_a_malformed_token_is_refused(held, token):
     assert verify(held, token).status_code == 422
 
 

@@ -41,12 +41,12 @@ def test_a_beat_tells_it_to_the_others_until_the_next(judge, other):
     assert not is_behind(judge, DEAD, LATE)
 
 
-def test_what_waits_for_less_than_a_beat_does_not_count(judge, other):
+def test_a_wait_of_less_than_a_beat_does_not_count(judge, other):
     server_processes.beat(other, DEAD, LATE)
     assert not is_behind(judge, DEAD, LATE)
 
 
-def test_nor_does_what_waits_at_a_process_that_beats_no_more(judge, other):
+def test_a_wait_at_a_dead_process_does_not_count(judge, other):
     server_processes.beat(other, DEAD, LATE + 1)
     ServerProcess.objects.filter(pk=other.id).update(last_beat=Now() - DEAD - timedelta(seconds=1))
     assert not is_behind(judge, DEAD, LATE)

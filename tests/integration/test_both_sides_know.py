@@ -81,7 +81,7 @@ def test_a_session_on_the_item_without_meetings_is_not_notified(ada, bob, carol,
     assert told() == both(a, b, ["n1"])
 
 
-def test_of_a_batch_each_meeting_is_told_to_both(ada, bob, carol, item):
+def test_each_meeting_of_a_batch_notifies_both_sides(ada, bob, carol, item):
     others = [acquire(one, item, one.name, cone=("n1", "n2")).session for one in (bob, carol)]
     acquire(ada, item, "old", cone=("n1",))
     since = len(events())

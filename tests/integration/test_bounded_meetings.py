@@ -183,7 +183,7 @@ def test_a_batch_meets_all_of_them(crowd, item):
     assert not any(data["shared"] for data in begun)
 
 
-def test_what_is_listed_of_them_is_right_where_it_is_known(crowd, item):
+def test_listed_meetings_are_right_where_known(crowd, item):
     holder, _ = make_holder(item, make_cone(SMALL_NODE_KEYS))
     theirs = EditSession.objects.get(workstation=holder)
     listed = list(EditSession.objects.with_names().order_by("-fencing_token"))

@@ -218,7 +218,7 @@ def test_an_hour_forward_ends_nobodys_session(server, station, settings):
     assert EditSession.objects.count() == 2
 
 
-def test_nor_is_a_server_taken_for_dead_that_has_not_beaten_since(server, station):
+def test_a_live_server_is_not_taken_for_dead_after_a_clock_jump(server, station):
     """It lives, and its workstation departed elsewhere, seemingly after its last beat."""
     acquire(station, make_item())
     other = ProcessIdentity()

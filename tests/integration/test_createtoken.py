@@ -130,7 +130,7 @@ def test_a_deactivated_user_gets_none():
 
 
 @pytest.mark.parametrize("name", ["", " ", "a b", "a/b", "x" * 151, "\0", "a\nb", "\ud800"])
-def test_what_is_no_username_is_refused(name):
+def test_an_invalid_username_is_refused(name):
     check_refused("not a username|plain text", name, "--create-user")
 
 

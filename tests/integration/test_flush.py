@@ -53,7 +53,7 @@ def test_it_refuses_to_delete_what_nobody_may(in_production, request, there):
     assert Item.objects.exists()
 
 
-def test_what_is_wanted_in_words_is_done_and_leaves_what_servers_need(in_production, record):
+def test_a_confirmed_flush_deletes_the_record_and_keeps_what_servers_need(in_production, record):
     before, token = event_log.state(), record.fencing_token
     flush("--no-input", "--yes-delete-the-record")
     assert not EndedSession.objects.exists()
@@ -107,7 +107,7 @@ def test_migrate_puts_right_what_is_missing():
     assert Group.objects.count() == len(Role)
 
 
-def test_what_else_django_brings_along_changes_nothing_of_ours(record, monkeypatch):
+def test_other_commands_of_django_change_nothing_of_ours(record, monkeypatch):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "only-for-tests")
     user = {"username": "root", "email": "root@example.com", "verbosity": 0}
     before = event_log.state()

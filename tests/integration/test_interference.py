@@ -75,7 +75,7 @@ def test_neither_oneself_nor_another_item_is_met(held):
     assert meetings(a) == {}
 
 
-def test_those_asked_about_are_left_out_or_named_from_both_sides(held):
+def test_meetings_among_the_given_sessions_are_left_out_or_named_from_both_sides(held):
     a, b, c = held("ada's", "A", "n1 n2"), held("bob's", "B", "n2 n3"), held("cem's", "C", "n3")
     assert meetings(a, b) == {(b.pk, c.pk): ["n3"]}
     assert meetings(a, b, also_among_them=True) == {

@@ -100,7 +100,7 @@ ENDS = [release, force_release, release_all_of_it, delete_its_workstation, expir
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_however_it_ends(ada, bob, item, end):
+def test_every_end_resolves_the_meeting(ada, bob, item, end):
     ending = acquire(ada, item, "A", cone=("n1",)).session
     left = acquire(bob, item, "B", cone=("n1",)).session
     end(ending)
@@ -157,7 +157,7 @@ def test_the_same_workstations_own_do_not_interfere(ada, bob, item):
     assert resolved() == []
 
 
-def test_those_of_a_users_two_workstations_do(ada, item):
+def test_two_workstations_of_one_user_meet(ada, item):
     other = make_workstation(ada.user, "ada's other")
     ending = acquire(ada, item, "A", cone=("n1",)).session
     left = acquire(other, item, "B", cone=("n1",)).session
@@ -194,7 +194,7 @@ def test_a_meeting_of_two_that_end_together_is_not_announced(ada, bob, item, sta
     assert resolved() == []
 
 
-def test_nor_is_what_has_ended_before(ada, bob, item):
+def test_an_ended_session_is_not_resolved_again(ada, bob, item):
     first = acquire(ada, item, "A", cone=("n1",)).session
     operations.release.release(acquire(bob, item, "B", cone=("n1",)).session.pk)
     told = resolved()

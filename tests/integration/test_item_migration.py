@@ -175,7 +175,7 @@ def test_two_who_hold_the_same_are_named_and_nothing_is_changed(old_world):
     ],
 )
 @pytest.mark.django_db
-def test_what_cannot_be_merged_is_named(names, fault):
+def test_items_that_cannot_be_merged_are_named(names, fault):
     make_item("P-1")
     make_item("P-2")
     with pytest.raises(CommandError, match=fault):

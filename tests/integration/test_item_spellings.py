@@ -95,7 +95,7 @@ def test_a_second_spelling_is_no_second_item(written, api, spelling):
     assert Item.objects.get().part_number == WRITTEN
 
 
-def test_what_is_made_has_no_blanks_at_its_ends(api):
+def test_a_new_part_number_loses_blanks_at_its_ends(api):
     made = api("POST", "/api/items", {"part_number": "\u3000 DIN  912 "}).json()
     assert made["part_number"] == "DIN  912"
     assert Item.objects.get().key == "din 912"
@@ -173,6 +173,6 @@ def test_the_record_of_an_item_that_is_gone_is_found_by_its_name(written, ada):
     assert EndedSession.objects.of_item("other").count() == 0
 
 
-def test_what_is_not_there_is_named_as_it_was_asked_for(written, ada):
+def test_an_unknown_item_is_named_as_it_was_requested(written, ada):
     with pytest.raises(NotFound, match="There is no item Gehause 7/A"):
         operations.acquire.acquire(ada.user, ada.pk, Wanted("Gehause 7/A", "sketch"))

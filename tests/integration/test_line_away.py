@@ -118,7 +118,7 @@ def test_a_beat_gives_it(held, bob):
     assert not backend().time_passes()
 
 
-def test_of_those_who_are_back_the_first_one_gets_it(held, bob, carol):
+def test_the_first_in_line_that_returns_gets_the_session(held, bob, carol):
     dora = make_connected("dora")
     for one in (bob, carol, dora):
         wait_for(one, held)

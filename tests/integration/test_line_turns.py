@@ -149,7 +149,7 @@ def test_a_turn_notifies_watchers_of_an_acquire_and_its_workstation_alone(held, 
     ]
 
 
-def test_what_is_granted_reads_as_an_acquire_would_answer_it(held, bob):
+def test_a_granted_session_reads_like_the_answer_of_an_acquire(held, bob):
     wait_for(bob, held, ("n2",))
     operations.release.release(held.pk)
     granted = events()[-1][2]

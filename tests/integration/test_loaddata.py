@@ -79,7 +79,7 @@ def everything():
     }
 
 
-def test_what_was_dumped_is_there_again(dumped):
+def test_dumped_rows_are_loaded_again(dumped):
     before = everything()
     call_command("flush", "--no-input", verbosity=0)
     load(dumped)
@@ -122,7 +122,7 @@ def test_places_in_line_go_on_above_those_that_were_loaded(emptied):
     assert second.number > first.number
 
 
-def test_what_a_dump_says_of_server_processes_is_not_true(tmp_path):
+def test_server_processes_of_a_dump_are_not_loaded(tmp_path):
     connect(make_workstation(make_user()))
     path = tmp_path / "all.json"
     call_command("dumpdata", "events_app", output=str(path), verbosity=0)

@@ -41,7 +41,7 @@ def test_items_are_loaded(load):
     assert (screw.description, screw.item_type) == ("Screw, cylinder head", "part")
 
 
-def test_what_is_known_is_taken_over_and_keeps_its_id(load):
+def test_known_items_are_updated_and_keep_their_ids(load):
     known, same = make_item("A-1"), make_item("A-2")
     said = load("part_number,description\nA-1,new\nA-2,\nA-3,\n")
     assert said == "1 new items, 1 changed, 1 unchanged.\n"
@@ -65,7 +65,7 @@ def described():
         ("part_number,description,item_type\nA-1,,assembly\n", ("Bracket", "assembly")),
     ],
 )
-def test_what_the_list_does_not_say_is_left_alone(load, described, text, left):
+def test_missing_columns_and_empty_cells_change_nothing(load, described, text, left):
     load(text)
     described.refresh_from_db()
     assert (described.description, described.item_type) == left
@@ -77,7 +77,7 @@ def test_an_empty_cell_clears_only_with_the_option_and_its_column(load, describe
     assert (described.description, described.item_type) == ("", "part")
 
 
-def test_what_somebody_else_changes_meanwhile_is_kept(load, described, monkeypatch):
+def test_a_concurrent_change_is_kept(load, described, monkeypatch):
     real = item_file._write
 
     def after_another_change(ids, pending):
@@ -175,7 +175,7 @@ def test_every_fault_is_named_at_once(load):
     assert named == ["Nothing was loaded.", "line 2", "line 3", "line 5", "line 6"]
 
 
-def test_of_rows_that_differ_the_first_counts_where_that_is_wanted(load):
+def test_the_first_of_differing_rows_counts_with_the_option(load):
     text = "part_number,description\nA-1,x\nA-1,y\nA-1,x\n"
     assert "2 rows of parts that stand there already" in load(text, "--first-of-doubles")
     assert items() == [("A-1", "x", "")]
@@ -196,7 +196,7 @@ def test_two_spellings_that_say_different_things_are_named_both(load):
     assert items() == []
 
 
-def test_of_many_bad_lines_the_first_are_named_and_all_counted(load):
+def test_the_first_of_many_bad_lines_are_named_and_all_counted(load):
     with pytest.raises(CommandError) as error:
         load("part_number\n" + "..\n" * 1000)
     lines = str(error.value).splitlines()

@@ -167,6 +167,6 @@ def test_a_heading_that_is_not_taken_may_stand_twice(load):
     assert load("qty,qty,part_number\n1,2,A-1\n") == {"A-1": ("", "")}
 
 
-def test_of_two_headings_that_differ_in_case_one_can_be_named(load):
+def test_one_of_two_headings_that_differ_in_case_can_be_chosen(load):
     text = "Description,description,part_number\na,b,A-1\n"
     assert load(text, "--column", "description=description") == {"A-1": ("b", "")}

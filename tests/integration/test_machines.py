@@ -102,7 +102,7 @@ def test_a_machine_that_never_connected_is_forgotten(ask, first):
     assert is_machine(first, COPY)
 
 
-def test_one_that_no_machine_has_registered_is_the_first_ones_that_says_so(ask):
+def test_an_unclaimed_workstation_belongs_to_the_first_machine_that_names_itself(ask):
     assert ask().status_code == 201
     assert ask(FIRST).status_code == 200
     assert ask(COPY).status_code == 409
@@ -116,7 +116,7 @@ def test_a_machine_that_left_has_nothing_to_lose(ask, first, server):
     assert is_machine(first, COPY)
 
 
-def test_one_that_comes_back_has_it_before_its_stream_is_open(ask, first, server):
+def test_a_returning_machine_has_its_workstation_before_its_stream_is_open(ask, first, server):
     opened = stream(first)
     arrives(server, opened)
     store.depart(server, [Departure(opened.connection_id, first.pk, by_client=True)])
@@ -125,7 +125,7 @@ def test_one_that_comes_back_has_it_before_its_stream_is_open(ask, first, server
     assert arrives(server, stream(first))
 
 
-def test_one_that_is_away_within_its_grace_keeps_its_sessions(ask, first, server, settings):
+def test_a_machine_within_its_grace_keeps_its_sessions(ask, first, server, settings):
     settings.EVENTS_DISCONNECT_GRACE = timedelta(seconds=15)
     opened = stream(first)
     arrives(server, opened)
@@ -223,7 +223,7 @@ def test_a_server_that_was_taken_for_dead_does_not_give_it_back(ask, ada, first,
 
 @pytest.mark.usefixtures("committed_db")
 @pytest.mark.parametrize("known", [False, True])
-def test_of_two_that_register_at_once_one_has_it(known):
+def test_one_of_two_machines_that_register_at_once_gets_the_workstation(known):
     held = True
     for before in range(30):
         if not held:

@@ -31,14 +31,14 @@ def verify(session):
     return operations.handoff.verify(session.item.part_number, session.pk, session.fencing_token)
 
 
-def test_what_is_acquired_then_has_a_token_above_any_that_was_issued(workstation, item):
+def test_a_later_acquire_has_a_token_above_any_that_was_issued(workstation, item):
     ended = acquire(workstation, item, "A").session
     operations.release.release(ended.pk)
     newepoch()
     assert acquire(workstation, item, "A").session.fencing_token > ended.fencing_token + TOKEN_LEAP
 
 
-def test_what_a_lost_commit_issued_is_passed_too(workstation, item):
+def test_tokens_of_a_lost_commit_are_passed_too(workstation, item):
     lost = acquire(workstation, item, "A").session.fencing_token + TOKEN_LEAP - 1
     newepoch()
     assert acquire(workstation, item, "B").session.fencing_token > lost
@@ -84,7 +84,7 @@ def test_no_cursor_of_before_can_be_continued(workstation, item):
 
 
 @pytest.mark.parametrize("above", ["-1", "x", str(MAX_TOKEN), ""])
-def test_what_is_no_token_is_refused(above):
+def test_a_malformed_token_is_refused(above):
     state = event_log.state()
     with pytest.raises(CommandError, match=f"'{above}' is no fencing token"):
         newepoch("--above", above)

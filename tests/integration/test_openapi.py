@@ -113,7 +113,7 @@ def test_nothing_is_answered_but_what_is_described(case, admin):
 
 @described(3, coverage=False).parametrize()
 @one_database
-def test_nor_to_who_may_not_call_it(case, others):
+def test_operations_answer_forbidden_callers_as_described(case, others):
     name_what_exists(case)
     for headers in others:
         call(case, headers)

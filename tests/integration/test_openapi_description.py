@@ -156,7 +156,7 @@ def test_history_is_described_as_csv_too():
 
 
 @pytest.mark.parametrize("name", ["part_number", "session_id", "workstation_id"])
-def test_what_is_in_paths_is_explained(name):
+def test_path_parameters_are_described(name):
     for operation in OF_THE_API.values():
         for parameter in operation["parameters"]:
             if parameter["in"] == "path" and parameter["name"] == name:
@@ -190,7 +190,7 @@ def test_streams_are_described(operation):
         ({"item": "nothing"}, 404),
     ],
 )
-def test_what_a_stream_is_refused_with_is_described(rf, query, status):
+def test_refusals_of_streams_are_described(rf, query, status):
     bearer = f"Bearer {make_token(make_user())}"
     request = rf.get("/api/events", query, headers={"Authorization": bearer})
     (refused,) = WorkstationPresence().resolve([StreamRequest(request, {})])

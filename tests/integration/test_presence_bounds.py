@@ -59,7 +59,7 @@ def test_a_dead_process_is_removed_in_steps(dead, few):
     assert not ServerProcess.objects.filter(pk=dead.id).exists()
 
 
-def test_one_that_comes_back_in_between_registers_anew_and_loses_nobody(dead, few, stations):
+def test_a_process_that_returns_between_steps_registers_anew_and_loses_nobody(dead, few, stations):
     streams = {one.pk: one.key for one in Connection.objects.all()}
     assert clean_up.clean_up_one(DEAD)
     for write in (

@@ -83,7 +83,7 @@ def test_the_newest_one_is_one_but_releases_nothing_while_another_is_there(stati
     assert EditSession.objects.exists()
 
 
-def test_what_the_server_closes_is_none_and_forgets_the_one_of_before(station, server):
+def test_a_stream_closed_by_the_server_is_no_departure_and_forgets_an_earlier_one(station, server):
     old, new = stream(station, ago=60), stream(station)
     process = server(old, new)
     acquire(station, make_item())
@@ -201,7 +201,7 @@ class TestAcknowledgements:
         assert self.acknowledge(uuid.uuid4()) == {(self.key, opened.connection_id)}
         assert store.silent([opened.connection_id]) == {opened.connection_id}
 
-    def test_nor_is_one_of_another_key_even_where_both_are_named_together(self, opened):
+    def test_an_answer_for_another_key_acknowledges_nothing(self, opened):
         other = make_workstation(make_user("bob"))
         store.acknowledge({(other.pk, opened.connection_id), (self.key, uuid.uuid4())})
         assert store.silent([opened.connection_id]) == {opened.connection_id}

@@ -140,19 +140,19 @@ def test_no_page_of_the_admin_site_has_anything_inline(root):
         ("POST", "/admin/auth/user/add/", 200),
     ],
 )
-def test_nor_has_an_error_or_a_form_that_is_sent(root, method, path, status):
+def test_errors_and_sent_forms_have_security_headers(root, method, path, status):
     client = Client() if "login" in path else root
     answer = client.generic(method, path)
     assert answer.status_code == status
     check_page(answer)
 
 
-def test_nor_has_the_page_that_refuses_a_forged_form():
+def test_the_refusal_of_a_forged_form_has_security_headers():
     answer = call("POST", "/admin/login/")
     assert answer.status_code == 403
     check_page(answer)
     assert "reload the page" in answer.content.decode()
 
 
-def test_nor_has_the_page_of_the_description():
+def test_the_api_description_has_security_headers():
     check_page(call("GET", "/api/docs"))

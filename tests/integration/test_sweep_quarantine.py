@@ -64,7 +64,7 @@ def test_stale_sessions_on_other_items_end(ada, items, caplog):
     assert sweep() == {"expired": 4}
 
 
-def test_what_deactivated_users_hold_on_other_items_ends(ada, items, caplog):
+def test_sessions_of_deactivated_users_on_other_items_end(ada, items, caplog):
     fill(ada, items)
     type(ada.user).objects.update(is_active=False)
     with kept(Item.objects.filter(pk=items[7].pk)):

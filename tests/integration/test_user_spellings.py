@@ -65,7 +65,7 @@ def test_twins_of_before_can_still_be_changed(jurgen):
 
 
 @pytest.mark.parametrize("name", ["a\u200bda", "ada\u2060"])
-def test_what_cannot_be_seen_is_in_no_name(name):
+def test_usernames_with_invisible_characters_are_refused(name):
     with pytest.raises(CommandError, match=r"cannot be seen"):
         call_command("createtoken", name, "--create-user")
     with pytest.raises(CommandError):

@@ -64,7 +64,7 @@ def test_so_do_those_of_streams():
     assert [status() for _ in range(TOKENS + 1)] == [401] * TOKENS + [429]
 
 
-def test_what_cannot_be_a_token_is_not_looked_for():
+def test_a_malformed_token_is_not_looked_up():
     with CaptureQueriesContext(connection) as queries:
         assert ask("hunter2").status_code == 401
     assert len(queries) == 0
@@ -163,7 +163,7 @@ def test_each_is_one_line_that_fail2ban_reads_and_has_no_secret(boss, lines):
     assert "user=boss" in log
 
 
-def test_what_is_slowed_down_is_no_further_line(lines):
+def test_delayed_attempts_log_no_further_line(lines):
     for _ in range(TOKENS + 5):
         ask(WRONG)
     assert len(lines()) == TOKENS

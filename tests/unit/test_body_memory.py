@@ -65,7 +65,7 @@ def test_a_large_one_is_not_overtaken_for_ever():
     run(test)
 
 
-def test_who_leaves_the_queue_lets_others_in():
+def test_a_cancelled_request_lets_others_in():
     async def test():
         of = memory()
         tasks = await asked(of, ("a", 6), ("b", 6), ("c", 2))
@@ -77,7 +77,7 @@ def test_who_leaves_the_queue_lets_others_in():
     run(test)
 
 
-def test_who_leaves_as_he_is_given_a_place_gives_it_back():
+def test_a_request_cancelled_as_it_gets_memory_gives_it_back():
     async def test():
         of = memory()
         first, second = await asked(of, ("a", 6), ("b", 6))
@@ -104,7 +104,7 @@ def test_a_place_is_given_back_once():
     run(test)
 
 
-def test_who_waits_too_long_is_refused():
+def test_a_request_that_waits_too_long_is_refused():
     async def test():
         of = memory(patience=0.01)
         await of.place("a", 6)

@@ -40,7 +40,7 @@ def test_so_many_at_once_then_one_in_each_interval(brake, clock):
     assert brake.take("ada") == INTERVAL
 
 
-def test_who_waits_long_enough_has_all_of_them_again(brake, clock):
+def test_a_key_that_waits_long_enough_has_all_attempts_again(brake, clock):
     exhaust(brake)
     clock.now += BURST * INTERVAL
     exhaust(brake)
@@ -51,7 +51,7 @@ def test_a_key_waits_for_no_other(brake):
     exhaust(brake, "bob")
 
 
-def test_what_did_not_fail_is_not_counted(brake):
+def test_successful_attempts_are_not_counted(brake):
     for _ in range(3 * BURST):
         assert brake.take("ada") == 0
         brake.give_back("ada")
@@ -68,7 +68,7 @@ def test_it_remembers_those_that_were_used_last(brake):
     assert brake.take("third") > 0
 
 
-def test_those_that_come_at_once_are_counted_before_they_fail():
+def test_simultaneous_attempts_are_counted_before_they_fail():
     brake, granted = Brake(BURST, INTERVAL), []
     begin = threading.Barrier(40)
 

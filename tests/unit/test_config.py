@@ -213,7 +213,7 @@ def test_a_section_is_a_mapping(refusal, text, what):
         "--- {}\n--- {}\n",
     ],
 )
-def test_what_is_not_yaml_is_refused_and_not_quoted(refusal, text):
+def test_a_file_that_is_not_yaml_is_refused_and_not_quoted(refusal, text):
     assert "silo.yaml is not valid YAML" in refusal(text)
 
 
@@ -254,7 +254,7 @@ def test_a_list_in_the_file_is_one(load, key, values):
 
 
 @lists
-def test_one_that_is_an_ipv6_address_is_no_json(load, key, values, monkeypatch):
+def test_an_ipv6_address_is_not_read_as_json(load, key, values, monkeypatch):
     monkeypatch.setenv(f"SILO_{key.upper()}", values[1])
     assert getattr(load()[1], key) == values[1:2]
 
@@ -283,7 +283,9 @@ def test_a_bad_list_is_refused(refusal, key, value):
         ("trusted_proxies", "10.0.0.0/33", "is neither an address nor a network"),
     ],
 )
-def test_what_would_match_nothing_is_refused_with_the_reason(refusal, key, value, why, monkeypatch):
+def test_an_entry_that_would_match_nothing_is_refused_with_the_reason(
+    refusal, key, value, why, monkeypatch
+):
     monkeypatch.setenv(f"SILO_{key.upper()}", value)
     assert why in refusal()
 

@@ -73,7 +73,7 @@ def test_a_connection_with_a_running_request_is_not_closed():
     assert not one.ended
 
 
-def test_of_those_that_are_told_there_are_only_so_many():
+def test_connections_that_get_a_refusal_are_bounded():
     of = Connections(1)
     for _ in range(1 + TURNED_AWAY):
         Connected(of)

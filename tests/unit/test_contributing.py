@@ -19,7 +19,7 @@ def found(name):
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_what_it_names_exists(name):
+def test_every_named_file_exists(name):
     assert found(name)
 
 

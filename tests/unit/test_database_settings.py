@@ -45,7 +45,7 @@ def test_without_a_url_and_without_the_embedded_one_the_message_says_what_to_do(
         ([""], True),
     ],
 )
-def test_of_the_commands_only_migrate_makes_a_database(arguments, may):
+def test_only_migrate_makes_a_database(arguments, may):
     assert database.may_be_made(arguments) is may
 
 

@@ -34,7 +34,7 @@ def test_a_fault_gives_a_departure_more_time() -> None:
     assert check(replace(late, faults=((38.0, 41.0),))) == []
 
 
-def test_who_was_left_by_a_server_is_given_a_time_out_after_every_outage() -> None:
+def test_a_time_out_begins_anew_after_every_outage() -> None:
     left = replace(GOOD, limits=Limits(timeout=60.0, settle=55.0))
     assert check(left)
     assert check(replace(left, outages=((30.0, 31.0),))) == []

@@ -12,7 +12,7 @@ from sessions_app.models import EndedSession
 @pytest.mark.parametrize(
     "before", ["", " ", "\t", "\r", "\n", "\u00a0", "\u3000", '"', "'", ' " ', "\ufeff", "\u200b"]
 )
-def test_what_could_be_a_formula_has_an_apostrophe_before_it(sign, before):
+def test_a_possible_formula_gets_an_apostrophe(sign, before):
     text = f"{before}{sign}HYPERLINK(1)"
     assert cell(text) == f"'{text}"
 
@@ -23,7 +23,7 @@ def test_also_behind_what_somebody_takes_for_a_delimiter(between):
 
 
 @pytest.mark.parametrize("text", ["", "A-1", "DIN 912/M5", "a=b", "x@y.example", "5 - 3", "'tis"])
-def test_what_is_none_stays(text):
+def test_a_text_that_is_no_formula_stays(text):
     assert cell(text) == text
 
 

@@ -31,5 +31,5 @@ def test_every_rule_has_its_forgery() -> None:
 
 
 @pytest.mark.parametrize("make", POSSIBLE, ids=lambda make: make.__name__)
-def test_what_may_be_true_is_accepted(make: Callable[[], History]) -> None:
+def test_possible_histories_are_accepted(make: Callable[[], History]) -> None:
     assert not [str(v) for v in check(make()) if v.rule in POSSIBLE[make]]

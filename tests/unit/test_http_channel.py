@@ -106,7 +106,7 @@ def test_a_connection_without_any_is_only_closed():
     assert transport.disconnecting
 
 
-def test_what_was_refused_is_answered_once_however_much_comes(clock):
+def test_a_refused_connection_is_answered_once(clock):
     channel, transport = connected()
     for _ in range(3):
         channel.dataReceived(b"nonsense\r\n" * 1000)
@@ -125,7 +125,7 @@ def test_a_refused_connection_is_ended_once_the_client_has_stopped_sending(clock
 
 
 @pytest.mark.parametrize("received", [b"nonsense\r\n", b"GET /api"])
-def test_what_is_not_sent_yet_is_sent_to_a_client_that_has_ended_its_side(received, clock):
+def test_unsent_bytes_reach_a_client_that_has_ended_its_side(received, clock):
     channel, transport = connected()
     channel.dataReceived(received)
     channel.readConnectionLost()
@@ -193,7 +193,7 @@ def test_time_in_which_the_server_does_not_read_is_not_the_clients(clock):
     assert status(transport) == b"408"
 
 
-def test_what_is_held_is_not_read_because_the_client_has_read_an_answer(clock):
+def test_a_paused_body_stays_paused_when_the_client_reads_an_answer(clock):
     channel, transport = connected()
     body(channel)
     channel.pause_body()

@@ -61,7 +61,7 @@ def test_there_are_so_many_at_most_and_everybody_who_meets_has_one(monkeypatch, 
     assert {meeting.session_id for meeting in found} == {one.id for one in ones}
 
 
-def test_of_their_node_keys_there_are_so_many_at_most(monkeypatch):
+def test_shared_node_keys_are_bounded(monkeypatch):
     monkeypatch.setattr(compare, "MAX_SHARED", 100)
     keys = [f"n{number}" for number in range(60)]
     few = meetings([session(ADA, " ".join(keys))], [session(BOB, " ".join(keys))])

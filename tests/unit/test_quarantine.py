@@ -128,7 +128,7 @@ def test_a_group_that_fails_is_left_out_of_the_steps_after():
     assert work.looks == 2
 
 
-def test_what_was_found_is_forgotten_where_the_database_is_away(monkeypatch):
+def test_quarantine_is_forgotten_while_the_database_is_away(monkeypatch):
     monkeypatch.setattr(quarantine, "_database_answers", lambda: False)
     work = Work({5}, OperationalError("gone"), pace=SteadyPace(30))
     with pytest.raises(OperationalError):

@@ -52,7 +52,7 @@ def test_queues_are_emptied_when_they_have_so_many_bytes(listener_of, monkeypatc
     assert RelayedEvent.queued == before
 
 
-def test_what_is_read_in_time_is_not_dropped(listener_of, monkeypatch):
+def test_a_listener_that_reads_in_time_loses_nothing(listener_of, monkeypatch):
     monkeypatch.setattr(relay, "QUEUED_BYTES", 10_000)
 
     async def run():

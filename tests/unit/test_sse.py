@@ -58,7 +58,7 @@ def test_a_string_is_never_broken():
 
 
 @pytest.mark.parametrize("text", ['"' * 300_000, "\\" * 300_000, '"\\' * 150_000, "[" * 300_000])
-def test_what_is_no_json_takes_no_longer(text):
+def test_text_that_is_no_json_takes_no_longer(text):
     begun = time.monotonic()
     assert decoded(sse.encode("x", text)).data.replace("\n", "") == text
     assert time.monotonic() - begun < 1

@@ -62,7 +62,7 @@ def test_lone_surrogates_are_refused(text):
 
 
 @pytest.mark.parametrize(("text", "fault"), UNSEEN.items())
-def test_what_cannot_be_seen_is_refused_by_its_name(text, fault):
+def test_an_invisible_character_is_refused_by_its_name(text, fault):
     assert text_fault(text) == part_number_fault(text) == fault
     assert text_fault(without_refused(text)) is None
 

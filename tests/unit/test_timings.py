@@ -50,7 +50,7 @@ def test_intervals_that_would_end_what_lives_fail_the_system_check(settings, ids
         ({"EVENTS_DISCONNECT_GRACE": timedelta(seconds=0.75)}, 0.25, 0.75, 0.75, 9.25),
     ],
 )
-def test_what_a_client_can_be_sure_of(settings, keepalive, grace, safe, vouched):
+def test_clients_get_the_configured_lease(settings, keepalive, grace, safe, vouched):
     with override_settings(**settings):
         configured = timings.configured()
     assert configured.vouched == vouched
