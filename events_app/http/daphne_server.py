@@ -17,6 +17,7 @@ from events_app.fairness.request_gate import ABORT, STREAMED
 from events_app.http import peers
 from events_app.http.body import Bodies
 from events_app.http.connections import Connections, Room, most
+from events_app.http.direct_writer import DIRECT, Backpressure, DirectWriter
 from events_app.http.lane import LaneChannel
 from events_app.http.lane_request import LaneRequest
 from events_app.http.request import LimitedRequest
@@ -25,24 +26,6 @@ from events_app.http.request import LimitedRequest
 EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
 # An ASGI message of our own: a question whose answer is put into it.
 UNACKNOWLEDGED: Final = "silo.unacknowledged"
-
-
-class Backpressure:
-    """A client that does not read: Twisted says when its buffer is full, and when there is room again."""
-
-    def __init__(self) -> None:
-        self.room = asyncio.Event()
-        self.room.set()
-
-    def pauseProducing(self) -> None:
-        """The buffer is full."""
-        self.room.clear()
-
-    def resumeProducing(self) -> None:
-        """There is room."""
-        self.room.set()
-
-    stopProducing = resumeProducing
 
 
 class EventServer(Server):  # type: ignore[misc]  # untyped library
@@ -111,6 +94,9 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
                 done.set_result(None)
         return super().kill_all_applications()
 
+    def timeout_checker(self) -> None:
+        """Do not walk over all connections every two seconds: none has a time-out of Daphne's, nor is a WebSocket."""
+
     async def handle_reply(self, protocol: Any, message: MutableMapping[str, Any]) -> None:
         """Pass a part of an answer on; after a part of a stream, wait until its client has read enough.
 
@@ -124,6 +110,10 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
             if channel := getattr(protocol, "channel", None):
                 message["bytes"] = peers.unacknowledged(channel.transport)
             return
+        if message["type"] == DIRECT:
+            pressure = getattr(protocol, "backpressure", None) or Backpressure()
+            message["writer"] = DirectWriter(protocol, pressure)
+            return
         headers = message.get("headers", ())
         if is_event_stream := EVENT_STREAM in headers:
             protocol.is_event_stream = True
@@ -132,7 +122,7 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         if (is_event_stream or STREAMED in headers) and protocol.channel is not None:
             protocol.backpressure = Backpressure()
             protocol.registerProducer(protocol.backpressure, True)
-        pressure: Backpressure | None = getattr(protocol, "backpressure", None)
+        pressure = getattr(protocol, "backpressure", None)
         ends = message["type"] == "http.response.body" and not message.get("more_body", False)
         # A client that has left took the channel along.
         if pressure and ends and protocol.producer and protocol.channel is not None:

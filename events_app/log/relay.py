@@ -16,7 +16,7 @@ from typing import Any, Final
 import psycopg
 from django.db import Error as DjangoDatabaseError
 from django_eventstream.event import Event
-from django_eventstream.views import get_listener_manager
+from django_eventstream.views import MAX_PENDING, Listener, get_listener_manager
 
 from events_app import timings
 from events_app.database import sql
@@ -41,9 +41,10 @@ class RelayedEvent(Event):  # type: ignore[misc]  # untyped library
 
     def __init__(self, event_type: str, data: str, event_id: int) -> None:
         super().__init__(channel="", type=event_type, data=data, id=event_id)
-        # The size of the text and of its encoded form.
-        self._size = 2 * len(data)
+        # The size of the text and of its encoded forms.
+        self._size = 3 * len(data)
         RelayedEvent.queued += self._size
+        self._with_id: tuple[str, bytes] = "", b""
 
     def __del__(self) -> None:
         RelayedEvent.queued -= self._size
@@ -52,6 +53,42 @@ class RelayedEvent(Event):  # type: ignore[misc]  # untyped library
     def encoded(self) -> bytes:
         """The event as SSE, without its id line."""
         return sse.encode(self.type, self.data)
+
+    def in_epoch(self, epoch: str) -> bytes:
+        """Return the event as SSE, with its id in this epoch, which is the same for nearly all streams."""
+        if self._with_id[0] != epoch:
+            self._with_id = epoch, b"id: %s-%d\n%s" % (epoch.encode(), self.id, self.encoded)
+        return self._with_id[1]
+
+
+class StreamListener(Listener):  # type: ignore[misc]  # untyped library
+    """A stream as the library's listener manager knows it.
+
+    Args:
+        write: writes an event to the stream at once, unless something has to be written before it; returns whether it
+            did.
+    """
+
+    def __init__(self, write: Callable[[RelayedEvent], bool]) -> None:
+        super().__init__()
+        self.write = write
+
+    def end(self) -> None:
+        """Forget the stream, which has ended, so that its memory is free at once."""
+        self.write = _ended
+
+    def queue(self, channel: str, event: RelayedEvent) -> None:
+        """Queue an event, up to the library's limit; beyond that the stream goes on from the log."""
+        items = self.channel_items.setdefault(channel, [])
+        if len(items) < MAX_PENDING:
+            items.append(event)
+        else:
+            self.overflow = True
+        self.aevent.set()
+
+
+def _ended(event: RelayedEvent) -> bool:
+    return True
 
 
 def listening_name(channel: str) -> str:
@@ -64,11 +101,22 @@ def listening_name(channel: str) -> str:
 
 
 def deliver(event_id: int, channels: Sequence[str], event_type: str, data: str) -> None:
-    """Queue one entry of the log for every stream of this process that follows one of its channels."""
+    """Write one entry of the log to every stream of this process that follows one of its channels, or queue it there.
+
+    It is called in the event loop.
+    """
     event = RelayedEvent(event_type, data, event_id)
     manager = get_listener_manager()
-    for channel in channels:
-        manager.add_to_queues(listening_name(channel), event)
+    reached: dict[StreamListener, str] = {}
+    # A write may find that its client has left, and remove a listener.
+    with manager.lock:
+        for channel in channels:
+            name = listening_name(channel)
+            for listener in manager.listeners_by_channel.get(name, ()):
+                reached.setdefault(listener, name)
+    for listener, name in reached.items():
+        if not listener.write(event):
+            listener.queue(name, event)
     if RelayedEvent.queued > QUEUED_BYTES:
         _empty_queues()
 
@@ -81,7 +129,7 @@ def _empty_queues() -> None:
         for listener in listeners:
             if listener.channel_items:
                 listener.channel_items, listener.overflow = {}, True
-                listener.wake_threadsafe()
+                listener.aevent.set()
 
 
 class Relay:

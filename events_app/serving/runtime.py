@@ -1,4 +1,4 @@
-"""The relay, presence and database probe of this process; there are none outside of `manage.py serve`."""
+"""The relay, presence, keep-alives and database probe of this process; there are none outside of `manage.py serve`."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ from events_app import timings
 from events_app.database.probe import DatabaseProbe, WriteCheck
 from events_app.log.relay import Relay
 from events_app.presence.process import Presence
+from events_app.serving.keep_alives import KeepAlives
 
 
 @dataclass
@@ -15,6 +16,7 @@ class Runtime:
     relay: Relay
     presence: Presence
     database: DatabaseProbe
+    keep_alives: KeepAlives
 
     @property
     def ready(self) -> bool:
@@ -44,8 +46,9 @@ def current() -> Runtime | None:
 def start() -> Runtime:
     """Make the runtime of this process. Its tasks are started by the server."""
     global _current
-    presence = Presence(timings.configured())
+    configured = timings.configured()
+    presence = Presence(configured)
     relay = Relay(on_gap=lambda: presence.close_all("the event log has a gap"))
     probe = DatabaseProbe(WriteCheck(), timings.PROBE_SECONDS, timings.PROBE_KEPT_SECONDS)
-    _current = Runtime(relay, presence, probe)
+    _current = Runtime(relay, presence, probe, KeepAlives(configured.keepalive))
     return _current

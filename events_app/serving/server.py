@@ -113,6 +113,7 @@ class Service:
             thread.start()
         for loop in (
             relay.run,
+            self._runtime.keep_alives.run,
             presence.write_loop,
             presence.tick_loop,
             presence.beat_loop,

@@ -5,27 +5,22 @@ database connection. The order of its steps, and why nothing is lost or doubled:
 """
 
 import asyncio
-import json
 import logging
-import random
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
-from django.core.serializers.json import DjangoJSONEncoder
-from django_eventstream.eventrequest import EventRequest
-from django_eventstream.views import Listener, get_listener_manager
+from django_eventstream.views import get_listener_manager
 
 from events_app import timings
 from events_app.database.threads import in_thread
 from events_app.database.unavailable import DATABASE_UNAVAILABLE
 from events_app.fairness import callers
 from events_app.fairness.request_gate import ABORT
-from events_app.http.daphne_server import EVENT_STREAM, UNACKNOWLEDGED
+from events_app.http.daphne_server import UNACKNOWLEDGED
 from events_app.log import event_log, replays, sse
-from events_app.log.event_log import Cursor
-from events_app.log.relay import RelayedEvent, listening_name
+from events_app.log.relay import RelayedEvent, StreamListener, listening_name
 from events_app.presence.backend import (
     NOTHING_HELD,
     StreamGrant,
@@ -37,21 +32,14 @@ from events_app.presence.store import Snapshot
 from events_app.presence.stream_interface import StreamDisplaced, StreamGone, TooManyStreams
 from events_app.serving import runtime, stream_http
 from events_app.serving.admission import Admission, NoProgress, Step
+from events_app.serving.keep_alives import KeepAlives
 from events_app.serving.stream_http import ClientLeft, Receive, Scope, Send, refuse, unavailable
+from events_app.serving.stream_text import HEADERS, named, retry
+from events_app.serving.stream_writer import CHUNK_BYTES, StreamWriter
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT: Final = sse.encode("heartbeat", "{}")
 RESET_ID: Final = "reset"
-HEADERS: Final = [
-    EVENT_STREAM,
-    # A proxy that compresses would delay it.
-    (b"cache-control", b"no-cache, no-store, no-transform"),
-    (b"x-accel-buffering", b"no"),  # nginx passes it on at once
-]
-
-# The most that a stream writes at once; before it writes more, its client has to have read most of it.
-CHUNK_BYTES: Final = event_log.REPLAY_BYTES
 
 # How long a closed stream may take to end its answer, if its client does not read.
 CLOSE_SECONDS: Final = 0.5
@@ -114,25 +102,25 @@ class Stream:
         heartbeat_written: Callable[[uuid.UUID], None],
     ) -> None:
         self.connection_id = uuid.uuid4()
-        self.opened = time.monotonic()
         self.grant: StreamGrant
         self.closed = asyncio.Event()
         self._credentials: bytes | None = None
-        self._departed = False
+        self._departed = self._ended = self._listening = self._line_due = False
         self._send = send
-        self._started = False
-        self._ended = False
+        self._writer = StreamWriter(
+            send, configured, proved, partial(heartbeat_written, self.connection_id)
+        )
+        self.opened = self._writer.opened
         self._timings = configured
-        self._proved = proved
-        self._heartbeat_written = heartbeat_written
-        # Whether the last write waits for its client to read.
-        self._writing = False
-        self._listener = Listener()
-        self._listening = False
-        self._heartbeat_due = False
-        self._line_due = False
+        self._idle = False
+        self._listener = StreamListener(self._write_event)
         self._position = 0
         self._epoch = ""
+
+    @property
+    def written_at(self) -> float:
+        """When something was written last."""
+        return self._writer.written_at
 
     # -- called by presence --
 
@@ -140,15 +128,35 @@ class Stream:
         """Have `event: heartbeat` written. A client that does not read keeps it back, and its time runs."""
         # The grant has been looked at since the heartbeat before.
         callers.known_credentials.note(self._credentials, self.grant.user_id)
-        self._heartbeat_due = True
-        if self._writing:
-            self._heartbeat_written(self.connection_id)
-        self._listener.aevent.set()
+        self._writer.add_heartbeat()
+        self._write_line()
 
     def probe(self) -> None:
         """Write a line now."""
         self._line_due = True
-        self._listener.aevent.set()
+        self._write_line()
+
+    def _write_line(self) -> None:
+        """Write a line at once, or leave it to the stream's task."""
+        if self._writable:
+            self._line_due = False
+            self._writer.write_now(b"")
+        else:
+            self._listener.aevent.set()
+
+    # -- called by the process's keep-alives --
+
+    @property
+    def is_open(self) -> bool:
+        """Whether lines may still be written."""
+        return not self.closed.is_set()
+
+    def keep_alive(self) -> None:
+        """Write a line, unless the stream has to write something else, or its client does not read."""
+        if self._writable:
+            self._writer.write_now(b"")
+
+    # -- called by presence --
 
     async def unacknowledged(self) -> int:
         """Return how many bytes were sent that the client's kernel has not acknowledged."""
@@ -174,6 +182,7 @@ class Stream:
         if self._listening:
             get_listener_manager().remove_listener(self._listener)
             self._listening = False
+        self._listener.end()
         process.presence.leave(self, by_client=self._departed)
 
     # -- the stream itself --
@@ -190,7 +199,7 @@ class Stream:
             callers.known_credentials.note(self._credentials, self.grant.user_id)
             if only_headers:
                 return await self._only_headers()
-            await self._run(await _arriving.take(self._arrive(process)))
+            await self._run(await _arriving.take(self._arrive(process)), process.keep_alives)
         except StreamRefused as refusal:
             await self._end(refusal)
         except StreamGone:
@@ -222,7 +231,7 @@ class Stream:
         begin."""
         if self._ended:
             return
-        if self._started:
+        if self._writer.started:
             # Left open, it would look alive.
             await self._send({"type": ABORT})
         else:
@@ -230,7 +239,7 @@ class Stream:
 
     async def _only_headers(self) -> None:
         """Answer HEAD with the headers of GET, and no stream."""
-        self._started = True
+        self._writer.started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await self._end(unavailable())
 
@@ -241,14 +250,14 @@ class Stream:
         self._listen()
         return await process.presence.arrive(self)
 
-    async def _run(self, snapshot: Snapshot) -> None:
-        self._started = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    async def _run(self, snapshot: Snapshot, keep_alives: KeepAlives) -> None:
+        await self._writer.begin()
         # The arrival was a heartbeat.
-        self._heartbeat_written(self.connection_id)
-        await self._write(_retry() + self._opening(snapshot) + HEARTBEAT)
+        self._writer.add_heartbeat()
+        await self._writer.write(retry() + self._opening(snapshot))
         if self._position < snapshot.log.head.id:
             await self._replay()
+        keep_alives.add(self)
         while not self.closed.is_set():
             await self._pass_on()
         await self._end(unavailable())
@@ -256,18 +265,15 @@ class Stream:
     async def _end(self, refusal: StreamRefused) -> None:
         """End the answer, or give this one where none was begun."""
         self.close(refusal.message)
-        if self._started:
+        if self._writer.started:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
             await refuse(self._send, refusal)
         self._ended = True
 
     def _listen(self) -> None:
-        request = EventRequest()
-        request.channels = {listening_name(channel) for channel in self.grant.channels}
-        self._listener.channels = request.channels
+        self._listener.channels = {listening_name(channel) for channel in self.grant.channels}
         self._listener.user_id = self.grant.user_id
-        self._listener.assign_loop()
         get_listener_manager().add_listener(self._listener)
         self._listening = True
 
@@ -283,21 +289,18 @@ class Stream:
         held: Mapping[str, Any] = snapshot.held[key] if key else NOTHING_HELD
         reset = bool(brought) and resumed is None
         # A client that is cut off between the two comes back with an id that cannot be continued, and is reset then.
-        opening = _named(
+        opening = named(
             "stream-open",
             RESET_ID if reset else start,
             {
-                "connection_id": self._public_id(),
+                "connection_id": self.connection_id if self.grant.shown else None,
                 **held,
                 "timings": self._timings.as_payload(),
             },
         )
         if reset:
-            opening += _named("stream-reset", head, {})
+            opening += named("stream-reset", head, {})
         return opening
-
-    def _public_id(self) -> uuid.UUID | None:
-        return self.connection_id if self.grant.shown else None
 
     async def _replay(self) -> None:
         """Read from the log until nothing newer is there; the queue has everything from then on."""
@@ -310,7 +313,7 @@ class Stream:
             body = self._sse((one.id, sse.encode(one.type, one.data)) for one in entries)
             del entries
             if body:
-                await self._write(body)
+                await self._writer.write(body)
             # A long replay is no reason for the client's time to acknowledge a heartbeat to run out.
             await self._write_what_is_due()
 
@@ -319,7 +322,7 @@ class Stream:
         reading = asyncio.create_task(replays.read(self.grant.channels, self._position))
         try:
             while not (await asyncio.wait({reading}, timeout=self._timings.keepalive))[0]:
-                await self._write(b"")
+                await self._writer.write(b"")
             return reading.result()
         finally:
             reading.cancel()
@@ -328,15 +331,16 @@ class Stream:
         """Tell the client to read the lists again, and go on from the head of the log."""
         head = (await in_thread(replays.threads, event_log.state)).head
         self._epoch, self._position = head
-        await self._write(_named("stream-reset", head, {}))
+        await self._writer.write(named("stream-reset", head, {}))
 
     async def _pass_on(self) -> None:
-        """Wait until there is something to write, and write it."""
+        """Wait until something is left to this task to write, and write it when its client has read what was before."""
+        self._idle = True
         try:
-            async with asyncio.timeout(self._timings.keepalive):
-                await self._listener.aevent.wait()
-        except TimeoutError:
-            return await self._write(b"")
+            await self._listener.aevent.wait()
+        finally:
+            self._idle = False
+        await self._writer.wait_for_room()
         queued, overflowed = self._take_queue()
         large = sum(len(event.data) for event in queued) > CHUNK_BYTES
         # Events that a client does not read are kept once, in the log.
@@ -345,13 +349,13 @@ class Stream:
         if overflowed or large:
             await self._replay()
         elif body:
-            await self._write(body)
+            await self._writer.write(body)
         await self._write_what_is_due()
 
     async def _write_what_is_due(self) -> None:
-        if self._heartbeat_due or self._line_due:
+        if self._writer.heartbeat_due or self._line_due:
             self._line_due = False
-            await self._write(b"")
+            await self._writer.write(b"")
 
     def _take_queue(self) -> tuple[list[RelayedEvent], bool]:
         listener = self._listener
@@ -372,34 +376,24 @@ class Stream:
                 chunks += b"id: %s-%d\n" % (self._epoch.encode(), event_id), encoded
         return b"".join(chunks)
 
-    async def _write(self, body: bytes) -> None:
-        """Write, with the age of the stream up to which this process vouches for the connection.
+    # -- written at once --
 
-        A heartbeat that is due goes along.
-        """
-        if self._heartbeat_due:
-            self._heartbeat_due = False
-            self._heartbeat_written(self.connection_id)
-            body += HEARTBEAT
-        self._writing = True
-        while len(body) > CHUNK_BYTES:
-            part, body = body[:CHUNK_BYTES], body[CHUNK_BYTES:]
-            await self._send({"type": "http.response.body", "body": part, "more_body": True})
-        proved = min(time.monotonic(), self._proved() + self._timings.vouched)
-        stamp = b": keep-alive %.3f\n\n" % max(0.0, proved - self.opened)
-        await self._send({"type": "http.response.body", "body": body + stamp, "more_body": True})
-        self._writing = False
+    @property
+    def _writable(self) -> bool:
+        """Whether something may be written at once: the task waits, with nothing to write, and the client reads."""
+        return self._idle and not self._listener.aevent.is_set() and self._writer.has_room
+
+    def _write_event(self, event: RelayedEvent) -> bool:
+        """Write an event at once, if nothing has to be written before it; return whether that is so."""
+        if not self._writable or len(event.encoded) > CHUNK_BYTES:
+            return False
+        # It may have been in the replay.
+        if event.id > self._position:
+            self._position = event.id
+            self._writer.write_now(event.in_epoch(self._epoch))
+        return True
 
 
 async def _until_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _retry() -> bytes:
-    return b"retry: %d\n" % (1000 * random.uniform(*timings.RETRY_SECONDS))  # noqa: S311
-
-
-def _named(name: str, cursor: Cursor | str, data: dict[str, Any]) -> bytes:
-    text = json.dumps(data, cls=DjangoJSONEncoder, separators=(",", ":"), ensure_ascii=False)
-    return sse.encode(name, text, str(cursor))

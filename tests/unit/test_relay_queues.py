@@ -3,11 +3,10 @@
 import asyncio
 
 import pytest
-from django_eventstream.eventrequest import EventRequest
-from django_eventstream.views import Listener, get_listener_manager
+from django_eventstream.views import get_listener_manager
 
 from events_app.log import relay
-from events_app.log.relay import RelayedEvent
+from events_app.log.relay import RelayedEvent, StreamListener
 
 
 @pytest.fixture
@@ -16,11 +15,8 @@ def listener_of():
     made = []
 
     def make(*channels):
-        request = EventRequest()
-        request.channels = {relay.listening_name(channel) for channel in channels}
-        listener = Listener()
-        listener.channels = request.channels
-        listener.assign_loop()
+        listener = StreamListener(lambda event: False)
+        listener.channels = {relay.listening_name(channel) for channel in channels}
         get_listener_manager().add_listener(listener)
         made.append(listener)
         return listener

@@ -14,7 +14,8 @@ from events_app.presence.backend import StreamGrant
 from events_app.presence.process import Presence
 from events_app.presence.stream_limits import MAX_STREAMS_PER_KEY
 from events_app.serving import stream
-from events_app.serving.stream import HEARTBEAT, Stream
+from events_app.serving.stream import Stream
+from events_app.serving.stream_text import HEARTBEAT
 
 
 @pytest.fixture
@@ -116,12 +117,12 @@ def test_the_acknowledgement_deadline_begins_when_the_heartbeat_is_due(granted):
         one.heartbeat()
         assert begun == []
         # Whatever is written next brings it.
-        await one._write(b"data: {}\n\n")
+        await one._writer.write(b"data: {}\n\n")
         assert sent.pop().startswith(b"data: {}\n\n" + HEARTBEAT)
         assert begun == [one.connection_id]
         # A client that does not read what came before keeps the next one back, and its own time runs.
         room.clear()
-        writing = asyncio.create_task(one._write(b"data: {}\n\n"))
+        writing = asyncio.create_task(one._writer.write(b"data: {}\n\n"))
         await asyncio.sleep(0)
         one.heartbeat()
         assert HEARTBEAT not in sent.pop()

@@ -1,0 +1,241 @@
+"""Events are written to a live stream at once; while something has to go before, they are queued, or read from the
+log: in order, none lost and none twice."""
+
+import asyncio
+import re
+import time
+from types import SimpleNamespace
+
+import pytest
+from django_eventstream.views import MAX_PENDING
+
+from events_app import timings
+from events_app.http.direct_writer import Backpressure
+from events_app.log import relay, replays
+from events_app.log.event_log import Cursor, Entry, LogState, Page
+from events_app.presence.backend import StreamGrant
+from events_app.presence.store import Snapshot
+from events_app.serving.keep_alives import KeepAlives
+from events_app.serving.stream import Stream
+from events_app.serving.stream_writer import CHUNK_BYTES
+
+EPOCH = "abc"
+
+
+class Writer:
+    """As the server's writer."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.wait_for_room = world.pressure.room.wait
+
+    @property
+    def has_room(self) -> bool:
+        return self._world.pressure.room.is_set()
+
+    def write(self, data: bytes) -> None:
+        self._world.direct += 1
+        self._world.written += data
+
+
+class World:
+    """A log, and one stream whose client reads while there is `room`."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.pressure = Backpressure()
+        self.written = b""
+        self.direct = 0
+        self.log: list[int] = []
+        self.delivered = 0
+        self.reads = 0
+        self.while_reading = lambda: None
+        monkeypatch.setattr(replays, "read", self.read)
+        self.stream = Stream(self.send, timings.configured(), time.monotonic, lambda _: None)
+        self.stream.grant = StreamGrant(frozenset({"a", "b"}), None, user_id=1)
+
+    async def read(self, channels, after):
+        self.reads += 1
+        entries = [Entry(one, "test", "{}") for one in self.log if one > after]
+        await asyncio.sleep(0)
+        self.while_reading()
+        return Page(entries[:3], len(entries) > 3)
+
+    async def send(self, message):
+        if message["type"] == "silo.direct":
+            message["writer"] = Writer(self)
+        elif message["type"] == "http.response.body":
+            self.written += message["body"]
+            await self.pressure.room.wait()
+
+    def commit(self, event_id, channels=("a", "b"), data="{}"):
+        self.log.append(event_id)
+        relay.deliver(event_id, channels, "test", data)
+
+    def opens(self, head=0, at=None):
+        """Begin the stream, its snapshot taken at a head."""
+        self.stream._listen()
+        log = LogState(Cursor(EPOCH, head), 0)
+        if at is not None:
+            self.stream.grant = StreamGrant(
+                frozenset({"a", "b"}), None, user_id=1, last_event_id=f"{EPOCH}-{at}"
+            )
+        run = self.stream._run(Snapshot(log, {}), KeepAlives(8.0))
+        return asyncio.create_task(run)
+
+    @property
+    def ids(self):
+        """The ids of the events that were written, in their order."""
+        return [int(one) for one in re.findall(rb"id: abc-(\d+)\nevent: test\n", self.written)]
+
+
+@pytest.fixture
+def world(monkeypatch):
+    return World(monkeypatch)
+
+
+async def settled():
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def play(world, scene):
+    async def main():
+        try:
+            await scene()
+        finally:
+            world.stream.forget(SimpleNamespace(presence=SimpleNamespace(leave=lambda *_, **__: 0)))
+
+    asyncio.run(main())
+
+
+def test_a_live_stream_gets_an_event_at_once_and_once(world):
+    async def scene():
+        task = world.opens()
+        await settled()
+        world.commit(1)
+        assert world.ids == [1]
+        world.commit(2)
+        assert (world.ids, world.direct, world.reads) == ([1, 2], 2, 0)
+        task.cancel()
+
+    play(world, scene)
+
+
+def test_an_event_between_snapshot_and_live_comes_once(world):
+    async def scene():
+        world.log = [1, 2]
+        task = world.opens(head=2)
+        # The one is in the snapshot and delivered late, the others come before the stream is live.
+        relay.deliver(2, ["a"], "test", "{}")
+        world.commit(3)
+        world.commit(4)
+        await settled()
+        world.commit(5)
+        await settled()
+        assert world.ids == [3, 4, 5]
+        task.cancel()
+
+    play(world, scene)
+
+
+@pytest.mark.parametrize("during", [1, MAX_PENDING - 1, 3 * MAX_PENDING])
+def test_events_during_a_replay_come_after_it(world, during):
+    """In every read of the log some more are committed, for a while."""
+    more = iter(range(6, 6 + 3 * during))
+
+    def commit_some():
+        for _ in range(during):
+            if (event_id := next(more, None)) is not None:
+                world.commit(event_id)
+
+    async def scene():
+        world.log = [1, 2, 3, 4, 5]
+        world.while_reading = commit_some
+        task = world.opens(head=5, at=1)
+        await settled()
+        while (event_id := next(more, None)) is not None:
+            world.commit(event_id)
+            await settled()
+        for _ in range(20):
+            await settled()
+        assert world.ids == list(range(2, 6 + 3 * during))
+        task.cancel()
+
+    play(world, scene)
+
+
+@pytest.mark.parametrize("burst", [2, MAX_PENDING, MAX_PENDING + 5])
+def test_a_stream_that_becomes_slow_in_a_burst_goes_on_where_it_was(world, burst):
+    async def scene():
+        task = world.opens()
+        await settled()
+        world.commit(1)
+        world.pressure.pauseProducing()
+        for event_id in range(2, 2 + burst):
+            world.commit(event_id)
+            await asyncio.sleep(0)
+        await settled()
+        assert world.ids == [1]
+        world.pressure.resumeProducing()
+        # In the same turn, before the stream's task goes on.
+        world.commit(100)
+        await settled()
+        world.commit(101)
+        await settled()
+        assert world.ids == [*range(1, 2 + burst), 100, 101]
+        assert (world.reads > 0) == (burst + 1 > MAX_PENDING)
+        task.cancel()
+
+    play(world, scene)
+
+
+def test_events_wait_behind_the_task_that_was_woken(world):
+    async def scene():
+        task = world.opens()
+        await settled()
+        world.log = [1]
+        world.stream._listener.queue("log/a", relay.RelayedEvent("test", "{}", 1))
+        # The task has not run yet: this must not overtake.
+        world.commit(2)
+        world.commit(3)
+        await settled()
+        assert world.ids == [1, 2, 3]
+        task.cancel()
+
+    play(world, scene)
+
+
+def test_a_large_event_is_read_from_the_log(world):
+    async def scene():
+        task = world.opens()
+        await settled()
+        world.commit(1, data='"' + "x" * CHUNK_BYTES + '"')
+        await settled()
+        assert (world.direct, world.reads) == (0, 1)
+        world.commit(2)
+        await settled()
+        assert world.ids == [1, 2]
+        task.cancel()
+
+    play(world, scene)
+
+
+def test_lines_are_written_at_once_unless_the_client_does_not_read(world):
+    async def scene():
+        task = world.opens()
+        await settled()
+        world.stream.heartbeat()
+        world.stream.keep_alive()
+        world.stream.probe()
+        assert (world.direct, world.written.count(b"event: heartbeat")) == (3, 2)
+        world.pressure.pauseProducing()
+        world.stream.heartbeat()
+        world.stream.keep_alive()
+        await settled()
+        assert world.direct == 3
+        world.pressure.resumeProducing()
+        await settled()
+        assert world.written.count(b"event: heartbeat") == 3
+        task.cancel()
+
+    play(world, scene)
