@@ -15,8 +15,8 @@ WELCOME = $${SILO_VAR:-var}/welcome
 # Hundreds of tests start Python: each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run lint audit coverage clean python port installed install test test-inside test-processes test-alone test-client test-slow \
-  test-model test-real test-faults test-proxies test-attack bench bench-quick
+.PHONY: help run lint audit coverage clean python port installed install test test-inside test-integration test-processes test-alone test-client \
+  test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
 .NOTPARALLEL:
 .SUFFIXES:
 
@@ -44,19 +44,22 @@ test: test-inside test-processes test-alone
 
 # What starts no processes of its own computes, on all cores.
 test-inside: installed
-	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 tests/unit tests/integration $(PYTEST)
+	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 --dist worksteal tests/unit tests/integration $(PYTEST)
+
+test-integration: installed
+	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 --dist worksteal tests/integration $(PYTEST)
 
 # The other tests mostly wait for processes, so several run beside each other, but those that load the machine or measure
 # it.
 test-processes: installed
-	@$(IN_VENV) -m pytest -n $(WORKERS) -m "not alone" tests/processes embedded_postgres/tests --ignore tests/processes/client $(PYTEST)
+	@$(IN_VENV) -m pytest -n $(WORKERS) --dist worksteal -m "not alone" tests/processes embedded_postgres/tests --ignore tests/processes/client $(PYTEST)
 
 test-alone: installed
 	@$(IN_VENV) -m pytest -m alone tests/processes --ignore tests/processes/client $(PYTEST)
 
 # The client and the command line as programs.
 test-client: installed
-	@$(IN_VENV) -m pytest -n $(WORKERS) tests/processes/client $(PYTEST)
+	@$(IN_VENV) -m pytest -n $(WORKERS) --dist worksteal tests/processes/client $(PYTEST)
 
 # The server against a model of it: up to 20 minutes.
 test-slow: test-model test-real

@@ -18,11 +18,11 @@ from tests.waiting import eventually
 EVENTS = 500
 TYPE = "edit.test"
 
-KILL = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'silo relay'"
+RELAYS = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'silo relay'"
 )
-
-BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'silo relay'"
+KILL = f"SELECT pg_terminate_backend(pid) {RELAYS}"
+BACKENDS = f"SELECT pid {RELAYS}"
 
 
 def publish(numbers, between=lambda: None) -> None:

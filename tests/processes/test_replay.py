@@ -22,8 +22,6 @@ from sessions_app.models import Item, Workstation
 from tests.factories import acquire, make_item, make_user, make_workstation
 from tests.waiting import PATIENCE_SECONDS, eventually
 
-pytestmark = pytest.mark.alone
-
 MB = 1024 * 1024
 
 
@@ -94,6 +92,7 @@ def test_a_browser_can_bring_the_id_in_the_query(serve, client_of):
         stream.event("edit.test", word="missed")
 
 
+@pytest.mark.alone
 def test_nothing_is_lost_or_doubled_where_the_log_gives_over_to_the_relay(serve, client_of):
     """Streams open while events are being written as fast as they can be."""
     server = serve()
@@ -170,6 +169,7 @@ def test_beyond_the_retention_there_is_a_reset(serve, client_of):
     assert words(back) == ["newer"]
 
 
+@pytest.mark.alone
 def test_replays_take_memory_by_the_page_however_much_there_is_to_read(serve, client_of):
     """Four clients that read slowly, and 40 MB for each: they are read from the log as the clients go on."""
     ada = client_of(serve())
@@ -202,7 +202,7 @@ def test_a_killed_relay_connection_loses_nothing(serve, client_of):
             with connection.cursor() as cursor:
                 cursor.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE application_name = 'silo relay'"
+                    " WHERE application_name = 'silo relay' AND datname = current_database()"
                 )
     eventually(lambda: len(stream.named("edit.test")) >= len(everything))
     assert words(stream) == everything
