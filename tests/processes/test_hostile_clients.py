@@ -17,8 +17,6 @@ from sessions_app.models import ApiToken, Item
 from tests.processes.service import Serve
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.cold
-
 MEGABYTE = 1024 * 1024
 
 
@@ -64,6 +62,7 @@ def test_a_body_that_announces_to_be_too_large_is_refused_before_it_is_sent(serv
     assert httpx.get(f"{server.url}/health").status_code == 200
 
 
+@pytest.mark.cold
 def test_a_chunked_body_is_refused_when_it_has_become_too_large(serve):
     server = serve()
     before = memory(server)
@@ -99,6 +98,7 @@ def test_a_sign_of_life_has_a_body_of_two_numbers(serve, client_of):
     assert "4 kB" in answer.json()["message"]
 
 
+@pytest.mark.cold
 def test_a_client_that_does_not_read_costs_no_memory_and_does_not_delay_the_stop(serve, client_of):
     server = serve()
     ada = client_of(server)
