@@ -1,8 +1,9 @@
 """Gives answers that do not pass through Django (event streams, `alive`) the headers and checks of its middleware."""
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from io import BytesIO
-from typing import Any
+from typing import Any, Final
 
 from corsheaders.middleware import CorsMiddleware
 from django.core.exceptions import DisallowedHost
@@ -13,42 +14,84 @@ from events_app.fairness.request_gate import Application
 from silo import security_headers
 from silo.errors import CODES, HOST_REFUSED, envelope
 
+Headers = tuple[tuple[bytes, bytes], ...]
+Judgement = tuple[HttpResponseBase | None, Headers]
+
+# The headers by which Django's middleware decides something about a request without an `Origin`, and that one.
+_DECIDING: Final = frozenset(
+    {b"host", b"origin", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto"}
+)
+_COMMON_METHODS: Final = frozenset({"GET", "POST"})
+# Clients name a server by few names.
+_KEPT: Final = 64
+
 
 def as_djangos(application: Application) -> Application:
     """Return the application with Django's check of hosts, CORS, security headers, and `no-store`."""
 
     async def run(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        request = ASGIRequest(dict(scope), BytesIO())
-        middleware = CorsMiddleware(lambda _: HttpResponse())
-
-        async def answer(response: HttpResponseBase) -> None:
-            security_headers.add(request, response)
-            await _send(response, send)
-
-        if preflight := middleware.check_preflight(request):
-            middleware.add_response_headers(request, preflight)
-            return await answer(preflight)
-        added = HttpResponse()
-        del added["Content-Type"]
-        middleware.add_response_headers(request, added)
-        security_headers.add(request, added)
-        try:
-            request.get_host()
-        except DisallowedHost:
-            return await answer(envelope(400, CODES[400][0], HOST_REFUSED))
+        answer, added = _judged(scope)
+        if answer is not None:
+            return await _send(answer, send)
 
         async def send_with(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 names = {name for name, _ in message["headers"]}
-                further = _headers(added)
-                if b"cache-control" not in names:
-                    further.append((b"cache-control", b"no-store"))
-                message = {**message, "headers": [*message["headers"], *further]}
+                further = [] if b"cache-control" in names else [(b"cache-control", b"no-store")]
+                message = {**message, "headers": [*message["headers"], *added, *further]}
             await send(message)
 
         await application(scope, receive, send_with)
 
     return run
+
+
+def _judged(scope: Mapping[str, Any]) -> Judgement:
+    """Return the answer that a request gets already here, if any, and the headers that are added to any other one."""
+    given = tuple((name, value) for name, value in scope["headers"] if name in _DECIDING)
+    names = {name for name, _ in given}
+    is_common = (
+        scope["method"] in _COMMON_METHODS
+        and scope["path"].startswith("/api/")
+        and b"host" in names
+        and b"origin" not in names
+    )
+    return _judged_common(scope["scheme"], given) if is_common else _judge(scope)
+
+
+@lru_cache(_KEPT)
+def _judged_common(scheme: str, given: Headers) -> Judgement:
+    """Judge a request to the API by all that the middleware looks at where no other origin asks."""
+    return _judge(
+        {
+            "type": "http",
+            "method": "GET",
+            "scheme": scheme,
+            "path": "/api/",
+            "query_string": b"",
+            "headers": given,
+        }
+    )
+
+
+def _judge(scope: Mapping[str, Any]) -> Judgement:
+    request = ASGIRequest(dict(scope), BytesIO())
+    middleware = CorsMiddleware(lambda _: HttpResponse())
+    if preflight := middleware.check_preflight(request):
+        middleware.add_response_headers(request, preflight)
+        security_headers.add(request, preflight)
+        return preflight, ()
+    added = HttpResponse()
+    del added["Content-Type"]
+    middleware.add_response_headers(request, added)
+    security_headers.add(request, added)
+    try:
+        request.get_host()
+    except DisallowedHost:
+        refusal = envelope(400, CODES[400][0], HOST_REFUSED)
+        security_headers.add(request, refusal)
+        return refusal, ()
+    return None, tuple(_headers(added))
 
 
 async def _send(response: HttpResponseBase, send: Any) -> None:
