@@ -34,11 +34,30 @@ class EventLog(models.Model):
         return self.epoch
 
 
+class Audience(models.Model):
+    """Channels that many events of one transaction have in common, named once. Written with them, and trimmed after."""
+
+    id = models.BigAutoField(primary_key=True)
+    channels = ArrayField(models.TextField())
+
+    class Meta:
+        indexes = [
+            GinIndex(fields=["channels"], fastupdate=False, name="events_app_audience_channels"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
 class LogEntry(models.Model):
     """One event. Written only by `events_app.log.event_log.append`, which keeps ids in commit order."""
 
     id = models.BigAutoField(primary_key=True)
     channels = ArrayField(models.TextField())
+    # No foreign key: both are written by one transaction, and an audience is deleted after its last entry.
+    audience = models.BigIntegerField(
+        null=True, help_text="The `Audience` that gets it besides the channels"
+    )
     type = models.TextField()
     data = models.TextField(help_text="JSON, as it goes to the streams")
     created_at = models.DateTimeField(db_default=Now())
@@ -48,6 +67,11 @@ class LogEntry(models.Model):
         indexes = [
             # No pending list: cleaning it would make some append slow, under the log's lock, while every writer waits.
             GinIndex(fields=["channels"], fastupdate=False, name="events_app_log_channels"),
+            models.Index(
+                fields=["audience"],
+                condition=models.Q(audience__isnull=False),
+                name="events_app_log_audience",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -32,17 +32,19 @@ def append_to_log(entries: Sequence[Mapping[str, Any]]) -> list[int]:
     The commit notifies every relay of the entries, if they fit (`events_app/log/notification.py`).
 
     Args:
-        entries: `channels`, `type` and `data` of each, in their order.
+        entries: `channels`, `audience`, `type` and `data` of each, in their order.
 
     Returns:
         Their ids, ascending.
     """
     text = _ROWS.encode(entries)
+    # An audience is not in the notification: the relay reads it from the log.
+    most = 0 if any(entry["audience"] for entry in entries) else NOTIFY_MAX_BYTES
     with connection.cursor() as cursor:
         with connection.wrap_database_errors, connection.connection.pipeline():
             for statement, parameters in _LOCK_LOG:
                 cursor.execute(statement, parameters)
-            cursor.execute(_APPEND_TO_LOG, [text, NOTIFY_CHANNEL, NOTIFY_MAX_BYTES])
+            cursor.execute(_APPEND_TO_LOG, [text, NOTIFY_CHANNEL, most])
         ids: list[int] = cursor.fetchone()[0]
     return ids
 
@@ -62,11 +64,11 @@ _APPEND_TO_LOG: Final = """
         SELECT epoch, greatest(trimmed_through, (SELECT max(id) FROM events_app_logentry)) AS last
         FROM events_app_eventlog
     ), entry AS (
-        INSERT INTO events_app_logentry (channels, type, data)
-        SELECT channels, type, data
+        INSERT INTO events_app_logentry (channels, audience, type, data)
+        SELECT channels, audience, type, data
         FROM given, ROWS FROM (
-            json_to_recordset(given.entries::json) AS (channels text[], type text, data text)
-        ) WITH ORDINALITY AS one (channels, type, data, place)
+            json_to_recordset(given.entries::json) AS (channels text[], audience bigint, type text, data text)
+        ) WITH ORDINALITY AS one (channels, audience, type, data, place)
         ORDER BY place
         RETURNING id
     ), appended AS (
@@ -206,7 +208,8 @@ def read_log(
         Of each its id, type and data, and how many bytes the data has together with those before.
     """
     with connection.cursor() as cursor:
-        cursor.execute(READ_LOG, [list(channels), after_id, limit, most_bytes])
+        some = list(channels)
+        cursor.execute(READ_LOG, [some, some, after_id, limit, most_bytes])
         rows: list[tuple[int, str, str, int]] = cursor.fetchall()
     return rows
 
@@ -217,7 +220,10 @@ READ_LOG: Final = """
         SELECT *, sum(octet_length(data)) OVER (ORDER BY id) AS bytes
         FROM (
             SELECT id, type, data FROM events_app_logentry
-            WHERE channels && %s::text[] AND id > %s ORDER BY id LIMIT %s
+            WHERE (
+                channels && %s::text[]
+                OR audience = ANY(ARRAY(SELECT id FROM events_app_audience WHERE channels && %s::text[]))
+            ) AND id > %s ORDER BY id LIMIT %s
         ) page
     ) sized
     WHERE bytes - octet_length(data) < %s
@@ -244,7 +250,9 @@ PROOF_OF_LIFE: Final = b"SELECT 1"
 LISTEN: Final = f"LISTEN {NOTIFY_CHANNEL}"
 # Always at least one row, so that epoch and trimming are of the same moment as the entries.
 LOG_AFTER: Final = """
-    SELECT log.epoch, log.trimmed_through, entry.id, entry.channels, entry.type, entry.data, entry.bytes
+    SELECT log.epoch, log.trimmed_through, entry.id,
+        entry.channels || (SELECT channels FROM events_app_audience WHERE id = entry.audience),
+        entry.type, entry.data, entry.bytes
     FROM events_app_eventlog log
     LEFT JOIN LATERAL (
         SELECT * FROM (

@@ -5,6 +5,7 @@ to an id has seen everything up to it (docs/architecture.md, "One order of event
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,12 +13,14 @@ from typing import Any, NamedTuple
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
-from django.db.models import Q, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 from events_app.database import sql
-from events_app.models import EventLog, LogEntry, new_epoch
+from events_app.models import Audience, EventLog, LogEntry, new_epoch
 
+# Fewer channels are named by each event itself.
+AUDIENCE_LEAST = 16
 # Entries a replay or a relay reads at once.
 PAGE_SIZE = 500
 # Pages end earlier where entries are large, but have one entry at least. A relay's page is in memory while it is passed
@@ -37,11 +40,13 @@ class NewEvent:
         channels: the audience; a stream that follows several of them gets it once.
         type: the SSE event name.
         data: the JSON object, or JSON text ready to be sent.
+        shared: further channels, which other events of the transaction have too: the same object.
     """
 
     channels: Collection[str]
     type: str
     data: Mapping[str, Any] | str
+    shared: Collection[str] = ()
 
 
 class Cursor(NamedTuple):
@@ -87,16 +92,30 @@ def append(events: Sequence[NewEvent]) -> list[int]:
         raise RuntimeError("events are appended inside the transaction of what they tell")
     if not events:
         return []
-    # Built before the lock is taken, because every writer waits for it.
+    # Built, and their audiences inserted, before the lock is taken, because every writer waits for it.
+    audiences = _insert_audiences(events)
     entries = [
         {
-            "channels": sorted(set(event.channels)),
+            "channels": sorted(
+                {*event.channels, *(() if id(event.shared) in audiences else event.shared)}
+            ),
+            "audience": audiences.get(id(event.shared)),
             "type": event.type,
             "data": _encoded(event.data),
         }
         for event in events
     ]
     return sql.append_to_log(entries)
+
+
+def _insert_audiences(events: Sequence[NewEvent]) -> dict[int, int]:
+    """Insert the channels that several events share, where they are many; return their ids by `id(event.shared)`."""
+    uses = Counter(id(event.shared) for event in events if len(event.shared) >= AUDIENCE_LEAST)
+    shared = {key: event.shared for event in events if uses[key := id(event.shared)] > 1}
+    if not shared:
+        return {}
+    ids = sql.insert(Audience, [{"channels": sorted(set(some))} for some in shared.values()])
+    return dict(zip(shared, ids, strict=True))
 
 
 def state() -> LogState:
@@ -154,6 +173,8 @@ def trim(retention: timedelta, limit: int) -> bool:
             ids.append(entry["id"])
         if ids:
             LogEntry.objects.filter(id__lte=ids[-1]).delete()
+            used = LogEntry.objects.filter(audience=OuterRef("pk"))
+            Audience.objects.filter(~Exists(used)).delete()
             log.trimmed_through = ids[-1]
             log.save(update_fields=["trimmed_through"])
     return len(ids) == limit

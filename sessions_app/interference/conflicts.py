@@ -19,7 +19,7 @@ from sessions_app.interference.choice import (
     load_meeting,
     to_compare,
 )
-from sessions_app.interference.holdings import Held, HeldRow, Holders, others_on
+from sessions_app.interference.holdings import Held, HeldRow, Holders, have_others, others_on
 from sessions_app.models.abstract_edit_session import AbstractEditSession
 from sessions_app.models.results import Conflict
 from sessions_app.steps import few_enough
@@ -94,7 +94,7 @@ def freed(
         ending: those that end.
         holders: who holds how much on their items then.
     """
-    met = [one for one in ending if others_on(holders, one).sessions]
+    met = [one for one in ending if have_others(holders, one)]
     if not met:
         return []
     ids = {session.pk for session in met}

@@ -48,6 +48,11 @@ def others_on(holders: Holders, session: Held) -> Holding:
     return Holding(sum(one.sessions for one in others), sum(one.node_keys for one in others))
 
 
+def have_others(holders: Holders, session: Held) -> bool:
+    """Say whether others than a session's workstation hold anything on its item; without reading all of them."""
+    return any(workstation != session.workstation_id for workstation in holders[session.item_id])
+
+
 def take_away(ending: Collection[Held], holders: Holders) -> None:
     """Take sessions that end out of what is held on their items."""
     for session in ending:

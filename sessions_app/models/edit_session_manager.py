@@ -135,7 +135,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             event_log.append(
                 [
                     *told_first,
-                    *payloads.end_events(records, audiences),
+                    *payloads.end_events(records, holders),
                     *payloads.grant_events(granted, audiences),
                     *(payloads.resolved_event(left, ended) for left, ended in freed),
                     *met,

@@ -103,14 +103,20 @@ class SessionReleasedEvent(EndedEvent):
     acquired_at: Earlier
 
 
-def released_event(record: "EndedSession", audience: set[str]) -> NewEvent:
-    """Return `edit.session_released` for these channels and the workstation that held the session."""
+def released_event(record: "EndedSession", holders: frozenset[str]) -> NewEvent:
+    """Return `edit.session_released`.
+
+    Args:
+        record: of the session.
+        holders: the channels of the workstations that still hold sessions on the item.
+    """
     data = _ended(record) | {
         "reason": record.reason,
         "released_at": record.released_at,
         "acquired_at": record.acquired_at,
     }
-    return NewEvent(audience | _holder_of(record), "edit.session_released", data)
+    to = {channels.ALL, channels.item(record.item_id), *_holder_of(record)}
+    return NewEvent(to, "edit.session_released", data, holders)
 
 
 class ForceReleasedEvent(EndedEvent):
@@ -127,18 +133,22 @@ def force_released_event(record: "EndedSession") -> NewEvent:
 
 
 def end_events(
-    records: Collection["EndedSession"], audiences: Mapping[uuid.UUID, set[str]]
+    records: Collection["EndedSession"], holders: Mapping[uuid.UUID, Collection[uuid.UUID]]
 ) -> Iterator[NewEvent]:
     """Yield the events of the end of sessions.
 
     Args:
         records: the records of the sessions.
-        audiences: by item, the channels of those who still hold sessions on it.
+        holders: by item, the workstations that still hold sessions on it.
     """
+    shared = {
+        item: frozenset(map(channels.workstation, holders.get(item, ())))
+        for item in {record.item_id for record in records}
+    }
     for record in records:
         if record.reason == "force_released":
             yield force_released_event(record)
-        yield released_event(record, audiences[record.item_id])
+        yield released_event(record, shared[record.item_id])
 
 
 class SessionAwayEvent(SessionIdentity):

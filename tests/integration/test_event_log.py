@@ -10,10 +10,11 @@ from django.db.models.functions import Now
 from django_eventstream import send_event
 from django_eventstream.storage import EventDoesNotExist
 
+from events_app.database import sql
 from events_app.log import event_log
 from events_app.log.event_log import Cursor, LogState, NewEvent, Trimmed
 from events_app.log.storage import EventLogStorage
-from events_app.models import LogEntry
+from events_app.models import Audience, LogEntry
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -141,3 +142,54 @@ def test_no_append_cleans_what_others_left_pending_in_an_index():
         indexes = dict(cursor.fetchall())
     assert {"events_app_log_channels", "edit_session_cone_keys"} <= indexes.keys()
     assert all("fastupdate=off" in (options or []) for options in indexes.values())
+
+
+SHARED = frozenset(f"workstation:{number}" for number in range(event_log.AUDIENCE_LEAST))
+
+
+def say_to_many(*words: str, shared: frozenset[str] = SHARED) -> list[int]:
+    return event_log.append([NewEvent([f"to {word}"], word, {}, shared) for word in words])
+
+
+def test_channels_that_many_events_share_are_named_once_and_get_each_of_them():
+    start = event_log.state().head.id
+    ids = say_to_many("1", "2", "3")
+    assert Audience.objects.count() == 1
+    assert max(len(entry.channels) for entry in LogEntry.objects.filter(pk__in=ids)) == 1
+    for channel in SHARED:
+        assert [entry.id for entry in event_log.read([channel], start).entries] == ids
+        assert [entry.id for entry in event_log.read([channel], ids[0]).entries] == ids[1:]
+    assert [entry.id for entry in event_log.read(["to 2"], start).entries] == ids[1:2]
+    both = event_log.read(["to 2", min(SHARED)], start).entries
+    assert [entry.id for entry in both] == ids, "each once"
+    assert event_log.read(["another"], start).entries == []
+
+
+def test_a_relay_reads_the_shared_channels_with_each_entry():
+    start = event_log.state().head.id
+    ids = say_to_many("1", "2")
+    with connection.cursor() as cursor:
+        cursor.execute(sql.LOG_AFTER, [start, 10, 10_000])
+        read = {row[2]: set(row[3]) for row in cursor.fetchall()}
+    assert read == {ids[0]: {"to 1", *SHARED}, ids[1]: {"to 2", *SHARED}}
+
+
+@pytest.mark.parametrize(
+    ("words", "shared"), [(["alone"], SHARED), (["1", "2"], frozenset(sorted(SHARED)[1:]))]
+)
+def test_one_event_or_few_channels_need_no_audience(words, shared):
+    start = event_log.state().head.id
+    ids = say_to_many(*words, shared=shared)
+    assert not Audience.objects.exists()
+    assert [entry.id for entry in event_log.read([max(shared)], start).entries] == ids
+
+
+def test_an_audience_is_trimmed_after_its_last_entry():
+    say_to_many("1", "2")
+    LogEntry.objects.update(created_at=Now() - Value(2 * HOUR))
+    event_log.trim(HOUR, 1)
+    assert Audience.objects.exists()
+    while event_log.trim(HOUR, 1):
+        pass
+    assert not LogEntry.objects.exists()
+    assert not Audience.objects.exists()

@@ -151,6 +151,17 @@ def test_what_does_not_fit_is_read(following, delivered):
 
 
 @pytest.mark.usefixtures("never_idle")
+def test_events_with_an_audience_are_read(following, delivered):
+    shared = frozenset(f"workstation:{number}" for number in range(event_log.AUDIENCE_LEAST))
+    reads = following.reads
+    events = [NewEvent(["here"], word, {}, shared) for word in ("1", "2")]
+    with transaction.atomic():
+        ids = event_log.append(events)
+    eventually(lambda: delivered[1:] == list(zip(ids, ("1", "2"), strict=True)))
+    assert following.reads > reads
+
+
+@pytest.mark.usefixtures("never_idle")
 def test_a_new_epoch_is_noticed(following, delivered):
     gaps = []
     following._on_gap = lambda: gaps.append("gap")
