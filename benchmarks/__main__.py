@@ -40,14 +40,15 @@ def main() -> None:
         for measure in given.measures or MEASURES:
             taken[measure] = Taken(f"{datetime.now(UTC):%Y-%m-%d}", given.machine, size)
             take(taken[measure], measure, names, running)
+            taken[measure].absent = sorted(running.absent)
+            if given.keep:
+                results.keep(taken)
+                report.write_page(results.load())
         absent = running.absent
     print(report.in_terminal(report.rows(taken)))
     print(report.conditions(taken))
     for name, why in absent.items():
         print(f"{name} is absent: {why}")
-    if given.keep:
-        results.keep(taken)
-        report.write_page(results.load())
 
 
 def take(taken: Taken, name: str, subjects: list[str], running: Running) -> None:

@@ -78,8 +78,10 @@ def conditions(taken: dict[str, Taken]) -> str:
     lines = []
     for name, each in taken.items():
         thrown = f"; {each.thrown_away} rounds thrown away" if each.thrown_away else ""
+        absent = f"; absent: {', '.join(each.absent)}" if each.absent else ""
         lines.append(
-            f"* `{name}`: {each.date}, {each.machine}, {each.size} sizes; at most {each.stolen:.0%} stolen{thrown}"
+            f"* `{name}`: {each.date}, {each.machine}, {each.size} sizes; at most"
+            f" {each.stolen:.0%} stolen{thrown}{absent}"
         )
     return "\n".join(lines)
 

@@ -18,6 +18,7 @@ class Taken:
         date: the day.
         machine: what it was taken on.
         size: the name of the sizes, in `SIZES`.
+        absent: subjects that could not be started.
         thrown_away: rounds during which too much was stolen from the machine.
         stolen: the largest share stolen in a round that counts.
         values: of each figure and subject, those of all rounds.
@@ -26,6 +27,7 @@ class Taken:
     date: str
     machine: str
     size: str
+    absent: list[str] = field(default_factory=list)
     thrown_away: int = 0
     stolen: float = 0.0
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
