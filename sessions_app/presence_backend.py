@@ -22,7 +22,7 @@ from events_app.presence.backend import (
     StreamRefused,
     StreamRequest,
 )
-from sessions_app import alive_requests, clock, credentials, operations, snapshots, streams
+from sessions_app import alive_requests, clock, credentials, operations, snapshots, stream_grants
 from sessions_app.authentication import principals_of_requests
 from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
@@ -61,10 +61,10 @@ class WorkstationPresence(PresenceBackend):
         )
 
     def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:
-        """See `streams.resolve_all`."""
+        """See `stream_grants.resolve_all`."""
         return [
             _refused(verdict) if isinstance(verdict, DomainError) else verdict
-            for verdict in streams.resolve_all(requests)
+            for verdict in stream_grants.resolve_all(requests)
         ]
 
     def users(self, requests: Sequence[HttpRequest]) -> Sequence[int | StreamRefused]:

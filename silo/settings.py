@@ -133,7 +133,7 @@ EVENTS_BODY_LIMIT = "silo.body_limits.limit"
 EVENTS_HOT_CALLS = "silo.hot_calls.HOT_CALLS"
 
 EVENTSTREAM_STORAGE_CLASS = "events_app.log.storage.EventLogStorage"
-EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.streams.ChannelManager"
+EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.stream_grants.ChannelManager"
 EVENTS_PRESENCE_BACKEND = "sessions_app.presence_backend.WorkstationPresence"
 EVENTS_CONNECTION_POOL = database.POOL
 

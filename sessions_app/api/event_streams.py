@@ -16,7 +16,7 @@ from sessions_app.authentication import VIEWER
 from sessions_app.errors import IdentityInUse, NotFound, StreamsNotServed, TooManyStreams
 from sessions_app.payloads import examples
 from sessions_app.payloads.events import EVENTS, StreamOpenEvent
-from sessions_app.streams import MAX_ITEMS
+from sessions_app.stream_grants import MAX_ITEMS
 
 router = Router(tags=["event streams"])
 

@@ -16,7 +16,7 @@ from sessions_app.errors import DomainError
 from sessions_app.models import ApiToken, Item
 from sessions_app.presence_backend import WorkstationPresence
 from sessions_app.roles import Role
-from sessions_app.streams import MAX_ITEMS, resolve, resolve_all
+from sessions_app.stream_grants import MAX_ITEMS, resolve, resolve_all
 from tests.factories import make_item, make_token, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db

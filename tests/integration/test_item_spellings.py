@@ -11,7 +11,7 @@ from sessions_app import operations
 from sessions_app.errors import Invalid, NotFound
 from sessions_app.models import EndedSession, Item
 from sessions_app.models.results import Wanted
-from sessions_app.streams import resolve
+from sessions_app.stream_grants import resolve
 from tests.factories import (
     acquire,
     api_of,

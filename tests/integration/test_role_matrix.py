@@ -12,7 +12,7 @@ from sessions_app import wrong_credentials
 from sessions_app.errors import DomainError
 from sessions_app.models import ApiToken, EditSession, HandoffRequest, PlaceInLine
 from sessions_app.roles import Role
-from sessions_app.streams import resolve
+from sessions_app.stream_grants import resolve
 from silo.api import api
 from tests.factories import (
     Api,

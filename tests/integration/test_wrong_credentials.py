@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sessions_app import wrong_credentials
 from sessions_app.models import ApiToken
-from sessions_app.streams import resolve
+from sessions_app.stream_grants import resolve
 from silo.log_format import FieldsFormatter
 from tests.factories import A_SENTENCE, Api, make_token, make_user
 

@@ -1,4 +1,4 @@
-"""What stream requests ask for, and whether they may have it."""
+"""Grants of streams: what a stream request asks for, and which channels its caller may follow."""
 
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
