@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from benchmarks.subject import Absent, Subject
 
 # The build of before, with its own environment; kept from run to run, as installing it takes a minute.
 KEPT = ROOT / "var/bench"
+ENDING_SECONDS = 10.0
 
 
 def now(folder: Path) -> Subject:
@@ -112,4 +114,8 @@ class Running:
             # Where the account of PostgreSQL cannot enter the folder, its data is elsewhere.
             if link.is_symlink():
                 shutil.rmtree(link.resolve(), ignore_errors=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        # A PostgreSQL that is still ending writes its last files meanwhile.
+        until = time.monotonic() + ENDING_SECONDS
+        while self._folder.exists() and time.monotonic() < until:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            time.sleep(0.1)
