@@ -12,8 +12,8 @@ from django.db.models.sql.compiler import SQLCompiler
 class AnyOf(Lookup):
     """`filter(pk__any=ids)` asks what `filter(pk__in=ids)` asks, for values that the database can compare as they are.
 
-    A statement with a thousand parameters takes Django and psycopg longer to write than PostgreSQL to run: of 1,000 ids
-    one costs 0.5 ms with `any` and 4 ms with `in`.
+    A thousand parameters take Django and psycopg longer to write than one: a count of 1,000 rows by their ids took 8.3
+    ms of CPU with `any` and 12.4 with `in`, on a loaded machine.
     """
 
     lookup_name = "any"
