@@ -41,10 +41,21 @@ def rows_about(locks: Collection[Lock]) -> Q:
 
     Three lists instead of a thousand alternatives, which PostgreSQL would plan one by one.
     """
-    return Q(
-        item__any={lock.item_id for lock in locks},
-        context_level__any={lock.context_level for lock in locks},
-        object_id__any={lock.object_id for lock in locks},
+    items, levels, objects = lists_about(locks)
+    return about(items, levels, objects)
+
+
+def about(items: Collection[uuid.UUID], levels: Collection[str], objects: Collection[str]) -> Q:
+    """Return the condition of `rows_about`, of the lists of `lists_about`."""
+    return Q(item__any=items, context_level__any=levels, object_id__any=objects)
+
+
+def lists_about(locks: Collection[Lock]) -> tuple[set[uuid.UUID], set[str], set[str]]:
+    """Return the items, the context levels and the objects of these locks."""
+    return (
+        {lock.item_id for lock in locks},
+        {lock.context_level for lock in locks},
+        {lock.object_id for lock in locks},
     )
 
 

@@ -23,4 +23,6 @@ class AnyOf(Lookup):
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[Any, ...]]:
         column, params = self.process_lhs(compiler, connection)
-        return f"{column} = ANY(%s)", (*params, list(self.rhs))
+        # A list goes as it is: in a `round_trip.Statement` it only stands for one.
+        values = self.rhs if isinstance(self.rhs, list) else list(self.rhs)
+        return f"{column} = ANY(%s)", (*params, values)

@@ -3,13 +3,16 @@
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
+from functools import cached_property
+from typing import Final
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from events_app.database import sql
 from events_app.database.lock_retry import NeedsLocks, with_lock_retry
+from events_app.database.round_trip import Statement, query_of, rows_of, together
 from events_app.log import event_log
 from events_app.presence.outages import observed_for
 from sessions_app import channels, payloads
@@ -17,8 +20,8 @@ from sessions_app.interference import conflicts
 from sessions_app.interference.holdings import Holders, take_away
 from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.models.abstract_edit_session import AbstractEditSession
-from sessions_app.models.edit_session_queryset import EditSessionQuerySet
-from sessions_app.models.ended_session import EndedSession, EndReason
+from sessions_app.models.edit_session_queryset import EditSessionQuerySet, holders_of
+from sessions_app.models.ended_session import EndedSession, Ending, EndReason
 from sessions_app.models.item import Item
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.results import Acquired, Ended
@@ -30,6 +33,8 @@ Ids = Collection[uuid.UUID]
 Turns = Callable[[Collection[Lock]], Sequence[PlaceInLine]]
 # One step of an end, which also locks these workstations.
 Step = Callable[[Ids], Ended]
+
+GIVEN_BY_DATABASE: Final = ("node_keys", "fencing_token", "acquired_at", "last_heartbeat")
 
 _Manager = models.Manager.from_queryset(EditSessionQuerySet)
 
@@ -46,8 +51,34 @@ class EditSessionManager(_Manager[AbstractEditSession]):
 
     def begin(self, sessions: Iterable[AbstractEditSession]) -> list[AbstractEditSession]:
         """Insert new sessions, with growing fencing tokens; the caller has locked the items."""
-        # Its default tokens are drawn row by row, in this order.
-        return list(self.bulk_create(sessions))
+        new = list(sessions)
+        if not new:
+            return []
+        # The tokens are drawn row by row, in this order.
+        rows = [{column: getattr(one, column) for column in self._given} for one in new]
+        for session, values in zip(
+            new, sql.insert(self.model, rows, *GIVEN_BY_DATABASE), strict=True
+        ):
+            for column, value in zip(GIVEN_BY_DATABASE, values, strict=True):
+                setattr(session, column, value)
+            session._state.adding, session._state.db = False, connection.alias
+        return new
+
+    @cached_property
+    def _given(self) -> list[str]:
+        """The columns of a new session that the database does not give."""
+        columns = [field.attname for field in self.model._meta.concrete_fields]
+        return [column for column in columns if column not in GIVEN_BY_DATABASE]
+
+    @cached_property
+    def reading_holdings(self) -> Statement:
+        """Of items; its rows are for `holders_of`."""
+        return Statement(lambda items: self.holdings(items))
+
+    @cached_property
+    def _deleting(self) -> Statement:
+        """Of ids of sessions. Requests for hand-offs are deleted with them by the database."""
+        return Statement(lambda ids: self.filter(pk__any=ids), delete=True)
 
     def touch_heartbeat(
         self,
@@ -117,9 +148,10 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             if leaving:
                 PlaceInLine.objects.filter(workstation__any=leaving).delete()
             next_ones = (turns or PlaceInLine.objects.turns)(set(found.values()))
-            locked = candidates.filter(pk__any=found).lock_to_end()
-            holders = self.holders(items)
-            ending = conflicts.few_to_end(locked, holders)
+            ending_now = candidates.filter(pk__any=found).locking_to_end()
+            locked, holdings = together(query_of(ending_now), self.reading_holdings(items))
+            holders = holders_of(holdings)
+            ending = conflicts.few_to_end([Ending(*row) for row in locked], holders)
             # The others that hold a session on the items. Those that end here are told of their own end only: of two
             # that end at the same moment neither holds the item any more.
             take_away(ending, holders)
@@ -128,7 +160,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             records = [EndedSession.of(session, reason, ended_by, note) for session in ending]
             if records:
                 sql.insert(EndedSession, [record.row() for record in records])
-                self.filter(pk__any=[session.pk for session in ending]).delete()
+                rows_of(self._deleting([session.pk for session in ending]))
             free = {Lock.of(record) for record in records}
             places = [place for place in next_ones if Lock.of(place) in free]
             granted, met = self.grant(places, holders)

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any, Self
 
@@ -30,10 +30,13 @@ class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
         """Load what a session is shown with; a cone may have 10,000 keys and is left out."""
         return self.select_related("item", "user", "workstation").defer("dependency_cone")
 
-    def lock_to_end(self) -> list[Ending]:
-        """Lock these sessions in the order of their ids, and return them; they end now, by the database's clock."""
+    def locking_to_end(self) -> "models.QuerySet[Any, Any]":
+        """Return the query that locks these sessions in the order of their ids; its rows are those of `Ending`.
+
+        They end now, by the database's clock.
+        """
         rows = self.annotate(**ENDING_ELSEWHERE).values_list(*Ending._fields)
-        return [Ending(*row) for row in rows.order_by("pk").select_for_update(of=("self",))]
+        return rows.order_by("pk").select_for_update(of=("self",))
 
     def in_the_log(self, pk: uuid.UUID) -> dict[str, Any]:
         """Return what the log says of a session, if it is still there."""
@@ -49,8 +52,17 @@ class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
 
     def holders(self, items: Collection[uuid.UUID]) -> Holders:
         """Return who holds how much on these items."""
-        found: Holders = defaultdict(dict)
+        return holders_of(self.holdings(items))
+
+    def holdings(self, items: Collection[uuid.UUID]) -> "models.QuerySet[Any, Any]":
+        """Return the query of the rows for `holders_of`."""
         rows = self.filter(item__any=items).order_by().values_list("item_id", "workstation_id")
-        for item, workstation, count, keys in rows.annotate(Count("pk"), Sum("node_keys")):
-            found[item][workstation] = Holding(count, keys)
-        return found
+        return rows.annotate(Count("pk"), Sum("node_keys"))
+
+
+def holders_of(rows: Iterable[tuple[Any, ...]]) -> Holders:
+    """Return who holds how much, from the rows of `holdings`."""
+    found: Holders = defaultdict(dict)
+    for item, workstation, count, keys in rows:
+        found[item][workstation] = Holding(count, keys)
+    return found

@@ -2,12 +2,13 @@
 
 import uuid
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from events_app.database.round_trip import Statement, rows_of
 from sessions_app.errors import NotFound, Retired
 from sessions_app.text import PART_NUMBER_KEY_MAX, name_key
 
@@ -76,12 +77,15 @@ class ItemQuerySet(models.QuerySet["Item"]):
 
     def lock_ids(self, ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
         """Lock these items as `lock` does; return the ids of those that exist."""
-        locked = self.filter(pk__any=ids).order_by("pk").select_for_update(no_key=True)
-        return list(locked.values_list("pk", flat=True))
+        return [pk for (pk,) in rows_of(_LOCK_IDS(ids))]
 
     def lock_all(self) -> list["Item"]:
         """Lock the items of this query in the order of their ids; return them."""
-        return list(self.order_by("pk").select_for_update(no_key=True))
+        return list(self.locking())
+
+    def locking(self) -> Self:
+        """Return the query that locks these items, as `lock_all` does."""
+        return self.order_by("pk").select_for_update(no_key=True)
 
     def ids_on_record(self, part_number: str) -> list[uuid.UUID]:
         """Return by which ids the record names the item of a part number: its own, and of those merged into it."""
@@ -121,6 +125,9 @@ class Item(models.Model):
         """
         if self.retired_at:
             raise Retired(f"{self} is retired: nothing new is begun on it.")
+
+
+_LOCK_IDS = Statement(lambda ids: Item.objects.filter(pk__any=ids).locking().values_list("pk"))
 
 
 class FormerPartNumberQuerySet(models.QuerySet["FormerPartNumber"]):

@@ -12,9 +12,10 @@ from django.db.models import Exists, F, Func, OuterRef, Q, Window
 from django.db.models.functions import Now, RowNumber
 
 from events_app.database.lock_retry import NeedsLocks
+from events_app.database.round_trip import Statement, rows_of
 from events_app.models import Connection
 from events_app.presence.outages import observed_for
-from sessions_app.locks import Lock, by_lock, rows_about
+from sessions_app.locks import Lock, about, by_lock, lists_about, rows_about
 from sessions_app.models.item import Item
 from sessions_app.models.workstation import Workstation
 from sessions_app.paging import first_page
@@ -142,7 +143,7 @@ class PlaceInLineManager(_Manager["PlaceInLine"]):
         Raises:
             NeedsLocks: another transaction has one of these workstations locked; see `with_lock_retry`.
         """
-        if not self.filter(rows_about(locks)).exists():
+        if not rows_of(_ANYBODY(*lists_about(locks))):
             # As nearly always; which workstations are reachable takes a longer question.
             return []
         locked: set[uuid.UUID] = set()
@@ -204,3 +205,10 @@ class PlaceInLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.item} {self.context_level} {self.object_id}".strip()
+
+
+_ANYBODY: Final = Statement(
+    lambda items, levels, objects: PlaceInLine.objects.filter(
+        about(items, levels, objects)
+    ).values_list("pk")[:1]
+)

@@ -21,7 +21,11 @@ class WorkstationQuerySet(models.QuerySet["Workstation"]):
 
     def lock(self, ids: Collection[uuid.UUID]) -> list["Workstation"]:
         """Lock these workstations, the first in the order of locks; return those that exist."""
-        return list(self.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True))
+        return list(self.locking(ids)) if ids else []
+
+    def locking(self, ids: Collection[uuid.UUID]) -> Self:
+        """Return the query that locks these workstations, as `lock` does."""
+        return self.filter(pk__any=ids).order_by("pk").select_for_update(no_key=True)
 
     def lock_ids(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Lock these workstations as `lock` does; return the ids of those that exist."""

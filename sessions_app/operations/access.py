@@ -4,13 +4,24 @@ import uuid
 from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_user_model
+from django.db import connection
 
+from events_app.database.round_trip import Statement, rows_of, together
 from events_app.models import Connection
 from sessions_app.errors import Forbidden, NotConnected, NotFound
 from sessions_app.models.workstation import Workstation
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+_COLUMNS = [field.attname for field in Workstation._meta.concrete_fields]
+_LOCK = Statement(lambda ids: Workstation.objects.locking(ids).values_list(*_COLUMNS))
+_ACTIVE = Statement(
+    lambda users: get_user_model().objects.filter(pk__any=users, is_active=True).values_list("pk")
+)
+_CONNECTED = Statement(
+    lambda ids, keys: Connection.objects.filter(pk__any=ids, key__any=keys).values_list("pk")
+)
 
 
 def lock_own_workstation(user: "User", workstation_id: uuid.UUID) -> Workstation:
@@ -20,14 +31,14 @@ def lock_own_workstation(user: "User", workstation_id: uuid.UUID) -> Workstation
         NotFound: no such workstation.
         Forbidden: somebody else's workstation, or the user was deactivated meanwhile.
     """
-    locked = Workstation.objects.lock([workstation_id])
-    if not locked:
+    # Asked after the lock: a deactivation releases under the same lock, before or after this.
+    rows, active = together(_LOCK([workstation_id]), _ACTIVE([user.pk]))
+    if not rows:
         raise NotFound("There is no such workstation; register it first.")
-    workstation = locked[0]
+    workstation = Workstation.from_db(connection.alias, _COLUMNS, rows[0])
     if workstation.user_id != user.pk:
         raise Forbidden("Another user owns this workstation.")
-    # Asked after the lock: a deactivation releases under the same lock, before or after this.
-    if not get_user_model().objects.filter(pk=user.pk, is_active=True).exists():
+    if not active:
         raise Forbidden("This user is deactivated.")
     workstation.user = user
     return workstation
@@ -40,8 +51,8 @@ def check_connected(workstation_id: uuid.UUID, connection_id: uuid.UUID | None) 
         NotConnected: if it has not.
     """
     if connection_id is None:
-        connected = Workstation.objects.served().filter(pk=workstation_id).exists()
+        connected: object = Workstation.objects.served().filter(pk=workstation_id).exists()
     else:
-        connected = Connection.objects.filter(pk=connection_id, key=workstation_id).exists()
+        connected = rows_of(_CONNECTED([connection_id], [workstation_id]))
     if not connected:
         raise NotConnected("This event stream has ended, or there is none; open a new one.")

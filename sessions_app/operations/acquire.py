@@ -2,20 +2,22 @@
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 
+from events_app.database.round_trip import Statement, rows_of, together
 from events_app.log import event_log
 from sessions_app import channels, payloads
 from sessions_app.errors import BatchInterference, Invalid
 from sessions_app.interference import conflicts
 from sessions_app.interference.holdings import Holders
 from sessions_app.interference.new_cones import renew_cones, set_cones
-from sessions_app.locks import Lock, by_lock, rows_about
+from sessions_app.locks import Lock, about, by_lock, lists_about
 from sessions_app.models.abstract_edit_session import AbstractEditSession
 from sessions_app.models.edit_session import EditSession
+from sessions_app.models.edit_session_queryset import holders_of
 from sessions_app.models.item import Item, no_items
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.results import Acquired, Wanted
@@ -27,6 +29,21 @@ from sessions_app.text import name_key, name_of, person
 
 # Node keys that an answer has of sessions which are held already and get no other cone: as many as a request may have.
 ANSWERED_NODE_KEYS: Final = 100_000
+
+_ITEM_COLUMNS: Final = [field.attname for field in Item._meta.concrete_fields]
+_LOCK_ITEMS: Final = Statement(
+    lambda keys: Item.objects.filter(key__any=keys).locking().values_list(*_ITEM_COLUMNS)
+)
+_HELD: Final = Statement(
+    lambda items, levels, objects: EditSession.objects.filter(
+        about(items, levels, objects)
+    ).values_list(*Lock._fields)
+)
+_OWN_PLACES: Final = Statement(
+    lambda items, levels, objects, workstations: PlaceInLine.objects.filter(
+        about(items, levels, objects), workstation__any=workstations
+    ).values_list("pk", *Lock._fields)
+)
 
 # The locks that a request asks for, in its order, and the active sessions among them.
 LocksWanted = Mapping[Lock, Wanted]
@@ -97,11 +114,12 @@ def lock_items(
         NotFound: there are no such items, or they were renamed.
     """
     keys = {number: name_key(number) for number in part_numbers}
-    found = Item.objects.filter(key__in=set(keys.values()))
     here: list[event_log.NewEvent] = []
     if workstation.departed_at is None and workstation.idle_since is None:
-        items = found.lock_all()
+        rows = rows_of(_LOCK_ITEMS(set(keys.values())))
+        items = [Item.from_db(connection.alias, _ITEM_COLUMNS, row) for row in rows]
     else:
+        found = Item.objects.filter(key__in=set(keys.values()))
         ids = list(found.values_list("pk", flat=True))
         here = presence.come_back([workstation.pk], active=[workstation.pk], also_lock=ids)
         # They could be renamed until they were locked.
@@ -134,13 +152,15 @@ def acquire_locked(
         Lock(items[want.part_number].pk, want.context_level, want.object_id): want
         for want in wanted
     }
-    held = EditSession.objects.held(by_wanted)
+    ids = {item.pk for item in items.values()}
+    facts = _read_facts(workstation, by_wanted, ids)
+    held = facts.held
     _refuse_retired(items, by_wanted, held)
     _refuse_held_by_others(workstation, by_wanted, held)
     _refuse_too_many(workstation, by_wanted, held)
-    _leave_lines(workstation, by_wanted)
-    ids = {item.pk for item in items.values()}
-    holders = EditSession.objects.holders(ids)
+    if facts.own_places:
+        PlaceInLine.objects.filter(pk__in=facts.own_places).delete()
+    holders = facts.holders
     audiences = channels.audiences_of(holders, ids)
     shared = {pk: holders[pk] for pk in ids if holders[pk].keys() - {workstation.pk}}
     changed = _renew(held, by_wanted, connection_id, shared)
@@ -163,6 +183,37 @@ def acquire_locked(
     ]
     event_log.append([*here, *acquired, *changed, *met.events(new)])
     return answers
+
+
+class _Facts(NamedTuple):
+    """What is true, under the locks of a workstation and of items, until the transaction's end.
+
+    Args:
+        held: the sessions among those wanted.
+        own_places: of the workstation, in the lines for these locks: it leaves them, as it gets the locks.
+        holders: who holds how much on the items.
+    """
+
+    held: dict[Lock, AbstractEditSession]
+    own_places: Sequence[uuid.UUID]
+    holders: Holders
+
+
+def _read_facts(
+    workstation: Workstation, wanted: LocksWanted, items: Collection[uuid.UUID]
+) -> _Facts:
+    """Read them, in one round trip; the sessions with their names only where there are any, which is rare."""
+    locks = lists_about(wanted)
+    held, places, holdings = together(
+        _HELD(*locks),
+        _OWN_PLACES(*locks, [workstation.pk]),
+        EditSession.objects.reading_holdings(items),
+    )
+    return _Facts(
+        EditSession.objects.held(wanted) if {Lock(*row) for row in held} & wanted.keys() else {},
+        [pk for pk, *lock in places if Lock(*lock) in wanted],
+        holders_of(holdings),
+    )
 
 
 def _refuse_retired(items: Mapping[str, Item], wanted: LocksWanted, held: LocksHeld) -> None:
@@ -229,14 +280,6 @@ def _begin(
         for lock, want in wanted.items()
         if lock not in held
     )
-
-
-def _leave_lines(workstation: Workstation, locks: Collection[Lock]) -> None:
-    """Delete the workstation's places in line for these locks: it gets them now."""
-    own = PlaceInLine.objects.filter(rows_about(locks), workstation=workstation)
-    places = by_lock(own.defer("dependency_cone"), locks).values()
-    if places:
-        PlaceInLine.objects.filter(pk__in=[place.pk for place in places]).delete()
 
 
 def _renew(

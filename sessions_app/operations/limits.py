@@ -5,10 +5,12 @@ together they may pass the user's limit by what they ask for at one moment.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, Sum, Value
 
+from events_app.database.round_trip import Statement, rows_of
 from sessions_app.errors import (
     DomainError,
     TooManyNodeKeys,
@@ -19,6 +21,29 @@ from sessions_app.errors import (
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.workstation import Workstation
+
+
+class _Held(NamedTuple):
+    """How many sessions a workstation holds, how many its user, and the node keys of these."""
+
+    here: int
+    everywhere: int
+    node_keys: int
+
+
+# A row of `_Held` for a workstation and its user; none where the user holds nothing.
+_HELD = Statement(
+    lambda workstations, users: (
+        EditSession.objects.filter(user__any=users)
+        .values_list(Value(1))
+        .annotate(
+            here=Count("pk", filter=Q(workstation__any=workstations)),
+            everywhere=Count("pk"),
+            keys=Sum("node_keys", default=0),
+        )
+        .values_list("here", "everywhere", "keys")
+    )
+)
 
 
 def check_sessions(workstation: Workstation, new: int, node_keys: int) -> None:
@@ -55,8 +80,7 @@ def check_places(workstation: Workstation, new: int, node_keys: int) -> None:
         raise _over(TooManyPlaces, what, count, new, settings.LIMITS.places_per_user)
     if node_keys > 0:
         # A turn is not refused: what it gives is counted here.
-        *_, held = _held(workstation)
-        _check_node_keys(held + keys, node_keys)
+        _check_node_keys(_held(workstation).node_keys + keys, node_keys)
 
 
 def check_workstations(user_id: int) -> None:
@@ -90,18 +114,9 @@ def _over(error: type[DomainError], what: str, held: int, more: int, limit: int)
     )
 
 
-def _held(workstation: Workstation) -> tuple[int, int, int]:
-    """Return how many sessions the workstation holds, how many its user, and the node keys of these."""
-    here, everywhere, keys = (
-        EditSession.objects.filter(user=workstation.user_id)
-        .aggregate(
-            here=Count("pk", filter=Q(workstation=workstation.pk)),
-            everywhere=Count("pk"),
-            keys=Sum("node_keys", default=0),
-        )
-        .values()
-    )
-    return here, everywhere, keys
+def _held(workstation: Workstation) -> _Held:
+    rows = rows_of(_HELD([workstation.pk], [workstation.user_id]))
+    return next((_Held(*row) for row in rows), _Held(0, 0, 0))
 
 
 def _check_node_keys(held: int, more: int) -> None:

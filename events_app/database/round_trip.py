@@ -1,0 +1,86 @@
+"""Several statements in one round trip to the database, each compiled only once.
+
+Building and compiling a QuerySet takes longer than PostgreSQL takes to run it. A `Statement` does that once in a
+process; the QuerySet stays its only source, so that a changed model changes it too.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+from django.db import connection
+from django.db.models import QuerySet
+from django.db.models.sql import DeleteQuery
+
+Row = tuple[Any, ...]
+
+
+class Query(NamedTuple):
+    """A statement with its parameters."""
+
+    sql: str
+    params: Sequence[Any]
+
+
+class _Place(list[int]):
+    """Stands for a list of values, until a statement is run; it has the number of the parameter."""
+
+
+class Statement:
+    """A QuerySet of plain rows that is compiled at its first use.
+
+    Args:
+        build: gets, for each of its parameters, a list that is not known yet, and returns the QuerySet. It passes the
+            lists to lookups `any`, each at least once. Everything else in it is the same at each use.
+        delete: whether it deletes the rows, and returns none. What refers to them the database deletes, if anything.
+    """
+
+    def __init__(self, build: Callable[..., "QuerySet[Any, Any]"], *, delete: bool = False) -> None:
+        self._build: Final = build
+        self._delete: Final = delete
+
+    def __call__(self, *lists: Collection[Any]) -> Query:
+        """Return it with these values."""
+        sql, params, count = self._compiled
+        assert len(lists) == count, "a list for each parameter"
+        values = [list(one) for one in lists]
+        return Query(sql, [values[one[0]] if isinstance(one, _Place) else one for one in params])
+
+    @cached_property
+    def _compiled(self) -> tuple[str, Sequence[Any], int]:
+        places = [_Place([number]) for number in range(self._build.__code__.co_argcount)]
+        query = self._build(*places).query
+        sql, params = (query.chain(DeleteQuery) if self._delete else query).sql_with_params()
+        assert {one[0] for one in params if isinstance(one, _Place)} == set(range(len(places)))
+        return sql, params, len(places)
+
+
+def rows_of(query: Query) -> list[Row]:
+    """Run one; return its rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(*query)
+        return cursor.fetchall() if cursor.description else []
+
+
+def query_of(queryset: "QuerySet[Any, Any]") -> Query:
+    """Return the query of a QuerySet of plain rows, for `together`."""
+    return Query(*queryset.query.sql_with_params())
+
+
+def together(*queries: Query) -> list[list[Row]]:
+    """Run these in their order, in one round trip (libpq's pipeline mode); return the rows of each.
+
+    PostgreSQL begins each when the one before has ended. So each has a snapshot of its own, and sees what was committed
+    while those before it waited for locks.
+
+    Raises:
+        DatabaseError: that of the first one that fails; those behind it are not run.
+    """
+    connection.ensure_connection()
+    with ExitStack() as stack:
+        cursors = [stack.enter_context(connection.cursor()) for _ in queries]
+        with connection.wrap_database_errors, connection.connection.pipeline():
+            for cursor, query in zip(cursors, queries, strict=True):
+                cursor.execute(*query)
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
