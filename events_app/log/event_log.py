@@ -114,7 +114,8 @@ def _insert_audiences(events: Sequence[NewEvent]) -> dict[int, int]:
     shared = {key: event.shared for event in events if uses[key := id(event.shared)] > 1}
     if not shared:
         return {}
-    ids = sql.insert(Audience, [{"channels": sorted(set(some))} for some in shared.values()])
+    rows = [{"channels": sorted(set(some))} for some in shared.values()]
+    ids = (pk for (pk,) in sql.insert(Audience, rows, "id"))
     return dict(zip(shared, ids, strict=True))
 
 
