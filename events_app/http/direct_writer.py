@@ -56,11 +56,12 @@ class DirectWriter:
         await self._pressure.room.wait()
 
     def write(self, data: bytes) -> None:
-        """Write a part; what the kernel does not take at once is kept by Twisted. Nothing, if the client has left."""
+        """Write a part; Twisted keeps what the kernel does not take at once. If the client has left, write nothing."""
         request = self._request
-        channel = request.channel
-        if channel is None or request.finished:
+        # Twisted takes the channel from a request that is finished.
+        if request.finished or request.channel is None:
             return
+        channel = request.channel
         transport = channel.transport
         if peers.unsent(transport) or not request.startedWriting or transport.disconnecting:
             request.write(data)

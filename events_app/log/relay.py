@@ -69,6 +69,8 @@ class StreamListener(Listener):  # type: ignore[misc]  # untyped library
             did.
     """
 
+    channel_items: dict[str, list[RelayedEvent]]
+
     def __init__(self, write: Callable[[RelayedEvent], bool]) -> None:
         super().__init__()
         self.write = write
@@ -85,6 +87,16 @@ class StreamListener(Listener):  # type: ignore[misc]  # untyped library
         else:
             self.overflow = True
         self.aevent.set()
+
+    def take(self) -> tuple[list[RelayedEvent], bool]:
+        """Return the queued events in the order of their ids, and whether the stream has to go on from the log."""
+        with get_listener_manager().lock:
+            self.aevent.clear()
+            items, self.channel_items = self.channel_items, {}
+            overflowed, self.overflow = self.overflow, False
+        # One event may have come by several of the channels.
+        events = {event.id: event for channel in items.values() for event in channel}
+        return [events[event_id] for event_id in sorted(events)], overflowed
 
 
 def _ended(event: RelayedEvent) -> bool:
@@ -108,7 +120,7 @@ def deliver(event_id: int, channels: Sequence[str], event_type: str, data: str) 
     event = RelayedEvent(event_type, data, event_id)
     manager = get_listener_manager()
     reached: dict[StreamListener, str] = {}
-    # A write may find that its client has left, and remove a listener.
+    # The manager's sets may change during the writes: one may find that its client has left.
     with manager.lock:
         for channel in channels:
             name = listening_name(channel)
@@ -192,9 +204,12 @@ class Relay:
         waiting = connection.notifies(timeout=timings.RELAY_IDLE_SECONDS, stop_after=1)
         # All that have come; they are in the order of their commits.
         texts = [notify.payload async for notify in waiting]
-        return bool(texts) and all(self._deliver_notified(text) for text in texts)
+        for text in texts:
+            if not await self._deliver_notified(text):
+                return False
+        return bool(texts)
 
-    def _deliver_notified(self, text: str) -> bool:
+    async def _deliver_notified(self, text: str) -> bool:
         """Deliver the entries of a notification, unless others lie before them; return whether none did."""
         notification = Notification.read(text)
         if notification is None or notification.epoch != self._epoch:
@@ -205,8 +220,7 @@ class Relay:
         if notification.last != self._position:
             return False
         for entry in notification.entries:
-            deliver(*entry)
-            self._position = entry.id
+            await self._deliver(*entry)
         return True
 
     async def _read_page(self, connection: AsyncConnection) -> bool:
@@ -223,9 +237,16 @@ class Relay:
             return True
         for _, _, event_id, channels, event_type, data, _ in rows:
             if event_id is not None:
-                deliver(event_id, channels, event_type, data)
-                self._position = event_id
+                await self._deliver(event_id, channels, event_type, data)
         return len(rows) == event_log.PAGE_SIZE or (rows[-1][-1] or 0) >= event_log.RELAY_BYTES
+
+    async def _deliver(
+        self, event_id: int, channels: Sequence[str], event_type: str, data: str
+    ) -> None:
+        """Deliver one entry, then let the loop's other tasks have their turn: a page may have a million writes."""
+        deliver(event_id, channels, event_type, data)
+        self._position = event_id
+        await asyncio.sleep(0)
 
     async def _go_to_head(self, connection: AsyncConnection) -> None:
         row = await (await connection.execute(sql.LOG_HEAD)).fetchone()

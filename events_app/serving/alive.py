@@ -16,7 +16,14 @@ from events_app.fairness import callers
 from events_app.fairness.request_gate import Application
 from events_app.presence.backend import AliveRequest, backend
 from events_app.serving import bodies, runtime
-from events_app.serving.stream_http import ClientLeft, Receive, Scope, Send, refuse
+from events_app.serving.stream_http import (
+    ClientLeft,
+    Receive,
+    Scope,
+    Send,
+    refuse,
+    until_disconnect,
+)
 
 _SIGN: Final = "silo.sign_of_life"
 
@@ -54,7 +61,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     assert process is not None
     request: AliveRequest = scope[_SIGN]
     verdict = process.presence.alive_requests.take(request)
-    leaving = asyncio.create_task(_until_disconnect(receive))
+    leaving = asyncio.create_task(until_disconnect(receive))
     try:
         either: set[asyncio.Future[Any]] = {verdict, leaving}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -68,8 +75,3 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [(b"content-length", b"0")]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
-
-
-async def _until_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -69,7 +69,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         lambda: process.presence.observed.proved,
         process.presence.heartbeat_written,
     )
-    leaving = asyncio.create_task(_until_disconnect(receive))
+    leaving = asyncio.create_task(stream_http.until_disconnect(receive))
     closing = asyncio.create_task(stream.closed.wait())
     writing = asyncio.create_task(stream.serve(request, process))
     # Nor is it kept here.
@@ -140,7 +140,7 @@ class Stream:
         """Write a line at once, or leave it to the stream's task."""
         if self._writable:
             self._line_due = False
-            self._writer.write_now(b"")
+            self._write_now(b"")
         else:
             self._listener.aevent.set()
 
@@ -151,10 +151,7 @@ class Stream:
         """Whether lines may still be written."""
         return not self.closed.is_set()
 
-    def keep_alive(self) -> None:
-        """Write a line, unless the stream has to write something else, or its client does not read."""
-        if self._writable:
-            self._writer.write_now(b"")
+    keep_alive = probe
 
     # -- called by presence --
 
@@ -310,6 +307,8 @@ class Stream:
                 entries, more = await self._next_page()
             except event_log.Trimmed:
                 return await self._reset()
+            if self.closed.is_set():
+                return
             body = self._sse((one.id, sse.encode(one.type, one.data)) for one in entries)
             del entries
             if body:
@@ -321,7 +320,7 @@ class Stream:
         """Read from the log when it is this stream's turn; write a line now and then until then."""
         reading = asyncio.create_task(replays.read(self.grant.channels, self._position))
         try:
-            while not (await asyncio.wait({reading}, timeout=self._timings.keepalive))[0]:
+            while not (await asyncio.wait({reading}, timeout=self._writer.quiet_seconds))[0]:
                 await self._writer.write(b"")
             return reading.result()
         finally:
@@ -341,7 +340,9 @@ class Stream:
         finally:
             self._idle = False
         await self._writer.wait_for_room()
-        queued, overflowed = self._take_queue()
+        if self.closed.is_set():
+            return
+        queued, overflowed = self._listener.take()
         large = sum(len(event.data) for event in queued) > CHUNK_BYTES
         # Events that a client does not read are kept once, in the log.
         body = b"" if overflowed or large else self._sse((one.id, one.encoded) for one in queued)
@@ -356,16 +357,6 @@ class Stream:
         if self._writer.heartbeat_due or self._line_due:
             self._line_due = False
             await self._writer.write(b"")
-
-    def _take_queue(self) -> tuple[list[RelayedEvent], bool]:
-        listener = self._listener
-        with get_listener_manager().lock:
-            listener.aevent.clear()
-            items, listener.channel_items = listener.channel_items, {}
-            overflowed, listener.overflow = listener.overflow, False
-        # One event may have come by several of the channels.
-        events = {event.id: event for channel in items.values() for event in channel}
-        return [events[event_id] for event_id in sorted(events)], overflowed
 
     def _sse(self, events: Iterable[tuple[int, bytes]]) -> bytes:
         """Return the bytes of events that come after those written before."""
@@ -390,10 +381,13 @@ class Stream:
         # It may have been in the replay.
         if event.id > self._position:
             self._position = event.id
-            self._writer.write_now(event.in_epoch(self._epoch))
+            self._write_now(event.in_epoch(self._epoch))
         return True
 
-
-async def _until_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    def _write_now(self, body: bytes) -> None:
+        """Write at once. A write that fails ends this stream only; its client goes on from the log."""
+        try:
+            self._writer.write_now(body)
+        except Exception:
+            logger.exception("a stream failed")
+            self.close("a write failed")

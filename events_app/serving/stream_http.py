@@ -78,3 +78,9 @@ async def refuse(send: Send, refusal: StreamRefused, allowed: tuple[str, ...] = 
         headers.append((name.lower().encode(), value.encode()))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def until_disconnect(receive: Receive) -> None:
+    """Wait until the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -28,6 +28,7 @@ class StreamWriter:
         "_direct",
         "_heartbeat_due",
         "_heartbeat_written",
+        "_keepalive",
         "_proved",
         "_send",
         "_vouched",
@@ -48,6 +49,7 @@ class StreamWriter:
         self.written_at = self.opened
         self.started = False
         self._send = send
+        self._keepalive = configured.keepalive
         self._vouched = configured.vouched
         self._proved = proved
         self._heartbeat_written = heartbeat_written
@@ -68,6 +70,11 @@ class StreamWriter:
     def has_room(self) -> bool:
         """Whether something can be written at once: the answer has begun, and its client reads."""
         return self._direct is not None and self._direct.has_room and not self._writing
+
+    @property
+    def quiet_seconds(self) -> float:
+        """For how long nothing needs to be written yet."""
+        return max(0.0, self.written_at + self._keepalive - time.monotonic())
 
     async def wait_for_room(self) -> None:
         """Wait until the client has read most of what was written."""

@@ -31,9 +31,9 @@ class Observed(Relay):
         self.reads += 1
         return await super()._read_page(connection)
 
-    def _deliver_notified(self, text):
+    async def _deliver_notified(self, text):
         self.heard += 1
-        return True if self.deaf else super()._deliver_notified(text)
+        return True if self.deaf else await super()._deliver_notified(text)
 
 
 @pytest.fixture

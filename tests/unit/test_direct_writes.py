@@ -239,3 +239,50 @@ def test_lines_are_written_at_once_unless_the_client_does_not_read(world):
         task.cancel()
 
     play(world, scene)
+
+
+def test_a_stream_that_was_closed_while_its_client_did_not_read_is_given_no_event_any_more(world):
+    async def scene():
+        task = world.opens()
+        await settled()
+        world.commit(1)
+        world.pressure.pauseProducing()
+        world.commit(2)
+        await settled()
+        world.stream.close("no longer permitted")
+        world.commit(3)
+        world.pressure.resumeProducing()
+        await settled()
+        assert world.ids == [1]
+        assert task.done()
+
+    play(world, scene)
+
+
+def test_a_write_that_fails_ends_its_stream_and_no_other_work(world, monkeypatch):
+    def fails(self, data):
+        raise ValueError("this one")
+
+    async def scene():
+        task = world.opens()
+        await settled()
+        monkeypatch.setattr(Writer, "write", fails)
+        world.commit(1)
+        await settled()
+        assert world.stream.closed.is_set()
+        assert task.done()
+        world.stream.keep_alive()
+
+    play(world, scene)
+
+
+def test_a_line_that_is_due_while_the_log_is_read_follows_the_read(world):
+    async def scene():
+        world.log = [1]
+        world.while_reading = world.stream.keep_alive
+        task = world.opens(head=1, at=0)
+        await settled()
+        assert world.written.count(b": keep-alive") == 3
+        task.cancel()
+
+    play(world, scene)
