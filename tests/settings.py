@@ -9,8 +9,5 @@ from silo.settings import *  # noqa: F403
 # Tests empty every table between them, the record too (sessions_app/management/commands/flush.py).
 DATABASES["default"]["OPTIONS"]["options"] += " -c silo.empty_the_record=yes"  # noqa: F405
 
-# A crash of the machine may take what tests have written.
-DATABASES["default"]["OPTIONS"]["options"] += " -c synchronous_commit=off"  # noqa: F405
-
 # Real hashing is slow on purpose.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
