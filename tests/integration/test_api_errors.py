@@ -218,7 +218,7 @@ def test_a_database_that_is_away_is_503(monkeypatch, caplog, error):
 
 
 def test_also_while_the_credentials_are_looked_up(monkeypatch):
-    monkeypatch.setattr(ApiTokenQuerySet, "authenticate", failing(OperationalError("away")))
+    monkeypatch.setattr(ApiTokenQuerySet, "authenticate_all", failing(OperationalError("away")))
     check_envelope(Api(make_token(make_user()))("GET", "/api/items"), 503, "unavailable")
 
 
