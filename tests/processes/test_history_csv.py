@@ -23,7 +23,7 @@ COUNT = 4500
 def record(committed_db):
     """Four pages and a half, larger than what sockets buffer."""
     now = datetime.now(UTC)
-    EndedSession.objects.bulk_create(
+    rows = [
         EndedSession(
             item_id=uuid.uuid4(),
             part_number=f"A-{number}",
@@ -39,7 +39,9 @@ def record(committed_db):
             note="n" * 2000,
         )
         for number in range(COUNT)
-    )
+    ]
+    # In batches: a transaction in which this program thinks for long is ended.
+    EndedSession.objects.bulk_create(rows, batch_size=500)
 
 
 def test_it_is_whole_and_a_reader_that_stops_keeps_no_place_and_no_connection(
