@@ -23,7 +23,8 @@ from events_app.database.threads import in_thread
 from events_app.fairness.callers import Scope
 from events_app.fairness.request_gate import Application
 from events_app.serving import bodies
-from events_app.serving.stream_http import ClientLeft, Receive, Send
+from events_app.serving.bodies import ClientLeft, Receive
+from events_app.serving.stream_http import Send
 
 # Method and name of the address.
 CALLS: Final = frozenset(

@@ -16,14 +16,8 @@ from events_app.fairness import callers
 from events_app.fairness.request_gate import Application
 from events_app.presence.backend import AliveRequest, backend
 from events_app.serving import bodies, runtime
-from events_app.serving.stream_http import (
-    ClientLeft,
-    Receive,
-    Scope,
-    Send,
-    refuse,
-    until_disconnect,
-)
+from events_app.serving.bodies import ClientLeft, Receive
+from events_app.serving.stream_http import Scope, Send, refuse, until_disconnect
 
 _SIGN: Final = "silo.sign_of_life"
 

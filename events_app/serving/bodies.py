@@ -1,9 +1,14 @@
 """Reads the body of a request in front of Django, and gives it on where the request goes there after all."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from io import BytesIO
+from typing import Any
 
-from events_app.serving.stream_http import ClientLeft, Receive
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class ClientLeft(Exception):
+    """The client disconnected before its request was here."""
 
 
 async def read(receive: Receive) -> bytes:

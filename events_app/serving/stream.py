@@ -32,8 +32,9 @@ from events_app.presence.store import Snapshot
 from events_app.presence.stream_interface import StreamDisplaced, StreamGone, TooManyStreams
 from events_app.serving import runtime, stream_http
 from events_app.serving.admission import Admission, NoProgress, Step
+from events_app.serving.bodies import ClientLeft, Receive
 from events_app.serving.keep_alives import KeepAlives
-from events_app.serving.stream_http import ClientLeft, Receive, Scope, Send, refuse, unavailable
+from events_app.serving.stream_http import Scope, Send, refuse, unavailable
 from events_app.serving.stream_text import HEADERS, named, retry
 from events_app.serving.stream_writer import CHUNK_BYTES, StreamWriter
 

@@ -9,9 +9,10 @@ from django.core.handlers.asgi import ASGIRequest
 
 from events_app.http import envelope, refusals
 from events_app.presence.backend import StreamGrant, StreamRefused, StreamRequest
+from events_app.serving import bodies
+from events_app.serving.bodies import Receive
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # Relay and presence run beside `manage.py serve` only; under `runserver` no workstation would be kept present.
@@ -20,10 +21,6 @@ NOT_SERVED: Final = StreamRefused(
 )
 
 FAILED: Final = StreamRefused(*refusals.FAILED)
-
-
-class ClientLeft(Exception):
-    """The client disconnected before its request was here."""
 
 
 def methods(scope: Scope) -> tuple[str, ...]:
@@ -37,17 +34,9 @@ async def read(scope: Scope, receive: Receive) -> StreamRequest:
     Raises:
         ClientLeft: the client disconnected meanwhile.
     """
-    body = BytesIO()
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        body.write(message.get("body", b""))
-        more = message.get("more_body", False)
-    size = body.tell()
-    body.seek(0)
-    return StreamRequest(ASGIRequest(dict(scope), body), scope["url_route"]["kwargs"], size, scope)
+    body = await bodies.read(receive)
+    http = ASGIRequest(dict(scope), BytesIO(body))
+    return StreamRequest(http, scope["url_route"]["kwargs"], len(body), scope)
 
 
 def unavailable() -> StreamRefused:
