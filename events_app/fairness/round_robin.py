@@ -1,4 +1,4 @@
-"""A queue whose owners take turns. `serving.admission` uses it for new streams."""
+"""A queue whose owners take turns. `serving.admission` uses it for new streams, `database.set_writer` for requests."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -18,6 +18,10 @@ class RoundRobin(Generic[T]):
 
     def __bool__(self) -> bool:
         return bool(self._queues)
+
+    def count(self, owner: Hashable) -> int:
+        """Return how many things of an owner are queued."""
+        return len(self._queues.get(owner, ()))
 
     def add(self, owner: Hashable, thing: T) -> None:
         """Queue a thing behind those of its owner."""

@@ -1,0 +1,306 @@
+"""Group commit: the requests that come while one set of them is committed are the next set.
+
+A commit costs as much for one request as for a hundred. So the event loop gives requests to one thread, a set at a
+time, which carries out each set in one transaction: docs/architecture.md, "Group commit". A request that is alone
+waits for no other one.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Hashable, Sequence
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Final, Generic, TypeVar
+
+from django.db import close_old_connections, connections
+
+from events_app.database.set_queue import BOUNDS, Bounds, SetQueue, Waiting
+from events_app.database.unavailable import DATABASE_UNAVAILABLE, is_statement_error
+
+logger = logging.getLogger(__name__)
+
+Request = TypeVar("Request")
+Outcome = TypeVar("Outcome")
+
+# Carries out a set in a transaction of its own. Returns for each request its outcome, or its refusal as an exception;
+# raises where the whole set failed.
+Execute = Callable[[Sequence[Request]], Sequence[Outcome | Exception]]
+
+# Requests that were answered together come again together, as soon as their clients have their answers. For so long a
+# set waits for them, after one of so many. Without it, sets of one and of all others alternate.
+TOGETHER_SECONDS: Final = 0.001
+TOGETHER_LEAST: Final = 4
+# A connection that was not used for longer may have broken meanwhile: it is handed back to the pool, which looks at a
+# connection before it gives it out.
+UNUSED_SECONDS: Final = 1.0
+
+
+class Overloaded(Exception):
+    """A request was not carried out, and waits no longer. Its client may try again later, or at another server."""
+
+
+def _nothing(request: object) -> Collection[Hashable]:
+    return ()
+
+
+def _everybody(request: object) -> Hashable:
+    return None
+
+
+def _one(request: object) -> int:
+    return 1
+
+
+class SetWriter(Generic[Request, Outcome]):
+    """Carries out requests of the event loop in sets, in a thread with a database connection of its own.
+
+    It belongs to the loop that it is used in first.
+
+    Args:
+        execute: carries out a set, in the thread.
+        name: of the thread.
+        keys: what a request is for: a set holds at most one request for each, and the others wait for the next sets.
+            Those of one party keep their order.
+        party: whose a request is. Where more wait than a set holds, parties take turns.
+        weight: what a request counts.
+        bounds: what is taken.
+    """
+
+    def __init__(
+        self,
+        execute: Execute[Request, Outcome],
+        *,
+        name: str,
+        keys: Callable[[Request], Collection[Hashable]] = _nothing,
+        party: Callable[[Request], Hashable] = _everybody,
+        weight: Callable[[Request], int] = _one,
+        bounds: Bounds = BOUNDS,
+    ) -> None:
+        self._keys = keys
+        self._party = party
+        self._weigh = weight
+        self._bounds = bounds
+        self._queue: SetQueue[Request, Outcome] = SetQueue(bounds)
+        self._thread = _SetThread(execute, name, self._answered)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # The set that the thread has.
+        self._set: list[Waiting[Request, Outcome]] = []
+        # The beginning of the next set, where it is awaited, and how many requests it waits for.
+        self._next: asyncio.Handle | None = None
+        self._expected = 0
+        self._ageing: asyncio.TimerHandle | None = None
+        self._closing = False
+
+    def waiting(self, party: Hashable) -> int:
+        """Return how many requests of a party wait for their set."""
+        return self._queue.count(party)
+
+    async def submit(self, request: Request, *, refusable: bool = True) -> Outcome:
+        """Have a request carried out; return its outcome.
+
+        If this is cancelled while the request waits for its set, nothing happens; later it is carried out.
+
+        Args:
+            request: the request.
+            refusable: whether it may be refused because too many wait, or it waits too long.
+
+        Raises:
+            Overloaded: it was not carried out.
+            DatabaseError, InterfaceError: the database has refused it, or was not there. If the connection was lost in
+                the commit, it may have been carried out.
+            Exception: its refusal.
+        """
+        if self._closing:
+            raise _stopping()
+        if refusable and self._queue.is_full:
+            raise Overloaded("Too many requests wait already.")
+        one = self._take_in(request, refusable)
+        try:
+            return await one.answer
+        finally:
+            self._queue.remove(one)
+
+    async def close(self) -> None:
+        """Finish the set that was taken, refuse the other requests, and end the thread and its connection."""
+        self._closing = True
+        for one in list(self._queue):
+            self._refuse(one, _stopping())
+        if self._loop is not None:
+            await self._thread.end(self._loop)
+
+    def _take_in(self, request: Request, refusable: bool) -> Waiting[Request, Outcome]:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._thread.start(self._loop)
+        one = Waiting[Request, Outcome](
+            request,
+            self._loop.create_future(),
+            self._party(request),
+            self._keys(request),
+            self._weigh(request),
+            self._loop.time(),
+            refusable,
+        )
+        self._queue.add(one)
+        if refusable:
+            self._watch_age()
+        if not self._set:
+            self._begin_soon()
+        return one
+
+    # -- sets --
+
+    def _begin_soon(self) -> None:
+        """Begin a set in this turn of the loop, with all who come in it, unless it waits for others."""
+        assert self._loop is not None
+        if self._next is not None:
+            if not self._expected or len(self._queue) < self._expected:
+                return
+            self._next.cancel()
+        self._expected = 0
+        self._next = self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._next, self._expected = None, 0
+        self._set = self._queue.take()
+        if self._set:
+            self._thread.carry_out([one.request for one in self._set])
+
+    def _answered(self, outcomes: Sequence[Outcome | Exception]) -> None:
+        assert self._loop is not None
+        for one, outcome in zip(self._set, outcomes, strict=True):
+            if one.answer.done():
+                continue
+            if isinstance(outcome, Exception):
+                one.answer.set_exception(outcome)
+            else:
+                one.answer.set_result(outcome)
+        # Those who wait for these answers run first, and send them.
+        self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        assert self._loop is not None
+        together, self._set = len(self._set), []
+        if together >= TOGETHER_LEAST and len(self._queue) < together:
+            self._expected = together
+            self._next = self._loop.call_later(TOGETHER_SECONDS, self._begin)
+        else:
+            self._begin()
+
+    # -- those who wait too long --
+
+    def _watch_age(self) -> None:
+        if self._ageing is None and self._loop is not None:
+            oldest = next((one for one in self._queue if one.refusable), None)
+            if oldest is not None:
+                self._ageing = self._loop.call_at(oldest.since + self._bounds.age, self._refuse_old)
+
+    def _refuse_old(self) -> None:
+        assert self._loop is not None
+        self._ageing = None
+        too_old = self._loop.time() - self._bounds.age
+        for one in [one for one in self._queue if one.refusable and one.since <= too_old]:
+            self._refuse(one, Overloaded("The request has waited too long."))
+        self._watch_age()
+
+    def _refuse(self, one: Waiting[Request, Outcome], error: Overloaded) -> None:
+        self._queue.remove(one)
+        if not one.answer.done():
+            one.answer.set_exception(error)
+
+
+def _stopping() -> Overloaded:
+    return Overloaded("This server is stopping.")
+
+
+class _SetThread(Generic[Request, Outcome]):
+    """The thread: one set after the other.
+
+    Args:
+        execute: carries out a set.
+        name: of the thread.
+        answered: called in the loop with the outcomes of each set.
+    """
+
+    def __init__(
+        self,
+        execute: Execute[Request, Outcome],
+        name: str,
+        answered: Callable[[Sequence[Outcome | Exception]], None],
+    ) -> None:
+        self._execute = execute
+        self._answered = answered
+        # None: it ends.
+        self._sets: SimpleQueue[Sequence[Request] | None] = SimpleQueue()
+        # A process whose database hangs ends nevertheless.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended: asyncio.Future[None] | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._thread.start()
+
+    def carry_out(self, requests: Sequence[Request]) -> None:
+        self._sets.put(requests)
+
+    async def end(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._ended is None:
+            self._ended = loop.create_future()
+            self._sets.put(None)
+        await asyncio.shield(self._ended)
+
+    # -- in the thread --
+
+    def _run(self) -> None:
+        used_at = float("-inf")
+        while (requests := self._sets.get()) is not None:
+            if time.monotonic() - used_at > UNUSED_SECONDS:
+                close_old_connections()
+            outcomes = self._in_halves(requests)
+            used_at = time.monotonic()
+            self._tell(self._answered, outcomes)
+        connections.close_all()
+        self._tell(self._note_end)
+
+    def _tell(self, function: Callable[..., None], *args: object) -> None:
+        assert self._loop is not None
+        # At the end of the process the loop may be gone.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *args)
+
+    def _note_end(self) -> None:
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _in_halves(self, requests: Sequence[Request]) -> Sequence[Outcome | Exception]:
+        """Carry out a set; one that fails in halves, until the culprit is alone and gets its error."""
+        outcomes: list[Outcome | Exception] = []
+        parts = [requests]
+        while parts:
+            part = parts.pop()
+            try:
+                done = self._execute(part)
+                outcomes += [outcome for outcome, _ in zip(done, part, strict=True)]
+            except Exception as error:
+                # A connection that is lost is closed, any other one is looked at before it is used again.
+                close_old_connections()
+                if _is_unavailable(error):
+                    # Nobody's fault. The others would fail as well, each after the time-out of a connection.
+                    outcomes += [error] * (len(requests) - len(outcomes))
+                    return outcomes
+                if len(part) == 1:
+                    outcomes.append(error)
+                    continue
+                logger.info(
+                    "a set is carried out in halves", extra={"error": error, "requests": len(part)}
+                )
+                middle = len(part) // 2
+                parts += part[middle:], part[:middle]
+        return outcomes
+
+
+def _is_unavailable(error: Exception) -> bool:
+    return isinstance(error, DATABASE_UNAVAILABLE) and not is_statement_error(error)
