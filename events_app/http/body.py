@@ -60,11 +60,15 @@ def limit_of(method: bytes, path: bytes) -> int:
 
 
 class Bodies:
-    """The large bodies of one server."""
+    """The large bodies of one server process.
 
-    def __init__(self) -> None:
+    Args:
+        workers: how many processes share `EVENTS_BODY_MEMORY_MB`; each has room for the largest body.
+    """
+
+    def __init__(self, workers: int = 1) -> None:
         largest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        total = max(settings.EVENTS_BODY_MEMORY_MB << 20, largest)
+        total = max((settings.EVENTS_BODY_MEMORY_MB << 20) // workers, largest)
         share = max(total // SHARES, largest)
         self.memory = BodyMemory(
             total, share, settings.EVENTS_REQUESTS_PER_USER, emptied=self._trim_later

@@ -29,14 +29,19 @@ UNACKNOWLEDGED: Final = "silo.unacknowledged"
 
 
 class EventServer(Server):  # type: ignore[misc]  # untyped library
-    """Daphne on a listening socket that was made before."""
+    """Daphne on a listening socket that was made before.
 
-    def __init__(self, listening: socket.socket) -> None:
+    Args:
+        listening: the socket.
+        workers: how many processes share the memory for bodies, this one among them.
+    """
+
+    def __init__(self, listening: socket.socket, workers: int = 1) -> None:
         # The connections end, each with its next answer; and no request is begun any more.
         self.draining = False
         self.drained = False
         self._ports: list[Any] = []
-        self.bodies = Bodies()
+        self.bodies = Bodies(workers)
         self.open_connections = Connections(most())
         super().__init__(
             application=get_default_application(),

@@ -23,6 +23,7 @@ from events_app.http.daphne_server import EventServer
 from events_app.presence.backend import backend
 from events_app.serving import runtime
 from events_app.serving.exit_deadline import END_SECONDS, exit_after
+from events_app.serving.workers import Lifeline
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +46,43 @@ STOP_SECONDS: Final = 1.8
 KEEPALIVE_PROBES: Final = (10, 5, 3)
 
 
-def listening_socket(host: str, port: int, configured: timings.Timings) -> socket.socket:
+def reserved_port(host: str, port: int) -> socket.socket:
+    """Return a socket that keeps a port for workers, and is never connected to, as it does not listen.
+
+    Workers listen beside it, since all of these sockets have SO_REUSEADDR. It does not get a port on which anybody
+    listens already: so a second server of the same user, whom SO_REUSEPORT would let in, is refused.
+
+    Args:
+        host: the address.
+        port: 0 for any free one.
+
+    Raises:
+        OSError: the address is in use, or not permitted.
+    """
+    reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind((host, port))
+    except OSError:
+        reserved.close()
+        raise
+    return reserved
+
+
+def listening_socket(
+    host: str, port: int, configured: timings.Timings, *, shared: bool = False
+) -> socket.socket:
     """Return a listening socket whose connections notice a dead peer.
 
     Accepted sockets inherit the options. TCP keep-alive finds a peer that dies while nothing is being sent;
     with data under way its probes pause, and TCP_USER_TIMEOUT finds it.
+
+    Args:
+        host: the address.
+        port: 0 for any free one.
+        configured: say after how long a peer counts as dead.
+        shared: whether other processes of this user may listen on the same port. Each connection is then one's or the
+            other's, by a hash of both addresses and ports.
 
     Raises:
         OSError: the address is in use, or not permitted.
@@ -59,6 +92,8 @@ def listening_socket(host: str, port: int, configured: timings.Timings) -> socke
     try:
         idle, interval, count = KEEPALIVE_PROBES
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in (
             ("TCP_KEEPIDLE", idle),
@@ -85,12 +120,21 @@ def raise_open_files_limit() -> None:
 
 
 class Service:
-    """One serving process, from its first request to its last."""
+    """One serving process, from its first request to its last.
 
-    def __init__(self, listening: socket.socket) -> None:
+    Args:
+        listening: the socket.
+        workers: how many processes share the machine's bounds, this one among them.
+        lifeline: of a worker, which ends when it is closed.
+    """
+
+    def __init__(
+        self, listening: socket.socket, workers: int = 1, lifeline: Lifeline | None = None
+    ) -> None:
         self.exit_code = 0
         self._runtime = runtime.start()
-        self._server = EventServer(listening)
+        self._server = EventServer(listening, workers)
+        self._lifeline = lifeline
         self._tasks: list[asyncio.Task[None]] = []
         self._notifications = [NotificationThread(cache) for cache in backend().caches]
         self._stopping: asyncio.Task[None] | None = None
@@ -101,6 +145,8 @@ class Service:
         reactor.callWhenRunning(self._start)
         for number in (signal.SIGTERM, signal.SIGINT):
             twisted_loop.add_signal_handler(number, self._on_signal, number)
+        if self._lifeline:
+            self._lifeline.watch(self._on_lifeline_closed)
         self._server.run()
         for number in (signal.SIGTERM, signal.SIGINT):
             # The loop's own handlers do nothing any more.
@@ -145,6 +191,13 @@ class Service:
         self._signalled = True
         self._begin_stop()
         logger.info("server stopping", extra={"signal": number.name})
+
+    def _on_lifeline_closed(self) -> None:
+        """In a thread: the loop may be what does not go on."""
+        if not self._stopping:
+            exit_after(STOP_SECONDS, self.exit_code)
+            twisted_loop.call_soon_threadsafe(self._begin_stop)
+            logger.info("server stopping", extra={"pid": os.getpid()})
 
     def _begin_stop(self) -> None:
         if not self._stopping:
