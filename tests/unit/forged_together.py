@@ -41,9 +41,6 @@ from tests.unit.true_line import (
     told,
 )
 
-FORGERIES = Forgeries()
-forgery = FORGERIES.refused_by
-
 B1_NONE = answer(B1, "y")
 
 
@@ -57,237 +54,165 @@ def _refused(*holders: str, at: float = 15.0) -> History:
     return forged(operations={5: batch(at, EVE, TWO, 409, named)})
 
 
-@forgery("told_while_active", "idle 22 .* comes after .*released 20 ")
-def an_event_after_the_end() -> History:
-    return more("log", entry(22, 55.0, IDLE, B2 | IDLE_10, ADA))
-
-
-@forgery("batches_are_whole", "'batch'.* is in the log as .*b1.*b2")
-def a_batch_in_two_transactions() -> History:
-    return forged(log={3: acquired(3, 11.01, B2_GOT, ADA, BOB)})
-
-
-@forgery("batches_are_whole", "'batch'.* is in the log as ")
-def a_batch_of_which_one_is_lost() -> History:
-    return forged(log={3: None})
-
-
-@forgery("batches_are_whole", "acquired .*partdesign.*, and not .*assembly")
-def a_batch_cut_in_two_by_a_client_that_hung_up() -> History:
+def _a_batch_cut_in_two_by_a_client_that_hung_up() -> History:
     unknown = replace(OPERATIONS[1], end=inf, status=0, answer={})
     return forged(operations={1: unknown}, log={3: None})
 
 
-@forgery("nothing_answered_is_lost", "is in the log as .*assembly")
-def a_batch_answered_in_another_order() -> History:
-    return _batch(B2_GOT, B1_GOT)
-
-
-@forgery("all_has_a_cause", "b1.*nobody asked for it")
-def a_refused_batch_that_acquired() -> History:
-    return forged(operations={1: replace(OPERATIONS[1], status=409, answer=BOTH)})
-
-
-@forgery("batches_are_refused_with_all_reasons", "does not name .*b1")
-def a_holder_that_is_not_named() -> History:
-    return _refused("a1")
-
-
-@forgery("batches_are_refused_with_all_reasons", "not in the way: .*b2")
-def a_holder_of_something_else() -> History:
-    return _refused("a1", "b1", "b2")
-
-
-@forgery("batches_are_refused_with_all_reasons", "not in the way: None")
-def a_holder_from_nowhere() -> History:
-    return _refused("a1", "b1", "b9")
-
-
-@forgery("batches_are_refused_with_all_reasons", "holders of different moments")
-def holders_that_never_met() -> History:
+def _holders_that_never_met() -> History:
     # Both around the time of the hand-off: the one that ended with it, and the one that it began.
     return _refused("b1", "a2", at=23.95)
 
 
-@forgery("who_meets_is_told", "b1.* is told to meet set.., not {'a1'}")
-def somebody_who_is_not_told_whom_they_meet() -> History:
-    return _batch(B1_NONE, B2_GOT)
-
-
-@forgery("who_meets_is_told", "b2.* is told to meet {'a1'}")
-def somebody_who_meets_nobody() -> History:
-    return _batch(B1_GOT, answer(B2, a1="y"))
-
-
-@forgery("who_meets_is_told", "b3.* is told to meet {'b1'}")
-def a_turn_that_meets_its_own_workstation() -> History:
-    return forged(log={8: replace(LOG[7], data=answer(B3_GOT, "x", b1="x"))})
-
-
-@forgery("who_meets_is_told", "b1.* is told to share .'z'. with a1")
-def a_node_that_is_not_shared() -> History:
-    return _batch(answer(B1, "y", a1="z"), B2_GOT)
-
-
-@forgery("who_meets_is_told", "b1.* is told none with {'a1'}")
-def interference_that_is_called_none() -> History:
-    return _batch(B1_GOT | {"interference": "none"}, B2_GOT)
-
-
-@forgery("who_meets_is_told", "acquired 2 .* is told as none")
-def watchers_who_are_told_of_no_interference() -> History:
-    return forged(log={2: acquired(2, 11.0, B1_NONE, ADA, BOB)})
-
-
-@forgery("who_meets_is_told", "b1.* is told to meet set.., not {'a1'}")
-def somebody_who_asks_again_and_is_told_nothing() -> History:
+def _somebody_who_asks_again_and_is_told_nothing() -> History:
     again = replace(OPERATIONS[0], start=16.0, end=16.1, request=by(BOB, B1, "y"))
     return more("operations", replace(again, answer=B1_NONE | {"existing": True}))
 
 
-@forgery("both_sides_are_told", "a1 is told 0 times that it meets b1")
-def an_earlier_one_who_is_not_told() -> History:
-    return forged(log={5: None})
-
-
-@forgery("both_sides_are_told", "b1 is told 0 times that it meets a1")
-def a_later_one_who_is_not_told() -> History:
-    return forged(log={4: None})
-
-
-@forgery("both_sides_are_told", "a1 is told 2 times that it meets b1")
-def an_earlier_one_who_is_told_twice() -> History:
-    return forged(log={4: told(4, 11.0, INTERFERENCE, MEET_A1)})
-
-
-@forgery("both_sides_are_told", "a1 is told 0 times that it meets b1")
-def both_told_in_another_transaction() -> History:
-    return forged(log={5: told(5, 11.5, INTERFERENCE, MEET_A1)})
-
-
-@forgery("both_sides_are_told", "interference 5 .* meets b1 from nowhere")
-def a_meeting_without_a_beginning() -> History:
-    return forged(log={5: told(5, 11.5, INTERFERENCE, MEET_A1)})
-
-
-@forgery("both_sides_are_told", "b2 is told 1 times that it meets a1")
-def interference_of_who_does_not_meet() -> History:
-    return forged(log={5: told(5, 11.0, INTERFERENCE, B2 | {"with": A1, "shared": []})})
-
-
-@forgery("both_sides_are_told", "is told to share .'z'. with b1")
-def interference_by_another_node() -> History:
-    return forged(log={5: told(5, 11.0, INTERFERENCE, MEET_A1 | {"shared": ["z"]})})
-
-
-@forgery("events_name_their_recipients", "interference 5 .* is addressed to .*'all'")
-def interference_told_to_everybody() -> History:
-    return forged(log={5: replace(LOG[4], channels=LOG[4].channels | {"all"})})
-
-
-@forgery("who_is_left_is_told", "b1 is told 0 times that a1 ended")
-def nobody_is_told_that_they_are_alone() -> History:
-    return forged(log={9: None})
-
-
-@forgery("who_is_left_is_told", "b1 is told 2 times that a1 ended")
-def it_is_told_twice_that_they_are_alone() -> History:
-    return forged(log={10: replace(LOG[8], id=10)})
-
-
-@forgery("who_is_left_is_told", "b1 is told 0 times that a1 ended")
-def it_is_told_in_another_transaction() -> History:
-    return forged(log={9: replace(LOG[8], at=20.01)})
-
-
-@forgery("who_is_left_is_told", "b2 is told 1 times that a1 ended")
-def it_is_told_to_who_never_met() -> History:
-    return forged(log={9: told(9, 20.0, RESOLVED, B2 | {"with_session_id": "a1"})})
-
-
-@forgery("idleness_alternates", "idle 18 .* was told already")
-def idle_twice() -> History:
-    return forged(log={16: None, 18: entry(18, 40.0, IDLE, B2 | IDLE_10, ADA, BOB)})
-
-
-@forgery("idleness_alternates", "active 16 .* was idle since None")
-def active_without_having_been_idle() -> History:
-    return forged(log={14: None})
-
-
-@forgery("idleness_alternates", "active 16 .* was idle since 2026")
-def active_after_another_idleness() -> History:
-    return forged(log={16: entry(16, 34.0, ACTIVE, B2 | IDLE_20, ADA, BOB)})
-
-
-@forgery("idleness_is_the_workstations", "bob-1 is idle in part, after .*idle 14")
-def idle_with_one_session_only() -> History:
-    return forged(log={15: None})
-
-
-@forgery("idleness_is_shown", "shows .*'b3'.*idle since 2026")
-def a_list_that_does_not_show_idleness() -> History:
+def _a_list_that_does_not_show_idleness() -> History:
     shown = [*SHOWN[:1], SHOWN[1] | {"idle_since": None}, SHOWN[2]]
     done = replace(OPERATIONS[10], answer={"cursor": "e-15", "sessions": shown})
     return forged(operations={10: done})
 
 
-@forgery("idleness_is_shown", "the stream of eve-1 .* shows .*'b2'")
-def an_opening_that_shows_another_idleness() -> History:
+def _an_opening_that_shows_another_idleness() -> History:
     late = streamed(EVE)
     data = {"connection_id": "c", "sessions": [B2 | {"idle_since": time_at(11)}]}
     first = replace(late.received[0], id="e-15", data=data)
     return more("streams", replace(late, received=[first, *late.received[1:]]))
 
 
-@forgery("idleness_is_shown", "shows who acquires as idle")
-def an_acquire_that_is_answered_as_idle() -> History:
-    return _batch(B1_GOT, B2_GOT | IDLE_10)
-
-
-@forgery("idleness_is_shown", "granted 8 .* shows 2026.*, which was idle since None")
-def a_turn_that_is_told_as_idle() -> History:
-    return forged(log={8: replace(LOG[7], data=B3_GOT | IDLE_10)})
-
-
-@forgery("idleness_is_what_was_said", "idle 14 .*: nobody said so")
-def idle_without_a_word() -> History:
-    return forged(operations={9: None})
-
-
-@forgery("idleness_is_what_was_said", "active 16 .*: nobody said so")
-def active_without_a_word() -> History:
-    return forged(operations={11: None})
-
-
-@forgery("idleness_is_what_was_said", "b2.* was told to be")
-def a_word_that_was_not_heard() -> History:
-    return forged(log=dict.fromkeys((18, 19)))
-
-
-@forgery("idleness_is_what_was_said", "b2.* was told to be .*id=14")
-def a_return_that_was_not_heard() -> History:
-    return forged(log=dict.fromkeys((16, 17)), operations={11: alive(35.0, 0)})
-
-
-@forgery("who_is_idle_loses_it_in_time", "idle since None")
-def released_for_idleness_without_any() -> History:
-    return forged(log={14: None, 16: None, 18: None})
-
-
-@forgery("who_is_idle_loses_it_in_time", "'idle'.*idle since 2026")
-def released_too_early() -> History:
-    return forged(log={20: released(20, 27.0, B2, "idle", ADA, BOB)})
-
-
-@forgery("all_has_a_cause", "b2.*'idle'.*without a cause")
-def released_for_idleness_when_new() -> History:
-    return forged(log={20: replace(LOG[19], at=18.0)})
-
-
-@forgery("events_name_their_recipients", "idle 14 .* is addressed to")
-def a_holder_who_is_not_told_of_idleness() -> History:
-    return forged(log={14: replace(LOG[13], channels=LOG[13].channels - {f"workstation:{ADA}"})})
+FORGERIES: Forgeries = {
+    "told_while_active": [
+        (
+            "idle 22 .* comes after .*released 20 ",
+            more("log", entry(22, 55.0, IDLE, B2 | IDLE_10, ADA)),
+        ),
+    ],
+    "batches_are_whole": [
+        (
+            "'batch'.* is in the log as .*b1.*b2",
+            forged(log={3: acquired(3, 11.01, B2_GOT, ADA, BOB)}),
+        ),
+        ("'batch'.* is in the log as ", forged(log={3: None})),
+        (
+            "acquired .*partdesign.*, and not .*assembly",
+            _a_batch_cut_in_two_by_a_client_that_hung_up(),
+        ),
+    ],
+    "nothing_answered_is_lost": [
+        ("is in the log as .*assembly", _batch(B2_GOT, B1_GOT)),
+    ],
+    "all_has_a_cause": [
+        (
+            "b1.*nobody asked for it",
+            forged(operations={1: replace(OPERATIONS[1], status=409, answer=BOTH)}),
+        ),
+        ("b2.*'idle'.*without a cause", forged(log={20: replace(LOG[19], at=18.0)})),
+    ],
+    "batches_are_refused_with_all_reasons": [
+        ("does not name .*b1", _refused("a1")),
+        ("not in the way: .*b2", _refused("a1", "b1", "b2")),
+        ("not in the way: None", _refused("a1", "b1", "b9")),
+        ("holders of different moments", _holders_that_never_met()),
+    ],
+    "who_meets_is_told": [
+        # Somebody who is not told whom they meet.
+        ("b1.* is told to meet set.., not {'a1'}", _batch(B1_NONE, B2_GOT)),
+        ("b2.* is told to meet {'a1'}", _batch(B1_GOT, answer(B2, a1="y"))),
+        (
+            "b3.* is told to meet {'b1'}",
+            forged(log={8: replace(LOG[7], data=answer(B3_GOT, "x", b1="x"))}),
+        ),
+        ("b1.* is told to share .'z'. with a1", _batch(answer(B1, "y", a1="z"), B2_GOT)),
+        ("b1.* is told none with {'a1'}", _batch(B1_GOT | {"interference": "none"}, B2_GOT)),
+        ("acquired 2 .* is told as none", forged(log={2: acquired(2, 11.0, B1_NONE, ADA, BOB)})),
+        ("b1.* is told to meet set.., not {'a1'}", _somebody_who_asks_again_and_is_told_nothing()),
+    ],
+    "both_sides_are_told": [
+        # An earlier one who is not told.
+        ("a1 is told 0 times that it meets b1", forged(log={5: None})),
+        ("b1 is told 0 times that it meets a1", forged(log={4: None})),
+        (
+            "a1 is told 2 times that it meets b1",
+            forged(log={4: told(4, 11.0, INTERFERENCE, MEET_A1)}),
+        ),
+        # Both told in another transaction.
+        (
+            "a1 is told 0 times that it meets b1",
+            forged(log={5: told(5, 11.5, INTERFERENCE, MEET_A1)}),
+        ),
+        (
+            "interference 5 .* meets b1 from nowhere",
+            forged(log={5: told(5, 11.5, INTERFERENCE, MEET_A1)}),
+        ),
+        (
+            "b2 is told 1 times that it meets a1",
+            forged(log={5: told(5, 11.0, INTERFERENCE, B2 | {"with": A1, "shared": []})}),
+        ),
+        (
+            "is told to share .'z'. with b1",
+            forged(log={5: told(5, 11.0, INTERFERENCE, MEET_A1 | {"shared": ["z"]})}),
+        ),
+    ],
+    "events_name_their_recipients": [
+        (
+            "interference 5 .* is addressed to .*'all'",
+            forged(log={5: replace(LOG[4], channels=LOG[4].channels | {"all"})}),
+        ),
+        (
+            "idle 14 .* is addressed to",
+            forged(log={14: replace(LOG[13], channels=LOG[13].channels - {f"workstation:{ADA}"})}),
+        ),
+    ],
+    "who_is_left_is_told": [
+        # Nobody is told that they are alone.
+        ("b1 is told 0 times that a1 ended", forged(log={9: None})),
+        ("b1 is told 2 times that a1 ended", forged(log={10: replace(LOG[8], id=10)})),
+        # It is told in another transaction.
+        ("b1 is told 0 times that a1 ended", forged(log={9: replace(LOG[8], at=20.01)})),
+        (
+            "b2 is told 1 times that a1 ended",
+            forged(log={9: told(9, 20.0, RESOLVED, B2 | {"with_session_id": "a1"})}),
+        ),
+    ],
+    "idleness_alternates": [
+        (
+            "idle 18 .* was told already",
+            forged(log={16: None, 18: entry(18, 40.0, IDLE, B2 | IDLE_10, ADA, BOB)}),
+        ),
+        ("active 16 .* was idle since None", forged(log={14: None})),
+        (
+            "active 16 .* was idle since 2026",
+            forged(log={16: entry(16, 34.0, ACTIVE, B2 | IDLE_20, ADA, BOB)}),
+        ),
+    ],
+    "idleness_is_the_workstations": [
+        ("bob-1 is idle in part, after .*idle 14", forged(log={15: None})),
+    ],
+    "idleness_is_shown": [
+        ("shows .*'b3'.*idle since 2026", _a_list_that_does_not_show_idleness()),
+        ("the stream of eve-1 .* shows .*'b2'", _an_opening_that_shows_another_idleness()),
+        ("shows who acquires as idle", _batch(B1_GOT, B2_GOT | IDLE_10)),
+        (
+            "granted 8 .* shows 2026.*, which was idle since None",
+            forged(log={8: replace(LOG[7], data=B3_GOT | IDLE_10)}),
+        ),
+    ],
+    "idleness_is_what_was_said": [
+        ("idle 14 .*: nobody said so", forged(operations={9: None})),
+        ("active 16 .*: nobody said so", forged(operations={11: None})),
+        ("b2.* was told to be", forged(log=dict.fromkeys((18, 19)))),
+        (
+            "b2.* was told to be .*id=14",
+            forged(log=dict.fromkeys((16, 17)), operations={11: alive(35.0, 0)}),
+        ),
+    ],
+    "who_is_idle_loses_it_in_time": [
+        ("idle since None", forged(log={14: None, 16: None, 18: None})),
+        ("'idle'.*idle since 2026", forged(log={20: released(20, 27.0, B2, "idle", ADA, BOB)})),
+    ],
+}
 
 
 # -- what looks wrong and may be true --

@@ -1,5 +1,6 @@
 """A history that is true in every way, and how to forge it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf
@@ -18,6 +19,7 @@ from tests.history import (
     Row,
     Stream,
 )
+from tests.history_checker import check
 
 BOLT, NUT = "bolt", "nut"
 ADA, BOB = "ada-1", "bob-1"
@@ -213,13 +215,17 @@ def lose(number: int) -> Callable[[list[Received]], list[Received]]:
     return lambda events: [event for event in events if event.id != f"e-{number}"]
 
 
-class Forgeries(list[Any]):
-    """Histories that the checker has to refuse, as parameters of a test."""
+# For each rule the histories that it has to refuse, each with words that it has to say (a pattern).
+Forgeries = dict[str, list[tuple[str, History]]]
 
-    def refused_by(self, rule: str, found: str) -> Callable[[Callable[[], History]], None]:
-        """Mark what makes a history that this rule has to refuse, with words that it has to say (a pattern)."""
 
-        def mark(make: Callable[[], History]) -> None:
-            self.append(pytest.param(make, rule, found, id=f"{rule}-{make.__name__}"))
+def parameters(*forgeries: Forgeries) -> list[Any]:
+    """Return them as parameters of a test."""
+    rows = ((rule, *one) for some in forgeries for rule, ones in some.items() for one in ones)
+    return [pytest.param(rule, words, forged, id=f"{rule}-{words}") for rule, words, forged in rows]
 
-        return mark
+
+def is_found(forged: History, rule: str, words: str) -> bool:
+    """Whether the checker refuses a forgery by this rule, in these words."""
+    said = [found.what for found in check(forged) if found.rule == rule]
+    return any(re.search(words, what) for what in said)
