@@ -14,7 +14,6 @@ from daphne.server import twisted_loop  # isort: skip
 import h11
 import pytest
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 
 from events_app.http import lane, lane_parser, twisted_channel
 from events_app.http.daphne_server import EventServer
@@ -22,31 +21,10 @@ from events_app.http.lane import LaneChannel
 from events_app.http.lane_parser import PlainRequest
 from events_app.http.request import LimitedRequest
 from silo.hot_calls import HOT_CALLS
+from tests.unit.transport import Transport
 
 # Enough for whatever was received to be answered.
 TURNS = 12
-
-
-class Transport(StringTransport):
-    """Keeps what is written, as the kernel would take it."""
-
-    connected = True
-    dataBuffer = b""
-    offset = _tempDataLen = 0
-    producerPaused = False
-    ended = False
-    aborted = False
-
-    def loseWriteConnection(self) -> None:
-        self.ended = True
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether a real one would read no more."""
-        return self.disconnecting or self.aborted
 
 
 class Server(EventServer):

@@ -10,6 +10,7 @@ from events_app.presence.acknowledgements import (
     Acknowledgements,
     ObservedClock,
 )
+from tests.unit.clock import Clock
 
 BEAT = 2.0
 # A tick that is a little late, and that adds up without rounding.
@@ -18,19 +19,9 @@ PATIENCE = 10.0
 ADA, BOB = uuid.uuid4(), uuid.uuid4()
 
 
-class Time:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def time():
-    return Time()
+    return Clock()
 
 
 @pytest.fixture

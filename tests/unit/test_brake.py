@@ -5,15 +5,9 @@ import threading
 import pytest
 
 from sessions_app.brake import Brake
+from tests.unit.clock import Clock
 
 BURST, INTERVAL = 5, 60.0
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

@@ -9,31 +9,9 @@ import pytest
 from silo_client import Lock, Lost, ServerUnavailableError, SiloError
 from silo_client.sessions.edit_session import EditSession
 from silo_client.sessions.held import REMEMBERED_ENDS, HeldSessions
+from tests.unit.told import told
 
-MINE = "w1"
-WORKSTATION = SimpleNamespace(id=MINE)
-
-
-def told(session_id="s1", object_id="A", token=1, whose=MINE, **more):
-    """A session as the server tells it."""
-    return {
-        "session_id": session_id,
-        "part_number": "P",
-        "context_level": "sketch",
-        "object_id": object_id,
-        "user": "ada",
-        "workstation": {"id": whose, "name": whose},
-        "fencing_token": token,
-        "acquired_at": "2026-01-01T10:00:00Z",
-        **more,
-    }
-
-
-@pytest.fixture
-def held():
-    made = HeldSessions(lambda: False)
-    made.opened("c1", [])
-    return made
+WORKSTATION = SimpleNamespace(id="w1")
 
 
 @pytest.fixture
@@ -68,13 +46,13 @@ def test_session_of_an_earlier_connection_is_unconfirmed(held, take):
     session = take(connection="c1")
     assert not held.is_confirmed(session)
     [(doubted, doubt)] = held.unconfirmed.items()
-    held.confirm(doubted, doubt, told(token=1))
+    held.confirm(doubted, doubt, told(fencing_token=1))
     assert held.is_confirmed(session)
 
 
 def test_session_missing_in_stream_open_is_unconfirmed(held, take):
     kept, gone = take(), take(told("s2", "B"))
-    held.opened("c2", [told(token=5)])
+    held.opened("c2", [told(fencing_token=5)])
     assert held.is_confirmed(kept)
     assert kept.fencing_token == 5
     assert list(held.unconfirmed) == [gone]
@@ -85,10 +63,10 @@ def test_older_answer_does_not_confirm_a_newer_mark(held, take):
     held.mark_unconfirmed()
     [first] = held.unconfirmed.values()
     held.mark_unconfirmed()
-    held.confirm(session, first, told(token=1))
+    held.confirm(session, first, told(fencing_token=1))
     assert not held.is_confirmed(session)
     [second] = held.unconfirmed.values()
-    held.confirm(session, second, told(token=1))
+    held.confirm(session, second, told(fencing_token=1))
     assert held.is_confirmed(session)
 
 
@@ -132,10 +110,10 @@ def test_answer_older_than_the_own_release_is_ignored(held, take):
 
 
 def test_an_older_answer_does_not_bring_an_old_token_back(held, take):
-    session = take(told(token=5))
-    held.opened("c2", [told(token=4)])
+    session = take(told(fencing_token=5))
+    held.opened("c2", [told(fencing_token=4)])
     assert session.fencing_token == 5
-    held.confirm(session, 0, told(token=7))
+    held.confirm(session, 0, told(fencing_token=7))
     assert session.fencing_token == 7
 
 

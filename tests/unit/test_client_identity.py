@@ -11,16 +11,11 @@ from itertools import count
 import pytest
 
 from silo_client import IdentityInUseError
-from silo_client.identity import folders, machine, machine_identity, registration
+from silo_client.identity import machine, machine_identity, registration
 from silo_client.identity.fingerprint import _user, default_fingerprint, default_name
 from silo_client.identity.installation import installation
 
-
-@pytest.fixture(autouse=True)
-def state(tmp_path, monkeypatch):
-    folder = tmp_path / "state"
-    monkeypatch.setenv(folders.STATE_VARIABLE, str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("state")
 
 
 @pytest.fixture

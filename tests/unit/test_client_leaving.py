@@ -9,16 +9,10 @@ from silo_client.common.obligations import REMEMBERED_CONNECTIONS, Obligations
 from silo_client.common.protocol import ABANDONED_SECONDS
 from silo_client.data import Lock
 from silo_client.helper.cleanup import Cleanup
+from tests.unit.told import told
 
 LOCK = Lock("P", "sketch", "A")
-EVENT = {
-    "session_id": "s1",
-    "part_number": "P",
-    "context_level": "sketch",
-    "object_id": "A",
-    "workstation": {"id": "w1"},
-    "connection_id": "c1",
-}
+EVENT = told(connection_id="c1")
 
 
 @pytest.fixture

@@ -6,18 +6,9 @@ import pytest
 
 from silo_client.sessions import conflicts
 from silo_client.sessions.edit_session import EditSession
-from silo_client.sessions.held import HeldSessions
+from tests.unit.told import told
 
-TOLD = {
-    "session_id": "s1",
-    "part_number": "P",
-    "context_level": "sketch",
-    "object_id": "A",
-    "user": "ada",
-    "workstation": {"id": "w1", "name": "cad-1"},
-    "fencing_token": 1,
-    "acquired_at": "2026-01-01T10:00:00Z",
-}
+TOLD = told()
 
 
 def met(session_id):
@@ -50,17 +41,10 @@ def listed(*session_ids, **more):
 
 
 @pytest.fixture
-def held():
-    made = HeldSessions(lambda: False)
-    made.opened("c1", [])
-    return made
-
-
-@pytest.fixture
 def take(held):
     def take(*conflicts):
-        told = TOLD | {"conflicts": [met(one) | {"shared": []} for one in conflicts]}
-        return held.take(EditSession(SimpleNamespace(), told), "c1", owned=True)
+        payload = told(conflicts=[met(one) | {"shared": []} for one in conflicts])
+        return held.take(EditSession(SimpleNamespace(), payload), "c1", owned=True)
 
     return take
 
@@ -69,19 +53,19 @@ def named(session):
     return [conflict.holder.session_id for conflict in session.conflicts]
 
 
-def told(changes):
+def noted(changes):
     return [(change.conflict.holder.session_id, change.begins) for change in changes]
 
 
 def test_conflict_is_reported_once_until_it_is_over(held, take):
     session = take()
     assert session.interference == "none"
-    assert told(held.interfering(begins("o1", shared=["Pad"]))) == [("o1", True)]
+    assert noted(held.interfering(begins("o1", shared=["Pad"]))) == [("o1", True)]
     assert held.interfering(begins("o1", shared=["Pad"])) == []
     [conflict] = session.conflicts
     assert (conflict.holder.person, conflict.shared) == ("bob (Bob Noyce)", ("Pad",))
     assert session.interference == "soft"
-    assert told(held.resolved(over("o1"))) == [("o1", False)]
+    assert noted(held.resolved(over("o1"))) == [("o1", False)]
     assert held.resolved(over("o1")) == []
     assert (session.conflicts, session.interference) == ([], "none")
 
@@ -101,8 +85,8 @@ def test_events_that_overtake_the_answer_count(held, take):
 
 def test_event_keeps_the_details_of_the_answer(held):
     held.interfering(begins("o1", shared=["Pad"]))
-    told = TOLD | {"conflicts": [met("o1") | {"shared": [], "note": "until Friday"}]}
-    [conflict] = held.take(EditSession(SimpleNamespace(), told), "c1", owned=True).conflicts
+    payload = told(conflicts=[met("o1") | {"shared": [], "note": "until Friday"}])
+    [conflict] = held.take(EditSession(SimpleNamespace(), payload), "c1", owned=True).conflicts
     assert (conflict.holder.note, conflict.shared) == ("until Friday", ("Pad",))
 
 
@@ -110,9 +94,9 @@ def test_stream_open_updates_conflicts(held, take, monkeypatch):
     session = take("o1")
     # As long ago as an event that has no answer under way.
     monkeypatch.setattr(conflicts, "OVERTAKEN_SECONDS", 0)
-    assert told(held.opened("c2", [listed("o2")])) == [("o2", True), ("o1", False)]
+    assert noted(held.opened("c2", [listed("o2")])) == [("o2", True), ("o1", False)]
     assert named(session) == ["o2"]
-    assert told(held.opened("c3", [listed()])) == [("o2", False)]
+    assert noted(held.opened("c3", [listed()])) == [("o2", False)]
 
 
 def test_an_event_that_overtook_the_list_counts_more(held, take):
@@ -128,7 +112,7 @@ def test_where_events_were_missed_the_list_counts(held, take):
     held.interfering(begins("o1"))
     held.missed()
     [doubt] = held.unconfirmed.values()
-    assert told(held.confirm(session, doubt, listed("o2"))) == [("o2", True), ("o1", False)]
+    assert noted(held.confirm(session, doubt, listed("o2"))) == [("o2", True), ("o1", False)]
 
 
 @pytest.mark.parametrize(

@@ -18,16 +18,13 @@ from silo_client.identity.fingerprint import default_fingerprint
 from silo_client.identity.installation import installation
 from silo_client.identity.instances import Instance
 
+pytestmark = pytest.mark.usefixtures("state")
+
 ID, OTHER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
 HOLD = (
     f"import sys; from silo_client.identity.instances import Instance; window = Instance('{ID}');"
     " print(window.sole, flush=True); sys.stdin.read()"
 )
-
-
-@pytest.fixture(autouse=True)
-def _state(tmp_path, monkeypatch):
-    monkeypatch.setenv(folders.STATE_VARIABLE, str(tmp_path / "state"))
 
 
 @pytest.fixture

@@ -23,14 +23,9 @@ from silo_client.link import helper_link
 from silo_client.link.helper_link import HelperLink
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("state")
+
 ID = "0b9ad1a3-11d3-4c3a-8b5e-0d9e4a4b8c01"
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path, monkeypatch):
-    folder = tmp_path / "state"
-    monkeypatch.setenv(folders.STATE_VARIABLE, str(folder))
-    return folder
 
 
 @pytest.fixture

@@ -5,19 +5,13 @@ from io import BytesIO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.web import http
 
 from events_app.http import twisted_channel
 from events_app.http.twisted_channel import Channel
+from tests.unit.transport import Transport
 
 LARGE = 20
-
-
-class Transport(StringTransport):
-    connected = True
-    dataBuffer = b""
-    offset = _tempDataLen = 0
 
 
 class Recorded(http.Request):

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.web import http
 
 from events_app.http import refusals, twisted_channel
@@ -18,23 +17,7 @@ from events_app.http.connection_clock import (
     Phase,
 )
 from events_app.http.twisted_channel import QUIET_SECONDS, Channel
-
-
-class Transport(StringTransport):
-    """Keeps what is written, and whether its own side was ended."""
-
-    connected = True
-    ended = False
-    disconnected = False
-    # What the kernel has not taken.
-    dataBuffer = b""
-    offset = _tempDataLen = 0
-
-    def loseWriteConnection(self) -> None:
-        self.ended = True
-
-    def abortConnection(self) -> None:
-        self.disconnected = True
+from tests.unit.transport import Transport
 
 
 class Request(http.Request):
@@ -244,9 +227,9 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(clock):
         clock.advance(1)
         transport.dataBuffer = transport.dataBuffer[BYTES_PER_SECOND:]
     clock.advance(TRANSFER_SECONDS - 1)
-    assert not transport.disconnected
+    assert not transport.aborted
     clock.advance(2)
-    assert transport.disconnected
+    assert transport.aborted
 
 
 class CompleteRequest(Request):
@@ -259,8 +242,6 @@ class CompleteRequest(Request):
 
 class Buffering(Transport):
     """Sends what is written in the next turn of the loop, as Twisted's do."""
-
-    producerPaused = False
 
     def write(self, data: bytes) -> None:
         self._tempDataLen += len(data)
@@ -304,11 +285,11 @@ def test_a_client_that_does_not_read_on_is_cut_off_but_for_streams(
     channel.requestFactory = AnsweredRequest
     channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     clock.advance(1000)
-    assert not transport.disconnected, "it has read all that there is"
+    assert not transport.aborted, "it has read all that there is"
     transport.dataBuffer = b"x" * 10
     channel.pauseProducing()
     clock.advance(TRANSFER_SECONDS + 1)
-    assert transport.disconnected is not is_event_stream
+    assert transport.aborted is not is_event_stream
 
 
 def test_a_connection_for_which_there_is_no_room_is_told(clock):

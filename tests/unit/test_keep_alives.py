@@ -5,14 +5,7 @@ import random
 import pytest
 
 from events_app.serving.keep_alives import GROUP_SECONDS, KeepAlives
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.unit.clock import Clock
 
 
 class Quiet:

@@ -19,7 +19,8 @@ from events_app.http.connection_clock import Phase
 from events_app.http.daphne_server import EventServer
 from events_app.http.lane_request import send_now
 from silo.hot_calls import HOT_CALLS
-from tests.unit.lane_channels import TURNS, Connection, Transport, run, turns
+from tests.unit.lane_channels import TURNS, Connection, run, turns
+from tests.unit.transport import Transport
 
 HEAD = b"POST /api/items/P-1/edit-sessions HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
 REQUEST = HEAD + b"{}"
