@@ -18,7 +18,6 @@ class Role(IntEnum):
 
     @property
     def group(self) -> str:
-        """The name of the group."""
         return self.name.lower()
 
     @classmethod

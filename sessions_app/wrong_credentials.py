@@ -108,7 +108,6 @@ class LogIn:
 
 
 def forget() -> None:
-    """Forget every attempt."""
     for brake in (TOKENS, LOG_INS, LOG_INS_OF_ADDRESS, LINES, KNOWN_PLACES):
         brake.clear()
 

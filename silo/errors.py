@@ -55,7 +55,6 @@ INVALID_JSON = ("invalid_json", "The body is not a JSON document in UTF-8.")
 
 
 def envelope(status: int, code: str, message: str, **details: Any) -> JsonResponse:
-    """Return an error answer."""
     response = JsonResponse(content(code, message, **details), status=status)
     for name, value in headers(status, retry_after=1 if status == 503 else None).items():
         response[name] = value

@@ -48,7 +48,6 @@ class DescribedAPI(NinjaAPI):
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: Json | None = None
     ) -> OpenAPISchema:
-        """Return the description."""
         if path_prefix is None:
             path_prefix = self.get_root_path(path_params or {})
         return Description(self, path_prefix)

@@ -47,12 +47,10 @@ class Output:
         return sys.stdout.isatty()
 
     def write(self, text: str) -> None:
-        """Write what can be written."""
         with suppress(OSError):
             sys.stdout.write(text)
 
     def flush(self) -> None:
-        """Flush what can be flushed."""
         with suppress(OSError):
             sys.stdout.flush()
 

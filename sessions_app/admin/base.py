@@ -1,11 +1,12 @@
 """What all pages share: the roles, and no query that grows with a table."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.core.exceptions import BadRequest, ValidationError
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import Truncator, capfirst
@@ -126,15 +127,12 @@ class RoleModelAdmin(AnyModelAdmin):
         return is_admin(request) or super().has_view_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Admins only."""
         return is_admin(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Admins only."""
         return is_admin(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Admins only."""
         return is_admin(request)
 
     def changelist_view(
@@ -164,30 +162,31 @@ class ReadOnlyModelAdmin(RoleModelAdmin):
         return user_shown(row.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
         return False
 
 
-class ConnectedFilter(admin.SimpleListFilter):
-    """By the annotation `connected`."""
+class ChoiceFilter(admin.SimpleListFilter):
+    """A filter with fixed choices. An address with any other value filters nothing."""
 
-    title = "connected"
-    parameter_name = "connected"
+    # For each value in an address its text, and the rows that it leaves.
+    options: ClassVar[Mapping[str, tuple[str, Q]]] = {}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the choices."""
-        return [("yes", "Yes"), ("no", "No")]
+        return [(value, text) for value, (text, _) in self.options.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Apply the choice."""
-        if self.value() in {"yes", "no"}:
-            return queryset.filter(connected=self.value() == "yes")
-        return queryset
+        _, rows = self.options.get(self.value() or "", ("", Q()))
+        return queryset.filter(rows)
+
+
+class ConnectedFilter(ChoiceFilter):
+    """By the annotation `connected`."""
+
+    title = parameter_name = "connected"
+    options = {"yes": ("Yes", Q(connected=True)), "no": ("No", Q(connected=False))}

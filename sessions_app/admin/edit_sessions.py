@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -18,6 +18,7 @@ from django.urls import URLPattern, path, reverse
 from events_app.models import is_connected
 from sessions_app import operations
 from sessions_app.admin.base import (
+    ChoiceFilter,
     ConnectedColumn,
     ConnectedFilter,
     ObjectColumn,
@@ -48,28 +49,21 @@ MAX_NODE_KEYS_SHOWN = 100
 # Of those whom a session meets.
 MAX_MET_SHOWN = 3
 
-SILENCES = {
-    "1m": ("longer than 1 minute", timedelta(minutes=1)),
-    "5m": ("longer than 5 minutes", timedelta(minutes=5)),
-    "15m": ("longer than 15 minutes", timedelta(minutes=15)),
-    "1h": ("longer than 1 hour", timedelta(hours=1)),
-}
+
+def _silent_for(**time: float) -> Q:
+    return Q(last_heartbeat__lt=Now() - timedelta(**time))
 
 
-class SilentFilter(admin.SimpleListFilter):
+class SilentFilter(ChoiceFilter):
     """By the time since the last heartbeat, by the database's clock."""
 
-    title = "silent"
-    parameter_name = "silent"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the choices."""
-        return [(key, label) for key, (label, _) in SILENCES.items()]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Apply the choice."""
-        silence = SILENCES.get(self.value() or "")
-        return queryset.stale(silence[1]) if silence else queryset
+    title = parameter_name = "silent"
+    options = {
+        "1m": ("longer than 1 minute", _silent_for(minutes=1)),
+        "5m": ("longer than 5 minutes", _silent_for(minutes=5)),
+        "15m": ("longer than 15 minutes", _silent_for(minutes=15)),
+        "1h": ("longer than 1 hour", _silent_for(hours=1)),
+    }
 
 
 class SessionIdsField(forms.Field):
@@ -236,7 +230,6 @@ class EditSessionAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnly
         return f"{shown} and {more} more" if more > 0 else shown
 
     def has_force_release_permission(self, request: HttpRequest) -> bool:
-        """Admins only."""
         return is_admin(request)
 
     @admin.action(description="Force-release…", permissions=["force_release"])

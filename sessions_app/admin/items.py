@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from sessions_app.admin.base import PartNumberSearch, RoleModelAdmin, is_admin
+from sessions_app.admin.base import ChoiceFilter, PartNumberSearch, RoleModelAdmin, is_admin
 from sessions_app.errors import DomainError
 from sessions_app.models import Item
 from sessions_app.operations import items
@@ -56,21 +56,14 @@ class ItemForm(AnyItemForm):
         return text
 
 
-class RetiredFilter(admin.SimpleListFilter):
+class RetiredFilter(ChoiceFilter):
     """By whether an item is retired."""
 
-    title = "retired"
-    parameter_name = "retired"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the choices."""
-        return [("yes", "Yes"), ("no", "No")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Item]) -> QuerySet[Item]:
-        """Apply the choice."""
-        if self.value() in {"yes", "no"}:
-            return queryset.filter(retired_at__isnull=self.value() == "no")
-        return queryset
+    title = parameter_name = "retired"
+    options = {
+        "yes": ("Yes", Q(retired_at__isnull=False)),
+        "no": ("No", Q(retired_at__isnull=True)),
+    }
 
 
 class ItemTypeFilter(admin.AllValuesFieldListFilter):
@@ -134,12 +127,10 @@ class ItemAdmin(PartNumberSearch, RoleModelAdmin):
             return HttpResponseRedirect(request.get_full_path())
 
     def has_change_items_permission(self, request: HttpRequest) -> bool:
-        """Admins only."""
         return is_admin(request)
 
     @admin.action(description="Retire", permissions=["change_items"])
     def retire(self, request: HttpRequest, queryset: QuerySet[Item]) -> None:
-        """Retire the selected ones."""
         count = len(items.retire(list(queryset.values_list("pk", flat=True))))
         self.message_user(request, f"Retired: {count}.", messages.SUCCESS)
 

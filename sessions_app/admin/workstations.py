@@ -70,7 +70,6 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
         return int(workstation.sessions_held)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Admins only."""
         return is_admin(request)
 
     def get_deleted_objects(
@@ -91,10 +90,8 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
         return lines, counts, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        """Remove one."""
         operations.workstations.delete([obj.pk], request.user.get_username())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Remove the selected ones."""
         ids = list(queryset.order_by().values_list("pk", flat=True))
         operations.workstations.delete(ids, request.user.get_username())

@@ -32,8 +32,6 @@ def hashed(token: str) -> str:
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
-    """The vocabulary of tokens."""
-
     def with_use(self) -> Self:
         """Load `used_recently`: whether a use has been noted within `LAST_USED_STEP`; and the moment, `asked_at`."""
         recently = Q(last_used_at__gt=Now() - LAST_USED_STEP)

@@ -62,8 +62,6 @@ ENDING_ELSEWHERE: Final = {
 
 
 class EndedSessionQuerySet(models.QuerySet["EndedSession"]):
-    """The vocabulary of the record."""
-
     def before(self, pk: int | None) -> "EndedSessionQuerySet":
         """Return the records before that one, the latest first; all for None."""
         older = self if pk is None else self.filter(pk__lt=pk)

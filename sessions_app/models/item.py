@@ -39,8 +39,6 @@ class NameKeyField(AnyCharField):
 
 
 class ItemQuerySet(models.QuerySet["Item"]):
-    """The vocabulary of items."""
-
     def named(self, part_number: str) -> "Item":
         """Return the item that has this part number, in whichever spelling, or had it before it was renamed.
 
@@ -131,8 +129,6 @@ _LOCK_IDS = Statement(lambda ids: Item.objects.filter(pk__any=ids).locking().val
 
 
 class FormerPartNumberQuerySet(models.QuerySet["FormerPartNumber"]):
-    """The vocabulary of former part numbers."""
-
     def items(self, keys: Collection[str]) -> dict[str, Item]:
         """Return the items that had part numbers with these keys, by key; of several the latest."""
         rows = self.filter(key__in=keys).select_related("item").order_by("pk")

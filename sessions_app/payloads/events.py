@@ -55,7 +55,6 @@ class SessionAcquiredEvent(BegunSession):
 
 
 def acquired_event(acquired: "Acquired", audience: Collection[str]) -> NewEvent:
-    """Return `edit.session_acquired` for these channels."""
     data = begun_session(acquired.session) | {"interference": acquired.interference}
     return NewEvent(audience, "edit.session_acquired", data)
 
@@ -127,7 +126,6 @@ class ForceReleasedEvent(EndedEvent):
 
 
 def force_released_event(record: "EndedSession") -> NewEvent:
-    """Return `edit.force_released`."""
     data = _ended(record) | {"by": record.ended_by, "reason": record.note}
     return NewEvent(_holder_of(record), "edit.force_released", data)
 
@@ -208,7 +206,6 @@ def handoff_requested_event(
     workstation_id: uuid.UUID | None,
     message: str,
 ) -> NewEvent:
-    """Return `edit.handoff_requested`."""
     data = session_identity(session) | {
         "requester": requester.get_username(),
         "requester_name": name_of(requester),
@@ -264,7 +261,6 @@ class ItemRenamedEvent(OfItem):
 
 
 def renamed_event(item: "Item", old: str, audience: Collection[str]) -> NewEvent:
-    """Return `item.renamed` for these channels."""
     return NewEvent(audience, "item.renamed", _of(item) | {"old_part_number": old})
 
 
@@ -275,7 +271,6 @@ class ItemRetiredEvent(OfItem):
 
 
 def retired_event(item: "Item", audience: Collection[str]) -> NewEvent:
-    """Return `item.retired` for these channels."""
     return NewEvent(audience, "item.retired", _of(item) | {"retired_at": item.retired_at})
 
 
@@ -284,7 +279,6 @@ class ItemRestoredEvent(OfItem):
 
 
 def restored_event(item: "Item", audience: Collection[str]) -> NewEvent:
-    """Return `item.restored` for these channels."""
     return NewEvent(audience, "item.restored", _of(item))
 
 

@@ -12,7 +12,14 @@ from silo_client.data import Wanted
 from silo_client.errors import ClosedError, ServerUnavailableError, refusal
 from silo_client.forking import Owner
 from silo_client.network.address import check_token, check_url
-from silo_client.network.requests import CONNECT_SECONDS, PAGE, headers, machine_header, part_path
+from silo_client.network.requests import (
+    CONNECT_SECONDS,
+    PAGE,
+    RELEASED_AT_ONCE,
+    headers,
+    machine_header,
+    part_path,
+)
 from silo_client.network.route import UNREACHED, route_to
 
 # An answer takes milliseconds; a request that takes longer is sent again. The largest batch takes seconds.
@@ -221,13 +228,16 @@ class Api:
         self.call("DELETE", part_path(part_number, "edit-sessions", session_id))
 
     def release_many(self, session_ids: Sequence[str]) -> int:
-        """Release up to 1,000 own sessions; return how many were still there.
+        """Release own sessions; return how many were still there.
 
         The server does so in steps, each of which it commits: after an error some may have been released.
         """
-        body = {"session_ids": list(session_ids)}
-        answer = self.call("POST", "/api/edit-sessions/release", body, seconds=BATCH_SECONDS)
-        return int(_object(answer)["released"])
+        released = 0
+        for first in range(0, len(session_ids), RELEASED_AT_ONCE):
+            body = {"session_ids": list(session_ids[first : first + RELEASED_AT_ONCE])}
+            answer = self.call("POST", "/api/edit-sessions/release", body, seconds=BATCH_SECONDS)
+            released += int(_object(answer)["released"])
+        return released
 
     def force_release(self, part_number: str, session_id: str, reason: str) -> None:
         """End another user's session; the reason is recorded, and shown to the holder. For admins."""

@@ -13,7 +13,6 @@ from silo_client.common import clock
 from silo_client.common.protocol import Plan
 from silo_client.common.shared_memory import SharedMemory
 from silo_client.helper import event_stream
-from silo_client.helper import main as helper_module
 from silo_client.helper.main import Helper, Parent
 from tests.factories import make_item
 from tests.waiting import eventually
@@ -67,7 +66,7 @@ def test_a_stream_that_is_replaced_while_it_lives_costs_nothing(
     serve, client_of, helper, part, monkeypatch
 ):
     monkeypatch.setattr(event_stream, "MAX_AGE_SECONDS", 0.5)
-    monkeypatch.setattr(helper_module, "STEADY_SECONDS", 0.0)
+    monkeypatch.setattr(event_stream, "STEADY_SECONDS", 0.0)
     ada = client_of(serve())
     bob = client_of(ada.server, "bob")
     bobs = bob.workstation()

@@ -44,7 +44,6 @@ class ExitCode(IntEnum):
     reason: str
 
     def __new__(cls, value: int, reason: str) -> ExitCode:
-        """Make a code with its reason."""
         code = int.__new__(cls, value)
         code._value_ = value
         code.reason = reason

@@ -23,16 +23,12 @@ COMPLETIONS = 100
 
 
 class Level(str, Enum):
-    """The context levels."""
-
     sketch = "sketch"
     partdesign = "partdesign"
     assembly = "assembly"
 
 
 class EndReason(str, Enum):
-    """The reasons for which a session ends."""
-
     released = "released"
     disconnected = "disconnected"
     expired = "expired"

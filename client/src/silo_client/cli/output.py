@@ -79,7 +79,6 @@ def write_csv(text: str, *, mark: bool = False) -> None:
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Return a table for a terminal."""
     # With a blank before it, the second line of a long cell cannot look like a message of `say`.
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="bold")
     for column in columns:
@@ -96,7 +95,6 @@ def shown(text: str, style: str = "") -> Text:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table to the standard output."""
     if out.is_terminal:
         out.print(make_table(columns, rows))
         return

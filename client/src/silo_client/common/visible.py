@@ -31,7 +31,6 @@ def visible(text: object) -> str:
 
 
 def is_visible(text: str) -> bool:
-    """Whether a text has no hidden characters."""
     return _HIDDEN.search(text) is None
 
 

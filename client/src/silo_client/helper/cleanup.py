@@ -19,13 +19,11 @@ from silo_client.common.protocol import ABANDONED_SECONDS, LEAVING_SECONDS, Mess
 from silo_client.data import Lock
 from silo_client.helper.event_stream import pause
 from silo_client.helper.pages import ANSWER_SECONDS, body_of, list_of, read_on
-from silo_client.network.requests import part_path
+from silo_client.network.requests import RELEASED_AT_ONCE, part_path
 from silo_client.network.route import UNREACHED
 
 # The departure may take so long to release everything, with its own reason; what it leaves is released by name.
 DEPARTURE_SECONDS = 0.15
-# What the server takes in one request.
-RELEASED_AT_ONCE = 1000
 # After these nothing is left to do: it is done, there is no such thing, or the server will never do it.
 SETTLED = frozenset({200, 204, 401, 403, 404})
 

@@ -27,6 +27,10 @@ OPEN_SECONDS = 30.0
 LEAST_KEEPALIVES, MOST_KEEPALIVES = 1.5, 2.5
 LIMIT_SHARE = 0.75
 MISSING_HEARTBEATS = 3
+# How often a stream is looked at, whether another one is to replace it.
+LOOK_SECONDS = 0.2
+# A stream that has lasted for so long was worth opening.
+STEADY_SECONDS = 10.0
 # For so long the rest of what the workstation holds is read before the stream is used: thousands of sessions take a
 # second. And for no more than this share of the times in which the client has to acknowledge, or is sure no more.
 REST_SECONDS = 5.0
@@ -137,10 +141,12 @@ class EventStream:
             await self.close()
             raise
 
-    async def wait_for_end(self, seconds: float) -> None:
-        """Wait until it has ended, or for so long."""
+    async def until_replaced(self) -> str:
+        """Wait until it has ended, or another one is to replace it; return why."""
         assert self._task is not None
-        await asyncio.wait({self._task}, timeout=seconds)
+        while not (self.ended.is_set() or self.why_replace()):
+            await asyncio.wait({self._task}, timeout=LOOK_SECONDS)
+        return self.why or self.why_replace()
 
     async def close(self) -> None:
         """End it, and wait until its connection is closed."""
@@ -157,6 +163,11 @@ class EventStream:
     def age(self) -> float:
         """The seconds since its request."""
         return clock.now() - self._sent
+
+    @property
+    def was_worth_opening(self) -> bool:
+        """Whether it has lasted. One that has not is opened again after longer and longer pauses."""
+        return self.age > STEADY_SECONDS
 
     def why_replace(self) -> str:
         """Return why another stream is to replace this one now; "" if none is."""

@@ -33,10 +33,7 @@ from silo_client.helper.lease import Lease
 from silo_client.network.requests import CONNECT_SECONDS, headers, machine_header
 from silo_client.network.route import UNREACHED, route_to
 
-LOOK_SECONDS = 0.2
 PARENT_SECONDS = 1.0
-# A stream that has lasted for so long was worth opening.
-STEADY_SECONDS = 10.0
 # How soon other instances know that this one was touched; well below a heartbeat.
 TOUCH_SECONDS = 1.0
 # Where files of the state folder cannot be made again, the parent tries at such intervals.
@@ -155,10 +152,9 @@ class Helper:
                     await old.close()
                 self._streams = [stream]
                 self._start(self._until_end(stream))
-                why = await self._until_replaced(stream)
+                why = await stream.until_replaced()
                 self._parent.send({"interrupted": why, "ended": stream.ended.is_set()})
-                # A stream that does not last is opened again after longer and longer pauses.
-                self._attempt = 0 if stream.age > STEADY_SECONDS else self._attempt + 1
+                self._attempt = 0 if stream.was_worth_opening else self._attempt + 1
         except ApiError as error:
             self._parent.send(
                 {"refused": error.status, "code": error.code, "message": error.message}
@@ -192,11 +188,6 @@ class Helper:
         if not any(one.is_open for one in self._streams):
             self._lease.ended()
             self._renew_lease()
-
-    async def _until_replaced(self, stream: EventStream) -> str:
-        while not (stream.ended.is_set() or stream.why_replace()):
-            await stream.wait_for_end(LOOK_SECONDS)
-        return stream.why or stream.why_replace()
 
     def _handle(self, stream: EventStream, cursor: str, sse: ServerSentEvent) -> None:
         """Handle an event of a stream that was requested from that cursor on."""

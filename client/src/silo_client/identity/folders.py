@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from platformdirs import user_state_path
+
+from silo_client.errors import StateError
 
 STATE_VARIABLE = "SILO_STATE"
 
@@ -42,3 +45,14 @@ def state_folder() -> Path:
     folder = user_folder(STATE_VARIABLE, user_state_path)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def state_errors() -> Iterator[None]:
+    """Raise a `StateError` in place of an `OSError` of the state folder."""
+    try:
+        yield
+    except OSError as error:
+        raise StateError(
+            f"The state folder cannot be used ({error}): name another one in {STATE_VARIABLE}."
+        ) from error

@@ -8,8 +8,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from silo_client.errors import StateError
-from silo_client.identity.folders import STATE_VARIABLE, state_folder
+from silo_client.identity.folders import state_errors, state_folder
 
 INSTALLATION = "installation"
 
@@ -23,7 +22,7 @@ def installation(known: str = "") -> str:
     Raises:
         StateError: the state folder cannot be used.
     """
-    try:
+    with state_errors():
         folder = state_folder()
         file = folder / INSTALLATION
         if not _is_whole(file):
@@ -37,10 +36,6 @@ def installation(known: str = "") -> str:
                 else:
                     _link(new, file)
         return file.read_text()
-    except OSError as error:
-        raise StateError(
-            f"The state folder cannot be used ({error}): name another one in {STATE_VARIABLE}."
-        ) from error
 
 
 def _is_whole(file: Path) -> bool:

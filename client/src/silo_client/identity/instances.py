@@ -12,9 +12,9 @@ from pathlib import Path
 
 from silo_client.common.last_touch import LastTouch
 from silo_client.common.shared_memory import SharedMemory
-from silo_client.errors import NoWindowError, StateError
+from silo_client.errors import NoWindowError
 from silo_client.identity.file_lock import FileLock
-from silo_client.identity.folders import STATE_VARIABLE, state_folder
+from silo_client.identity.folders import state_errors, state_folder
 from silo_client.identity.installation import INSTALLATION
 
 # Far more than anybody opens.
@@ -36,12 +36,10 @@ class Instance:
     def __init__(self, workstation_id: str, most: int = MOST_INSTANCES) -> None:
         # It names a file, whatever a server says.
         self._stem = str(uuid.UUID(workstation_id))
-        try:
+        self._most = most
+        with state_errors():
             self._folder = state_folder()
-            self._most = most
             self._lock, self._number = self._first_free()
-        except OSError as error:
-            raise _unusable(error) from error
         # Whether its file was deleted while it lives. Others' files may have been too, and may still be missing.
         self._deleted = False
         self._renewing = threading.Lock()
@@ -63,14 +61,12 @@ class Instance:
             StateError: the state folder cannot be used: it is full, for example.
         """
         file = self._folder / f"{self._stem}.{self._number}.{uuid.uuid4().hex[:8]}.memory"
-        try:
+        with state_errors():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for left in self._folder.glob(f"{self._stem}.{self._number}.*.memory"):
                 with suppress(OSError):
                     left.unlink()
             return SharedMemory(file, new=True)
-        except OSError as error:
-            raise _unusable(error) from error
 
     @property
     def files(self) -> list[Path]:
@@ -88,11 +84,9 @@ class Instance:
             if self._lock.is_there:
                 return
             self._deleted = True
-            try:
+            with state_errors():
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 lock, self._number = self._first_free()
-            except OSError as error:
-                raise _unusable(error) from error
             self._lock.release()
             self._lock = lock
 
@@ -109,12 +103,6 @@ class Instance:
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{self._stem}.{number}.window"
-
-
-def _unusable(error: OSError) -> StateError:
-    return StateError(
-        f"The state folder cannot be used ({error}): name another one in {STATE_VARIABLE}."
-    )
 
 
 def _is_dead(file: Path) -> bool:

@@ -16,10 +16,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from silo_client.errors import StateError
 from silo_client.identity import machine
 from silo_client.identity.file_lock import FileLock
-from silo_client.identity.folders import STATE_VARIABLE, state_folder
+from silo_client.identity.folders import state_errors, state_folder
 from silo_client.identity.installation import installation
 
 # Other processes write a few lines under the lock.
@@ -50,7 +49,7 @@ def current() -> Identity:
         StateError: the state folder cannot be used.
     """
     first = installation()
-    with _state_errors():
+    with state_errors():
         record, running = _Record(), machine.running_name(state_folder())
         chosen = record.choose(running)
         if chosen is None or chosen.running != running:
@@ -70,7 +69,7 @@ def renew(taken: Identity, number: int) -> Identity:
     Raises:
         StateError: the state folder cannot be used.
     """
-    with _state_errors():
+    with state_errors():
         record, running = _Record(), machine.running_name(state_folder())
         with record.locked():
             chosen = record.choose(running)
@@ -98,7 +97,7 @@ class KeptIdentity:
             StateError: the state folder cannot be used.
         """
         installation(self.installation)
-        with _state_errors():
+        with state_errors():
             record = _Record()
             with record.locked():
                 if not record.read():
@@ -163,13 +162,3 @@ class _Record:
                 os.fsync(writing.fileno())
             file.replace(self._file)
         return new
-
-
-@contextmanager
-def _state_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StateError(
-            f"The state folder cannot be used ({error}): name another one in {STATE_VARIABLE}."
-        ) from error

@@ -93,7 +93,6 @@ class HelperLink:
 
     @property
     def pid(self) -> int:
-        """The helper's process id."""
         return self._process.pid
 
     def valid_until(self) -> float:

@@ -60,12 +60,10 @@ class HelperProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended."""
         return self._process.poll() is None
 
     def write(self, command: Message) -> None:
@@ -94,7 +92,6 @@ class HelperProcess:
             self._process.stdin.close()
 
     def kill(self) -> None:
-        """End it at once."""
         self._process.kill()
 
     def wait(self, seconds: float | None = None) -> int:

@@ -9,10 +9,11 @@ from silo_client.version import __version__
 CONNECT_SECONDS = 5.0
 # The most that a server gives in a page.
 PAGE = 1000
+# The most sessions that a server releases in one request.
+RELEASED_AT_ONCE = 1000
 
 
 def headers(token: str) -> dict[str, str]:
-    """Return the headers of every request."""
     return {"Authorization": f"Bearer {token}", "User-Agent": f"silo-client/{__version__}"}
 
 

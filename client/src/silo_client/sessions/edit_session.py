@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Protocol
 
 from silo_client.common.visible import visible
@@ -103,12 +102,7 @@ class EditSession:
     def __enter__(self) -> EditSession:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._manager.leave([self])
 
     def __repr__(self) -> str:
@@ -130,10 +124,5 @@ class EditSessions(list[EditSession]):
     def __enter__(self) -> EditSessions:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._manager.leave(self)

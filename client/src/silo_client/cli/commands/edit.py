@@ -25,8 +25,6 @@ from silo_client.errors import HardInterferenceError
 from silo_client.sessions.edit_session import EditSession
 from silo_client.workstation import Workstation
 
-AT_ONCE = 1000
-
 
 class OnLost(str, Enum):
     """The reaction to a lost session."""
@@ -200,9 +198,7 @@ def _acquire(
     lock = wanted.lock
     # No other process uses this workstation, so the sessions that it holds are those of a dead one.
     left = [one for one in workstation.unclaimed() if Lock.from_payload(one) != lock]
-    ids = [one["session_id"] for one in left]
-    for first in range(0, len(ids), AT_ONCE):
-        workstation.api.release_many(ids[first : first + AT_ONCE])
+    workstation.api.release_many([one["session_id"] for one in left])
     try:
         with Progress() as progress:
             session = workstation.edit(

@@ -91,23 +91,20 @@ def _edit(part: str) -> str:
 def _own_place(api: Api, held: Json) -> Optional[str]:
     """Return an own workstation that stands in line for it, for example in another terminal."""
     own = {one["id"] for one in api.workstations()}
-    for place in api.line(held["part_number"]):
-        if (
-            Lock.from_payload(place) == Lock.from_payload(held)
-            and place["workstation"]["id"] in own
-        ):
-            return str(place["workstation"]["id"])
-    return None
+    line = (str(place["workstation"]["id"]) for place in _line_for(api, held))
+    return next((workstation for workstation in line if workstation in own), None)
+
+
+def _line_for(api: Api, held: Json) -> list[Json]:
+    """Return the places of those who wait for a session."""
+    line = api.line(held["part_number"])
+    return [place for place in line if Lock.from_payload(place) == Lock.from_payload(held)]
 
 
 def _target(api: Api, held: Json, to: Optional[str]) -> str:
     """Return the id of the target workstation."""
     with about(held["part_number"]):
-        line = [
-            place
-            for place in api.line(held["part_number"])
-            if Lock.from_payload(place) == Lock.from_payload(held)
-        ]
+        line = _line_for(api, held)
     if to is None:
         if not line:
             raise CommandError(

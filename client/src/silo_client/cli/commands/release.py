@@ -14,9 +14,6 @@ from silo_client.cli.sessions import Filter, Json
 from silo_client.data import Lock
 from silo_client.errors import NotFoundError
 
-# What the server takes in one request.
-AT_ONCE = 1000
-
 
 def release(
     part: AnyPart = None,
@@ -85,10 +82,7 @@ def release(
 
 
 def _release(api: Api, found: list[Json]) -> None:
-    ids = [one["session_id"] for one in found]
-    ended = sum(
-        api.release_many(ids[first : first + AT_ONCE]) for first in range(0, len(ids), AT_ONCE)
-    )
+    ended = api.release_many([one["session_id"] for one in found])
     for one in found:
         say(f"Released {Lock.from_payload(one)} on {one['workstation']['name']}.")
     if ended < len(found):

@@ -21,9 +21,6 @@ from silo_client.helper.event_stream import LONGEST_PAUSE_SECONDS, EventStream, 
 from silo_client.network.requests import CONNECT_SECONDS, headers
 from silo_client.network.route import route_to
 
-LOOK_SECONDS = 0.2
-# A stream that has lasted for so long was worth opening.
-STEADY_SECONDS = 10.0
 # The times in the table grow by the second at most.
 REDRAWS_PER_SECOND = 4
 
@@ -165,13 +162,11 @@ class Watching:
                     continue
                 self._say(True)
                 try:
-                    while not (stream.ended.is_set() or stream.why_replace()):
-                        await stream.wait_for_end(LOOK_SECONDS)
+                    await stream.until_replaced()
                 finally:
                     await stream.close()
                 self._say(False)
-                # A stream that does not last is opened again after longer and longer pauses.
-                attempt = 0 if stream.age > STEADY_SECONDS else attempt + 1
+                attempt = 0 if stream.was_worth_opening else attempt + 1
 
     def _hear(self, sse: ServerSentEvent, news: "asyncio.Queue[ServerSentEvent]") -> None:
         if sse.event != "heartbeat":

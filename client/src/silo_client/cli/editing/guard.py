@@ -65,11 +65,9 @@ class Guard:
             say(f"To hand it to the first in line (silo line): {answer}", WARNING)
 
     def say_conflict(self, session: EditSession, conflict: Conflict) -> None:
-        """Say that a conflict has begun."""
         say(f"{describe_conflict(conflict)}.", WARNING)
 
     def say_conflict_over(self, session: EditSession, conflict: Conflict) -> None:
-        """Say that a conflict is over."""
         holder = conflict.holder
         say(
             f"The session of {holder.person} on {holder.workstation} no longer conflicts with your changes"

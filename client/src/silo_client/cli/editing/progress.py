@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from rich.status import Status
 
 from silo_client.cli.output import err, how_long, say, shown, when
@@ -46,7 +44,6 @@ class Progress:
         self.show(text, f"Waiting for {how_long(waiting.seconds)}; Ctrl-C leaves the line.")
 
     def clear(self) -> None:
-        """Remove the line."""
         if self._status is not None:
             self._status.stop()
             self._status = None
@@ -54,10 +51,5 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.clear()
