@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -32,6 +33,10 @@ logger = logging.getLogger(__name__)
 # The most bytes in the queues of this process's streams, which share their events. Beyond that the queues are emptied:
 # each stream goes on from the log, a page at a time, when its client reads.
 QUEUED_BYTES: Final = 32 * 1024 * 1024
+# For how long events are delivered before the loop's other tasks have a turn. In each turn the loop gives the
+# interpreter away, and where threads compute it waits for up to `server.SWITCH_SECONDS` of each to get it back: a
+# turn after every event made a thousand events take five seconds.
+DELIVERING_SECONDS: Final = 0.005
 
 
 class RelayedEvent(Event):  # type: ignore[misc]  # untyped library
@@ -157,6 +162,8 @@ class Relay:
         self._on_gap = on_gap
         self._epoch: str | None = None
         self._position = 0
+        # When the loop's other tasks had their last turn during a delivery.
+        self._turn = float("-inf")
         self._started = asyncio.Event()
 
     async def started(self) -> None:
@@ -243,10 +250,12 @@ class Relay:
     async def _deliver(
         self, event_id: int, channels: Sequence[str], event_type: str, data: str
     ) -> None:
-        """Deliver one entry, then let the loop's other tasks have their turn: a page may have a million writes."""
+        """Deliver one entry; let the loop's other tasks have a turn now and then: a page may have a million writes."""
         deliver(event_id, channels, event_type, data)
         self._position = event_id
-        await asyncio.sleep(0)
+        if time.monotonic() - self._turn >= DELIVERING_SECONDS:
+            await asyncio.sleep(0)
+            self._turn = time.monotonic()
 
     async def _go_to_head(self, connection: AsyncConnection) -> None:
         row = await (await connection.execute(sql.LOG_HEAD)).fetchone()

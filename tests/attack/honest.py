@@ -78,8 +78,8 @@ class Honest:
             program.line('"held"' if program is self._programs["hold"] else '"acquired"')
 
     @contextmanager
-    def beside(self, attack: str, longest: float = LONGEST_ACQUIRE) -> Iterator[Seen]:
-        """Watch while the block attacks; afterwards fail if an honest client lost anything, or waited for `longest`."""
+    def beside(self, attack: str) -> Iterator[Seen]:
+        """Watch while the block attacks; afterwards fail if an honest client lost anything or waited too long."""
         seen = Seen(attack)
         SEEN.append(seen)
         server = self._world.server
@@ -93,7 +93,9 @@ class Honest:
         assert not seen.lost, f"{attack}: honest locks were lost: {seen.lost}"
         assert not seen.wrong, f"{attack}: {seen.wrong}"
         assert seen.acquires, f"{attack}: no honest client got anything"
-        assert seen.longest < longest, f"{attack}: an honest acquire took {seen.longest:.1f} s"
+        assert seen.longest < LONGEST_ACQUIRE, (
+            f"{attack}: an honest acquire took {seen.longest:.1f} s"
+        )
         assert seen.peak < MOST_MEMORY, f"{attack}: the server grew to {seen.peak:.0f} MB"
 
     def _finish(self, seen: Seen, counted: dict[str, int]) -> None:

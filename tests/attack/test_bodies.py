@@ -31,10 +31,6 @@ def test_bodies_of_8_mb_to_alive(world, honest_beside):
     assert seen.tally.answers > CONNECTIONS
 
 
-# `alive` is answered several times as often as it was, and takes that time from the batches and from others.
-BESIDE_BATCHES = 10.0
-
-
 def test_batches_beside_signs_of_life(world, honest_beside):
     honest = honest_beside(world)
     batches = 4
@@ -67,7 +63,7 @@ def test_batches_beside_signs_of_life(world, honest_beside):
         await at_once(len(wires), ATTACK_SECONDS, one)
 
     name = f"an editor's {batches} loops of batches of 1,000 beside {CONNECTIONS} of `alive`"
-    with honest.beside(name, BESIDE_BATCHES) as seen:
+    with honest.beside(name) as seen:
         perform(attack(seen))
         seen.notes.append(f"{seen.batches} batches")
     assert seen.batches

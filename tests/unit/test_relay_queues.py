@@ -1,6 +1,7 @@
 """What waits in the queues of a process is bounded in bytes; what is dropped from them is read from the log."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from django_eventstream.views import get_listener_manager
@@ -62,3 +63,30 @@ def test_a_listener_that_reads_in_time_loses_nothing(listener_of, monkeypatch):
         return listener.overflow
 
     assert not asyncio.run(run())
+
+
+def test_other_tasks_have_a_turn_after_some_milliseconds_of_events_and_not_after_each(monkeypatch):
+    """A turn costs the loop up to a switch of the interpreter for each thread that computes."""
+    now, turns = 0.0, 0
+
+    def deliver(*_):
+        nonlocal now
+        now += relay.DELIVERING_SECONDS / 10
+
+    async def others():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def run():
+        task = asyncio.create_task(others())
+        one = relay.Relay(on_gap=lambda: None)
+        for number in range(1000):
+            await one._deliver(number, [], "edit.test", "{}")
+        task.cancel()
+
+    monkeypatch.setattr(relay, "deliver", deliver)
+    monkeypatch.setattr(relay, "time", SimpleNamespace(monotonic=lambda: now))
+    asyncio.run(run())
+    assert turns == pytest.approx(100, abs=2)
