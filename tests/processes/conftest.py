@@ -10,7 +10,7 @@ import pytest
 
 from sessions_app.roles import Role
 from silo_client import Workstation
-from silo_client.identity.instances import STATE_VARIABLE
+from silo_client.identity.folders import STATE_VARIABLE
 from tests.factories import make_item, make_token, make_user
 from tests.processes import warm
 from tests.processes.client.cli_user import CliUser, Gate

@@ -9,7 +9,7 @@ from events_app.presence import clean_up
 from sessions_app import operations
 from sessions_app.models import EditSession, Workstation
 from silo_client import HardInterferenceError, IdentityInUseError
-from silo_client.identity.instances import STATE_VARIABLE
+from silo_client.identity.folders import STATE_VARIABLE
 from tests.waiting import eventually
 
 
