@@ -16,6 +16,7 @@ from events_app.presence import store
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Departure
 from sessions_app import operations
+from sessions_app.errors import NotFound
 from sessions_app.models import (
     ApiToken,
     EditSession,
@@ -63,6 +64,14 @@ def acquire(
     """Acquire a session."""
     wanted = Wanted(item.part_number, level, object_id, cone)
     return operations.acquire.acquire(workstation.user, workstation.pk, wanted, **kwargs)
+
+
+def let_go(session_id: uuid.UUID | str) -> EndedSession:
+    """End a session at its holder's wish; raise `NotFound` where it has ended already."""
+    session = EditSession.objects.select_related("user", "item").filter(pk=session_id).first()
+    if session is None:
+        raise NotFound("it has ended")
+    return operations.release.release_one(session.user, session.item.part_number, session.pk)
 
 
 def stand(

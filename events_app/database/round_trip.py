@@ -4,23 +4,21 @@ Building and compiling a QuerySet takes longer than PostgreSQL takes to run it. 
 process; the QuerySet stays its only source, so that a changed model changes it too.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, TypeVar
 
-from django.db import connection
+from django.db import connection, models
 from django.db.models import QuerySet
 from django.db.models.sql import DeleteQuery
 
-Row = tuple[Any, ...]
+from events_app.database import pipeline
+from events_app.database.pipeline import Query, Row
+
+__all__ = ["Query", "Row", "Rows", "Statement", "query_of", "rows_of", "together"]
 
 
-class Query(NamedTuple):
-    """A statement with its parameters."""
-
-    sql: str
-    params: Sequence[Any]
+Model = TypeVar("Model", bound=models.Model)
 
 
 class _Place(list[int]):
@@ -45,7 +43,8 @@ class Statement:
         sql, params, count = self._compiled
         assert len(lists) == count, "a list for each parameter"
         values = [list(one) for one in lists]
-        return Query(sql, [values[one[0]] if isinstance(one, _Place) else one for one in params])
+        params = [values[one[0]] if isinstance(one, _Place) else one for one in params]
+        return Query(sql, params, is_hot=True)
 
     @cached_property
     def _compiled(self) -> tuple[str, Sequence[Any], int]:
@@ -56,11 +55,26 @@ class Statement:
         return sql, params, len(places)
 
 
+class Rows(Generic[Model]):
+    """Plain rows of a table, and its model instances made of them.
+
+    Args:
+        model: the table.
+    """
+
+    def __init__(self, model: type[Model]) -> None:
+        self._model: Final = model
+        self.columns: Final = [field.attname for field in model._meta.concrete_fields]
+
+    def instances(self, rows: Iterable[Row]) -> Iterator[Model]:
+        """Yield the instances of rows that have all columns, in the order of `columns`."""
+        for row in rows:
+            yield self._model.from_db(connection.alias, self.columns, row)
+
+
 def rows_of(query: Query) -> list[Row]:
     """Run one; return its rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(*query)
-        return cursor.fetchall() if cursor.description else []
+    return together(query)[0]
 
 
 def query_of(queryset: "QuerySet[Any, Any]") -> Query:
@@ -72,15 +86,21 @@ def together(*queries: Query) -> list[list[Row]]:
     """Run these in their order, in one round trip (libpq's pipeline mode); return the rows of each.
 
     PostgreSQL begins each when the one before has ended. So each has a snapshot of its own, and sees what was committed
-    while those before it waited for locks.
+    while those before it waited for locks. Where somebody follows the statements of the connection (Django's
+    `execute_wrapper`, or its log of queries) they are sent one by one, which has the same outcome.
 
     Raises:
         DatabaseError: that of the first one that fails; those behind it are not run.
     """
+    if connection.execute_wrappers or connection.queries_logged:
+        return [_by_itself(query) for query in queries]
+    connection.validate_no_broken_transaction()
     connection.ensure_connection()
-    with ExitStack() as stack:
-        cursors = [stack.enter_context(connection.cursor()) for _ in queries]
-        with connection.wrap_database_errors, connection.connection.pipeline():
-            for cursor, query in zip(cursors, queries, strict=True):
-                cursor.execute(*query)
-        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+    with connection.wrap_database_errors:
+        return pipeline.run(connection.connection, queries)
+
+
+def _by_itself(query: Query) -> list[Row]:
+    with connection.cursor() as cursor:
+        cursor.execute(query.sql, query.params)
+        return cursor.fetchall() if cursor.description else []

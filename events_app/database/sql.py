@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from django.db import connection, models, transaction
 
+from events_app.database.round_trip import Query, Row, rows_of, together
+
 NOTIFY_CHANNEL: Final = "silo_events"
 
 # Arbitrary constants, unique in this database; PostgreSQL's advisory locks are plain numbers.
@@ -20,19 +22,17 @@ def lock_event_log() -> None:
 
     Deferred foreign keys are checked first, because they may wait for other rows.
     """
-    with connection.cursor() as cursor:
-        for statement, parameters in _LOCK_LOG:
-            cursor.execute(statement, parameters)
-        cursor.execute("SELECT pg_notify(%s, '')", [NOTIFY_CHANNEL])
+    together(*_LOCK_LOG, Query("SELECT pg_notify(%s, '')", [NOTIFY_CHANNEL]))
 
 
-def append_to_log(entries: Sequence[Mapping[str, Any]]) -> list[int]:
+def append_to_log(entries: Sequence[Mapping[str, Any]], ahead: Sequence[Query]) -> list[int]:
     """Take the event log's lock as `lock_event_log`, and append entries, in one round trip.
 
     The commit notifies every relay of the entries, if they fit (`events_app/log/notification.py`).
 
     Args:
         entries: `channels`, `audience`, `type` and `data` of each, in their order.
+        ahead: statements that go first, in the same round trip.
 
     Returns:
         Their ids, ascending.
@@ -40,19 +40,15 @@ def append_to_log(entries: Sequence[Mapping[str, Any]]) -> list[int]:
     text = _ROWS.encode(entries)
     # An audience is not in the notification: the relay reads it from the log.
     most = 0 if any(entry["audience"] for entry in entries) else NOTIFY_MAX_BYTES
-    with connection.cursor() as cursor:
-        with connection.wrap_database_errors, connection.connection.pipeline():
-            for statement, parameters in _LOCK_LOG:
-                cursor.execute(statement, parameters)
-            cursor.execute(_APPEND_TO_LOG, [text, NOTIFY_CHANNEL, most])
-        ids: list[int] = cursor.fetchone()[0]
-    return ids
+    append = Query(_APPEND_TO_LOG, [text, NOTIFY_CHANNEL, most], is_hot=True)
+    [(ids, _)] = together(*ahead, *_LOCK_LOG, append)[-1]
+    return list(ids)
 
 
 # Each statement sees what was committed when it began, so the lock is taken by one of its own, before the append.
-_LOCK_LOG: Final[list[tuple[str, list[Any]]]] = [
-    ("SET CONSTRAINTS ALL IMMEDIATE", []),
-    ("SELECT pg_advisory_xact_lock(%s)", [LOG_LOCK_ID]),
+_LOCK_LOG: Final = [
+    Query("SET CONSTRAINTS ALL IMMEDIATE", [], is_hot=True),
+    Query("SELECT pg_advisory_xact_lock(%s::bigint)", [LOG_LOCK_ID], is_hot=True),
 ]
 # PostgreSQL's limit of a notification.
 NOTIFY_MAX_BYTES: Final = 7999
@@ -74,7 +70,7 @@ _APPEND_TO_LOG: Final = """
     ), appended AS (
         SELECT array_agg(id ORDER BY id) AS ids FROM entry
     )
-    SELECT ids, pg_notify(%s, CASE WHEN octet_length(content) <= %s THEN content ELSE '' END)
+    SELECT ids, pg_notify(%s::text, CASE WHEN octet_length(content) <= %s::int THEN content ELSE '' END)
     FROM (
         SELECT ids, concat_ws(' ', epoch, last, array_to_string(ids, ','), entries) AS content
         FROM log, appended, given
@@ -84,8 +80,15 @@ _APPEND_TO_LOG: Final = """
 
 def insert(
     model: type[models.Model], rows: Sequence[Mapping[str, Any]], *returning: str
-) -> list[tuple[Any, ...]]:
-    """Insert many rows in their order, by one statement; return these columns of each.
+) -> list[Row]:
+    """Insert many rows in their order, by one statement; return these columns of each. See `inserting`."""
+    return rows_of(inserting(model, rows, *returning))
+
+
+def inserting(
+    model: type[models.Model], rows: Sequence[Mapping[str, Any]], *returning: str
+) -> Query:
+    """Return the statement that inserts many rows in their order, and returns these columns of each.
 
     The rows go to PostgreSQL as one JSON text. `bulk_create` writes every value of every row by itself: 1,000 log
     entries took it 133 ms and take 32 so, 1,000 records 146 and 65.
@@ -99,14 +102,22 @@ def insert(
     table = quote(model._meta.db_table)
     columns = ", ".join(map(quote, rows[0]))
     returned = f" RETURNING {', '.join(map(quote, returning))}" if returning else ""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {table} ({columns})"  # noqa: S608  (the names are the model's own)
-            f" SELECT {columns} FROM json_populate_recordset(NULL::{table}, %s) WITH ORDINALITY ORDER BY ordinality"
-            + returned,
-            [_ROWS.encode(rows)],
-        )
-        return cursor.fetchall() if returning else []
+    return Query(
+        f"INSERT INTO {table} ({columns})"  # noqa: S608  (the names are the model's own)
+        f" SELECT {columns} FROM json_populate_recordset(NULL::{table}, %s::json) WITH ORDINALITY ORDER BY ordinality"
+        + returned,
+        [_ROWS.encode(rows)],
+        is_hot=True,
+    )
+
+
+def drawing(sequence: str, count: int) -> Query:
+    """Return the statement that draws so many numbers of a sequence; each row has one, and the statement's time."""
+    return Query(
+        "SELECT nextval(%s::text::regclass), statement_timestamp() FROM generate_series(1, %s::int)",
+        [sequence, count],
+        is_hot=True,
+    )
 
 
 # Ids and times are written as PostgreSQL reads them, to the microsecond.

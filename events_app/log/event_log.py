@@ -17,6 +17,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 from events_app.database import sql
+from events_app.database.round_trip import Query, together
 from events_app.models import Audience, EventLog, LogEntry, new_epoch
 
 # Fewer channels are named by each event itself.
@@ -79,8 +80,12 @@ class Trimmed(Exception):
     """The log no longer reaches back to where a reader wanted to go on."""
 
 
-def append(events: Sequence[NewEvent]) -> list[int]:
+def append(events: Sequence[NewEvent], ahead: Sequence[Query] = ()) -> list[int]:
     """Append events in this order, as the last act of the running transaction.
+
+    Args:
+        events: the events.
+        ahead: statements that are run first, in the same round trip.
 
     Returns:
         Their ids, ascending.
@@ -91,6 +96,8 @@ def append(events: Sequence[NewEvent]) -> list[int]:
     if not connection.in_atomic_block:
         raise RuntimeError("events are appended inside the transaction of what they tell")
     if not events:
+        if ahead:
+            together(*ahead)
         return []
     # Built, and their audiences inserted, before the lock is taken, because every writer waits for it.
     audiences = _insert_audiences(events)
@@ -105,7 +112,7 @@ def append(events: Sequence[NewEvent]) -> list[int]:
         }
         for event in events
     ]
-    return sql.append_to_log(entries)
+    return sql.append_to_log(entries, ahead)
 
 
 def _insert_audiences(events: Sequence[NewEvent]) -> dict[int, int]:

@@ -23,7 +23,6 @@ from sessions_app.api.request_schemas import (
 from sessions_app.authentication import ADMIN, EDITOR, LETTING_GO, VIEWER, principal
 from sessions_app.errors import (
     BatchInterference,
-    Forbidden,
     HardInterference,
     Invalid,
     NotConnected,
@@ -131,10 +130,7 @@ def list_of_item(
 @router.delete(ONE, auth=LETTING_GO, response=answers({204: None}, NotFound))
 def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> Status[Any]:
     """Release an edit session of the caller, whichever of the caller's workstations holds it."""
-    session = find_session(part_number, session_id)
-    if not principal(request).owns(session):
-        raise Forbidden("Another user holds this edit session.")
-    operations.release.release(session_id)
+    operations.release.release_one(principal(request).user, part_number, session_id)
     return Status(204, None)
 
 

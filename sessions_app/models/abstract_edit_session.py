@@ -26,10 +26,14 @@ class ContextLevel(models.TextChoices):
     ASSEMBLY = "assembly"
 
 
+# The sequence that gives them.
+FENCING_TOKENS = "sessions_app_fencing_token"
+
+
 class NextFencingToken(Func):
     """Draws the next token. A sequence never goes back, not by a rollback and not by a restart."""
 
-    template = "nextval('sessions_app_fencing_token')"
+    template = f"nextval('{FENCING_TOKENS}')"
     output_field = models.BigIntegerField()
 
 

@@ -1,10 +1,10 @@
 """`EditSession.objects`: how edit sessions begin, stay and end. What people do with them is in `operations/`."""
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Final
+from typing import NamedTuple
 
 from django.db import connection, models, transaction
 from django.db.models import Q
@@ -12,14 +12,14 @@ from django.db.models.functions import Now
 
 from events_app.database import sql
 from events_app.database.lock_retry import NeedsLocks, with_lock_retry
-from events_app.database.round_trip import Statement, query_of, rows_of, together
+from events_app.database.round_trip import Query, Statement, query_of, rows_of, together
 from events_app.log import event_log
 from events_app.presence.outages import observed_for
 from sessions_app import channels, payloads
 from sessions_app.interference import conflicts
 from sessions_app.interference.holdings import Holders, take_away
 from sessions_app.locks import Lock, by_lock, rows_about
-from sessions_app.models.abstract_edit_session import AbstractEditSession
+from sessions_app.models.abstract_edit_session import FENCING_TOKENS, AbstractEditSession
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet, holders_of
 from sessions_app.models.ended_session import EndedSession, Ending, EndReason
 from sessions_app.models.item import Item
@@ -34,7 +34,23 @@ Turns = Callable[[Collection[Lock]], Sequence[PlaceInLine]]
 # One step of an end, which also locks these workstations.
 Step = Callable[[Ids], Ended]
 
-GIVEN_BY_DATABASE: Final = ("node_keys", "fencing_token", "acquired_at", "last_heartbeat")
+
+class Drawn(NamedTuple):
+    """A fencing token, and the time at which it was drawn: when its session begins."""
+
+    fencing_token: int
+    at: datetime
+
+
+class Found(NamedTuple):
+    """A session that is about to end, as it is read before it is locked."""
+
+    pk: uuid.UUID
+    item_id: uuid.UUID
+    context_level: str
+    object_id: str
+    node_keys: int
+
 
 _Manager = models.Manager.from_queryset(EditSessionQuerySet)
 
@@ -49,26 +65,31 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         """Return the active sessions of these locks, with their names; the caller has locked the items."""
         return by_lock(self.with_names().filter(rows_about(locks)), locks)
 
-    def begin(self, sessions: Iterable[AbstractEditSession]) -> list[AbstractEditSession]:
-        """Insert new sessions, with growing fencing tokens; the caller has locked the items."""
+    def drawn(
+        self, sessions: Iterable[AbstractEditSession], drawn: Iterator[Drawn]
+    ) -> list[AbstractEditSession]:
+        """Give new sessions their fencing tokens and times; the caller has locked the items before these were drawn."""
         new = list(sessions)
+        for session in new:
+            session.fencing_token, session.acquired_at = next(drawn)
+            session.last_heartbeat = session.acquired_at
+            session.node_keys = len(session.dependency_cone)
+        return new
+
+    def beginning(self, new: Sequence[AbstractEditSession]) -> list[Query]:
+        """Return the statement that inserts these new sessions, with their tokens; none where there are none."""
         if not new:
             return []
-        # The tokens are drawn row by row, in this order.
-        rows = [{column: getattr(one, column) for column in self._given} for one in new]
-        for session, values in zip(
-            new, sql.insert(self.model, rows, *GIVEN_BY_DATABASE), strict=True
-        ):
-            for column, value in zip(GIVEN_BY_DATABASE, values, strict=True):
-                setattr(session, column, value)
+        for session in new:
             session._state.adding, session._state.db = False, connection.alias
-        return new
+        rows = [{column: getattr(one, column) for column in self._given} for one in new]
+        return [sql.inserting(self.model, rows)]
 
     @cached_property
     def _given(self) -> list[str]:
-        """The columns of a new session that the database does not give."""
+        """The columns of a new session; the database counts its node keys."""
         columns = [field.attname for field in self.model._meta.concrete_fields]
-        return [column for column in columns if column not in GIVEN_BY_DATABASE]
+        return [column for column in columns if column != "node_keys"]
 
     @cached_property
     def reading_holdings(self) -> Statement:
@@ -132,24 +153,47 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             NeedsLocks: it is the turn of a workstation that another transaction has locked, or an item was merged.
         """
         most = min(limit or STEP_SESSIONS, STEP_SESSIONS)
-        rows = candidates.values_list("pk", "item_id", "context_level", "object_id", "node_keys")
-        sized = [
-            ((pk, Lock(item, level, name)), size)
-            for pk, item, level, name, size in rows[: most + 1]
-        ]
-        found = dict(few_enough(sized[:most], STEP_NODE_KEYS))
-        if not found and not leaving:
+        found = candidates.values_list(*Found._fields)[: most + 1]
+        return self.end_found(
+            [Found(*row) for row in found],
+            lambda ids: query_of(candidates.filter(pk__any=ids).locking_to_end()),
+            reason,
+            most=most,
+            ended_by=ended_by,
+            note=note,
+            leaving=leaving,
+            turns=turns,
+            told_first=told_first,
+        )
+
+    def end_found(
+        self,
+        found: Sequence[Found],
+        lock: Callable[[Ids], Query],
+        reason: EndReason,
+        *,
+        most: int | None = None,
+        ended_by: str = "",
+        note: str = "",
+        leaving: Ids = (),
+        turns: Turns | None = None,
+        told_first: Sequence[event_log.NewEvent] = (),
+    ) -> Ended:
+        """Do what `end` does, with candidates that have been read.
+
+        Args:
+            found: the candidates.
+            most: so many of them end at most; None for a step of them.
+            lock: the statement that locks those of these ids which are still to end; its rows are those of `Ending`.
+        """
+        sized = [(one, one.node_keys) for one in found[: most or STEP_SESSIONS]]
+        first = {one.pk: Lock.of(one) for one in few_enough(sized, STEP_NODE_KEYS)}
+        if not first and not leaving:
             return Ended()
         with transaction.atomic(savepoint=False):
-            items = {lock.item_id for lock in found.values()}
-            if len(Item.objects.lock_ids(items)) < len(items):
-                # One was merged into another meanwhile, which has the sessions now: looked for again.
-                raise NeedsLocks(())
-            if leaving:
-                PlaceInLine.objects.filter(workstation__any=leaving).delete()
-            next_ones = (turns or PlaceInLine.objects.turns)(set(found.values()))
-            ending_now = candidates.filter(pk__any=found).locking_to_end()
-            locked, holdings = together(query_of(ending_now), self.reading_holdings(items))
+            places = self._next(set(first.values()), leaving, turns)
+            items = {lock.item_id for lock in first.values()}
+            locked, holdings = together(lock(first.keys()), self.reading_holdings(items))
             holders = holders_of(holdings)
             ending = conflicts.few_to_end([Ending(*row) for row in locked], holders)
             # The others that hold a session on the items. Those that end here are told of their own end only: of two
@@ -158,12 +202,14 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             audiences = channels.audiences_of(holders, items)
             freed = conflicts.freed(self.all(), ending, holders)
             records = [EndedSession.of(session, reason, ended_by, note) for session in ending]
-            if records:
-                sql.insert(EndedSession, [record.row() for record in records])
-                rows_of(self._deleting([session.pk for session in ending]))
             free = {Lock.of(record) for record in records}
-            places = [place for place in next_ones if Lock.of(place) in free]
-            granted, met = self.grant(places, holders)
+            next_ones = [place for place in places if Lock.of(place) in free]
+            writes = self._recording(records)
+            if next_ones:
+                # Their sessions begin where these have ended. Elsewhere all is written with the events.
+                together(*writes)
+                writes = []
+            granted, met = self.grant(next_ones, holders)
             event_log.append(
                 [
                     *told_first,
@@ -171,9 +217,37 @@ class EditSessionManager(_Manager[AbstractEditSession]):
                     *payloads.grant_events(granted, audiences),
                     *(payloads.resolved_event(left, ended) for left, ended in freed),
                     *met,
-                ]
+                ],
+                ahead=writes,
             )
-        return Ended(records, granted, more=len(found) < len(sized) or len(ending) < len(locked))
+        return Ended(records, granted, more=len(first) < len(found) or len(ending) < len(locked))
+
+    def _next(
+        self, locks: Collection[Lock], leaving: Ids, turns: Turns | None
+    ) -> Sequence[PlaceInLine]:
+        """Lock the items of sessions that end, take away the places of who leaves, and return whose turn it is then."""
+        items = {lock.item_id for lock in locks}
+        locked, *_, anybody = together(
+            Item.objects.locking_ids(items),
+            *([PlaceInLine.objects.leaving_all(leaving)] if leaving else []),
+            PlaceInLine.objects.anybody(locks),
+        )
+        if len(locked) < len(items):
+            # One was merged into another meanwhile, which has the sessions now: looked for again.
+            raise NeedsLocks(())
+        if turns:
+            return turns(locks)
+        # Which workstations are reachable takes a longer question.
+        return PlaceInLine.objects.turns(locks) if anybody else []
+
+    def _recording(self, records: Sequence[EndedSession]) -> list[Query]:
+        """Return the statements that make records of sessions and delete these."""
+        if not records:
+            return []
+        return [
+            sql.inserting(EndedSession, [record.row() for record in records]),
+            self._deleting([record.session_id for record in records]),
+        ]
 
     def grant(
         self, places: Sequence[PlaceInLine], holders: Holders
@@ -190,19 +264,24 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         if not places:
             return [], []
         PlaceInLine.objects.filter(pk__in=[place.pk for place in places]).delete()
-        sessions = self.begin(
-            self.model(
-                item=place.item,
-                workstation=place.workstation,
-                user=place.workstation.user,
-                connection_id=place.connection_id,
-                context_level=place.context_level,
-                object_id=place.object_id,
-                dependency_cone=place.dependency_cone,
-                note=place.note,
-            )
-            for place in places
+        drawn = rows_of(sql.drawing(FENCING_TOKENS, len(places)))
+        sessions = self.drawn(
+            (
+                self.model(
+                    item=place.item,
+                    workstation=place.workstation,
+                    user=place.workstation.user,
+                    connection_id=place.connection_id,
+                    context_level=place.context_level,
+                    object_id=place.object_id,
+                    dependency_cone=place.dependency_cone,
+                    note=place.note,
+                )
+                for place in places
+            ),
+            (Drawn(*row) for row in drawn),
         )
+        together(*self.beginning(sessions))
         new = {session.pk for session in sessions}
         met = conflicts.find(self.all(), sessions, new, holders)
         granted = [Acquired(session, conflicts=met.of.get(session.pk, [])) for session in sessions]

@@ -55,8 +55,12 @@ class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
         return holders_of(self.holdings(items))
 
     def holdings(self, items: Collection[uuid.UUID]) -> "models.QuerySet[Any, Any]":
-        """Return the query of the rows for `holders_of`."""
-        rows = self.filter(item__any=items).order_by().values_list("item_id", "workstation_id")
+        """Return the query of the rows for `holders_of`, of these items."""
+        return self.filter(item__any=items).holding_rows()
+
+    def holding_rows(self) -> "models.QuerySet[Any, Any]":
+        """Return the query of the rows for `holders_of`, of all sessions on some items."""
+        rows = self.order_by().values_list("item_id", "workstation_id")
         return rows.annotate(Count("pk"), Sum("node_keys"))
 
 

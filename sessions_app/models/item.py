@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from events_app.database.round_trip import Statement, rows_of
+from events_app.database.round_trip import Query, Statement
 from sessions_app.errors import NotFound, Retired
 from sessions_app.text import PART_NUMBER_KEY_MAX, name_key
 
@@ -73,9 +73,9 @@ class ItemQuerySet(models.QuerySet["Item"]):
         """
         return self.filter(pk__in=ids).lock_all()
 
-    def lock_ids(self, ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
-        """Lock these items as `lock` does; return the ids of those that exist."""
-        return [pk for (pk,) in rows_of(_LOCK_IDS(ids))]
+    def locking_ids(self, ids: Collection[uuid.UUID]) -> Query:
+        """Return the statement that locks these items as `lock` does; it has a row for each that exists."""
+        return _LOCK_IDS(ids)
 
     def lock_all(self) -> list["Item"]:
         """Lock the items of this query in the order of their ids; return them."""

@@ -12,7 +12,7 @@ from django.db.models import Exists, F, Func, OuterRef, Q, Window
 from django.db.models.functions import Now, RowNumber
 
 from events_app.database.lock_retry import NeedsLocks
-from events_app.database.round_trip import Statement, rows_of
+from events_app.database.round_trip import Query, Statement
 from events_app.models import Connection
 from events_app.presence.outages import observed_for
 from sessions_app.locks import Lock, about, by_lock, lists_about, rows_about
@@ -134,6 +134,14 @@ class PlaceInLineManager(_Manager["PlaceInLine"]):
             self.filter(pk__in=[place.pk for place in gone]).delete()
         return gone
 
+    def anybody(self, locks: Collection[Lock]) -> Query:
+        """Return the statement that has a row if anybody may stand in a line for one of these locks."""
+        return _ANYBODY(*lists_about(locks))
+
+    def leaving_all(self, ids: Collection[uuid.UUID]) -> Query:
+        """Return the statement that deletes the places of these (locked) workstations."""
+        return _DELETE_OF(ids)
+
     def turns(self, locks: Collection[Lock]) -> list["PlaceInLine"]:
         """Return the first reachable place in the line for each of these locks, if there is one.
 
@@ -143,9 +151,6 @@ class PlaceInLineManager(_Manager["PlaceInLine"]):
         Raises:
             NeedsLocks: another transaction has one of these workstations locked; see `with_lock_retry`.
         """
-        if not rows_of(_ANYBODY(*lists_about(locks))):
-            # As nearly always; which workstations are reachable takes a longer question.
-            return []
         locked: set[uuid.UUID] = set()
         while first := self._first(locks):
             needed = {place.workstation_id for place in first.values()} - locked
@@ -211,4 +216,7 @@ _ANYBODY: Final = Statement(
     lambda items, levels, objects: PlaceInLine.objects.filter(
         about(items, levels, objects)
     ).values_list("pk")[:1]
+)
+_DELETE_OF: Final = Statement(
+    lambda workstations: PlaceInLine.objects.filter(workstation__any=workstations), delete=True
 )

@@ -6,8 +6,9 @@ Locks and their order: docs/architecture.md, "One order of locks".
 |---|---|
 | `access.py` | the caller's own workstation: locked, then checked |
 | `limits.py` | how much one workstation and one user may hold |
-| `acquire.py` | acquire one session or a batch |
-| `release.py` | release, by the holder or by force |
+| `facts.py` | what acquires are decided by: locked, then read, for a set of requests |
+| `acquire.py` | acquire one session or a batch, for a set of requests |
+| `release.py` | release, by the holder for a set of requests, or by force |
 | `line.py` | stand in line, leave it, grant what is free |
 | `handoff.py` | ask for a session, hand it over, take it over, verify its fencing token |
 | `presence.py` | arrival, departure, grace and idleness of workstations |

@@ -1,12 +1,12 @@
 """The caller's own workstation: locked first, then checked."""
 
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
 
 from django.contrib.auth import get_user_model
-from django.db import connection
 
-from events_app.database.round_trip import Statement, rows_of, together
+from events_app.database.round_trip import Rows, Statement, rows_of, together
 from events_app.models import Connection
 from sessions_app.errors import Forbidden, NotConnected, NotFound
 from sessions_app.models.workstation import Workstation
@@ -14,13 +14,15 @@ from sessions_app.models.workstation import Workstation
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-_COLUMNS = [field.attname for field in Workstation._meta.concrete_fields]
-_LOCK = Statement(lambda ids: Workstation.objects.locking(ids).values_list(*_COLUMNS))
-_ACTIVE = Statement(
+WORKSTATIONS: Final = Rows(Workstation)
+LOCK: Final = Statement(
+    lambda ids: Workstation.objects.locking(ids).values_list(*WORKSTATIONS.columns)
+)
+ACTIVE: Final = Statement(
     lambda users: get_user_model().objects.filter(pk__any=users, is_active=True).values_list("pk")
 )
-_CONNECTED = Statement(
-    lambda ids, keys: Connection.objects.filter(pk__any=ids, key__any=keys).values_list("pk")
+CONNECTED: Final = Statement(
+    lambda ids, keys: Connection.objects.filter(pk__any=ids, key__any=keys).values_list("pk", "key")
 )
 
 
@@ -28,17 +30,30 @@ def lock_own_workstation(user: "User", workstation_id: uuid.UUID) -> Workstation
     """Lock a workstation that must be the user's, who must be active.
 
     Raises:
+        NotFound, Forbidden: see `own`.
+    """
+    # Asked after the lock: a deactivation releases under the same lock, before or after this.
+    rows, active = together(LOCK([workstation_id]), ACTIVE([user.pk]))
+    return own(user, next(WORKSTATIONS.instances(rows), None), {pk for (pk,) in active})
+
+
+def own(user: "User", workstation: Workstation | None, active: Collection[int]) -> Workstation:
+    """Return a locked workstation, with its user, if it is this user's.
+
+    Args:
+        user: who asks.
+        workstation: None if there is none.
+        active: of the users, those who are.
+
+    Raises:
         NotFound: no such workstation.
         Forbidden: somebody else's workstation, or the user was deactivated meanwhile.
     """
-    # Asked after the lock: a deactivation releases under the same lock, before or after this.
-    rows, active = together(_LOCK([workstation_id]), _ACTIVE([user.pk]))
-    if not rows:
+    if workstation is None:
         raise NotFound("There is no such workstation; register it first.")
-    workstation = Workstation.from_db(connection.alias, _COLUMNS, rows[0])
     if workstation.user_id != user.pk:
         raise Forbidden("Another user owns this workstation.")
-    if not active:
+    if user.pk not in active:
         raise Forbidden("This user is deactivated.")
     workstation.user = user
     return workstation
@@ -51,8 +66,16 @@ def check_connected(workstation_id: uuid.UUID, connection_id: uuid.UUID | None) 
         NotConnected: if it has not.
     """
     if connection_id is None:
-        connected: object = Workstation.objects.served().filter(pk=workstation_id).exists()
+        check(connected=Workstation.objects.served().filter(pk=workstation_id).exists())
     else:
-        connected = rows_of(_CONNECTED([connection_id], [workstation_id]))
+        check(connected=bool(rows_of(CONNECTED([connection_id], [workstation_id]))))
+
+
+def check(*, connected: bool) -> None:
+    """Check whether a workstation has its stream.
+
+    Raises:
+        NotConnected: if it has not.
+    """
     if not connected:
         raise NotConnected("This event stream has ended, or there is none; open a new one.")

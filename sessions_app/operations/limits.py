@@ -4,13 +4,14 @@ Counted under the workstation's lock, as sessions of it begin. Two workstations 
 together they may pass the user's limit by what they ask for at one moment.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+import uuid
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, Q, Sum, Value
+from django.db.models import Count, Sum
 
-from events_app.database.round_trip import Statement, rows_of
+from events_app.database.round_trip import Query, Row, Statement, together
 from sessions_app.errors import (
     DomainError,
     TooManyNodeKeys,
@@ -23,7 +24,7 @@ from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.workstation import Workstation
 
 
-class _Held(NamedTuple):
+class Held(NamedTuple):
     """How many sessions a workstation holds, how many its user, and the node keys of these."""
 
     here: int
@@ -31,30 +32,60 @@ class _Held(NamedTuple):
     node_keys: int
 
 
-# A row of `_Held` for a workstation and its user; none where the user holds nothing.
-_HELD = Statement(
-    lambda workstations, users: (
+_BY_WORKSTATION: Final = Statement(
+    lambda workstations: (
+        EditSession.objects.filter(workstation__any=workstations)
+        .order_by()
+        .values_list("workstation_id")
+        .annotate(Count("pk"))
+    )
+)
+_BY_USER: Final = Statement(
+    lambda users: (
         EditSession.objects.filter(user__any=users)
-        .values_list(Value(1))
-        .annotate(
-            here=Count("pk", filter=Q(workstation__any=workstations)),
-            everywhere=Count("pk"),
-            keys=Sum("node_keys", default=0),
-        )
-        .values_list("here", "everywhere", "keys")
+        .order_by()
+        .values_list("user_id")
+        .annotate(Count("pk"), Sum("node_keys"))
     )
 )
 
 
-def check_sessions(workstation: Workstation, new: int, node_keys: int) -> None:
+def counting(workstations: Collection[uuid.UUID], users: Collection[int]) -> tuple[Query, Query]:
+    """Return the two statements whose rows are those of `Counted`."""
+    return _BY_WORKSTATION(workstations), _BY_USER(users)
+
+
+class Counted:
+    """How much workstations and users hold.
+
+    Args:
+        by_workstation, by_user: the rows of the statements of `counting`.
+    """
+
+    def __init__(self, by_workstation: Iterable[Row], by_user: Iterable[Row]) -> None:
+        self._by_workstation: Final[dict[uuid.UUID, int]] = dict(by_workstation)
+        self._by_user: Final = {user: (count, keys) for user, count, keys in by_user}
+
+    def of(self, workstation: Workstation) -> Held:
+        """Return how much a workstation and its user hold; these are among those counted."""
+        here = self._by_workstation.get(workstation.pk, 0)
+        return Held(here, *self._by_user.get(workstation.user_id, (0, 0)))
+
+
+def check_sessions(held: Held, new: int, node_keys: int) -> None:
     """Check that a (locked) workstation may begin so many sessions more, and its user have so many node keys more.
+
+    Args:
+        held: how much they hold.
+        new: how many sessions more.
+        node_keys: how many node keys more.
 
     Raises:
         TooManySessions, TooManyNodeKeys: they may not.
     """
     if not new and node_keys <= 0:
         return
-    here, everywhere, keys = _held(workstation)
+    here, everywhere = held.here, held.everywhere
     limits = settings.LIMITS
     if here + new > limits.sessions_per_workstation:
         what = "The edit sessions of one workstation"
@@ -62,7 +93,7 @@ def check_sessions(workstation: Workstation, new: int, node_keys: int) -> None:
     if everywhere + new > limits.sessions_per_user:
         what = "The edit sessions of one user"
         raise _over(TooManySessions, what, everywhere, new, limits.sessions_per_user)
-    _check_node_keys(keys, node_keys)
+    _check_node_keys(held.node_keys, node_keys)
 
 
 def check_places(workstation: Workstation, new: int, node_keys: int) -> None:
@@ -80,7 +111,8 @@ def check_places(workstation: Workstation, new: int, node_keys: int) -> None:
         raise _over(TooManyPlaces, what, count, new, settings.LIMITS.places_per_user)
     if node_keys > 0:
         # A turn is not refused: what it gives is counted here.
-        _check_node_keys(_held(workstation).node_keys + keys, node_keys)
+        counted = Counted(*together(*counting([workstation.pk], [workstation.user_id])))
+        _check_node_keys(counted.of(workstation).node_keys + keys, node_keys)
 
 
 def check_workstations(user_id: int) -> None:
@@ -112,11 +144,6 @@ def _over(error: type[DomainError], what: str, held: int, more: int, limit: int)
         limit=limit,
         held=held,
     )
-
-
-def _held(workstation: Workstation) -> _Held:
-    rows = rows_of(_HELD([workstation.pk], [workstation.user_id]))
-    return next((_Held(*row) for row in rows), _Held(0, 0, 0))
 
 
 def _check_node_keys(held: int, more: int) -> None:

@@ -21,8 +21,9 @@ from sessions_app.models.place_in_line import PlaceInLine, PlaceInLineQuerySet
 from sessions_app.models.results import Acquired, Standing, Wanted
 from sessions_app.models.workstation import Workstation
 from sessions_app.operations import limits
-from sessions_app.operations.access import check_connected, lock_own_workstation
-from sessions_app.operations.acquire import acquire_locked, lock_items
+from sessions_app.operations.access import check_connected
+from sessions_app.operations.acquire import carry_out, check_free, come_back
+from sessions_app.operations.facts import Acquire, admit, lock_and_read
 
 Ids = Collection[uuid.UUID]
 
@@ -48,19 +49,19 @@ def stand(
         TooManyPlaces, TooManyNodeKeys, TooManySessions: the user, or the workstation, may not have so many.
     """
     with transaction.atomic():
-        workstation = lock_own_workstation(user, workstation_id)
-        check_connected(workstation_id, connection_id)
-        if connection_id:
-            # Who waits has to be reached: a stream of a dead server does not do.
-            check_connected(workstation_id, None)
-        items, here = lock_items(workstation, [wanted.part_number])
-        item = items[wanted.part_number]
-        lock = Lock(item.pk, wanted.context_level, wanted.object_id)
+        request = Acquire(user, workstation_id, [wanted], connection_id)
+        facts = lock_and_read([request])
+        admitted = admit(request, facts)
+        # Who waits has to be reached: a stream of a dead server does not do.
+        check_connected(workstation_id, None)
+        workstation, item = admitted.workstation, admitted.items[wanted.part_number]
+        [lock] = admitted.wanted
         line = PlaceInLine.objects.filter(rows_about([lock]))
-        holder = EditSession.objects.held([lock]).get(lock)
+        holder = facts.held.get(lock)
         mine = holder and holder.workstation_id == workstation_id
         if mine or not (holder or line.before(workstation).reachable().exists()):
-            return acquire_locked(workstation, items, [wanted], connection_id, here)[0]
+            check_free(admitted, facts)
+            return carry_out([admitted], facts)[0][0]
         item.check_not_retired()
         own = line.filter(workstation=workstation)
         has = own.values_list("node_keys", flat=True).first()
@@ -79,8 +80,8 @@ def stand(
         )
         if not created:
             _renew(place, wanted, connection_id)
+        event_log.append(come_back([admitted]))
         standing = next(one for one in line.with_position() if one.pk == place.pk)
-        event_log.append(here)
         return Standing(standing, existing=not created, holder=holder)
 
 

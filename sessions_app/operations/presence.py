@@ -50,7 +50,7 @@ def leave(workstation_ids: Ids, grace: timedelta) -> bool:
         return ended.more
     with transaction.atomic():
         left.update(away_since=F("departed_at"))
-        told = _lock_items_of(EditSession.objects.filter(workstation__in=workstation_ids))
+        told = _told_of(EditSession.objects.filter(workstation__in=workstation_ids))
         event_log.append([payloads.away_event(*session) for session in told])
     return False
 
@@ -101,6 +101,7 @@ def come_back(
     active: Ids = (),
     idle: Mapping[uuid.UUID, datetime] | None = None,
     also_lock: Ids = (),
+    items_locked: bool = False,
 ) -> list[event_log.NewEvent]:
     """Forget the departures of these (locked) workstations: what they hold does not end with one of before.
 
@@ -111,6 +112,7 @@ def come_back(
         active: those of them at which somebody is.
         idle: those at which nobody is, which is news, and since when.
         also_lock: further items.
+        items_locked: whether the caller has locked the items of all that these workstations hold.
 
     Returns:
         The events that tell of it, to be appended at the end of the transaction.
@@ -121,7 +123,9 @@ def come_back(
     changed |= Q(pk__in=active, idle_since__isnull=False)
     ids = list(Workstation.objects.filter(changed).values_list("pk", flat=True))
     told = (
-        _lock_items_of(EditSession.objects.filter(workstation__in=ids), also_lock)
+        _told_of(
+            EditSession.objects.filter(workstation__in=ids), also_lock, items_locked=items_locked
+        )
         if ids or also_lock
         else []
     )
@@ -159,12 +163,13 @@ def _idle_events(
     return events
 
 
-def _lock_items_of(
-    sessions: QuerySet[AbstractEditSession], also_lock: Ids = ()
+def _told_of(
+    sessions: QuerySet[AbstractEditSession], also_lock: Ids = (), *, items_locked: bool = False
 ) -> list[tuple[AbstractEditSession, set[str]]]:
     """Lock the items of sessions of locked workstations; return each session with who is told of it."""
     items = set(sessions.values_list("item_id", flat=True)) | set(also_lock)
-    Item.objects.lock(items)
+    if not items_locked:
+        Item.objects.lock(items)
     audiences = channels.audiences_of(EditSession.objects.holders(items), items)
     named = sessions.select_related("item", "user", "workstation").defer("dependency_cone")
     return [

@@ -1,30 +1,77 @@
 """Releasing edit sessions: by their holders, or against their wish."""
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from sessions_app.errors import NotFound
+from events_app.database.round_trip import Statement, rows_of
+from sessions_app.errors import DomainError, Forbidden, NotFound
 from sessions_app.models.edit_session import EditSession
-from sessions_app.models.edit_session_manager import all_steps
+from sessions_app.models.edit_session_manager import Found, all_steps
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.ended_session import EndedSession, EndReason
+from sessions_app.models.item import of_item
 from sessions_app.models.results import Ended
 from sessions_app.models.workstation import Workstation
+from sessions_app.text import name_key
 
 Ids = Collection[uuid.UUID]
 
 
-def release(session_id: uuid.UUID) -> EndedSession:
-    """End one session at its holder's wish.
+@dataclass(frozen=True)
+class Release:
+    """A request to end sessions at their holder's wish.
+
+    Args:
+        user: who wishes it.
+        session_ids: the sessions, on whichever workstations of the user.
+        part_number: the item of the one session, where it is asked for by that; None for any sessions, of which those
+            are skipped that have ended or are another user's.
+    """
+
+    user: User
+    session_ids: Ids
+    part_number: str | None = None
+
+
+# What a request ended, or its refusal.
+Outcome = list[EndedSession] | DomainError
+
+
+class _Asked(NamedTuple):
+    """A session that somebody wants to end."""
+
+    found: Found
+    user_id: int
+    key: str
+
+
+_ASKED: Final = Statement(
+    lambda ids: (
+        EditSession.objects.filter(pk__any=ids)
+        .order_by("pk")
+        .values_list(*Found._fields, "user_id", "item__key")
+    )
+)
+_LOCK: Final = Statement(lambda ids: EditSession.objects.filter(pk__any=ids).locking_to_end())
+
+
+def release_one(user: User, part_number: str, session_id: uuid.UUID) -> EndedSession:
+    """End one session of a user at the user's wish.
 
     Raises:
-        NotFound: if it has ended already.
+        NotFound: it has ended already, or is of another item.
+        Forbidden: another user holds it.
     """
-    return _end_one(session_id, EndReason.RELEASED)
+    [outcome] = release_set([Release(user, [session_id], part_number)])
+    if isinstance(outcome, DomainError):
+        raise outcome
+    return outcome[0]
 
 
 def release_many(user: User, session_ids: Ids) -> list[EndedSession]:
@@ -34,7 +81,75 @@ def release_many(user: User, session_ids: Ids) -> list[EndedSession]:
         user: who wishes it.
         session_ids: the sessions, on whichever workstations of the user.
     """
-    return _end_any(EditSession.objects.filter(pk__in=session_ids, user=user), EndReason.RELEASED)
+    [outcome] = release_set([Release(user, session_ids)])
+    assert not isinstance(outcome, DomainError)
+    return outcome
+
+
+def release_set(requests: Sequence[Release]) -> list[Outcome]:
+    """Decide and carry out many requests together, each by itself; in steps, which are each one transaction.
+
+    Returns:
+        The outcome of each, in their order: the records of what it ended, or why it was refused. A session that
+        several of them name is ended by the first.
+    """
+    asked = _read({pk for request in requests for pk in request.session_ids})
+    decided = [_allowed(request, asked) for request in requests]
+    allowed = {pk for one in decided if not isinstance(one, DomainError) for pk in one}
+    ended = _end_asked({pk: one for pk, one in asked.items() if pk in allowed})
+    return [
+        one
+        if isinstance(one, DomainError)
+        else _ended(request, [ended.pop(pk) for pk in one if pk in ended])
+        for request, one in zip(requests, decided, strict=True)
+    ]
+
+
+def _read(ids: Ids) -> dict[uuid.UUID, _Asked]:
+    found = (_Asked(Found(*row[:-2]), *row[-2:]) for row in rows_of(_ASKED(ids)))
+    return {one.found.pk: one for one in found}
+
+
+def _allowed(request: Release, asked: Mapping[uuid.UUID, _Asked]) -> list[uuid.UUID] | DomainError:
+    """Return which of its sessions a request may end, or its refusal."""
+    there = [asked[pk] for pk in request.session_ids if pk in asked]
+    if request.part_number is not None:
+        there = [one for one in there if _is_called(one, request.part_number)]
+        if not there:
+            return _gone()
+        if there[0].user_id != request.user.pk:
+            return Forbidden("Another user holds this edit session.")
+    return [one.found.pk for one in there if one.user_id == request.user.pk]
+
+
+def _is_called(asked: _Asked, part_number: str) -> bool:
+    """Return whether a session's item has, or had, this part number."""
+    if asked.key == name_key(part_number):
+        return True
+    return EditSession.objects.filter(of_item(part_number), pk=asked.found.pk).exists()
+
+
+def _end_asked(asked: Mapping[uuid.UUID, _Asked]) -> dict[uuid.UUID, EndedSession]:
+    """End sessions, in steps; return the records by the sessions' ids."""
+    known = [asked]
+
+    def step(also: Ids) -> Ended:
+        Workstation.objects.lock(also)
+        # What has been read is enough for the first step; one that is tried again reads again.
+        now = known.pop() if known else _read(asked.keys())
+        found = [one.found for one in now.values()]
+        return EditSession.objects.end_found(found, _LOCK, EndReason.RELEASED)
+
+    return {record.session_id: record for record in all_steps(step)} if asked else {}
+
+
+def _ended(request: Release, records: list[EndedSession]) -> Outcome:
+    """Return the outcome of a request that has ended these."""
+    return _gone() if request.part_number is not None and not records else records
+
+
+def _gone() -> NotFound:
+    return NotFound("There is no such session, or it has ended.")
 
 
 def force_release(session_id: uuid.UUID, by: str, note: str) -> EndedSession:
@@ -85,7 +200,7 @@ def _end_one(
         EditSession.objects.filter(pk=session_id), reason, ended_by=ended_by, note=note
     )
     if not ended:
-        raise NotFound("There is no such session, or it has ended.")
+        raise _gone()
     return ended[0]
 
 

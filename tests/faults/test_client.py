@@ -7,10 +7,10 @@ import time
 import pytest
 
 from events_app.log import event_log
-from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession
 from silo_client import Lost
 from silo_client.common import clock
+from tests.factories import let_go
 from tests.faults.measuring import keep_margin
 from tests.faults.services import database_address, database_url_by
 from tests.proxies.proxy import free_port
@@ -186,7 +186,7 @@ def test_what_ended_while_there_was_no_server_is_lost(serve_at, client_of, conne
     kept = workstation.edit(part, level="sketch", object_id="kept")
     gone = workstation.edit(part, level="sketch", object_id="gone")
     ada.server.kill()
-    operations.release.release(gone.id)
+    let_go(gone.id)
     # No event can tell it: the log of before cannot be continued.
     event_log.begin_epoch()
     eventually(lambda: not kept.valid)

@@ -10,7 +10,7 @@ from events_app.models import Connection, ServerProcess
 from sessions_app import operations
 from sessions_app.models import EditSession, Workstation
 from sessions_app.models.results import Wanted
-from tests.factories import acquire, make_item, make_token, make_user, make_workstation
+from tests.factories import acquire, let_go, make_item, make_token, make_user, make_workstation
 
 PAGES = [
     "sessions_app_item",
@@ -70,7 +70,7 @@ def one_of_each() -> None:
     (session,) = make_sessions(1, "each")
     connect(session.workstation)
     acquire(session.workstation, make_item("each-ended"))
-    operations.release.release(EditSession.objects.get(item__part_number="each-ended").pk)
+    let_go(EditSession.objects.get(item__part_number="each-ended").pk)
     make_token(session.user)
     waiter = make_workstation(make_user("each-waiter"))
     connect(waiter)

@@ -1,13 +1,12 @@
 """What the examples of the API's description speak of, in the database."""
 
 from events_app.models import Connection, ServerProcess
-from sessions_app import operations
 from sessions_app.api.request_schemas import ItemIn, WorkstationIn
 from sessions_app.models import EditSession, Item, PlaceInLine, Workstation
 from sessions_app.payloads import examples
 from sessions_app.payloads.session import HolderOut, SessionOut
 from sessions_app.roles import Role
-from tests.factories import acquire, make_user
+from tests.factories import acquire, let_go, make_user
 
 
 def example_of(body):
@@ -29,7 +28,7 @@ def make_described_world():
     Connection.objects.create(pk=examples.CONNECTION_ID, key=cads[0].pk, process=process)
     for number in range(3):
         ended = acquire(cads[1], item, f"Sketch00{number}").session
-        operations.release.release(ended.pk)
+        let_go(ended.pk)
     Connection.objects.create(key=cads[1].pk, process=process)
     hold(SessionOut.example(), cads[0])
     hold(HolderOut.example(), cads[1])

@@ -20,7 +20,7 @@ from sessions_app import channels, operations
 from sessions_app.errors import DomainError
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
-from tests.factories import acquire, make_item, make_user, make_workstation
+from tests.factories import acquire, let_go, make_item, make_user, make_workstation
 from tests.integration import interleaving
 
 MINUTE = timedelta(minutes=1)
@@ -49,14 +49,14 @@ class World:
             # Everybody in line was away when it ended.
             self._depart(self.holder, by_client=False)
             Connection.objects.filter(key__in=[self.first.pk, self.second.pk]).delete()
-            operations.release.release(self.session.pk)
+            let_go(self.session.pk)
             self._arrive(self.second)
             self._arrive(self.holder)
 
     # -- what can happen --
 
     def release(self) -> Any:
-        return operations.release.release(self.session.pk)
+        return let_go(self.session.pk)
 
     def force_release(self) -> Any:
         return operations.release.force_release(self.session.pk, by="root", note="why")

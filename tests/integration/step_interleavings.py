@@ -18,7 +18,7 @@ from sessions_app import channels, operations
 from sessions_app.errors import DomainError, HardInterference
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
-from tests.factories import acquire, make_item, make_workstation, stand
+from tests.factories import acquire, let_go, make_item, make_workstation, stand
 from tests.integration import interleaving
 
 STEP = 1
@@ -83,7 +83,7 @@ class World:
         return operations.release.release_many(self.ours.user, ids)
 
     def their_release(self) -> Any:
-        return operations.release.release(self.wanted.pk)
+        return let_go(self.wanted.pk)
 
     def turn(self) -> Any:
         return operations.line.grant_what_is_free(10)

@@ -8,11 +8,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from events_app.models import LogEntry
-from sessions_app import operations
 from sessions_app.admin import edit_sessions
 from sessions_app.models import EditSession, EndedSession, EndReason
 from sessions_app.roles import Role
-from tests.factories import make_user
+from tests.factories import let_go, make_user
 from tests.integration.admin_site import (
     FORCE_RELEASE,
     SESSIONS,
@@ -38,7 +37,7 @@ def test_force_release_asks_why_then_ends_records_and_tells(boss):
     assert EditSession.objects.count() == 3
     form = asked.context["form"]
     # Its second session ends while the admin types.
-    operations.release.release(kept.pk)
+    let_go(kept.pk)
 
     answer = boss.post(
         FORCE_RELEASE,

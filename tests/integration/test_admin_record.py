@@ -5,6 +5,7 @@ import pytest
 from sessions_app import operations
 from sessions_app.admin import ended_sessions
 from sessions_app.models import EndedSession
+from tests.factories import let_go
 from tests.integration.admin_site import listed, make_sessions, text_of
 
 pytestmark = pytest.mark.django_db
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 def test_record_is_read_only(boss):
     (session,) = make_sessions(1)
-    operations.release.release(session.pk)
+    let_go(session.pk)
     page = "/admin/sessions_app/endedsession/"
     record = EndedSession.objects.get()
     assert boss.get(page + "add/").status_code == 403
@@ -27,7 +28,7 @@ def test_record_is_filtered_and_counts_no_more_than_it_shows(boss, monkeypatch):
     sessions = make_sessions(4)
     operations.release.force_release(sessions[0].pk, by="boss", note="because")
     for session in sessions[1:]:
-        operations.release.release(session.pk)
+        let_go(session.pk)
     page = "/admin/sessions_app/endedsession/"
     forced = EndedSession.objects.get(session_id=sessions[0].pk).pk
     assert listed(boss.get(page + "?reason__exact=force_released")) == {forced}

@@ -5,9 +5,8 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession
-from tests.factories import acquire
+from tests.factories import acquire, let_go
 from tests.integration.admin_site import SESSIONS, connect, listed, make_sessions, silence, text_of
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +46,7 @@ def test_the_list_shows_meetings_with_full_names_and_notes(boss):
     assert "Until Friday." in page
     assert "Until Friday." in text_of(boss.get(f"{SESSIONS}{met.pk}/change/"))
     assert "P-user-0 on P-cad-0" in text_of(boss.get(f"{SESSIONS}{met.pk}/change/"))
-    operations.release.release(met.pk)
+    let_go(met.pk)
     page = text_of(
         boss.get(f"/admin/sessions_app/endedsession/{EndedSession.objects.get().pk}/change/")
     )

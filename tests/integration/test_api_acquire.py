@@ -7,7 +7,6 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from sessions_app import operations
 from sessions_app.models import EditSession, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
@@ -19,6 +18,7 @@ from tests.factories import (
     connect,
     counts,
     events,
+    let_go,
     make_item,
     make_user,
     make_workstation,
@@ -107,7 +107,7 @@ def test_asking_again_gives_back_the_same_session(ada, item):
 def test_each_session_has_a_greater_token_than_the_one_before(ada):
     tokens = [ask(ada, object_id=str(number)).json()["fencing_token"] for number in range(5)]
     assert tokens == sorted(set(tokens))
-    operations.release.release(EditSession.objects.order_by("fencing_token").last().pk)
+    let_go(EditSession.objects.order_by("fencing_token").last().pk)
     assert ask(ada, object_id="4").json()["fencing_token"] > tokens[-1]
 
 
@@ -167,7 +167,7 @@ def test_a_refusal_does_not_keep_the_holder_alive(ada, bob, item):
 
 
 def test_an_ended_session_frees_its_lock(ada, bob, item):
-    operations.release.release(acquire(bob, item).session.pk)
+    let_go(acquire(bob, item).session.pk)
     assert ask(ada).json()["existing"] is False
 
 

@@ -17,6 +17,7 @@ from tests.factories import (
     check_refused,
     connect,
     events,
+    let_go,
     make_connected,
     make_user,
     make_workstation,
@@ -135,7 +136,7 @@ def test_the_targets_place_vanishes_and_the_others_stay(held, bob, carol):
     assert hand_over(held, carol).status_code == 200
     left = PlaceInLine.objects.order_by("number").values_list("workstation__name", flat=True)
     assert list(left) == ["bob's", "dora's"]
-    operations.release.release(EditSession.objects.get().pk)
+    let_go(EditSession.objects.get().pk)
     assert EditSession.objects.get().workstation == bob
 
 
@@ -185,7 +186,7 @@ def test_a_request_for_another_session_or_a_left_place_does_not_count(held, ada,
 
 def test_having_asked_does_not_outlast_the_session(held, ada, bob):
     ask_for(bob, held)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert not HandoffRequest.objects.exists()
     again = acquire(ada, held.item, "Sketch001", "partdesign").session
     check_refused(lambda: hand_over(again, bob), 409, "not_requested")

@@ -14,6 +14,7 @@ from tests.factories import (
     check_refused,
     counts,
     events,
+    let_go,
     make_item,
     make_user,
     make_workstation,
@@ -102,7 +103,7 @@ def test_an_unknown_session_or_request_is_404(held, bob):
 
 
 def test_an_ended_session_is_404(held, bob):
-    operations.release.release(held.pk)
+    let_go(held.pk)
     check_refused(lambda: ask(held, bob.user), 404, "not_found")
 
 
@@ -133,5 +134,5 @@ def test_an_asking_workstation_may_be_deleted(held, bob):
     ask(held, bob.user, workstation_id=bob.pk)
     assert operations.workstations.delete([bob.pk]) == 1
     assert EditSession.objects.get() == held
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert not HandoffRequest.objects.exists()

@@ -12,7 +12,7 @@ from django.db import connection
 from sessions_app import operations
 from sessions_app.models import EndedSession
 from sessions_app.roles import Role
-from tests.factories import Api, acquire, api_of, make_item, make_user, make_workstation
+from tests.factories import Api, acquire, api_of, let_go, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
 
@@ -44,7 +44,7 @@ def scene():
     here, there = make_workstation(ada), make_workstation(bob, "=HYPERLINK(1)")
     for number in range(4):
         session = acquire(here, first, str(number)).session
-        operations.release.release(session.pk)
+        let_go(session.pk)
     forced = acquire(there, second).session
     operations.release.force_release(forced.pk, by="root", note="left for the day")
     return api_of(make_user("vic", Role.VIEWER)), here, there

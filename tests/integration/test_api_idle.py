@@ -24,6 +24,7 @@ from tests.factories import (
     depart,
     events,
     kinds_since,
+    let_go,
     make_item,
     make_workstation,
     stand,
@@ -283,7 +284,7 @@ def test_a_session_granted_to_an_idle_workstation_is_announced_as_idle(say, ada,
     say(60)
     told = len(events())
     if way == "its turn":
-        operations.release.release(theirs.pk)
+        let_go(theirs.pk)
     else:
         operations.handoff.hand_off(bob.user, theirs.pk, ada.pk)
     assert kinds_since(told) == [

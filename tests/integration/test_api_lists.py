@@ -6,7 +6,6 @@ from urllib.parse import quote
 import pytest
 
 from events_app.log import event_log
-from sessions_app import operations
 from sessions_app.interference import cones, lists
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
@@ -15,6 +14,7 @@ from tests.factories import (
     A_TIME,
     acquire,
     api_of,
+    let_go,
     make_item,
     make_user,
     make_workstation,
@@ -138,7 +138,7 @@ def test_a_viewer_sees_everybodys(shop):
 
 
 def test_an_ended_session_is_in_no_list(ask):
-    operations.release.release(EditSession.objects.get(object_id="S0").pk)
+    let_go(EditSession.objects.get(object_id="S0").pk)
     assert objects(ask("/api/edit-sessions")) == ["S1", "S4"]
     assert objects(ask("/api/items/A01-0001/edit-sessions")) == ["S1", "S2"]
 
@@ -189,7 +189,7 @@ def test_pages_have_no_gaps_and_nothing_twice(ask, limit):
 
 def test_an_end_between_two_pages_loses_no_other(ask):
     first = ask("/api/edit-sessions?all=true&limit=3")
-    operations.release.release(EditSession.objects.get(object_id="S2").pk)
+    let_go(EditSession.objects.get(object_id="S2").pk)
     rest = ask(f"/api/edit-sessions?all=true&after={first['next']}")
     assert objects(first) + objects(rest) == ["S0", "S1", "S2", "S3", "S4", "S5"]
 

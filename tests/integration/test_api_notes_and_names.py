@@ -2,10 +2,9 @@
 
 import pytest
 
-from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession
 from sessions_app.roles import Role
-from tests.factories import api_of, connect, counts, events, make_user, make_workstation
+from tests.factories import api_of, connect, counts, events, let_go, make_user, make_workstation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("item")]
 
@@ -87,7 +86,7 @@ def test_in_the_line_it_waits_for_the_turn(ada, bob):
     assert acquire(bob, LINE)["note"] == "first"
     assert acquire(bob, LINE, note="then")["note"] == "then"
     assert call(ada, "GET", LINE)["requests"][0]["note"] == "then"
-    operations.release.release(held["session_id"])
+    let_go(held["session_id"])
     [granted] = [data for kind, _, data in events() if kind == "edit.session_granted"]
     assert granted["note"] == EditSession.objects.get().note == "then"
 
@@ -118,7 +117,7 @@ def test_the_record_keeps_note_and_name_of_then(ada):
 
 
 def test_a_record_of_a_server_before_has_the_accounts_name(ada):
-    operations.release.release(acquire(ada)["id"])
+    let_go(acquire(ada)["id"])
     [record] = EndedSession.objects.values()
     old = {name: record[name] for name in record if name not in {"id", "user_name"}}
     EndedSession.objects.create(**old | {"session_id": ada.pk})
@@ -150,7 +149,7 @@ def test_the_full_name_is_beside_the_account_everywhere(ada, bob):
     assert who(listed[0]["interferes_with"][0]) == {"user": "bob", "user_name": "Noyce"}
     assert who(place) == {"user": "bob", "user_name": "Noyce"}
     assert (asked["requester"], asked["requester_name"]) == ("bob", "Noyce")
-    operations.release.release(held["id"])
+    let_go(held["id"])
     [released] = [data for kind, _, data in events() if kind == "edit.session_released"]
     assert who(released) == ADA
 

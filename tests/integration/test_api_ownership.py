@@ -5,7 +5,7 @@ import pytest
 from events_app.models import Connection
 from sessions_app import operations
 from sessions_app.models import EditSession, PlaceInLine
-from tests.factories import acquire, api_of, connect, events, stand
+from tests.factories import acquire, api_of, connect, events, let_go, stand
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("item")]
 
@@ -75,7 +75,7 @@ def test_a_place_too_and_its_turn(ask, ada, bob, window, item):
     assert owner_of(ask(bob, window, f"{ITEM_URL}/edit-session-requests")) == str(window)
     line = api_of(ada.user)("GET", f"{ITEM_URL}/edit-session-requests").json()["requests"]
     assert [owner_of(place) for place in line] == [str(window)]
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert EditSession.objects.get().connection_id == window
     assert told("edit.session_acquired") == told("edit.session_granted") == str(window)
 

@@ -13,6 +13,7 @@ from tests.factories import (
     connect,
     counts,
     events,
+    let_go,
     make_item,
     make_user,
     make_workstation,
@@ -51,7 +52,7 @@ def test_on_whichever_workstation_of_ones_own(ada, item):
 
 def test_ended_foreign_and_unknown_sessions_are_ignored(ada, bob, item):
     gone, mine = acquire(ada, item, "A").session, acquire(ada, item, "B").session
-    operations.release.release(gone.pk)
+    let_go(gone.pk)
     his = acquire(bob, item, "C").session
     answer = release(ada.user, gone, his, EditSession(id=uuid.uuid4()), mine, mine)
     assert answer.json() == {"released": 1}

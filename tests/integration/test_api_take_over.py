@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
 from tests.factories import (
     acquire,
@@ -14,6 +13,7 @@ from tests.factories import (
     check_refused,
     connect,
     events,
+    let_go,
     make_item,
     make_workstation,
     stand,
@@ -70,7 +70,7 @@ def test_the_line_stays_as_it_is(root, bob, item, held):
     place = stand(bob, item, "Sketch001", "partdesign").place
     assert take_it(root, held).status_code == 200
     assert PlaceInLine.objects.get() == place
-    operations.release.release(EditSession.objects.get().pk)
+    let_go(EditSession.objects.get().pk)
     assert EditSession.objects.get().workstation == bob
 
 
@@ -152,7 +152,7 @@ def test_a_connection_that_has_ended_gets_nothing(root, held):
 
 
 def test_an_ended_session_is_not_taken(root, item, held):
-    operations.release.release(held.pk)
+    let_go(held.pk)
     check_refused(lambda: take_it(root, held), 404, "not_found")
     assert not EditSession.objects.exists()
 

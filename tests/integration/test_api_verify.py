@@ -4,10 +4,9 @@ import uuid
 
 import pytest
 
-from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession
 from sessions_app.roles import Role
-from tests.factories import acquire, api_of, make_item, make_user, make_workstation
+from tests.factories import acquire, api_of, let_go, make_item, make_user, make_workstation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("both_ways")]
 
@@ -59,7 +58,7 @@ def test_every_other_token_is_stale(held):
 
 
 def test_a_late_writer_is_refused(held):
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert verify(held, held.fencing_token).status_code == 409
     successor = acquire(held.workstation, held.item, held.object_id).session
     assert successor.fencing_token > held.fencing_token

@@ -8,7 +8,16 @@ from sessions_app import operations
 from sessions_app.interference import compare
 from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.models.results import Wanted
-from tests.factories import acquire, connect, events, make_item, make_user, make_workstation, stand
+from tests.factories import (
+    acquire,
+    connect,
+    events,
+    let_go,
+    make_item,
+    make_user,
+    make_workstation,
+    stand,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -103,7 +112,7 @@ def test_a_turn_is_told_to_both_after_what_it_resolves(ada, bob, carol, item):
     left = acquire(carol, item, "C", cone=("n1", "n2")).session
     stand(bob, item, "A", cone=("n2",))
     since = len(events())
-    operations.release.release(old.pk)
+    let_go(old.pk)
     new = EditSession.objects.get(workstation=bob)
     gone = {(str(left.pk), str(old.pk)): "no more"}
     assert told(since) == gone | both(new, left, ["n2"])

@@ -9,7 +9,7 @@ from sessions_app import operations
 from sessions_app.interference import compare
 from sessions_app.models import EditSession, PlaceInLine, Workstation, place_in_line
 from sessions_app.models.results import Wanted
-from tests.factories import acquire, connect, events, make_user, make_workstation, stand
+from tests.factories import acquire, connect, events, let_go, make_user, make_workstation, stand
 
 pytestmark = pytest.mark.django_db
 
@@ -59,7 +59,7 @@ def test_one_place_with_a_cone_larger_than_that_has_its_turn(monkeypatch, ada, b
     connect(bob)
     session = acquire(ada, item).session
     stand(bob, item, cone=[f"n{key}" for key in range(10)])
-    operations.release.release(session.pk)
+    let_go(session.pk)
     assert EditSession.objects.get().workstation == bob
 
 

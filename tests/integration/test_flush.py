@@ -10,10 +10,10 @@ from django.db import DatabaseError, connection, transaction
 
 from events_app.log import event_log
 from events_app.models import EventLog, Observation
-from sessions_app import migrating, operations
+from sessions_app import migrating
 from sessions_app.models import EditSession, EndedSession, Item
 from sessions_app.roles import Role
-from tests.factories import acquire, make_user, make_workstation
+from tests.factories import acquire, let_go, make_user, make_workstation
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -35,7 +35,7 @@ def session(item):
 
 @pytest.fixture
 def record(session):
-    operations.release.release(session.pk)
+    let_go(session.pk)
     return EndedSession.objects.get()
 
 
@@ -65,7 +65,7 @@ def test_a_confirmed_flush_deletes_the_record_and_keeps_what_servers_need(in_pro
     item = Item.objects.create(part_number="A-1")
     assert acquire(make_workstation(make_user()), item).session.fencing_token > token
     # And nobody else may empty the record now.
-    operations.release.release(EditSession.objects.get().pk)
+    let_go(EditSession.objects.get().pk)
     with pytest.raises(CommandError, match="Nothing was deleted"):
         flush("--no-input")
 

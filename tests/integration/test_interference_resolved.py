@@ -12,6 +12,7 @@ from tests.factories import (
     acquire,
     api_of,
     events,
+    let_go,
     make_item,
     make_user,
     make_workstation,
@@ -51,7 +52,7 @@ def test_the_one_that_is_left_is_told_with_its_own_session(ada, bob, item, first
     mine = acquire(ada, item, "A", "partdesign", ("n1", "n2")).session
     theirs = acquire(bob, item, "B", "sketch", ("n2",)).session
     left, ending = (theirs, mine) if first == "who came first ends" else (mine, theirs)
-    operations.release.release(ending.pk)
+    let_go(ending.pk)
     kind, channels, data = events()[-1]
     assert kind == "edit.interference_resolved"
     assert channels == {f"workstation:{left.workstation_id}"}
@@ -70,7 +71,7 @@ def test_the_one_that_is_left_is_told_with_its_own_session(ada, bob, item, first
 
 
 def release(session):
-    operations.release.release(session.pk)
+    let_go(session.pk)
 
 
 def force_release(session):
@@ -111,7 +112,7 @@ def test_every_end_resolves_the_meeting(ada, bob, item, end):
 def test_it_comes_after_the_end(ada, bob, item):
     ending = acquire(ada, item, "A", cone=("n1",)).session
     acquire(bob, item, "B", cone=("n1",))
-    operations.release.release(ending.pk)
+    let_go(ending.pk)
     assert [kind for kind, _, _ in events()][-2:] == [
         "edit.session_released",
         "edit.interference_resolved",
@@ -138,14 +139,14 @@ def test_each_that_is_left_is_told_of_each_that_ends(ada, bob, carol, item):
 def test_an_unrelated_session_is_not_notified(ada, bob, item, ours, our_cone, theirs, their_cone):
     ending = acquire(ada, item, ours, cone=our_cone).session
     acquire(bob, item, theirs, cone=their_cone)
-    operations.release.release(ending.pk)
+    let_go(ending.pk)
     assert resolved() == []
 
 
 def test_another_item_does_not_interfere(ada, bob, item):
     ending = acquire(ada, item, "A", cone=("n1",)).session
     acquire(bob, make_item("A01-0002"), "B", cone=("n1",))
-    operations.release.release(ending.pk)
+    let_go(ending.pk)
     assert resolved() == []
 
 
@@ -153,7 +154,7 @@ def test_the_same_workstations_own_do_not_interfere(ada, bob, item):
     ending = acquire(ada, item, "A", cone=("n1",)).session
     acquire(ada, item, "B", cone=("n1",))
     acquire(bob, item, "elsewhere", cone=("n9",))
-    operations.release.release(ending.pk)
+    let_go(ending.pk)
     assert resolved() == []
 
 
@@ -161,7 +162,7 @@ def test_two_workstations_of_one_user_meet(ada, item):
     other = make_workstation(ada.user, "ada's other")
     ending = acquire(ada, item, "A", cone=("n1",)).session
     left = acquire(other, item, "B", cone=("n1",)).session
-    operations.release.release(ending.pk)
+    let_go(ending.pk)
     assert resolved() == expected((left, ending))
 
 
@@ -169,7 +170,7 @@ def test_two_workstations_of_one_user_meet(ada, item):
 def test_the_whole_item_meets_every_object_of_it_without_any_cone(ada, bob, item, ours, theirs):
     ending = acquire(ada, item, ours, "assembly").session
     left = acquire(bob, item, theirs, "sketch").session
-    operations.release.release(ending.pk)
+    let_go(ending.pk)
     assert resolved() == expected((left, ending))
 
 
@@ -196,9 +197,9 @@ def test_a_meeting_of_two_that_end_together_is_not_announced(ada, bob, item, sta
 
 def test_an_ended_session_is_not_resolved_again(ada, bob, item):
     first = acquire(ada, item, "A", cone=("n1",)).session
-    operations.release.release(acquire(bob, item, "B", cone=("n1",)).session.pk)
+    let_go(acquire(bob, item, "B", cone=("n1",)).session.pk)
     told = resolved()
-    operations.release.release(first.pk)
+    let_go(first.pk)
     assert resolved() == told
 
 
@@ -209,7 +210,7 @@ def test_a_hand_off_resolves_with_the_old_one_and_interferes_with_the_new(ada, b
     new = operations.handoff.hand_off(ada.user, old.pk, bob.pk)
     assert resolved() == expected((left, old))
     assert [conflict.session for conflict in new.conflicts] == [left]
-    operations.release.release(new.session.pk)
+    let_go(new.session.pk)
     assert resolved() == expected((left, old), (left, new.session))
 
 
@@ -225,7 +226,7 @@ def test_a_turn_resolves_with_the_old_one_and_interferes_with_the_new(ada, bob, 
     old = acquire(ada, item, "A", cone=("n1",)).session
     left = acquire(carol, item, "C", cone=("n1", "n2")).session
     stand(bob, item, "A", cone=("n2",))
-    operations.release.release(old.pk)
+    let_go(old.pk)
     assert resolved() == expected((left, old))
     [granted] = [data for kind, _, data in events() if kind == "edit.session_granted"]
     assert [conflict["session_id"] for conflict in granted["conflicts"]] == [str(left.pk)]

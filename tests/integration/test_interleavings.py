@@ -19,7 +19,7 @@ from events_app.presence.store import Arrival, Departure
 from sessions_app import channels, operations
 from sessions_app.errors import HardInterference, NotConnected, NotFound
 from sessions_app.models import EditSession, EndedSession
-from tests.factories import acquire, make_item, make_user, make_workstation
+from tests.factories import acquire, let_go, make_item, make_user, make_workstation
 from tests.integration import interleaving
 
 HOUR = timedelta(hours=1)
@@ -66,7 +66,7 @@ class World:
         return acquire(self.theirs, self.item, "held")
 
     def release(self) -> Any:
-        return operations.release.release(self.session.pk)
+        return let_go(self.session.pk)
 
     def sweep(self) -> Any:
         return EditSession.objects.expire_stale(MINUTE)

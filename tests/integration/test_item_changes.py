@@ -17,6 +17,7 @@ from tests.factories import (
     api_of,
     events,
     item_url,
+    let_go,
     make_connected,
     make_item,
     make_user,
@@ -37,7 +38,7 @@ def admin():
 def world():
     """`Old 1`: ada edits it, bob stands in line, and ada has edited it before."""
     item, ada, bob = make_item("Old 1"), make_connected("ada"), make_connected("bob")
-    operations.release.release(acquire(ada, item, "before").session.pk)
+    let_go(acquire(ada, item, "before").session.pk)
     return item, ada, bob, acquire(ada, item).session, stand(bob, item).place
 
 
@@ -184,7 +185,7 @@ def test_a_retired_item_refuses_new_sessions_and_keeps_running_ones(world, admin
             attempt()
     # What one has, one has.
     assert acquire(ada, item).existing
-    operations.release.release(session.pk)
+    let_go(session.pk)
     assert not EditSession.objects.exists()
     history = admin("GET", "/api/edit-sessions/history", query_params={"item": "Old 1"})
     assert len(history.json()["history"]) == 2
@@ -275,7 +276,7 @@ def test_a_turn_is_not_given_on_a_retired_item(world):
     items.retire([world[0].pk])
     with pytest.raises(Retired):
         operations.line.stand(bob.user, bob.pk, Wanted("Old 1", "sketch"))
-    operations.release.release(session.pk)
+    let_go(session.pk)
     assert operations.line.grant_what_is_free(10) == []
 
 

@@ -24,6 +24,7 @@ from tests.factories import (
     api_of,
     connect,
     events,
+    let_go,
     make_item,
     make_user,
     make_workstation,
@@ -48,7 +49,7 @@ def old_world():
     for workstation in (ada, bob):
         connect(workstation)
     composed, decomposed, hidden = make_item("1"), make_item("2"), make_item("3")
-    operations.release.release(acquire(ada, decomposed, "old").session.pk)
+    let_go(acquire(ada, decomposed, "old").session.pk)
     acquire(ada, composed, "A")
     acquire(bob, decomposed, "B")
     stand(bob, composed, "A")
@@ -118,7 +119,7 @@ def test_twins_are_refused_listed_merged_and_then_one(old_world):
     assert [one["object_id"] for one in found] == ["old"]
     # The migrations may have taken longer than a server may be silent.
     ServerProcess.objects.update(last_beat=Now())
-    operations.release.release(EditSession.objects.get(object_id="B").pk)
+    let_go(EditSession.objects.get(object_id="B").pk)
     assert EditSession.objects.get(object_id="B").workstation == ada
 
 

@@ -16,6 +16,7 @@ from tests.factories import (
     acquire,
     api_of,
     item_url,
+    let_go,
     make_connected,
     make_item,
     make_token,
@@ -167,7 +168,7 @@ def test_the_admin_site_refuses_and_finds_other_spellings(written, boss, ada):
 
 
 def test_the_record_of_an_item_that_is_gone_is_found_by_its_name(written, ada):
-    operations.release.release(acquire(ada, written).session.pk)
+    let_go(acquire(ada, written).session.pk)
     Item.objects.all().delete()
     assert EndedSession.objects.of_item(WRITTEN).count() == 1
     assert EndedSession.objects.of_item("other").count() == 0

@@ -18,6 +18,7 @@ from tests.factories import (
     connect,
     events,
     kinds_since,
+    let_go,
     make_connected,
     make_user,
     make_workstation,
@@ -80,12 +81,12 @@ def test_an_unreachable_workstation_is_passed_over_and_keeps_its_place(
     wait_for(bob, held)
     wait_for(carol, held)
     go(bob)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert holder() == carol
     assert PlaceInLine.objects.get().workstation == bob
     come_back(bob)
     assert not operations.line.grant_what_is_free(10)
-    operations.release.release(EditSession.objects.get().pk)
+    let_go(EditSession.objects.get().pk)
     assert holder() == bob
 
 
@@ -93,7 +94,7 @@ def test_an_unreachable_workstation_is_passed_over_and_keeps_its_place(
 def test_where_all_are_away_it_is_free_and_given_to_who_comes_back(held, bob, go, come_back):
     wait_for(bob, held, cone=("n1",))
     go(bob)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     told = len(events())
     assert operations.line.grant_what_is_free(10) == []
     assert (holder(), PlaceInLine.objects.count(), len(events())) == (None, 1, told)
@@ -110,7 +111,7 @@ def test_where_all_are_away_it_is_free_and_given_to_who_comes_back(held, bob, go
 def test_a_beat_gives_it(held, bob):
     wait_for(bob, held)
     lose_the_stream(bob)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert not backend().time_passes()
     connect(bob)
     assert backend().time_passes()
@@ -123,7 +124,7 @@ def test_the_first_in_line_that_returns_gets_the_session(held, bob, carol):
     for one in (bob, carol, dora):
         wait_for(one, held)
         lose_the_stream(one)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     for one in (dora, carol):
         connect(one)
     assert len(operations.line.grant_what_is_free(10)) == 1
@@ -153,18 +154,18 @@ def test_a_beat_grants_a_limited_number_of_free_locks(item, bob, carol):
 def test_anybody_may_acquire_what_is_free_and_the_line_stays(held, bob, carol):
     wait_for(bob, held)
     lose_the_stream(bob)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     acquire(carol, held.item, held.object_id, held.context_level)
     connect(bob)
     assert not operations.line.grant_what_is_free(10)
-    operations.release.release(EditSession.objects.get().pk)
+    let_go(EditSession.objects.get().pk)
     assert holder() == bob
 
 
 def test_a_free_lock_goes_to_a_newcomer_while_the_line_is_away(held, bob, carol):
     wait_for(bob, held)
     lose_the_stream(bob)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert wait_for(carol, held).session.workstation == carol
     assert PlaceInLine.objects.get().workstation == bob
 
@@ -172,7 +173,7 @@ def test_a_free_lock_goes_to_a_newcomer_while_the_line_is_away(held, bob, carol)
 def test_a_newcomer_does_not_overtake_a_reachable_place(held, bob, carol):
     wait_for(bob, held)
     lose_the_stream(bob)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     connect(bob)
     standing = wait_for(carol, held)
     assert (standing.place.position, standing.holder) == (2, None)
@@ -184,7 +185,7 @@ def test_the_first_one_who_is_back_and_asks_again_gets_it_at_once(held, bob, car
     for one in (bob, carol):
         wait_for(one, held)
         lose_the_stream(one)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     for one in (carol, bob):
         connect(one)
     assert wait_for(bob, held).session.workstation == bob
@@ -195,7 +196,7 @@ def test_one_of_two_streams_on_a_server_that_beats_is_enough(held, bob):
     silence_the_server(bob)
     connect(bob)
     wait_for(bob, held)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert holder() == bob
 
 
@@ -203,7 +204,7 @@ def test_a_superuser_without_a_group_has_a_turn_too(held, bob):
     bob.user.groups.clear()
     type(bob.user).objects.filter(pk=bob.user_id).update(is_superuser=True)
     wait_for(bob, held)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert holder() == bob
 
 
@@ -211,7 +212,7 @@ def test_a_user_in_two_groups_has_one_turn(held, bob, carol):
     bob.user.groups.set(Group.objects.all())
     wait_for(bob, held)
     wait_for(carol, held)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert holder() == bob
     assert PlaceInLine.objects.get().workstation == carol
 
@@ -222,6 +223,6 @@ def test_a_workstation_in_its_grace_is_passed_over(held, bob, carol, monkeypatch
         wait_for(one, held)
     lose_the_stream(bob)
     backend().departed({bob.pk}, {bob.pk}, held.pk)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert holder() == carol
     assert PlaceInLine.objects.get().workstation == bob

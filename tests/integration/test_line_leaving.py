@@ -13,7 +13,6 @@ from events_app.presence import clean_up, store
 from events_app.presence.backend import backend
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
-from sessions_app import operations
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
 from tests.factories import (
@@ -22,6 +21,7 @@ from tests.factories import (
     check_refused,
     counts,
     depart,
+    let_go,
     make_connected,
     make_item,
     make_user,
@@ -112,7 +112,7 @@ def test_its_user_leaves_it_from_anywhere(waiting, bob):
 
 
 def test_a_place_whose_turn_has_come_is_gone(waiting, bob):
-    operations.release.release(EditSession.objects.get().pk)
+    let_go(EditSession.objects.get().pk)
     check_refused(lambda: delete(waiting, bob.user), 404, "not_found")
 
 

@@ -5,7 +5,6 @@ import re
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
-from django.test.utils import CaptureQueriesContext
 
 from sessions_app.models import Workstation
 from tests.factories import (
@@ -21,16 +20,20 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def items_locked(queries):
-    """The ids of the items that these queries lock, each where it is locked first."""
-    locking = re.compile(r'FROM "sessions_app_item".*FOR NO KEY UPDATE')
-    found = [
-        pk
-        for query in queries
-        if locking.search(query["sql"])
-        for pk in sorted(re.findall(r"'([0-9a-f]{32})'", query["sql"]))
-    ]
-    return list(dict.fromkeys(found))
+LOCKING = re.compile(r'FROM "sessions_app_item".*FOR NO KEY UPDATE')
+
+
+class ItemsLocked:
+    """The ids of the items that each statement locks, in the order of its rows."""
+
+    def __init__(self):
+        self.ids = []
+
+    def __call__(self, execute, sql, params, many, context):
+        if LOCKING.search(sql) and not many:
+            execute(sql, params, many, context)
+            self.ids.append([row[0] for row in context["cursor"].fetchall()])
+        return execute(sql, params, many, context)
 
 
 def test_an_idle_workstation_granted_at_once_locks_items_in_order():
@@ -39,7 +42,8 @@ def test_an_idle_workstation_granted_at_once_locks_items_in_order():
     first, second = sorted((make_item("A"), make_item("B")), key=lambda item: item.pk)
     acquire(workstation, first)
     Workstation.objects.update(idle_since=Now())
-    with CaptureQueriesContext(connection) as queries:
+    locked = ItemsLocked()
+    with connection.execute_wrapper(locked):
         stand(workstation, second)
     assert [kind for kind, _, _ in events()[1:]] == ["edit.session_active", "edit.session_acquired"]
-    assert items_locked(queries) == [first.pk.hex, second.pk.hex]
+    assert locked.ids == [[first.pk, second.pk]]

@@ -14,6 +14,7 @@ from tests.factories import (
     acquire,
     connect,
     counts,
+    let_go,
     make_user,
     make_workstation,
     stand,
@@ -78,7 +79,7 @@ def test_while_no_server_is_there_nobody_loses_it(place):
 def test_a_lost_place_has_no_turn(place):
     lose()
     connect(place.workstation)
-    operations.release.release(EditSession.objects.get().pk)
+    let_go(EditSession.objects.get().pk)
     assert not operations.line.grant_what_is_free(10)
     assert not EditSession.objects.exists()
 

@@ -15,6 +15,7 @@ from tests.factories import (
     connect,
     depart,
     events,
+    let_go,
     make_connected,
     make_item,
     make_user,
@@ -122,7 +123,7 @@ def test_a_turn_notifies_watchers_of_an_acquire_and_its_workstation_alone(held, 
     met = acquire(dora, held.item, "elsewhere", cone=("n2", "n3")).session
     wait_for(bob, held, ("n2",))
     told = len(events())
-    operations.release.release(held.pk)
+    let_go(held.pk)
     session = check_is_held_by(bob, held)
     [_, (_, watchers, acquired), (_, own, granted), *both] = events()[told:]
     assert [kind for kind, _, _ in both] == ["edit.interference"] * 2
@@ -151,7 +152,7 @@ def test_a_turn_notifies_watchers_of_an_acquire_and_its_workstation_alone(held, 
 
 def test_a_granted_session_reads_like_the_answer_of_an_acquire(held, bob):
     wait_for(bob, held, ("n2",))
-    operations.release.release(held.pk)
+    let_go(held.pk)
     granted = events()[-1][2]
     again = api_of(bob.user)(
         "POST",
@@ -172,9 +173,9 @@ def test_one_after_the_other_has_its_turn_with_ever_greater_tokens(held):
         wait_for(one, held, ("n2",))
     session = held
     for one in line:
-        operations.release.release(session.pk)
+        let_go(session.pk)
         session = check_is_held_by(one, session)
-    operations.release.release(session.pk)
+    let_go(session.pk)
     assert not EditSession.objects.exists()
 
 
@@ -188,7 +189,7 @@ def test_the_line_for_another_object_level_or_item_has_no_turn(held, bob, ada, i
     for where, name, level in [*locks, (other, "Sketch001", "partdesign")]:
         acquire(ada, where, name, level)
         stand(bob, where, name, level)
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert PlaceInLine.objects.count() == 4
     assert EditSession.objects.filter(workstation=bob).count() == 0
 
@@ -218,7 +219,7 @@ def test_a_place_for_ones_other_workstations_session_is_granted(held, ada):
     mine = make_workstation(ada.user, "ada's other")
     connect(mine)
     wait_for(mine, held, ("n2",))
-    operations.release.release(held.pk)
+    let_go(held.pk)
     check_is_held_by(mine, held)
 
 
@@ -229,13 +230,13 @@ def test_a_deleted_workstation_has_no_turn_any_more(held, ada, bob):
     wait_for(bob, held, ("n2",))
     delete_its_workstation(held)
     check_is_held_by(bob, held)
-    operations.release.release(EditSession.objects.get(object_id="bob's").pk)
+    let_go(EditSession.objects.get(object_id="bob's").pk)
     assert EditSession.objects.count() == 1
     assert not PlaceInLine.objects.exists()
 
 
 def test_an_ended_session_without_a_line_is_granted_to_no_one(held):
-    operations.release.release(held.pk)
+    let_go(held.pk)
     assert not EditSession.objects.exists()
     assert events()[-1][0] == "edit.session_released"
 

@@ -14,7 +14,7 @@ from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession, HandoffRequest, Item, PlaceInLine
 from sessions_app.operations.epoch import TOKEN_LEAP, TOKEN_SEQUENCE
 from sessions_app.roles import Role
-from tests.factories import acquire, connect, make_item, make_user, make_workstation, stand
+from tests.factories import acquire, connect, let_go, make_item, make_user, make_workstation, stand
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -31,7 +31,7 @@ def dumped(tmp_path):
     ada, bob = make_workstation(make_user("ada")), make_workstation(make_user("bob", Role.ADMIN))
     connect(bob)
     released = acquire(ada, item, "A").session
-    operations.release.release(released.pk)
+    let_go(released.pk)
     held = acquire(ada, item, "B", cone=["n1"]).session
     stand(bob, item, "B")
     operations.handoff.request(bob.user, held.pk, "please", bob.pk)

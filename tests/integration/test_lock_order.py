@@ -26,7 +26,7 @@ from sessions_app.models.results import Wanted
 from sessions_app.operations import items
 from sessions_app.operations.merge import merge
 from sessions_app.operations.workstations import register
-from tests.factories import acquire, api_of, make_item, make_user, make_workstation
+from tests.factories import acquire, api_of, let_go, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
 
@@ -111,7 +111,7 @@ class World:
         acquire(self.workstation, self.item)
 
     def release(self) -> None:
-        operations.release.release(self.session.pk)
+        let_go(self.session.pk)
 
     def release_many(self) -> None:
         operations.release.release_many(self.ada, [self.session.pk])

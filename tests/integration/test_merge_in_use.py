@@ -9,6 +9,7 @@ from sessions_app.operations.merge import merge
 from tests.factories import (
     acquire,
     events,
+    let_go,
     make_item,
     make_user,
     make_workstation,
@@ -25,7 +26,7 @@ def test_a_release_under_way_while_its_item_is_merged_succeeds():
         other = make_item(f"other-{before}")
         session = acquire(workstation, other, f"A-{before}").session
         more, released, _ = interleaving.run(
-            lambda pk=session.pk: operations.release.release(pk),
+            lambda pk=session.pk: let_go(pk),
             lambda pk=other.pk: merge(keep.pk, [pk]),
             before,
         )
@@ -83,5 +84,5 @@ def test_nobody_waits_for_a_retired_item_after_a_merge(ada, bob):
     kind, channels, _ = events()[-1]
     assert kind == "item.retired"
     assert f"workstation:{bob.pk}" in channels
-    operations.release.release(session.pk)
+    let_go(session.pk)
     assert not EditSession.objects.exists()

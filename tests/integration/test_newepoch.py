@@ -11,7 +11,7 @@ from sessions_app import operations
 from sessions_app.errors import StaleToken
 from sessions_app.models import EditSession, EndedSession
 from sessions_app.operations.epoch import MAX_TOKEN, TOKEN_LEAP, TOKEN_SEQUENCE
-from tests.factories import acquire, make_user, make_workstation
+from tests.factories import acquire, let_go, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +33,7 @@ def verify(session):
 
 def test_a_later_acquire_has_a_token_above_any_that_was_issued(workstation, item):
     ended = acquire(workstation, item, "A").session
-    operations.release.release(ended.pk)
+    let_go(ended.pk)
     newepoch()
     assert acquire(workstation, item, "A").session.fencing_token > ended.fencing_token + TOKEN_LEAP
 
@@ -50,7 +50,7 @@ def test_a_token_beyond_the_sequence_is_passed(workstation, item, where):
     beyond = session.fencing_token + 1_000_000
     EditSession.objects.update(fencing_token=beyond)
     if where == "record":
-        operations.release.release(session.pk)
+        let_go(session.pk)
         assert EndedSession.objects.get().fencing_token == beyond
     newepoch()
     assert acquire(workstation, item, "B").session.fencing_token > beyond + TOKEN_LEAP
@@ -94,7 +94,7 @@ def test_a_malformed_token_is_refused(above):
 def test_it_ends_where_tokens_would_not_be_exact_in_json(workstation, item):
     session = acquire(workstation, item).session
     EditSession.objects.update(fencing_token=MAX_TOKEN)
-    operations.release.release(session.pk)
+    let_go(session.pk)
     state, last = event_log.state(), sql.last_of_sequence(TOKEN_SEQUENCE)
     with pytest.raises(CommandError, match="exact"):
         newepoch()

@@ -24,6 +24,7 @@ from tests.factories import (
     api_of,
     connect,
     events,
+    let_go,
     make_item,
     make_token,
     make_user,
@@ -223,7 +224,7 @@ def test_events_are_as_described(settings):
     held = json.loads(json.dumps(presence.snapshot([ada.pk])[ada.pk], cls=DjangoJSONEncoder))
     presence.arrived([ada.pk])
     operations.release.force_release(forced.pk, by="root", note="He left.")
-    operations.release.release(released.pk)
+    let_go(released.pk)
     happened = [(name, data) for name, _, data in events()]
     assert {name for name, _ in happened} == {name for name in EVENTS if name.startswith("edit.")}
     told = timings.configured().as_payload()

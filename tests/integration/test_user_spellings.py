@@ -6,9 +6,8 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
-from sessions_app import operations
 from sessions_app.models import ApiToken
-from tests.factories import acquire, api_of, make_item, make_user, make_workstation
+from tests.factories import acquire, api_of, let_go, make_item, make_user, make_workstation
 from tests.integration.admin_site import client_of
 
 pytestmark = pytest.mark.django_db
@@ -75,7 +74,7 @@ def test_usernames_with_invisible_characters_are_refused(name):
 @pytest.mark.parametrize("spelling", [NAME, *SPELLINGS])
 def test_filters_find_the_user_in_every_spelling(jurgen, spelling):
     workstation, item = make_workstation(jurgen), make_item()
-    operations.release.release(acquire(workstation, item).session.pk)
+    let_go(acquire(workstation, item).session.pk)
     acquire(workstation, item)
     acquire(make_workstation(make_user("other")), item, "X")
     api = api_of(jurgen)

@@ -19,7 +19,7 @@ from events_app.log.event_log import NewEvent
 from events_app.models import LogEntry
 from sessions_app import operations
 from sessions_app.models import Item, Workstation
-from tests.factories import acquire, make_item, make_user, make_workstation
+from tests.factories import acquire, let_go, make_item, make_user, make_workstation
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 MB = 1024 * 1024
@@ -137,7 +137,7 @@ def test_events_of_sessions_held_meanwhile_come_too(serve, client_of, part):
     mine = acquire(here, item, "mine").session
     theirs = acquire(make_workstation(make_user("eve")), item, "theirs").session
     operations.release.force_release(mine.pk, by="root", note="why")
-    operations.release.release(theirs.pk)
+    let_go(theirs.pk)
 
     ada.server = serve()
     back = ada.stream(workstation_id=workstation, last_event_id=cursor)
@@ -219,7 +219,7 @@ def test_a_snapshot_and_the_events_after_its_cursor_make_a_fresh_snapshot(serve,
     for number in range(5):
         session = ada.acquire(part, workstation, object_id=str(number)).json()
         if number % 2:
-            operations.release.release(session["id"])
+            let_go(session["id"])
     fresh = ada.call("GET", path).json()
 
     stream = ada.stream(all="true", last_event_id=stale["cursor"])

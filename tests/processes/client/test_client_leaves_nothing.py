@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from sessions_app import operations
 from sessions_app.models import EditSession, EndedSession, PlaceInLine
 from silo_client import (
     Api,
@@ -19,7 +18,7 @@ from silo_client import (
 )
 from silo_client.api import ANSWER_SECONDS
 from silo_client.sessions.acquire import Acquirer
-from tests.factories import make_item
+from tests.factories import let_go, make_item
 from tests.waiting import eventually
 
 LOST = ServerUnavailableError("the answer was lost")
@@ -286,7 +285,7 @@ def test_a_callback_may_close(ada, connect, part, inline):
     options = {"dispatch": lambda call: call()} if inline else {}
     workstation = connect(ada, on_lost=close, **options)
     session = workstation.edit(part, level="sketch")
-    operations.release.release(session.id)
+    let_go(session.id)
     assert closed.wait(20)
     workstation.close()
 
@@ -312,7 +311,7 @@ def test_failing_dispatch_does_no_harm(ada, connect, part):
 
     workstation = connect(ada, dispatch=fail, on_lost=print)
     first = workstation.edit(part, level="sketch", object_id="A")
-    operations.release.release(first.id)
+    let_go(first.id)
     eventually(lambda: first.lost)
     assert workstation.edit(part, level="sketch", object_id="B").valid
 

@@ -18,6 +18,7 @@ from silo_client import (
     WaitTimeoutError,
 )
 from silo_client import HandoffRequest as Asked
+from tests.factories import let_go
 from tests.waiting import eventually
 
 
@@ -291,7 +292,7 @@ def test_callbacks_come_where_a_program_wants_them(ada, connect, part):
     lost = []
     workstation = connect(ada, dispatch=calls.append, on_lost=lambda *told: lost.append(told))
     session = workstation.edit(part, level="sketch")
-    operations.release.release(session.id)
+    let_go(session.id)
     eventually(lambda: calls)
     assert not lost
     for call in calls:

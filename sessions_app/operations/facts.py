@@ -1,0 +1,251 @@
+"""What acquires are decided by: the rows that they lock, and what is true as long as these are locked.
+
+One round trip for all requests of a set, whatever their number. What is rare, such as a session that is held already,
+is read by a further statement where there is any.
+"""
+
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from django.contrib.auth.models import User
+from django.db.models import Q
+
+from events_app.database import sql
+from events_app.database.round_trip import Rows, Statement, together
+from sessions_app.errors import Invalid
+from sessions_app.interference.holdings import Holders
+from sessions_app.locks import Lock
+from sessions_app.models.abstract_edit_session import FENCING_TOKENS, AbstractEditSession
+from sessions_app.models.edit_session import EditSession
+from sessions_app.models.edit_session_manager import Drawn
+from sessions_app.models.edit_session_queryset import holders_of
+from sessions_app.models.item import Item, no_items
+from sessions_app.models.place_in_line import PlaceInLine
+from sessions_app.models.results import Wanted
+from sessions_app.models.workstation import Workstation
+from sessions_app.operations import access, limits
+from sessions_app.operations.limits import Counted
+from sessions_app.text import name_key
+
+_ITEMS: Final = Rows(Item)
+
+# Those that are wanted, and, as one statement has to lock all, those of the sessions of workstations that come back.
+_LOCK_ITEMS: Final = Statement(
+    lambda keys, workstations: (
+        Item.objects.filter(
+            Q(pk__in=Item.objects.filter(key__any=keys).order_by().values("pk"))
+            | Q(
+                pk__in=EditSession.objects.filter(
+                    Q(workstation__departed_at__isnull=False)
+                    | Q(workstation__idle_since__isnull=False),
+                    workstation__any=workstations,
+                ).values("item")
+            )
+        )
+        .locking()
+        .values_list(*_ITEMS.columns)
+    )
+)
+
+
+def _about(keys: Collection[str], levels: Collection[str], objects: Collection[str]) -> Q:
+    """Return the condition of `locks.about` for items that are known by their keys."""
+    return Q(item__key__any=keys, context_level__any=levels, object_id__any=objects)
+
+
+_HELD: Final = Statement(
+    lambda keys, levels, objects: EditSession.objects.filter(
+        _about(keys, levels, objects)
+    ).values_list(*Lock._fields)
+)
+_OWN_PLACES: Final = Statement(
+    lambda keys, levels, objects, workstations: PlaceInLine.objects.filter(
+        _about(keys, levels, objects), workstation__any=workstations
+    ).values_list("pk", "workstation_id", *Lock._fields)
+)
+_HOLDINGS: Final = Statement(
+    lambda keys: EditSession.objects.filter(item__key__any=keys).holding_rows()
+)
+
+
+@dataclass(frozen=True)
+class Acquire:
+    """A request for sessions: all of them or none.
+
+    Args:
+        user: who asks; the workstation must be theirs.
+        workstation_id: the workstation.
+        wanted: what it wants to edit.
+        connection_id: the stream that the client has open. If it has ended, the client has too.
+    """
+
+    user: User
+    workstation_id: uuid.UUID
+    wanted: Sequence[Wanted]
+    connection_id: uuid.UUID | None = None
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """By what each part number, as it was given, is known."""
+        return {number: name_key(number) for number in {want.part_number for want in self.wanted}}
+
+    def check_once_each(self) -> None:
+        """Check that nothing is wanted twice.
+
+        Raises:
+            Invalid: something is.
+        """
+        seen: dict[tuple[str, str, str], str] = {}
+        for want in self.wanted:
+            lock = (self.keys[want.part_number], want.context_level, want.object_id)
+            first = seen.get(lock)
+            if first is None:
+                seen[lock] = want.part_number
+                continue
+            named = " ".join(filter(None, (want.part_number, want.context_level, want.object_id)))
+            other = "" if first == want.part_number else f", the first time as {first}"
+            raise Invalid(f"{named} is asked for twice{other}.")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is true, under the locks of workstations and of items, until the transaction's end.
+
+    Args:
+        workstations: by id.
+        active: the users who are.
+        connected: the connections that were named and are there, each with its workstation.
+        items: by key.
+        held: the sessions among those wanted, with their names.
+        places: those of the workstations in the lines for wanted locks, by workstation and lock.
+        holders: who holds how much on the items.
+        counted: how much each workstation and each user holds.
+        drawn: fencing tokens, ascending, as many as there are sessions wanted, and the time at which they were drawn.
+    """
+
+    workstations: Mapping[uuid.UUID, Workstation]
+    active: Collection[int]
+    connected: Collection[tuple[uuid.UUID, uuid.UUID]]
+    items: Mapping[str, Item]
+    held: Mapping[Lock, AbstractEditSession]
+    places: Mapping[tuple[uuid.UUID, Lock], uuid.UUID]
+    holders: Holders
+    counted: Counted
+    drawn: Iterator[Drawn]
+
+    def held_of(self, admitted: "Admitted") -> dict[Lock, AbstractEditSession]:
+        """Return the sessions, of whichever workstation, among those that a request wants."""
+        if not self.held:
+            return {}
+        return {lock: self.held[lock] for lock in admitted.wanted if lock in self.held}
+
+    def company_of(self, admitted: "Admitted") -> Holders:
+        """Return who holds how much on those items of a request on which other workstations hold sessions."""
+        own = admitted.workstation.pk
+        on_items = {item.pk: self.holders[item.pk] for item in admitted.items.values()}
+        return {pk: held for pk, held in on_items.items() if held.keys() - {own}}
+
+    def places_of(self, admitted: Collection["Admitted"]) -> list[uuid.UUID]:
+        """Return the places of workstations in the lines for what they want."""
+        if not self.places:
+            return []
+        wanted = ((one.workstation.pk, lock) for one in admitted for lock in one.wanted)
+        return [self.places[place] for place in wanted if place in self.places]
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A request whose workstation may ask, with what it asks for.
+
+    Args:
+        request: the request.
+        workstation: the workstation, locked.
+        items: the items, locked, by part number as it was given.
+        wanted: what is wanted, by lock, in the order of the request.
+    """
+
+    request: Acquire
+    workstation: Workstation
+    items: Mapping[str, Item]
+    wanted: Mapping[Lock, Wanted]
+
+
+def lock_and_read(requests: Sequence[Acquire]) -> Facts:
+    """Lock the workstations and the items of these requests, and read what they are decided by.
+
+    The statements go together, in the order of locks; those behind the locks see what was committed before these were
+    got. The items of the sessions of a workstation that was away or idle are locked too: its return is told of.
+
+    Args:
+        requests: no two for one workstation.
+    """
+    ids = [request.workstation_id for request in requests]
+    users = {request.user.pk for request in requests}
+    named = [request for request in requests if request.connection_id]
+    keys = {key for request in requests for key in request.keys.values()}
+    wanted = [want for request in requests for want in request.wanted]
+    locks = keys, {want.context_level for want in wanted}, {want.object_id for want in wanted}
+    workstations, active, connected, locked, held, places, holdings, *counted, drawn = together(
+        access.LOCK(ids),
+        # Asked after the lock: a deactivation releases under the same lock, before or after this.
+        access.ACTIVE(users),
+        access.CONNECTED([one.connection_id for one in named], ids),
+        _LOCK_ITEMS(keys, ids),
+        _HELD(*locks),
+        _OWN_PLACES(*locks, ids),
+        _HOLDINGS(keys),
+        *limits.counting(ids, users),
+        sql.drawing(FENCING_TOKENS, len(wanted)),
+    )
+    items = {item.key: item for item in _ITEMS.instances(locked)}
+    held_locks = {Lock(*row) for row in held} & _locks_of(requests, items)
+    return Facts(
+        {one.pk: one for one in access.WORKSTATIONS.instances(workstations)},
+        {pk for (pk,) in active},
+        {(pk, key) for pk, key in connected},
+        items,
+        # Rare, so their names are read only where there are any.
+        EditSession.objects.held(held_locks) if held_locks else {},
+        {(workstation, Lock(*lock)): pk for pk, workstation, *lock in places},
+        holders_of(holdings),
+        Counted(*counted),
+        (Drawn(*row) for row in drawn),
+    )
+
+
+def _locks_of(requests: Sequence[Acquire], items: Mapping[str, Item]) -> set[Lock]:
+    """Return the locks that are wanted on items that are there."""
+    return {
+        Lock(items[key].pk, want.context_level, want.object_id)
+        for request in requests
+        for want in request.wanted
+        if (key := request.keys[want.part_number]) in items
+    }
+
+
+def admit(request: Acquire, facts: Facts) -> Admitted:
+    """Check that a workstation may ask, and that there is what it asks for.
+
+    Raises:
+        NotFound: no such workstation, or no such items.
+        Forbidden: somebody else's workstation, or the user was deactivated meanwhile.
+        NotConnected: the connection has ended.
+    """
+    workstation = access.own(
+        request.user, facts.workstations.get(request.workstation_id), facts.active
+    )
+    if connection := request.connection_id:
+        access.check(connected=(connection, request.workstation_id) in facts.connected)
+    found = facts.items
+    if missing := {number for number, key in request.keys.items() if key not in found}:
+        # There are none, or they were renamed before they were locked.
+        raise no_items(missing)
+    items = {number: found[key] for number, key in request.keys.items()}
+    wanted = {
+        Lock(items[want.part_number].pk, want.context_level, want.object_id): want
+        for want in request.wanted
+    }
+    return Admitted(request, workstation, items, wanted)
