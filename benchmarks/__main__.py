@@ -1,4 +1,4 @@
-"""`make bench`: measures, prints the table, and writes it into docs/performance.md."""
+"""`make bench`: measures, prints the table, and writes it into docs/performance.md, with a picture."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 
-from benchmarks import machine, report, results
+from benchmarks import machine, picture, report, results
 from benchmarks.measures import MEASURES, Measure
 from benchmarks.results import Taken
 from benchmarks.sizes import SIZES, Size
@@ -27,7 +27,13 @@ def main() -> None:
         "--machine", default=f"{os.cpu_count()} cores", help="what the page says of it"
     )
     parser.add_argument("--keep", action="store_true", help="renew docs/performance.md")
+    parser.add_argument(
+        "--redraw", action="store_true", help="only renew the page, by the kept results"
+    )
     given = parser.parse_args()
+    if given.redraw:
+        renew_pages()
+        return
     # So that what was started is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     for name in given.measures:
@@ -43,12 +49,19 @@ def main() -> None:
             taken[measure].absent = sorted(running.absent)
             if given.keep:
                 results.keep(taken)
-                report.write_page(results.load())
+                renew_pages()
         absent = running.absent
     print(report.in_terminal(report.rows(taken)))
     print(report.conditions(taken))
     for name, why in absent.items():
         print(f"{name} is absent: {why}")
+
+
+def renew_pages() -> None:
+    """Write the table and the picture of the kept results."""
+    kept = results.load()
+    report.PAGE.write_text(report.page(report.PAGE.read_text(), kept))
+    picture.FILE.write_text(picture.drawn(kept))
 
 
 def take(taken: Taken, name: str, subjects: list[str], running: Running) -> None:

@@ -86,9 +86,9 @@ def conditions(taken: dict[str, Taken]) -> str:
     return "\n".join(lines)
 
 
-def write_page(taken: dict[str, Taken]) -> None:
-    """Renew the table in the page."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
+def page(text: str, taken: dict[str, Taken]) -> str:
+    """Return the text of the page with another table."""
+    before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     middle = f"\n\n{in_markdown(rows(taken))}\n\n{conditions(taken)}\n\n"
-    PAGE.write_text(f"{before}{BEGIN}{middle}{END}{after}")
+    return f"{before}{BEGIN}{middle}{END}{after}"

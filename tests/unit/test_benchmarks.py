@@ -1,10 +1,11 @@
 """What `make bench` makes of its figures; nothing is measured here."""
 
 import tomllib
+from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import ratios, report
+from benchmarks import picture, ratios, report, results
 from benchmarks.figures import FIGURES, NOW, TODAY
 from benchmarks.measures import MEASURES
 from benchmarks.results import Taken
@@ -62,3 +63,26 @@ def test_the_table_has_median_spread_and_what_is_beside():
         "**no**",
         "raw table 5,000",
     ]
+
+
+def test_the_page_shows_the_kept_results():
+    kept, page = results.load(), report.PAGE.read_text()
+    renew = "make bench BENCH=--redraw"
+    assert report.page(page, kept) == page, renew
+    assert picture.FILE.read_text() == picture.drawn(kept), renew
+
+
+def test_the_picture_has_a_bar_for_each_subject_and_a_line_at_the_goal():
+    taken = Taken("2026-01-31", "2 cores", "full")
+    for name, value in {NOW: 200.0, TODAY: 20.0, "<peer> & co": 1600.0}.items():
+        taken.add(name, {"pairs_32": value})
+    root = ElementTree.fromstring(picture.drawn({"pairs": taken}))
+    svg = "{http://www.w3.org/2000/svg}"
+    said = [element.text for element in root.iter(f"{svg}text")]
+    assert said == [
+        "acquire + release, 32 clients, pairs/s (more is better)",
+        *(NOW, "200", TODAY, "20.0", "<peer> & co", "1,600", "goal 800"),
+    ]
+    _, *bars = [float(element.get("width")) for element in root.iter(f"{svg}rect")]
+    assert bars == [bars[2] / 8, bars[2] / 80, bars[2]]
+    assert root.find(f"{svg}path").get("d").startswith(f"M{picture.LEFT + bars[2] / 2:.1f} ")
