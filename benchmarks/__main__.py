@@ -46,7 +46,7 @@ def main() -> None:
         for measure in given.measures or MEASURES:
             taken[measure] = Taken(f"{datetime.now(UTC):%Y-%m-%d}", given.machine, size)
             take(taken[measure], measure, names, running)
-            taken[measure].absent = sorted(running.absent)
+            taken[measure].absent = sorted(running.absent.keys() & names)
             if given.keep:
                 results.keep(taken)
                 renew_pages()
@@ -69,7 +69,7 @@ def take(taken: Taken, name: str, subjects: list[str], running: Running) -> None
     measure, size = MEASURES[name], SIZES[taken.size]
     rounds = size.long_rounds if measure.long else size.rounds
     for number in range(rounds):
-        for subject in subjects:
+        for subject in measure.subjects or subjects:
             print(f"{name}, round {number + 1} of {rounds}: {subject}", file=sys.stderr)
             take_round(taken, measure, size, subject, running)
 

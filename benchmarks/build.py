@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,19 @@ class Build(Subject):
         tree: the folder with its `manage.py`.
         python: the interpreter that has what it requires.
         folder: an empty folder for its data.
+        serving: the arguments of each `serve`; two processes on ports of their own are usual.
     """
 
-    def __init__(self, name: str, tree: Path, python: str, folder: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        tree: Path,
+        python: str,
+        folder: Path,
+        serving: Sequence[Sequence[str]] = ((),) * SERVERS,
+    ) -> None:
         self.name = name
+        self._serving = serving
         self._tree = tree
         self._python = python
         self._folder = folder
@@ -71,7 +81,7 @@ class Build(Subject):
     def restart(self) -> None:
         """Start all processes but PostgreSQL, and end those that ran: their memory has grown."""
         self._stop()
-        servers = [self._start("serve", "--port", "0") for _ in range(SERVERS)]
+        servers = [self._start("serve", "--port", "0", *each) for each in self._serving]
         self._start("runsweeper")
         self.ports = [_port(server) for server in servers]
         for port, server in zip(self.ports, servers, strict=True):

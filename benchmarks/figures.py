@@ -73,6 +73,7 @@ FIGURES = {
         "killed until another process's stream has it: median", "ms", reach=2, of="asyncio floor"
     ),
     "told_p99": Figure("killed until told: 99 %", "ms"),
+    "told_best": Figure("killed until told: fastest", "ms"),
     "killed_few": Figure(
         "{killed[0]:,} killed at once until the last event", "s", reach=3, of="raw table"
     ),
@@ -98,6 +99,8 @@ FIGURES = {
         "heartbeat of {streams:,}: WAL of a row", "bytes", reach=1.2, of="raw table"
     ),
     "beat_hot": Figure("heartbeat of {streams:,}: heap-only updates", "%", more=True, reach=100),
+    "workers": Figure("acquire + release, 32 clients, workers on one port", "pairs/s", more=True),
+    "workers_cpu": Figure("server CPU of a pair, workers on one port", "ms"),
     "growth_1": Figure("CPU of a pair beside {grown[0]:,} sessions", "ms"),
     "growth_10": Figure("CPU of a pair beside {grown[1]:,} sessions", "ms"),
     "growth_100": Figure("CPU of a pair beside {grown[2]:,} sessions", "ms"),

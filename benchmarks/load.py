@@ -146,6 +146,8 @@ class Publisher:
         begun, sent = time.monotonic(), []
         for number, data in enumerate(requests):
             await asyncio.sleep(begun + number * every - time.monotonic())
+            if caller.closed:  # as Pushpin does after each answer
+                caller = await Caller.connect(port)
             sent.append(time.monotonic())
             status, body = await caller.call(data)
             if status >= 300:

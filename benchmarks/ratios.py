@@ -28,7 +28,7 @@ BESIDE = {
     "cpu_32": TABLE,
     "pairs_1": TABLE,
     "batch_cpu": TABLE,
-    "told": FLOOR,
+    "told_best": FLOOR,
     "fan_cpu": FLOOR,
     "opened_cpu": FLOOR,
 }
@@ -37,7 +37,7 @@ TAKEN = {
     "cpu_32": "pairs",
     "pairs_1": "pairs",
     "batch_cpu": "batch",
-    "told": "told",
+    "told_best": "told",
     "fan_cpu": "fan_out",
     "opened_cpu": "streams",
 }

@@ -69,6 +69,6 @@ QUICK = Size(
 )
 # Of `make bench-quick`.
 RATIOS = replace(
-    QUICK, rounds=2, seconds=0.6, deaths=5, streams=300, idle_seconds=0.0, watchers=500, events=10
+    QUICK, rounds=2, seconds=0.6, deaths=10, streams=300, idle_seconds=0.0, watchers=500, events=10
 )
 SIZES = {"full": FULL, "quick": QUICK, "ratios": RATIOS}

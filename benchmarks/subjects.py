@@ -11,7 +11,7 @@ from types import TracebackType
 
 from benchmarks.build import ROOT, Build
 from benchmarks.figures import NOW, TODAY
-from benchmarks.peers import etcd, floor, nchan, postgres, redis, zookeeper
+from benchmarks.peers import etcd, floor, nchan, postgres, pushpin, redis, zookeeper
 from benchmarks.subject import Absent, Subject
 
 # The build of before, with its own environment; kept from run to run, as installing it takes a minute.
@@ -74,7 +74,20 @@ SUBJECTS: dict[str, Callable[[Path], Subject]] = {
     "ZooKeeper": zookeeper.ZooKeeper,
     "Redis": redis.Redis,
     "nchan": nchan.Nchan,
+    "Pushpin": pushpin.Pushpin,
 }
+
+
+# Of the measure of workers alone: one server, with so many workers on its port.
+WORKERS = {f"{count} worker{'s' * (count > 1)}": count for count in (1, 2, 4)}
+
+
+def _with_workers(name: str, count: int) -> Callable[[Path], Subject]:
+    serving = [("--workers", str(count))]
+    return lambda folder: Build(name, ROOT, sys.executable, folder, serving)
+
+
+STARTED = SUBJECTS | {name: _with_workers(name, count) for name, count in WORKERS.items()}
 
 
 class Running:
@@ -96,7 +109,7 @@ class Running:
             return None
         if name not in self._started:
             try:
-                self._started[name] = SUBJECTS[name](self._folder / name.replace(" ", "-"))
+                self._started[name] = STARTED[name](self._folder / name.replace(" ", "-"))
             except Absent as reason:
                 self.absent[name] = str(reason)
                 return None

@@ -93,6 +93,11 @@ class Caller(asyncio.Protocol):
             return
         self._answer.set_exception(exc or ConnectionError("the server closed the connection"))
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended, or ends."""
+        return self._transport.is_closing()
+
     def close(self) -> None:
         """Close the connection."""
         self._transport.close()

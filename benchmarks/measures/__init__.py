@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from benchmarks.measures import calls, fan_out, growth, killed, pairs, streams, sweep, told
 from benchmarks.sizes import Size
 from benchmarks.subject import Subject
+from benchmarks.subjects import WORKERS
 
 Figures = Mapping[str, float]
 
@@ -14,11 +15,12 @@ Figures = Mapping[str, float]
 class Measure:
     """A measure: what takes it, and whether that takes minutes.
 
-    `take` returns nothing where the subject cannot do it.
+    `take` returns nothing where the subject cannot do it. `subjects`, if there are any, are those of this measure only.
     """
 
     take: Callable[[Subject, Size], Figures]
     long: bool = False
+    subjects: tuple[str, ...] = ()
 
 
 MEASURES = {
@@ -29,6 +31,7 @@ MEASURES = {
     "fan_out": Measure(fan_out.take),
     "streams": Measure(streams.take, long=True),
     "killed": Measure(killed.take, long=True),
+    "workers": Measure(pairs.take_workers, subjects=tuple(WORKERS)),
     "growth": Measure(growth.take, long=True),
     "sweep": Measure(sweep.take, long=True),
 }

@@ -32,6 +32,13 @@ def take(subject: Subject, size: Size) -> dict[str, float]:
     return figures
 
 
+def take_workers(subject: Subject, size: Size) -> dict[str, float]:
+    if not (client := subject.pairs(CLIENTS[0])):
+        return {}
+    rate, cpu_seconds = hammered(subject, client, CLIENTS[0], size.seconds)
+    return {"workers": rate.per_second, "workers_cpu": cpu_seconds * 1e3}
+
+
 def database_cpu(subject: Subject) -> float:
     """Return the processor time of a build's PostgreSQL; 0 of other subjects."""
     return machine.cpu_seconds(subject.database_pids) if isinstance(subject, Build) else 0.0

@@ -15,4 +15,8 @@ def take(subject: Subject, size: Size) -> dict[str, float]:
     finally:
         deaths.close()
     late = took[int(len(took) * 0.99)]
-    return {"told": statistics.median(took) * 1e3, "told_p99": late * 1e3}
+    return {
+        "told": statistics.median(took) * 1e3,
+        "told_p99": late * 1e3,
+        "told_best": took[0] * 1e3,
+    }
