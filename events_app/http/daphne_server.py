@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any
 
 # First: it installs the reactor that everything of Twisted must use.
 from daphne.server import Server  # isort: skip
@@ -14,18 +14,30 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from events_app.fairness.request_gate import ABORT, STREAMED
-from events_app.http import peers
 from events_app.http.body import Bodies
 from events_app.http.connections import Connections, Room, most
-from events_app.http.direct_writer import DIRECT, Backpressure, DirectWriter
 from events_app.http.lane import LaneChannel
 from events_app.http.lane_request import LaneRequest
 from events_app.http.request import LimitedRequest
+from events_app.http.stream_answer import LEAVING, TAKE_OVER
 
-# The header by which an answer is known to be a stream of events.
-EVENT_STREAM: Final = (b"content-type", b"text/event-stream; charset=utf-8")
-# An ASGI message of our own: a question whose answer is put into it.
-UNACKNOWLEDGED: Final = "silo.unacknowledged"
+
+class Backpressure:
+    """A client that does not read: Twisted says when its buffer is full, and when there is room again."""
+
+    def __init__(self) -> None:
+        self.room = asyncio.Event()
+        self.room.set()
+
+    def pauseProducing(self) -> None:
+        """The buffer is full."""
+        self.room.clear()
+
+    def resumeProducing(self) -> None:
+        """There is room."""
+        self.room.set()
+
+    stopProducing = resumeProducing
 
 
 class EventServer(Server):  # type: ignore[misc]  # untyped library
@@ -103,32 +115,26 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         """Do not walk over all connections every two seconds: none has a time-out of Daphne's, nor is a WebSocket."""
 
     async def handle_reply(self, protocol: Any, message: MutableMapping[str, Any]) -> None:
-        """Pass a part of an answer on; after a part of a stream, wait until its client has read enough.
+        """Pass a part of an answer on; after a part of a streamed one, wait until its client has read enough.
 
         Other answers are in memory as a whole: to wait with them would only keep their thread and database connection.
         """
-        if message["type"] == ABORT:
+        kind = message["type"]
+        if kind == ABORT:
             if protocol.channel is not None:
                 protocol.channel.transport.abortConnection()
             return
-        if message["type"] == UNACKNOWLEDGED:
-            if channel := getattr(protocol, "channel", None):
-                message["bytes"] = peers.unacknowledged(channel.transport)
+        if kind == LEAVING:
+            protocol.on_leaving(message["call"])
             return
-        if message["type"] == DIRECT:
-            pressure = getattr(protocol, "backpressure", None) or Backpressure()
-            message["writer"] = DirectWriter(protocol, pressure)
+        if kind == TAKE_OVER:
+            message["answer"] = protocol.become_stream(message["call"])
             return
-        headers = message.get("headers", ())
-        if is_event_stream := EVENT_STREAM in headers:
-            protocol.is_event_stream = True
-            # The stream has read it, and may stay open for days.
-            protocol.free_body()
-        if (is_event_stream or STREAMED in headers) and protocol.channel is not None:
+        if STREAMED in message.get("headers", ()) and protocol.channel is not None:
             protocol.backpressure = Backpressure()
             protocol.registerProducer(protocol.backpressure, True)
         pressure = getattr(protocol, "backpressure", None)
-        ends = message["type"] == "http.response.body" and not message.get("more_body", False)
+        ends = kind == "http.response.body" and not message.get("more_body", False)
         # A client that has left took the channel along.
         if pressure and ends and protocol.producer and protocol.channel is not None:
             protocol.unregisterProducer()

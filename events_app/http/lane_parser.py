@@ -17,8 +17,10 @@ _END_OF_LINE: Final = b"\r\n"
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _VERSION: Final = b" HTTP/1.1"
 
-# A path, without query, of the characters that RFC 3986 allows.
-_PATH: Final = re.compile(rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*")
+# A path, perhaps with a query, of the characters that RFC 3986 allows.
+_TARGET: Final = re.compile(
+    rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*(?:\?[A-Za-z0-9\-._~!$&'()*+,;=:@%/?]*)?"
+)
 # All headers: letters, digits and hyphens; a colon, and one space at most; then printable ASCII, with spaces only
 # inside. Nothing that has matched is tried again in another way (++).
 _HEADERS: Final = re.compile(rb"(?:[A-Za-z0-9-]++: ?+(?:[!-~](?:[ -~]*[!-~])?+)?+\r\n)++")
@@ -44,13 +46,13 @@ class PlainRequest(NamedTuple):
 
     Args:
         method: in capitals.
-        path: as it was received.
+        target: path and query, as they were received.
         headers: names in small letters, in their order.
         body: b"" where there is none.
     """
 
     method: str
-    path: bytes
+    target: bytes
     headers: list[tuple[bytes, bytes]]
     body: bytes
 
@@ -70,7 +72,7 @@ def read(data: bytes, hot_calls: re.Pattern[bytes]) -> PlainRequest | Unfinished
 
     Args:
         data: what has come, from the first byte of a request.
-        hot_calls: matches method and path of the lane's calls, with one space between them.
+        hot_calls: matches method and address of the lane's calls, with one space between them.
 
     Returns:
         the request; or `Unfinished`, where only a part of its body lacks; or None, where it is no request of the lane,
@@ -83,12 +85,12 @@ def read(data: bytes, hot_calls: re.Pattern[bytes]) -> PlainRequest | Unfinished
     line = line[: -len(_VERSION)]
     if not hot_calls.fullmatch(line):
         return None
-    method, _, path = line.partition(b" ")
+    method, _, target = line.partition(b" ")
     head_end = data.find(_END_OF_HEAD, line_end, MAX_HEAD_BYTES)
-    if head_end < 0 or not _is_plain(path):
+    if head_end < 0 or not _is_plain(target):
         return None
     headers = _headers(data[line_end + 2 : head_end + 2])
-    length = None if headers is None else _body_length(method, path, headers)
+    length = None if headers is None else _body_length(method, target, headers)
     if headers is None or length is None:
         return None
     size = head_end + len(_END_OF_HEAD) + length
@@ -96,11 +98,11 @@ def read(data: bytes, hot_calls: re.Pattern[bytes]) -> PlainRequest | Unfinished
         return Unfinished(size)
     if len(data) > size:
         return None
-    return PlainRequest(method.decode(), path, list(headers.items()), data[size - length :])
+    return PlainRequest(method.decode(), target, list(headers.items()), data[size - length :])
 
 
-def _is_plain(path: bytes) -> bool:
-    return _PATH.fullmatch(path) is not None and (b"%" not in path or is_utf_8(path))
+def _is_plain(target: bytes) -> bool:
+    return _TARGET.fullmatch(target) is not None and (b"%" not in target or is_utf_8(target))
 
 
 def _headers(block: bytes) -> dict[bytes, bytes] | None:
@@ -119,12 +121,12 @@ def _headers(block: bytes) -> dict[bytes, bytes] | None:
     return headers if headers.get(b"connection", b"keep-alive").lower() == b"keep-alive" else None
 
 
-def _body_length(method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int | None:
+def _body_length(method: bytes, target: bytes, headers: dict[bytes, bytes]) -> int | None:
     """Return how many bytes of the body are announced; None where they are too many, or not announced plainly."""
     announced = headers.get(b"content-length", b"0")
     if not _LENGTH.fullmatch(announced):
         return None
     length = int(announced)
-    if length > READ_AT_ONCE or (length and length > limit_of(method, path)):
+    if length > READ_AT_ONCE or (length and length > limit_of(method, target)):
         return None
     return length

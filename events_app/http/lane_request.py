@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import MutableMapping
-from contextlib import suppress
+from collections.abc import Callable, MutableMapping
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
@@ -13,9 +12,11 @@ from twisted.web.http import NO_BODY_CODES, toChunk
 from twisted.web.http_headers import Headers
 
 from events_app.fairness.request_gate import ABORT
-from events_app.http import peers, refusals
+from events_app.http import refusals
 from events_app.http.lane_parser import PlainRequest
 from events_app.http.refusals import Refusal
+from events_app.http.sending import send_now
+from events_app.http.stream_answer import LEAVING, TAKE_OVER, StreamAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class LaneRequest:
         "_closes",
         "_ended",
         "_head",
+        "_left",
         "_parts",
         "_server",
         "channel",
@@ -58,6 +60,7 @@ class LaneRequest:
         self._head: tuple[int, tuple[tuple[bytes, bytes], ...]] | None = None
         self._parts: list[bytes] = []
         self._closes = False
+        self._left: Callable[[], None] | None = None
 
     def start(self, scope: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
         """Run the application in a task, which is counted among the server's."""
@@ -96,9 +99,11 @@ class LaneRequest:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
-        if self.channel is None:
-            return
         kind = message["type"]
+        if self.channel is None:
+            if kind == LEAVING:
+                message["call"]()
+            return
         if kind == "http.response.start":
             if self._head is not None:
                 raise ValueError("HTTP response has already been started")
@@ -113,6 +118,10 @@ class LaneRequest:
                 self._answer()
         elif kind == ABORT:
             self.channel.transport.abortConnection()
+        elif kind == LEAVING:
+            self._left = message["call"]
+        elif kind == TAKE_OVER:
+            message["answer"] = self._stream_answer(message["call"])
         else:
             raise ValueError(f"Cannot handle message type {kind}!")
 
@@ -130,6 +139,13 @@ class LaneRequest:
         send_now(channel.transport, b"".join([head, *parts]))
         channel.requestDone(self)
 
+    def _stream_answer(self, left: Callable[[], None]) -> StreamAnswer:
+        assert self._head is not None
+        head, _, in_chunks = _encoded(*self._head, self._closes)
+        answer = StreamAnswer(self.channel, self._server, in_chunks=in_chunks, left=left, head=head)
+        self._end()
+        return answer
+
     def _end(self) -> None:
         """Send nothing more. The application learns it, and has some seconds to end (`application_close_timeout`)."""
         self.channel = None
@@ -142,6 +158,8 @@ class LaneRequest:
     def connectionLost(self, reason: Any) -> None:
         """The client has left."""
         self._end()
+        if self._left is not None:
+            self._left()
 
     def close_when_answered(self) -> None:
         """Close the connection after the answer, and say so in it."""
@@ -158,19 +176,20 @@ def scope_of(
     """Return the ASGI scope that Daphne makes of a request.
 
     Args:
-        request: without a query.
+        request: the request.
         root_path: the server's.
         client, server: host and port of both ends of the connection.
     """
+    path, _, query = request.target.partition(b"?")
     return {
         "type": "http",
         "http_version": "1.1",
         "method": request.method,
-        "path": unquote(request.path.decode("ascii")),
-        "raw_path": request.path,
+        "path": unquote(path.decode("ascii")),
+        "raw_path": path,
         "root_path": root_path,
         "scheme": "http",
-        "query_string": b"",
+        "query_string": query,
         "headers": request.headers,
         "client": [*client],
         "server": [*server],
@@ -197,15 +216,3 @@ def _encoded(
         b"%s: %s" % (name, value) for name, values in raw.getAllRawHeaders() for value in values
     ]
     return b"\r\n".join([*lines, b"", b""]), has_body, in_chunks
-
-
-def send_now(transport: Any, data: bytes) -> None:
-    """Write to a TCP transport of Twisted: where nothing waits to be sent, the kernel takes it now, and not in the
-    next turn of the loop."""
-    socket = getattr(transport, "socket", None)
-    if socket is not None and transport.connected and not peers.unsent(transport):
-        # Where there is no room, or the connection has failed, Twisted finds out which.
-        with suppress(OSError):
-            data = data[socket.send(data) :]
-    if data:
-        transport.write(data)

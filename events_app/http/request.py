@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -16,6 +17,7 @@ from events_app.http import refusals
 from events_app.http.body import READ_AT_ONCE, BodyRefused, limit_of
 from events_app.http.body_memory import Place
 from events_app.http.refusals import Refusal
+from events_app.http.stream_answer import StreamAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +28,11 @@ _WHOLE_URL: Final = re.compile(rb"(?i:https?)://([^/?#@]+)([/?]?.*)")
 class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
     """A request whose body is read only as far as it may be, and is in memory once while its application runs."""
 
-    # Whether a comment may be written into its answer.
+    # Whether a comment may be written into its answer: not before that is a `StreamAnswer`.
     is_event_stream = False
+    channel: Any
+    # Called when its client leaves, before it is answered.
+    _left: Callable[[], None] | None = None
     # How many bytes its body may have.
     _limit = 0
     # The refusal of an invalid request, found when all of it is there.
@@ -122,6 +127,8 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
         if not self._has_application:
             self.give_up()
         super().connectionLost(reason)
+        if self._left is not None:
+            self._left()
 
     @property
     def _has_application(self) -> bool:
@@ -166,6 +173,29 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
             return
         application.add_done_callback(lambda _: self.free_body())
         self.content = BytesIO()
+
+    def on_leaving(self, left: Callable[[], None]) -> None:
+        """Have this called when the client leaves, or at once if it has left."""
+        self._left = left
+        if self.channel is None:
+            left()
+
+    def become_stream(self, left: Callable[[], None]) -> StreamAnswer | None:
+        """Begin the answer, and let a stream go on with it; return None if the client has left.
+
+        Args:
+            left: called when the client leaves.
+        """
+        channel, self._left = self.channel, None
+        if channel is None:
+            return None
+        # The head.
+        self.write(b"")
+        self.free_body()
+        answer = StreamAnswer(channel, self.server, in_chunks=bool(self.chunked), left=left)
+        self.channel = None
+        self.server.protocol_disconnected(self)
+        return answer
 
     def close_when_answered(self) -> None:
         """Close the connection after the answer, and say so in it if it has not begun."""

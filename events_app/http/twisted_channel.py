@@ -33,9 +33,9 @@ LINGER_BYTES: Final = 16 * 1024 * 1024
 # connection with the first side that ends, and a client that is still sending would lose the answer.
 QUIET_SECONDS: Final = 0.1
 
-# Bytes sent to a client that has closed its sending side, to see whether it is there: in a stream a comment, before an
-# answer an interim one (RFC 9110, 15.2), which a client that reads on skips.
-HALF_CLOSED: Final = b": you have ended your side\n\n"
+# Bytes sent to a client that has closed its sending side, to see whether it is there: in a stream a comment, which may
+# come within an event, before an answer an interim one (RFC 9110, 15.2), which a client that reads on skips.
+HALF_CLOSED: Final = b": you have ended your side\n"
 PROCESSING: Final = b"HTTP/1.1 102 Processing\r\n\r\n"
 # A reset comes within a fraction of this on one machine; in a network, the pauses double.
 FIRST_LOOK_SECONDS: Final = 0.001

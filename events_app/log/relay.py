@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, Final
@@ -72,17 +72,28 @@ class StreamListener(Listener):  # type: ignore[misc]  # untyped library
     Args:
         write: writes an event to the stream at once, unless something has to be written before it; returns whether it
             did.
+        wake: called when something was queued.
     """
 
     channel_items: dict[str, list[RelayedEvent]]
+    overflow = False
 
-    def __init__(self, write: Callable[[RelayedEvent], bool]) -> None:
-        super().__init__()
+    # Not the library's: its event, which nobody waits for, has more memory than all else of a stream here.
+    def __init__(self, write: Callable[[RelayedEvent], bool], wake: Callable[[], None]) -> None:
+        self.channels: Collection[str] = ()
+        self.channel_items = {}
         self.write = write
+        self.wake = wake
 
     def end(self) -> None:
         """Forget the stream, which has ended, so that its memory is free at once."""
-        self.write = _ended
+        self.write, self.wake = _ended, _nothing
+        self.channel_items = {}
+
+    @property
+    def waits(self) -> bool:
+        """Whether events are queued, or have to be read from the log."""
+        return bool(self.channel_items) or self.overflow
 
     def queue(self, channel: str, event: RelayedEvent) -> None:
         """Queue an event, up to the library's limit; beyond that the stream goes on from the log."""
@@ -91,14 +102,12 @@ class StreamListener(Listener):  # type: ignore[misc]  # untyped library
             items.append(event)
         else:
             self.overflow = True
-        self.aevent.set()
+        self.wake()
 
     def take(self) -> tuple[list[RelayedEvent], bool]:
         """Return the queued events in the order of their ids, and whether the stream has to go on from the log."""
-        with get_listener_manager().lock:
-            self.aevent.clear()
-            items, self.channel_items = self.channel_items, {}
-            overflowed, self.overflow = self.overflow, False
+        items, self.channel_items = self.channel_items, {}
+        overflowed, self.overflow = self.overflow, False
         # One event may have come by several of the channels.
         events = {event.id: event for channel in items.values() for event in channel}
         return [events[event_id] for event_id in sorted(events)], overflowed
@@ -106,6 +115,10 @@ class StreamListener(Listener):  # type: ignore[misc]  # untyped library
 
 def _ended(event: RelayedEvent) -> bool:
     return True
+
+
+def _nothing() -> None:
+    pass
 
 
 def listening_name(channel: str) -> str:
@@ -145,8 +158,8 @@ def _empty_queues() -> None:
         listeners = {one for some in manager.listeners_by_channel.values() for one in some}
         for listener in listeners:
             if listener.channel_items:
+                # Its task is there already.
                 listener.channel_items, listener.overflow = {}, True
-                listener.aevent.set()
 
 
 class Relay:

@@ -76,7 +76,7 @@ class Presence:
             TooManyStreams: its key, or its user, has as many as it may have.
         """
         await self._groups.wait_for_room(stream.grant)
-        if stream.closed.is_set():
+        if not stream.is_open:
             # The client has disconnected meanwhile; a stream that is added now would never be removed.
             raise asyncio.CancelledError
         self._groups.add(stream)

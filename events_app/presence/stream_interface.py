@@ -1,7 +1,6 @@
 """The interface of a stream that presence uses, and the reasons why a stream cannot be opened. `serving.stream`
 implements it."""
 
-import asyncio
 import uuid
 from typing import Protocol
 
@@ -14,7 +13,7 @@ class OpenStream(Protocol):
     connection_id: uuid.UUID
     grant: StreamGrant
     opened: float
-    closed: asyncio.Event
+    is_open: bool
 
     def heartbeat(self) -> None:
         """Send `event: heartbeat`: the sessions are refreshed. The stream reports when it is written."""
@@ -22,7 +21,7 @@ class OpenStream(Protocol):
     def probe(self) -> None:
         """Send a line now, which the peer's kernel has to acknowledge."""
 
-    async def unacknowledged(self) -> int:
+    def unacknowledged(self) -> int:
         """Return how many bytes were sent that the peer has not acknowledged."""
 
     def close(self, reason: str, *, departed: bool = False) -> None:

@@ -75,14 +75,12 @@ class StreamGroups:
     async def _probe(self, group: Group) -> None:
         """Close the streams of a group whose peers acknowledge nothing."""
         try:
-            streams = [
-                one for one in self._by_group.get(group, {}).values() if not one.closed.is_set()
-            ]
+            streams = [one for one in self._by_group.get(group, {}).values() if one.is_open]
             for stream in streams:
                 stream.probe()
             await asyncio.sleep(PROOF_SECONDS)
             for stream in streams:
-                if await stream.unacknowledged():
+                if stream.unacknowledged():
                     stream.close("its peer acknowledges nothing, and others wait for its place")
         finally:
             del self._proofs[group]
@@ -91,4 +89,4 @@ class StreamGroups:
         streams = list(self._by_group.get(group, {}).values())
         if len(streams) < most:
             return streams
-        return [stream for stream in streams if not stream.closed.is_set()]
+        return [stream for stream in streams if stream.is_open]

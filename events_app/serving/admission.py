@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from events_app import timings
 from events_app.database.threads import in_thread
@@ -47,6 +47,10 @@ class Step:
     def __init__(self, name: str) -> None:
         self._name = name
         self._taken_at = float("-inf")
+        # Those that wait, in the order in which they began to.
+        self._waiting: dict[asyncio.Task[Any], float] = {}
+        self._given_up: set[asyncio.Task[Any]] = set()
+        self._look: asyncio.TimerHandle | None = None
 
     async def take(self, work: Awaitable[T]) -> T:
         """Wait for the step, for as long as any stream takes it.
@@ -57,21 +61,43 @@ class Step:
         Raises:
             NoProgress: no stream has taken the step for too long, since this one waits.
         """
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        task = asyncio.ensure_future(work)
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        cancelled_before = task.cancelling()
+        self._waiting[task] = loop.time()
+        if self._look is None:
+            self._look = loop.call_later(timings.ARRIVAL_TIMEOUT_SECONDS, self._give_up_late)
         try:
-            while not task.done():
-                since = max(begun, self._taken_at)
-                left = since + timings.ARRIVAL_TIMEOUT_SECONDS - loop.time()
-                if left <= 0:
-                    raise NoProgress(self._name)
-                await asyncio.wait({task}, timeout=left)
+            result = await work
+        except asyncio.CancelledError:
+            if task in self._given_up and task.uncancel() <= cancelled_before:
+                raise NoProgress(self._name) from None
+            raise
+        except Exception:
+            # A refusal is an answer too.
+            self._taken_at = loop.time()
+            raise
         finally:
-            task.cancel()
-        # A refusal is an answer too.
+            del self._waiting[task]
+            self._given_up.discard(task)
+            if not self._waiting and self._look is not None:
+                self._look.cancel()
+                self._look = None
         self._taken_at = loop.time()
-        return task.result()
+        return result
+
+    def _give_up_late(self) -> None:
+        """Give those up that have waited too long, and look again when the next one would have."""
+        loop = asyncio.get_running_loop()
+        self._look = None
+        for task, begun in self._waiting.items():
+            late_at = max(begun, self._taken_at) + timings.ARRIVAL_TIMEOUT_SECONDS
+            if late_at > loop.time():
+                self._look = loop.call_at(late_at, self._give_up_late)
+                return
+            if task not in self._given_up:
+                self._given_up.add(task)
+                task.cancel()
 
 
 class Admission:

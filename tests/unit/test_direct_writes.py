@@ -10,11 +10,12 @@ import pytest
 from django_eventstream.views import MAX_PENDING
 
 from events_app import timings
-from events_app.http.direct_writer import Backpressure
+from events_app.http.stream_answer import TAKE_OVER
 from events_app.log import relay, replays
 from events_app.log.event_log import Cursor, Entry, LogState, Page
 from events_app.presence.backend import StreamGrant
 from events_app.presence.store import Snapshot
+from events_app.serving import stream
 from events_app.serving.keep_alives import KeepAlives
 from events_app.serving.stream import Stream
 from events_app.serving.stream_writer import CHUNK_BYTES
@@ -22,36 +23,59 @@ from events_app.serving.stream_writer import CHUNK_BYTES
 EPOCH = "abc"
 
 
-class Writer:
-    """As the server's writer."""
+class Answer:
+    """As the server's."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self.wait_for_room = world.pressure.room.wait
+        self.wait_for_room = world.room.wait
+        self.ended = self.aborted = False
 
     @property
     def has_room(self) -> bool:
-        return self._world.pressure.room.is_set()
+        return self._world.room.is_set()
 
     def write(self, data: bytes) -> None:
-        self._world.direct += 1
-        self._world.written += data
+        self._world.writes.append(data)
+
+    def end(self) -> None:
+        self.ended = True
+
+    def abort(self) -> None:
+        self.aborted = True
 
 
 class World:
     """A log, and one stream whose client reads while there is `room`."""
 
     def __init__(self, monkeypatch) -> None:
-        self.pressure = Backpressure()
-        self.written = b""
-        self.direct = 0
+        self.room = asyncio.Event()
+        self.room.set()
+        self.writes: list[bytes] = []
         self.log: list[int] = []
         self.delivered = 0
         self.reads = 0
         self.while_reading = lambda: None
+        self.departures: list[bool] = []
         monkeypatch.setattr(replays, "read", self.read)
-        self.stream = Stream(self.send, timings.configured(), time.monotonic, lambda _: None)
+        presence = SimpleNamespace(
+            observed=SimpleNamespace(proved=time.monotonic()),
+            heartbeat_written=lambda _: None,
+            leave=lambda stream, by_client: self.departures.append(by_client),
+        )
+        process = SimpleNamespace(presence=presence, keep_alives=KeepAlives(8.0))
+        self.stream = Stream(self.send, timings.configured(), process)
         self.stream.grant = StreamGrant(frozenset({"a", "b"}), None, user_id=1)
+        self.answer = Answer(self)
+
+    @property
+    def written(self) -> bytes:
+        return b"".join(self.writes)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether the stream has no task."""
+        return self.stream._task is None
 
     async def read(self, channels, after):
         self.reads += 1
@@ -61,11 +85,8 @@ class World:
         return Page(entries[:3], len(entries) > 3)
 
     async def send(self, message):
-        if message["type"] == "silo.direct":
-            message["writer"] = Writer(self)
-        elif message["type"] == "http.response.body":
-            self.written += message["body"]
-            await self.pressure.room.wait()
+        if message["type"] == TAKE_OVER:
+            message["answer"] = self.answer
 
     def commit(self, event_id, channels=("a", "b"), data="{}"):
         self.log.append(event_id)
@@ -79,8 +100,8 @@ class World:
             self.stream.grant = StreamGrant(
                 frozenset({"a", "b"}), None, user_id=1, last_event_id=f"{EPOCH}-{at}"
             )
-        run = self.stream._run(Snapshot(log, {}), KeepAlives(8.0))
-        return asyncio.create_task(run)
+        opening = self.stream._worked(lambda: self.stream._begin(Snapshot(log, {})))
+        self.stream._task = asyncio.create_task(opening)
 
     @property
     def ids(self):
@@ -103,20 +124,21 @@ def play(world, scene):
         try:
             await scene()
         finally:
-            world.stream.forget(SimpleNamespace(presence=SimpleNamespace(leave=lambda *_, **__: 0)))
+            world.stream._client_left()
+            await settled()
 
     asyncio.run(main())
 
 
 def test_a_live_stream_gets_an_event_at_once_and_once(world):
     async def scene():
-        task = world.opens()
+        world.opens()
         await settled()
         world.commit(1)
         assert world.ids == [1]
         world.commit(2)
-        assert (world.ids, world.direct, world.reads) == ([1, 2], 2, 0)
-        task.cancel()
+        assert (world.ids, len(world.writes), world.reads) == ([1, 2], 3, 0)
+        assert world.at_once
 
     play(world, scene)
 
@@ -124,7 +146,7 @@ def test_a_live_stream_gets_an_event_at_once_and_once(world):
 def test_an_event_between_snapshot_and_live_comes_once(world):
     async def scene():
         world.log = [1, 2]
-        task = world.opens(head=2)
+        world.opens(head=2)
         # The one is in the snapshot and delivered late, the others come before the stream is live.
         relay.deliver(2, ["a"], "test", "{}")
         world.commit(3)
@@ -133,7 +155,6 @@ def test_an_event_between_snapshot_and_live_comes_once(world):
         world.commit(5)
         await settled()
         assert world.ids == [3, 4, 5]
-        task.cancel()
 
     play(world, scene)
 
@@ -151,7 +172,7 @@ def test_events_during_a_replay_come_after_it(world, during):
     async def scene():
         world.log = [1, 2, 3, 4, 5]
         world.while_reading = commit_some
-        task = world.opens(head=5, at=1)
+        world.opens(head=5, at=1)
         await settled()
         while (event_id := next(more, None)) is not None:
             world.commit(event_id)
@@ -159,7 +180,6 @@ def test_events_during_a_replay_come_after_it(world, during):
         for _ in range(20):
             await settled()
         assert world.ids == list(range(2, 6 + 3 * during))
-        task.cancel()
 
     play(world, scene)
 
@@ -167,16 +187,16 @@ def test_events_during_a_replay_come_after_it(world, during):
 @pytest.mark.parametrize("burst", [2, MAX_PENDING, MAX_PENDING + 5])
 def test_a_stream_that_becomes_slow_in_a_burst_goes_on_where_it_was(world, burst):
     async def scene():
-        task = world.opens()
+        world.opens()
         await settled()
         world.commit(1)
-        world.pressure.pauseProducing()
+        world.room.clear()
         for event_id in range(2, 2 + burst):
             world.commit(event_id)
             await asyncio.sleep(0)
         await settled()
         assert world.ids == [1]
-        world.pressure.resumeProducing()
+        world.room.set()
         # In the same turn, before the stream's task goes on.
         world.commit(100)
         await settled()
@@ -184,14 +204,13 @@ def test_a_stream_that_becomes_slow_in_a_burst_goes_on_where_it_was(world, burst
         await settled()
         assert world.ids == [*range(1, 2 + burst), 100, 101]
         assert (world.reads > 0) == (burst + 1 > MAX_PENDING)
-        task.cancel()
 
     play(world, scene)
 
 
 def test_events_wait_behind_the_task_that_was_woken(world):
     async def scene():
-        task = world.opens()
+        world.opens()
         await settled()
         world.log = [1]
         world.stream._listener.queue("log/a", relay.RelayedEvent("test", "{}", 1))
@@ -200,61 +219,58 @@ def test_events_wait_behind_the_task_that_was_woken(world):
         world.commit(3)
         await settled()
         assert world.ids == [1, 2, 3]
-        task.cancel()
 
     play(world, scene)
 
 
 def test_a_large_event_is_read_from_the_log(world):
     async def scene():
-        task = world.opens()
+        world.opens()
         await settled()
         world.commit(1, data='"' + "x" * CHUNK_BYTES + '"')
         await settled()
-        assert (world.direct, world.reads) == (0, 1)
+        assert world.reads == 1
         world.commit(2)
         await settled()
         assert world.ids == [1, 2]
-        task.cancel()
 
     play(world, scene)
 
 
 def test_lines_are_written_at_once_unless_the_client_does_not_read(world):
     async def scene():
-        task = world.opens()
+        world.opens()
         await settled()
         world.stream.heartbeat()
         world.stream.keep_alive()
         world.stream.probe()
-        assert (world.direct, world.written.count(b"event: heartbeat")) == (3, 2)
-        world.pressure.pauseProducing()
+        assert (len(world.writes), world.written.count(b"event: heartbeat")) == (4, 2)
+        world.room.clear()
         world.stream.heartbeat()
         world.stream.keep_alive()
         await settled()
-        assert world.direct == 3
-        world.pressure.resumeProducing()
+        assert len(world.writes) == 4
+        world.room.set()
         await settled()
         assert world.written.count(b"event: heartbeat") == 3
-        task.cancel()
 
     play(world, scene)
 
 
 def test_a_stream_that_was_closed_while_its_client_did_not_read_is_given_no_event_any_more(world):
     async def scene():
-        task = world.opens()
+        world.opens()
         await settled()
         world.commit(1)
-        world.pressure.pauseProducing()
+        world.room.clear()
         world.commit(2)
         await settled()
         world.stream.close("no longer permitted")
         world.commit(3)
-        world.pressure.resumeProducing()
+        world.room.set()
         await settled()
         assert world.ids == [1]
-        assert task.done()
+        assert (world.answer.ended, world.departures) == (True, [False])
 
     play(world, scene)
 
@@ -264,13 +280,12 @@ def test_a_write_that_fails_ends_its_stream_and_no_other_work(world, monkeypatch
         raise ValueError("this one")
 
     async def scene():
-        task = world.opens()
+        world.opens()
         await settled()
-        monkeypatch.setattr(Writer, "write", fails)
+        monkeypatch.setattr(Answer, "write", fails)
         world.commit(1)
         await settled()
-        assert world.stream.closed.is_set()
-        assert task.done()
+        assert (world.answer.ended, world.departures) == (True, [False])
         world.stream.keep_alive()
 
     play(world, scene)
@@ -280,9 +295,69 @@ def test_a_line_that_is_due_while_the_log_is_read_follows_the_read(world):
     async def scene():
         world.log = [1]
         world.while_reading = world.stream.keep_alive
-        task = world.opens(head=1, at=0)
+        world.opens(head=1, at=0)
         await settled()
         assert world.written.count(b": keep-alive") == 3
-        task.cancel()
+
+    play(world, scene)
+
+
+def test_a_closed_stream_whose_client_does_not_read_is_cut_off(world, monkeypatch):
+    monkeypatch.setattr(stream, "CLOSE_SECONDS", 0.01)
+
+    async def scene():
+        world.opens()
+        await settled()
+        world.room.clear()
+        world.stream.close("the server stops")
+        await settled()
+        assert (world.answer.aborted, world.departures) == (False, [])
+        await asyncio.sleep(0.02)
+        assert (world.answer.aborted, world.departures) == (True, [False])
+        world.stream.close("again")
+
+    play(world, scene)
+    assert world.departures == [False]
+
+
+def test_a_client_that_leaves_departs_at_once_whatever_its_stream_does(world):
+    async def scene():
+        world.opens()
+        await settled()
+        world.room.clear()
+        world.commit(1)
+        # Its task waits for room.
+        await settled()
+        world.stream._client_left()
+        assert world.departures == [True]
+        await settled()
+        assert world.at_once
+
+    play(world, scene)
+    assert world.departures == [True]
+
+
+def test_a_client_that_leaves_a_closed_stream_has_not_departed(world):
+    async def scene():
+        world.opens()
+        await settled()
+        world.stream.close("no longer permitted")
+        world.stream._client_left()
+        assert world.departures == [False]
+
+    play(world, scene)
+
+
+def test_what_is_written_in_parts_is_parted_at_the_end_of_a_line(world):
+    async def scene():
+        world.opens()
+        await settled()
+        line = b"data: %s\n" % (b"x" * 30_000)
+        body = line * 20 + b"data: %s\n" % (b"x" * 2 * CHUNK_BYTES) + line
+        await world.stream._writer.write(body)
+        parts = world.writes[1:]
+        assert len(parts) > 1
+        assert all(part.endswith(b"\n") for part in parts)
+        assert b"".join(parts).startswith(body)
 
     play(world, scene)

@@ -17,7 +17,7 @@ from events_app.fairness.request_gate import ABORT
 from events_app.http import peers
 from events_app.http.connection_clock import Phase
 from events_app.http.daphne_server import EventServer
-from events_app.http.lane_request import send_now
+from events_app.http.sending import send_now
 from silo.hot_calls import HOT_CALLS
 from tests.unit.lane_channels import TURNS, Connection, run, turns
 from tests.unit.transport import Transport

@@ -25,6 +25,7 @@ def post(line: bytes = ACQUIRE, fields: bytes = FIELDS, body: bytes = b"{}") -> 
 
 RELEASE = b"DELETE /api/items/P-1/edit-sessions/5 HTTP/1.1\r\n" + FIELDS + b"\r\n"
 ALIVE = b"POST /api/workstations/5/alive HTTP/1.1\r\n"
+EVENTS = b"GET /api/events?workstation_id=5&item=%C3%A9/b?c HTTP/1.1\r\n"
 
 TAKEN = {
     "acquire": post(),
@@ -42,6 +43,10 @@ TAKEN = {
     "octets that are escaped": post(b"POST /api/items/%C3%A9%2F+%20/edit-sessions HTTP/1.1\r\n"),
     "slashes": post(b"POST /api/items//a//b/./../edit-sessions HTTP/1.1\r\n"),
     "body that looks like a request": post(body=RELEASE),
+    "stream": EVENTS + FIELDS + b"\r\n",
+    "stream without a query": EVENTS.partition(b"?")[0] + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+    "stream with an empty query": EVENTS.partition(b"?")[0] + b"? HTTP/1.1\r\n" + HOST + b"\r\n",
+    "stream with a body": post(EVENTS, HOST),
     "other bytes in a body": post(body=bytes(range(256))),
 }
 
@@ -50,6 +55,11 @@ LEFT = {
     "another method": ACQUIRE.replace(b"POST", b"PUT") + FIELDS + b"\r\n",
     "small letters": ACQUIRE.replace(b"POST", b"post") + FIELDS + b"\r\n",
     "a query": post(ACQUIRE.replace(b" HTTP", b"?a=b HTTP")),
+    "a query before the end of the path": post(ACQUIRE.replace(b"P-1", b"P?1")),
+    "a fragment behind a query": EVENTS.replace(b" HTTP", b"#a HTTP") + HOST + b"\r\n",
+    "a query that is not UTF-8": EVENTS.replace(b" HTTP", b"%ff HTTP") + HOST + b"\r\n",
+    "a character that is none of a query": EVENTS.replace(b" HTTP", b"[ HTTP") + HOST + b"\r\n",
+    "only the head of a stream": b"HEAD" + EVENTS[3:] + HOST + b"\r\n",
     "a fragment": post(ACQUIRE.replace(b" HTTP", b"#a HTTP")),
     "a whole URL": post(ACQUIRE.replace(b"/api", b"http://b/api")),
     "HTTP/1.0": post(ACQUIRE.replace(b"1.1", b"1.0")),
@@ -187,7 +197,13 @@ def test_a_body_that_comes_after_its_head_is_still_taken():
 
 # -- at random --
 
-LINES = [ACQUIRE, ALIVE, RELEASE.partition(b"\r\n")[0] + b"\r\n", b"GET /api/items HTTP/1.1\r\n"]
+LINES = [
+    ACQUIRE,
+    ALIVE,
+    EVENTS,
+    RELEASE.partition(b"\r\n")[0] + b"\r\n",
+    b"GET /api/items HTTP/1.1\r\n",
+]
 HEADERS = [
     HOST,
     b"host:a\r\n",
@@ -211,7 +227,7 @@ BODIES = [b"", b"123", b"{}", b"123456789012", b"3\r\nabc\r\n0\r\n\r\n", b"\r\n"
 def requests(draw):
     """A request as it should be, or put together of parts that may not fit."""
     if draw(st.booleans()):
-        line = draw(st.sampled_from(LINES[:3]))
+        line = draw(st.sampled_from(LINES[:4]))
         return post(line, draw(st.sampled_from([HOST, FIELDS])), draw(st.sampled_from(BODIES)))
     fields = draw(st.lists(st.sampled_from(HEADERS), max_size=4))
     return (

@@ -346,8 +346,7 @@ def test_a_stream_is_closed_when_its_departure_finds_the_identity_lost(database)
             database.rows.clear()
             database.displaced.add(stays.connection_id)
             here.presence.leave(left, by_client=True)
-            async with asyncio.timeout(20):
-                await stays.closed.wait()
+            await here.until(lambda: not stays.is_open)
             return stays.reason
 
     assert asyncio.run(run()) == "another machine has its identity"

@@ -16,7 +16,7 @@ def listener_of():
     made = []
 
     def make(*channels):
-        listener = StreamListener(lambda event: False)
+        listener = StreamListener(lambda event: False, lambda: None)
         listener.channels = {relay.listening_name(channel) for channel in channels}
         get_listener_manager().add_listener(listener)
         made.append(listener)

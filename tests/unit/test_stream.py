@@ -34,16 +34,12 @@ async def send(message):
     """A connection that takes everything."""
 
 
-def opened():
-    return Stream(send, timings.configured(), lambda: time.monotonic(), lambda _: None)
+def opened(process):
+    return Stream(send, timings.configured(), process)
 
 
-async def leave(one, process, writing):
-    """As the application does."""
-    one.close("the client left", departed=True)
-    one.forget(process)
-    writing.cancel()
-    await asyncio.wait({writing})
+def request():
+    return SimpleNamespace(http=SimpleNamespace(method="GET"), scope={})
 
 
 def listeners():
@@ -55,12 +51,12 @@ def test_a_client_that_leaves_as_it_is_admitted_leaves_no_stream(granted):
         turn = asyncio.Event()
         presence = Presence(timings.configured())
         process = SimpleNamespace(relay=SimpleNamespace(started=turn.wait), presence=presence)
-        one = opened()
-        request = SimpleNamespace(http=SimpleNamespace(method="GET"))
-        writing = asyncio.create_task(one.serve(request, process))
+        one = opened(process)
+        opening = asyncio.create_task(one.open(request()))
         await asyncio.sleep(0.01)
         turn.set()
-        await leave(one, process, writing)
+        one._client_left()
+        await opening
         return presence.streams, list(presence._writer._arrivals.not_failing_alone)
 
     assert asyncio.run(main()) == ({}, [])
@@ -75,13 +71,13 @@ def test_a_client_that_leaves_during_proof_of_siblings_leaves_no_stream(granted,
             await turn.wait()
 
         presence = Presence(timings.configured())
-        others = [opened() for _ in range(MAX_STREAMS_PER_KEY)]
+        relay = SimpleNamespace(started=asyncio.Event().wait)
+        process = SimpleNamespace(relay=relay, presence=presence)
+        others = [opened(process) for _ in range(MAX_STREAMS_PER_KEY)]
         for other in others:
             other.grant = granted
             presence._groups.add(other)
-        relay = SimpleNamespace(started=asyncio.Event().wait)
-        process = SimpleNamespace(relay=relay, presence=presence)
-        one = opened()
+        one = opened(process)
         one.grant = granted
         monkeypatch.setattr(
             stream_limits, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": proved})
@@ -90,8 +86,7 @@ def test_a_client_that_leaves_during_proof_of_siblings_leaves_no_stream(granted,
         await asyncio.sleep(0.01)
         others[0].close("it has left")
         turn.set()
-        one.close("the client left", departed=True)
-        one.forget(process)
+        one._client_left()
         # The task which waits for this one is cancelled, and cancels it a moment later.
         await asyncio.sleep(0.01)
         arriving.cancel()
@@ -103,20 +98,19 @@ def test_a_client_that_leaves_during_proof_of_siblings_leaves_no_stream(granted,
 
 def test_the_acknowledgement_deadline_begins_when_the_heartbeat_is_due(granted):
     async def main():
-        room, sent, begun = asyncio.Event(), [], []
-
-        async def send_when_there_is_room(message):
-            sent.append(message["body"])
-            await room.wait()
-
-        one = Stream(
-            send_when_there_is_room, timings.configured(), lambda: time.monotonic(), begun.append
+        sent, begun = [], []
+        presence = SimpleNamespace(
+            observed=SimpleNamespace(proved=time.monotonic()), heartbeat_written=begun.append
         )
+        one = opened(SimpleNamespace(presence=presence))
         one.grant = granted
-        room.set()
         one.heartbeat()
         assert begun == []
         # Whatever is written next brings it.
+        room = asyncio.Event()
+        room.set()
+        answer = SimpleNamespace(has_room=True, write=sent.append, wait_for_room=room.wait)
+        one._writer.answer = answer
         await one._writer.write(b"data: {}\n\n")
         assert sent.pop().startswith(b"data: {}\n\n" + HEARTBEAT)
         assert begun == [one.connection_id]

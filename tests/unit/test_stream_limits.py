@@ -21,18 +21,18 @@ class Stream:
     def __init__(self, grant, *, is_there=True):
         self.connection_id = uuid.uuid4()
         self.grant = grant
-        self.closed = asyncio.Event()
+        self.is_open = True
         self.asked = 0
         self._is_there = is_there
 
     def probe(self):
         self.asked += 1
 
-    async def unacknowledged(self):
+    def unacknowledged(self):
         return 0 if self._is_there else 10
 
     def close(self, reason):
-        self.closed.set()
+        self.is_open = False
 
 
 @pytest.fixture(autouse=True)

@@ -19,13 +19,13 @@ class Stream:
     def __init__(self, key):
         self.connection_id, self.opened = uuid.uuid4(), time.monotonic()
         self.grant = StreamGrant(frozenset(), key, user_id=1)
-        self.closed = asyncio.Event()
+        self.is_open = True
         self.reason = None
         self.heartbeats = 0
 
     def close(self, reason, *, departed=False):
         self.reason = reason
-        self.closed.set()
+        self.is_open = False
 
     def heartbeat(self):
         self.heartbeats += 1

@@ -1,0 +1,124 @@
+"""The answer of an open stream. It takes the place of its request, of which nothing is kept, and writes at once.
+
+An application asks for it by a message of our own, after the start of its answer. From then on the stream lives without
+the application, and without a task.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from events_app.http import peers
+from events_app.http.sending import send_now
+
+# ASGI messages of our own. The one has `call` called when the client leaves before the answer has begun.
+LEAVING: Final = "silo.leaving"
+# The other is a question, into which the `answer` is put, unless the client has left; `call` is called when it leaves.
+TAKE_OVER: Final = "silo.take-over"
+
+
+class StreamAnswer:
+    """The channel treats it as a request that is being answered; Twisted tells it whether the client reads.
+
+    Args:
+        channel: the connection.
+        server: the server.
+        in_chunks: whether the answer is sent in chunks.
+        head: what goes before the first part.
+        left: called when the client has left.
+    """
+
+    __slots__ = ("_full", "_head", "_in_chunks", "_left", "_room", "_server", "channel")
+
+    startedWriting = True
+    is_event_stream = True
+    clientproto = b"HTTP/1.1"
+
+    def __init__(
+        self,
+        channel: Any,
+        server: Any,
+        *,
+        in_chunks: bool,
+        left: Callable[[], None],
+        head: bytes = b"",
+    ) -> None:
+        # None once it has ended, or its client has left.
+        self.channel: Any = channel
+        self._server = server
+        self._in_chunks = in_chunks
+        self._head = head
+        self._left = left
+        self._full = channel._waitingForTransport
+        self._room: asyncio.Future[None] | None = None
+        channel.requests[0] = self
+        channel.registerProducer(self, True)
+
+    # -- what the stream calls --
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the client has read most of what was written."""
+        return not self._full
+
+    async def wait_for_room(self) -> None:
+        """Wait until the client has read most of what was written, or has left."""
+        if self._full:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    def write(self, data: bytes) -> None:
+        """Write a part; Twisted keeps what the kernel does not take at once. If the client has left, write nothing."""
+        channel = self.channel
+        if channel is None or not data:
+            return
+        framed = b"%x\r\n%s\r\n" % (len(data), data) if self._in_chunks else data
+        if self._head:
+            framed, self._head = self._head + framed, b""
+        send_now(channel.transport, framed)
+        channel.written()
+
+    def end(self) -> None:
+        """End the answer. The connection goes on with its next request, unless the server stops."""
+        channel, self.channel = self.channel, None
+        if channel is None:
+            return
+        send_now(channel.transport, self._head + (b"0\r\n\r\n" if self._in_chunks else b""))
+        if self._server.draining:
+            channel.persistent = False
+        channel.unregisterProducer()
+        channel.requestDone(self)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self.channel is not None:
+            self.channel.transport.abortConnection()
+
+    def unacknowledged(self) -> int:
+        """Return how many bytes were sent that the client's kernel has not acknowledged."""
+        return 0 if self.channel is None else peers.unacknowledged(self.channel.transport)
+
+    # -- what the channel calls --
+
+    def close_when_answered(self) -> None:
+        """Close the connection after the answer."""
+        self.channel.persistent = False
+
+    def connectionLost(self, reason: Any) -> None:
+        """The client has left."""
+        self.channel = None
+        self.resumeProducing()
+        self._left()
+
+    def pauseProducing(self) -> None:
+        """The client has not read what was written."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """There is room again."""
+        self._full = False
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    stopProducing = resumeProducing
