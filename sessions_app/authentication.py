@@ -1,6 +1,6 @@
 """Who asks, and in which role: a bearer token, or Django's login session."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,8 +81,13 @@ class Principal:
 
 def principal_of_token(token: str) -> Principal | None:
     """Return who a bearer token stands for, or None if it is not valid."""
-    found = credentials.of_tokens({token}).get(token)
-    return _principal(found) if found else None
+    return principals_of_tokens({token}).get(token)
+
+
+def principals_of_tokens(tokens: Collection[str]) -> dict[str, Principal]:
+    """Return who the valid ones of these bearer tokens stand for."""
+    found = credentials.of_tokens(tokens)
+    return {token: _principal(one) for token, one in found.items()}
 
 
 def known_principal(token: str) -> Principal | None:

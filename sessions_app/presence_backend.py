@@ -22,7 +22,15 @@ from events_app.presence.backend import (
     StreamRefused,
     StreamRequest,
 )
-from sessions_app import alive_requests, clock, credentials, operations, snapshots, stream_grants
+from sessions_app import (
+    alive_requests,
+    clock,
+    credentials,
+    operations,
+    snapshots,
+    stream_grants,
+    writer,
+)
 from sessions_app.authentication import principals_of_requests
 from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
@@ -43,6 +51,7 @@ class WorkstationPresence(PresenceBackend):
     """Named by the setting `EVENTS_PRESENCE_BACKEND`."""
 
     caches = (credentials.cache,)
+    writers = (writer.writer,)
 
     def __init__(self) -> None:
         self._graces = QuarantiningSteps(

@@ -1,4 +1,5 @@
-"""The ASGI entry: routes event streams and `alive` to their own applications, everything else to Django."""
+"""The ASGI entry: routes calls of the writer, event streams and `alive` to their own applications, everything else to
+Django."""
 
 import os
 from typing import Any
@@ -14,15 +15,17 @@ from django.urls import re_path as django_re_path
 
 from events_app.fairness import request_gate
 from events_app.serving import alive, no_websocket, stream
-from silo import health, request_shares, short_way
+from sessions_app.writer import writer
+from silo import health, request_shares, set_way, short_way
 from silo.database import POOL_MAX_SIZE
 from silo.stream_answers import as_djangos
 
 # Hashing a password takes a quarter of a second of one core, on purpose: one at a time.
 HASHING_AT_ONCE = 1
 # Each thread that uses the database finds a connection in the pool: besides these requests presence has three, streams
-# and alive requests two each, large bodies and passwords one each, and `/ready` one. So nothing can delay a beat.
-REQUESTS_AT_ONCE = POOL_MAX_SIZE - 9 - HASHING_AT_ONCE
+# and alive requests two each, the writer, large bodies and passwords one each, and `/ready` one. So nothing can delay a
+# beat.
+REQUESTS_AT_ONCE = POOL_MAX_SIZE - 10 - HASHING_AT_ONCE
 
 # `/health` and `/ready` describe this process, so they wait for no other request. `/ready` waits for nothing once the
 # database was checked: one thread serves all of its requests.
@@ -45,7 +48,7 @@ signs_of_life = request_gate.counted(alive.application(as_djangos, otherwise=req
 # Django's type of a route knows views only; Channels takes ASGI applications.
 re_path: Any = django_re_path
 
-application = ProtocolTypeRouter(
+_others = ProtocolTypeRouter(
     {
         "http": URLRouter(
             [
@@ -60,3 +63,5 @@ application = ProtocolTypeRouter(
         "websocket": no_websocket.application,
     }
 )
+
+application = set_way.application(_others, writer)

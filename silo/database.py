@@ -8,9 +8,9 @@ import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
-# With the connections of the relay and of the credentials a server process has at most fifteen. Requests wait for a
+# With the connections of the relay and of the credentials a server process has at most sixteen. Requests wait for a
 # free one in the event loop (see silo/asgi.py), so the time-out is only reached when the database itself hangs.
-POOL_MAX_SIZE = 13
+POOL_MAX_SIZE = 14
 POOL = {
     "min_size": 0,
     "max_size": POOL_MAX_SIZE,

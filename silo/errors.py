@@ -18,6 +18,7 @@ from django.http.multipartparser import MultiPartParserError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from events_app.database.set_writer import Overloaded
 from events_app.http import refusals
 from events_app.http.envelope import content, headers
 from sessions_app.errors import DomainError
@@ -112,6 +113,13 @@ def install(api: NinjaAPI) -> None:
     @api.exception_handler(SuspiciousOperation)
     def _suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpResponse:
         return envelope(422, *CODES[422])
+
+    @api.exception_handler(Overloaded)
+    def _overloaded(request: HttpRequest, error: Overloaded) -> HttpResponse:
+        response = _logged(envelope(503, CODES[503][0], f"{error} Try again."))
+        # Others were refused at the same moment.
+        response["Retry-After"] = headers(503)["Retry-After"]
+        return response
 
     @api.exception_handler(OperationalError)
     @api.exception_handler(InterfaceError)

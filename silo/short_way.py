@@ -68,7 +68,11 @@ def application(otherwise: Application, at_once: int) -> Application:
     threads = ThreadPoolExecutor(at_once, thread_name_prefix="hot-calls")
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        match = hot_call(scope["method"], scope["path"]) if _is_usual(scope) else None
+        match = (
+            None
+            if usual_token(scope, MOST_BYTES) is None
+            else hot_call(scope["method"], scope["path"])
+        )
         if match is None:
             return await otherwise(scope, receive, send)
         try:
@@ -76,7 +80,7 @@ def application(otherwise: Application, at_once: int) -> Application:
         except ClientLeft:
             return
         response = await in_thread(threads, answer, ASGIRequest(dict(scope), BytesIO(body)), match)
-        await _send(response, send)
+        await send_response(response, send)
 
     return run
 
@@ -97,21 +101,28 @@ def answer(request: HttpRequest, match: ResolverMatch) -> HttpResponse:
     return response
 
 
-def _is_usual(scope: Scope) -> bool:
-    """Return whether nothing about a request, by its line and headers, needs more than the short way."""
+def usual_token(scope: Scope, most_bytes: int) -> str | None:
+    """Return the bearer token of a usual request; None if its line or headers ask for more than the short way.
+
+    Args:
+        scope: the request's.
+        most_bytes: of its body.
+    """
     if scope["method"] not in _METHODS or scope["query_string"] or scope.get("root_path"):
-        return False
-    names = [name for name, _ in scope["headers"]]
-    given = set(names)
-    if not given >= _REQUIRED or given & _UNUSUAL or len(names) != len(given):
-        return False
+        return None
     headers = dict(scope["headers"])
+    given = headers.keys()
+    if not given >= _REQUIRED or given & _UNUSUAL or len(scope["headers"]) != len(headers):
+        return None
     size = headers.get(b"content-length", b"0")
-    bearer = headers[b"authorization"][:7].lower() == b"bearer "
-    return bearer and size.isdigit() and int(size) <= MOST_BYTES
+    credentials: bytes = headers[b"authorization"]
+    if credentials[:7].lower() != b"bearer " or not size.isdigit() or int(size) > most_bytes:
+        return None
+    return credentials[7:].decode("latin-1")
 
 
-async def _send(response: HttpResponse, send: Send) -> None:
+async def send_response(response: HttpResponse, send: Send) -> None:
+    """Send a whole answer."""
     headers = [(name.encode(), value.encode("latin-1")) for name, value in response.items()]
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": response.content})

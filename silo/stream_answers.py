@@ -1,4 +1,5 @@
-"""Gives answers that do not pass through Django (event streams, `alive`) the headers and checks of its middleware."""
+"""Gives answers that do not pass through Django (event streams, `alive`, `set_way`) the headers and checks of its
+middleware."""
 
 from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
@@ -21,7 +22,7 @@ Judgement = tuple[HttpResponseBase | None, Headers]
 _DECIDING: Final = frozenset(
     {b"host", b"origin", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto"}
 )
-_COMMON_METHODS: Final = frozenset({"GET", "POST"})
+_COMMON_METHODS: Final = frozenset({"GET", "POST", "DELETE"})
 # Clients name a server by few names.
 _KEPT: Final = 64
 
@@ -89,6 +90,7 @@ def _judge(scope: Mapping[str, Any]) -> Judgement:
         request.get_host()
     except DisallowedHost:
         refusal = envelope(400, CODES[400][0], HOST_REFUSED)
+        middleware.add_response_headers(request, refusal)
         security_headers.add(request, refusal)
         return refusal, ()
     return None, tuple(_headers(added))

@@ -42,7 +42,7 @@ class Waiting(Generic[Request, Outcome]):
     Args:
         request: the request.
         answer: gets the outcome.
-        party: whose it is.
+        caller: whose it is.
         keys: a set has one request for each of these.
         weight: what it counts.
         since: when it came, by the loop's clock.
@@ -51,7 +51,7 @@ class Waiting(Generic[Request, Outcome]):
 
     request: Request
     answer: "asyncio.Future[Outcome]"
-    party: Hashable
+    caller: Hashable
     keys: Collection[Hashable]
     weight: int
     since: float
@@ -59,7 +59,7 @@ class Waiting(Generic[Request, Outcome]):
 
 
 class SetQueue(Generic[Request, Outcome]):
-    """The requests that wait for a set; the parties take turns."""
+    """The requests that wait for a set; the callers take turns."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
@@ -79,17 +79,17 @@ class SetQueue(Generic[Request, Outcome]):
         bounds = self._bounds
         return len(self._all) >= bounds.waiting or self._weight >= bounds.waiting_weight
 
-    def count(self, party: Hashable) -> int:
-        return self._turns.count(party)
+    def count(self, caller: Hashable) -> int:
+        return self._turns.count(caller)
 
     def add(self, one: Waiting[Request, Outcome]) -> None:
-        self._turns.add(one.party, one)
+        self._turns.add(one.caller, one)
         self._note(one)
 
     def remove(self, one: Waiting[Request, Outcome]) -> None:
         """Forget a request; one that was taken is none."""
         if one in self._all:
-            self._turns.remove(one.party, one)
+            self._turns.remove(one.caller, one)
             self._forget(one)
 
     def take(self) -> list[Waiting[Request, Outcome]]:
@@ -101,6 +101,10 @@ class SetQueue(Generic[Request, Outcome]):
         room = self._bounds.weight
         while self._turns and len(taken) < self._bounds.requests:
             one = self._turns.take()
+            if one.answer.done():
+                # Its submitter left in this very turn of the loop.
+                self._forget(one)
+                continue
             if not keys.isdisjoint(one.keys):
                 left.append(one)
             elif taken and one.weight > room:
@@ -112,7 +116,7 @@ class SetQueue(Generic[Request, Outcome]):
                 self._forget(one)
             keys.update(one.keys)
         for one in reversed(left):
-            self._turns.put_back(one.party, one)
+            self._turns.put_back(one.caller, one)
         return taken
 
     def _note(self, one: Waiting[Request, Outcome]) -> None:

@@ -62,8 +62,8 @@ class SetWriter(Generic[Request, Outcome]):
         execute: carries out a set, in the thread.
         name: of the thread.
         keys: what a request is for: a set holds at most one request for each, and the others wait for the next sets.
-            Those of one party keep their order.
-        party: whose a request is. Where more wait than a set holds, parties take turns.
+            Those of one caller keep their order.
+        caller: whose a request is. Where more wait than a set holds, callers take turns.
         weight: what a request counts.
         bounds: what is taken.
     """
@@ -74,12 +74,12 @@ class SetWriter(Generic[Request, Outcome]):
         *,
         name: str,
         keys: Callable[[Request], Collection[Hashable]] = _nothing,
-        party: Callable[[Request], Hashable] = _everybody,
+        caller: Callable[[Request], Hashable] = _everybody,
         weight: Callable[[Request], int] = _one,
         bounds: Bounds = BOUNDS,
     ) -> None:
         self._keys = keys
-        self._party = party
+        self._caller = caller
         self._weigh = weight
         self._bounds = bounds
         self._queue: SetQueue[Request, Outcome] = SetQueue(bounds)
@@ -93,34 +93,31 @@ class SetWriter(Generic[Request, Outcome]):
         self._ageing: asyncio.TimerHandle | None = None
         self._closing = False
 
-    def waiting(self, party: Hashable) -> int:
-        """Return how many requests of a party wait for their set."""
-        return self._queue.count(party)
+    def waiting(self, caller: Hashable) -> int:
+        """Return how many requests of a caller wait for their set."""
+        return self._queue.count(caller)
 
-    async def submit(self, request: Request, *, refusable: bool = True) -> Outcome:
-        """Have a request carried out; return its outcome.
+    def submit(self, request: Request, *, refusable: bool = True) -> "asyncio.Future[Outcome]":
+        """Have a request carried out; return the future of its outcome.
 
-        If this is cancelled while the request waits for its set, nothing happens; later it is carried out.
+        If the future is cancelled while the request waits for its set, nothing happens; later it is carried out. Its
+        errors are the refusal; `Overloaded`, if it was not carried out; or that of the database. If the connection was
+        lost in the commit, it may have been carried out.
 
         Args:
             request: the request.
             refusable: whether it may be refused because too many wait, or it waits too long.
 
         Raises:
-            Overloaded: it was not carried out.
-            DatabaseError, InterfaceError: the database has refused it, or was not there. If the connection was lost in
-                the commit, it may have been carried out.
-            Exception: its refusal.
+            Overloaded: it will not be carried out.
         """
         if self._closing:
             raise _stopping()
         if refusable and self._queue.is_full:
             raise Overloaded("Too many requests wait already.")
         one = self._take_in(request, refusable)
-        try:
-            return await one.answer
-        finally:
-            self._queue.remove(one)
+        one.answer.add_done_callback(lambda _: self._queue.remove(one))
+        return one.answer
 
     async def close(self) -> None:
         """Finish the set that was taken, refuse the other requests, and end the thread and its connection."""
@@ -137,7 +134,7 @@ class SetWriter(Generic[Request, Outcome]):
         one = Waiting[Request, Outcome](
             request,
             self._loop.create_future(),
-            self._party(request),
+            self._caller(request),
             self._keys(request),
             self._weigh(request),
             self._loop.time(),

@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from events_app.database.notified_cache import NotifiedCache
+from events_app.database.set_writer import SetWriter
 
 Key = uuid.UUID
 
@@ -127,6 +128,8 @@ class PresenceBackend(ABC):
 
     # What a process that serves has to listen for.
     caches: Collection[NotifiedCache[Any, Any]] = ()
+    # What it has to end when it stops.
+    writers: Collection[SetWriter[Any, Any]] = ()
 
     @abstractmethod
     def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:

@@ -41,6 +41,7 @@ CLOSE_STREAMS_SECONDS: Final = 0.5
 UNREGISTER_SECONDS: Final = 0.4
 ANSWER_SECONDS: Final = 1.7
 SEND_SECONDS: Final = 0.3
+WRITERS_SECONDS: Final = 0.1
 STOP_SECONDS: Final = 1.8
 
 # How long a thread computes on while another one waits for the interpreter. The event loop gives the interpreter away
@@ -252,6 +253,10 @@ class Service:
         await _until(lambda: request_gate.in_flight == 0, by - twisted_loop.time())
         # A client that does not read does not delay the stop for long.
         await _until(lambda: not reactor.getWriters(), min(SEND_SECONDS, by - twisted_loop.time()))
+        # Their requests are answered, unless the database hangs.
+        closing = [asyncio.ensure_future(writer.close()) for writer in backend().writers]
+        if closing:
+            await asyncio.wait(closing, timeout=WRITERS_SECONDS)
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> None:

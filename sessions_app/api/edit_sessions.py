@@ -13,6 +13,7 @@ from sessions_app import accounts, operations, payloads
 from sessions_app.api import paths
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import WHOLE_PAGE, After, PageLimit, PartNumber, Text
+from sessions_app.api.in_sets import in_sets
 from sessions_app.api.request_schemas import (
     AcquireIn,
     BatchIn,
@@ -23,6 +24,7 @@ from sessions_app.api.request_schemas import (
 from sessions_app.authentication import ADMIN, EDITOR, LETTING_GO, VIEWER, principal
 from sessions_app.errors import (
     BatchInterference,
+    DomainError,
     HardInterference,
     Invalid,
     NotConnected,
@@ -36,6 +38,9 @@ from sessions_app.interference import lists
 from sessions_app.models import EditSession, Item
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.item import of_item
+from sessions_app.models.results import Acquired
+from sessions_app.operations.facts import Acquire
+from sessions_app.operations.release import Release
 from sessions_app.paging import first_page
 from sessions_app.payloads.session import (
     AcquiredOut,
@@ -52,6 +57,14 @@ OF_ITEM = paths.OF_ITEM + "/edit-sessions"
 ONE = OF_ITEM + "/{uuid:session_id}"
 
 
+def _acquired_one(acquired: list[Acquired]) -> Json:
+    return payloads.acquired_json(acquired[0])
+
+
+def _refused_one(refusal: DomainError) -> DomainError:
+    return refusal.of_one() if isinstance(refusal, BatchInterference) else refusal
+
+
 @router.post(
     OF_ITEM,
     auth=EDITOR,
@@ -65,15 +78,11 @@ ONE = OF_ITEM + "/{uuid:session_id}"
         TooManyNodeKeys,
     ),
 )
-def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Json:
+@in_sets(_acquired_one, _refused_one)
+def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Acquire:
     """Acquire an edit session, or refresh the one that this workstation holds already."""
-    acquired = operations.acquire.acquire(
-        principal(request).user,
-        body.workstation_id,
-        body.wanted(part_number),
-        body.connection_id,
-    )
-    return payloads.acquired_json(acquired)
+    wanted = [body.wanted(part_number)]
+    return Acquire(principal(request).user, body.workstation_id, wanted, body.connection_id)
 
 
 @router.post(
@@ -89,26 +98,22 @@ def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> J
         TooManyNodeKeys,
     ),
 )
-def acquire_batch(request: HttpRequest, body: BatchIn) -> Json:
+@in_sets(lambda acquired: {"sessions": [payloads.acquired_json(one) for one in acquired]})
+def acquire_batch(request: HttpRequest, body: BatchIn) -> Acquire:
     """Acquire many edit sessions at once, all or none: for example an assembly."""
-    acquired = operations.acquire.acquire_all(
-        principal(request).user,
-        body.workstation_id,
-        [session.wanted(session.part_number) for session in body.sessions],
-        body.connection_id,
-    )
-    return {"sessions": [payloads.acquired_json(one) for one in acquired]}
+    wanted = [session.wanted(session.part_number) for session in body.sessions]
+    return Acquire(principal(request).user, body.workstation_id, wanted, body.connection_id)
 
 
 @router.post("/edit-sessions/release", auth=LETTING_GO, response=answers(ReleasedOut))
-def release_many(request: HttpRequest, body: ReleaseIn) -> Json:
+@in_sets(lambda ended: {"released": len(ended)})
+def release_many(request: HttpRequest, body: ReleaseIn) -> Release:
     """Release many of the caller's own sessions, in steps that are each committed. Never rate-limited.
 
     Sessions that have ended already, or that other users hold, are skipped and not counted. After an error some may
     have been released already: repeat the request.
     """
-    ended = operations.release.release_many(principal(request).user, body.session_ids)
-    return {"released": len(ended)}
+    return Release(principal(request).user, body.session_ids)
 
 
 @router.get(OF_ITEM, auth=VIEWER, response=answers(SessionsOut, NotFound))
@@ -128,10 +133,10 @@ def list_of_item(
 
 
 @router.delete(ONE, auth=LETTING_GO, response=answers({204: None}, NotFound))
-def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> Status[Any]:
+@in_sets(lambda ended: Status(204, None))
+def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> Release:
     """Release an edit session of the caller, whichever of the caller's workstations holds it."""
-    operations.release.release_one(principal(request).user, part_number, session_id)
-    return Status(204, None)
+    return Release(principal(request).user, [session_id], part_number)
 
 
 @router.delete(

@@ -18,9 +18,11 @@ from django.test.client import ClientHandler
 
 from events_app.database import sql
 from sessions_app import wrong_credentials
+from sessions_app.authentication import principal_of_token
 from sessions_app.models import EditSession, Item, Workstation
+from sessions_app.operations.sets import carry_out
 from sessions_app.roles import Role
-from silo import short_way
+from silo import set_way, short_way
 from tests.factories import acquire, make_connected, make_item, make_user
 from tests.integration.admin_site import client_of
 
@@ -86,15 +88,40 @@ def onlooker() -> Client:
     return client_of(user)
 
 
-@pytest.fixture(params=["by Django", "the short way"])
-def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have hot calls answered by Django, and again on the short way."""
+@pytest.fixture(params=["by Django", "the short way", "through the writer"])
+def all_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have hot calls answered by Django, again on the short way, and by their parts, as sets of one."""
     if request.param == "by Django":
         return
+    answer = _by_short_way if request.param == "the short way" else _in_parts
     by_django = ClientHandler.get_response
 
     def get_response(handler: ClientHandler, http: Any) -> Any:
-        call = short_way.hot_call(http.method, http.path_info)
-        return short_way.answer(http, call) if call else by_django(handler, http)
+        return answer(http) or by_django(handler, http)
 
     monkeypatch.setattr(ClientHandler, "get_response", get_response)
+
+
+def _by_short_way(http: Any) -> Any:
+    call = short_way.hot_call(http.method, http.path_info)
+    return short_way.answer(http, call) if call else None
+
+
+def _in_parts(http: Any) -> Any:
+    call = set_way.called(http.method, http.path_info)
+    token = http.headers.get("Authorization", "").removeprefix("Bearer ")
+    who = principal_of_token(token)
+    if call is None or who is None:
+        return None
+
+    async def submit(wish: set_way.Wish) -> Any:
+        [outcome] = carry_out([wish])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    answering = set_way.respond(http, call, who, submit)
+    # It waits for nothing, so it needs no event loop, in which Django refuses to use the database.
+    with pytest.raises(StopIteration) as done:
+        answering.send(None)
+    return done.value.value

@@ -27,7 +27,7 @@ from tests.factories import (
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.usefixtures("item"),
-    pytest.mark.usefixtures("both_ways"),
+    pytest.mark.usefixtures("all_ways"),
 ]
 
 URL = "/api/items/A01-0001/edit-sessions"

@@ -23,7 +23,7 @@ from tests.factories import (
     stand,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("both_ways")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("all_ways")]
 
 URL = "/api/edit-sessions/batch"
 PARTS = ["C3", "A1", "DIN 912/M5", "B2"]

@@ -6,7 +6,7 @@ from sessions_app import operations
 from sessions_app.models import EditSession, Item
 from tests.factories import api_of, counts, events, make_user, make_workstation
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("both_ways")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("all_ways")]
 
 SESSIONS = 1_000
 NODE_KEYS = 100_000

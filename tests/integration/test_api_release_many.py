@@ -20,7 +20,7 @@ from tests.factories import (
     stand,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("both_ways")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("all_ways")]
 
 URL = "/api/edit-sessions/release"
 

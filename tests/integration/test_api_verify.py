@@ -8,7 +8,7 @@ from sessions_app.models import EditSession, EndedSession
 from sessions_app.roles import Role
 from tests.factories import acquire, api_of, let_go, make_item, make_user, make_workstation
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("both_ways")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("all_ways")]
 
 
 @pytest.fixture

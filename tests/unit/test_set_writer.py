@@ -19,7 +19,7 @@ class Wish:
 
     name: object
     keys: tuple = ()
-    party: str = ""
+    caller: str = ""
     weight: int = 1
 
 
@@ -61,7 +61,7 @@ class Writing:
             self.executor,
             name="test",
             keys=lambda one: one.keys,
-            party=lambda one: one.party,
+            caller=lambda one: one.caller,
             weight=lambda one: one.weight,
             bounds=Bounds(**bounds),
         )
@@ -70,9 +70,12 @@ class Writing:
     def submit(self, *wishes, **options):
         """Submit these in tasks, which are returned."""
         wishes = [one if isinstance(one, Wish) else Wish(one) for one in wishes]
-        tasks = [asyncio.create_task(self.writer.submit(one, **options)) for one in wishes]
+        tasks = [asyncio.create_task(self._submitted(one, **options)) for one in wishes]
         self.tasks += tasks
         return tasks
+
+    async def _submitted(self, wish, **options):
+        return await self.writer.submit(wish, **options)
 
     async def hold(self):
         """Have a set held in the thread, so that what comes now waits."""
@@ -82,8 +85,8 @@ class Writing:
         await until(lambda: len(self.executor.sets) > before)
         return task
 
-    async def waiting(self, count, party=""):
-        await until(lambda: self.writer.waiting(party) == count)
+    async def waiting(self, count, caller=""):
+        await until(lambda: self.writer.waiting(caller) == count)
 
     async def results(self, tasks=None):
         """Let all run, and return the outcomes, or the errors."""
@@ -198,12 +201,12 @@ def test_a_key_is_in_a_set_once_and_its_requests_keep_their_order():
     run(scene)
 
 
-def test_parties_take_turns():
+def test_callers_take_turns():
     async def scene(writing):
         await writing.hold()
-        writing.submit(*(Wish(f"flood {number}", party="flood") for number in range(50)))
+        writing.submit(*(Wish(f"flood {number}", caller="flood") for number in range(50)))
         await writing.waiting(50, "flood")
-        writing.submit(Wish("ada", party="ada"), Wish("bob", party="bob"))
+        writing.submit(Wish("ada", caller="ada"), Wish("bob", caller="bob"))
         await writing.waiting(1, "bob")
         await writing.results()
         assert writing.executor.sets[1] == ["flood 0", "ada", "bob", "flood 1"]
@@ -329,6 +332,17 @@ def test_who_leaves_while_it_waits_has_asked_nothing():
         await writing.waiting(1)
         assert await writing.results([stays]) == ["done stays"]
         assert writing.executor.committed == ["first", "stays"]
+
+    run(scene)
+
+
+def test_who_leaves_in_the_turn_of_the_loop_in_which_a_set_is_taken_has_asked_nothing():
+    async def scene(writing):
+        leaves, stays = (writing.writer.submit(Wish(name)) for name in ("leaves", "stays"))
+        # The set begins in this turn of the loop, before anybody is told of this.
+        leaves.cancel()
+        assert await stays == "done stays"
+        assert writing.executor.committed == ["stays"]
 
     run(scene)
 

@@ -1,0 +1,81 @@
+"""Views of requests that the writer of a process may carry out in sets: each is declared once, for both ways.
+
+Such a view is written as two functions: one returns the request for the writer, the other one answers its outcome.
+Where Django calls the view, it carries out a set of one. `silo/set_way.py` has the writer do it.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final
+
+from django.http import HttpRequest
+
+from sessions_app.errors import DomainError
+from sessions_app.operations.facts import Acquire
+from sessions_app.operations.release import Release
+from sessions_app.operations.sets import carry_out
+
+Prepare = Callable[..., Acquire | Release]
+
+
+class SetView:
+    """A view in its two parts.
+
+    Args:
+        prepare: called like a view; returns what is asked for.
+        answer: returns the result of the view for the outcome.
+        refused: returns the error that is answered for a refusal.
+    """
+
+    def __init__(
+        self,
+        prepare: Prepare,
+        answer: Callable[[Any], Any],
+        refused: Callable[[DomainError], DomainError],
+    ) -> None:
+        self.prepare: Final = prepare
+        self._answer = answer
+        self._refused = refused
+
+    def answer(self, outcome: Any) -> Any:
+        """Return the result of the view.
+
+        Args:
+            outcome: what became of the request, or its refusal.
+
+        Raises:
+            DomainError: the request was refused.
+        """
+        if isinstance(outcome, DomainError):
+            raise self._refused(outcome)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return self._answer(outcome)
+
+
+def _as_it_is(error: DomainError) -> DomainError:
+    return error
+
+
+def in_sets(
+    answer: Callable[[Any], Any], refused: Callable[[DomainError], DomainError] = _as_it_is
+) -> Callable[[Prepare], Callable[..., Any]]:
+    """Make a view of a function that returns a request for the writer; see `SetView`."""
+
+    def make(prepare: Prepare) -> Callable[..., Any]:
+        parts = SetView(prepare, answer, refused)
+
+        @wraps(prepare)
+        def view(request: HttpRequest, **values: Any) -> Any:
+            [outcome] = carry_out([prepare(request, **values)])
+            return parts.answer(outcome)
+
+        view.parts = parts  # type: ignore[attr-defined]
+        return view
+
+    return make
+
+
+def parts_of(view: Callable[..., Any]) -> SetView | None:
+    """Return the parts of a view; None where it has none."""
+    return getattr(view, "parts", None)

@@ -1,0 +1,311 @@
+"""Calls through the writer: who leaves, whose token is revoked, and who is refused, while a request waits."""
+
+import asyncio
+import threading
+
+import pytest
+from django.conf import settings
+from django.db import OperationalError, connections
+from django.db.models.functions import Now
+
+from events_app.database.set_writer import Overloaded
+from sessions_app import credentials, writer
+from sessions_app.authentication import principals_of_tokens
+from sessions_app.models import ApiToken, EditSession
+from sessions_app.operations import sets
+from sessions_app.roles import Role
+from silo import set_way
+from tests.factories import make_connected, make_item, make_token
+from tests.integration.test_short_way import Ask, acquire_url
+
+
+class Place:
+    """A user with a workstation and a known token."""
+
+    def __init__(self, name):
+        self.workstation = make_connected(name)
+        self.token = make_token(self.workstation.user, Role.EDITOR)
+        principals_of_tokens({self.token})
+
+    def acquires(self, item):
+        """The request of an acquire."""
+        body = {"workstation_id": self.workstation.pk, "context_level": "sketch"}
+        return Ask(self, "POST", acquire_url(item.part_number), body)
+
+    def releases(self, session):
+        """The request of a release."""
+        path = f"{acquire_url(session.item.part_number)}/{session.pk}"
+        return Ask(self, "DELETE", path)
+
+
+class Scene:
+    """The way with its writer, which can be held in the middle of a set, and how often requests were handed on."""
+
+    def __init__(self, monkeypatch):
+        self.go = threading.Event()
+        self.go.set()
+        self.sets = []
+        self.handed_on = 0
+        self.error = None
+        carry_out = sets.carry_out
+
+        def held(requests):
+            self.sets.append(requests)
+            assert self.go.wait(20)
+            if self.error:
+                raise self.error
+            return carry_out(requests)
+
+        monkeypatch.setattr(writer, "carry_out", held)
+
+    async def _hand_on(self, scope, receive, send):
+        self.handed_on += 1
+        await send({"type": "http.response.start", "status": 418, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def run(self, script):
+        async def main():
+            self.writer = writer.new_writer()
+            self.way = set_way.application(self._hand_on, self.writer)
+            try:
+                async with asyncio.timeout(60):
+                    await script()
+            finally:
+                self.go.set()
+                await self.writer.close()
+
+        asyncio.run(main())
+
+    def ask(self, request, left=None):
+        """Send a request, whose client leaves when that event is set; return the task of its answer."""
+        return asyncio.create_task(request.of(self.way, left))
+
+    async def hold(self, request):
+        """Have a set held in the thread with this request; return the task of its answer."""
+        self.go.clear()
+        before = len(self.sets)
+        task = self.ask(request)
+        await self.until(lambda: len(self.sets) > before)
+        return task
+
+    async def waits(self, place, count=1):
+        user = place.workstation.user.pk
+        await self.until(lambda: self.writer.waiting((user, False)) == count)
+
+    @staticmethod
+    async def until(condition):
+        while not condition():  # noqa: ASYNC110  (of another thread)
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def scene(committed_db, monkeypatch):
+    credentials.cache.listening()
+    credentials.cache.proved(float("inf"))
+    yield Scene(monkeypatch)
+    credentials.cache.lost()
+
+
+@pytest.fixture
+def ada(scene):
+    return Place("ada")
+
+
+@pytest.fixture
+def bob(scene):
+    return Place("bob")
+
+
+async def in_database(function, *args):
+    """Call a function in another thread, which uses the database once."""
+
+    def call():
+        try:
+            return function(*args)
+        finally:
+            connections.close_all()
+
+    return await asyncio.to_thread(call)
+
+
+def held():
+    """Who holds what, by names."""
+    rows = EditSession.objects.values_list("user__username", "item__part_number")
+    return {*rows}
+
+
+def test_requests_that_come_meanwhile_are_one_set(scene, ada, bob):
+    one, two, three = (make_item(f"ITEM {number}") for number in range(3))
+
+    async def script():
+        first = await scene.hold(ada.acquires(one))
+        others = [scene.ask(ada.acquires(two)), scene.ask(bob.acquires(three))]
+        await scene.waits(ada)
+        await scene.waits(bob)
+        scene.go.set()
+        assert [(await task)[0] for task in (first, *others)] == [200, 200, 200]
+        assert [len(some) for some in scene.sets] == [1, 2]
+
+    scene.run(script)
+    assert held() == {("ada", "ITEM 0"), ("ada", "ITEM 1"), ("bob", "ITEM 2")}
+
+
+def test_two_who_want_one_item_are_decided_one_after_the_other(scene, ada, bob):
+    one, two = make_item("ONE"), make_item("TWO")
+
+    async def script():
+        first = await scene.hold(ada.acquires(one))
+        others = [scene.ask(ada.acquires(two)), scene.ask(bob.acquires(two))]
+        await scene.waits(bob)
+        await scene.waits(ada)
+        scene.go.set()
+        assert [(await task)[0] for task in (first, *others)] == [200, 200, 409]
+        assert [len(some) for some in scene.sets] == [1, 1, 1]
+
+    scene.run(script)
+
+
+def test_half_of_a_set_is_refused(scene, ada, bob):
+    one, two, three = (make_item(f"ITEM {number}") for number in range(3))
+
+    async def script():
+        await scene.ask(bob.acquires(two))
+        first = await scene.hold(ada.acquires(one))
+        others = [scene.ask(ada.acquires(two)), scene.ask(bob.acquires(three))]
+        await scene.waits(ada)
+        await scene.waits(bob)
+        scene.go.set()
+        assert [(await task)[0] for task in (first, *others)] == [200, 409, 200]
+        assert len(scene.sets[-1]) == 2
+
+    scene.run(script)
+    assert held() == {("ada", "ITEM 0"), ("bob", "ITEM 1"), ("bob", "ITEM 2")}
+
+
+def test_a_client_that_leaves_while_its_request_waits_has_asked_nothing(scene, ada, bob):
+    one, two = make_item("ONE"), make_item("TWO")
+
+    async def script():
+        first = await scene.hold(ada.acquires(one))
+        left = asyncio.Event()
+        leaves = scene.ask(bob.acquires(two), left)
+        await scene.waits(bob)
+        left.set()
+        assert await leaves is None
+        scene.go.set()
+        assert (await first)[0] == 200
+
+    scene.run(script)
+    assert held() == {("ada", "ONE")}
+
+
+def test_a_client_that_leaves_later_finds_what_it_got(scene, ada):
+    item = make_item("ONE")
+
+    async def script():
+        left = asyncio.Event()
+        scene.go.clear()
+        leaves = scene.ask(ada.acquires(item), left)
+        await scene.until(lambda: scene.sets)
+        left.set()
+        assert await leaves is None
+        scene.go.set()
+        status, _, body = await scene.ask(ada.acquires(item))
+        assert status == 200
+        assert '"existing": true' in body
+
+    scene.run(script)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (lambda user: ApiToken.objects.filter(user=user).update(revoked_at=Now()), 401),
+        (lambda user: type(user).objects.filter(pk=user.pk).update(is_active=False), 401),
+        (lambda user: user.groups.clear(), 403),
+    ],
+)
+def test_a_token_that_is_good_no_more_when_the_turn_of_its_request_comes(
+    scene, ada, bob, change, status
+):
+    one, two = make_item("ONE"), make_item("TWO")
+
+    async def script():
+        first = await scene.hold(ada.acquires(one))
+        waits = scene.ask(bob.acquires(two))
+        await scene.waits(bob)
+        await in_database(change, bob.workstation.user)
+        # As the notification of the change does.
+        credentials.cache.notified(str(bob.workstation.user.pk))
+        scene.go.set()
+        assert (await first)[0] == 200
+        assert (await waits)[0] == status
+
+    scene.run(script)
+    assert held() == {("ada", "ONE")}
+
+
+def test_too_many_of_one_user_are_refused_but_no_release_and_nobody_else(scene, ada, bob):
+    items = [make_item(f"ITEM {number}") for number in range(5)]
+
+    async def script():
+        await scene.ask(ada.acquires(items[0]))
+        session = await in_database(EditSession.objects.select_related("item").get)
+        first = await scene.hold(ada.acquires(items[1]))
+        waits = [
+            scene.ask(ada.acquires(items[2])) for _ in range(settings.LIMITS.requests_per_user)
+        ]
+        await scene.waits(ada, len(waits))
+        status, headers, body = await scene.ask(ada.acquires(items[3]))
+        assert status == 429
+        assert "too_many_requests" in body
+        assert b"retry-after" in dict(headers)
+        let_in = [scene.ask(ada.releases(session)), scene.ask(bob.acquires(items[4]))]
+        await scene.waits(bob)
+        scene.go.set()
+        assert [(await task)[0] for task in (first, *let_in)] == [200, 204, 200]
+        assert {(await task)[0] for task in waits} == {200}
+        # The release and the other user did not wait for this one's flood.
+        assert len(scene.sets[2]) == 3
+
+    scene.run(script)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(OperationalError("gone"), 503), (Overloaded("Too many."), 503)]
+)
+def test_errors_of_the_writer_have_their_envelope(scene, ada, error, status):
+    item = make_item("ONE")
+
+    async def script():
+        scene.error = error
+        answered, headers, body = await scene.ask(ada.acquires(item))
+        assert answered == status
+        assert '"error": "unavailable"' in body
+        assert b"retry-after" in dict(headers)
+
+    scene.run(script)
+
+
+def test_a_token_that_is_not_known_goes_the_other_way(scene, ada):
+    credentials.cache.notified("")
+
+    async def script():
+        assert (await scene.ask(ada.acquires(make_nothing())))[0] == 418
+
+    def make_nothing():
+        return type("Item", (), {"part_number": "X"})
+
+    scene.run(script)
+    assert (scene.handed_on, scene.sets) == (1, [])
+
+
+def test_each_call_of_the_writer_is_a_hot_call():
+    calls = set_way._operations()
+    assert {name for _, name in calls} == {
+        "api:acquire",
+        "api:acquire_batch",
+        "api:release",
+        "api:release_many",
+    }
+    assert calls.keys() < set_way.short_way.CALLS
