@@ -65,6 +65,14 @@ class Window:
     busy: float = 0.0
     seconds: float = 0.0
 
+    def others(self, ours: float) -> float:
+        """Return the share of the machine that others than we have used.
+
+        Args:
+            ours: the processor seconds that we have.
+        """
+        return self.busy - ours / (self.seconds * (os.cpu_count() or 1))
+
 
 @contextmanager
 def window() -> Iterator[Window]:

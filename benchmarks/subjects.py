@@ -11,7 +11,7 @@ from types import TracebackType
 
 from benchmarks.build import ROOT, Build
 from benchmarks.figures import NOW, TODAY
-from benchmarks.peers import etcd, floor, nchan, postgres, pushpin, redis, zookeeper
+from benchmarks.peers import etcd, floor, nchan, postgres, pushpin, redis, wagtail, zookeeper
 from benchmarks.subject import Absent, Subject
 
 # The build of before, with its own environment; kept from run to run, as installing it takes a minute.
@@ -73,6 +73,7 @@ SUBJECTS: dict[str, Callable[[Path], Subject]] = {
     "etcd": etcd.Etcd,
     "ZooKeeper": zookeeper.ZooKeeper,
     "Redis": redis.Redis,
+    "Wagtail ping": wagtail.Wagtail,
     "nchan": nchan.Nchan,
     "Pushpin": pushpin.Pushpin,
 }

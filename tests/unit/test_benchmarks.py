@@ -1,11 +1,12 @@
 """What `make bench` makes of its figures; nothing is measured here."""
 
+import os
 import tomllib
 from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import picture, ratios, report, results
+from benchmarks import machine, picture, ratios, report, results
 from benchmarks.figures import FIGURES, NOW, TODAY
 from benchmarks.measures import MEASURES
 from benchmarks.results import Taken
@@ -28,10 +29,24 @@ def test_twice_as_slow_beside_the_floor_is_told(key):
     assert ratios.too_slow(best(**{key: 2.1}), kept) == [key]
 
 
+def test_what_was_not_measured_on_both_sides_is_not_judged():
+    kept, found = dict.fromkeys(ratios.BESIDE, 1.0), best(told_best=9.0)
+    del found["told_best", ratios.BESIDE["told_best"]]
+    assert ratios.too_slow(found, kept) == []
+    assert ratios.ratios(found).keys() == ratios.BESIDE.keys() - {"told_best"}
+
+
+def test_what_others_use_is_what_we_do_not():
+    cores = os.cpu_count()
+    seen = machine.Window(busy=0.75, seconds=10.0)
+    assert seen.others(ours=5.0 * cores) == 0.25
+
+
 def test_every_ratio_is_kept_and_measured():
     kept = tomllib.loads(ratios.KEPT.read_text())["ratios"]
     assert kept.keys() == ratios.BESIDE.keys() == ratios.TAKEN.keys()
     assert set(ratios.TAKEN.values()) <= MEASURES.keys()
+    assert ratios.BESIDE.keys() >= ratios.PASSING
 
 
 def test_kept_ratios_are_written_as_they_are_read():
