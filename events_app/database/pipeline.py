@@ -34,7 +34,8 @@ class Query(NamedTuple):
     Args:
         sql: with a `%s` for each parameter, as Django writes it.
         params: the parameters.
-        is_hot: whether it is run again and again, so that PostgreSQL shall keep it prepared.
+        is_hot: whether it is run again and again, so that PostgreSQL shall keep it prepared, with one plan for all
+            parameters. It is about one table, or makes rows of its parameters.
     """
 
     sql: str
@@ -42,10 +43,24 @@ class Query(NamedTuple):
     is_hot: bool = False
 
 
-class _Prepared(NamedTuple):
-    """The statements that a connection has prepared, by their text and the types of their parameters."""
+# PostgreSQL keeps a plan until the table is analyzed again. One that reads a small table from its beginning to its end
+# would still do so when a million rows have come, for up to a minute and at every request; one that goes by an index is
+# right at any size. This holds to the end of the transaction.
+_BY_INDEX: Final = Query(
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)",
+    (),
+    is_hot=True,
+)
 
-    names: dict[tuple[bytes, tuple[int, ...]], bytes]
+
+# A statement that a connection has prepared: its text, and the types of its parameters.
+_Key = tuple[bytes, tuple[int, ...]]
+
+
+class _Prepared(NamedTuple):
+    """The names of the statements that a connection has prepared."""
+
+    names: dict[_Key, bytes]
     numbers: Iterator[int]
 
 
@@ -62,11 +77,11 @@ def run(connection: psycopg.Connection[Any], queries: Sequence[Query]) -> list[l
     Raises:
         psycopg.Error: that of the first one that fails; those behind it are not run.
     """
-    prepared = _PREPARED.setdefault(connection, _Prepared({}, count(1)))
     pgconn = connection.pgconn
+    batch = _Batch(connection)
     pgconn.enter_pipeline_mode()
     try:
-        sent = _send(connection, queries, prepared)
+        batch.send(queries)
         pgconn.pipeline_sync()
         results = _results(pgconn)
     except BaseException:
@@ -74,50 +89,87 @@ def run(connection: psycopg.Connection[Any], queries: Sequence[Query]) -> list[l
         connection.close()
         raise
     pgconn.exit_pipeline_mode()
-    if failed := next((one for one in results if one.status not in _DONE), None):
-        error = error_from_result(failed, connection.info.encoding)
-        if isinstance(error, _PREPARED_NO_MORE):
-            prepared.names.clear()
-        raise error
-    rows: list[list[Row]] = []
-    for result, (key, transformer) in zip(results, sent, strict=True):
-        if key is not None:
-            prepared.names[key[0]] = key[1]
-        if transformer is not None:
-            rows.append(_rows(transformer, result))
-    return rows
+    return batch.rows(results)
 
 
-# Of a command that was sent: the name that it gives a statement, by what it is kept; and what reads its rows, if any.
-_Sent = tuple[tuple[tuple[bytes, tuple[int, ...]], bytes] | None, Any]
+class _Sent(NamedTuple):
+    """A command that was sent.
+
+    Args:
+        reader: what reads its rows; None where they are not asked for.
+        prepares: what it prepares, if anything, and by which name.
+    """
+
+    reader: Any = None
+    prepares: tuple[_Key, bytes] | None = None
 
 
-def _send(
-    connection: psycopg.Connection[Any], queries: Sequence[Query], prepared: _Prepared
-) -> list[_Sent]:
-    pgconn = connection.pgconn
-    sent: list[_Sent] = []
-    new: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
-    if not connection.autocommit and pgconn.transaction_status == pq.TransactionStatus.IDLE:
-        pgconn.send_query_params(b"BEGIN", None)
-        sent.append((None, None))
-    for query in queries:
-        transformer = Transformer.from_context(connection)
+class _Batch:
+    """The commands of one round trip."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._prepared = _PREPARED.setdefault(connection, _Prepared({}, count(1)))
+        self._sent: list[_Sent] = []
+        # What is not prepared yet, but will be when the commands behind it are run.
+        self._new: dict[_Key, bytes] = {}
+
+    def send(self, queries: Sequence[Query]) -> None:
+        """Send these, with what has to be sent before them."""
+        # The plans are chosen for one transaction: outside of one nothing is prepared.
+        in_transaction = not self._connection.autocommit
+        if in_transaction and self._pgconn.transaction_status == pq.TransactionStatus.IDLE:
+            self._pgconn.send_query_params(b"BEGIN", None)
+            self._sent.append(_Sent())
+        if in_transaction and any(query.is_hot for query in queries):
+            self._send(_BY_INDEX, prepare=True, is_asked=False)
+        for query in queries:
+            self._send(query, prepare=query.is_hot and in_transaction)
+
+    def _send(self, query: Query, *, prepare: bool, is_asked: bool = True) -> None:
+        reader = Transformer.from_context(self._connection)
         sql = _numbered(query.sql)
-        values = transformer.dump_sequence(query.params, [PyFormat.AUTO] * len(query.params))
-        types, formats = transformer.types or (), transformer.formats
-        if not query.is_hot:
-            pgconn.send_query_params(sql, values, types, formats)
+        values = reader.dump_sequence(query.params, [PyFormat.AUTO] * len(query.params))
+        types, formats = tuple(reader.types or ()), reader.formats
+        if prepare:
+            name = self._name((sql, types))
+            self._pgconn.send_query_prepared(name, values, formats)
         else:
-            key = sql, types
-            name = prepared.names.get(key) or new.get(key)
-            if name is None:
-                name = new[key] = b"silo_%d" % next(prepared.numbers)
-                pgconn.send_prepare(name, sql, types)
-                sent.append(((key, name), None))
-            pgconn.send_query_prepared(name, values, formats)
-        sent.append((None, transformer))
-    return sent
+            self._pgconn.send_query_params(sql, values, types, formats)
+        self._sent.append(_Sent(reader if is_asked else None))
+
+    def _name(self, key: _Key) -> bytes:
+        """Return the name of a prepared statement, which is prepared where it is not yet."""
+        name = self._prepared.names.get(key) or self._new.get(key)
+        if name is None:
+            name = self._new[key] = b"silo_%d" % next(self._prepared.numbers)
+            self._pgconn.send_prepare(name, *key)
+            self._sent.append(_Sent(prepares=(key, name)))
+        return name
+
+    def rows(self, results: Sequence[Any]) -> list[list[Row]]:
+        """Return the rows of each statement.
+
+        Raises:
+            psycopg.Error: one has failed.
+        """
+        rows: list[list[Row]] = []
+        for result, (reader, prepares) in zip(results, self._sent, strict=True):
+            if result.status not in _DONE:
+                raise self._error(result)
+            if prepares is not None:
+                self._prepared.names.update([prepares])
+            if reader is not None:
+                reader.set_pgresult(result)
+                rows.append(reader.load_rows(0, result.ntuples, tuple))
+        return rows
+
+    def _error(self, result: Any) -> psycopg.Error:
+        error = error_from_result(result, self._connection.info.encoding)
+        if isinstance(error, _PREPARED_NO_MORE):
+            self._prepared.names.clear()
+        return error
 
 
 def _results(pgconn: Any) -> list[Any]:
@@ -141,12 +193,6 @@ def _results(pgconn: Any) -> list[Any]:
         if result.status == pq.ExecStatus.PIPELINE_SYNC:
             return results
         results.append(result)
-
-
-def _rows(transformer: Any, result: Any) -> list[Row]:
-    transformer.set_pgresult(result)
-    rows: list[Row] = transformer.load_rows(0, result.ntuples, tuple)
-    return rows
 
 
 @lru_cache(maxsize=1000)

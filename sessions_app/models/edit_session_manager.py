@@ -1,18 +1,19 @@
 """`EditSession.objects`: how edit sessions begin, stay and end. What people do with them is in `operations/`."""
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from django.contrib.auth import get_user_model
 from django.db import connection, models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from events_app.database import sql
 from events_app.database.lock_retry import NeedsLocks, with_lock_retry
-from events_app.database.round_trip import Query, Statement, query_of, rows_of, together
+from events_app.database.round_trip import Query, Row, Statement, query_of, rows_of, together
 from events_app.log import event_log
 from events_app.presence.outages import observed_for
 from sessions_app import channels, payloads
@@ -50,6 +51,43 @@ class Found(NamedTuple):
     context_level: str
     object_id: str
     node_keys: int
+    user_id: int
+    workstation_id: uuid.UUID
+
+
+_NAMES_OF_USERS: Final = Statement(
+    lambda ids: (
+        get_user_model()
+        .objects.filter(pk__any=ids)
+        .values_list("pk", "first_name", "last_name", "username")
+    )
+)
+_NAMES_OF_WORKSTATIONS: Final = Statement(
+    lambda ids: Workstation.objects.filter(pk__any=ids).values_list("pk", "name")
+)
+
+
+class _Names:
+    """The names that records have of the items, users and workstations of sessions.
+
+    Args:
+        items: part numbers by id.
+        users: rows of id, first name, last name and account.
+        workstations: rows of id and name.
+    """
+
+    def __init__(
+        self, items: Mapping[uuid.UUID, str], users: Iterable[Row], workstations: Iterable[Row]
+    ) -> None:
+        self._items = items
+        self._users = {pk: names for pk, *names in users}
+        self._workstations: dict[uuid.UUID, str] = dict(workstations)
+
+    def ending(self, row: Row) -> Ending:
+        """Return a session with its names; its row is one of `locking_to_end`."""
+        _, item, user, workstation, *_ = row
+        names = [self._items[item], *self._users[user], self._workstations[workstation]]
+        return Ending(*[*row, *names])
 
 
 _Manager = models.Manager.from_queryset(EditSessionQuerySet)
@@ -191,11 +229,16 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         if not first and not leaving:
             return Ended()
         with transaction.atomic(savepoint=False):
-            places = self._next(set(first.values()), leaving, turns)
-            items = {lock.item_id for lock in first.values()}
-            locked, holdings = together(lock(first.keys()), self.reading_holdings(items))
+            items, places = self._lock_items(set(first.values()), leaving, turns)
+            locked, users, workstations, holdings = together(
+                lock(first.keys()),
+                _NAMES_OF_USERS({one.user_id for one in found}),
+                _NAMES_OF_WORKSTATIONS({one.workstation_id for one in found}),
+                self.reading_holdings(items),
+            )
             holders = holders_of(holdings)
-            ending = conflicts.few_to_end([Ending(*row) for row in locked], holders)
+            names = _Names(items, users, workstations)
+            ending = conflicts.few_to_end([names.ending(row) for row in locked], holders)
             # The others that hold a session on the items. Those that end here are told of their own end only: of two
             # that end at the same moment neither holds the item any more.
             take_away(ending, holders)
@@ -222,23 +265,28 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             )
         return Ended(records, granted, more=len(first) < len(found) or len(ending) < len(locked))
 
-    def _next(
+    def _lock_items(
         self, locks: Collection[Lock], leaving: Ids, turns: Turns | None
-    ) -> Sequence[PlaceInLine]:
-        """Lock the items of sessions that end, take away the places of who leaves, and return whose turn it is then."""
+    ) -> tuple[dict[uuid.UUID, str], Sequence[PlaceInLine]]:
+        """Lock the items of sessions that end, and take away the places of who leaves.
+
+        Returns:
+            The part numbers by the items' ids, and whose turn it is then.
+        """
         items = {lock.item_id for lock in locks}
         locked, *_, anybody = together(
-            Item.objects.locking_ids(items),
+            Item.objects.locking_names(items),
             *([PlaceInLine.objects.leaving_all(leaving)] if leaving else []),
             PlaceInLine.objects.anybody(locks),
         )
         if len(locked) < len(items):
             # One was merged into another meanwhile, which has the sessions now: looked for again.
             raise NeedsLocks(())
+        names: dict[uuid.UUID, str] = dict(locked)
         if turns:
-            return turns(locks)
+            return names, turns(locks)
         # Which workstations are reachable takes a longer question.
-        return PlaceInLine.objects.turns(locks) if anybody else []
+        return names, PlaceInLine.objects.turns(locks) if anybody else []
 
     def _recording(self, records: Sequence[EndedSession]) -> list[Query]:
         """Return the statements that make records of sessions and delete these."""

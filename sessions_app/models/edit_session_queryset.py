@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from sessions_app.interference.holdings import Holders, Holding
 from sessions_app.models.abstract_edit_session import AbstractEditSession
-from sessions_app.models.ended_session import ENDING_ELSEWHERE, Ending
+from sessions_app.models.ended_session import LOCKED_TO_END
 
 
 class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
@@ -31,11 +31,11 @@ class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
         return self.select_related("item", "user", "workstation").defer("dependency_cone")
 
     def locking_to_end(self) -> "models.QuerySet[Any, Any]":
-        """Return the query that locks these sessions in the order of their ids; its rows are those of `Ending`.
+        """Return the query that locks these sessions in the order of their ids; its rows begin those of `Ending`.
 
         They end now, by the database's clock.
         """
-        rows = self.annotate(**ENDING_ELSEWHERE).values_list(*Ending._fields)
+        rows = self.annotate(ended_at=Now()).values_list(*LOCKED_TO_END)
         return rows.order_by("pk").select_for_update(of=("self",))
 
     def in_the_log(self, pk: uuid.UUID) -> dict[str, Any]:

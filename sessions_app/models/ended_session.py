@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from django.db import models
-from django.db.models import F
 from django.db.models.functions import Now
 
 from sessions_app.models.item import Item
@@ -42,23 +41,17 @@ class Ending(NamedTuple):
     fencing_token: int
     acquired_at: datetime
     last_heartbeat: datetime
+    ended_at: datetime
+    # Of its item, its user and its workstation.
     part_number: str
     first_name: str
     last_name: str
     username: str
     workstation_name: str
-    ended_at: datetime
 
 
-# What is read for each member of `Ending`, where it is not the session's column of that name.
-ENDING_ELSEWHERE: Final = {
-    "part_number": F("item__part_number"),
-    "first_name": F("user__first_name"),
-    "last_name": F("user__last_name"),
-    "username": F("user__username"),
-    "workstation_name": F("workstation__name"),
-    "ended_at": Now(),
-}
+# The members that the row of a session gives, and the database's clock.
+LOCKED_TO_END: Final = Ending._fields[: Ending._fields.index("part_number")]
 
 
 class EndedSessionQuerySet(models.QuerySet["EndedSession"]):

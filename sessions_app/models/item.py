@@ -73,9 +73,9 @@ class ItemQuerySet(models.QuerySet["Item"]):
         """
         return self.filter(pk__in=ids).lock_all()
 
-    def locking_ids(self, ids: Collection[uuid.UUID]) -> Query:
-        """Return the statement that locks these items as `lock` does; it has a row for each that exists."""
-        return _LOCK_IDS(ids)
+    def locking_names(self, ids: Collection[uuid.UUID]) -> Query:
+        """Return the statement that locks these items as `lock` does; its rows are ids and part numbers."""
+        return _LOCK_NAMES(ids)
 
     def lock_all(self) -> list["Item"]:
         """Lock the items of this query in the order of their ids; return them."""
@@ -125,7 +125,9 @@ class Item(models.Model):
             raise Retired(f"{self} is retired: nothing new is begun on it.")
 
 
-_LOCK_IDS = Statement(lambda ids: Item.objects.filter(pk__any=ids).locking().values_list("pk"))
+_LOCK_NAMES = Statement(
+    lambda ids: Item.objects.filter(pk__any=ids).locking().values_list("pk", "part_number")
+)
 
 
 class FormerPartNumberQuerySet(models.QuerySet["FormerPartNumber"]):

@@ -1,6 +1,6 @@
 """What acquires are decided by: the rows that they lock, and what is true as long as these are locked.
 
-One round trip for all requests of a set, whatever their number. What is rare, such as a session that is held already,
+Two round trips for all requests of a set, whatever their number. What is rare, such as a session that is held already,
 is read by a further statement where there is any.
 """
 
@@ -11,13 +11,12 @@ from functools import cached_property
 from typing import Final
 
 from django.contrib.auth.models import User
-from django.db.models import Q
 
 from events_app.database import sql
-from events_app.database.round_trip import Rows, Statement, together
+from events_app.database.round_trip import Rows, Statement, rows_of, together
 from sessions_app.errors import Invalid
 from sessions_app.interference.holdings import Holders
-from sessions_app.locks import Lock
+from sessions_app.locks import Lock, about
 from sessions_app.models.abstract_edit_session import FENCING_TOKENS, AbstractEditSession
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.edit_session_manager import Drawn
@@ -30,44 +29,26 @@ from sessions_app.operations import access, limits
 from sessions_app.operations.limits import Counted
 from sessions_app.text import name_key
 
+# Each asks one table, so that its plan is right for any number of rows: see `events_app/database/pipeline.py`.
 _ITEMS: Final = Rows(Item)
-
-# Those that are wanted, and, as one statement has to lock all, those of the sessions of workstations that come back.
-_LOCK_ITEMS: Final = Statement(
-    lambda keys, workstations: (
-        Item.objects.filter(
-            Q(pk__in=Item.objects.filter(key__any=keys).order_by().values("pk"))
-            | Q(
-                pk__in=EditSession.objects.filter(
-                    Q(workstation__departed_at__isnull=False)
-                    | Q(workstation__idle_since__isnull=False),
-                    workstation__any=workstations,
-                ).values("item")
-            )
-        )
-        .locking()
-        .values_list(*_ITEMS.columns)
+_ITEM_IDS: Final = Statement(lambda keys: Item.objects.filter(key__any=keys).values_list("pk"))
+_ITEMS_OF: Final = Statement(
+    lambda workstations: EditSession.objects.filter(workstation__any=workstations).values_list(
+        "item_id"
     )
 )
-
-
-def _about(keys: Collection[str], levels: Collection[str], objects: Collection[str]) -> Q:
-    """Return the condition of `locks.about` for items that are known by their keys."""
-    return Q(item__key__any=keys, context_level__any=levels, object_id__any=objects)
-
-
+_LOCK_ITEMS: Final = Statement(
+    lambda ids: Item.objects.filter(pk__any=ids).locking().values_list(*_ITEMS.columns)
+)
 _HELD: Final = Statement(
-    lambda keys, levels, objects: EditSession.objects.filter(
-        _about(keys, levels, objects)
+    lambda items, levels, objects: EditSession.objects.filter(
+        about(items, levels, objects)
     ).values_list(*Lock._fields)
 )
 _OWN_PLACES: Final = Statement(
-    lambda keys, levels, objects, workstations: PlaceInLine.objects.filter(
-        _about(keys, levels, objects), workstation__any=workstations
+    lambda items, levels, objects, workstations: PlaceInLine.objects.filter(
+        about(items, levels, objects), workstation__any=workstations
     ).values_list("pk", "workstation_id", *Lock._fields)
-)
-_HOLDINGS: Final = Statement(
-    lambda keys: EditSession.objects.filter(item__key__any=keys).holding_rows()
 )
 
 
@@ -176,8 +157,8 @@ class Admitted:
 def lock_and_read(requests: Sequence[Acquire]) -> Facts:
     """Lock the workstations and the items of these requests, and read what they are decided by.
 
-    The statements go together, in the order of locks; those behind the locks see what was committed before these were
-    got. The items of the sessions of a workstation that was away or idle are locked too: its return is told of.
+    The statements of a round trip are in the order of locks, and those behind a lock see what was committed before it
+    was got. The items of the sessions of a workstation that was away or idle are locked too: its return is told of.
 
     Args:
         requests: no two for one workstation.
@@ -185,25 +166,31 @@ def lock_and_read(requests: Sequence[Acquire]) -> Facts:
     ids = [request.workstation_id for request in requests]
     users = {request.user.pk for request in requests}
     named = [request for request in requests if request.connection_id]
-    keys = {key for request in requests for key in request.keys.values()}
     wanted = [want for request in requests for want in request.wanted]
-    locks = keys, {want.context_level for want in wanted}, {want.object_id for want in wanted}
-    workstations, active, connected, locked, held, places, holdings, *counted, drawn = together(
+    rows, active, connected, found, *counted = together(
         access.LOCK(ids),
         # Asked after the lock: a deactivation releases under the same lock, before or after this.
         access.ACTIVE(users),
         access.CONNECTED([one.connection_id for one in named], ids),
-        _LOCK_ITEMS(keys, ids),
+        _ITEM_IDS({key for request in requests for key in request.keys.values()}),
+        *limits.counting(ids, users),
+    )
+    workstations = {one.pk: one for one in access.WORKSTATIONS.instances(rows)}
+    item_ids = {pk for (pk,) in found}
+    back = [pk for pk, one in workstations.items() if one.departed_at or one.idle_since]
+    also = {pk for (pk,) in rows_of(_ITEMS_OF(back))} if back else set()
+    locks = item_ids, {want.context_level for want in wanted}, {want.object_id for want in wanted}
+    rows, held, places, holdings, drawn = together(
+        _LOCK_ITEMS(item_ids | also),
         _HELD(*locks),
         _OWN_PLACES(*locks, ids),
-        _HOLDINGS(keys),
-        *limits.counting(ids, users),
+        EditSession.objects.reading_holdings(item_ids),
         sql.drawing(FENCING_TOKENS, len(wanted)),
     )
-    items = {item.key: item for item in _ITEMS.instances(locked)}
+    items = {item.key: item for item in _ITEMS.instances(rows)}
     held_locks = {Lock(*row) for row in held} & _locks_of(requests, items)
     return Facts(
-        {one.pk: one for one in access.WORKSTATIONS.instances(workstations)},
+        workstations,
         {pk for (pk,) in active},
         {(pk, key) for pk, key in connected},
         items,

@@ -1,7 +1,7 @@
 """Releasing edit sessions: by their holders, or against their wish."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -9,13 +9,14 @@ from django.contrib.auth.models import User
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from events_app.database.round_trip import Statement, rows_of
+from events_app.database.lock_retry import with_lock_retry
+from events_app.database.round_trip import Statement, together
 from sessions_app.errors import DomainError, Forbidden, NotFound
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.edit_session_manager import Found, all_steps
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.ended_session import EndedSession, EndReason
-from sessions_app.models.item import of_item
+from sessions_app.models.item import Item, of_item
 from sessions_app.models.results import Ended
 from sessions_app.models.workstation import Workstation
 from sessions_app.text import name_key
@@ -43,22 +44,19 @@ class Release:
 Outcome = list[EndedSession] | DomainError
 
 
-class _Asked(NamedTuple):
-    """A session that somebody wants to end."""
-
-    found: Found
-    user_id: int
-    key: str
-
-
+# Each asks one table, so that PostgreSQL's plan of it is right for any number of rows.
 _ASKED: Final = Statement(
-    lambda ids: (
-        EditSession.objects.filter(pk__any=ids)
-        .order_by("pk")
-        .values_list(*Found._fields, "user_id", "item__key")
-    )
+    lambda ids: EditSession.objects.filter(pk__any=ids).order_by("pk").values_list(*Found._fields)
 )
+_ITEMS: Final = Statement(lambda keys: Item.objects.filter(key__any=keys).values_list("key", "pk"))
 _LOCK: Final = Statement(lambda ids: EditSession.objects.filter(pk__any=ids).locking_to_end())
+
+
+class _Asked(NamedTuple):
+    """The sessions that a set of requests is about: those that are there, and the items that are named, by key."""
+
+    sessions: dict[uuid.UUID, Found]
+    items: dict[str, uuid.UUID]
 
 
 def release_one(user: User, part_number: str, session_id: uuid.UUID) -> EndedSession:
@@ -93,54 +91,56 @@ def release_set(requests: Sequence[Release]) -> list[Outcome]:
         The outcome of each, in their order: the records of what it ended, or why it was refused. A session that
         several of them name is ended by the first.
     """
-    asked = _read({pk for request in requests for pk in request.session_ids})
-    decided = [_allowed(request, asked) for request in requests]
-    allowed = {pk for one in decided if not isinstance(one, DomainError) for pk in one}
-    ended = _end_asked({pk: one for pk, one in asked.items() if pk in allowed})
+    allowed: list[Ids | DomainError] = []
+    ended: dict[uuid.UUID, EndedSession] = {}
+
+    def step(also: Ids) -> Ended:
+        Workstation.objects.lock(also)
+        asked = _read(requests)
+        if not ended:
+            # What has ended in a step before is not asked for again.
+            allowed[:] = [_allowed(request, asked) for request in requests]
+        ids = {pk for some in allowed if not isinstance(some, DomainError) for pk in some}
+        found = [one for pk, one in asked.sessions.items() if pk in ids]
+        return EditSession.objects.end_found(found, _LOCK, EndReason.RELEASED)
+
+    more = True
+    while more:
+        done = with_lock_retry(step)
+        ended |= {record.session_id: record for record in done.records}
+        more = done.more
     return [
-        one
-        if isinstance(one, DomainError)
-        else _ended(request, [ended.pop(pk) for pk in one if pk in ended])
-        for request, one in zip(requests, decided, strict=True)
+        some
+        if isinstance(some, DomainError)
+        else _ended(request, [ended.pop(pk) for pk in some if pk in ended])
+        for request, some in zip(requests, allowed, strict=True)
     ]
 
 
-def _read(ids: Ids) -> dict[uuid.UUID, _Asked]:
-    found = (_Asked(Found(*row[:-2]), *row[-2:]) for row in rows_of(_ASKED(ids)))
-    return {one.found.pk: one for one in found}
+def _read(requests: Sequence[Release]) -> _Asked:
+    ids = {pk for request in requests for pk in request.session_ids}
+    keys = {name_key(one.part_number) for one in requests if one.part_number is not None}
+    sessions, items = together(_ASKED(ids), _ITEMS(keys))
+    found = (Found(*row) for row in sessions)
+    return _Asked({one.pk: one for one in found}, dict(items))
 
 
-def _allowed(request: Release, asked: Mapping[uuid.UUID, _Asked]) -> list[uuid.UUID] | DomainError:
+def _allowed(request: Release, asked: _Asked) -> Ids | DomainError:
     """Return which of its sessions a request may end, or its refusal."""
-    there = [asked[pk] for pk in request.session_ids if pk in asked]
-    if request.part_number is not None:
-        there = [one for one in there if _is_called(one, request.part_number)]
+    there = [asked.sessions[pk] for pk in request.session_ids if pk in asked.sessions]
+    if (number := request.part_number) is not None:
+        item = asked.items.get(name_key(number))
+        there = [one for one in there if one.item_id == item or _was_called(one, number)]
         if not there:
             return _gone()
         if there[0].user_id != request.user.pk:
             return Forbidden("Another user holds this edit session.")
-    return [one.found.pk for one in there if one.user_id == request.user.pk]
+    return [one.pk for one in there if one.user_id == request.user.pk]
 
 
-def _is_called(asked: _Asked, part_number: str) -> bool:
+def _was_called(found: Found, part_number: str) -> bool:
     """Return whether a session's item has, or had, this part number."""
-    if asked.key == name_key(part_number):
-        return True
-    return EditSession.objects.filter(of_item(part_number), pk=asked.found.pk).exists()
-
-
-def _end_asked(asked: Mapping[uuid.UUID, _Asked]) -> dict[uuid.UUID, EndedSession]:
-    """End sessions, in steps; return the records by the sessions' ids."""
-    known = [asked]
-
-    def step(also: Ids) -> Ended:
-        Workstation.objects.lock(also)
-        # What has been read is enough for the first step; one that is tried again reads again.
-        now = known.pop() if known else _read(asked.keys())
-        found = [one.found for one in now.values()]
-        return EditSession.objects.end_found(found, _LOCK, EndReason.RELEASED)
-
-    return {record.session_id: record for record in all_steps(step)} if asked else {}
+    return EditSession.objects.filter(of_item(part_number), pk=found.pk).exists()
 
 
 def _ended(request: Release, records: list[EndedSession]) -> Outcome:
