@@ -62,7 +62,7 @@ def drawn(taken: dict[str, Taken]) -> str:
 def _block(bars: _Bars, top: int) -> list[str]:
     """Return the title and bars of one figure."""
     better = "more" if bars.figure.more else "less"
-    title = f"{bars.title} ({better} is better)"
+    title = f"{bars.title} ({better} is better)".replace("`", "")
     parts = [_text(MARGIN, top + 12, title, ' font-weight="bold"')]
     scale, at = bars.scale(), top + TITLE
     for subject, median in bars.medians.items():

@@ -78,7 +78,8 @@ class Command(BaseCommand):
         """Run workers on a port until they are told to stop, and exit."""
         # As long as this process lives it is a user of an embedded database: no worker starts or stops it.
         connections["default"].get_connection_params()
-        _warn_of_too_few_connections(count)
+        warn_of_too_few_connections(count)
+        connections.close_all()
         address, port = reserved.getsockname()
         # Checked already, and the port is known now. Of two the last one counts.
         command = [*get_child_arguments(), "--port", str(port), "--skip-checks"]
@@ -108,7 +109,7 @@ def _number_of_workers(text: str) -> int:
     return int(text)
 
 
-def _warn_of_too_few_connections(workers: int) -> None:
+def warn_of_too_few_connections(workers: int) -> None:
     """Say so where PostgreSQL refuses connections that workers may need. A database that is not there yet is none."""
     # The pool, the relay, and one for each cache that is notified.
     needed = workers * (settings.EVENTS_CONNECTION_POOL["max_size"] + 1 + len(backend().caches))
@@ -120,4 +121,3 @@ def _warn_of_too_few_connections(workers: int) -> None:
                 "max_connections of PostgreSQL is too small for all workers",
                 extra={"needed": needed, "allowed": for_anybody},
             )
-    connections.close_all()
