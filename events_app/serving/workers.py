@@ -119,7 +119,11 @@ class Workers:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [*self._command, "--worker", str(theirs.fileno())]
-            process = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: S603
+            try:
+                process = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: S603
+            except OSError:
+                ours.close()
+                raise
         worker = _Worker(process, ours, time.monotonic(), early)
         self._workers.append(worker)
         self._selector.register(ours, selectors.EVENT_READ, worker)
@@ -135,7 +139,12 @@ class Workers:
         due = [restart for restart in self._restarts if restart[0] <= now]
         self._restarts = [restart for restart in self._restarts if restart[0] > now]
         for _, early in due:
-            self._start(early)
+            try:
+                self._start(early)
+            except OSError as error:
+                # The machine has no process or descriptor left for it; the other workers go on.
+                logger.warning("worker could not be started", extra={"error": error})
+                self._restarts.append((now + RESTART_SECONDS[-1], early))
 
     def _wait(self, seconds: float | None) -> None:
         """Wait for a signal, or for something that a worker says or that happens to it."""
