@@ -15,6 +15,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.client import ClientHandler
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from events_app.database import sql
 from sessions_app import wrong_credentials
@@ -25,6 +26,23 @@ from sessions_app.roles import Role
 from silo import set_way, short_way
 from tests.factories import acquire, make_connected, make_item, make_user
 from tests.integration.admin_site import client_of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files_are_looked_for_once() -> Iterator[None]:
+    """Each client of a test loads the middleware. WhiteNoise looks at each file then: a third of a request's time."""
+    look_for = WhiteNoiseMiddleware.add_files_from_finders
+    found: dict[str, Any] = {}
+
+    def add_files(middleware: WhiteNoiseMiddleware) -> None:
+        if not found:
+            look_for(middleware)
+            found.update(middleware.files)
+        middleware.files.update(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", add_files)
+        yield
 
 
 @pytest.fixture(autouse=True)

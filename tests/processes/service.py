@@ -59,8 +59,8 @@ class Process:
     def _start(
         self, command: tuple[str, ...], env: dict[str, str], stdin: int | None, cwd: Path
     ) -> "subprocess.Popen[str] | WarmProcess":
-        if self.warm and stdin is None and warm.can_be(command):
-            return WarmProcess(command, cwd, env)
+        if self.warm and warm.can_be(command, env):
+            return WarmProcess(command, cwd, env, stdin)
         return subprocess.Popen(
             command,
             cwd=cwd,

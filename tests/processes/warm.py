@@ -7,6 +7,7 @@ started as a user does; those of the tests that are marked `cold` or `alone` alw
 import atexit
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -14,37 +15,110 @@ import struct
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 _SIZE = struct.Struct("!I")
 _CODE = struct.Struct("!i")
 
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
+
 # Off in the tests whose processes are started as a user does.
 enabled = True
 
 
-def can_be(command: tuple[str, ...]) -> bool:
-    """Say whether a process that runs this may be forked: it is `python -W error SCRIPT …`, and nobody forbids it."""
+# What the interpreter itself reads when it starts: a forked one has read it.
+_READ_AT_THE_START = re.compile("PYTHON[A-Z0-9]+|LANG|LC_[A-Z]+")
+
+
+def can_be(command: tuple[str, ...], env: dict[str, str]) -> bool:
+    """Say whether a process may be forked.
+
+    It may if it is `python -W error SCRIPT …` or `python -W error -m MODULE …`, with the variables that the interpreter
+    reads as the process that forks had them, and if nobody forbids it.
+    """
     allowed = enabled and not os.environ.get("SILO_TEST_COLD")
-    return allowed and command[:3] == (sys.executable, "-W", "error") and command[3].endswith(".py")
+    return (
+        allowed
+        and command[:3] == (sys.executable, "-W", "error")
+        and (command[3] == "-m" or command[3].endswith(".py"))
+        and _read_at_the_start(env) == _read_at_the_start(os.environ | UNBUFFERED)
+    )
+
+
+def _read_at_the_start(env: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if _READ_AT_THE_START.fullmatch(name)}
+
+
+def run(
+    command: tuple[str, ...], cwd: Path, env: dict[str, str], given: str, timeout: float
+) -> "subprocess.CompletedProcess[str]":
+    """Run a process to its end, as `subprocess.run` does where it captures the output.
+
+    Args:
+        command: see `can_be`.
+        cwd: where it runs.
+        env: its environment.
+        given: its standard input.
+        timeout: the longest that it may run, in seconds.
+
+    Raises:
+        subprocess.TimeoutExpired: if it has not ended in that time.
+    """
+    process = WarmProcess(command, cwd, env, subprocess.PIPE, subprocess.PIPE)
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    with process.stdout as stdout, process.stderr as stderr, ThreadPoolExecutor(2) as readers:
+        outputs = [readers.submit(stream.read) for stream in (stdout, stderr)]
+        try:
+            with suppress(BrokenPipeError), closing(process.stdin) as stdin:
+                stdin.write(given)
+            code = process.wait(timeout)
+        except BaseException:
+            process.send_signal(signal.SIGKILL)
+            raise
+        out, err = (output.result(timeout) for output in outputs)
+    return subprocess.CompletedProcess(command, code, out, err)
 
 
 class WarmProcess:
-    """What is used of `subprocess.Popen`, for a process that was forked."""
+    """What is used of `subprocess.Popen`, for a process that was forked.
 
-    def __init__(self, command: tuple[str, ...], cwd: Path, env: dict[str, str]) -> None:
+    Args:
+        command: see `can_be`.
+        cwd: where it runs.
+        env: its environment.
+        stdin: `subprocess.PIPE`; without it the process has the tests' own standard input.
+        stderr: `subprocess.PIPE`; without it standard error goes where standard output goes.
+    """
+
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        cwd: Path,
+        env: dict[str, str],
+        stdin: int | None = None,
+        stderr: int = subprocess.STDOUT,
+    ) -> None:
         output, write_output = os.pipe()
+        errors, write_errors = (
+            os.pipe() if stderr == subprocess.PIPE else (None, os.dup(write_output))
+        )
+        read_input, write_input = os.pipe() if stdin == subprocess.PIPE else (os.dup(0), None)
         self._exit, write_exit = os.pipe()
+        theirs = [read_input, write_output, write_errors, write_exit]
         order: dict[str, Any] = {"command": list(command[3:]), "cwd": str(cwd), "env": env}
         try:
-            self.pid = _program().fork(order, [write_output, write_exit])
+            self.pid = _program().fork(order, theirs)
         finally:
-            os.close(write_output)
-            os.close(write_exit)
-        self.stdout: TextIO | None = os.fdopen(output, encoding="utf-8")
-        self.stdin: TextIO | None = None
+            for descriptor in theirs:
+                os.close(descriptor)
+        self.stdout = _text(output, "r")
+        self.stderr = _text(errors, "r")
+        self.stdin = _text(write_input, "w")
         self._code: int | None = None
         self._reading = threading.Lock()
 
@@ -78,6 +152,13 @@ class WarmProcess:
             return self._code
 
 
+def _text(descriptor: int | None, mode: str) -> TextIO | None:
+    if descriptor is None:
+        return None
+    # Open until the process or its test has ended, and closed there.
+    return os.fdopen(descriptor, mode, encoding="utf-8")
+
+
 class _Program:
     """The process that forks."""
 
@@ -89,7 +170,7 @@ class _Program:
             self._popen = subprocess.Popen(
                 [sys.executable, "-W", "error", script, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ | UNBUFFERED,
                 # A Ctrl-C at the terminal is for the tests.
                 start_new_session=True,
             )

@@ -1,12 +1,14 @@
 """A process with the libraries loaded, which forks processes of the tests: `warm_program.py SOCKET`.
 
-Each message of `warm.py` names a script, its arguments and its environment, and comes with two descriptors: of the
-process's output, and of the pipe that tells its exit code. The process runs the script as `python -W error SCRIPT`
-does; the project's modules, the settings and the handlers of signals are its own.
+Each message of `warm.py` names a script or a module, its arguments and its environment, and comes with four
+descriptors: of the process's input, output and errors, and of the pipe that tells its exit code. The process runs the
+script as `python -W error SCRIPT` does, or the module as `python -W error -m MODULE` does; the project's modules, the
+settings and the handlers of signals are its own.
 """
 
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -15,6 +17,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -45,17 +48,23 @@ LIBRARIES = (
     "httpx",
     "hyperlink",
     "OpenSSL.SSL",
+    "httpx_sse",
+    "markdown_it",
+    "platformdirs",
     "psycopg",
     "psycopg_pool",
     "pydantic",
     "pydantic_settings",
     "requests",
+    "rich.markdown",
+    "rich.traceback",
     "sqlparse",
     "twisted.internet.asyncioreactor",
     "twisted.internet.ssl",
     "twisted.internet.tcp",
     "twisted.protocols.tls",
     "twisted.web.http",
+    "typer.rich_utils",
     "whitenoise.base",
 )
 
@@ -95,25 +104,26 @@ def serve(orders: socket.socket) -> dict[str, Any] | None:
             order, descriptors = receive(orders)
             if order is None:
                 return None
-            output, exit_pipe = descriptors
+            *standard, exit_pipe = descriptors
             pid = os.fork()
             if not pid:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 os.setsid()
-                os.dup2(output, 1)
-                os.dup2(output, 2)
+                for number, descriptor in enumerate(standard):
+                    os.dup2(descriptor, number)
                 for descriptor in (*descriptors, *exits.values()):
                     os.close(descriptor)
                 return order
-            os.close(output)
+            for descriptor in standard:
+                os.close(descriptor)
             exits[pid] = exit_pipe
             orders.sendall(_SIZE.pack(pid))
 
 
 def receive(orders: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """Return the next order and its descriptors; no order where nobody gives any more."""
-    header, descriptors, _, _ = socket.recv_fds(orders, _SIZE.size, 2)
+    header, descriptors, _, _ = socket.recv_fds(orders, _SIZE.size, 4)
     if not header:
         return None, []
     (left,) = _SIZE.unpack(header)
@@ -134,14 +144,38 @@ def report(exits: dict[int, int]) -> None:
             os.close(pipe)
 
 
+def open_standard_streams() -> None:
+    """Have Python's streams know what they are now, as they do where the interpreter has just started, unbuffered."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        before = getattr(sys, name)
+        raw: Any = io.FileIO(number, "w" if number else "r", closefd=False)
+        stream = io.TextIOWrapper(
+            raw if number else io.BufferedReader(raw),
+            before.encoding,
+            before.errors,
+            newline="\n" if number else None,
+            write_through=bool(number),
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
 def run(order: dict[str, Any]) -> None:
     """Be the process that was ordered."""
     os.environ.clear()
     os.environ.update(order["env"])
+    time.tzset()
+    open_standard_streams()
     os.chdir(order["cwd"])
     sys.argv = order["command"]
-    sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    if sys.argv[0] == "-m":
+        _, module, *arguments = sys.argv
+        sys.path[0] = os.getcwd()
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+        runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.processes.service import Client, Process
+from tests.processes import warm
+from tests.processes.service import ROOT, Client, Process
 
 SILO = (sys.executable, "-W", "error", "-m", "silo_client.cli")
 SECONDS = 60
@@ -36,6 +37,8 @@ class Gate:
 
 class Silo(Process):
     """A running `silo`; `output` is what it has written, whichever way."""
+
+    warm = True
 
     def signal_group(self, number: signal.Signals) -> None:
         """Send a signal as the terminal does: to `silo` and what it runs."""
@@ -86,10 +89,14 @@ class CliUser:
             given: its standard input.
             **env: of it, besides.
         """
+        command, own = (*SILO, *arguments), self.env | env
+        if warm.can_be(command, own):
+            return warm.run(command, ROOT, own, given, SECONDS)
         return subprocess.run(
-            [*SILO, *arguments],
+            command,
+            cwd=ROOT,
             input=given,
-            env=self.env | env,
+            env=own,
             text=True,
             capture_output=True,
             timeout=SECONDS,

@@ -24,6 +24,8 @@ class ClientProgram(Process):
         options: of `Workstation.connect`.
     """
 
+    warm = True
+
     def __init__(
         self,
         url: str,
