@@ -118,6 +118,12 @@ def environment(database: str, **more: str) -> dict[str, str]:
     return os.environ | TIMINGS | ours | more
 
 
+class Beside(Process):
+    """What is not measured: it begins with the libraries loaded."""
+
+    warm = True
+
+
 class Server(Process):
     """`manage.py serve`."""
 
@@ -166,11 +172,11 @@ class World:
         self.tokens = tokens
         self.database = database
         self._processes = processes
+        sweeper = (PYTHON, "-W", "error", "manage.py", "runsweeper")
+        self.sweeper = Beside(*sweeper, env=environment(self.database, **env), cwd=TREE)
+        processes.callback(self.sweeper.close)
         self.server = Server(self.database, *before, **env)
         processes.callback(self.server.close)
-        sweeper = (PYTHON, "manage.py", "runsweeper")
-        self.sweeper = Process(*sweeper, env=environment(self.database, **env), cwd=TREE)
-        processes.callback(self.sweeper.close)
 
     @property
     def url(self) -> str:
@@ -179,7 +185,8 @@ class World:
     def run(self, script: str, *arguments: str, **env: str) -> Process:
         """Start a script beside this file, on the Python of the tree that is tried."""
         path = str(Path(__file__).with_name(script))
-        process = Process(PYTHON, path, *arguments, env=os.environ | env, cwd=TREE)
+        own = os.environ | {"PYTHONUNBUFFERED": "1"} | env
+        process = Beside(PYTHON, "-W", "error", path, *arguments, env=own, cwd=TREE)
         self._processes.callback(process.close)
         return process
 

@@ -1,9 +1,10 @@
 """`GET /api/edit-sessions/history`."""
 
 import csv
+import hashlib
 import json
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import pytest
@@ -182,6 +183,29 @@ def pages_read(records) -> int:
     return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
 
 
+RECORDS = 20_000
+# What the first record's successors have of their own.
+OWN_OF_EACH = {
+    "session_id": "gen_random_uuid()",
+    "item_id": "gen_random_uuid()",
+    "part_number": "%(salt)s || '-' || n %% %(different)s",
+    "username": "%(salt)s || '-' || n %% %(different)s",
+    "workstation_id": "md5(%(salt)s || '-' || n %% %(different)s)::uuid",
+    "fencing_token": "n",
+    "released_at": "released_at + n * interval '1 s'",
+}
+
+
+def repeated(model, own):
+    """Return the statement that repeats the only row of a table: made as models, so many rows would take seconds."""
+    columns = [field.column for field in model._meta.concrete_fields if not field.primary_key]
+    values = [own.get(column, column) for column in columns]
+    return (
+        f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) SELECT {', '.join(values)}"
+        f" FROM {model._meta.db_table}, generate_series(1, {RECORDS - 1}) n"
+    )
+
+
 @pytest.fixture
 def large_record():
     """Twenty thousand ended sessions, of ten or of a thousand different items, users and workstations."""
@@ -189,24 +213,24 @@ def large_record():
     def make(different: int) -> EndedSession:
         # Names of its own: what was rolled back by another test is still in the indexes.
         salt, now = uuid.uuid4().hex, datetime.now(UTC)
-        EndedSession.objects.bulk_create(
-            EndedSession(
-                item_id=uuid.uuid4(),
-                part_number=f"{salt}-{n % different}",
-                user_id=1,
-                username=f"{salt}-{n % different}",
-                workstation_id=uuid.uuid5(uuid.NAMESPACE_OID, f"{salt}-{n % different}"),
-                workstation_name="w",
-                context_level="sketch",
-                fencing_token=n,
-                acquired_at=now,
-                last_heartbeat=now,
-                released_at=now + timedelta(seconds=n),
-                reason="released",
-            )
-            for n in range(20_000)
+        EndedSession.objects.create(
+            item_id=uuid.uuid4(),
+            part_number=f"{salt}-0",
+            user_id=1,
+            username=f"{salt}-0",
+            workstation_id=uuid.UUID(hashlib.md5(f"{salt}-0".encode()).hexdigest()),
+            workstation_name="w",
+            context_level="sketch",
+            fencing_token=0,
+            acquired_at=now,
+            last_heartbeat=now,
+            released_at=now,
+            reason="released",
         )
         with connection.cursor() as cursor:
+            cursor.execute(
+                repeated(EndedSession, OWN_OF_EACH), {"different": different, "salt": salt}
+            )
             cursor.execute("ANALYZE sessions_app_endedsession")
         return EndedSession.objects.earliest("pk")
 
