@@ -2,8 +2,10 @@
 
 import gc
 import signal
+from collections.abc import Iterator
 
 import pytest
+from django.db import connection
 
 
 def pytest_configure() -> None:
@@ -24,3 +26,15 @@ def committed_db(transactional_db: None) -> None:
 
     The emptying brings back what no server starts without.
     """
+
+
+@pytest.fixture
+def quickly_committed_db(committed_db: None) -> Iterator[None]:
+    """The same, for tests that kill no database and commit thousands of times: no commit waits for the disk."""
+    options = connection.settings_dict["OPTIONS"]
+    before = options["options"]
+    options["options"] = f"{before} -c synchronous_commit=off"
+    connection.close()
+    yield
+    options["options"] = before
+    connection.close()

@@ -138,7 +138,7 @@ ACTORS = [
 
 
 @pytest.mark.parametrize("first", ACTORS)
-@pytest.mark.usefixtures("committed_db")
+@pytest.mark.usefixtures("quickly_committed_db")
 def test_every_other_at_every_statement_of(first, subtests):
     users = [make_user(name) for name in ("ada", "bob")]
     for second in ACTORS:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.integration.line_interleavings import interleave_with_every_other
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.usefixtures("quickly_committed_db")
 
 
 def test_every_other_at_every_statement_of_a_release(subtests):

@@ -8,7 +8,7 @@ from tests.integration.step_interleavings import STEP, interleave
 
 
 @pytest.mark.parametrize("second", ["arrival", "alive", "rest_elsewhere"])
-@pytest.mark.usefixtures("committed_db")
+@pytest.mark.usefixtures("quickly_committed_db")
 def test_another_at_every_statement_of_a_step(second, monkeypatch):
     monkeypatch.setattr(edit_session_manager, "STEP_SESSIONS", STEP)
     interleave("rest", second, [make_user(name) for name in ("ada", "bob")])

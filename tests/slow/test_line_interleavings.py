@@ -4,7 +4,7 @@ import pytest
 
 from tests.integration.line_interleavings import ACTORS, interleave_with_every_other
 
-pytestmark = [pytest.mark.usefixtures("committed_db"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("quickly_committed_db"), pytest.mark.timeout(600)]
 
 # Forces and sweeps end as a release does; each of these is tried beside the others, and is not held itself.
 ONLY_BESIDE = {"force_release", "first_is_deleted", "holder_is_idle", "heartbeat", "new_epoch"}

@@ -64,7 +64,7 @@ def report(name: str, counts: Counter[str], seconds: float) -> None:
 
 
 @pytest.mark.timeout(1200)
-def test_in_process(committed_db: None, settings: Any, capsys: Any) -> None:
+def test_in_process(quickly_committed_db: None, settings: Any, capsys: Any) -> None:
     """Thousands of steps of the API, the presence and the sweeper, one after the other."""
     settings.EVENTS_SERVER_DEAD_SECONDS = InProcess.server_dead
     # The driver sets it for each example; this takes it back.

@@ -6,7 +6,7 @@ from sessions_app.models import edit_session_manager
 from tests.factories import make_user
 from tests.integration.step_interleavings import ACTORS, STEP, interleave
 
-pytestmark = [pytest.mark.usefixtures("committed_db"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("quickly_committed_db"), pytest.mark.timeout(600)]
 
 # Arrivals and departures: `tests/integration/test_interleavings.py`.
 PAIRS = [("rest", second) for second in ACTORS if second not in {"rest", "departure"}]
