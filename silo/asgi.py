@@ -18,7 +18,7 @@ from events_app.serving import alive, no_websocket, stream
 from sessions_app.writer import writer
 from silo import health, request_shares, set_way, short_way
 from silo.database import POOL_MAX_SIZE
-from silo.stream_answers import as_djangos
+from silo.stream_answers import as_djangos, completed
 
 # Hashing a password takes a quarter of a second of one core, on purpose: one at a time.
 HASHING_AT_ONCE = 1
@@ -44,6 +44,9 @@ requests = request_shares.with_hashing_apart(
 
 # Alive requests wait for no request of another kind: a client whose request comes too late loses its sessions.
 signs_of_life = request_gate.counted(alive.application(as_djangos, otherwise=requests))
+ALIVE = r"^api/workstations/(?P<workstation_id>[^/]+)/alive$"
+# The same without a task, for the usual ones.
+direct_calls = alive.direct_calls(ALIVE, completed)
 
 # Django's type of a route knows views only; Channels takes ASGI applications.
 re_path: Any = django_re_path
@@ -56,7 +59,7 @@ _others = ProtocolTypeRouter(
                 re_path(r"^api/items/(?P<part_number>[\s\S]+)/events$", streams),
                 re_path(r"^health$", request_gate.counted(django_application)),
                 re_path(r"^ready$", ready),
-                re_path(r"^api/workstations/(?P<workstation_id>[^/]+)/alive$", signs_of_life),
+                re_path(ALIVE, signs_of_life),
                 re_path(r"", requests),
             ]
         ),

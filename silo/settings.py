@@ -131,6 +131,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 EVENTS_BODY_LIMIT = "silo.body_limits.limit"
 EVENTS_HOT_CALLS = "silo.hot_calls.HOT_CALLS"
+EVENTS_DIRECT_CALLS = "silo.asgi.direct_calls"
 
 EVENTSTREAM_STORAGE_CLASS = "events_app.log.storage.EventLogStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.stream_grants.ChannelManager"

@@ -1,8 +1,8 @@
 """Gives answers that do not pass through Django (event streams, `alive`, `set_way`) the headers and checks of its
 middleware."""
 
-from collections.abc import Mapping, MutableMapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any, Final
 
@@ -37,14 +37,24 @@ def as_djangos(application: Application) -> Application:
 
         async def send_with(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                names = {name for name, _ in message["headers"]}
-                further = [] if b"cache-control" in names else [(b"cache-control", b"no-store")]
-                message = {**message, "headers": [*message["headers"], *added, *further]}
+                message = {**message, "headers": _complete(tuple(message["headers"]), added)}
             await send(message)
 
         await application(scope, receive, send_with)
 
     return run
+
+
+def completed(scope: Mapping[str, Any]) -> Callable[[Headers], Headers] | None:
+    """Return what adds to the headers of an answer what `as_djangos` adds; None where it answers by itself."""
+    answer, added = _judged(scope)
+    return None if answer is not None else partial(_complete, added=added)
+
+
+@lru_cache(_KEPT)
+def _complete(headers: Headers, added: Headers) -> Headers:
+    further = () if b"cache-control" in dict(headers) else ((b"cache-control", b"no-store"),)
+    return (*headers, *added, *further)
 
 
 def _judged(scope: Mapping[str, Any]) -> Judgement:

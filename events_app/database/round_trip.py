@@ -4,13 +4,13 @@ Building and compiling a QuerySet takes longer than PostgreSQL takes to run it. 
 process; the QuerySet stays its only source, so that a changed model changes it too.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 
 from django.db import connection, models
 from django.db.models import QuerySet
-from django.db.models.sql import DeleteQuery
+from django.db.models.sql import DeleteQuery, UpdateQuery
 
 from events_app.database import pipeline
 from events_app.database.pipeline import Query, Row
@@ -32,11 +32,19 @@ class Statement:
         build: gets, for each of its parameters, a list that is not known yet, and returns the QuerySet. It passes the
             lists to lookups `any`, each at least once. Everything else in it is the same at each use.
         delete: whether it deletes the rows, and returns none. What refers to them the database deletes, if anything.
+        update: the columns that it sets, with their new values; then it returns no rows.
     """
 
-    def __init__(self, build: Callable[..., "QuerySet[Any, Any]"], *, delete: bool = False) -> None:
+    def __init__(
+        self,
+        build: Callable[..., "QuerySet[Any, Any]"],
+        *,
+        delete: bool = False,
+        update: Mapping[str, Any] | None = None,
+    ) -> None:
         self._build: Final = build
         self._delete: Final = delete
+        self._update: Final = update
 
     def __call__(self, *lists: Collection[Any]) -> Query:
         """Return it with these values."""
@@ -50,7 +58,13 @@ class Statement:
     def _compiled(self) -> tuple[str, Sequence[Any], int]:
         places = [_Place([number]) for number in range(self._build.__code__.co_argcount)]
         query = self._build(*places).query
-        sql, params = (query.chain(DeleteQuery) if self._delete else query).sql_with_params()
+        if self._delete:
+            query = query.chain(DeleteQuery)
+        elif self._update is not None:
+            updating: Any = query.chain(UpdateQuery)
+            updating.add_update_values(self._update)
+            query = updating
+        sql, params = query.sql_with_params()
         assert {one[0] for one in params if isinstance(one, _Place)} == set(range(len(places)))
         return sql, params, len(places)
 

@@ -17,7 +17,7 @@ from events_app.fairness.request_gate import ABORT, STREAMED
 from events_app.http.body import Bodies
 from events_app.http.connections import Connections, Room, most
 from events_app.http.lane import LaneChannel
-from events_app.http.lane_request import LaneRequest
+from events_app.http.lane_request import DirectCalls, LaneRequest
 from events_app.http.request import LimitedRequest
 from events_app.http.stream_answer import LEAVING, TAKE_OVER
 
@@ -48,6 +48,9 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         workers: how many processes share the memory for bodies, this one among them.
     """
 
+    # Requests of the lane that they take are answered without an application.
+    direct_calls: DirectCalls | None = None
+
     def __init__(self, listening: socket.socket, workers: int = 1) -> None:
         # The connections end, each with its next answer; and no request is begun any more.
         self.draining = False
@@ -55,6 +58,7 @@ class EventServer(Server):  # type: ignore[misc]  # untyped library
         self._ports: list[Any] = []
         self.bodies = Bodies(workers)
         self.open_connections = Connections(most())
+        self.direct_calls = import_string(settings.EVENTS_DIRECT_CALLS)
         super().__init__(
             application=get_default_application(),
             # Twisted closes the descriptor that it is given; it gets it for good.

@@ -21,6 +21,9 @@ from events_app.http.stream_answer import LEAVING, TAKE_OVER, StreamAnswer
 logger = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
+AnswerHeaders = tuple[tuple[bytes, bytes], ...]
+# Gets the scope, the body and the request, and returns whether it takes it. If so, it calls `answer`, now or later.
+DirectCalls = Callable[[dict[str, Any], bytes, "LaneRequest"], bool]
 
 # In these words Daphne says it.
 _RAISED: Final = Refusal(500, refusals.CODES[500], "Exception inside application.")
@@ -31,7 +34,8 @@ _HEADS_KEPT: Final = 256
 class LaneRequest:
     """One request of the lane, from its last byte to the last byte of its answer.
 
-    The channel and the server treat it as they treat a request of Daphne's.
+    The server's direct calls take it, if they know it, and answer without a task; else an application runs. The
+    channel and the server treat it as they treat a request of Daphne's.
     """
 
     __slots__ = (
@@ -40,6 +44,7 @@ class LaneRequest:
         "_closes",
         "_ended",
         "_head",
+        "_is_direct",
         "_left",
         "_parts",
         "_server",
@@ -57,18 +62,47 @@ class LaneRequest:
         self._server = server
         self._body: bytes | None = body
         self._ended: asyncio.Event | None = None
-        self._head: tuple[int, tuple[tuple[bytes, bytes], ...]] | None = None
+        self._head: tuple[int, AnswerHeaders] | None = None
         self._parts: list[bytes] = []
         self._closes = False
+        self._is_direct = False
         self._left: Callable[[], None] | None = None
 
     def start(self, scope: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
-        """Run the application in a task, which is counted among the server's."""
+        """Have the direct calls take it, or run the application in a task, which is counted among the server's."""
+        if self._server.direct_calls is not None and self._is_taken(scope):
+            return
         task = loop.create_task(self._run(scope))
         self._server.connections[self] = {
             "connected": time.time(),
             "application_instance": task,
         }
+
+    # -- a direct call --
+
+    def _is_taken(self, scope: dict[str, Any]) -> bool:
+        assert self._body is not None
+        self._server.connections[self] = {"connected": time.time()}
+        self._is_direct = True
+        try:
+            self._is_direct = self._server.direct_calls(scope, self._body, self)
+        except Exception as error:
+            logger.error("Exception inside a direct call: %s", error, exc_info=error)
+            self.answer(_RAISED.status, tuple(_RAISED.answer_headers), _RAISED.body)
+        return self._is_direct
+
+    def answer(self, status: int, headers: AnswerHeaders, body: bytes = b"") -> None:
+        """Send the answer of a direct call, which says how long it is; nothing, if the client has left."""
+        if self.channel is not None:
+            self._left = None
+            self._head, self._parts = (status, headers), [body]
+            self._answer()
+
+    def when_left(self, call: Callable[[], None]) -> None:
+        """Call this if the client leaves before the answer."""
+        self._left = call
+
+    # -- an application --
 
     async def _run(self, scope: dict[str, Any]) -> None:
         try:
@@ -152,7 +186,9 @@ class LaneRequest:
         self._parts = []
         if self._ended is not None:
             self._ended.set()
-        if self in self._server.connections:
+        if self._is_direct:
+            del self._server.connections[self]
+        elif self in self._server.connections:
             self._server.protocol_disconnected(self)
 
     def connectionLost(self, reason: Any) -> None:
@@ -198,9 +234,7 @@ def scope_of(
 
 
 @lru_cache(_HEADS_KEPT)
-def _encoded(
-    status: int, headers: tuple[tuple[bytes, bytes], ...], closes: bool
-) -> tuple[bytes, bool, bool]:
+def _encoded(status: int, headers: AnswerHeaders, closes: bool) -> tuple[bytes, bool, bool]:
     """Return the head of an answer as Twisted writes it, whether a body follows, and whether that is in chunks."""
     raw = Headers()
     if closes:

@@ -33,6 +33,9 @@ LOCKED_PATIENCE_SECONDS: Final = 1.0
 # While the database is unavailable, a request is answered (503) after so long; its client may find a better server.
 UNAVAILABLE_SECONDS: Final = 10.0
 
+# The headers which, beside the credentials, decide whether a request with a login session is permitted.
+_BROWSERS: Final = ("Cookie", "X-CSRFToken", "Origin", "Referer", "Host", "X-Forwarded-Proto")
+
 Answer = asyncio.Future[StreamRefused | None]
 Verdict = StreamRefused | Outcome | None
 
@@ -83,14 +86,13 @@ class Queue:
 
     def put(self, one: Waiting) -> Waiting:
         """Add a request, or merge it with a waiting one that says the same; return the one that waits now."""
-        headers = one.request.http.headers
-        who = headers.get("Authorization") or headers.get("Cookie", "")
-        same = (
-            one.request.key,
-            one.request.connection_id,
-            one.request.noted,
-            *_judged_by(one.request),
-        )
+        request = one.request
+        headers = request.http.headers
+        who = headers.get("Authorization")
+        same: tuple[object, ...] = request.key, request.connection_id, request.noted
+        if who is None:
+            who = headers.get("Cookie", "")
+            same += tuple(headers.get(name) for name in _BROWSERS)
         mine = self._by_who.setdefault(who, {})
         if same in mine:
             mine[same].join(one)
@@ -305,10 +307,3 @@ class AliveRequests:
             self._slow.put(one)
         else:
             one.answer(verdict)
-
-
-def _judged_by(request: AliveRequest) -> tuple[object, ...]:
-    """Return the headers which, beside the credentials, decide whether a request is permitted."""
-    headers = request.http.headers
-    names = ("Cookie", "X-CSRFToken", "Origin", "Referer", "Host", "X-Forwarded-Proto")
-    return tuple(headers.get(name) for name in names)

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Q
@@ -17,12 +17,28 @@ from django.db.models.functions import Now
 
 from events_app.database import sql
 from events_app.database.lock_retry import with_lock_retry
+from events_app.database.round_trip import Query, Statement
 from events_app.log import event_log
 from events_app.log.event_log import LogState
 from events_app.models import Connection
 from events_app.presence.backend import Key, backend
 from events_app.presence.server_processes import ProcessIdentity, hold, insert
 from events_app.presence.stream_interface import OpenStream
+
+# The streams of keys: the key, the stream, and when it acknowledged the last heartbeat.
+STREAMS: Final = Statement(
+    lambda keys: Connection.objects.filter(key__any=keys).values_list("key", "pk", "acked_at")
+)
+Stream = tuple[Key, uuid.UUID, datetime | None]
+_ACKNOWLEDGE: Final = Statement(
+    lambda ids: Connection.objects.filter(
+        pk__in=Connection.objects.filter(pk__any=ids)
+        .order_by("pk")
+        .select_for_update()
+        .values("pk")
+    ),
+    update={"acked_at": Now()},
+)
 
 
 @dataclass(frozen=True)
@@ -197,31 +213,25 @@ def silent(connection_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     return set(connections.values_list("pk", flat=True))
 
 
-def acknowledge(
-    claims: Collection[tuple[Key, uuid.UUID | None]],
-    looked_up: Collection[Key] = (),
-) -> set[tuple[Key, uuid.UUID]]:
-    """Record acknowledgements, inside the caller's transaction, which holds the locks of the keys.
+def acknowledging(
+    streams: Iterable[Stream], claims: Collection[tuple[Key, uuid.UUID | None]]
+) -> Query | None:
+    """Return what records acknowledgements, in the caller's transaction, which holds the locks of the keys.
 
     Args:
+        streams: those that the keys have.
         claims: the keys, each with the stream whose heartbeat is acknowledged; None for every one of the key.
-        looked_up: further keys whose streams are returned.
 
     Returns:
-        The streams that these keys have, each with its key.
+        The statement; None where there is nothing to record.
     """
-    open_streams = Connection.objects.filter(key__in={*looked_up, *(key for key, _ in claims)})
-    rows = list(open_streams.values_list("pk", "key", "acked_at"))
     # Acknowledged connections are left alone: a heartbeat that was written since is not acknowledged by this.
     waited_for = [
         pk
-        for pk, key, acked_at in rows
-        if acked_at is None and not {(key, pk), (key, None)}.isdisjoint(claims)
+        for key, pk, acked_at in streams
+        if acked_at is None and ((key, pk) in claims or (key, None) in claims)
     ]
-    if waited_for:
-        free = Connection.objects.filter(pk__in=waited_for).order_by("pk").select_for_update()
-        Connection.objects.filter(pk__in=free.values("pk")).update(acked_at=Now())
-    return {(key, pk) for pk, key, _ in rows}
+    return _ACKNOWLEDGE(waited_for) if waited_for else None
 
 
 def _insert(process: ProcessIdentity, arrivals: Collection[Arrival], known: set[Key]) -> Arrived:

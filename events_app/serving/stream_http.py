@@ -56,8 +56,10 @@ def too_many(most: int, grant: StreamGrant) -> StreamRefused:
     return StreamRefused(429, "too_many_streams", message)
 
 
-async def refuse(send: Send, refusal: StreamRefused, allowed: tuple[str, ...] = ()) -> None:
-    """Answer with a refusal, in the envelope of all errors."""
+def refused(
+    refusal: StreamRefused, allowed: tuple[str, ...] = ()
+) -> tuple[tuple[tuple[bytes, bytes], ...], bytes]:
+    """Return the headers and the body of a refusal, in the envelope of all errors."""
     content = envelope.content(refusal.code, refusal.message, **refusal.details)
     body = json.dumps(content).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
@@ -65,6 +67,12 @@ async def refuse(send: Send, refusal: StreamRefused, allowed: tuple[str, ...] = 
         headers.append((b"allow", ", ".join(allowed).encode()))
     for name, value in envelope.headers(refusal.status).items():
         headers.append((name.lower().encode(), value.encode()))
+    return tuple(headers), body
+
+
+async def refuse(send: Send, refusal: StreamRefused, allowed: tuple[str, ...] = ()) -> None:
+    """Answer with a refusal."""
+    headers, body = refused(refusal, allowed)
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -155,9 +155,8 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             only: which of their sessions.
             wait: whether to wait for those that another transaction has locked, and perhaps ends, at this moment.
         """
-        rows = self.filter(only or Q(), workstation__any=set(workstation_ids)).order_by("pk")
-        in_order = rows.select_for_update(no_key=True, skip_locked=not wait).values("pk")
-        return int(self.filter(pk__in=in_order).update(last_heartbeat=Now()))
+        touched = self.touching([*workstation_ids], only, wait=wait)
+        return int(touched.update(last_heartbeat=Now()))
 
     def end(
         self,

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import Count, Expression, Sum
+from django.db.models import Count, Expression, Q, Sum
 from django.db.models.functions import Now
 
 from sessions_app.interference.holdings import Holders, Holding
@@ -37,6 +37,14 @@ class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
         """
         rows = self.annotate(ended_at=Now()).values_list(*LOCKED_TO_END)
         return rows.order_by("pk").select_for_update(of=("self",))
+
+    def touching(
+        self, workstation_ids: list[uuid.UUID], only: Q | None = None, *, wait: bool
+    ) -> Self:
+        """Return the sessions that `touch_heartbeat` touches; it locks them in the order of their ids."""
+        rows = self.filter(only or Q(), workstation__any=workstation_ids).order_by("pk")
+        in_order = rows.select_for_update(no_key=True, skip_locked=not wait).values("pk")
+        return self.filter(pk__in=in_order)
 
     def in_the_log(self, pk: uuid.UUID) -> dict[str, Any]:
         """Return what the log says of a session, if it is still there."""

@@ -1,17 +1,19 @@
 """Alive requests of workstations, many at once: acknowledgements, heartbeats without a stream, idle times."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, Final, NamedTuple, cast
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from events_app.database.round_trip import Query, Statement, rows_of, together
 from events_app.log import event_log
 from events_app.presence import store
 from events_app.presence.backend import Outcome
@@ -19,6 +21,7 @@ from sessions_app.errors import DomainError, Forbidden, NotConnected, NotFound
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.workstation import Workstation
 from sessions_app.operations import presence
+from sessions_app.operations.access import ACTIVE
 
 # Clients report idleness in whole seconds, and late: two reports of one idleness differ by less than this.
 IDLE_JITTER = timedelta(seconds=5)
@@ -54,6 +57,11 @@ class AliveReport:
     counts: bool = True
 
     @property
+    def stream(self) -> tuple[uuid.UUID, uuid.UUID | None]:
+        """The workstation, with the stream whose heartbeat it acknowledges."""
+        return self.workstation_id, self.connection_id
+
+    @property
     def active(self) -> bool:
         """Whether it says that somebody is at the workstation."""
         # Idleness shorter than a heartbeat is none: else each heartbeat of a busy user would cause an event.
@@ -61,14 +69,71 @@ class AliveReport:
         return self.idle is not None and self.idle < heartbeat
 
 
-@dataclass
-class _Here:
-    """The workstations that some reports are about, as they are, locked; by the database's clock it is `now`."""
+class _Station(NamedTuple):
+    """A locked workstation, and the database's clock."""
 
-    locked: Mapping[uuid.UUID, Workstation]
-    elsewhere_locked: Collection[uuid.UUID]
-    active_users: Collection[int]
-    now: datetime | None
+    pk: uuid.UUID
+    user_id: int
+    away_since: datetime | None
+    idle_since: datetime | None
+    idle_told_at: datetime | None
+    now: datetime
+
+
+_Streams = Sequence[store.Stream]
+
+
+def _locking(ids: list[uuid.UUID], *, wait: bool) -> "QuerySet[Any, Any]":
+    rows = Workstation.objects.with_now().filter(pk__any=ids).order_by("pk")
+    locked = rows.select_for_update(no_key=True, skip_locked=not wait)
+    return locked.values_list(*_Station._fields)
+
+
+_LOCK: Final = Statement(lambda ids: _locking(ids, wait=True))
+_TRY_LOCK: Final = Statement(lambda ids: _locking(ids, wait=False))
+_THERE: Final = Statement(lambda ids: Workstation.objects.filter(pk__any=ids).values_list("pk"))
+_SEEN: Final = Statement(
+    lambda ids: Workstation.objects.filter(pk__any=ids), update={"last_seen": Now()}
+)
+
+
+def _not_just_touched(fresh: timedelta) -> Q:
+    return ~Q(last_heartbeat__gt=Now() - fresh, last_heartbeat__lte=Now())
+
+
+@cache
+def _try_touch(fresh: timedelta) -> Statement:
+    """Of workstations: touches their sessions, but those that were touched just now, and those that are locked."""
+    stale = _not_just_touched(fresh)
+    return Statement(
+        lambda ids: EditSession.objects.touching(ids, stale, wait=False),
+        update={"last_heartbeat": Now()},
+    )
+
+
+class _Here:
+    """The workstations that some reports are about, as they are, locked, with their streams.
+
+    Args:
+        stations: those that could be locked.
+        elsewhere_locked: those that another transaction has locked.
+        active_users: of those that report, the ones who are active.
+        streams: of the workstations.
+    """
+
+    def __init__(
+        self,
+        stations: Iterable[_Station],
+        elsewhere_locked: Collection[uuid.UUID],
+        active_users: Collection[int],
+        streams: _Streams,
+    ) -> None:
+        self.locked = {one.pk: one for one in stations}
+        self.elsewhere_locked = elsewhere_locked
+        self.active_users = active_users
+        self.streams = streams
+        self._with_stream = {key for key, _, _ in streams}
+        self._open = {(key, pk) for key, pk, _ in streams}
 
     def fault(self, report: AliveReport) -> Verdict:
         """Return why a report cannot be taken, or None."""
@@ -83,26 +148,35 @@ class _Here:
             return Forbidden("This user is deactivated.")
         return None if report.counts else Outcome.IGNORED
 
+    def lost(self, report: AliveReport) -> Verdict:
+        """Return why a report keeps nothing alive, or None: its stream has ended."""
+        if report.connection_id is None or report.stream in self._open:
+            return None
+        return NotConnected("This event stream has ended; open a new one.")
+
+    def lives_by_alive(self, workstation_id: uuid.UUID) -> bool:
+        """Whether nothing else keeps its sessions alive."""
+        return workstation_id not in self._with_stream
+
     def needs_longer(self, report: AliveReport) -> bool:
         """Whether a report tells others that somebody is back, or touches sessions that have no stream."""
-        return (
-            report.connection_id is None
-            or self.locked[report.workstation_id].away_since is not None
-        )
+        if self.locked[report.workstation_id].away_since is not None:
+            return True
+        return report.connection_id is None and self.lives_by_alive(report.workstation_id)
 
     def idle_since(self, report: AliveReport) -> datetime | None:
         """Return since when the workstation is idle, where that is news that may be told; None where it is not."""
-        assert self.now is not None
         if report.idle is None or report.active:
             return None
-        since = self.now - report.idle
         workstation = self.locked[report.workstation_id]
+        now = workstation.now
+        since = now - report.idle
         known, told = workstation.idle_since, workstation.idle_told_at
         if known is not None and abs(known - since) <= IDLE_JITTER:
             return None
         step = timedelta(seconds=settings.EVENTS_HEARTBEAT_SECONDS * IDLE_STEP)
         # `told` lies in the future only if the database's clock went back.
-        return None if told is not None and self.now - step < told <= self.now else since
+        return None if told is not None and now - step < told <= now else since
 
     def is_news(self, report: AliveReport) -> bool:
         """Whether others are told of what it says of idleness."""
@@ -145,38 +219,57 @@ def all_alive(reports: Sequence[AliveReport], *, quick: bool = False) -> list[Ve
     """
     with transaction.atomic():
         here = _lock(reports, quick=quick)
-        verdicts = [here.fault(report) for report in reports]
+        verdicts = [_verdict(report, here, quick=quick) for report in reports]
+        done = [report for report, fault in zip(reports, verdicts, strict=True) if fault is None]
+        new = [report for report in done if not report.noted]
         if quick:
-            verdicts = [
-                Outcome.SLOW if fault is None and here.needs_longer(report) else fault
+            _keep_quickly(new, here)
+            return [
+                Outcome.NOTIFIES if fault is None and here.is_news(report) else fault
                 for report, fault in zip(reports, verdicts, strict=True)
             ]
-        verdicts = _acknowledged(reports, verdicts)
-        done = [report for report, fault in zip(reports, verdicts, strict=True) if fault is None]
+        together(*_noting(new, here))
         # The items are locked before the sessions.
-        events = [] if quick else _changes(done, here)
-        _keep(done, wait=not quick)
+        events = _changes(done, here)
+        _keep(new, here)
         event_log.append(events)
-        if not quick:
-            return verdicts
-        return [
-            Outcome.NOTIFIES if fault is None and here.is_news(report) else fault
-            for report, fault in zip(reports, verdicts, strict=True)
-        ]
+        return verdicts
 
 
-def _keep(reports: Sequence[AliveReport], *, wait: bool) -> None:
-    """Keep the (locked) workstations and their sessions alive."""
-    new = [report for report in reports if not report.noted]
+def _verdict(report: AliveReport, here: _Here, *, quick: bool) -> Verdict:
+    fault = here.fault(report)
+    if fault is None and quick and here.needs_longer(report):
+        return Outcome.SLOW
+    return here.lost(report) if fault is None else fault
+
+
+def _noting(new: Collection[AliveReport], here: _Here) -> Iterator[Query]:
+    """Return what notes that the clients are there."""
+    answered = store.acknowledging(here.streams, {report.stream for report in new})
+    if answered is not None:
+        yield answered
+    if new:
+        yield _SEEN({report.workstation_id for report in new})
+
+
+def _fresh() -> timedelta:
+    return timedelta(seconds=settings.EVENTS_HEARTBEAT_SECONDS * FRESH)
+
+
+def _keep_quickly(new: Collection[AliveReport], here: _Here) -> None:
+    """Note that the clients are there, and keep the sessions alive that nobody else has locked."""
+    if new:
+        touch = _try_touch(_fresh())({report.workstation_id for report in new})
+        together(*_noting(new, here), touch)
+
+
+def _keep(new: Collection[AliveReport], here: _Here) -> None:
+    """Keep the sessions of the (locked) workstations alive."""
     ids = {report.workstation_id for report in new}
-    if not ids:
-        return
-    Workstation.objects.filter(pk__in=ids).update(last_seen=Now())
-    by_this_alone = {report.workstation_id for report in new if report.connection_id is None}
-    fresh = timedelta(seconds=settings.EVENTS_HEARTBEAT_SECONDS * FRESH)
-    just_touched = Q(last_heartbeat__gt=Now() - fresh, last_heartbeat__lte=Now())
-    stale = ~just_touched | Q(workstation__in=by_this_alone) if by_this_alone else ~just_touched
-    EditSession.objects.touch_heartbeat(ids, stale, wait=wait)
+    if ids:
+        alone = {pk for pk in ids if here.lives_by_alive(pk)}
+        stale = _not_just_touched(_fresh())
+        EditSession.objects.touch_heartbeat(ids, stale | Q(workstation__in=alone))
 
 
 def _changes(reports: Sequence[AliveReport], here: _Here) -> list[event_log.NewEvent]:
@@ -195,34 +288,14 @@ def _changes(reports: Sequence[AliveReport], here: _Here) -> list[event_log.NewE
 
 def _lock(reports: Sequence[AliveReport], *, quick: bool) -> _Here:
     ids = {report.workstation_id for report in reports}
-    rows = Workstation.objects.filter(pk__in=ids).with_now().order_by("pk")
-    locked = {row.pk: row for row in rows.select_for_update(no_key=True, skip_locked=quick)}
-    others = ids - locked.keys() if quick else set()
-    busy = set(Workstation.objects.filter(pk__in=others).values_list("pk", flat=True))
-    # Asked after the lock: a deactivation releases under the same lock, before or after this.
-    users = get_user_model().objects.filter(
-        pk__in={row.user_id for row in locked.values()}, is_active=True
+    # Asked after the lock: a deactivation releases under the same lock, before or after this, and a stream arrives and
+    # ends under it.
+    rows, users, streams = together(
+        (_TRY_LOCK if quick else _LOCK)(ids),
+        ACTIVE({report.user_id for report in reports}),
+        store.STREAMS(ids),
     )
-    return _Here(
-        locked,
-        busy,
-        set(users.values_list("pk", flat=True)),
-        next((row.now for row in locked.values()), None),
-    )
-
-
-def _acknowledged(reports: Sequence[AliveReport], verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Note which streams are acknowledged; return the verdicts, with a fault where there is no such stream."""
-    good = [report for report, fault in zip(reports, verdicts, strict=True) if fault is None]
-    claims = {(report.workstation_id, report.connection_id) for report in good if not report.noted}
-    noted = {report.workstation_id for report in good if report.noted}
-    streams = store.acknowledge(claims, noted)
-    lost = NotConnected("This event stream has ended; open a new one.")
-    return [
-        lost
-        if fault is None
-        and report.connection_id is not None
-        and (report.workstation_id, report.connection_id) not in streams
-        else fault
-        for report, fault in zip(reports, verdicts, strict=True)
-    ]
+    stations = [_Station(*row) for row in rows]
+    others = ids.difference(one.pk for one in stations) if quick else ()
+    busy = {pk for (pk,) in rows_of(_THERE(others))} if others else set()
+    return _Here(stations, busy, {pk for (pk,) in users}, cast(_Streams, streams))

@@ -50,6 +50,11 @@ def acknowledged(stream):
     return Connection.objects.get(pk=stream).acked_at is not None
 
 
+def end_streams(workstation):
+    """End its streams as a stop of their server does."""
+    Connection.objects.filter(key=workstation.pk).delete()
+
+
 def test_each_of_a_set_has_its_own_verdict(sign_of, ada, bob):
     ours, theirs = connect(ada), connect(bob)
     stranger = Workstation(pk=uuid.uuid4(), user=ada.user)
@@ -102,8 +107,34 @@ def test_an_acknowledgement_touches_only_what_its_heartbeat_has_not(sign_of, ada
         assert not EditSession.objects.filter(last_heartbeat__lt=Now() - HOUR / 2).exists()
 
 
+def test_a_sign_for_all_streams_is_quick_where_there_is_one(sign_of, ada, bob, item):
+    """Its heartbeat keeps the sessions alive; without a stream they have nothing but this."""
+    streams = connect(ada), connect(ada)
+    acquire(ada, item)
+    acquire(bob, item, "another")
+    end_streams(bob)
+    EditSession.objects.update(last_heartbeat=Now() - HOUR)
+    assert alive(sign_of(ada), sign_of(bob)) == [None, Outcome.SLOW]
+    assert all(acknowledged(stream) for stream in streams)
+    fresh = EditSession.objects.filter(last_heartbeat__gt=Now() - HOUR / 2)
+    assert [session.workstation_id for session in fresh] == [ada.pk]
+    touched = EditSession.objects.get(workstation=ada).last_heartbeat
+    assert alive(sign_of(ada)) == [None]
+    assert EditSession.objects.get(workstation=ada).last_heartbeat == touched
+
+
+def test_without_a_stream_every_sign_touches_all_sessions(sign_of, ada, item):
+    acquire(ada, item)
+    end_streams(ada)
+    before = EditSession.objects.get().last_heartbeat
+    assert alive(sign_of(ada)) == [Outcome.SLOW]
+    assert alive(sign_of(ada), quick=False) == [None]
+    assert EditSession.objects.get().last_heartbeat > before
+
+
 def test_a_slow_sign_of_life_is_left_to_the_usual_way(sign_of, ada, bob, item):
     acquire(ada, item)
+    end_streams(ada)
     stream = connect(bob)
     Workstation.objects.filter(pk=bob.pk).update(away_since=Now(), departed_at=Now())
     signs = [sign_of(ada), sign_of(bob, stream)]

@@ -8,6 +8,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.dateparse import parse_datetime
 
+from events_app.models import Connection
 from events_app.presence import store
 from events_app.presence.backend import backend
 from events_app.presence.server_processes import ProcessIdentity
@@ -220,7 +221,13 @@ def test_idleness_without_sessions_is_noted_but_not_announced(say, ada):
     assert events() == []
 
 
-def test_it_keeps_the_sessions_alive_as_any_alive_does(say, held):
+@pytest.mark.parametrize("stream", [True, False])
+def test_it_keeps_the_sessions_alive_as_any_alive_does(say, held, stream):
+    if stream:
+        # Longer ago than the heartbeat that keeps them alive.
+        EditSession.objects.update(last_heartbeat=held.last_heartbeat - timedelta(hours=1))
+    else:
+        Connection.objects.all().delete()
     say(60)
     assert EditSession.objects.get().last_heartbeat > held.last_heartbeat
 

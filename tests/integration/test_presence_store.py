@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
+from events_app.database.round_trip import rows_of
 from events_app.models import Connection, Observation, ServerProcess
 from events_app.presence import clean_up, server_processes, store
 from events_app.presence.server_processes import NotRegistered, ProcessIdentity
@@ -181,7 +182,11 @@ class TestAcknowledgements:
         return store.touch(self.process, [self.key], [self.connection_id])
 
     def acknowledge(self, connection_id, key=None):
-        return store.acknowledge({(key or self.key, connection_id)})
+        claims = {(key or self.key, connection_id)}
+        streams = rows_of(store.STREAMS([key for key, _ in claims]))
+        if statement := store.acknowledging(streams, claims):
+            rows_of(statement)
+        return {(key, stream) for key, stream, _ in streams}
 
     def test_a_silent_stream_is_not_asked_again(self, opened):
         assert store.silent([opened.connection_id]) == {opened.connection_id}
@@ -203,7 +208,7 @@ class TestAcknowledgements:
 
     def test_an_answer_for_another_key_acknowledges_nothing(self, opened):
         other = make_workstation(make_user("bob"))
-        store.acknowledge({(other.pk, opened.connection_id), (self.key, uuid.uuid4())})
+        assert self.acknowledge(opened.connection_id, other.pk) == set()
         assert store.silent([opened.connection_id]) == {opened.connection_id}
 
     def test_an_answer_counts_where_the_clock_of_the_database_goes_back(self, opened):
