@@ -1,7 +1,12 @@
 """The API root: routers, errors, and the OpenAPI page at `/api/docs`."""
 
+from typing import Any
+from uuid import UUID
+
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
+from ninja.renderers import JSONRenderer
+from ninja.responses import NinjaJSONEncoder
 
 from sessions_app.api import (
     edit_sessions,
@@ -34,11 +39,25 @@ Edit sessions for engineering data: soft and hard locks on parts, assemblies and
   `body_too_large` says how much this one reads. Invisible characters are refused in every text.
 """
 
+
+class _Encoder(NinjaJSONEncoder):
+    """Ninja's, by which an id is looked for among nine other types first."""
+
+    def default(self, o: Any) -> Any:
+        """Return what is written for a value that JSON does not know."""
+        return str(o) if isinstance(o, UUID) else super().default(o)
+
+
+class _Renderer(JSONRenderer):
+    encoder_class = _Encoder
+
+
 api = DescribedAPI(
     title="Silo Sessions",
     version="1",
     description=DESCRIPTION,
     urls_namespace="api",
+    renderer=_Renderer(),
     # Every operation names its own; with this the page sends the CSRF token of the logged-in user.
     auth=VIEWER,
     # Not by its CSRF check: another method is an unknown one.

@@ -3,8 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from ninja import Schema
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sessions_app.api.fields import (
     ConnectionId,
@@ -44,7 +43,7 @@ _WANTED = {
 _BATCHED = {"part_number": examples.PART_NUMBER, **_WANTED}
 
 
-class Input(Schema):
+class Input(BaseModel):
     """A request's body. Unknown members are refused: they are typing errors."""
 
     model_config = ConfigDict(extra="forbid")
