@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -81,23 +82,30 @@ class Principal:
 
 def principal_of_token(token: str) -> Principal | None:
     """Return who a bearer token stands for, or None if it is not valid."""
-    return principals_of_tokens({token}).get(token)
-
-
-def principals_of_tokens(tokens: Collection[str]) -> dict[str, Principal]:
-    """Return who the valid ones of these bearer tokens stand for."""
-    found = credentials.of_tokens(tokens)
-    return {token: _principal(one) for token, one in found.items()}
+    found = credentials.of_tokens({token}).get(token)
+    return _principal(found) if found else None
 
 
 def known_principal(token: str) -> Principal | None:
-    """Return the same where it is known without a query; None elsewhere."""
+    """Return the same where it is known without a query; None elsewhere. Requests share it: they must not change it."""
     found = credentials.known(token)
-    return _principal(found) if found else None
+    return _shared_principal(found) if found else None
+
+
+def shared_principals(tokens: Collection[str]) -> dict[str, Principal]:
+    """Return who the valid ones of these bearer tokens stand for. Requests share it: they must not change it."""
+    found = credentials.of_tokens(tokens)
+    return {token: _shared_principal(one) for token, one in found.items()}
 
 
 def _principal(found: credentials.Credential) -> Principal:
     return Principal(found.user(), _least(found.role, found.limit), found.limit, found.token_id)
+
+
+@lru_cache(4096)
+def _shared_principal(found: credentials.Credential) -> Principal:
+    """Making an object of a model takes longer than finding it."""
+    return _principal(found)
 
 
 def principal_of_login(request: HttpRequest) -> Principal | None:

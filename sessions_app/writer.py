@@ -2,17 +2,22 @@
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
+from events_app.database import sql
 from events_app.database.set_queue import Bounds
 from events_app.database.set_writer import SetWriter
-from sessions_app.authentication import NOBODY, Principal, Right, principals_of_tokens
+from sessions_app.authentication import NOBODY, Principal, Right, shared_principals
 from sessions_app.errors import DomainError, NotAuthenticated
 from sessions_app.operations.facts import Acquire
 from sessions_app.operations.release import Release
 from sessions_app.operations.sets import carry_out
 from sessions_app.steps import STEP_NODE_KEYS, STEP_SESSIONS
 
+# The rest of a set does not wait longer for a row that somebody has locked. A request that finds it locked alone goes
+# another way, where it may wait for as long as any.
+LOCK_TIMEOUT: Final = "500ms"
 _SESSION_WEIGHT: Final = STEP_NODE_KEYS // STEP_SESSIONS
 
 
@@ -35,6 +40,14 @@ class Permitted:
         """Whose turn it waits for: a user's releases do not wait behind the same user's acquires."""
         return self.request.user.pk, self.is_release
 
+    @cached_property
+    def about(self) -> Collection[Hashable]:
+        """What it is for: the sessions of a release, the items and the workstation of an acquire."""
+        request = self.request
+        if isinstance(request, Release):
+            return request.session_ids
+        return {request.workstation_id, *request.keys.values()}
+
     @property
     def is_release(self) -> bool:
         return isinstance(self.request, Release)
@@ -50,15 +63,13 @@ def new_writer() -> SetWriter[Permitted, Any]:
         weight=_weight_of,
         # A set is as heavy as one step of other large transactions. Ten such sets may wait.
         bounds=Bounds(weight=STEP_NODE_KEYS, waiting_weight=10 * STEP_NODE_KEYS),
+        connected=lambda: sql.set_for_session("lock_timeout", LOCK_TIMEOUT),
     )
 
 
 def _keys_of(permitted: Permitted) -> Collection[Hashable]:
-    """Return the items and the workstation of an acquire, whose decisions depend on nothing else in a set."""
-    request = permitted.request
-    if isinstance(request, Release):
-        return ()
-    return {request.workstation_id, *request.keys.values()}
+    """Return that on which the decision about a request depends: no other request of its set has it."""
+    return () if permitted.is_release else permitted.about
 
 
 def _weight_of(permitted: Permitted) -> int:
@@ -70,7 +81,7 @@ def _weight_of(permitted: Permitted) -> int:
 
 
 def _carry_out(some: Sequence[Permitted]) -> Sequence[Any]:
-    principals = principals_of_tokens({one.token for one in some})
+    principals = shared_principals({one.token for one in some})
     refusals = [_refusal(one, principals.get(one.token)) for one in some]
     good = [one.request for one, refusal in zip(some, refusals, strict=True) if refusal is None]
     outcomes = iter(carry_out(good) if good else ())

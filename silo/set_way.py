@@ -7,7 +7,8 @@ that is unusual in any way goes on untouched.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from functools import cache, lru_cache
 from io import BytesIO
 from typing import Any, Final, NamedTuple
@@ -15,11 +16,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from ninja.errors import HttpError
 from ninja.operation import Operation
 
 from events_app.database.set_writer import SetWriter
+from events_app.database.unavailable import is_lock_timeout
 from events_app.fairness import callers, request_gate
 from events_app.fairness.callers import Scope
 from events_app.fairness.request_gate import Application
@@ -50,7 +53,29 @@ _ENDS_WITH_ID: Final = re.compile(
     r"([\s\S]*/)([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 )
 _ANY_ID: Final = UUID(int=0)
+# How long requests for something that was found locked go the other way.
+BLOCKED_SECONDS: Final = 5.0
 _CALL: Final = "silo.hot_call"
+
+
+class Blocked(Exception):
+    """A row that a request needs is locked for longer than a set may wait for it."""
+
+
+class _BlockedLately:
+    """The keys of requests that were blocked within the last seconds: others with them would only delay more sets."""
+
+    def __init__(self) -> None:
+        self._until: dict[Hashable, float] = {}
+
+    def note(self, about: Collection[Hashable]) -> None:
+        now = time.monotonic()
+        kept = {one: until for one, until in self._until.items() if until > now}
+        self._until = kept | dict.fromkeys(about, now + BLOCKED_SECONDS)
+
+    def has(self, about: Collection[Hashable]) -> bool:
+        now = time.monotonic()
+        return bool(self._until) and any(self._until.get(one, 0) > now for one in about)
 
 
 class Call(NamedTuple):
@@ -86,13 +111,15 @@ def application(otherwise: Application, writer: SetWriter[Permitted, Any]) -> Ap
         writer: of this process.
     """
 
+    blocked = _BlockedLately()
+
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         asked: _Asked = scope[_CALL]
         request = ASGIRequest(dict(scope), BytesIO(asked.body))
 
         async def submit(wish: Wish) -> Any:
             permitted = Permitted(wish, asked.token, asked.call.right)
-            return await _submitted(writer, permitted, receive)
+            return await _submitted(writer, blocked, permitted, receive)
 
         try:
             response = await respond(request, asked.call, asked.who, submit)
@@ -114,7 +141,10 @@ def application(otherwise: Application, writer: SetWriter[Permitted, Any]) -> Ap
             body = await bodies.read(receive)
         except ClientLeft:
             return
-        await answered({**scope, _CALL: _Asked(call, token, who, body)}, receive, send)
+        try:
+            await answered({**scope, _CALL: _Asked(call, token, who, body)}, receive, send)
+        except Blocked:
+            await otherwise(scope, bodies.again(body, receive), send)
 
     return run
 
@@ -130,6 +160,7 @@ async def respond(request: HttpRequest, call: Call, who: Principal, submit: Subm
 
     Raises:
         ClientLeft: there is nobody to answer.
+        Blocked: it was not carried out, and has to go another way.
     """
     operation = call.operation
     try:
@@ -142,7 +173,7 @@ async def respond(request: HttpRequest, call: Call, who: Principal, submit: Subm
         except DomainError as refusal:
             outcome = refusal
         response = operation._result_to_response(request, call.view.answer(outcome), blank)
-    except ClientLeft:
+    except (ClientLeft, Blocked):
         raise
     except Exception as error:
         response = operation.api.on_exception(request, error)
@@ -151,9 +182,14 @@ async def respond(request: HttpRequest, call: Call, who: Principal, submit: Subm
 
 
 async def _submitted(
-    writer: SetWriter[Permitted, Any], permitted: Permitted, receive: Receive
+    writer: SetWriter[Permitted, Any],
+    blocked: _BlockedLately,
+    permitted: Permitted,
+    receive: Receive,
 ) -> Any:
     """Have the writer carry out a request, unless its client leaves while it waits for its set."""
+    if blocked.has(permitted.about):
+        raise Blocked
     may_be_refused = not permitted.is_release
     if may_be_refused and writer.waiting(permitted.caller) >= settings.LIMITS.requests_per_user:
         raise HttpError(429, CODES[429][1])
@@ -166,6 +202,11 @@ async def _submitted(
         if leaving.done() and not leaving.cancelled():
             raise ClientLeft from None
         raise
+    except OperationalError as error:
+        if not is_lock_timeout(error):
+            raise
+        blocked.note(permitted.about)
+        raise Blocked from error
     finally:
         leaving.cancel()
 

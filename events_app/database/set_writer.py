@@ -14,10 +14,14 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Final, Generic, TypeVar
 
-from django.db import close_old_connections, connections
+from django.db import Error, connection
 
 from events_app.database.set_queue import BOUNDS, Bounds, SetQueue, Waiting
-from events_app.database.unavailable import DATABASE_UNAVAILABLE, is_statement_error
+from events_app.database.unavailable import (
+    DATABASE_UNAVAILABLE,
+    is_lock_timeout,
+    is_statement_error,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +36,7 @@ Execute = Callable[[Sequence[Request]], Sequence[Outcome | Exception]]
 # set waits for them, after one of so many. Without it, sets of one and of all others alternate.
 TOGETHER_SECONDS: Final = 0.001
 TOGETHER_LEAST: Final = 4
-# A connection that was not used for longer may have broken meanwhile: it is handed back to the pool, which looks at a
-# connection before it gives it out.
+# A connection that was not used for longer may have broken meanwhile, so it is looked at first.
 UNUSED_SECONDS: Final = 1.0
 
 
@@ -66,6 +69,7 @@ class SetWriter(Generic[Request, Outcome]):
         caller: whose a request is. Where more wait than a set holds, callers take turns.
         weight: what a request counts.
         bounds: what is taken.
+        connected: called in the thread with each new connection, which stays its own.
     """
 
     def __init__(
@@ -77,13 +81,14 @@ class SetWriter(Generic[Request, Outcome]):
         caller: Callable[[Request], Hashable] = _everybody,
         weight: Callable[[Request], int] = _one,
         bounds: Bounds = BOUNDS,
+        connected: Callable[[], None] = lambda: None,
     ) -> None:
         self._keys = keys
         self._caller = caller
         self._weigh = weight
         self._bounds = bounds
         self._queue: SetQueue[Request, Outcome] = SetQueue(bounds)
-        self._thread = _SetThread(execute, name, self._answered)
+        self._thread = _SetThread(execute, name, connected, self._answered)
         self._loop: asyncio.AbstractEventLoop | None = None
         # The set that the thread has.
         self._set: list[Waiting[Request, Outcome]] = []
@@ -169,13 +174,21 @@ class SetWriter(Generic[Request, Outcome]):
         assert self._loop is not None
         for one, outcome in zip(self._set, outcomes, strict=True):
             if one.answer.done():
-                continue
-            if isinstance(outcome, Exception):
+                pass
+            elif isinstance(outcome, Exception):
                 one.answer.set_exception(outcome)
             else:
                 one.answer.set_result(outcome)
+            if isinstance(outcome, Error) and is_lock_timeout(outcome):
+                self._pass_by(one.keys, outcome)
         # Those who wait for these answers run first, and send them.
         self._loop.call_soon(self._go_on)
+
+    def _pass_by(self, keys: Collection[Hashable], error: Error) -> None:
+        """Answer requests that wait and have one of these keys: each of them would keep the others waiting as long."""
+        locked = frozenset(keys)
+        for other in [one for one in self._queue if not locked.isdisjoint(one.keys)]:
+            self._refuse(other, error)
 
     def _go_on(self) -> None:
         assert self._loop is not None
@@ -202,7 +215,7 @@ class SetWriter(Generic[Request, Outcome]):
             self._refuse(one, Overloaded("The request has waited too long."))
         self._watch_age()
 
-    def _refuse(self, one: Waiting[Request, Outcome], error: Overloaded) -> None:
+    def _refuse(self, one: Waiting[Request, Outcome], error: Exception) -> None:
         self._queue.remove(one)
         if not one.answer.done():
             one.answer.set_exception(error)
@@ -218,6 +231,7 @@ class _SetThread(Generic[Request, Outcome]):
     Args:
         execute: carries out a set.
         name: of the thread.
+        connected: called with each new connection.
         answered: called in the loop with the outcomes of each set.
     """
 
@@ -225,9 +239,11 @@ class _SetThread(Generic[Request, Outcome]):
         self,
         execute: Execute[Request, Outcome],
         name: str,
+        connected: Callable[[], None],
         answered: Callable[[Sequence[Outcome | Exception]], None],
     ) -> None:
         self._execute = execute
+        self._connected = connected
         self._answered = answered
         # None: it ends.
         self._sets: SimpleQueue[Sequence[Request] | None] = SimpleQueue()
@@ -255,11 +271,11 @@ class _SetThread(Generic[Request, Outcome]):
         used_at = float("-inf")
         while (requests := self._sets.get()) is not None:
             if time.monotonic() - used_at > UNUSED_SECONDS:
-                close_old_connections()
+                _look_at_connection()
             outcomes = self._in_halves(requests)
             used_at = time.monotonic()
             self._tell(self._answered, outcomes)
-        connections.close_all()
+        _give_connection_up()
         self._tell(self._note_end)
 
     def _tell(self, function: Callable[..., None], *args: object) -> None:
@@ -279,11 +295,12 @@ class _SetThread(Generic[Request, Outcome]):
         while parts:
             part = parts.pop()
             try:
+                if connection.connection is None:
+                    self._connected()
                 done = self._execute(part)
                 outcomes += [outcome for outcome, _ in zip(done, part, strict=True)]
             except Exception as error:
-                # A connection that is lost is closed, any other one is looked at before it is used again.
-                close_old_connections()
+                _look_at_connection()
                 if _is_unavailable(error):
                     # Nobody's fault. The others would fail as well, each after the time-out of a connection.
                     outcomes += [error] * (len(requests) - len(outcomes))
@@ -297,6 +314,19 @@ class _SetThread(Generic[Request, Outcome]):
                 middle = len(part) // 2
                 parts += part[middle:], part[:middle]
         return outcomes
+
+
+def _look_at_connection() -> None:
+    """Give the connection up if it is broken."""
+    if connection.connection is not None and not connection.is_usable():
+        _give_connection_up()
+
+
+def _give_connection_up() -> None:
+    """End the connection: the pool does not give it to anybody else, as it has settings of its own."""
+    if connection.connection is not None:
+        connection.connection.close()
+        connection.close()
 
 
 def _is_unavailable(error: Exception) -> bool:

@@ -170,6 +170,12 @@ def set_for_transaction(name: str, value: str) -> None:
         cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
 
 
+def set_for_session(name: str, value: str) -> None:
+    """Change a setting of this database session until its end."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
+
+
 def set_sequence(sequence: str, last: int) -> None:
     """Have a sequence go on after a value; a rollback does not undo it."""
     with connection.cursor() as cursor:

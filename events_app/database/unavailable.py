@@ -27,6 +27,11 @@ def is_statement_error(error: Error) -> bool:
     return cause.sqlstate is not None and not cause.sqlstate.startswith(_SERVES_NOBODY)
 
 
+def is_lock_timeout(error: Error) -> bool:
+    """Return whether a statement has waited as long for a lock as it may (`lock_timeout`)."""
+    return isinstance(error.__cause__, psycopg.errors.LockNotAvailable)
+
+
 def backoff(attempt: int) -> float:
     """Return the pause in seconds after failed attempt number `attempt` (from 1)."""
     doubled = RETRY_FIRST_SECONDS * 2 ** min(attempt - 1, _DOUBLINGS)

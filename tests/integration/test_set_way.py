@@ -5,12 +5,12 @@ import threading
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 from django.db.models.functions import Now
 
 from events_app.database.set_writer import Overloaded
 from sessions_app import credentials, writer
-from sessions_app.authentication import principals_of_tokens
+from sessions_app.authentication import shared_principals
 from sessions_app.models import ApiToken, EditSession
 from sessions_app.operations import sets
 from sessions_app.roles import Role
@@ -25,7 +25,7 @@ class Place:
     def __init__(self, name):
         self.workstation = make_connected(name)
         self.token = make_token(self.workstation.user, Role.EDITOR)
-        principals_of_tokens({self.token})
+        shared_principals({self.token})
 
     def acquires(self, item):
         """The request of an acquire."""
@@ -285,6 +285,38 @@ def test_errors_of_the_writer_have_their_envelope(scene, ada, error, status):
         assert b"retry-after" in dict(headers)
 
     scene.run(script)
+
+
+def test_a_row_that_is_locked_keeps_only_its_own_request_waiting(scene, ada, bob):
+    one, two, three = (make_item(f"ITEM {number}") for number in range(3))
+    locked, free = threading.Event(), threading.Event()
+
+    def lock():
+        with transaction.atomic():
+            list(type(one).objects.select_for_update().filter(pk=two.pk))
+            locked.set()
+            assert free.wait(20)
+
+    async def script():
+        locking = asyncio.create_task(in_database(lock))
+        await asyncio.to_thread(locked.wait, 20)
+        first = await scene.hold(ada.acquires(one))
+        blocked, other = scene.ask(ada.acquires(two)), scene.ask(bob.acquires(three))
+        await scene.waits(bob)
+        await scene.waits(ada)
+        scene.go.set()
+        answers = [(await task)[0] for task in (first, blocked, other)]
+        # The way of all other requests has threads in which to wait.
+        assert (answers, scene.handed_on) == ([200, 418, 200], 1)
+        tried = len(scene.sets)
+        # For some seconds it is not tried again.
+        assert (await scene.ask(bob.acquires(two)))[0] == 418
+        assert len(scene.sets) == tried
+        free.set()
+        await locking
+
+    scene.run(script)
+    assert held() == {("ada", "ITEM 0"), ("bob", "ITEM 2")}
 
 
 def test_a_token_that_is_not_known_goes_the_other_way(scene, ada):

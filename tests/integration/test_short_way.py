@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sessions_app import credentials, wrong_credentials
 from sessions_app.api import edit_sessions
-from sessions_app.authentication import principals_of_tokens
+from sessions_app.authentication import shared_principals
 from sessions_app.models import ApiToken, Item
 from sessions_app.roles import Role
 from sessions_app.writer import new_writer
@@ -116,9 +116,7 @@ def worlds(committed_db):
     credentials.cache.listening()
     credentials.cache.proved(float("inf"))
     worlds = World(1), World(2), World(3)
-    principals_of_tokens(
-        {token for one in worlds for token in (one.token, one.viewers, one.nobodys)}
-    )
+    shared_principals({token for one in worlds for token in (one.token, one.viewers, one.nobodys)})
     yield worlds
     credentials.cache.lost()
 

@@ -239,9 +239,9 @@ def test_the_weight_of_a_set_is_bounded():
     run(scene, weight=10)
 
 
-def statement_error():
-    error = OperationalError("deadlock detected")
-    error.__cause__ = psycopg.errors.DeadlockDetected()
+def statement_error(cause=psycopg.errors.DeadlockDetected):
+    error = OperationalError("refused")
+    error.__cause__ = cause()
     return error
 
 
@@ -267,6 +267,21 @@ def test_a_set_that_fails_once_is_carried_out_whole_in_two_halves():
         writing.executor.error = lambda names: statement_error() if len(names) == 8 else None
         await writing.results(writing.submit(*range(8)))
         assert writing.executor.sets == [[*range(8)], [0, 1, 2, 3], [4, 5, 6, 7]]
+
+    run(scene)
+
+
+def test_who_waits_for_what_was_found_locked_gets_the_same_error_at_once():
+    error = statement_error(psycopg.errors.LockNotAvailable)
+
+    async def scene(writing):
+        await writing.hold()
+        writing.submit(Wish("locked", ("k",)), Wish("same", ("k", "l")), Wish("other", ("o",)))
+        await writing.waiting(3)
+        writing.executor.error = lambda names: error if "locked" in names else None
+        outcomes = await writing.results()
+        assert outcomes == ["done first", error, error, "done other"]
+        assert writing.executor.sets[1:] == [["locked", "other"], ["locked"], ["other"]]
 
     run(scene)
 
@@ -304,11 +319,11 @@ def test_a_connection_that_is_lost_between_two_halves_spoils_the_second_only():
     run(scene)
 
 
-def test_the_connection_is_looked_at_after_an_error_and_closed_at_the_end(monkeypatch):
+def test_the_connection_is_looked_at_after_an_error_and_ended_at_the_end(monkeypatch):
     seen = []
-    monkeypatch.setattr(set_writer, "close_old_connections", lambda: seen.append("looked at"))
     monkeypatch.setattr(set_writer, "UNUSED_SECONDS", 3600)
-    monkeypatch.setattr(set_writer.connections, "close_all", lambda: seen.append("closed"))
+    monkeypatch.setattr(set_writer, "_look_at_connection", lambda: seen.append("looked at"))
+    monkeypatch.setattr(set_writer, "_give_connection_up", lambda: seen.append("ended"))
 
     async def scene(writing):
         await writing.results(writing.submit(1))
@@ -320,7 +335,7 @@ def test_the_connection_is_looked_at_after_an_error_and_closed_at_the_end(monkey
         assert seen == ["looked at"]
 
     run(scene)
-    assert seen == ["looked at", "closed"]
+    assert seen == ["looked at", "ended"]
 
 
 def test_who_leaves_while_it_waits_has_asked_nothing():
