@@ -44,12 +44,10 @@ def make_token(user: Any, role: Role = Role.ADMIN) -> str:
 
 
 def make_item(part_number: str = "A01-0001") -> Item:
-    """Make an item."""
     return Item.objects.create(part_number=part_number)
 
 
 def make_workstation(user: Any, name: str = "cad-1") -> Workstation:
-    """Make a workstation."""
     return Workstation.objects.create(user=user, name=name, fingerprint=uuid.uuid4().hex)
 
 
@@ -61,7 +59,6 @@ def acquire(
     cone: tuple[str, ...] = (),
     **kwargs: Any,
 ) -> Acquired:
-    """Acquire a session."""
     wanted = Wanted(item.part_number, level, object_id, cone)
     return operations.acquire.acquire(workstation.user, workstation.pk, wanted, **kwargs)
 
@@ -144,6 +141,32 @@ def events() -> list[tuple[str, set[str], dict[str, Any]]]:
     """Return type, channels and data of every event, oldest first."""
     entries = LogEntry.objects.order_by("id")
     return [(entry.type, set(entry.channels), json.loads(entry.data)) for entry in entries]
+
+
+def met_of(session: EditSession) -> dict[str, Any]:
+    """Return how a session is shown that another one interferes with."""
+    return {
+        "session_id": str(session.pk),
+        "user": session.user.username,
+        "user_name": session.user.username,
+        "workstation": {"id": str(session.workstation_id), "name": session.workstation.name},
+        "context_level": session.context_level,
+        "object_id": session.object_id,
+    }
+
+
+def holder_of(session: EditSession) -> dict[str, Any]:
+    """Return how a session is shown that is in the way, or that is met by one that begins."""
+    return met_of(session) | {"note": session.note, "acquired_at": A_TIME}
+
+
+def identity_of(session: EditSession) -> dict[str, Any]:
+    """Return the members of a session that each of its events has."""
+    return met_of(session) | {
+        "item_id": str(session.item_id),
+        "part_number": session.item.part_number,
+        "fencing_token": session.fencing_token,
+    }
 
 
 def kinds_since(before: int) -> list[str]:

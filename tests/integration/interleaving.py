@@ -5,19 +5,23 @@ held one goes on.
 """
 
 import copy
+import json
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
 from django.apps import apps
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
-from events_app.models import Connection, ServerProcess
+from events_app.models import Connection, LogEntry, ServerProcess
+from sessions_app import channels
 from sessions_app.errors import DomainError
-from sessions_app.models import EditSession, HandoffRequest, PlaceInLine
+from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 Actor = Callable[[], Any]
@@ -115,6 +119,28 @@ def at_every_statement(make_world: Callable[[], Any], first: str, second: str) -
             before += 1
     worlds.clear()
     assert before > 1, "it was never held"
+
+
+def records_of(items: Collection[Any]) -> QuerySet[EndedSession]:
+    """Return the records of sessions on items with these ids."""
+    return EndedSession.objects.filter(item_id__in=items)
+
+
+def check_each_end(items: Collection[Any]) -> None:
+    """Check that every session on these items that ended has one record and one event, and no other one vanished."""
+    events = LogEntry.objects.filter(channels__overlap=[channels.item(pk) for pk in items])
+    told = Counter(
+        (kind, json.loads(data)["session_id"]) for kind, data in events.values_list("type", "data")
+    )
+    ended = Counter(str(pk) for pk in records_of(items).values_list("session_id", flat=True))
+    sessions = EditSession.objects.filter(item__in=items)
+    active = {str(pk) for pk in sessions.values_list("pk", flat=True)}
+    acquired = {pk for kind, pk in told if kind == "edit.session_acquired"}
+    released = {pk: n for (kind, pk), n in told.items() if kind == "edit.session_released"}
+    assert set(ended.values()) <= {1}, "a session has more than one record"
+    assert released == ended, "an end without its event, or told twice"
+    assert acquired == active | ended.keys(), "a session vanished without a record"
+    assert not active & ended.keys(), "an ended session is still active"
 
 
 class _Worlds:

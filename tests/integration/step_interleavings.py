@@ -1,8 +1,6 @@
 """What can happen while a departure that has more to end than one step is between two of its steps."""
 
-import json
 import uuid
-from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -10,13 +8,12 @@ from typing import Any
 
 from django.db.models import Q
 
-from events_app.models import LogEntry
 from events_app.presence import store
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
-from sessions_app import channels, operations
+from sessions_app import operations
 from sessions_app.errors import DomainError, HardInterference
-from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
+from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
 from tests.factories import acquire, let_go, make_item, make_workstation, stand
 from tests.integration import interleaving
@@ -98,13 +95,13 @@ class World:
             assert not isinstance(result, Exception) or isinstance(result, DomainError), result
             assert not isinstance(result, HardInterference), result
         came_back = bool(happened & SIGNS_OF_LIFE) and "deletion" not in happened
-        self._check_each_end()
+        interleaving.check_each_end(self._items)
         if came_back and self.departed_before:
             self._check_nothing_ended_after(happened)
         while operations.presence.end_grace(NO_GRACE, 500):
             pass
         operations.line.grant_what_is_free(10)
-        self._check_each_end()
+        interleaving.check_each_end(self._items)
         sessions = EditSession.objects.filter(workstation=self.ours)
         if not came_back:
             assert not sessions.exists(), "an orphaned lock"
@@ -114,24 +111,11 @@ class World:
             self._check_nothing_ended_after(happened)
 
     def _records(self) -> Any:
-        return EndedSession.objects.filter(item_id__in=[self.item.pk, self.other_item.pk])
+        return interleaving.records_of(self._items)
 
-    def _check_each_end(self) -> None:
-        items = [self.item.pk, self.other_item.pk]
-        events = LogEntry.objects.filter(channels__overlap=[channels.item(pk) for pk in items])
-        told = Counter(
-            (kind, json.loads(data)["session_id"])
-            for kind, data in events.values_list("type", "data")
-        )
-        ended = Counter(str(pk) for pk in self._records().values_list("session_id", flat=True))
-        sessions = EditSession.objects.filter(item__in=items)
-        active = {str(pk) for pk in sessions.values_list("pk", flat=True)}
-        acquired = {pk for kind, pk in told if kind == "edit.session_acquired"}
-        released = {pk: n for (kind, pk), n in told.items() if kind == "edit.session_released"}
-        assert set(ended.values()) <= {1}, "a session has more than one record"
-        assert released == ended, "an end without its event, or told twice"
-        assert acquired == active | ended.keys(), "a session vanished without a record"
-        assert not active & ended.keys(), "an ended session is still active"
+    @property
+    def _items(self) -> list[Any]:
+        return [self.item.pk, self.other_item.pk]
 
     def _check_nothing_ended_after(self, happened: set[str]) -> None:
         """Where its client had come back nothing ended as if it were away; at most one step did before."""

@@ -18,6 +18,7 @@ from tests.factories import (
     connect,
     counts,
     events,
+    holder_of,
     let_go,
     make_item,
     make_user,
@@ -132,22 +133,12 @@ def test_a_held_lock_is_refused_with_its_holder(ada, bob, item, holder):
     before, told = counts(), len(events())
     answer = ask(ada, object_id="Sketch001", dependency_cone=["n1"])
     assert answer.status_code == 409
-    keys = [
-        "session_id",
-        "user",
-        "user_name",
-        "workstation",
-        "note",
-        "context_level",
-        "object_id",
-        "acquired_at",
-    ]
     assert answer.json() == {
         "error": "hard_interference",
         "message": f"{other.user} is editing this on {other.name}.",
-        "holder": {key: held[key] for key in keys},
+        "holder": holder_of(EditSession.objects.get()),
     }
-    assert answer.json()["holder"]["acquired_at"] == A_TIME
+    assert answer.json()["holder"]["acquired_at"] == held["acquired_at"]
     assert (counts(), len(events())) == (before, told)
 
 
@@ -196,17 +187,7 @@ def test_cones_that_meet_are_soft_interference(
     held = acquire(bob, item, theirs, level, tuple(their_cone.split())).session
     answer = ask(ada, object_id=ours, dependency_cone=our_cone.split())
     assert answer.status_code == 200
-    expected = {
-        "session_id": str(held.pk),
-        "user": "bob",
-        "user_name": "bob",
-        "workstation": {"id": str(bob.pk), "name": "bob's"},
-        "note": "",
-        "context_level": level,
-        "object_id": theirs,
-        "acquired_at": A_TIME,
-        "shared": shared,
-    }
+    expected = holder_of(held) | {"shared": shared}
     soft = shared is not None
     assert answer.json()["interference"] == ("soft" if soft else "none")
     assert answer.json()["conflicts"] == ([expected] if soft else [])

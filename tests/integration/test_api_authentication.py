@@ -1,4 +1,4 @@
-"""Who gets in, and in which role."""
+"""Who gets in. Which operation each role may ask for: `test_role_matrix.py`."""
 
 from datetime import timedelta
 
@@ -11,104 +11,15 @@ from sessions_app.roles import Role
 from tests.factories import (
     A_SENTENCE,
     Api,
-    acquire,
     api_of,
-    counts,
-    make_item,
     make_token,
     make_user,
-    make_workstation,
 )
 
 pytestmark = pytest.mark.django_db
 
-VIEWER, EDITOR, ADMIN = Role
+VIEWER, _, ADMIN = Role
 ITEM = {"part_number": "A02-0001"}
-WORKSTATION = {"name": "cad-9", "fingerprint": "f-9"}
-# All others, and what ends something, for which the user's role does not count: test_role_matrix.py.
-CALLS = {
-    "register": (VIEWER, "POST", "/api/workstations", WORKSTATION, 201),
-    "workstations": (VIEWER, "GET", "/api/workstations", None, 200),
-    "items": (VIEWER, "GET", "/api/items", None, 200),
-    "add item": (EDITOR, "POST", "/api/items", ITEM, 201),
-    "acquire": (EDITOR, "POST", "/api/items/A01-0001/edit-sessions", "acquire", 200),
-    "on item": (VIEWER, "GET", "/api/items/A01-0001/edit-sessions", None, 200),
-    "sessions": (VIEWER, "GET", "/api/edit-sessions", None, 200),
-    "everybody's": (VIEWER, "GET", "/api/edit-sessions?all=true", None, 200),
-    "force": (
-        ADMIN,
-        "DELETE",
-        "/api/items/A01-0001/edit-sessions/{foreign}/force-release",
-        {"reason": "He left."},
-        204,
-    ),
-}
-
-
-@pytest.fixture(params=CALLS)
-def call(request):
-    """One call of the table, made by a client on behalf of a user who has something of each kind."""
-    needs, method, path, body, status = CALLS[request.param]
-
-    def call(client, user):
-        item = make_item()
-        own = make_workstation(user)
-        bob = make_workstation(make_user("bob"))
-        acquire(own, item, "Held")
-        foreign = acquire(bob, item, "Foreign").session
-        sent = body
-        if body == "acquire":
-            sent = {"workstation_id": own.pk, "context_level": "sketch"}
-        before = counts()
-        answer = client(method, path.format(own=own.pk, foreign=foreign.pk), sent)
-        if answer.status_code >= 400:
-            assert counts() == before
-        return answer
-
-    call.needs, call.status = needs, status
-    return call
-
-
-def check_allowed(call, answer, role):
-    if role >= call.needs:
-        assert answer.status_code == call.status
-    else:
-        assert answer.status_code == 403
-        assert answer.json() == {
-            "error": "forbidden",
-            "message": f"This needs the role {call.needs.group}.",
-        }
-
-
-@pytest.mark.parametrize("role", Role)
-def test_a_role_may_do_what_the_table_says(call, role):
-    ada = make_user(role=role)
-    check_allowed(call, call(api_of(ada), ada), role)
-
-
-@pytest.mark.parametrize("role", Role)
-def test_the_role_of_the_token_limits_the_users(call, role):
-    ada = make_user(role=ADMIN)
-    check_allowed(call, call(api_of(ada, role), ada), role)
-
-
-def test_a_superuser_is_an_admin(call):
-    ada = make_user(role=None, is_superuser=True)
-    assert call(api_of(ada), ada).status_code == call.status
-
-
-def test_no_request_passes_without_credentials(call):
-    answer = call(Api(), make_user())
-    assert answer.status_code == 401
-    assert answer["WWW-Authenticate"] == "Bearer"
-    assert answer.json() == {"error": "not_authenticated", "message": A_SENTENCE}
-
-
-def test_a_user_without_a_role_may_do_nothing(call):
-    ada = make_user(role=None)
-    answer = call(api_of(ada), ada)
-    assert answer.status_code == 403
-    assert answer.json() == {"error": "forbidden", "message": A_SENTENCE}
 
 
 def test_the_highest_of_several_roles_counts():

@@ -17,6 +17,7 @@ from tests.factories import (
     connect,
     counts,
     events,
+    holder_of,
     make_item,
     make_user,
     make_workstation,
@@ -136,17 +137,7 @@ def test_one_held_lock_refuses_the_batch_and_every_holder_is_named(ask, ada, bob
     assert body["error"] == "hard_interference"
     assert body["message"].startswith("ada is editing DIN 912/M5 on ada's other")
     assert body["holders"] == [
-        {
-            "part_number": part,
-            "session_id": str(session.pk),
-            "user": session.user.username,
-            "user_name": session.user.username,
-            "workstation": {"id": str(session.workstation_id), "name": session.workstation.name},
-            "note": "",
-            "context_level": session.context_level,
-            "object_id": session.object_id,
-            "acquired_at": A_TIME,
-        }
+        {"part_number": part} | holder_of(session)
         for part, session in (("DIN 912/M5", second), ("B2", first))
     ]
     assert counts() == before

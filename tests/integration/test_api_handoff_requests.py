@@ -14,6 +14,7 @@ from tests.factories import (
     check_refused,
     counts,
     events,
+    identity_of,
     let_go,
     make_item,
     make_user,
@@ -38,16 +39,7 @@ def test_the_holders_workstation_alone_is_told_who_asks_and_why(held, ada, bob, 
     [(kind, channels, data)] = events()[told:]
     assert kind == "edit.handoff_requested"
     assert channels == {f"workstation:{ada.pk}"}
-    assert data == {
-        "item_id": str(held.item_id),
-        "part_number": "A01-0001",
-        "session_id": str(held.pk),
-        "user": "ada",
-        "user_name": "ada",
-        "workstation": {"id": str(ada.pk), "name": "ada's"},
-        "context_level": "partdesign",
-        "object_id": "Sketch001",
-        "fencing_token": held.fencing_token,
+    assert data == identity_of(held) | {
         "requester": "bob",
         "requester_name": "bob",
         "workstation_id": str(bob.pk) if named else None,

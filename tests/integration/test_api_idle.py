@@ -24,6 +24,7 @@ from tests.factories import (
     counts,
     depart,
     events,
+    identity_of,
     kinds_since,
     let_go,
     make_item,
@@ -102,17 +103,7 @@ def test_the_watchers_of_the_item_and_its_holders_are_told(say, ada, bob, held, 
         watching = {"all", f"item:{item.pk}"}
         assert channels == watching | {f"workstation:{one.pk}" for one in (ada, bob)}
         check_same_time(data.pop("idle_since"), since)
-        assert data == {
-            "item_id": str(item.pk),
-            "part_number": "A01-0001",
-            "session_id": str(held.pk),
-            "user": "ada",
-            "user_name": "ada",
-            "workstation": {"id": str(ada.pk), "name": "ada's"},
-            "context_level": "partdesign",
-            "object_id": "Sketch001",
-            "fencing_token": held.fencing_token,
-        }
+        assert data == identity_of(held)
 
 
 def test_idleness_is_announced_for_each_of_the_workstations_sessions(say, ada, bob, held, item):

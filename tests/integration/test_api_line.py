@@ -17,6 +17,7 @@ from tests.factories import (
     connect,
     counts,
     events,
+    holder_of,
     make_connected,
     make_item,
     make_user,
@@ -60,16 +61,7 @@ def test_a_place_in_line_is_answered_with_its_holder(ada, bob, item):
         "connection_id": None,
         "requested_at": A_TIME,
         "existing": False,
-        "holder": {
-            "session_id": str(held.pk),
-            "user": "ada",
-            "user_name": "ada",
-            "workstation": {"id": str(ada.pk), "name": "ada's"},
-            "note": "",
-            "context_level": "partdesign",
-            "object_id": "Sketch001",
-            "acquired_at": A_TIME,
-        },
+        "holder": holder_of(held),
     }
     assert place.dependency_cone == ["n1"]
     assert counts() == before | {"PlaceInLine": 1}

@@ -14,10 +14,12 @@ from tests.factories import (
     A_TIME,
     acquire,
     api_of,
+    identity_of,
     let_go,
     make_item,
     make_user,
     make_workstation,
+    met_of,
 )
 
 pytestmark = pytest.mark.django_db
@@ -62,17 +64,8 @@ def objects(answer):
 
 
 def check_shape(shown, session, *meets):
-    assert shown == {
+    assert shown == identity_of(session) | {
         "id": str(session.pk),
-        "session_id": str(session.pk),
-        "item_id": str(session.item_id),
-        "part_number": session.item.part_number,
-        "user": session.user.username,
-        "user_name": session.user.username,
-        "workstation": {"id": str(session.workstation_id), "name": session.workstation.name},
-        "context_level": "sketch",
-        "object_id": session.object_id,
-        "fencing_token": session.fencing_token,
         "note": "",
         "connection_id": None,
         "acquired_at": A_TIME,
@@ -81,15 +74,7 @@ def check_shape(shown, session, *meets):
         "idle_since": None,
         "interference": "soft",
         "interferes_with": [
-            {
-                "session_id": str(other.pk),
-                "user": other.user.username,
-                "user_name": other.user.username,
-                "workstation": {"id": str(other.workstation_id), "name": other.workstation.name},
-                "context_level": "sketch",
-                "object_id": other.object_id,
-            }
-            for other in sorted(map(of, meets), key=lambda other: other.pk)
+            met_of(other) for other in sorted(map(of, meets), key=lambda other: other.pk)
         ],
     }
 

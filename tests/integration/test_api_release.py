@@ -14,6 +14,7 @@ from tests.factories import (
     api_of,
     check_refused,
     events,
+    identity_of,
     make_connected,
     make_item,
     make_workstation,
@@ -21,18 +22,6 @@ from tests.factories import (
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("all_ways")]
-
-IDENTITY = {
-    "item_id",
-    "part_number",
-    "session_id",
-    "user",
-    "user_name",
-    "workstation",
-    "context_level",
-    "object_id",
-    "fencing_token",
-}
 
 
 def release(caller, session):
@@ -90,16 +79,7 @@ def test_it_tells_the_watchers_the_holders_and_who_held_it(ada, bob, held):
     record = EndedSession.objects.get()
     assert parse_datetime(data["acquired_at"]) <= held.acquired_at
     assert parse_datetime(data["released_at"]) <= record.released_at
-    assert data == {
-        "item_id": str(held.item_id),
-        "part_number": "A01-0001",
-        "session_id": str(held.pk),
-        "user": "ada",
-        "user_name": "ada",
-        "workstation": {"id": str(ada.pk), "name": "ada's"},
-        "context_level": "partdesign",
-        "object_id": "Sketch001",
-        "fencing_token": held.fencing_token,
+    assert data == identity_of(held) | {
         "reason": "released",
         "released_at": A_TIME,
         "acquired_at": A_TIME,
@@ -210,10 +190,9 @@ def test_a_forced_holder_is_notified_why_before_the_watchers(root, ada, held):
     (first, to_first, data), (second, to_second, released) = events()[told:]
     assert first == "edit.force_released"
     assert to_first == {f"workstation:{ada.pk}"}
-    assert data.keys() == IDENTITY | {"by", "reason"}
-    assert (data["by"], data["reason"]) == ("root", "Holiday")
+    identity = identity_of(held)
+    assert data == identity | {"by": "root", "reason": "Holiday"}
     assert second == "edit.session_released"
     assert to_second == {"all", f"item:{held.item_id}", f"workstation:{ada.pk}"}
-    assert released.keys() == IDENTITY | {"reason", "released_at", "acquired_at"}
-    assert released["reason"] == "force_released"
-    assert {key: data[key] for key in IDENTITY} == {key: released[key] for key in IDENTITY}
+    times = {"released_at": A_TIME, "acquired_at": A_TIME}
+    assert released == identity | {"reason": "force_released"} | times

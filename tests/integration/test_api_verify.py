@@ -43,7 +43,7 @@ def test_a_number_with_a_point_is_the_same_number(held):
 
 
 @pytest.mark.parametrize(
-    "token", [1.5, -1.0, 2.0**53, 1e400, float("nan"), True, False, "1", None, 2**63, [1], {}]
+    "token", [1.5, -1, -1.0, 2.0**53, 1e400, float("nan"), True, False, "1", None, 2**63, [1], {}]
 )
 def test_a_malformed_token_is_refused_by_its_name(held, token):
     answer = verify(held, token)
@@ -69,11 +69,6 @@ def test_a_late_writer_is_refused(held):
 def test_another_items_path_is_stale_too(held):
     make_item("B")
     assert verify(held, held.fencing_token, part="B").status_code == 409
-
-
-@pytest.mark.parametrize("token", [None, "1", -1, 2**63, 1.5, True])
-def test_a_malformed_token_is_refused(held, token):
-    assert verify(held, token).status_code == 422
 
 
 def test_releasing_all_of_a_workstation(held):

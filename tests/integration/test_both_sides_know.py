@@ -12,10 +12,12 @@ from tests.factories import (
     acquire,
     connect,
     events,
+    identity_of,
     let_go,
     make_item,
     make_user,
     make_workstation,
+    met_of,
     stand,
 )
 
@@ -56,23 +58,9 @@ def test_the_earlier_and_the_later_one_are_told_each_with_its_own_session(ada, b
         "edit.interference",
         {f"workstation:{ada.pk}"},
         {
-            "item_id": str(item.pk),
-            "part_number": "A01-0001",
-            "session_id": str(mine.pk),
-            "user": "ada",
+            **identity_of(mine),
             "user_name": "Ada Lovelace",
-            "workstation": {"id": str(ada.pk), "name": ada.name},
-            "context_level": "partdesign",
-            "object_id": "A",
-            "fencing_token": mine.fencing_token,
-            "with": {
-                "session_id": str(theirs.pk),
-                "user": "bob",
-                "user_name": "bob",
-                "workstation": {"id": str(bob.pk), "name": bob.name},
-                "context_level": "sketch",
-                "object_id": "B",
-            },
+            "with": met_of(theirs),
             "shared": ["n2"],
         },
     )

@@ -6,18 +6,17 @@ import pytest
 from django.db.models.functions import Now
 
 from sessions_app import operations
-from sessions_app.models import EditSession, Workstation
-from sessions_app.roles import Role
+from sessions_app.models import EditSession
 from tests.factories import (
     acquire,
-    api_of,
     events,
+    identity_of,
     let_go,
     make_item,
-    make_user,
     make_workstation,
     stand,
 )
+from tests.integration.ending import ENDS
 
 pytestmark = pytest.mark.django_db
 
@@ -56,55 +55,14 @@ def test_the_one_that_is_left_is_told_with_its_own_session(ada, bob, item, first
     kind, channels, data = events()[-1]
     assert kind == "edit.interference_resolved"
     assert channels == {f"workstation:{left.workstation_id}"}
-    assert data == {
-        "item_id": str(item.pk),
-        "part_number": "A01-0001",
-        "session_id": str(left.pk),
-        "user": left.user.username,
-        "user_name": left.user.username,
-        "workstation": {"id": str(left.workstation_id), "name": left.workstation.name},
-        "context_level": left.context_level,
-        "object_id": left.object_id,
-        "fencing_token": left.fencing_token,
-        "with_session_id": str(ending.pk),
-    }
+    assert data == identity_of(left) | {"with_session_id": str(ending.pk)}
 
 
-def release(session):
-    let_go(session.pk)
-
-
-def force_release(session):
-    url = f"/api/items/A01-0001/edit-sessions/{session.pk}/force-release?reason=Holiday"
-    assert api_of(make_user("root", Role.ADMIN))("DELETE", url).status_code == 204
-
-
-def release_all_of_it(session):
-    operations.release.release_all(session.workstation_id)
-
-
-def delete_its_workstation(session):
-    operations.workstations.delete([session.workstation_id])
-
-
-def idle_out(session):
-    Workstation.objects.filter(pk=session.workstation_id).update(idle_since=Now() - HOUR)
-    EditSession.objects.filter(pk=session.pk).update(acquired_at=Now() - HOUR)
-    EditSession.objects.expire_idle(timedelta(minutes=15), 100)
-
-
-def leave(session):
-    operations.presence.leave([session.workstation_id], timedelta(0))
-
-
-ENDS = [release, force_release, release_all_of_it, delete_its_workstation, expire, idle_out, leave]
-
-
-@pytest.mark.parametrize("end", ENDS)
-def test_every_end_resolves_the_meeting(ada, bob, item, end):
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
+def test_every_end_resolves_the_meeting(ada, bob, item, end, django_capture_on_commit_callbacks):
     ending = acquire(ada, item, "A", cone=("n1",)).session
     left = acquire(bob, item, "B", cone=("n1",)).session
-    end(ending)
+    end(ending, on_commit=django_capture_on_commit_callbacks)
     assert resolved() == expected((left, ending))
     assert EditSession.objects.get() == left
 

@@ -1,8 +1,6 @@
 """Every pair of what can happen to a workstation at the same moment, in every interleaving."""
 
-import json
 import uuid
-from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -12,11 +10,11 @@ import pytest
 from django.db.models import Value
 from django.db.models.functions import Now
 
-from events_app.models import Connection, LogEntry, ServerProcess
+from events_app.models import Connection, ServerProcess
 from events_app.presence import clean_up, store
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
-from sessions_app import channels, operations
+from sessions_app import operations
 from sessions_app.errors import HardInterference, NotConnected, NotFound
 from sessions_app.models import EditSession, EndedSession
 from tests.factories import acquire, let_go, make_item, make_user, make_workstation
@@ -89,21 +87,7 @@ class World:
         for result in results:
             if isinstance(result, Exception):
                 assert isinstance(result, HardInterference | NotConnected | NotFound), result
-        events = LogEntry.objects.filter(channels__contains=[channels.item(self.item.pk)])
-        told = Counter(
-            (kind, json.loads(data)["session_id"])
-            for kind, data in events.values_list("type", "data")
-        )
-        records = EndedSession.objects.filter(item_id=self.item.pk)
-        ended = Counter(str(pk) for pk in records.values_list("session_id", flat=True))
-        sessions = EditSession.objects.filter(item=self.item)
-        active = {str(pk) for pk in sessions.values_list("pk", flat=True)}
-        acquired = {pk for kind, pk in told if kind == "edit.session_acquired"}
-        released = {pk: n for (kind, pk), n in told.items() if kind == "edit.session_released"}
-        assert set(ended.values()) <= {1}, "a session has more than one record"
-        assert released == ended, "an end without its event, or told twice"
-        assert acquired == active | ended.keys(), "a session vanished without a record"
-        assert not active & ended.keys(), "an ended session is still active"
+        interleaving.check_each_end([self.item.pk])
         self._check_presence(happened)
 
     def _check_presence(self, happened: set[str]) -> None:

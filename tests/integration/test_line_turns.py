@@ -6,31 +6,25 @@ import pytest
 from django.db.models.functions import Now
 
 from sessions_app import operations
-from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
-from sessions_app.roles import Role
+from sessions_app.models import EditSession, EndedSession, PlaceInLine
 from tests.factories import (
     A_TIME,
     acquire,
     api_of,
     connect,
-    depart,
     events,
+    holder_of,
+    identity_of,
     let_go,
     make_connected,
     make_item,
-    make_user,
     make_workstation,
-    session_url,
     stand,
     wait_for,
 )
+from tests.integration.ending import ENDS, delete_its_workstation
 
 pytestmark = pytest.mark.django_db
-
-IDENTITY = {
-    *("item_id", "part_number", "session_id", "user", "user_name", "workstation"),
-    *("context_level", "object_id", "fencing_token"),
-}
 
 
 def check_is_held_by(workstation, after):
@@ -40,59 +34,6 @@ def check_is_held_by(workstation, after):
     assert session.fencing_token > after.fencing_token
     assert not PlaceInLine.objects.filter(workstation=workstation).exists()
     return session
-
-
-def release(session, **_):
-    api_of(session.user)("DELETE", session_url(session))
-
-
-def force_release(session, **_):
-    api_of(make_user("root", Role.ADMIN))(
-        "DELETE", session_url(session, "force-release") + "?reason=Holiday"
-    )
-
-
-def release_all_of_it(session, **_):
-    api_of(session.user)("DELETE", f"/api/workstations/{session.workstation_id}/edit-sessions")
-
-
-def delete_its_workstation(session, **_):
-    api_of(session.user)("DELETE", f"/api/workstations/{session.workstation_id}")
-
-
-def depart_from_it(session, **_):
-    depart(session.workstation)
-
-
-def let_it_time_out(session, **_):
-    EditSession.objects.filter(pk=session.pk).update(last_heartbeat=Now() - timedelta(hours=1))
-    EditSession.objects.expire_stale(timedelta(minutes=15))
-
-
-def let_it_idle_out(session, **_):
-    EditSession.objects.filter(pk=session.pk).update(acquired_at=Now() - timedelta(hours=1))
-    Workstation.objects.filter(pk=session.workstation_id).update(
-        idle_since=Now() - timedelta(hours=1)
-    )
-    EditSession.objects.expire_idle(timedelta(minutes=15), 100)
-
-
-def deactivate_its_user(session, on_commit):
-    with on_commit(execute=True):
-        session.user.is_active = False
-        session.user.save()
-
-
-ENDS = {
-    release: "released",
-    force_release: "force_released",
-    release_all_of_it: "released",
-    delete_its_workstation: "workstation_deleted",
-    depart_from_it: "disconnected",
-    let_it_time_out: "expired",
-    let_it_idle_out: "idle",
-    deactivate_its_user: "force_released",
-}
 
 
 @pytest.mark.parametrize(
@@ -130,24 +71,17 @@ def test_a_turn_notifies_watchers_of_an_acquire_and_its_workstation_alone(held, 
     watching = {"all", f"item:{held.item_id}", f"workstation:{dora.pk}"}
     assert watchers == watching | {f"workstation:{bob.pk}"}
     assert own == {f"workstation:{bob.pk}"}
-    assert acquired.keys() == IDENTITY | {"note", "connection_id", "acquired_at", "interference"}
+    assert acquired == identity_of(session) | {
+        "note": "",
+        "connection_id": None,
+        "acquired_at": A_TIME,
+        "interference": "soft",
+    }
     assert {key: granted[key] for key in acquired} == acquired
     assert granted["fencing_token"] == session.fencing_token
     assert granted["dependency_cone"] == ["n2"]
     assert granted["interference"] == "soft"
-    assert granted["conflicts"] == [
-        {
-            "session_id": str(met.pk),
-            "user": "dora",
-            "user_name": "dora",
-            "workstation": {"id": str(dora.pk), "name": "dora's"},
-            "note": "",
-            "context_level": "sketch",
-            "object_id": "elsewhere",
-            "acquired_at": A_TIME,
-            "shared": ["n2"],
-        }
-    ]
+    assert granted["conflicts"] == [holder_of(met) | {"shared": ["n2"]}]
 
 
 def test_a_granted_session_reads_like_the_answer_of_an_acquire(held, bob):

@@ -15,9 +15,11 @@ from sessions_app.roles import Role
 from sessions_app.stream_grants import resolve
 from silo.api import api
 from tests.factories import (
+    A_SENTENCE,
     Api,
     acquire,
     connect,
+    counts,
     make_item,
     make_token,
     make_user,
@@ -116,6 +118,7 @@ CALLERS: dict[str, tuple[Role | None, Role | None, set[Any]]] = {
     "viewer": (VIEWER, VIEWER, READS),
     "editor": (EDITOR, EDITOR, EDITS),
     "admin": (ADMIN, ADMIN, EDITS | {ADMIN}),
+    "superuser": (None, ADMIN, EDITS | {ADMIN}),
     "viewer's token of an editor": (EDITOR, VIEWER, READS),
     "viewer's token of an admin": (ADMIN, VIEWER, READS),
     "editor's token of an admin": (ADMIN, EDITOR, EDITS),
@@ -150,7 +153,8 @@ class World:
 def make_world(caller: str) -> World:
     """Make somebody who has something of each kind, and somebody else who has too and waits for it."""
     role, limit, _ = CALLERS[caller]
-    ada, bob = make_user("ada", role), make_user("bob")
+    ada = make_user("ada", role, is_superuser=caller == "superuser")
+    bob = make_user("bob")
     item, own, other = make_item(), make_workstation(ada), make_workstation(bob)
     connect(own)
     connect(other)
@@ -191,6 +195,18 @@ def expected(caller: str, operation: str) -> int:
     return 401 if caller in UNKNOWN else 403
 
 
+def check_says_why(answer: Any, caller: str, operation: str) -> None:
+    """A refusal names the role that the operation needs, where its user has any."""
+    needs, *_ = OPERATIONS[operation]
+    if answer.status_code == 401:
+        assert answer["WWW-Authenticate"] == "Bearer"
+        assert answer.json() == {"error": "not_authenticated", "message": A_SENTENCE}
+    else:
+        assert answer.json() == {"error": "forbidden", "message": A_SENTENCE}
+        if needs in {EDITOR, ADMIN} and CALLERS[caller][0] is not None:
+            assert answer.json()["message"] == f"This needs the role {needs.group}."
+
+
 def test_every_operation_of_the_description_is_here():
     described = {
         one["operationId"]
@@ -207,8 +223,12 @@ def test_each_caller_may_do_what_the_table_says(caller):
     for name, (_, method, path, body, _) in OPERATIONS.items():
         wrong_credentials.forget()
         with transaction.atomic():
+            before = counts()
             answer = client(method, world.filled(path), world.filled(body))
             answered[name] = answer.status_code
+            if answer.status_code in {401, 403}:
+                check_says_why(answer, caller, name)
+                assert counts() == before
             transaction.set_rollback(True)
     assert answered == {name: expected(caller, name) for name in OPERATIONS}
 
