@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import psycopg
 
 from django_embedded_postgres import EmbeddedPostgres, lock_files, processes
-from tests.processes.service import ROOT
+from tests.processes import warm
 from tests.waiting import eventually
 
 
@@ -59,11 +59,8 @@ class OwnPostgres:
 
     def manage(self, *arguments: str) -> str:
         """Run a management command; return what it prints."""
-        command = [sys.executable, "-W", "error", "manage.py", *arguments]
-        env = os.environ | {"DATABASE_URL": self.url}
-        done = subprocess.run(
-            command, cwd=ROOT, env=env, check=False, capture_output=True, text=True
-        )
+        command = (sys.executable, "-W", "error", "manage.py", *arguments)
+        done = warm.run(command, os.environ | warm.UNBUFFERED | {"DATABASE_URL": self.url})
         assert not done.returncode, done.stderr
         return done.stdout.strip()
 

@@ -14,10 +14,8 @@ import httpx
 from django.db import connection
 
 from tests.processes import warm
-from tests.processes.warm import WarmProcess
+from tests.processes.warm import ROOT, WarmProcess
 from tests.waiting import PATIENCE_SECONDS, eventually
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Fast, and in the ratios that the system checks ask for. A killed server is known to be dead after two seconds.
 FAST = {

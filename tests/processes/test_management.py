@@ -2,7 +2,6 @@
 
 import platform
 import re
-import subprocess
 import sys
 import uuid
 
@@ -12,7 +11,8 @@ import pytest
 from django.db import connection
 
 import silo
-from tests.processes.service import ROOT, Serve, database_url, environment
+from tests.processes import warm
+from tests.processes.service import Serve, database_url, environment
 
 
 @pytest.fixture
@@ -35,19 +35,10 @@ def manage(database):
     """Run a management command on that database; return its exit code and what it prints."""
 
     def run(*arguments):
-        command = [sys.executable, "-W", "error", "manage.py", *arguments]
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=environment(
-                DATABASE_URL=database,
-                # The tests' own let it empty the record.
-                DJANGO_SETTINGS_MODULE="silo.settings",
-            ),
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        command = (sys.executable, "-W", "error", "manage.py", *arguments)
+        # The tests' own settings let it empty the record.
+        own = environment(DATABASE_URL=database, DJANGO_SETTINGS_MODULE="silo.settings")
+        done = warm.run(command, own)
         return done.returncode, done.stdout + done.stderr
 
     return run

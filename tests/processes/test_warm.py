@@ -80,7 +80,7 @@ def test_they_get_their_input_and_give_output_and_errors_apart(tmp_path):
     # Two hours behind.
     env = ENVIRONMENT | {"TZ": "UTC+2"}
     assert forking.can_be(command, env)
-    forked = forking.run(command, tmp_path, env, "so größ", 20)
+    forked = forking.run(command, env, "so größ", tmp_path)
     started = subprocess.run(
         command, cwd=tmp_path, env=env, input="so größ", text=True, capture_output=True, timeout=20
     )

@@ -20,6 +20,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+RUN_SECONDS = 60
+
 _SIZE = struct.Struct("!I")
 _CODE = struct.Struct("!i")
 
@@ -53,20 +56,30 @@ def _read_at_the_start(env: dict[str, str]) -> dict[str, str]:
 
 
 def run(
-    command: tuple[str, ...], cwd: Path, env: dict[str, str], given: str, timeout: float
+    command: tuple[str, ...], env: dict[str, str], given: str = "", cwd: Path = ROOT
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a process to its end, as `subprocess.run` does where it captures the output.
+    """Run a process to its end as `subprocess.run` does; return its code, its output and its errors.
 
     Args:
-        command: see `can_be`.
-        cwd: where it runs.
+        command: forked if it may be.
         env: its environment.
         given: its standard input.
-        timeout: the longest that it may run, in seconds.
+        cwd: where it runs.
 
     Raises:
-        subprocess.TimeoutExpired: if it has not ended in that time.
+        subprocess.TimeoutExpired: if it has not ended in a minute.
     """
+    if not can_be(command, env):
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            env=env,
+            input=given,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+        )
     process = WarmProcess(command, cwd, env, subprocess.PIPE, subprocess.PIPE)
     assert process.stdin
     assert process.stdout
@@ -76,11 +89,11 @@ def run(
         try:
             with suppress(BrokenPipeError), closing(process.stdin) as stdin:
                 stdin.write(given)
-            code = process.wait(timeout)
+            code = process.wait(RUN_SECONDS)
         except BaseException:
             process.send_signal(signal.SIGKILL)
             raise
-        out, err = (output.result(timeout) for output in outputs)
+        out, err = (output.result(RUN_SECONDS) for output in outputs)
     return subprocess.CompletedProcess(command, code, out, err)
 
 

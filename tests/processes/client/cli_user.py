@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.processes import warm
-from tests.processes.service import ROOT, Client, Process
+from tests.processes.service import Client, Process
 
 SILO = (sys.executable, "-W", "error", "-m", "silo_client.cli")
-SECONDS = 60
 
 
 class Gate:
@@ -89,18 +88,7 @@ class CliUser:
             given: its standard input.
             **env: of it, besides.
         """
-        command, own = (*SILO, *arguments), self.env | env
-        if warm.can_be(command, own):
-            return warm.run(command, ROOT, own, given, SECONDS)
-        return subprocess.run(
-            command,
-            cwd=ROOT,
-            input=given,
-            env=own,
-            text=True,
-            capture_output=True,
-            timeout=SECONDS,
-        )
+        return warm.run((*SILO, *arguments), self.env | env, given)
 
     def json(self, *arguments: str) -> Any:
         """Run `silo` with `--json`; return what it has written."""
