@@ -20,6 +20,7 @@ from psycopg.errors import error_from_result
 Row = tuple[Any, ...]
 
 _PLACES: Final = re.compile(r"%(?:s|%)")
+_IDLE: Final = pq.TransactionStatus.IDLE
 _DONE: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
 # What PostgreSQL says of a prepared statement that a change of the schema has made useless, or that is not there.
 _PREPARED_NO_MORE: Final = (
@@ -77,19 +78,26 @@ def run(connection: psycopg.Connection[Any], queries: Sequence[Query]) -> list[l
     Raises:
         psycopg.Error: that of the first one that fails; those behind it are not run.
     """
-    pgconn = connection.pgconn
-    batch = _Batch(connection)
-    pgconn.enter_pipeline_mode()
+    batch = _Batch(connection, queries)
     try:
-        batch.send(queries)
-        pgconn.pipeline_sync()
-        results = _results(pgconn)
-    except BaseException:
-        # What is under way would be taken for the answers to what comes next.
-        connection.close()
-        raise
-    pgconn.exit_pipeline_mode()
-    return batch.rows(results)
+        return batch.run()
+    except _PREPARED_NO_MORE:
+        # The schema has changed. Nothing has happened in the transaction yet, if it was begun here.
+        if not batch.has_begun:
+            raise
+        connection.rollback()
+        return _Batch(connection, queries).run()
+
+
+class _Dumped(NamedTuple):
+    """A statement as it is sent, and what reads its rows."""
+
+    sql: bytes
+    types: tuple[int, ...]
+    values: Sequence[Any]
+    formats: Any
+    is_hot: bool
+    reader: Any
 
 
 class _Sent(NamedTuple):
@@ -105,39 +113,72 @@ class _Sent(NamedTuple):
 
 
 class _Batch:
-    """The commands of one round trip."""
+    """The commands of one round trip.
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    Args:
+        connection: that of the round trip.
+        queries: the statements.
+
+    Raises:
+        psycopg.DataError: a parameter cannot be sent; nothing was.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], queries: Sequence[Query]) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._prepared = _PREPARED.setdefault(connection, _Prepared({}, count(1)))
+        # The plans are chosen for one transaction: outside of one nothing is prepared.
+        self._in_transaction = not connection.autocommit
+        self._is_hot = self._in_transaction and any(query.is_hot for query in queries)
+        self._dumped = [self._dump(query) for query in queries]
+        self._by_index = self._dump(_BY_INDEX)
         self._sent: list[_Sent] = []
         # What is not prepared yet, but will be when the commands behind it are run.
         self._new: dict[_Key, bytes] = {}
+        # Whether it began the transaction.
+        self.has_begun = False
 
-    def send(self, queries: Sequence[Query]) -> None:
-        """Send these, with what has to be sent before them."""
-        # The plans are chosen for one transaction: outside of one nothing is prepared.
-        in_transaction = not self._connection.autocommit
-        if in_transaction and self._pgconn.transaction_status == pq.TransactionStatus.IDLE:
+    def run(self) -> list[list[Row]]:
+        """Send the statements; return the rows of each.
+
+        Raises:
+            psycopg.Error: one has failed.
+        """
+        self._pgconn.enter_pipeline_mode()
+        try:
+            self._send_all()
+            self._pgconn.pipeline_sync()
+            results = _results(self._pgconn)
+        except BaseException:
+            # What is under way would be taken for the answers to what comes next.
+            self._connection.close()
+            raise
+        self._pgconn.exit_pipeline_mode()
+        return self._rows(results)
+
+    def _dump(self, query: Query) -> "_Dumped":
+        reader = Transformer.from_context(self._connection)
+        values = reader.dump_sequence(query.params, [PyFormat.AUTO] * len(query.params))
+        types = tuple(reader.types or ())
+        return _Dumped(_numbered(query.sql), types, values, reader.formats, query.is_hot, reader)
+
+    def _send_all(self) -> None:
+        if self._in_transaction and self._pgconn.transaction_status == _IDLE:
             self._pgconn.send_query_params(b"BEGIN", None)
             self._sent.append(_Sent())
-        if in_transaction and any(query.is_hot for query in queries):
-            self._send(_BY_INDEX, prepare=True, is_asked=False)
-        for query in queries:
-            self._send(query, prepare=query.is_hot and in_transaction)
+            self.has_begun = True
+        if self._is_hot:
+            self._send(self._by_index, is_asked=False)
+        for one in self._dumped:
+            self._send(one)
 
-    def _send(self, query: Query, *, prepare: bool, is_asked: bool = True) -> None:
-        reader = Transformer.from_context(self._connection)
-        sql = _numbered(query.sql)
-        values = reader.dump_sequence(query.params, [PyFormat.AUTO] * len(query.params))
-        types, formats = tuple(reader.types or ()), reader.formats
-        if prepare:
-            name = self._name((sql, types))
-            self._pgconn.send_query_prepared(name, values, formats)
+    def _send(self, one: "_Dumped", *, is_asked: bool = True) -> None:
+        if one.is_hot and self._in_transaction:
+            name = self._name((one.sql, one.types))
+            self._pgconn.send_query_prepared(name, one.values, one.formats)
         else:
-            self._pgconn.send_query_params(sql, values, types, formats)
-        self._sent.append(_Sent(reader if is_asked else None))
+            self._pgconn.send_query_params(one.sql, one.values, one.types, one.formats)
+        self._sent.append(_Sent(one.reader if is_asked else None))
 
     def _name(self, key: _Key) -> bytes:
         """Return the name of a prepared statement, which is prepared where it is not yet."""
@@ -148,12 +189,7 @@ class _Batch:
             self._sent.append(_Sent(prepares=(key, name)))
         return name
 
-    def rows(self, results: Sequence[Any]) -> list[list[Row]]:
-        """Return the rows of each statement.
-
-        Raises:
-            psycopg.Error: one has failed.
-        """
+    def _rows(self, results: Sequence[Any]) -> list[list[Row]]:
         rows: list[list[Row]] = []
         for result, (reader, prepares) in zip(results, self._sent, strict=True):
             if result.status not in _DONE:

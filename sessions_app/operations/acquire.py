@@ -116,7 +116,7 @@ def check_free(admitted: Admitted, facts: Facts) -> None:
     _refuse_too_many(admitted, held, facts)
 
 
-def come_back(admitted: Collection[Admitted]) -> list[event_log.NewEvent]:
+def come_back(admitted: Collection[Admitted], facts: Facts) -> list[event_log.NewEvent]:
     """Note of workstations that were away or idle that they are here: an acquire by hand says so.
 
     Returns:
@@ -128,7 +128,7 @@ def come_back(admitted: Collection[Admitted]) -> list[event_log.NewEvent]:
         if workstation.departed_at is not None or workstation.idle_since is not None
     ]
     ids = [workstation.pk for workstation in back]
-    events = presence.come_back(ids, active=ids, items_locked=True) if back else []
+    events = presence.come_back(ids, active=ids, items_locked=facts.item_ids) if back else []
     for workstation in back:
         # The answer shows it as it is now.
         workstation.departed_at = workstation.away_since = workstation.idle_since = None
@@ -141,7 +141,7 @@ def carry_out(admitted: Sequence[Admitted], facts: Facts) -> list[list[Acquired]
     Returns:
         Of each request its sessions, in the order in which they were wanted.
     """
-    events = come_back(admitted)
+    events = come_back(admitted, facts)
     new = [_new_sessions(one, facts) for one in admitted]
     every = [session for some in new for session in some]
     writes = [
@@ -152,6 +152,9 @@ def carry_out(admitted: Sequence[Admitted], facts: Facts) -> list[list[Acquired]
         # Further statements see what has begun. Elsewhere it goes with the events.
         together(*writes)
         writes = []
+        # By one statement, which locks them in their one order.
+        refreshed = {one.workstation.pk for one in admitted if facts.held_of(one)}
+        EditSession.objects.touch_heartbeat(refreshed)
     answers = []
     for one, begun in zip(admitted, new, strict=True):
         answer, told = _answer(one, begun, facts)
@@ -244,18 +247,17 @@ def _refuse_too_many(admitted: Admitted, held: LocksHeld, facts: Facts) -> None:
     Raises:
         TooManySessions, TooManyNodeKeys: see `limits`.
     """
-    limits.check_sessions(
-        facts.counted.of(admitted.workstation),
-        len(admitted.wanted) - len(held),
-        limits.growth(
-            (held[lock].node_keys if lock in held else 0, len(want.dependency_cone))
-            for lock, want in admitted.wanted.items()
-        ),
+    new = len(admitted.wanted) - len(held)
+    node_keys = limits.growth(
+        (held[lock].node_keys if lock in held else 0, len(want.dependency_cone))
+        for lock, want in admitted.wanted.items()
     )
+    limits.check_sessions(facts.counted.of(admitted.workstation), new, node_keys)
+    facts.counted.add(admitted.workstation, new, node_keys)
 
 
 def _renew(held: LocksHeld, admitted: Admitted, shared: Holders) -> list[event_log.NewEvent]:
-    """Refresh the sessions that the workstation holds already: heartbeat, and the cone and the note if given.
+    """Refresh the sessions that the workstation holds already and are touched: the cone and the note, if given.
 
     Args:
         held: the sessions that it holds among the wanted ones.
@@ -271,8 +273,6 @@ def _renew(held: LocksHeld, admitted: Admitted, shared: Holders) -> list[event_l
     for session in held.values():
         # As it is now: it has just come back.
         session.workstation = admitted.workstation
-    # First, because it locks them in their one order.
-    EditSession.objects.touch_heartbeat({session.workstation_id for session in held.values()})
     cones = {
         session: wanted[lock].dependency_cone
         for lock, session in held.items()

@@ -99,7 +99,7 @@ class Facts:
         workstations: by id.
         active: the users who are.
         connected: the connections that were named and are there, each with its workstation.
-        items: by key.
+        items: by key; those of the sessions of workstations that were away or idle too.
         held: the sessions among those wanted, with their names.
         places: those of the workstations in the lines for wanted locks, by workstation and lock.
         holders: who holds how much on the items.
@@ -116,6 +116,11 @@ class Facts:
     holders: Holders
     counted: Counted
     drawn: Iterator[Drawn]
+
+    @property
+    def item_ids(self) -> set[uuid.UUID]:
+        """The items that are locked."""
+        return {item.pk for item in self.items.values()}
 
     def held_of(self, admitted: "Admitted") -> dict[Lock, AbstractEditSession]:
         """Return the sessions, of whichever workstation, among those that a request wants."""
@@ -177,7 +182,11 @@ def lock_and_read(requests: Sequence[Acquire]) -> Facts:
     )
     workstations = {one.pk: one for one in access.WORKSTATIONS.instances(rows)}
     item_ids = {pk for (pk,) in found}
-    back = [pk for pk, one in workstations.items() if one.departed_at or one.idle_since]
+    back = [
+        one.pk
+        for one in workstations.values()
+        if (one.departed_at or one.idle_since) and one.user_id in users
+    ]
     also = {pk for (pk,) in rows_of(_ITEMS_OF(back))} if back else set()
     locks = item_ids, {want.context_level for want in wanted}, {want.object_id for want in wanted}
     rows, held, places, holdings, drawn = together(

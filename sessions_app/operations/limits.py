@@ -71,6 +71,12 @@ class Counted:
         here = self._by_workstation.get(workstation.pk, 0)
         return Held(here, *self._by_user.get(workstation.user_id, (0, 0)))
 
+    def add(self, workstation: Workstation, sessions: int, node_keys: int) -> None:
+        """Count what begins too."""
+        here, everywhere, keys = self.of(workstation)
+        self._by_workstation[workstation.pk] = here + sessions
+        self._by_user[workstation.user_id] = everywhere + sessions, keys + node_keys
+
 
 def check_sessions(held: Held, new: int, node_keys: int) -> None:
     """Check that a (locked) workstation may begin so many sessions more, and its user have so many node keys more.

@@ -80,8 +80,9 @@ def stand(
         )
         if not created:
             _renew(place, wanted, connection_id)
-        event_log.append(come_back([admitted]))
+        here = come_back([admitted], facts)
         standing = next(one for one in line.with_position() if one.pk == place.pk)
+        event_log.append(here)
         return Standing(standing, existing=not created, holder=holder)
 
 

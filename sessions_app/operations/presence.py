@@ -101,7 +101,7 @@ def come_back(
     active: Ids = (),
     idle: Mapping[uuid.UUID, datetime] | None = None,
     also_lock: Ids = (),
-    items_locked: bool = False,
+    items_locked: Ids | None = None,
 ) -> list[event_log.NewEvent]:
     """Forget the departures of these (locked) workstations: what they hold does not end with one of before.
 
@@ -112,7 +112,7 @@ def come_back(
         active: those of them at which somebody is.
         idle: those at which nobody is, which is news, and since when.
         also_lock: further items.
-        items_locked: whether the caller has locked the items of all that these workstations hold.
+        items_locked: the items, if the caller has locked those of all that these workstations hold.
 
     Returns:
         The events that tell of it, to be appended at the end of the transaction.
@@ -164,12 +164,15 @@ def _idle_events(
 
 
 def _told_of(
-    sessions: QuerySet[AbstractEditSession], also_lock: Ids = (), *, items_locked: bool = False
+    sessions: QuerySet[AbstractEditSession], also_lock: Ids = (), *, items_locked: Ids | None = None
 ) -> list[tuple[AbstractEditSession, set[str]]]:
     """Lock the items of sessions of locked workstations; return each session with who is told of it."""
     items = set(sessions.values_list("item_id", flat=True)) | set(also_lock)
-    if not items_locked:
+    if items_locked is None:
         Item.objects.lock(items)
+    else:
+        # What was merged into an item that is not locked is not told of.
+        items &= set(items_locked)
     audiences = channels.audiences_of(EditSession.objects.holders(items), items)
     named = sessions.select_related("item", "user", "workstation").defer("dependency_cone")
     return [

@@ -1,10 +1,11 @@
 """Statements that are compiled once, and several of them in one round trip."""
 
+import importlib
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 
 from events_app.database.round_trip import Query, Statement, query_of, rows_of, together
 from sessions_app.models import Item
@@ -15,6 +16,17 @@ BY_KEY = Statement(
     lambda keys: Item.objects.filter(key__any=keys).order_by("key").values_list("pk")
 )
 DELETING = Statement(lambda ids: Item.objects.filter(pk__any=ids), delete=True)
+# Their statements are run at every acquire and release: one plan for all parameters, right for any number of rows.
+HOT_MODULES = [
+    "sessions_app.models.edit_session_manager",
+    "sessions_app.models.item",
+    "sessions_app.models.place_in_line",
+    "sessions_app.operations.access",
+    "sessions_app.operations.acquire",
+    "sessions_app.operations.facts",
+    "sessions_app.operations.limits",
+    "sessions_app.operations.release",
+]
 BOTH = Statement(
     lambda keys, ids: Item.objects.filter(pk__any=ids, key__any=keys).values_list("part_number")
 )
@@ -69,6 +81,47 @@ def test_the_error_of_one_stops_those_behind_it_and_leaves_the_connection_usable
     with pytest.raises(IntegrityError), transaction.atomic():
         together(BY_KEY(["a-1"]), twice, DELETING([item.pk]))
     assert rows_of(BY_KEY(["a-1"])) == [(item.pk,)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_parameter_that_cannot_be_sent_leaves_the_connection_usable():
+    make_item("A-1")
+    with pytest.raises(DataError):
+        together(BY_KEY(["a-1"]), BY_KEY(["a\0"]))
+    assert len(rows_of(BY_KEY(["a-1"]))) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_prepared_statement_is_prepared_again_when_the_schema_has_changed():
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE changing (name varchar(10))")
+    asking = Query("SELECT name FROM changing", [], is_hot=True)
+    for size in (10, 20, 30):
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE changing ALTER name TYPE varchar({size})")
+        with transaction.atomic():
+            assert rows_of(asking) == []
+            assert rows_of(asking) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_prepared_before_an_error_is_not_prepared_again():
+    failing = Query("SELECT 1 / %s::int", [0], is_hot=True)
+    counts = set()
+    for _ in range(3):
+        with pytest.raises(DataError), transaction.atomic():
+            together(BY_KEY(["a-1"]), failing)
+        counts.add(*rows_of(Query("SELECT count(*) FROM pg_prepared_statements", [])))
+    assert len(counts) == 1
+
+
+@pytest.mark.django_db
+def test_hot_statements_ask_one_table_each():
+    places = [vars(importlib.import_module(name)).values() for name in HOT_MODULES]
+    hot = [one for some in places for one in some if isinstance(one, Statement)]
+    assert len(hot) >= len(HOT_MODULES)
+    with transaction.atomic():
+        assert [one._compiled[0] for one in hot if " JOIN " in one._compiled[0]] == []
 
 
 @pytest.mark.django_db(transaction=True)

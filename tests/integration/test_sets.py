@@ -5,12 +5,12 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from events_app.database import pipeline
 from sessions_app import payloads
-from sessions_app.errors import DomainError
+from sessions_app.errors import DomainError, TooManySessions
 from sessions_app.models import EditSession, EndedSession, Item, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
 from sessions_app.operations.acquire import acquire_set
@@ -237,6 +237,45 @@ def test_a_set_takes_as_many_round_trips_as_one_request(monkeypatch):
         trips.clear()
         release_set([Release(one.session.user, [one.session.pk]) for [one] in done])
         assert len(trips) == 4
+
+
+def test_a_set_that_refreshes_touches_sessions_by_one_statement():
+    crowd = [make_workstation(make_user(f"user-{number}")) for number in range(3)]
+    for number, one in enumerate(crowd):
+        acquire(one, make_item(f"A-{number}"))
+        # Its workstation's other sessions are touched too: all of a set's in the one order of their ids.
+        acquire(one, make_item(f"B-{number}"))
+    wanted = [
+        Acquire(one.user, one.pk, [Wanted(f"A-{number}", "sketch")])
+        for number, one in enumerate(crowd)
+    ]
+    touching = []
+
+    def record(execute, sql, params, many, context):
+        if sql.startswith('UPDATE "sessions_app_editsession"'):
+            touching.append(sql)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(record):
+        outcomes = acquire_set(wanted)
+    assert all(one.existing for [one] in outcomes)
+    assert len(touching) == 1
+
+
+def test_requests_of_a_set_count_for_the_limit_of_their_user(settings):
+    settings.LIMITS = settings.LIMITS.model_copy(update={"sessions_per_user": 2})
+    user = make_user("ada")
+    wanted = [
+        Acquire(
+            user,
+            make_workstation(user, f"cad-{number}").pk,
+            [Wanted(make_item(f"A-{number}").part_number, "sketch")],
+        )
+        for number in range(4)
+    ]
+    outcomes = acquire_set(wanted)
+    assert [isinstance(one, TooManySessions) for one in outcomes] == [False, False, True, True]
+    assert EditSession.objects.count() == 2
 
 
 def test_releases_of_a_set_have_the_outcomes_that_each_has_alone():
