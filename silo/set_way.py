@@ -26,9 +26,10 @@ from events_app.database.unavailable import is_lock_timeout
 from events_app.fairness import callers, request_gate
 from events_app.fairness.callers import Scope
 from events_app.fairness.request_gate import Application
+from events_app.http.stream_answer import LEAVING
 from events_app.serving import bodies
 from events_app.serving.bodies import ClientLeft, Receive
-from events_app.serving.stream_http import Send, until_disconnect
+from events_app.serving.stream_http import Send
 from sessions_app.api.in_sets import SetView, parts_of
 from sessions_app.authentication import BearerAuth, Principal, Right, known_principal
 from sessions_app.errors import DomainError
@@ -119,7 +120,7 @@ def application(otherwise: Application, writer: SetWriter[Permitted, Any]) -> Ap
 
         async def submit(wish: Wish) -> Any:
             permitted = Permitted(wish, asked.token, asked.call.right)
-            return await _submitted(writer, blocked, permitted, receive)
+            return await _submitted(writer, blocked, permitted, send)
 
         try:
             response = await respond(request, asked.call, asked.who, submit)
@@ -185,7 +186,7 @@ async def _submitted(
     writer: SetWriter[Permitted, Any],
     blocked: _BlockedLately,
     permitted: Permitted,
-    receive: Receive,
+    send: Send,
 ) -> Any:
     """Have the writer carry out a request, unless its client leaves while it waits for its set."""
     if blocked.has(permitted.about):
@@ -194,12 +195,18 @@ async def _submitted(
     if may_be_refused and writer.waiting(permitted.caller) >= settings.LIMITS.requests_per_user:
         raise HttpError(429, CODES[429][1])
     outcome = writer.submit(permitted, refusable=may_be_refused)
-    leaving = asyncio.create_task(until_disconnect(receive))
-    leaving.add_done_callback(lambda _: outcome.cancel())
+    left = False
+
+    def leave() -> None:
+        nonlocal left
+        left = True
+        outcome.cancel()
+
+    await send({"type": LEAVING, "call": leave})
     try:
         return await outcome
     except asyncio.CancelledError:
-        if leaving.done() and not leaving.cancelled():
+        if left:
             raise ClientLeft from None
         raise
     except OperationalError as error:
@@ -207,8 +214,6 @@ async def _submitted(
             raise
         blocked.note(permitted.about)
         raise Blocked from error
-    finally:
-        leaving.cancel()
 
 
 def called(method: str, path: str) -> Call | None:

@@ -18,9 +18,8 @@ from django.db import Error, connection
 
 from events_app.database.set_queue import BOUNDS, Bounds, SetQueue, Waiting
 from events_app.database.unavailable import (
-    DATABASE_UNAVAILABLE,
     is_lock_timeout,
-    is_statement_error,
+    is_unavailable,
 )
 
 logger = logging.getLogger(__name__)
@@ -301,7 +300,7 @@ class _SetThread(Generic[Request, Outcome]):
                 outcomes += [outcome for outcome, _ in zip(done, part, strict=True)]
             except Exception as error:
                 _look_at_connection()
-                if _is_unavailable(error):
+                if is_unavailable(error):
                     # Nobody's fault. The others would fail as well, each after the time-out of a connection.
                     outcomes += [error] * (len(requests) - len(outcomes))
                     return outcomes
@@ -327,7 +326,3 @@ def _give_connection_up() -> None:
     if connection.connection is not None:
         connection.connection.close()
         connection.close()
-
-
-def _is_unavailable(error: Exception) -> bool:
-    return isinstance(error, DATABASE_UNAVAILABLE) and not is_statement_error(error)

@@ -27,6 +27,11 @@ def is_statement_error(error: Error) -> bool:
     return cause.sqlstate is not None and not cause.sqlstate.startswith(_SERVES_NOBODY)
 
 
+def is_unavailable(error: Exception) -> bool:
+    """Return whether an error says that the database cannot be used now."""
+    return isinstance(error, DATABASE_UNAVAILABLE) and not is_statement_error(error)
+
+
 def is_lock_timeout(error: Error) -> bool:
     """Return whether a statement has waited as long for a lock as it may (`lock_timeout`)."""
     return isinstance(error.__cause__, psycopg.errors.LockNotAvailable)

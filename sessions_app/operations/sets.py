@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from django.db import Error
-
-from sessions_app.errors import DomainError
+from events_app.database.unavailable import is_unavailable
 from sessions_app.models.ended_session import EndedSession
 from sessions_app.models.results import Acquired
 from sessions_app.operations.acquire import acquire_set
@@ -40,14 +38,16 @@ def _acquired(requests: Sequence[Acquire], *, alone: bool) -> Sequence[list[Acqu
     """
     try:
         return acquire_set(requests)
-    except Error:
+    except Exception as error:
         if alone:
             raise
+        if is_unavailable(error):
+            return [error] * len(requests)
         return [_acquired_one(one) for one in requests]
 
 
-def _acquired_one(request: Acquire) -> list[Acquired] | DomainError | Error:
+def _acquired_one(request: Acquire) -> list[Acquired] | Exception:
     try:
         return acquire_set([request])[0]
-    except Error as error:
+    except Exception as error:
         return error

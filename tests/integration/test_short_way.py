@@ -13,6 +13,7 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from events_app.http.stream_answer import LEAVING
 from sessions_app import credentials, wrong_credentials
 from sessions_app.api import edit_sessions
 from sessions_app.authentication import shared_principals
@@ -92,6 +93,7 @@ class Ask:
     async def of(self, application, left=None):
         """Return status, headers and body of the answer, or None: the client leaves when the event `left` is set."""
         messages, sent = [{"type": "http.request", "body": self.body, "more_body": False}], []
+        leaving = []
 
         async def receive():
             if messages:
@@ -100,9 +102,18 @@ class Ask:
             return {"type": "http.disconnect"}
 
         async def send(message):
-            sent.append(message)
+            if message["type"] != LEAVING:
+                sent.append(message)
+            elif left:
+                leaving.append(asyncio.create_task(called_after(left, message["call"])))
+
+        async def called_after(event, call):
+            await event.wait()
+            call()
 
         await application(dict(self.scope), receive, send)
+        for task in leaving:
+            task.cancel()
         if not sent:
             return None
         headers = sorted((k.lower(), v) for k, v in sent[0]["headers"])
