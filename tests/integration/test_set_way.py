@@ -1,6 +1,7 @@
 """Calls through the writer: who leaves, whose token is revoked, and who is refused, while a request waits."""
 
 import asyncio
+import json
 import threading
 
 import pytest
@@ -31,6 +32,16 @@ class Place:
         """The request of an acquire."""
         body = {"workstation_id": self.workstation.pk, "context_level": "sketch"}
         return Ask(self, "POST", acquire_url(item.part_number), body)
+
+    def acquires_all(self, items):
+        """The request of a batch, in this order."""
+        sessions = [{"part_number": item.part_number, "context_level": "sketch"} for item in items]
+        body = {"workstation_id": self.workstation.pk, "sessions": sessions}
+        return Ask(self, "POST", "/api/edit-sessions/batch", body)
+
+    def releases_all(self, ids):
+        """The request of a release of many."""
+        return Ask(self, "POST", "/api/edit-sessions/release", {"session_ids": ids})
 
     def releases(self, session):
         """The request of a release."""
@@ -317,6 +328,39 @@ def test_a_row_that_is_locked_keeps_only_its_own_request_waiting(scene, ada, bob
 
     scene.run(script)
     assert held() == {("ada", "ITEM 0"), ("bob", "ITEM 2")}
+
+
+def test_two_writers_want_the_same_items_in_opposite_order(scene):
+    items = [make_item(f"ITEM {number}") for number in range(3)]
+    places = [Place(f"user{number}") for number in range(6)]
+    other = writer.new_writer()
+    got = dict.fromkeys(places, 0)
+
+    async def pairs(place, way, wanted):
+        for _ in range(8):
+            status, _, body = await place.acquires_all(wanted).of(way)
+            assert status in (200, 409)
+            if status == 200:
+                got[place] += 1
+                ids = [one["session_id"] for one in json.loads(body)["sessions"]]
+                status, _, body = await place.releases_all(ids).of(way)
+                # Nobody else had any of them meanwhile.
+                assert (status, json.loads(body)) == (200, {"released": len(wanted)})
+
+    async def script():
+        other_way = set_way.application(scene._hand_on, other)
+        try:
+            await asyncio.gather(
+                *(pairs(place, scene.way, items) for place in places[::2]),
+                *(pairs(place, other_way, items[::-1]) for place in places[1::2]),
+            )
+        finally:
+            await other.close()
+
+    scene.run(script)
+    assert scene.handed_on == 0
+    assert sum(got.values()) > 0
+    assert held() == set()
 
 
 def test_a_token_that_is_not_known_goes_the_other_way(scene, ada):

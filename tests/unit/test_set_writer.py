@@ -112,6 +112,8 @@ def run(scene, **bounds):
             writing.executor.go.set()
             async with asyncio.timeout(20):
                 await writing.writer.close()
+                # What still waited is refused.
+                await asyncio.gather(*writing.tasks, return_exceptions=True)
         for thread in writing.executor.threads:
             thread.join(20)
             assert not thread.is_alive()
