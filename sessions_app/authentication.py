@@ -143,9 +143,20 @@ def principals_of_requests(
             principal = Principal(user, roles.get(user.pk), login=login)
         if principal is None:
             return refusal(request, token) if token else NotAuthenticated(NOBODY)
-        return principal if principal.role is not None else Forbidden(NO_ROLE)
+        return _with_role(principal)
 
     return [principal_of(request) for request in requests]
+
+
+def _with_role(principal: Principal) -> Principal | Forbidden:
+    return principal if principal.role is not None else Forbidden(NO_ROLE)
+
+
+def known_principal_of_header(value: str) -> Principal | DomainError | None:
+    """Return who asks with this header `Authorization`, where that is known without a query; None elsewhere."""
+    scheme, _, token = value.partition(" ")
+    principal = known_principal(token) if scheme.lower() == "bearer" else None
+    return _with_role(principal) if principal else None
 
 
 def _has_header(request: HttpRequest) -> bool:

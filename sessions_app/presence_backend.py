@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
+from events_app.database.round_trip import Query, Statement
 from events_app.presence.backend import (
     AliveRequest,
     Key,
@@ -47,6 +48,11 @@ TURNS_BATCH = 500
 QUARANTINE_SECONDS = 60.0
 
 
+_LOCKING = Statement(
+    lambda ids: Workstation.objects.locking(ids).values_list("pk", "user_id", "machine")
+)
+
+
 class WorkstationPresence(PresenceBackend):
     """Named by the setting `EVENTS_PRESENCE_BACKEND`."""
 
@@ -76,6 +82,11 @@ class WorkstationPresence(PresenceBackend):
             for verdict in stream_grants.resolve_all(requests)
         ]
 
+    def resolve_at_once(self, request: StreamRequest) -> StreamGrant | StreamRefused | None:
+        """See `stream_grants.resolve_at_once`."""
+        verdict = stream_grants.resolve_at_once(request)
+        return _refused(verdict) if isinstance(verdict, DomainError) else verdict
+
     def users(self, requests: Sequence[HttpRequest]) -> Sequence[int | StreamRefused]:
         """Return who asks in each of the requests; who has no role may send nothing either."""
         return [
@@ -102,21 +113,34 @@ class WorkstationPresence(PresenceBackend):
         """Lock the workstations."""
         return Workstation.objects.lock_ids({*keys, *also}) & set(keys)
 
-    def displaced(self, claims: Collection[tuple[Key, str]]) -> set[tuple[Key, str]]:
+    def locking(self, keys: Collection[Key]) -> Query:
+        """Lock the workstations."""
+        return _LOCKING(keys)
+
+    def displaced(
+        self, claims: Collection[tuple[Key, str]], machines: Mapping[Key, str]
+    ) -> set[tuple[Key, str]]:
         """Return those whose workstation was last registered by another machine.
 
         What no machine has registered, because a server did not know of machines then, is the first one's.
         """
-        workstations = Workstation.objects.filter(pk__in={key for key, _ in claims})
-        machines = dict(workstations.values_list("pk", "machine"))
-        new = {}
+        new: dict[Key, str] = {}
         for key, machine in sorted(claims):
             if not machines[key]:
-                machines[key] = new[key] = machine
+                new.setdefault(key, machine)
         Workstation.objects.bulk_update(
             [Workstation(pk=key, machine=machine) for key, machine in new.items()], ["machine"]
         )
-        return {(key, machine) for key, machine in claims if machines[key] != machine}
+        now = {**machines, **new}
+        return {(key, machine) for key, machine in claims if now[key] != machine}
+
+    def unknown(self) -> StreamRefused:
+        """It was never registered, or was deleted."""
+        return _refused(stream_grants.unknown_workstation())
+
+    def foreign(self) -> StreamRefused:
+        """See `stream_grants`."""
+        return _refused(stream_grants.foreign_workstation())
 
     def displacement(self) -> StreamRefused:
         """Tell the client to register again, by which it learns what to do."""
@@ -124,7 +148,6 @@ class WorkstationPresence(PresenceBackend):
 
     def arrived(self, keys: Collection[Key]) -> None:
         """They are here: their sessions have a heartbeat, and no departure counts any more."""
-        Workstation.objects.filter(pk__any=keys).update(last_seen=Now())
         operations.presence.arrive(keys)
 
     def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.models import Count
 
+from events_app.database.round_trip import Statement, rows_of
 from sessions_app import payloads
 from sessions_app.interference import lists
 from sessions_app.models import EditSession
@@ -20,6 +21,15 @@ from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 SESSIONS_AT_ONCE = 1_000
 # Those of workstations that are read together: they are in memory together.
 SESSIONS_TOGETHER = 2_000
+
+_COUNTED = Statement(
+    lambda ids: (
+        EditSession.objects.filter(workstation__any=ids)
+        .order_by()
+        .values_list("workstation_id")
+        .annotate(held=Count("pk"))
+    )
+)
 
 
 def of_some(workstation_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Mapping[str, Any]]:
@@ -31,10 +41,11 @@ def of_some(workstation_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Mappin
     """
     ids = _together(workstation_ids)
     few = {pk for pk, count in ids.items() if count <= SESSIONS_AT_ONCE}
-    sessions = list(_sessions(few))
+    holding = {pk for pk in few if ids[pk]}
+    sessions = list(_sessions(holding)) if holding else []
     for pk in ids.keys() - few:
         sessions += _sessions({pk})[:SESSIONS_AT_ONCE]
-    met = lists.met_in_list(EditSession.objects.all(), sessions)
+    met = lists.met_in_list(EditSession.objects.all(), sessions) if sessions else {}
     held = defaultdict(list)
     for session in sessions:
         held[session.workstation_id].append(session)
@@ -49,8 +60,7 @@ def of_some(workstation_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Mappin
 
 def _together(workstation_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
     """Return those that are read together, each with how many sessions it holds."""
-    found = EditSession.objects.filter(workstation_id__in=workstation_ids)
-    counted = dict(found.order_by().values_list("workstation_id").annotate(held=Count("pk")))
+    counted: dict[uuid.UUID, int] = dict(rows_of(_COUNTED(workstation_ids)))
     counts = {pk: counted.get(pk, 0) for pk in workstation_ids}
     shown = accumulate(min(count, SESSIONS_AT_ONCE) for count in counts.values())
     return {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParserError
 from django_eventstream.channelmanager import ChannelManagerBase
 from ninja.utils import check_csrf
@@ -15,7 +15,11 @@ from pydantic import ValidationError
 from events_app.presence.backend import StreamGrant, StreamRequest
 from sessions_app import channels
 from sessions_app.api.request_schemas import StreamIn
-from sessions_app.authentication import Principal, principals_of_requests
+from sessions_app.authentication import (
+    Principal,
+    known_principal_of_header,
+    principals_of_requests,
+)
 from sessions_app.errors import DomainError, Forbidden, Invalid, InvalidJson, NotFound
 from sessions_app.models import Item, Workstation
 from sessions_app.models.item import no_items
@@ -52,7 +56,7 @@ def resolve(request: HttpRequest, part_number: str = "") -> StreamGrant:
         DomainError: with the answer for the client.
     """
     kwargs = {"part_number": part_number} if part_number else {}
-    (verdict,) = resolve_all([StreamRequest(request, kwargs)])
+    (verdict,) = resolve_all([StreamRequest(lambda: request, kwargs)])
     if isinstance(verdict, DomainError):
         raise verdict
     return verdict
@@ -71,6 +75,32 @@ def resolve_all(requests: Sequence[StreamRequest]) -> list[StreamGrant | DomainE
     )
     items = _items({name for one in good for name in one.part_numbers})
     return [_judged(_grant, one, workstations, items) for one in asked]
+
+
+def resolve_at_once(request: StreamRequest) -> StreamGrant | DomainError | None:
+    """Say the same for one request without a query, where that can be; else return None.
+
+    That is, where its token is known, it names no items, and its workstation, if it has one, will be looked at when the
+    stream arrives.
+    """
+    scope = request.scope
+    headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+    usual = (
+        scope["method"] == "GET" and not request.kwargs and len(headers) == len(scope["headers"])
+    )
+    if not usual or "authorization" not in headers:
+        return None
+    principal = known_principal_of_header(headers["authorization"])
+    if principal is None or isinstance(principal, DomainError):
+        return principal
+    try:
+        asked = _checked(_in_query(QueryDict(scope["query_string"]), headers, principal), headers)
+    except DomainError as error:
+        return error
+    except SuspiciousOperation:
+        return None
+    watches = asked.workstation_id is not None and not principal.may_let_go
+    return None if asked.part_numbers or watches else _granted(asked, {})
 
 
 class ChannelManager(ChannelManagerBase):  # type: ignore[misc]  # untyped library
@@ -111,21 +141,31 @@ def _judged(judge: Callable[..., T], *args: object) -> T | DomainError:
 def _asked(request: StreamRequest, principal: Principal | DomainError) -> _Asked:
     if isinstance(principal, DomainError):
         raise principal
+    http = request.http
     try:
-        read = _in_body if request.http.method == "POST" else _in_query
-        asked = read(request, principal)
+        if http.method == "POST":
+            asked = _in_body(http, principal)
+        else:
+            asked = _in_query(http.GET, http.headers, principal, request.kwargs.get("part_number"))
     except SuspiciousOperation as error:
         raise Invalid("The query of the request is not valid.") from error
+    return _checked(asked, http.headers)
+
+
+def _checked(asked: _Asked, headers: Mapping[str, str]) -> _Asked:
     if not (asked.workstation_id or asked.part_numbers or asked.everything):
         raise Invalid("A stream needs workstation_id, items or all=true.")
     if asked.ack and not asked.workstation_id:
         raise Invalid("ack=true needs a workstation_id.")
-    return replace(asked, machine=_machine(request.http))
+    return replace(asked, machine=_machine(headers))
 
 
-def _in_query(request: StreamRequest, principal: Principal) -> _Asked:
-    query = request.http.GET
-    part_number = request.kwargs.get("part_number")
+def _in_query(
+    query: QueryDict,
+    headers: Mapping[str, str],
+    principal: Principal,
+    part_number: str | None = None,
+) -> _Asked:
     part_numbers = {part_number} if part_number else set(query.getlist("item"))
     if len(part_numbers) > MAX_ITEMS:
         raise Invalid(
@@ -138,17 +178,17 @@ def _in_query(request: StreamRequest, principal: Principal) -> _Asked:
         principal,
         frozenset(part_numbers),
         _uuid(query.get("workstation_id")),
-        _flag(request.http, "all"),
-        _flag(request.http, "ack"),
-        request.http.headers.get("Last-Event-ID") or query.get("last_event_id", ""),
+        _flag(query, "all"),
+        _flag(query, "ack"),
+        headers.get("last-event-id") or query.get("last_event_id", ""),
     )
 
 
-def _in_body(request: StreamRequest, principal: Principal) -> _Asked:
-    text = request.http.body
+def _in_body(http: HttpRequest, principal: Principal) -> _Asked:
+    text = http.body
     try:
         # Looks for the token in a form too.
-        forged = principal.login is not None and check_csrf(request.http)
+        forged = principal.login is not None and check_csrf(http)
     except (BadRequest, MultiPartParserError):
         raise InvalidJson("The body is not a JSON document in UTF-8.") from None
     if forged:
@@ -167,7 +207,7 @@ def _in_body(request: StreamRequest, principal: Principal) -> _Asked:
         body.workstation_id,
         body.all,
         body.ack,
-        request.http.headers.get("Last-Event-ID") or body.last_event_id,
+        http.headers.get("last-event-id") or body.last_event_id,
     )
 
 
@@ -178,16 +218,32 @@ def _grant(
 ) -> StreamGrant:
     if isinstance(asked, DomainError):
         raise asked
+    key = asked.workstation_id
+    if key is not None:
+        if key not in workstations:
+            raise unknown_workstation()
+        if not asked.principal.owns(workstations[key]):
+            raise foreign_workstation()
+    if missing := asked.part_numbers - items.keys():
+        raise no_items(missing)
+    return _granted(asked, items)
+
+
+def unknown_workstation() -> NotFound:
+    """Return the refusal for a workstation that does not exist."""
+    return NotFound("There is no such workstation; register it first.")
+
+
+def foreign_workstation() -> Forbidden:
+    """Return the refusal for somebody else's workstation."""
+    return Forbidden("Another user owns this workstation.")
+
+
+def _granted(asked: _Asked, items: Mapping[str, uuid.UUID]) -> StreamGrant:
     principal, key = asked.principal, asked.workstation_id
     names = {channels.user(principal.user.pk)}
     if key is not None:
-        if key not in workstations:
-            raise NotFound("There is no such workstation; register it first.")
-        if not principal.owns(workstations[key]):
-            raise Forbidden("Another user owns this workstation.")
         names.add(channels.workstation(key))
-    if missing := asked.part_numbers - items.keys():
-        raise no_items(missing)
     names |= {channels.item(items[name]) for name in asked.part_numbers}
     if asked.everything:
         names.add(channels.ALL)
@@ -219,15 +275,15 @@ def _uuid(text: str | None) -> uuid.UUID | None:
         raise Invalid("workstation_id is not a UUID.") from None
 
 
-def _machine(request: HttpRequest) -> str:
-    machine = request.headers.get("Silo-Machine", "").strip()
+def _machine(headers: Mapping[str, str]) -> str:
+    machine = headers.get("silo-machine", "").strip()
     if len(machine) > MACHINE_MAX or text_fault(machine):
         raise Invalid(f"Silo-Machine is a text of at most {MACHINE_MAX} characters.")
     return machine
 
 
-def _flag(request: HttpRequest, name: str) -> bool:
-    text = request.GET.get(name, "false")
+def _flag(query: QueryDict, name: str) -> bool:
+    text = query.get(name, "false")
     if text not in {"true", "false"}:
         raise Invalid(f"{name} must be true or false.")
     return text == "true"

@@ -126,12 +126,38 @@ _ROWS: Final = json.JSONEncoder(default=str, ensure_ascii=False, separators=(","
 
 def hold_server_process(process_id: uuid.UUID) -> bool:
     """Keep a server process's row from being given up and deleted; its beat does not wait. False if there is none."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM events_app_serverprocess WHERE id = %s AND NOT given_up FOR KEY SHARE",
-            [process_id],
-        )
-        return cursor.fetchone() is not None
+    return bool(rows_of(holding_server_process(process_id)))
+
+
+def holding_server_process(process_id: uuid.UUID) -> Query:
+    """Return the query of `hold_server_process`; it has a row if there is one."""
+    return Query(
+        "SELECT 1 FROM events_app_serverprocess WHERE id = %s AND NOT given_up FOR KEY SHARE",
+        [process_id],
+        is_hot=True,
+    )
+
+
+def inserting_connections(
+    process_id: uuid.UUID, rows: Sequence[tuple[uuid.UUID, uuid.UUID, float, bool, str]]
+) -> Query:
+    """Return the query that inserts streams of a server process; those that have a row get it and are dated anew.
+
+    Args:
+        process_id: the process.
+        rows: of each stream its id, its key, its age in seconds by now, whether its client acknowledges, and its
+            machine.
+    """
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return Query(_INSERT_CONNECTIONS, [process_id, *columns], is_hot=True)
+
+
+_INSERT_CONNECTIONS: Final = """
+    INSERT INTO events_app_connection (id, key, process_id, opened_at, ack, machine)
+    SELECT id, key, %s::uuid, statement_timestamp() - make_interval(secs => age), ack, machine
+    FROM unnest(%s::uuid[], %s::uuid[], %s::float8[], %s::bool[], %s::text[]) one (id, key, age, ack, machine)
+    ON CONFLICT (id) DO UPDATE SET process_id = excluded.process_id, opened_at = excluded.opened_at
+"""
 
 
 def try_clean_up_lock() -> bool:

@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 from events_app.database import sql
-from events_app.database.round_trip import Query, together
+from events_app.database.round_trip import Query, Statement, rows_of, together
 from events_app.models import Audience, EventLog, LogEntry, new_epoch
 
 # Fewer channels are named by each event itself.
@@ -128,10 +128,17 @@ def _insert_audiences(events: Sequence[NewEvent]) -> dict[int, int]:
 
 def state() -> LogState:
     """Return the extent of the log. To be of one moment with other reads, call it inside `sql.one_snapshot`."""
-    newest = LogEntry.objects.order_by("-id").values("id")[:1]
-    log = EventLog.objects.annotate(newest=Subquery(newest)).get()
-    head = max(log.newest or 0, log.trimmed_through)
-    return LogState(head=Cursor(log.epoch, head), trimmed_through=log.trimmed_through)
+    ((epoch, trimmed_through, newest),) = rows_of(_STATE())
+    head = max(newest or 0, trimmed_through)
+    return LogState(head=Cursor(epoch, head), trimmed_through=trimmed_through)
+
+
+_NEWEST = Subquery(LogEntry.objects.order_by("-id").values("id")[:1])
+_STATE = Statement(
+    lambda: EventLog.objects.annotate(newest=_NEWEST).values_list(
+        "epoch", "trimmed_through", "newest"
+    )
+)
 
 
 class Entry(NamedTuple):

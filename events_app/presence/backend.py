@@ -2,11 +2,11 @@
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Final
 
 from django.conf import settings
@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from events_app.database.notified_cache import NotifiedCache
+from events_app.database.round_trip import Query
 from events_app.database.set_writer import SetWriter
 
 Key = uuid.UUID
@@ -54,16 +55,21 @@ class StreamRequest:
     """A request for a stream.
 
     Args:
-        http: the request.
+        make_http: makes the request, where it is needed.
         kwargs: from its URL.
         size: bytes of its body.
         scope: as the server gave it.
     """
 
-    http: HttpRequest
+    make_http: Callable[[], HttpRequest]
     kwargs: Mapping[str, str]
     size: int = 0
     scope: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def http(self) -> HttpRequest:
+        """The request."""
+        return self.make_http()
 
 
 class StreamRefused(Exception):
@@ -122,8 +128,8 @@ class Outcome(Enum):
 class PresenceBackend(ABC):
     """The domain's side of presence, named by the setting `EVENTS_PRESENCE_BACKEND`. All methods are synchronous.
 
-    Those that write are called inside a transaction, in the order lock, displaced, arrived, departed. `departed` and
-    `server_died` may raise `events_app.database.lock_retry.NeedsLocks`.
+    Those that write are called inside a transaction, in the order lock (or locking), displaced, arrived, departed.
+    `departed` and `server_died` may raise `events_app.database.lock_retry.NeedsLocks`.
     """
 
     # What a process that serves has to listen for.
@@ -134,6 +140,13 @@ class PresenceBackend(ABC):
     @abstractmethod
     def resolve(self, requests: Sequence[StreamRequest]) -> Sequence[StreamGrant | StreamRefused]:
         """Return for each request the grant of its stream, or the refusal."""
+
+    @abstractmethod
+    def resolve_at_once(self, request: StreamRequest) -> StreamGrant | StreamRefused | None:
+        """Return the same for one request without the database, or None where that is needed.
+
+        Whether the user owns the grant's key is then asked when the stream arrives. Called in the event loop.
+        """
 
     @abstractmethod
     def users(self, requests: Sequence[HttpRequest]) -> Sequence[int | StreamRefused]:
@@ -173,9 +186,31 @@ class PresenceBackend(ABC):
         """
 
     @abstractmethod
-    def displaced(self, claims: Collection[tuple[Key, str]]) -> set[tuple[Key, str]]:
-        """Return those of these locked keys, each with a machine that claims it, which belong to another machine
-        now."""
+    def locking(self, keys: Collection[Key]) -> Query:
+        """Return the query that locks the rows behind the keys, as `lock` does.
+
+        Its rows are, for each key that exists, the key, the user who owns it, and the machine that it belongs to, or
+        "".
+        """
+
+    @abstractmethod
+    def displaced(
+        self, claims: Collection[tuple[Key, str]], machines: Mapping[Key, str]
+    ) -> set[tuple[Key, str]]:
+        """Return those of these locked keys, each with a machine that claims it, which belong to another machine now.
+
+        Args:
+            claims: by their owners.
+            machines: what they belonged to when they were locked.
+        """
+
+    @abstractmethod
+    def unknown(self) -> StreamRefused:
+        """Return the refusal of a stream whose key does not exist."""
+
+    @abstractmethod
+    def foreign(self) -> StreamRefused:
+        """Return the refusal of a stream whose key another user owns."""
 
     @abstractmethod
     def displacement(self) -> StreamRefused:

@@ -2,8 +2,9 @@
 
 import time
 import uuid
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Hashable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Final, Generic, TypeVar
 
 from events_app.database.unavailable import backoff
@@ -54,10 +55,17 @@ class PresenceQueue(Generic[Entry]):
 
     Args:
         now: a clock that only grows.
+        owner: returns the owner of an entry, and so of its key. Where more keys wait than are taken at once, owners
+            take turns.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float] = time.monotonic,
+        owner: Callable[[Entry], Hashable] = lambda entry: None,
+    ) -> None:
         self._now = now
+        self._owner = owner
         self._waiting: dict[uuid.UUID, list[Entry]] = {}
         self._failed: list[WriteSet[Entry]] = []
         self._apart: dict[uuid.UUID, WriteSet[Entry]] = {}
@@ -83,7 +91,7 @@ class PresenceQueue(Generic[Entry]):
         if failed and self._failed_next:
             return self._take_failed(failed, without)
         taken: dict[uuid.UUID, list[Entry]] = {}
-        for key in list(self._waiting):
+        for key in self._in_turns() if len(self._waiting) > count else list(self._waiting):
             if len(taken) == count:
                 break
             if key in without:
@@ -97,6 +105,14 @@ class PresenceQueue(Generic[Entry]):
             self._failed_next = True
             return WriteSet(taken)
         return self._take_failed(failed, without) if failed else None
+
+    def _in_turns(self) -> Iterator[uuid.UUID]:
+        """Return the keys that wait: the first one of each owner, then the second one of each, and so on."""
+        keys: dict[Hashable, list[uuid.UUID]] = {}
+        for key, some in self._waiting.items():
+            keys.setdefault(self._owner(some[0]), []).append(key)
+        turns = zip_longest(*keys.values())
+        return (key for turn in turns for key in turn if key is not None)
 
     def put_back(self, write_set: WriteSet[Entry]) -> None:
         """Queue a set first again: it has not failed."""

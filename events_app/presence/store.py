@@ -17,12 +17,12 @@ from django.db.models.functions import Now
 
 from events_app.database import sql
 from events_app.database.lock_retry import with_lock_retry
-from events_app.database.round_trip import Query, Statement
+from events_app.database.round_trip import Query, Row, Statement, rows_of, together
 from events_app.log import event_log
 from events_app.log.event_log import LogState
 from events_app.models import Connection
 from events_app.presence.backend import Key, backend
-from events_app.presence.server_processes import ProcessIdentity, hold, insert
+from events_app.presence.server_processes import NotRegistered, ProcessIdentity, hold, insert
 from events_app.presence.stream_interface import OpenStream
 
 # The streams of keys: the key, the stream, and when it acknowledged the last heartbeat.
@@ -50,17 +50,21 @@ class Arrival:
     ack: bool = False
     machine: str = ""
     opened: float = field(default_factory=time.monotonic)
+    # Who has to own the key; None if anybody may.
+    user_id: int | None = None
 
     @classmethod
     def of(cls, stream: OpenStream, key: Key) -> "Arrival":
         """Return the arrival of a stream with this key."""
         grant = stream.grant
-        return cls(stream.connection_id, key, grant.ack, grant.machine, stream.opened)
+        return cls(
+            stream.connection_id, key, grant.ack, grant.machine, stream.opened, grant.user_id
+        )
 
     @property
-    def age(self) -> timedelta:
-        """How long ago it was opened. A process that registers again does not make its streams younger."""
-        return timedelta(seconds=time.monotonic() - self.opened)
+    def age(self) -> float:
+        """How many seconds ago it was opened. A process that registers again does not make its streams younger."""
+        return time.monotonic() - self.opened
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,20 @@ class Arrived:
     Args:
         known: the keys that exist. Of the others nothing was recorded.
         displaced: the streams, by connection, whose key belongs to another machine. They were not recorded.
+        foreign: those whose key belongs to another user. They were not recorded.
     """
 
-    known: set[Key]
-    displaced: set[uuid.UUID]
+    known: Collection[Key] = ()
+    displaced: Collection[uuid.UUID] = ()
+    foreign: Collection[uuid.UUID] = ()
 
     def has(self, arrival: Arrival) -> bool:
         """Whether this stream was recorded."""
-        return arrival.key in self.known and arrival.connection_id not in self.displaced
+        return (
+            arrival.key in self.known
+            and arrival.connection_id not in self.displaced
+            and arrival.connection_id not in self.foreign
+        )
 
 
 @dataclass(frozen=True)
@@ -109,17 +119,20 @@ def arrive(process: ProcessIdentity, arrivals: Collection[Arrival]) -> Arrived:
         NotRegistered: and nothing was written.
     """
     with transaction.atomic():
-        known = backend().lock(_keys(arrivals))
-        hold(process)
-        return _insert(process, arrivals, known)
+        locked, held = together(
+            backend().locking(_keys(arrivals)), sql.holding_server_process(process.id)
+        )
+        if not held:
+            raise NotRegistered
+        return _insert(process, arrivals, locked)
 
 
 def register(process: ProcessIdentity, open_streams: Collection[Arrival] = ()) -> Arrived:
     """Insert this process, and with it some of its open streams, as arrivals."""
     with transaction.atomic():
-        known = backend().lock(_keys(open_streams))
+        locked = rows_of(backend().locking(_keys(open_streams)))
         insert(process)
-        return _insert(process, open_streams, known)
+        return _insert(process, open_streams, locked)
 
 
 def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
@@ -234,34 +247,30 @@ def acknowledging(
     return _ACKNOWLEDGE(waited_for) if waited_for else None
 
 
-def _insert(process: ProcessIdentity, arrivals: Collection[Arrival], known: set[Key]) -> Arrived:
-    """Insert the streams of the (locked) keys that exist and belong to the same machine; notify the backend."""
-    claims = {(one.key, one.machine) for one in arrivals if one.key in known and one.machine}
-    taken = backend().displaced(claims) if claims else set()
-    arrived = Arrived(
-        known, {one.connection_id for one in arrivals if (one.key, one.machine) in taken}
-    )
-    recorded = [arrival for arrival in arrivals if arrived.has(arrival)]
-    # A row that exists belongs to the former id of this process, or to a set whose commit was not acknowledged, or was
-    # dated by a clock that went back.
-    Connection.objects.bulk_create(
-        (
-            Connection(
-                id=arrival.connection_id,
-                key=arrival.key,
-                ack=arrival.ack,
-                machine=arrival.machine,
-                opened_at=Now() - arrival.age,
-                process_id=process.id,
-            )
-            for arrival in recorded
-        ),
-        update_conflicts=True,
-        unique_fields=["id"],
-        update_fields=["process", "opened_at"],
-    )
-    backend().arrived(_keys(recorded))
-    return arrived
+def _insert(
+    process: ProcessIdentity, arrivals: Collection[Arrival], locked: Iterable[Row]
+) -> Arrived:
+    """Insert the streams of the locked keys that belong to the same user and machine; notify the backend."""
+    found = {key: (user_id, machine) for key, user_id, machine in locked}
+    owners = {key: user_id for key, (user_id, _) in found.items()}
+    machines = {key: machine for key, (_, machine) in found.items()}
+    foreign = {
+        one.connection_id
+        for one in arrivals
+        if one.user_id is not None and owners.get(one.key, one.user_id) != one.user_id
+    }
+    own = [one for one in arrivals if one.key in owners and one.connection_id not in foreign]
+    claims = {(one.key, one.machine) for one in own if one.machine}
+    taken = backend().displaced(claims, machines) if claims else set()
+    displaced = {one.connection_id for one in own if (one.key, one.machine) in taken}
+    recorded = [one for one in own if one.connection_id not in displaced]
+    if recorded:
+        # A row that exists belongs to the former id of this process, or to a set whose commit was not acknowledged, or
+        # was dated by a clock that went back.
+        rows = [(one.connection_id, one.key, one.age, one.ack, one.machine) for one in recorded]
+        rows_of(sql.inserting_connections(process.id, rows))
+        backend().arrived(_keys(recorded))
+    return Arrived(owners.keys(), displaced, foreign)
 
 
 def _keys(changes: Iterable[Arrival | Departure]) -> set[Key]:

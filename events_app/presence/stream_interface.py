@@ -44,5 +44,9 @@ class TooManyStreams(Exception):
         self.most = most
 
 
+class StreamForeign(Exception):
+    """The workstation of the stream belongs to another user."""
+
+
 class StreamDisplaced(Exception):
     """The workstation of the stream belongs to another machine now."""

@@ -25,7 +25,12 @@ from events_app.presence.outages import ClockWentBack
 from events_app.presence.queue import Entry, PresenceQueue, WriteSet
 from events_app.presence.server_processes import NotRegistered, ProcessIdentity
 from events_app.presence.store import Arrival, Arrived, Departure, Snapshot
-from events_app.presence.stream_interface import OpenStream, StreamDisplaced, StreamGone
+from events_app.presence.stream_interface import (
+    OpenStream,
+    StreamDisplaced,
+    StreamForeign,
+    StreamGone,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +44,15 @@ class _Opened:
     answer: asyncio.Future[Snapshot] | None = None
     # The key whose sessions `stream-open` lists, if the stream only watches.
     watched: Key | None = None
+    # Whose stream it is, where it waits.
+    user_id: int | None = None
 
     @classmethod
     def of(cls, stream: OpenStream, answer: asyncio.Future[Snapshot]) -> "_Opened":
         key = stream.grant.key
         arrival = None if key is None else Arrival.of(stream, key)
         watched = stream.grant.shown if key is None else None
-        return cls(stream.connection_id, arrival, answer, watched)
+        return cls(stream.connection_id, arrival, answer, watched, stream.grant.user_id)
 
     @property
     def waits(self) -> bool:
@@ -85,7 +92,7 @@ class PresenceWriter:
         self._has_row = False
         self._renewed = False
         self._registered: dict[uuid.UUID, Arrival] = {}
-        self._arrivals: PresenceQueue[_Opened] = PresenceQueue()
+        self._arrivals: PresenceQueue[_Opened] = PresenceQueue(owner=lambda one: one.user_id)
         self._departures: PresenceQueue[Departure] = PresenceQueue()
         self._departures_next = False
         self._wake = asyncio.Event()
@@ -254,7 +261,7 @@ class PresenceWriter:
     async def _write_arrivals(self, write_set: WriteSet[_Opened]) -> None:
         opened = list(write_set)
         arrivals = [one.arrival for one in opened if one.arrival]
-        arrived = Arrived(set(), set())
+        arrived = Arrived()
         if arrivals:
             arrived = await in_thread(self._thread, store.arrive, self._process, arrivals)
             self._note_arrivals(opened, arrived)
@@ -269,14 +276,19 @@ class PresenceWriter:
                 if one.answer is not None and one.arrival.ack:
                     self._acknowledgements.arrived(one.connection_id)
             elif one.answer is None:
-                self._lose(one.connection_id, displaced=one.connection_id in arrived.displaced)
+                self._lose(one.connection_id, arrived)
 
-    def _lose(self, connection_id: uuid.UUID, *, displaced: bool) -> None:
+    def _lose(self, connection_id: uuid.UUID, arrived: Arrived) -> None:
         """Handle a stream that was open when this process was taken for dead, and whose key is gone or has another
-        machine now."""
+        machine or user now."""
         self._registered.pop(connection_id, None)
-        if displaced and connection_id in self._streams:
-            self._streams[connection_id].close("another machine has its identity")
+        stream = self._streams.get(connection_id)
+        if stream is None:
+            return
+        if connection_id in arrived.displaced:
+            stream.close("another machine has its identity")
+        elif connection_id in arrived.foreign:
+            stream.close("another user owns its key")
 
     async def _answer(self, opened: Collection[_Opened], arrived: Arrived) -> None:
         """Answer the streams that have arrived, as many together as have their snapshots read together."""
@@ -346,6 +358,8 @@ def _answer(one: _Opened, arrived: Arrived, snapshot: Snapshot) -> None:
     if one.arrival is None:
         if one.watched is None or one.watched in snapshot.held:
             one.answer.set_result(snapshot)
+    elif one.connection_id in arrived.foreign:
+        one.answer.set_exception(StreamForeign())
     elif one.connection_id in arrived.displaced:
         one.answer.set_exception(StreamDisplaced())
     elif one.arrival.key not in arrived.known:

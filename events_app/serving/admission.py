@@ -113,11 +113,16 @@ class Admission:
         self._task: asyncio.Task[None] | None = None
 
     async def grant(self, request: StreamRequest) -> StreamGrant:
-        """Wait for the grant of a stream. A cancelled wait is removed from the queue.
+        """Wait for the grant of a stream, unless it needs no question. A cancelled wait is removed from the queue.
 
         Raises:
             StreamRefused: with the answer for the client.
         """
+        at_once = backend().resolve_at_once(request)
+        if isinstance(at_once, StreamGrant):
+            return at_once
+        if at_once is not None:
+            raise at_once
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[StreamGrant] = loop.create_future()
         waiting = _Waiting(request, answer, _owner(request))

@@ -3,6 +3,7 @@ stop."""
 
 import asyncio
 import atexit
+import gc
 import logging
 import os
 import resource
@@ -162,6 +163,9 @@ class Service:
         return self.exit_code
 
     def _start(self) -> None:
+        # Collections of garbage would look at all that was loaded again and again.
+        gc.collect()
+        gc.freeze()
         presence, relay = self._runtime.presence, self._runtime.relay
         for thread in self._notifications:
             thread.start()

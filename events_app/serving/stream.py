@@ -233,7 +233,7 @@ class Stream:
         assert self._send is not None
         await self._send({"type": LEAVING, "call": self._client_left})
         self._credentials = callers.credentials(request.scope)
-        only_headers = request.http.method == "HEAD"
+        only_headers = request.scope["method"] == "HEAD"
         granted = _admission.grant(request)
         # Its body may have 8 MB, and the stream may wait.
         del request

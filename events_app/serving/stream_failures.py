@@ -7,6 +7,7 @@ from events_app.presence.backend import StreamRefused, backend
 from events_app.presence.stream_interface import (
     OpenStream,
     StreamDisplaced,
+    StreamForeign,
     StreamGone,
     TooManyStreams,
 )
@@ -22,7 +23,9 @@ def refusal_for(error: Exception, stream: OpenStream) -> StreamRefused:
         case StreamRefused():
             return error
         case StreamGone():
-            return StreamRefused(404, "not_found", "This workstation was deleted.")
+            return backend().unknown()
+        case StreamForeign():
+            return backend().foreign()
         case StreamDisplaced():
             return backend().displacement()
         case TooManyStreams():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
@@ -35,8 +36,8 @@ async def read(scope: Scope, receive: Receive) -> StreamRequest:
         ClientLeft: the client disconnected meanwhile.
     """
     body = await bodies.read(receive)
-    http = ASGIRequest(dict(scope), BytesIO(body))
-    return StreamRequest(http, scope["url_route"]["kwargs"], len(body), scope)
+    made = partial(ASGIRequest, scope, BytesIO(body))
+    return StreamRequest(made, scope["url_route"]["kwargs"], len(body), scope)
 
 
 def unavailable() -> StreamRefused:

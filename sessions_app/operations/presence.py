@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 
 from events_app.database.lock_retry import with_lock_retry
+from events_app.database.round_trip import Statement, rows_of, together
 from events_app.log import event_log
 from events_app.presence.outages import observed_for
 from sessions_app import channels, payloads
@@ -19,12 +21,32 @@ from sessions_app.models.workstation import Workstation, WorkstationQuerySet
 
 Ids = Collection[uuid.UUID]
 
+_DEPARTED = Statement(
+    lambda ids: Workstation.objects.filter(
+        Q(departed_at__isnull=False) | Q(away_since__isnull=False), pk__any=ids
+    ).values_list("pk")
+)
+_SEEN = Statement(lambda ids: Workstation.objects.filter(pk__any=ids), update={"last_seen": Now()})
+_LOCK_HELD = Statement(
+    lambda ids: (
+        EditSession.objects.filter(workstation__any=ids)
+        .order_by("pk")
+        .select_for_update(no_key=True)
+        .values_list("pk")
+    )
+)
+_TOUCH = Statement(
+    lambda ids: EditSession.objects.filter(pk__any=ids), update={"last_heartbeat": Now()}
+)
+
 
 def arrive(workstation_ids: Ids) -> None:
     """Keep the sessions of these workstations alive, whose rows the caller has locked: they are here."""
     with transaction.atomic():
-        back = come_back(workstation_ids)
-        EditSession.objects.touch_heartbeat(workstation_ids)
+        departed, _ = together(_DEPARTED(workstation_ids), _SEEN(workstation_ids))
+        back = come_back([pk for (pk,) in departed]) if departed else []
+        if held := rows_of(_LOCK_HELD(workstation_ids)):
+            rows_of(_TOUCH([pk for (pk,) in held]))
         event_log.append(back)
 
 

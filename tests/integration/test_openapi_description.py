@@ -194,7 +194,7 @@ def test_streams_are_described(operation):
 def test_refusals_of_streams_are_described(rf, query, status):
     bearer = f"Bearer {make_token(make_user())}"
     request = rf.get("/api/events", query, headers={"Authorization": bearer})
-    (refused,) = WorkstationPresence().resolve([StreamRequest(request, {})])
+    (refused,) = WorkstationPresence().resolve([StreamRequest(lambda: request, {})])
     assert isinstance(refused, StreamRefused)
     assert refused.status == status
     assert refused.code in codes(OPERATIONS["get", "/api/events"], status)

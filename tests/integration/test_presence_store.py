@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.db.models.functions import Now
 
 from events_app.database.round_trip import rows_of
@@ -23,8 +24,8 @@ class Opened(Arrival):
     ago = 0
 
     @property
-    def age(self) -> timedelta:
-        return timedelta(seconds=self.ago)
+    def age(self) -> float:
+        return self.ago
 
 
 @pytest.fixture
@@ -146,6 +147,27 @@ def test_an_unknown_key_is_left_out(station, server):
     process = server()
     assert store.arrive(process, [stream(station), stranger]).known == {station.pk}
     assert Connection.objects.count() == 1
+
+
+def test_a_key_of_another_user_is_left_out_and_keeps_its_machine(station, server):
+    theirs = Arrival(uuid.uuid4(), station.pk, machine="m", user_id=make_user("eve").pk)
+    ours = Arrival(uuid.uuid4(), station.pk, user_id=station.user_id)
+    unknown = Arrival(uuid.uuid4(), uuid.uuid4(), user_id=station.user_id)
+    arrived = store.arrive(server(), [theirs, ours, unknown])
+    assert [arrived.has(one) for one in (theirs, ours, unknown)] == [False, True, False]
+    assert arrived.foreign == {theirs.connection_id}
+    assert list(Connection.objects.values_list("pk", "machine")) == [(ours.connection_id, "")]
+    station.refresh_from_db()
+    assert station.machine == ""
+
+
+def test_an_arrival_that_is_written_again_has_the_new_process_and_its_age(station, server):
+    opened = stream(station, ago=60)
+    server(opened)
+    other = server(opened)
+    (row,) = Connection.objects.annotate(age=Now() - F("opened_at"))
+    assert row.process_id == other.id
+    assert timedelta(seconds=60) <= row.age < timedelta(seconds=90)
 
 
 def test_a_clean_stop_forgets_departures_and_keeps_the_sessions(station, server):

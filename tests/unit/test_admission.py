@@ -20,6 +20,10 @@ class Domain:
         self.away = 0
         self.seconds = 0.0
         self.broken = set()
+        self.known = {}
+
+    def resolve_at_once(self, request):
+        return self.known.get(request.http)
 
     def resolve(self, requests):
         asyncio.run(asyncio.sleep(self.seconds))
@@ -55,7 +59,7 @@ def run(main):
 
 
 def ask(here, number, size=0):
-    return asyncio.ensure_future(here.grant(StreamRequest(number, {}, size)))
+    return asyncio.ensure_future(here.grant(StreamRequest(lambda: number, {}, size)))
 
 
 async def verdicts(tasks):
@@ -144,7 +148,7 @@ def test_waiting_for_a_turn_does_not_refuse(backend, monkeypatch):
 
     async def main(here):
         return await verdicts(
-            [asyncio.ensure_future(step.take(here.grant(StreamRequest(2 * n, {})))) for n in range(1000)]
+            [asyncio.ensure_future(step.take(here.grant(StreamRequest(lambda n=n: 2 * n, {})))) for n in range(1000)]
         )  # fmt: skip
 
     assert run(main) == [2 * number for number in range(1000)]
@@ -157,7 +161,10 @@ def test_without_progress_all_are_refused(backend, monkeypatch):
 
     async def main(here):
         found = await verdicts(
-            [asyncio.ensure_future(step.take(here.grant(StreamRequest(2, {})))) for _ in range(9)]
+            [
+                asyncio.ensure_future(step.take(here.grant(StreamRequest(lambda: 2, {}))))
+                for _ in range(9)
+            ]
         )
         backend.away = 0
         # And when the database is back, the next one is served, and those that left are not asked for.
@@ -175,12 +182,33 @@ def test_a_busy_address_delays_another_by_one_set_at_most(backend):
 
     async def main(here):
         flood = [
-            asyncio.ensure_future(here.grant(StreamRequest(2, {}, 0, scope("10.6.6.6"))))
+            asyncio.ensure_future(here.grant(StreamRequest(lambda: 2, {}, 0, scope("10.6.6.6"))))
             for _ in range(1000)
         ]
-        other = asyncio.ensure_future(here.grant(StreamRequest(4, {}, 0, scope("10.0.0.9"))))
+        other = asyncio.ensure_future(
+            here.grant(StreamRequest(lambda: 4, {}, 0, scope("10.0.0.9")))
+        )
         await asyncio.gather(*flood, other)
 
     run(main)
     assert 4 in [number for some in backend.sets[:2] for number in some]
     assert sum(map(len, backend.sets)) == 1001
+
+
+def test_a_request_that_needs_no_question_waits_for_nobody(backend):
+    backend.away = 10**9
+    backend.known = {
+        2: StreamGrant(frozenset(), None, 2),
+        3: StreamRefused(404, "not_found", "odd"),
+    }
+
+    async def main(here):
+        waiting = [ask(here, 10), ask(here, 12)]
+        found = await verdicts([ask(here, 2), ask(here, 3)])
+        for task in waiting:
+            task.cancel()
+        await verdicts(waiting)
+        return found
+
+    assert run(main) == [2, 404]
+    assert backend.sets == []

@@ -58,6 +58,22 @@ def test_so_many_keys_are_written_at_once(monkeypatch, database):
     assert sizes(database.departures) == [4, 4, 2]
 
 
+def test_users_take_turns_where_more_wait_than_are_written_at_once(monkeypatch, database):
+    monkeypatch.setattr(server_processes, "KEYS_AT_ONCE", 4)
+
+    async def run():
+        async with Here() as here:
+            many = [here.opening(key) for key in keys_of(20)]
+            other, arriving = here.opening(keys_of(1)[0], user_id=2)
+            async with asyncio.timeout(20):
+                await asyncio.gather(arriving, *(task for _, task in many))
+            return other.grant.key
+
+    late = asyncio.run(run())
+    assert late in database.arrivals[0]
+    assert sizes(database.arrivals) == [4, 4, 4, 4, 4, 1]
+
+
 @pytest.mark.parametrize("place", [0, 5, 9])
 def test_a_failing_departure_does_not_block_others(database, place):
     keys = keys_of(10)

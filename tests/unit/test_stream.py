@@ -39,7 +39,7 @@ def opened(process):
 
 
 def request():
-    return SimpleNamespace(http=SimpleNamespace(method="GET"), scope={})
+    return SimpleNamespace(scope={"method": "GET"})
 
 
 def listeners():

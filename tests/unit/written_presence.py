@@ -16,9 +16,9 @@ from events_app.presence.store import Arrived, Snapshot
 class Stream:
     """An open stream, as far as presence knows it."""
 
-    def __init__(self, key):
+    def __init__(self, key, user_id=1):
         self.connection_id, self.opened = uuid.uuid4(), time.monotonic()
-        self.grant = StreamGrant(frozenset(), key, user_id=1)
+        self.grant = StreamGrant(frozenset(), key, user_id)
         self.is_open = True
         self.reason = None
         self.heartbeats = 0
@@ -97,8 +97,8 @@ class Here:
         await asyncio.gather(*(self.presence.arrive(stream) for stream in streams))
         return streams
 
-    def opening(self, key):
-        stream = Stream(key)
+    def opening(self, key, user_id=1):
+        stream = Stream(key, user_id)
         return stream, asyncio.create_task(self.presence.arrive(stream))
 
     async def until(self, condition):
