@@ -31,9 +31,10 @@ class Role(IntEnum):
     def of_all(cls, users: Collection[Any]) -> "dict[int, Role]":
         """Return the highest role of each of the users, by primary key; those without any are missing."""
         groups: dict[int, set[str]] = {user.pk: set() for user in users if not user.is_superuser}
-        in_groups = get_user_model().objects.filter(pk__in=groups, groups__name__in=cls.groups())
-        for pk, group in in_groups.values_list("pk", "groups__name"):
-            groups[pk].add(group)
+        if groups:
+            users_in = get_user_model().objects.filter(pk__in=groups, groups__name__in=cls.groups())
+            for pk, group in users_in.values_list("pk", "groups__name"):
+                groups[pk].add(group)
         highest = {user.pk: cls.among(groups.get(user.pk, ()), user) for user in users}
         return {pk: role for pk, role in highest.items() if role is not None}
 
