@@ -68,8 +68,6 @@ class Crowd:
 
 
 class Client:
-    """One client."""
-
     def __init__(self, crowd: Crowd, token: str, workstation_id: str) -> None:
         self._crowd = crowd
         self._token = token

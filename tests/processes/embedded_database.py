@@ -7,16 +7,7 @@ from pathlib import Path
 
 
 def server_pid(var: Path) -> int:
-    """Return the number of the server's process."""
     return int((var / "postgres/data/postmaster.pid").read_text().split()[0])
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether the process runs."""
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def is_locked(var: Path) -> bool:

@@ -47,7 +47,6 @@ class ManyStreams:
         self._answer()
 
     def close(self) -> None:
-        """End the process."""
         self._popen.kill()
         self._popen.communicate()
 

@@ -7,12 +7,13 @@ import threading
 from collections import Counter
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from sessions_app.models import ApiToken
+from tests.processes.connections import connect, get, statuses, until_closed
 from tests.processes.service import Serve
+from tests.system import megabytes
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.alone
@@ -28,19 +29,8 @@ SLOWED = b"HTTP/1.1 429 Too Many Requests"
 READ = b"HTTP/1.1 422 Unprocessable Content"
 
 
-def resident(server: Serve, of: str = "VmRSS") -> float:
-    """Megabytes of memory: now, or `VmHWM` for the most since `forget_peak`."""
-    status = Path(f"/proc/{server.pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if of in line).split()[1]) / 1024
-
-
 def forget_peak(server: Serve) -> None:
     Path(f"/proc/{server.pid}/clear_refs").write_text("5")
-
-
-def connect(server: Serve) -> socket.socket:
-    address = urlsplit(server.url)
-    return socket.create_connection((address.hostname, address.port), timeout=60)
 
 
 def head(token: str = "", *lines: str, path: str = BATCH, length: int | None = len(NONSENSE)):
@@ -85,12 +75,12 @@ def send_all(server: Serve, token: str, count: int) -> Counter[bytes]:
 def test_bodies_of_strangers_cost_no_memory(serve):
     server = serve()
     send_all(server, "wrong", 2)
-    before = resident(server)
+    before = megabytes(server.pid)
     forget_peak(server)
     answered = send_all(server, "wrong", 100)
     assert answered[REFUSED] > 0
     assert answered.keys() <= {REFUSED, SLOWED, b""}
-    assert resident(server, "VmHWM") < before + 40
+    assert megabytes(server.pid, "VmHWM") < before + 40
     assert "Traceback" not in server.output
 
 
@@ -98,7 +88,7 @@ def test_bodies_of_users_share_a_bound_and_give_it_back(serve, client_of):
     server = serve(SILO_BODY_MEMORY_MB="16")
     users = [client_of(server, name) for name in ("ada", "bob", "eve")]
     send_all(server, users[0].token, 3)
-    before = resident(server)
+    before = megabytes(server.pid)
     forget_peak(server)
     totals: Counter[bytes] = Counter()
     threads = [
@@ -113,8 +103,8 @@ def test_bodies_of_users_share_a_bound_and_give_it_back(serve, client_of):
         thread.join()
     assert totals == {READ: 24}
     # Of 24 bodies of 8 MB there are two at a time; Django has some copies of each, in an arena for each thread.
-    assert resident(server, "VmHWM") < before + 250
-    eventually(lambda: resident(server) < before + 100)
+    assert megabytes(server.pid, "VmHWM") < before + 250
+    eventually(lambda: megabytes(server.pid) < before + 100)
     assert "Traceback" not in server.output
 
 
@@ -149,24 +139,20 @@ def test_a_request_behind_a_large_one_is_answered_after_it(serve, client_of):
         health = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
         last = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         connection.sendall(health + head(ada.token) + NONSENSE + last)
-        received = b""
-        while part := connection.recv(65536):
-            received += part
-    statuses = [int(part[1:4]) for part in received.split(b"HTTP/1.1")[1:]]
-    assert statuses == [200, 422, 200]
+        assert statuses(until_closed(connection)) == [200, 422, 200]
 
 
 def test_an_open_stream_keeps_nothing_of_its_body(serve, client_of):
     server = serve(SILO_BODY_MEMORY_MB="16")
     ada = client_of(server)
     body = json.dumps({"all": True}).encode().ljust(LARGEST)
-    before = resident(server)
+    before = megabytes(server.pid)
     with connect(server) as one, connect(server) as two, connect(server) as three:
         for connection in (one, two, three):
             connection.sendall(head(ada.token, path="/api/events", length=LARGEST) + body)
             assert status(connection) == b"HTTP/1.1 200 OK"
         eventually(lambda: server.sse_clients() == 3)
-        eventually(lambda: resident(server) < before + 24)
+        eventually(lambda: megabytes(server.pid) < before + 24)
 
 
 def test_a_client_that_leaves_in_the_middle_leaves_nothing(serve, client_of):
@@ -291,16 +277,12 @@ def test_a_connection_that_is_kept_after_its_answer_makes_room(few_descriptors, 
 def test_where_all_are_streams_a_new_connection_is_told_to_come_again(few_descriptors, client_of):
     server = few_descriptors
     ada = client_of(server)
-    request = (
-        "GET /api/events?all=true HTTP/1.1\r\nHost: localhost\r\n"
-        f"Authorization: Bearer {ada.token}\r\n\r\n"
-    )
     with ExitStack() as streams:
         answers = []
         while b"HTTP/1.1 503 Service Unavailable" not in answers:
             assert len(answers) < server.limit
             connection = streams.enter_context(connect(server))
-            connection.sendall(request.encode())
+            connection.sendall(get(ada, "/api/events?all=true"))
             answers.append(status(connection))
         assert len(answers) > server.limit / 4
         assert set(answers[:-1]) == {b"HTTP/1.1 200 OK"}

@@ -4,13 +4,14 @@ import json
 import socket
 import struct
 from http.client import HTTPResponse
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
 from django.db import transaction
 
 from sessions_app.models import EditSession, Item
 from tests.factories import make_item
+from tests.processes.connections import connect
 from tests.waiting import eventually, waiting_for_locks
 
 pytestmark = pytest.mark.alone
@@ -22,8 +23,7 @@ class Request:
     """A request whose answer is not waited for."""
 
     def __init__(self, client, method, path, body=None):
-        address = urlsplit(client.server.url)
-        self.socket = socket.create_connection((address.hostname, address.port), timeout=20)
+        self.socket = connect(client.server)
         text = b"" if body is None else json.dumps(body).encode()
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {client.token}\r\n"

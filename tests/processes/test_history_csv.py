@@ -13,6 +13,7 @@ import pytest
 
 from sessions_app.models import EndedSession
 from silo.database import POOL_MAX_SIZE
+from tests.processes.connections import connect, get
 from tests.waiting import eventually
 
 PATH = "/api/edit-sessions/history?format=csv"
@@ -49,13 +50,10 @@ def test_it_is_whole_and_a_reader_that_stops_keeps_no_place_and_no_connection(
 ):
     server = serve()
     ada = client_of(server)
-    address = httpx.URL(server.url)
-    request = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {ada.token}\r\n\r\n"
     with ExitStack() as stack:
         for _ in range(POOL_MAX_SIZE + 1):
-            reader = stack.enter_context(socket.create_connection((address.host, address.port)))
-            reader.settimeout(10)
-            reader.sendall(request.encode())
+            reader = stack.enter_context(connect(server))
+            reader.sendall(get(ada, PATH))
             # The answer has begun. No more of it is read.
             assert reader.recv(1)
         answer = eventually(lambda: ada.call("GET", PATH), "an answer")
@@ -76,11 +74,8 @@ def test_a_reader_that_has_ended_its_side_gets_the_record_and_nothing_else(
     serve, client_of, record
 ):
     ada = client_of(serve())
-    address = httpx.URL(ada.server.url)
-    request = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {ada.token}\r\n\r\n"
-    with socket.create_connection((address.host, address.port)) as reader:
-        reader.settimeout(10)
-        reader.sendall(request.encode())
+    with connect(ada.server) as reader:
+        reader.sendall(get(ada, PATH))
         response = HTTPResponse(reader)
         response.begin()
         reader.shutdown(socket.SHUT_WR)

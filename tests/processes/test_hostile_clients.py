@@ -1,78 +1,40 @@
 """What clients may do to a server that others depend on."""
 
 import json
-import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
-from urllib.parse import urlsplit
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
-from django import db
 from django.db.models.functions import Now
 
-from events_app.models import LogEntry
 from sessions_app.models import ApiToken, Item
-from tests.processes.service import Serve
+from tests.processes.connections import connect, fill_log, get, split, until_closed
+from tests.system import megabytes
 from tests.waiting import eventually
 
 MEGABYTE = 1024 * 1024
 
 
-@contextmanager
-def connected(server: Serve) -> Iterator[socket.socket]:
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
-        yield connection
-
-
-def answer(connection: socket.socket) -> tuple[bytes, dict[str, str]]:
-    """Read until the server closes; return the status line and the JSON of the body."""
-    received = b""
-    while part := connection.recv(65536):
-        received += part
-    head, _, body = received.partition(b"\r\n\r\n")
-    return head.splitlines()[0], json.loads(body)
-
-
-def memory(server: Serve) -> float:
-    """Resident megabytes."""
-    status = Path(f"/proc/{server.pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if "VmRSS" in line).split()[1]) / 1024
-
-
-def fill_log(count: int) -> None:
-    """Append so many events of a kilobyte, by one statement: to make the objects would take longer than the test."""
-    with db.connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {LogEntry._meta.db_table} (channels, type, data, created_at)"
-            " SELECT ARRAY['all'], 'edit.test', %s, now() FROM generate_series(1, %s)",
-            [json.dumps("x" * 1000), count],
-        )
-
-
 def test_a_body_that_announces_to_be_too_large_is_refused_before_it_is_sent(serve):
-    with connected(server := serve()) as connection:
+    with connect(server := serve()) as connection:
         head = f"POST /api/items HTTP/1.1\r\nHost: localhost\r\nContent-Length: {300 * MEGABYTE}"
         connection.sendall(head.encode() + b"\r\n\r\n{")
-        status, body = answer(connection)
-    assert b"413" in status
-    assert body["error"] == "body_too_large"
+        status, _, body = split(until_closed(connection))
+    assert (status, json.loads(body)["error"]) == (413, "body_too_large")
     assert httpx.get(f"{server.url}/health").status_code == 200
 
 
 @pytest.mark.cold
 def test_a_chunked_body_is_refused_when_it_has_become_too_large(serve):
     server = serve()
-    before = memory(server)
-    with connected(server) as connection:
+    before = megabytes(server.pid)
+    with connect(server) as connection:
         head = b"POST /api/items HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head)
         chunk = b"%x\r\n%s\r\n" % (MEGABYTE, b" " * MEGABYTE)
         with pytest.raises(ConnectionError):
             connection.sendall(chunk * 100)
-    assert memory(server) < before + 60
+    assert megabytes(server.pid) < before + 60
     assert httpx.get(f"{server.url}/health").status_code == 200
     assert "Traceback" not in server.output
 
@@ -105,18 +67,15 @@ def test_a_client_that_does_not_read_costs_no_memory_and_does_not_delay_the_stop
     fill_log(60_000)
     opening = ada.stream(all="true").event("stream-open")
     epoch = opening["id"].split("-")[0]
-    before = memory(server)
-    with connected(server) as connection:
-        request = (
-            f"GET /api/events?all=true&last_event_id={epoch}-0 HTTP/1.1\r\nHost: localhost\r\n"
-        )
-        connection.sendall(f"{request}Authorization: Bearer {ada.token}\r\n\r\n".encode())
+    before = megabytes(server.pid)
+    with connect(server) as connection:
+        connection.sendall(get(ada, f"/api/events?all=true&last_event_id={epoch}-0"))
         eventually(lambda: server.sse_clients() == 2)
         # The others go on, and the replay of 60 MB waits for its reader.
         watching = ada.stream(all="true")
         beats = len(watching.named("heartbeat"))
         eventually(lambda: len(watching.named("heartbeat")) >= beats + 3)
-        assert memory(server) < before + 30
+        assert megabytes(server.pid) < before + 30
         server.signal(15)
         assert server.wait(within=2) == 0
     assert "Traceback" not in server.output
@@ -135,7 +94,7 @@ def test_a_slow_reader_gets_everything_in_the_end(serve, client_of):
 
 
 def test_a_websocket_is_refused_quietly(serve):
-    with connected(server := serve()) as connection:
+    with connect(server := serve()) as connection:
         connection.sendall(
             b"GET /api/events HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -172,13 +131,10 @@ def test_clients_that_do_not_read_their_answers_do_not_keep_others_waiting(serve
     Item.objects.bulk_create(
         Item(part_number=f"N-{n:05}", description="x" * 900) for n in range(1000)
     )
-    request = (
-        "GET /api/items?limit=1000 HTTP/1.1\r\nHost: localhost\r\n"
-        f"Authorization: Bearer {ada.token}\r\n\r\n"
-    )
+    request = get(ada, "/api/items?limit=1000")
     with ExitStack() as stack:
         for _ in range(6):
-            stack.enter_context(connected(server)).sendall(request.encode() * 5)
+            stack.enter_context(connect(server)).sendall(request * 5)
         ready = httpx.get(f"{server.url}/ready", timeout=15)
         assert ready.status_code == 200
 
@@ -189,12 +145,8 @@ def test_a_stalled_stream_that_the_server_closes_is_cut_off(serve, client_of):
     ada = client_of(server)
     fill_log(30_000)
     epoch = ada.stream(all="true").event("stream-open")["id"].split("-")[0]
-    with connected(server) as connection:
-        path = f"/api/events?all=true&last_event_id={epoch}-0"
-        head = (
-            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ada.token}\r\n\r\n"
-        )
-        connection.sendall(head.encode())
+    with connect(server) as connection:
+        connection.sendall(get(ada, f"/api/events?all=true&last_event_id={epoch}-0"))
         eventually(lambda: server.sse_clients() == 2)
         ApiToken.objects.update(revoked_at=Now())
         eventually(lambda: server.sse_clients() == 0)

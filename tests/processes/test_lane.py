@@ -4,19 +4,17 @@ import http.client
 import json
 import socket
 import time
-from urllib.parse import urlsplit
 
 from events_app.http.lane import KEEP_SECONDS
 from tests.factories import make_item
-from tests.processes.test_plain_http import split
+from tests.processes.connections import address_of, connect, split, statuses, until_closed
 
 
 class Connection:
     """One connection of a user, which is never opened again."""
 
     def __init__(self, client, part_number):
-        address = urlsplit(client.server.url)
-        self._http = http.client.HTTPConnection(address.hostname, address.port, timeout=20)
+        self._http = http.client.HTTPConnection(*address_of(client.server), timeout=20)
         self._http.connect()
         self._http.auto_open = 0
         self._headers = {"Authorization": f"Bearer {client.token}"}
@@ -86,17 +84,9 @@ def acquire(client, part_number, workstation, *headers):
 
 
 def connected(server):
-    address = urlsplit(server.url)
-    connection = socket.create_connection((address.hostname, address.port), timeout=20)
+    connection = connect(server)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
-
-
-def until_closed(connection):
-    received = b""
-    while part := connection.recv(65536):
-        received += part
-    return received
 
 
 def test_a_slow_sender_is_answered(serve, client_of):
@@ -129,5 +119,4 @@ def test_requests_that_come_together_are_answered_in_order(serve, client_of):
             connection.sendall(sent[:cut])
             time.sleep(KEEP_SECONDS)
             connection.sendall(sent[cut:])
-            statuses = [int(part[1:4]) for part in until_closed(connection).split(b"HTTP/1.1")[1:]]
-        assert statuses == [200, 200, 404] * 10 + [200]
+            assert statuses(until_closed(connection)) == [200, 200, 404] * 10 + [200]

@@ -17,8 +17,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes.embedded_database import is_alive, is_locked, server_pid, stop_what_is_left
+from tests.processes.embedded_database import is_locked, server_pid, stop_what_is_left
 from tests.processes.service import ROOT, Process
+from tests.system import is_running
 from tests.waiting import eventually
 
 STOP_SECONDS = 5
@@ -338,6 +339,6 @@ def test_a_command_that_is_ended_stops_its_database(var: Path) -> None:
         pid = server_pid(var)
         shell.signal(signal.SIGTERM)
         assert shell.wait() == 128 + signal.SIGTERM
-        assert not is_alive(pid)
+        assert not is_running(pid)
     finally:
         shell.close()

@@ -6,13 +6,12 @@ import socket
 import time
 from contextlib import ExitStack
 from threading import Thread
-from urllib.parse import urlsplit
 
 import pytest
 
-from events_app.models import LogEntry
 from events_app.presence.stream_limits import MAX_STREAMS_PER_KEY
 from sessions_app.models import EditSession
+from tests.processes.connections import address_of, connect, fill_log, get, until_closed
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 # Of a kilobyte each: more than the buffers of both sides hold.
@@ -23,18 +22,8 @@ class RawStream:
     """A stream on a plain socket: nothing of it is read but by `read_until`."""
 
     def __init__(self, client, query, *, half_close=False, buffer=None, through=None):
-        server = urlsplit(client.server.url)
-        address = through.getsockname() if through else (server.hostname, server.port)
-        self.socket = socket.socket()
-        if buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        self.socket.settimeout(PATIENCE_SECONDS)
-        self.socket.connect(address)
-        head = (
-            f"GET /api/events?{query} HTTP/1.1\r\nHost: localhost\r\n"
-            f"Authorization: Bearer {client.token}\r\n\r\n"
-        )
-        self.socket.sendall(head.encode())
+        self.socket = connect(through.getsockname() if through else client.server, buffer)
+        self.socket.sendall(get(client, f"/api/events?{query}"))
         self.text = b""
         if half_close:
             self.socket.shutdown(socket.SHUT_WR)
@@ -71,28 +60,19 @@ def test_a_half_close_is_no_departure(serve, client_of, part, at_once):
 
 def test_a_client_that_reads_its_answer_after_a_half_close_gets_it(serve, client_of):
     ada = client_of(serve())
-    address = urlsplit(ada.server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
-        connection.sendall(
-            f"GET /api/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ada.token}\r\n\r\n".encode()
-        )
+    with connect(ada.server) as connection:
+        connection.sendall(get(ada, "/api/items"))
         connection.shutdown(socket.SHUT_WR)
-        text = b""
-        while part := connection.recv(65536):
-            text += part
+        text = until_closed(connection)
     assert b"HTTP/1.1 200 OK\r\n" in text
     assert json.loads(text.rpartition(b"\r\n\r\n")[2])["items"] == []
 
 
 def test_so_does_a_client_that_is_refused(serve):
-    address = urlsplit(serve().url)
-    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+    with connect(serve()) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
         connection.shutdown(socket.SHUT_WR)
-        text = b""
-        while part := connection.recv(65536):
-            text += part
-    assert text.startswith(b"HTTP/1.1 400 ")
+        assert until_closed(connection).startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_client_that_is_gone_is_noticed_at_once_although_it_only_says_that_it_sends_no_more(
@@ -118,9 +98,8 @@ def test_so_it_is_through_a_proxy_that_passes_the_end_of_one_side_on(serve, clie
     """As proxies of TCP and tunnels do; it is the proxy that acknowledges then."""
     ada = client_of(serve(SILO_HEARTBEAT_SECONDS="5", SILO_DEAD_PEER_SECONDS="45"))
     workstation = ada.workstation()
-    address = urlsplit(ada.server.url)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        passing = Thread(target=_pass_one, args=(listening, (address.hostname, address.port)))
+        passing = Thread(target=_pass_one, args=(listening, address_of(ada.server)))
         passing.start()
         with RawStream(ada, f"workstation_id={workstation}", through=listening) as stream:
             stream.read_until(b"keep-alive")
@@ -198,10 +177,7 @@ def test_streams_whose_peer_acknowledges_nothing_make_room_for_a_new_one(serve, 
     """As those that a network has left half dead; here their windows are closed, which counts alike."""
     ada = client_of(serve())
     workstation = ada.workstation()
-    LogEntry.objects.bulk_create(
-        LogEntry(channels=["all"], type="edit.test", data=json.dumps("x" * 1000))
-        for _ in range(ENTRIES)
-    )
+    fill_log(ENTRIES)
     epoch = ada.stream(all="true").event("stream-open")["id"].split("-")[0]
     with ExitStack() as stack:
         query = f"workstation_id={workstation}&all=true&last_event_id={epoch}-0"
@@ -219,19 +195,14 @@ def test_a_client_that_reads_nothing_is_gone_when_the_buffers_are_full_and_stays
     # The user time-out is half of it.
     ada = client_of(serve(SILO_DEAD_PEER_SECONDS="4"))
     workstation, quiet = ada.workstation("busy"), ada.workstation("quiet")
-    LogEntry.objects.bulk_create(
-        LogEntry(channels=["all"], type="edit.test", data=json.dumps("x" * 1000))
-        for _ in range(ENTRIES)
-    )
+    fill_log(ENTRIES)
     epoch = ada.stream(all="true").event("stream-open")["id"].split("-")[0]
     ada.acquire(part, workstation)
     ada.acquire(part, quiet, object_id="another")
     with (
         RawStream(ada, f"workstation_id={quiet}"),
         RawStream(
-            ada,
-            f"workstation_id={workstation}&all=true&last_event_id={epoch}-0",
-            buffer=4096,
+            ada, f"workstation_id={workstation}&all=true&last_event_id={epoch}-0", buffer=4096
         ),
     ):
         eventually(lambda: ada.server.sse_clients() == 3)

@@ -1,12 +1,11 @@
 """What a server answers to what is no request, or no ordinary one: always in the envelope, and so that it arrives."""
 
 import json
-import socket
-from urllib.parse import urlsplit
 
 import pytest
 
 import silo
+from tests.processes.connections import connect, get, split, statuses, until_closed
 from tests.processes.service import Serve
 
 HOST = b"Host: localhost\r\n"
@@ -83,21 +82,9 @@ GOOD = {
 
 def exchange(server: Serve, request: bytes) -> bytes:
     """Send all of it, and then read until the server closes."""
-    address = urlsplit(server.url)
-    received = b""
-    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+    with connect(server) as connection:
         connection.sendall(request)
-        while part := connection.recv(65536):
-            received += part
-    return received
-
-
-def split(answer: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers in small letters, and body of an answer."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    status, *lines = head.decode().split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines)
-    return int(status.split()[1]), headers, body
+        return until_closed(connection)
 
 
 def test_what_is_no_request_is_answered_in_the_envelope(serve):
@@ -127,8 +114,7 @@ def test_what_is_unusual_and_right_is_served(serve):
 def test_a_fault_behind_good_requests_is_answered_after_them(serve):
     good = b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n"
     answer = exchange(serve(), good * 2 + b"nonsense\r\n\r\n" + good)
-    statuses = [int(part[1:4]) for part in answer.split(b"HTTP/1.1")[1:]]
-    assert statuses == [200, 200, 400]
+    assert statuses(answer) == [200, 200, 400]
 
 
 @pytest.mark.parametrize(
@@ -140,5 +126,5 @@ def test_a_fault_behind_good_requests_is_answered_after_them(serve):
 )
 def test_a_status_has_its_phrase(serve, client_of, path, line):
     ada = client_of(serve())
-    request = f"GET {path} HTTP/1.1\r\nAuthorization: Bearer {ada.token}\r\n".encode()
-    assert exchange(ada.server, request + CLOSE + b"\r\n").startswith(line + b"\r\n")
+    request = get(ada, path, "Connection: close")
+    assert exchange(ada.server, request).startswith(line + b"\r\n")

@@ -1,11 +1,8 @@
 """`Last-Event-ID`: every missed event once, in order, on whichever process."""
 
-import socket
 import threading
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from datetime import timedelta
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -20,7 +17,9 @@ from events_app.models import LogEntry
 from sessions_app import operations
 from sessions_app.models import Item, Workstation
 from tests.factories import acquire, let_go, make_item, make_user, make_workstation
-from tests.waiting import PATIENCE_SECONDS, eventually
+from tests.processes.connections import connect, get
+from tests.system import megabytes
+from tests.waiting import eventually
 
 MB = 1024 * 1024
 
@@ -28,27 +27,6 @@ MB = 1024 * 1024
 def say(*words: str, channel: str = "all") -> list[int]:
     with transaction.atomic():
         return event_log.append([NewEvent([channel], "edit.test", {"word": w}) for w in words])
-
-
-def memory(pid: int, what: str) -> float:
-    """Return how many MB a process has, or has had at most."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if what in line).split()[1]) / 1024
-
-
-@contextmanager
-def slow_reader(client, start):
-    """A client that goes on from there and has little room for what it has not read."""
-    with socket.socket() as connected:
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
-        connected.settimeout(PATIENCE_SECONDS)
-        address = urlsplit(client.server.url)
-        connected.connect((address.hostname, address.port))
-        connected.sendall(
-            f"GET /api/events?all=true HTTP/1.1\r\nHost: 127.0.0.1\r\nLast-Event-ID: {start}\r\n"
-            f"Authorization: Bearer {client.token}\r\n\r\n".encode()
-        )
-        yield connected
 
 
 def words(stream) -> list[str]:
@@ -174,18 +152,21 @@ def test_replays_take_memory_by_the_page_however_much_there_is_to_read(serve, cl
     """Four clients that read slowly, and 40 MB for each: they are read from the log as the clients go on."""
     ada = client_of(serve())
     start = ada.stream(all="true").event("stream-open")["id"]
-    before = memory(ada.server.pid, "VmHWM")
+    before = megabytes(ada.server.pid, "VmHWM")
     with transaction.atomic():
         event_log.append(
             [NewEvent(["all"], "edit.test", {"word": "x" * MB, "number": n}) for n in range(40)]
         )
     with ExitStack() as opened:
-        slow = [opened.enter_context(slow_reader(ada, start)) for _ in range(4)]
+        # They have little room for what they have not read.
+        slow = [opened.enter_context(connect(ada.server, buffer=64 * 1024)) for _ in range(4)]
+        for reader in slow:
+            reader.sendall(get(ada, "/api/events?all=true", f"Last-Event-ID: {start}"))
         for reader in slow:
             read = 0
             while read < 3 * MB:
                 read += len(reader.recv(MB))
-        taken = memory(ada.server.pid, "VmHWM") - before
+        taken = megabytes(ada.server.pid, "VmHWM") - before
         # Its own relay passes on the same.
         assert taken < 60, taken
         # Each of them is still served.

@@ -15,6 +15,7 @@ from django.db import transaction
 from events_app.models import ServerProcess
 from sessions_app.models import Item
 from tests.factories import make_item
+from tests.processes.connections import connect
 from tests.processes.service import Serve
 from tests.waiting import eventually, waiting_for_locks
 
@@ -22,8 +23,7 @@ pytestmark = pytest.mark.cold
 
 
 def half_sent_request(server: Serve) -> socket.socket:
-    address = urlsplit(server.url)
-    half = socket.create_connection((address.hostname, address.port))
+    half = connect(server)
     half.sendall(b"POST /api/items HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
     return half
 

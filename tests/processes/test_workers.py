@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from events_app.models import Connection, ServerProcess
 from sessions_app.models import EditSession, EndedSession
 from tests.processes.service import Process, Serve, environment
+from tests.system import is_running
 from tests.waiting import eventually
 
 # Three processes begin without the libraries loaded, perhaps beside other tests.
@@ -42,14 +42,6 @@ class ServeWorkers(Serve):
 def pids():
     """The workers that are registered."""
     return set(ServerProcess.objects.values_list("pid", flat=True))
-
-
-def runs(pid):
-    """Say whether a process runs; one that has ended may not have been reaped."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 class Workstation:
@@ -104,8 +96,8 @@ def test_a_lock_of_one_is_seen_at_the_other_and_both_stop_together(workers, crew
 
     workers.signal(signal.SIGTERM)
     assert workers.wait(within=2) == 0
-    assert not runs(here.worker)
-    assert not runs(there.worker)
+    assert not is_running(here.worker)
+    assert not is_running(there.worker)
     assert not ServerProcess.objects.exists()
     assert EditSession.objects.count() == 2
     assert not EndedSession.objects.exists()
@@ -141,6 +133,6 @@ def test_a_killed_parent_leaves_nobody_behind(workers, crew, part):
     here.client.acquire(part, here.id)
     left = pids()
     workers.signal(signal.SIGKILL)
-    eventually(lambda: not any(map(runs, left)))
+    eventually(lambda: not any(map(is_running, left)))
     assert not ServerProcess.objects.exists()
     assert EditSession.objects.count() == 1

@@ -151,7 +151,6 @@ class Caller:
         return str(self.call("POST", "/api/workstations", body).json()["id"])
 
     def acquire(self, part_number: str, workstation: str, object_id: str = "") -> Answer:
-        """Acquire a session."""
         path = f"/api/items/{quote(part_number, safe='')}/edit-sessions"
         wanted = {"context_level": "sketch", "object_id": object_id}
         return self.call("POST", path, {"workstation_id": workstation} | wanted)

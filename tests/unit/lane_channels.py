@@ -132,7 +132,6 @@ class Connection:
 
 
 async def turns(count: int) -> None:
-    """Let the loop turn."""
     for _ in range(count):
         await asyncio.sleep(0)
 

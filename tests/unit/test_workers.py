@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system import is_running
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -94,16 +95,8 @@ def watch(tmp_path):
         parent.process.kill()
         parent.process.wait()
         parent.output.close()
-        for pid in filter(runs, parent.pids()):
+        for pid in filter(is_running, parent.pids()):
             os.kill(pid, signal.SIGKILL)
-
-
-def runs(pid):
-    """Say whether a process runs; one that has ended may not have been reaped."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_all_are_told_to_stop(watch):
@@ -112,7 +105,7 @@ def test_all_are_told_to_stop(watch):
     assert parent.end(signal.SIGTERM) == 0
     assert len(parent.pids()) == 3
     assert parent.pids("told") == parent.pids()
-    assert not any(map(runs, parent.pids()))
+    assert not any(map(is_running, parent.pids()))
 
 
 def test_a_killed_one_is_started_anew(watch):
@@ -150,7 +143,7 @@ def test_what_keeps_one_from_starting_ends_all(watch):
     parent = watch(ENDS)
     assert parent.process.wait(20) == 3
     assert "no database" in parent.text()
-    assert not any(map(runs, parent.pids()))
+    assert not any(map(is_running, parent.pids()))
 
 
 def test_one_that_does_not_stop_is_killed(watch):
@@ -158,7 +151,7 @@ def test_one_that_does_not_stop_is_killed(watch):
     parent.said("all listen")
     assert parent.end(signal.SIGTERM) == 1
     assert "did not stop in time" in parent.text()
-    assert not any(map(runs, parent.pids()))
+    assert not any(map(is_running, parent.pids()))
 
 
 def test_one_that_still_loads_ends_at_once(watch):
@@ -166,7 +159,7 @@ def test_one_that_still_loads_ends_at_once(watch):
     eventually(lambda: len(parent.pids()) == 2)
     assert parent.end(signal.SIGTERM) == 0
     assert "did not stop in time" not in parent.text()
-    assert not any(map(runs, parent.pids()))
+    assert not any(map(is_running, parent.pids()))
 
 
 def test_a_second_signal_ends_all_at_once(watch):
@@ -175,12 +168,12 @@ def test_a_second_signal_ends_all_at_once(watch):
     parent.process.send_signal(signal.SIGTERM)
     parent.said("workers stopping")
     assert parent.end(signal.SIGINT) == 128 + signal.SIGINT
-    assert not any(map(runs, parent.pids()))
+    assert not any(map(is_running, parent.pids()))
 
 
 def test_a_killed_parent_leaves_nobody_behind(watch):
     parent = watch(GOOD)
     parent.said("all listen")
     assert parent.end(signal.SIGKILL) == -signal.SIGKILL
-    eventually(lambda: not any(map(runs, parent.pids())))
+    eventually(lambda: not any(map(is_running, parent.pids())))
     assert parent.pids("told") == parent.pids()

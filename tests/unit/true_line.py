@@ -111,7 +111,6 @@ def by(workstation: str, wanted: Any, *cone: str) -> Any:
 
 
 def batch(start: float, workstation: str, wanted: list[Any], status: int, got: Any) -> Operation:
-    """A batch."""
     request = {"workstation_id": workstation, "connection_id": "c", "sessions": wanted}
     return call("batch", start, request, status, got)
 
@@ -135,7 +134,6 @@ def alive(start: float, idle_seconds: float) -> Operation:
 
 
 def handoff(start: float, of: Any, to: str, status: int, got: Any) -> Operation:
-    """A hand-off."""
     request = by(to, of) | {"session_id": of["session_id"], "to_workstation_id": to}
     return call("handoff", start, request, status, got)
 

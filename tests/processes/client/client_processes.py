@@ -83,11 +83,3 @@ class ClientProgram(Process):
         super().close()
         assert self._popen.stdin is not None
         self._popen.stdin.close()
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process is there and not only waited for."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -16,21 +16,11 @@ from silo_client import (
 )
 from silo_client.sessions.held import Lost
 from tests.factories import make_item
-from tests.processes.client.client_processes import is_running
+from tests.system import is_running
 from tests.waiting import eventually
 
 RELEASED = "edit.session_released"
 GRACE = {"SILO_DISCONNECT_GRACE_SECONDS": "60"}
-
-
-@pytest.fixture
-def ada(serve, client_of):
-    return client_of(serve())
-
-
-@pytest.fixture
-def bob(ada, client_of):
-    return client_of(ada.server, "bob")
 
 
 def ended():

@@ -9,11 +9,6 @@ from tests.factories import make_item
 
 
 @pytest.fixture
-def ada(serve, client_of):
-    return client_of(serve())
-
-
-@pytest.fixture
 def api(ada, processes):
     made = Api(ada.server.url, ada.token)
     processes.callback(made.close)

@@ -7,11 +7,6 @@ from silo_client import EditSessionResult, HardInterferenceError, SiloClient
 
 
 @pytest.fixture
-def ada(serve, client_of):
-    return client_of(serve())
-
-
-@pytest.fixture
 def client(ada, processes):
     made = SiloClient(ada.server.url, ada.token)
     processes.callback(made.close)

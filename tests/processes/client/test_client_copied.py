@@ -14,11 +14,6 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-def ada(serve, client_of):
-    return client_of(serve())
-
-
-@pytest.fixture
 def copy(tmp_path, monkeypatch):
     """Copy what the client keeps, as a copy of the machine's disk does; be on the copy from then on."""
 

@@ -8,12 +8,8 @@ import pytest
 
 from sessions_app.models import EditSession, PlaceInLine
 from silo_client import ForkedError, Wanted, Workstation
+from tests.processes.client.held import check_is_kept
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def ada(serve, client_of):
-    return client_of(serve())
 
 
 def in_child(work):
@@ -33,8 +29,7 @@ def in_child(work):
 
 
 def check_stays(session):
-    beats = EditSession.objects.filter(pk=session.id).get().last_heartbeat
-    eventually(lambda: EditSession.objects.get(pk=session.id).last_heartbeat > beats)
+    check_is_kept(session.id)
     assert session.valid
 
 
@@ -164,6 +159,5 @@ def test_a_child_that_ends_as_programs_do_ends_nothing(ada, run_program, part, h
     program = run_program(ada)
     session = program.edit(part)
     assert program.ask("fork_and_end", how) == 0
-    beats = EditSession.objects.get(pk=session["session_id"]).last_heartbeat
-    eventually(lambda: EditSession.objects.get(pk=session["session_id"]).last_heartbeat > beats)
+    check_is_kept(session["session_id"])
     assert program.ask("valid") == [True]

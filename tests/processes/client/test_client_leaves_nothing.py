@@ -19,19 +19,10 @@ from silo_client import (
 from silo_client.api import ANSWER_SECONDS
 from silo_client.sessions.acquire import Acquirer
 from tests.factories import let_go, make_item
+from tests.processes.client.held import check_is_kept, is_free
 from tests.waiting import eventually
 
 LOST = ServerUnavailableError("the answer was lost")
-
-
-@pytest.fixture
-def ada(serve, client_of):
-    return client_of(serve())
-
-
-@pytest.fixture
-def bob(ada, client_of):
-    return client_of(ada.server, "bob")
 
 
 @pytest.fixture
@@ -53,10 +44,6 @@ def lose_answers(monkeypatch):
         return lambda: monkeypatch.setattr(Api, name, call)
 
     return lose
-
-
-def is_free():
-    return not EditSession.objects.exists() and not PlaceInLine.objects.exists()
 
 
 @pytest.fixture(params=[1, 2], ids=["alone", "two windows"])
@@ -92,8 +79,7 @@ def test_session_of_a_lost_answer_stays_when_another_thread_asks(workstation, pa
     mend()
     with workstation.edit(part, level="sketch") as session:
         assert session.existing is False
-        beats = EditSession.objects.get().last_heartbeat
-        eventually(lambda: EditSession.objects.get().last_heartbeat > beats)
+        check_is_kept()
         assert session.valid
     eventually(is_free)
 
@@ -127,8 +113,7 @@ def test_a_release_that_fails_goes_on_in_the_helper(
     # What comes after it is another one, and stays.
     with workstation.edit(part, level="sketch") as again:
         assert again.id != session.id
-        beats = EditSession.objects.get().last_heartbeat
-        eventually(lambda: EditSession.objects.get().last_heartbeat > beats)
+        check_is_kept()
         assert again.valid
 
 
@@ -247,8 +232,7 @@ def test_later_session_is_no_orphan(ada, bob, connect, part, lose_answers):
     eventually(lambda: not PlaceInLine.objects.exists())
     held.release()
     with workstation.edit_all([Wanted(part, "sketch")]) as sessions:
-        beats = EditSession.objects.get().last_heartbeat
-        eventually(lambda: EditSession.objects.get().last_heartbeat > beats)
+        check_is_kept()
         assert sessions.valid
 
 

@@ -19,17 +19,8 @@ from silo_client import (
 )
 from silo_client import HandoffRequest as Asked
 from tests.factories import let_go
+from tests.processes.client.held import check_is_kept
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def ada(serve, client_of):
-    return client_of(serve())
-
-
-@pytest.fixture
-def bob(ada, client_of):
-    return client_of(ada.server, "bob")
 
 
 class Waiter(threading.Thread):
@@ -255,8 +246,7 @@ def test_end_of_soft_interference_is_reported(ada, bob, connect, part):
 def test_server_learns_the_idle_time(ada, connect, run_program, part):
     workstation = connect(ada)
     workstation.edit(part, level="sketch")
-    beats = EditSession.objects.get().last_heartbeat
-    eventually(lambda: EditSession.objects.get().last_heartbeat > beats)
+    check_is_kept()
     assert Workstation.objects.get().idle_since is None, "nobody says anything"
     workstation.touched()
     touched = time.time()

@@ -15,11 +15,6 @@ PYTHON = os.environ.get("SILO_OLD_PYTHON", "")
 pytestmark = pytest.mark.skipif(not PYTHON, reason="needs SILO_OLD_PYTHON, see .ci/run")
 
 
-@pytest.fixture
-def ada(serve, client_of):
-    return client_of(serve())
-
-
 def test_it_is_old():
     told = subprocess.run([PYTHON, "--version"], check=True, capture_output=True, text=True)
     assert told.stdout.startswith("Python 3.9.")

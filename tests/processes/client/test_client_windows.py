@@ -10,21 +10,8 @@ import pytest
 
 from sessions_app.models import EditSession, PlaceInLine
 from silo_client import WaitTimeoutError
+from tests.processes.client.held import check_is_kept, is_free
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def ada(serve, client_of):
-    return client_of(serve())
-
-
-@pytest.fixture
-def bob(ada, client_of):
-    return client_of(ada.server, "bob")
-
-
-def is_free():
-    return not EditSession.objects.exists() and not PlaceInLine.objects.exists()
 
 
 def test_two_instances_share_a_place_in_line(ada, bob, connect, part):
@@ -117,8 +104,7 @@ def test_instance_that_stood_again_does_not_end_the_others_session(
 
 
 def check_stays(session):
-    beats = EditSession.objects.get().last_heartbeat
-    eventually(lambda: EditSession.objects.get().last_heartbeat > beats)
+    check_is_kept()
     assert session.valid
 
 
