@@ -197,7 +197,7 @@ def try_to_acquire():
     ],
 )
 def test_a_failure_is_logged_and_not_told(monkeypatch, caplog, error):
-    monkeypatch.setattr(operations.acquire, "acquire", failing(error))
+    monkeypatch.setattr(operations.sets, "acquire_set", failing(error))
     answer = try_to_acquire()
     check_envelope(answer, 500, "internal_error")
     assert b"hunter2" not in answer.content
@@ -209,7 +209,7 @@ def test_a_failure_is_logged_and_not_told(monkeypatch, caplog, error):
 
 @pytest.mark.parametrize("error", [OperationalError("at hunter2"), InterfaceError("hunter2")])
 def test_a_database_that_is_away_is_503(monkeypatch, caplog, error):
-    monkeypatch.setattr(operations.acquire, "acquire", failing(error))
+    monkeypatch.setattr(operations.sets, "acquire_set", failing(error))
     answer = try_to_acquire()
     check_envelope(answer, 503, "unavailable")
     assert answer["Retry-After"] == "1"
