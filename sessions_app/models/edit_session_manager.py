@@ -1,19 +1,17 @@
 """`EditSession.objects`: how edit sessions begin, stay and end. What people do with them is in `operations/`."""
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import timedelta
 from functools import cached_property
-from typing import Final, NamedTuple
 
-from django.contrib.auth import get_user_model
 from django.db import connection, models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from events_app.database import sql
 from events_app.database.lock_retry import NeedsLocks, with_lock_retry
-from events_app.database.round_trip import Query, Row, Statement, query_of, rows_of, together
+from events_app.database.round_trip import Query, Statement, query_of, rows_of, together
 from events_app.log import event_log
 from events_app.presence.outages import observed_for
 from sessions_app import channels, payloads
@@ -22,10 +20,17 @@ from sessions_app.interference.holdings import Holders, take_away
 from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.models.abstract_edit_session import FENCING_TOKENS, AbstractEditSession
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet, holders_of
-from sessions_app.models.ended_session import EndedSession, Ending, EndReason
+from sessions_app.models.ended_session import EndedSession, EndReason
 from sessions_app.models.item import Item
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.results import Acquired, Ended
+from sessions_app.models.session_rows import (
+    Drawn,
+    Found,
+    Names,
+    reading_users,
+    reading_workstations,
+)
 from sessions_app.models.workstation import Workstation
 from sessions_app.steps import STEP_NODE_KEYS, STEP_SESSIONS, few_enough
 
@@ -34,60 +39,6 @@ Ids = Collection[uuid.UUID]
 Turns = Callable[[Collection[Lock]], Sequence[PlaceInLine]]
 # One step of an end, which also locks these workstations.
 Step = Callable[[Ids], Ended]
-
-
-class Drawn(NamedTuple):
-    """A fencing token, and the time at which it was drawn: when its session begins."""
-
-    fencing_token: int
-    at: datetime
-
-
-class Found(NamedTuple):
-    """A session that is about to end, as it is read before it is locked."""
-
-    pk: uuid.UUID
-    item_id: uuid.UUID
-    context_level: str
-    object_id: str
-    node_keys: int
-    user_id: int
-    workstation_id: uuid.UUID
-
-
-_NAMES_OF_USERS: Final = Statement(
-    lambda ids: (
-        get_user_model()
-        .objects.filter(pk__any=ids)
-        .values_list("pk", "first_name", "last_name", "username")
-    )
-)
-_NAMES_OF_WORKSTATIONS: Final = Statement(
-    lambda ids: Workstation.objects.filter(pk__any=ids).values_list("pk", "name")
-)
-
-
-class _Names:
-    """The names that records have of the items, users and workstations of sessions.
-
-    Args:
-        items: part numbers by id.
-        users: rows of id, first name, last name and account.
-        workstations: rows of id and name.
-    """
-
-    def __init__(
-        self, items: Mapping[uuid.UUID, str], users: Iterable[Row], workstations: Iterable[Row]
-    ) -> None:
-        self._items = items
-        self._users = {pk: names for pk, *names in users}
-        self._workstations: dict[uuid.UUID, str] = dict(workstations)
-
-    def ending(self, row: Row) -> Ending:
-        """Return a session with its names; its row is one of `locking_to_end`."""
-        _, item, user, workstation, *_ = row
-        names = [self._items[item], *self._users[user], self._workstations[workstation]]
-        return Ending(*[*row, *names])
 
 
 _Manager = models.Manager.from_queryset(EditSessionQuerySet)
@@ -231,12 +182,12 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             items, places = self._lock_items(set(first.values()), leaving, turns)
             locked, users, workstations, holdings = together(
                 lock(first.keys()),
-                _NAMES_OF_USERS({one.user_id for one in found}),
-                _NAMES_OF_WORKSTATIONS({one.workstation_id for one in found}),
+                reading_users({one.user_id for one in found}),
+                reading_workstations({one.workstation_id for one in found}),
                 self.reading_holdings(items),
             )
             holders = holders_of(holdings)
-            names = _Names(items, users, workstations)
+            names = Names(items, users, workstations)
             ending = conflicts.few_to_end([names.ending(row) for row in locked], holders)
             # The others that hold a session on the items. Those that end here are told of their own end only: of two
             # that end at the same moment neither holds the item any more.

@@ -19,11 +19,11 @@ from sessions_app.interference.holdings import Holders
 from sessions_app.locks import Lock, about
 from sessions_app.models.abstract_edit_session import FENCING_TOKENS, AbstractEditSession
 from sessions_app.models.edit_session import EditSession
-from sessions_app.models.edit_session_manager import Drawn
 from sessions_app.models.edit_session_queryset import holders_of
 from sessions_app.models.item import Item, no_items
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.results import Wanted
+from sessions_app.models.session_rows import Drawn
 from sessions_app.models.workstation import Workstation
 from sessions_app.operations import access, limits
 from sessions_app.operations.limits import Counted

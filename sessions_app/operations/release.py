@@ -13,11 +13,12 @@ from events_app.database.lock_retry import with_lock_retry
 from events_app.database.round_trip import Statement, together
 from sessions_app.errors import DomainError, Forbidden, NotFound
 from sessions_app.models.edit_session import EditSession
-from sessions_app.models.edit_session_manager import Found, all_steps
+from sessions_app.models.edit_session_manager import all_steps
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.ended_session import EndedSession, EndReason
 from sessions_app.models.item import Item, of_item
 from sessions_app.models.results import Ended
+from sessions_app.models.session_rows import Found
 from sessions_app.models.workstation import Workstation
 from sessions_app.text import name_key
 

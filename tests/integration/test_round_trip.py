@@ -18,9 +18,9 @@ BY_KEY = Statement(
 DELETING = Statement(lambda ids: Item.objects.filter(pk__any=ids), delete=True)
 # Their statements are run at every acquire and release: one plan for all parameters, right for any number of rows.
 HOT_MODULES = [
-    "sessions_app.models.edit_session_manager",
     "sessions_app.models.item",
     "sessions_app.models.place_in_line",
+    "sessions_app.models.session_rows",
     "sessions_app.operations.access",
     "sessions_app.operations.acquire",
     "sessions_app.operations.facts",

@@ -1,0 +1,66 @@
+"""Plain rows of edit sessions: what is read before they begin and end, without an instance of a model for each."""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from django.contrib.auth import get_user_model
+
+from events_app.database.round_trip import Row, Statement
+from sessions_app.models.ended_session import Ending
+from sessions_app.models.workstation import Workstation
+
+
+class Drawn(NamedTuple):
+    """A fencing token, and the time at which it was drawn: when its session begins."""
+
+    fencing_token: int
+    at: datetime
+
+
+class Found(NamedTuple):
+    """A session that is about to end, as it is read before it is locked."""
+
+    pk: uuid.UUID
+    item_id: uuid.UUID
+    context_level: str
+    object_id: str
+    node_keys: int
+    user_id: int
+    workstation_id: uuid.UUID
+
+
+reading_users: Final = Statement(
+    lambda ids: (
+        get_user_model()
+        .objects.filter(pk__any=ids)
+        .values_list("pk", "first_name", "last_name", "username")
+    )
+)
+reading_workstations: Final = Statement(
+    lambda ids: Workstation.objects.filter(pk__any=ids).values_list("pk", "name")
+)
+
+
+class Names:
+    """The names that records have of the items, users and workstations of sessions.
+
+    Args:
+        items: part numbers by id.
+        users: rows of id, first name, last name and account.
+        workstations: rows of id and name.
+    """
+
+    def __init__(
+        self, items: Mapping[uuid.UUID, str], users: Iterable[Row], workstations: Iterable[Row]
+    ) -> None:
+        self._items = items
+        self._users = {pk: names for pk, *names in users}
+        self._workstations: dict[uuid.UUID, str] = dict(workstations)
+
+    def ending(self, row: Row) -> Ending:
+        """Return a session with its names; its row is one of `locking_to_end`."""
+        _, item, user, workstation, *_ = row
+        names = [self._items[item], *self._users[user], self._workstations[workstation]]
+        return Ending(*[*row, *names])
