@@ -58,6 +58,7 @@ def new_writer() -> SetWriter[Permitted, Any]:
     return SetWriter(
         _carry_out,
         name="edit-sessions",
+        kind=lambda one: one.is_release,
         keys=_keys_of,
         caller=lambda one: one.caller,
         weight=_weight_of,

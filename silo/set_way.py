@@ -9,6 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from io import BytesIO
 from typing import Any, Final, NamedTuple
@@ -22,6 +23,7 @@ from ninja.errors import HttpError
 from ninja.operation import Operation
 
 from events_app.database.set_writer import SetWriter
+from events_app.database.threads import in_thread
 from events_app.database.unavailable import is_lock_timeout
 from events_app.fairness import callers, request_gate
 from events_app.fairness.callers import Scope
@@ -33,6 +35,7 @@ from events_app.serving.stream_http import Send
 from sessions_app.api.in_sets import SetView, parts_of
 from sessions_app.authentication import BearerAuth, Principal, Right, known_principal
 from sessions_app.errors import DomainError
+from sessions_app.models.results import Acquired
 from sessions_app.operations.facts import Acquire
 from sessions_app.operations.release import Release
 from sessions_app.writer import Permitted
@@ -54,6 +57,8 @@ _ENDS_WITH_ID: Final = re.compile(
     r"([\s\S]*/)([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 )
 _ANY_ID: Final = UUID(int=0)
+# Node keys and other sessions of an answer that is built in the event loop; a larger one is built in a thread.
+MOST_AT_ONCE: Final = 500
 # How long requests for something that was found locked go the other way.
 BLOCKED_SECONDS: Final = 5.0
 _CALL: Final = "silo.hot_call"
@@ -173,13 +178,37 @@ async def respond(request: HttpRequest, call: Call, who: Principal, submit: Subm
             outcome = await submit(call.view.prepare(request, **values))
         except DomainError as refusal:
             outcome = refusal
-        response = operation._result_to_response(request, call.view.answer(outcome), blank)
+
+        def built() -> HttpResponse:
+            found = operation._result_to_response(request, call.view.answer(outcome), blank)
+            assert isinstance(found, HttpResponse)
+            return found
+
+        # The answer may be far larger than the request: the cones of what is held, and whom it meets.
+        large = size_of(outcome) > MOST_AT_ONCE
+        response = await in_thread(_large_answers(), built) if large else built()
     except (ClientLeft, Blocked):
         raise
     except Exception as error:
-        response = operation.api.on_exception(request, error)
-    assert isinstance(response, HttpResponse)
+        refused = operation.api.on_exception(request, error)
+        assert isinstance(refused, HttpResponse)
+        return refused
     return response
+
+
+def size_of(outcome: Any) -> int:
+    """Return about how many texts the answer to an outcome has: node keys, and other sessions with theirs."""
+    if not isinstance(outcome, list):
+        return 0
+    acquired = [one for one in outcome if isinstance(one, Acquired)]
+    cones = (vars(one.session).get("dependency_cone", ()) for one in acquired)
+    met = (1 + len(conflict.shared) for one in acquired for conflict in one.conflicts)
+    return sum(map(len, cones)) + sum(met)
+
+
+@cache
+def _large_answers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="large-answers")
 
 
 async def _submitted(

@@ -1,6 +1,7 @@
 """The requests that wait for a `SetWriter`: they take turns, and some of them fit into one set."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -19,8 +20,9 @@ class Bounds:
         requests: of one set. From some 60 on, a larger set is no cheaper for each; this one takes some tens of
             milliseconds, for which everybody waits who wants one of its rows.
         weight: of the requests of one set together; a heavier one is a set of its own.
-        waiting: how many requests may wait: what a writer does in a second, about.
+        waiting: how many requests may wait that can be refused: what a writer does in a second, about.
         waiting_weight: how heavy they may be together. This is for memory.
+        caller_weight: how heavy those of one caller may be together, so that no caller makes others be refused.
         age: seconds that one may wait: so long, clients wait for an answer. The database ends each statement of a set,
             and each wait for a lock, earlier.
     """
@@ -29,6 +31,7 @@ class Bounds:
     weight: int = 10_000
     waiting: int = 2_000
     waiting_weight: int = 500_000
+    caller_weight: int = 50_000
     age: float = 10.0
 
 
@@ -43,6 +46,7 @@ class Waiting(Generic[Request, Outcome]):
         request: the request.
         answer: gets the outcome.
         caller: whose it is.
+        kind: a set has requests of one kind.
         keys: a set has one request for each of these.
         weight: what it counts.
         since: when it came, by the loop's clock.
@@ -52,6 +56,7 @@ class Waiting(Generic[Request, Outcome]):
     request: Request
     answer: "asyncio.Future[Outcome]"
     caller: Hashable
+    kind: Hashable
     keys: Collection[Hashable]
     weight: int
     since: float
@@ -66,7 +71,10 @@ class SetQueue(Generic[Request, Outcome]):
         self._turns: RoundRobin[Waiting[Request, Outcome]] = RoundRobin()
         # In the order in which they came.
         self._all: dict[Waiting[Request, Outcome], None] = {}
+        # Of those that may be refused: all together, and those of each caller.
+        self._refusable = 0
         self._weight = 0
+        self._weights: Counter[Hashable] = Counter()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -74,10 +82,14 @@ class SetQueue(Generic[Request, Outcome]):
     def __iter__(self) -> Iterator[Waiting[Request, Outcome]]:
         return iter(self._all)
 
-    @property
-    def is_full(self) -> bool:
+    def is_full_for(self, caller: Hashable) -> bool:
+        """Return whether a further request of a caller has to be refused, if it can be."""
         bounds = self._bounds
-        return len(self._all) >= bounds.waiting or self._weight >= bounds.waiting_weight
+        return (
+            self._refusable >= bounds.waiting
+            or self._weight >= bounds.waiting_weight
+            or self._weights[caller] >= bounds.caller_weight
+        )
 
     def count(self, caller: Hashable) -> int:
         return self._turns.count(caller)
@@ -105,6 +117,12 @@ class SetQueue(Generic[Request, Outcome]):
                 # Its submitter left in this very turn of the loop.
                 self._forget(one)
                 continue
+            if taken and one.kind != taken[0].kind:
+                # It begins the next set, or one soon after.
+                left.append(one)
+                if len(left) > self._bounds.requests:
+                    break
+                continue
             if not keys.isdisjoint(one.keys):
                 left.append(one)
             elif taken and one.weight > room:
@@ -121,8 +139,17 @@ class SetQueue(Generic[Request, Outcome]):
 
     def _note(self, one: Waiting[Request, Outcome]) -> None:
         self._all[one] = None
-        self._weight += one.weight
+        self._count(one, 1)
 
     def _forget(self, one: Waiting[Request, Outcome]) -> None:
         del self._all[one]
-        self._weight -= one.weight
+        self._count(one, -1)
+
+    def _count(self, one: Waiting[Request, Outcome], sign: int) -> None:
+        if not one.refusable:
+            return
+        self._refusable += sign
+        self._weight += sign * one.weight
+        self._weights[one.caller] += sign * one.weight
+        if not self._weights[one.caller]:
+            del self._weights[one.caller]

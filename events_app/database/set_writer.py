@@ -14,7 +14,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Final, Generic, TypeVar
 
-from django.db import Error, connection
+from django.db import Error, OperationalError, connection
 
 from events_app.database.set_queue import BOUNDS, Bounds, SetQueue, Waiting
 from events_app.database.unavailable import (
@@ -35,6 +35,9 @@ Execute = Callable[[Sequence[Request]], Sequence[Outcome | Exception]]
 # set waits for them, after one of so many. Without it, sets of one and of all others alternate.
 TOGETHER_SECONDS: Final = 0.001
 TOGETHER_LEAST: Final = 4
+# For so long a set is tried in halves while rows that it needs are locked; all others wait meanwhile. After that every
+# request of it that is left gets the time-out of a lock, as those of it that were tried alone.
+LOCKED_SECONDS: Final = 1.5
 # A connection that was not used for longer may have broken meanwhile, so it is looked at first.
 UNUSED_SECONDS: Final = 1.0
 
@@ -63,6 +66,7 @@ class SetWriter(Generic[Request, Outcome]):
     Args:
         execute: carries out a set, in the thread.
         name: of the thread.
+        kind: of which kind a request is: those of a set are of one.
         keys: what a request is for: a set holds at most one request for each, and the others wait for the next sets.
             Those of one caller keep their order.
         caller: whose a request is. Where more wait than a set holds, callers take turns.
@@ -76,12 +80,14 @@ class SetWriter(Generic[Request, Outcome]):
         execute: Execute[Request, Outcome],
         *,
         name: str,
+        kind: Callable[[Request], Hashable] = _everybody,
         keys: Callable[[Request], Collection[Hashable]] = _nothing,
         caller: Callable[[Request], Hashable] = _everybody,
         weight: Callable[[Request], int] = _one,
         bounds: Bounds = BOUNDS,
         connected: Callable[[], None] = lambda: None,
     ) -> None:
+        self._kind = kind
         self._keys = keys
         self._caller = caller
         self._weigh = weight
@@ -117,7 +123,7 @@ class SetWriter(Generic[Request, Outcome]):
         """
         if self._closing:
             raise _stopping()
-        if refusable and self._queue.is_full:
+        if refusable and self._queue.is_full_for(self._caller(request)):
             raise Overloaded("Too many requests wait already.")
         one = self._take_in(request, refusable)
         one.answer.add_done_callback(lambda _: self._queue.remove(one))
@@ -139,6 +145,7 @@ class SetWriter(Generic[Request, Outcome]):
             request,
             self._loop.create_future(),
             self._caller(request),
+            self._kind(request),
             self._keys(request),
             self._weigh(request),
             self._loop.time(),
@@ -250,6 +257,8 @@ class _SetThread(Generic[Request, Outcome]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Future[None] | None = None
+        # The connection that has its settings.
+        self._settled: object = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -269,9 +278,16 @@ class _SetThread(Generic[Request, Outcome]):
     def _run(self) -> None:
         used_at = float("-inf")
         while (requests := self._sets.get()) is not None:
-            if time.monotonic() - used_at > UNUSED_SECONDS:
-                _look_at_connection()
-            outcomes = self._in_halves(requests)
+            try:
+                if time.monotonic() - used_at > UNUSED_SECONDS:
+                    _look_at_connection()
+                outcomes = self._in_halves(requests)
+            except BaseException as error:
+                # Without this thread nobody would ever be answered again.
+                logger.exception("carrying out a set failed")
+                failure = RuntimeError("the set was given up")
+                failure.__cause__ = error
+                outcomes = [failure] * len(requests)
             used_at = time.monotonic()
             self._tell(self._answered, outcomes)
         _give_connection_up()
@@ -287,15 +303,26 @@ class _SetThread(Generic[Request, Outcome]):
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
 
+    def _settle(self) -> None:
+        """Give a new connection its settings: Django takes one by itself after one that broke."""
+        if connection.connection is None or connection.connection is not self._settled:
+            self._connected()
+            self._settled = connection.connection
+
     def _in_halves(self, requests: Sequence[Request]) -> Sequence[Outcome | Exception]:
         """Carry out a set; one that fails in halves, until the culprit is alone and gets its error."""
         outcomes: list[Outcome | Exception] = []
         parts = [requests]
+        until = time.monotonic() + LOCKED_SECONDS
+        locked: Exception | None = None
         while parts:
             part = parts.pop()
+            if locked is not None and time.monotonic() > until:
+                # Others wait for this set: the rest is not tried further.
+                outcomes += [locked] * len(part)
+                continue
             try:
-                if connection.connection is None:
-                    self._connected()
+                self._settle()
                 done = self._execute(part)
                 outcomes += [outcome for outcome, _ in zip(done, part, strict=True)]
             except Exception as error:
@@ -304,6 +331,8 @@ class _SetThread(Generic[Request, Outcome]):
                     # Nobody's fault. The others would fail as well, each after the time-out of a connection.
                     outcomes += [error] * (len(requests) - len(outcomes))
                     return outcomes
+                if isinstance(error, OperationalError) and is_lock_timeout(error):
+                    locked = error
                 if len(part) == 1:
                     outcomes.append(error)
                     continue

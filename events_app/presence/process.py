@@ -94,7 +94,8 @@ class Presence:
         if key is None:
             return
         if not self.stopping:
-            self._writer.depart(Departure(stream.connection_id, key, by_client))
+            departure = Departure(stream.connection_id, key, by_client)
+            self._writer.depart(departure, stream.grant.user_id)
 
     def heartbeat_written(self, connection_id: uuid.UUID) -> None:
         """Note that a heartbeat was written to that stream: the time of its client to acknowledge it begins."""

@@ -11,6 +11,9 @@ from events_app.database.unavailable import backoff
 
 Entry = TypeVar("Entry")
 
+# A presence key, or the id of a stream without one, and the user whose stream it is.
+Key = tuple[uuid.UUID, int | None]
+
 # Into how many parts a set that fails is divided, down to single keys.
 PARTS: Final = 10
 # The most of the writer's time that keys which fail alone may take.
@@ -28,7 +31,7 @@ class WriteSet(Generic[Entry]):
         not_before: when they are tried again.
     """
 
-    entries: dict[uuid.UUID, list[Entry]] = field(default_factory=dict)
+    entries: dict[Key, list[Entry]] = field(default_factory=dict)
     failures: int = 0
     failed_at: float = float("-inf")
     not_before: float = float("-inf")
@@ -66,9 +69,9 @@ class PresenceQueue(Generic[Entry]):
     ) -> None:
         self._now = now
         self._owner = owner
-        self._waiting: dict[uuid.UUID, list[Entry]] = {}
+        self._waiting: dict[Key, list[Entry]] = {}
         self._failed: list[WriteSet[Entry]] = []
-        self._apart: dict[uuid.UUID, WriteSet[Entry]] = {}
+        self._apart: dict[Key, WriteSet[Entry]] = {}
         self._failed_next = False
         # Until when keys that fail alone have to wait, having had their share.
         self._alone_from = float("-inf")
@@ -76,11 +79,11 @@ class PresenceQueue(Generic[Entry]):
     def __contains__(self, key: object) -> bool:
         return key in self._waiting or key in self._apart
 
-    def add(self, key: uuid.UUID, entry: Entry) -> None:
+    def add(self, key: Key, entry: Entry) -> None:
         """Queue an entry."""
         self._waiting.setdefault(key, []).append(entry)
 
-    def take(self, count: int, without: Container[uuid.UUID] = ()) -> WriteSet[Entry] | None:
+    def take(self, count: int, without: Container[Key] = ()) -> WriteSet[Entry] | None:
         """Take the next set, of at most so many keys; None if nothing is due.
 
         Args:
@@ -90,7 +93,7 @@ class PresenceQueue(Generic[Entry]):
         failed = self._due(without)
         if failed and self._failed_next:
             return self._take_failed(failed, without)
-        taken: dict[uuid.UUID, list[Entry]] = {}
+        taken: dict[Key, list[Entry]] = {}
         for key in self._in_turns() if len(self._waiting) > count else list(self._waiting):
             if len(taken) == count:
                 break
@@ -106,9 +109,9 @@ class PresenceQueue(Generic[Entry]):
             return WriteSet(taken)
         return self._take_failed(failed, without) if failed else None
 
-    def _in_turns(self) -> Iterator[uuid.UUID]:
+    def _in_turns(self) -> Iterator[Key]:
         """Return the keys that wait: the first one of each owner, then the second one of each, and so on."""
-        keys: dict[Hashable, list[uuid.UUID]] = {}
+        keys: dict[Hashable, list[Key]] = {}
         for key, some in self._waiting.items():
             keys.setdefault(self._owner(some[0]), []).append(key)
         turns = zip_longest(*keys.values())
@@ -159,17 +162,17 @@ class PresenceQueue(Generic[Entry]):
             if not (write_set.alone and write_set.failures):
                 yield from write_set
 
-    def due_in(self, without: Container[uuid.UUID] = ()) -> float | None:
+    def due_in(self, without: Container[Key] = ()) -> float | None:
         """In how many seconds a failed set is due; None if there is none, or all have to wait."""
         times = (self._due_at(write_set) for write_set in self._tried_again(without))
         first = min(times, default=None)
         return None if first is None else max(0.0, first - self._now())
 
-    def _due(self, without: Container[uuid.UUID]) -> WriteSet[Entry] | None:
+    def _due(self, without: Container[Key]) -> WriteSet[Entry] | None:
         now = self._now()
         return next((one for one in self._tried_again(without) if self._due_at(one) <= now), None)
 
-    def _tried_again(self, without: Container[uuid.UUID]) -> Iterator[WriteSet[Entry]]:
+    def _tried_again(self, without: Container[Key]) -> Iterator[WriteSet[Entry]]:
         for write_set in self._failed:
             if any(key not in without for key in write_set.entries):
                 yield write_set
@@ -179,9 +182,7 @@ class PresenceQueue(Generic[Entry]):
             max(write_set.not_before, self._alone_from) if write_set.alone else write_set.not_before
         )
 
-    def _take_failed(
-        self, write_set: WriteSet[Entry], without: Container[uuid.UUID]
-    ) -> WriteSet[Entry]:
+    def _take_failed(self, write_set: WriteSet[Entry], without: Container[Key]) -> WriteSet[Entry]:
         self._failed_next = False
         waiting = {key: some for key, some in write_set.entries.items() if key in without}
         taken = write_set

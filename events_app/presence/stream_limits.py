@@ -19,14 +19,15 @@ MAX_STREAMS_PER_KEY: Final = 8
 # How long a peer may take to acknowledge a line: several times the slowest round trip.
 PROOF_SECONDS: Final = 2.0
 
-# The streams that count together: those of a key, or those of a user (by primary key) without any key.
-Group = Key | int
+# The streams that count together: those of a key that one user has opened, or those of a user (by primary key) without
+# any key. Whose key it is, is asked when a stream arrives: until then streams of others must not count for its owner.
+Group = tuple[Key, int] | int
 
 
 def group_of(grant: StreamGrant) -> tuple[Group, int]:
     """Return the group of a stream, and how many streams it may have. No key's streams count for its user."""
     if grant.key is not None:
-        return grant.key, MAX_STREAMS_PER_KEY
+        return (grant.key, grant.user_id), MAX_STREAMS_PER_KEY
     return grant.user_id, settings.EVENTS_STREAMS_PER_USER
 
 
@@ -35,6 +36,7 @@ class StreamGroups:
 
     def __init__(self) -> None:
         self._by_group: dict[Group, dict[uuid.UUID, OpenStream]] = {}
+        self._by_key: dict[Key, set[uuid.UUID]] = {}
         # For each full group the running probe of its streams, shared by all new streams that wait.
         self._proofs: dict[Group, asyncio.Task[None]] = {}
 
@@ -42,6 +44,8 @@ class StreamGroups:
         """Note a stream."""
         group, _ = group_of(stream.grant)
         self._by_group.setdefault(group, {})[stream.connection_id] = stream
+        if stream.grant.key is not None:
+            self._by_key.setdefault(stream.grant.key, set()).add(stream.connection_id)
 
     def remove(self, stream: OpenStream) -> None:
         """Forget a stream."""
@@ -49,10 +53,14 @@ class StreamGroups:
         del self._by_group[group][stream.connection_id]
         if not self._by_group[group]:
             del self._by_group[group]
+        if (key := stream.grant.key) is not None:
+            self._by_key[key].remove(stream.connection_id)
+            if not self._by_key[key]:
+                del self._by_key[key]
 
-    def of(self, group: Group) -> list[uuid.UUID]:
-        """Return the streams of a group."""
-        return list(self._by_group.get(group, ()))
+    def of(self, key: Key) -> list[uuid.UUID]:
+        """Return the streams of a key."""
+        return list(self._by_key.get(key, ()))
 
     async def wait_for_room(self, grant: StreamGrant) -> None:
         """Wait until a stream may be added to its group; the caller adds it without waiting in between.

@@ -111,13 +111,16 @@ class PresenceWriter:
         answer: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
         # A stream without a key is a key of its own.
         key = stream.grant.key or stream.connection_id
-        self._arrivals.add(key, _Opened.of(stream, answer))
+        self._arrivals.add((key, stream.grant.user_id), _Opened.of(stream, answer))
         self._wake.set()
         return answer
 
-    def depart(self, departure: Departure) -> None:
-        """Queue a departure."""
-        self._departures.add(departure.key, departure)
+    def depart(self, departure: Departure, user_id: int) -> None:
+        """Queue the departure of a user's stream.
+
+        It waits for arrivals of its key by this user only: whether a key is another user's is asked when that arrives.
+        """
+        self._departures.add((departure.key, user_id), departure)
         self._wake.set()
 
     def register_again(self) -> None:
@@ -208,7 +211,7 @@ class PresenceWriter:
                 self._note_registered()
 
     async def _write_next(self) -> bool:
-        """Write arrivals and departures in turns; a departure waits for all arrivals of its key."""
+        """Write arrivals and departures in turns; a departure waits for all arrivals of its key by its user."""
         for _ in range(2):
             self._departures_next = not self._departures_next
             if self._departures_next:
@@ -254,7 +257,7 @@ class PresenceWriter:
             extra={
                 "error": error,
                 "keys": len(write_set.entries),
-                "key": next(iter(write_set.entries)),
+                "key": next(iter(write_set.entries))[0],
             },
         )
 
@@ -336,7 +339,7 @@ class PresenceWriter:
         first: WriteSet[_Opened] = WriteSet()
         for arrival in arrivals:
             opened = _Opened(arrival.connection_id, arrival)
-            first.entries.setdefault(arrival.key, []).append(opened)
+            first.entries.setdefault((arrival.key, arrival.user_id), []).append(opened)
         self._arrivals.put_back(first)
         self._wake.set()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from django.contrib.auth.models import User
+from django.db import Error
 from django.db.models import Max
 from django.db.models.functions import Now
 
@@ -42,7 +43,7 @@ class Release:
 
 
 # What a request ended, or its refusal.
-Outcome = list[EndedSession] | DomainError
+Outcome = list[EndedSession] | DomainError | Error
 
 
 # Each asks one table, so that PostgreSQL's plan of it is right for any number of rows.
@@ -68,7 +69,7 @@ def release_one(user: User, part_number: str, session_id: uuid.UUID) -> EndedSes
         Forbidden: another user holds it.
     """
     [outcome] = release_set([Release(user, [session_id], part_number)])
-    if isinstance(outcome, DomainError):
+    if isinstance(outcome, Exception):
         raise outcome
     return outcome[0]
 
@@ -81,7 +82,8 @@ def release_many(user: User, session_ids: Ids) -> list[EndedSession]:
         session_ids: the sessions, on whichever workstations of the user.
     """
     [outcome] = release_set([Release(user, session_ids)])
-    assert not isinstance(outcome, DomainError)
+    if isinstance(outcome, Exception):
+        raise outcome
     return outcome
 
 
@@ -89,8 +91,8 @@ def release_set(requests: Sequence[Release]) -> list[Outcome]:
     """Decide and carry out many requests together, each by itself; in steps, which are each one transaction.
 
     Returns:
-        The outcome of each, in their order: the records of what it ended, or why it was refused. A session that
-        several of them name is ended by the first.
+        The outcome of each, in their order: the records of what it ended, why it was refused, or the error of a later
+        step. A session that several of them name is ended by the first.
     """
     allowed: list[Ids | DomainError] = []
     ended: dict[uuid.UUID, EndedSession] = {}
@@ -105,15 +107,21 @@ def release_set(requests: Sequence[Release]) -> list[Outcome]:
         found = [one for pk, one in asked.sessions.items() if pk in ids]
         return EditSession.objects.end_found(found, _LOCK, EndReason.RELEASED)
 
+    failure: Error | None = None
     more = True
     while more:
-        done = with_lock_retry(step)
+        try:
+            done = with_lock_retry(step)
+        except Error as error:
+            if not ended:
+                raise
+            # What a step before has ended stays so, and is told to those who asked for it.
+            failure = error
+            break
         ended |= {record.session_id: record for record in done.records}
         more = done.more
     return [
-        some
-        if isinstance(some, DomainError)
-        else _ended(request, [ended.pop(pk) for pk in some if pk in ended])
+        some if isinstance(some, DomainError) else _ended(request, some, ended, failure)
         for request, some in zip(requests, allowed, strict=True)
     ]
 
@@ -144,8 +152,13 @@ def _was_called(found: Found, part_number: str) -> bool:
     return EditSession.objects.filter(of_item(part_number), pk=found.pk).exists()
 
 
-def _ended(request: Release, records: list[EndedSession]) -> Outcome:
-    """Return the outcome of a request that has ended these."""
+def _ended(
+    request: Release, wanted: Ids, ended: dict[uuid.UUID, EndedSession], failure: Error | None
+) -> Outcome:
+    """Return the outcome of a request: the records of what it has ended, which it takes from `ended`."""
+    if failure is not None and not ended.keys() >= set(wanted):
+        return failure
+    records = [ended.pop(pk) for pk in wanted if pk in ended]
     return _gone() if request.part_number is not None and not records else records
 
 

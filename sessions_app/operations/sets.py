@@ -1,8 +1,7 @@
-"""Acquires and releases of many callers, carried out together."""
+"""Acquires, or releases, of many callers, carried out together."""
 
 from collections.abc import Sequence
 
-from events_app.database.unavailable import is_unavailable
 from sessions_app.models.ended_session import EndedSession
 from sessions_app.models.results import Acquired
 from sessions_app.operations.acquire import acquire_set
@@ -13,41 +12,16 @@ Request = Acquire | Release
 Outcome = list[Acquired] | list[EndedSession] | Exception
 
 
-def carry_out(requests: Sequence[Request]) -> list[Outcome]:
-    """Carry out releases, then acquires, each by itself.
+def carry_out(requests: Sequence[Request]) -> Sequence[Outcome]:
+    """Carry out requests of one kind, each by itself.
 
     Args:
-        requests: no two acquires for one workstation or on one item.
+        requests: acquires, of which no two are for one workstation or on one item; or releases.
 
     Returns:
         The outcome of each, in their order: its sessions, or why it was refused.
     """
     acquires = [one for one in requests if isinstance(one, Acquire)]
     releases = [one for one in requests if isinstance(one, Release)]
-    released = iter(release_set(releases) if releases else ())
-    acquired = iter(_acquired(acquires, alone=not releases) if acquires else ())
-    return [next(acquired) if isinstance(one, Acquire) else next(released) for one in requests]
-
-
-def _acquired(requests: Sequence[Acquire], *, alone: bool) -> Sequence[list[Acquired] | Exception]:
-    """Return the outcomes of acquires.
-
-    Args:
-        requests: the acquires.
-        alone: whether nothing was committed before, so that the caller may try all again.
-    """
-    try:
-        return acquire_set(requests)
-    except Exception as error:
-        if alone:
-            raise
-        if is_unavailable(error):
-            return [error] * len(requests)
-        return [_acquired_one(one) for one in requests]
-
-
-def _acquired_one(request: Acquire) -> list[Acquired] | Exception:
-    try:
-        return acquire_set([request])[0]
-    except Exception as error:
-        return error
+    assert not (acquires and releases), "of one kind"
+    return acquire_set(acquires) if acquires else release_set(releases)

@@ -10,13 +10,13 @@ from django.db import OperationalError, connections, transaction
 from django.db.models.functions import Now
 
 from events_app.database.set_writer import Overloaded
-from sessions_app import credentials, writer
+from sessions_app import credentials, payloads, writer
 from sessions_app.authentication import shared_principals
 from sessions_app.models import ApiToken, EditSession
 from sessions_app.operations import sets
 from sessions_app.roles import Role
 from silo import set_way
-from tests.factories import make_connected, make_item, make_token
+from tests.factories import acquire, make_connected, make_item, make_token
 from tests.integration.test_short_way import Ask, acquire_url
 
 
@@ -193,6 +193,29 @@ def test_half_of_a_set_is_refused(scene, ada, bob):
     assert held() == {("ada", "ITEM 0"), ("bob", "ITEM 1"), ("bob", "ITEM 2")}
 
 
+def test_a_large_answer_is_built_beside_the_event_loop(scene, ada, monkeypatch):
+    item = make_item("ONE")
+    cone = [f"node {number}" for number in range(set_way.MOST_AT_ONCE + 1)]
+    acquire(ada.workstation, item, cone=cone)
+    threads = []
+    to_json = payloads.acquired_json
+
+    def noted(acquired):
+        threads.append(threading.current_thread())
+        return to_json(acquired)
+
+    monkeypatch.setattr(payloads, "acquired_json", noted)
+
+    async def script():
+        status, _, body = await scene.ask(ada.acquires(item))
+        assert status == 200
+        assert json.loads(body)["dependency_cone"] == cone
+
+    scene.run(script)
+    assert threading.main_thread() not in threads
+    assert len(threads) == 1
+
+
 def test_a_client_that_leaves_while_its_request_waits_has_asked_nothing(scene, ada, bob):
     one, two = make_item("ONE"), make_item("TWO")
 
@@ -277,7 +300,7 @@ def test_too_many_of_one_user_are_refused_but_no_release_and_nobody_else(scene, 
         assert [(await task)[0] for task in (first, *let_in)] == [200, 204, 200]
         assert {(await task)[0] for task in waits} == {200}
         # The release and the other user did not wait for this one's flood.
-        assert len(scene.sets[2]) == 3
+        assert [len(one) for one in scene.sets[2:4]] == [2, 1]
 
     scene.run(script)
 

@@ -5,13 +5,20 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 
 from events_app.database import pipeline
 from sessions_app import payloads
 from sessions_app.errors import DomainError, TooManySessions
-from sessions_app.models import EditSession, EndedSession, Item, PlaceInLine, Workstation
+from sessions_app.models import (
+    EditSession,
+    EndedSession,
+    Item,
+    PlaceInLine,
+    Workstation,
+    edit_session_manager,
+)
 from sessions_app.models.results import Wanted
 from sessions_app.operations.acquire import acquire_set
 from sessions_app.operations.facts import Acquire
@@ -304,6 +311,34 @@ def test_releases_of_a_set_have_the_outcomes_that_each_has_alone():
     assert [what(one) for one in outcomes] == [what(one) for one in alone]
     assert set(EditSession.objects.values_list("pk", flat=True)) == {second.pk}
     assert EndedSession.objects.count() == 4
+
+
+def test_what_a_step_has_ended_is_told_though_a_later_step_fails(monkeypatch):
+    monkeypatch.setattr(edit_session_manager, "STEP_SESSIONS", 1)
+    ada = make_workstation(make_user("ada"))
+    sessions = [acquire(ada, make_item(f"A-{number}")).session for number in range(3)]
+    first, second, third = sorted(sessions, key=lambda one: one.pk)
+    end_found = type(EditSession.objects).end_found
+    steps = []
+
+    def fail_later(self, *arguments, **options):
+        steps.append(1)
+        if len(steps) == 2:
+            raise OperationalError("canceled")
+        return end_found(self, *arguments, **options)
+
+    monkeypatch.setattr(type(EditSession.objects), "end_found", fail_later)
+    one, other, none = release_set(
+        [
+            Release(ada.user, [first.pk], first.item.part_number),
+            Release(ada.user, [first.pk, second.pk]),
+            Release(ada.user, [third.pk], third.item.part_number),
+        ]
+    )
+    assert [record.session_id for record in one] == [first.pk]
+    assert isinstance(other, OperationalError)
+    assert isinstance(none, OperationalError)
+    assert EditSession.objects.count() == 2
 
 
 def test_a_session_that_two_requests_name_is_ended_by_the_first():

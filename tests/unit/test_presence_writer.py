@@ -140,6 +140,30 @@ def test_a_stream_that_left_before_its_arrival_was_written_arrives_and_departs(d
     assert database.streams == {}
 
 
+def test_a_departure_does_not_wait_for_an_arrival_of_its_key_by_another_user(monkeypatch, database):
+    key = uuid.uuid4()
+    arrive = database.arrive
+
+    def refuse_others(process, arrivals):
+        if any(arrival.user_id == 2 for arrival in arrivals):
+            raise database.error
+        arrive(process, arrivals)
+
+    async def run():
+        async with Here() as here:
+            [stream] = await here.open([key])
+            database.error.__cause__ = psycopg.errors.LockNotAvailable()
+            monkeypatch.setattr(store, "arrive", refuse_others)
+            _, arriving = here.opening(key, user_id=2)
+            await asyncio.sleep(0)
+            here.presence.leave(stream, by_client=True)
+            await here.until(lambda: database.departures)
+            assert not arriving.done()
+            arriving.cancel()
+
+    asyncio.run(run())
+
+
 def test_a_database_outage_splits_no_set_and_blames_no_key(database, caplog):
     keys = keys_of(50)
     database.error = OperationalError("connection failed")

@@ -407,6 +407,71 @@ def test_too_heavy_ones_are_refused():
     run(scene, waiting_weight=100)
 
 
+def test_one_callers_heavy_requests_do_not_have_others_refused():
+    async def scene(writing):
+        await writing.hold()
+        writing.submit(Wish(1, caller="a", weight=50), Wish("release", caller="b", weight=500))
+        await writing.waiting(1, "a")
+        (refused,) = writing.submit(Wish(2, caller="a"))
+        await asyncio.wait({refused})
+        assert isinstance(refused.exception(), Overloaded)
+        (other,) = writing.submit(Wish(3, caller="c"))
+        assert await writing.results([other]) == ["done 3"]
+
+    run(scene, waiting_weight=1_000, caller_weight=50)
+
+
+def test_what_cannot_be_refused_has_nobody_else_refused():
+    async def scene(writing):
+        await writing.hold()
+        writing.submit(Wish("always", weight=100), refusable=False)
+        await writing.waiting(1)
+        assert await writing.results(writing.submit("other")) == ["done other"]
+
+    run(scene, waiting_weight=100, waiting=1)
+
+
+def test_a_set_is_of_one_kind_and_the_other_kind_is_next():
+    async def scene(writing):
+        await writing.hold()
+        writing.writer._kind = lambda one: one.name > 10
+        writing.submit(1, 11, 2, 12)
+        await writing.waiting(4)
+        await writing.results()
+        assert writing.executor.sets[1:] == [[1, 2], [11, 12]]
+
+    run(scene)
+
+
+def test_a_set_of_which_much_is_locked_is_not_tried_for_long(monkeypatch):
+    monkeypatch.setattr(set_writer, "LOCKED_SECONDS", -1.0)
+    error = statement_error(psycopg.errors.LockNotAvailable)
+
+    async def scene(writing):
+        await writing.hold()
+        writing.executor.error = lambda names: error if "first" not in names else None
+        writing.submit(*range(100))
+        await writing.waiting(100)
+        outcomes = await writing.results()
+        assert outcomes == ["done first", *[error] * 100]
+        assert len(writing.executor.sets) == 2
+
+    run(scene)
+
+
+def test_a_fault_in_the_thread_is_told_and_the_next_set_is_carried_out(monkeypatch):
+    async def scene(writing):
+        writing.executor.error = lambda names: statement_error()
+        with monkeypatch.context() as patched:
+            patched.setattr(set_writer, "_look_at_connection", lambda: 1 / 0)
+            (outcome,) = await writing.results(writing.submit(1))
+            assert isinstance(outcome, RuntimeError)
+        writing.executor.error = lambda names: None
+        assert await writing.results(writing.submit(2)) == ["done 2"]
+
+    run(scene)
+
+
 def test_who_has_waited_too_long_is_refused_while_a_set_hangs():
     async def scene(writing):
         await writing.hold()

@@ -65,6 +65,23 @@ def test_the_first_too_many_is_refused_and_all_that_are_open_were_asked(grant, m
     asyncio.run(check())
 
 
+def test_streams_that_others_open_by_a_key_leave_its_owner_room():
+    async def check():
+        group = StreamGroups()
+        theirs = StreamGrant(frozenset(), KEY, user_id=2)
+        fill(group, [Stream(theirs) for _ in range(MAX_STREAMS_PER_KEY)])
+        own = Stream(StreamGrant(frozenset(), KEY, user_id=1))
+        await group.wait_for_room(own.grant)
+        fill(group, [own])
+        assert len(group.of(KEY)) == MAX_STREAMS_PER_KEY + 1
+        group.remove(own)
+        assert own.connection_id not in group.of(KEY)
+        with pytest.raises(TooManyStreams):
+            await group.wait_for_room(theirs)
+
+    asyncio.run(check())
+
+
 def test_streams_of_workstations_are_not_counted_for_their_user():
     async def check():
         group = StreamGroups()
