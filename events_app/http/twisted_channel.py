@@ -123,6 +123,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
             self._held.append(data)
             return
         super().rawDataReceived(data)
+        if self._waitingForTransport and self._bytes_behind > self._optimisticEagerReadSize:
+            # While its client does not read an answer, Twisted takes reading for paused already. It is not where the
+            # answer goes on: a stream's client could send for ever.
+            self._networkProducer.pauseProducing()
         if self._receives_body and not self.refused:
             self.requests[-1].body_part_arrived()
 
@@ -169,6 +173,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         if self._receives_body:
             return Phase.LARGE_BODY if self.requests[-1].has_place else Phase.BODY
         return Phase.HEAD if self._in_headers or self._buffer else Phase.IDLE
+
+    @property
+    def _bytes_behind(self) -> int:
+        """How many bytes came behind the request that is being answered."""
+        return sum(map(len, self._dataBuffer))
 
     @property
     def _is_unread(self) -> bool:

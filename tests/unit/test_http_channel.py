@@ -292,6 +292,19 @@ def test_a_client_that_does_not_read_on_is_cut_off_but_for_streams(
     assert transport.aborted is not is_event_stream
 
 
+@pytest.mark.parametrize("reads", [False, True])
+def test_what_a_client_sends_behind_a_stream_is_bounded_whether_it_reads_or_not(reads):
+    channel, transport = connected()
+    channel.requestFactory = AnsweredRequest
+    channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    if not reads:
+        channel.pauseProducing()
+    channel.dataReceived(b"x" * channel._optimisticEagerReadSize)
+    assert transport.producerState == "producing"
+    channel.dataReceived(b"x")
+    assert transport.producerState == "paused"
+
+
 def test_a_connection_for_which_there_is_no_room_is_told(clock):
     channel, transport = Channel(), Transport()
     channel.timeOut = None
