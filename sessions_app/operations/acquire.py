@@ -154,7 +154,8 @@ def carry_out(admitted: Sequence[Admitted], facts: Facts) -> list[list[Acquired]
         writes = []
         # By one statement, which locks them in their one order.
         refreshed = {one.workstation.pk for one in admitted if facts.held_of(one)}
-        EditSession.objects.touch_heartbeat(refreshed)
+        if refreshed:
+            EditSession.objects.touch_heartbeat(refreshed)
     answers = []
     for one, begun in zip(admitted, new, strict=True):
         answer, told = _answer(one, begun, facts)

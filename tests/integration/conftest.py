@@ -7,6 +7,7 @@ On the admin site, boss is a member of staff in the role admin and onlooker one 
 `tests.factories` makes more of the same, and says how a client calls the API.
 """
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -112,6 +113,8 @@ def all_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     if request.param == "by Django":
         return
     answer = _by_short_way if request.param == "the short way" else _in_parts
+    # A large answer is built in a thread, for which there is no loop here: `test_set_way.py` has it.
+    monkeypatch.setattr(set_way, "MOST_AT_ONCE", sys.maxsize)
     by_django = ClientHandler.get_response
 
     def get_response(handler: ClientHandler, http: Any) -> Any:

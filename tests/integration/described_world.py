@@ -24,6 +24,8 @@ def make_described_world():
         ),
         Workstation.objects.create(user=bob, pk=examples.OTHER_WORKSTATION_ID, name="cad-2"),
     ]
+    # With ids as the database has them, not as the examples write them.
+    cads = [Workstation.objects.select_related("user").get(pk=cad.pk) for cad in cads]
     process = ServerProcess.objects.create(hostname="cad-server", pid=1)
     Connection.objects.create(pk=examples.CONNECTION_ID, key=cads[0].pk, process=process)
     for number in range(3):

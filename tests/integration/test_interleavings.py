@@ -27,7 +27,7 @@ MINUTE = timedelta(minutes=1)
 class Stream(Arrival):
     """A stream that counts as opened when it is inserted, so that the order of the locks can be read off it."""
 
-    age = timedelta(0)
+    age = 0.0
 
 
 class World:
