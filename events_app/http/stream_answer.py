@@ -28,7 +28,7 @@ class StreamAnswer:
         left: called when the client has left.
     """
 
-    __slots__ = ("_full", "_head", "_in_chunks", "_left", "_room", "_server", "channel")
+    __slots__ = ("_full", "_head", "_in_chunks", "_left", "_room", "_server", "channel", "size")
 
     startedWriting = True
     is_event_stream = True
@@ -51,6 +51,8 @@ class StreamAnswer:
         self._left = left
         self._full = channel._waitingForTransport
         self._room: asyncio.Future[None] | None = None
+        # Bytes that were written so far.
+        self.size = 0
         channel.requests[0] = self
         channel.registerProducer(self, True)
 
@@ -75,6 +77,7 @@ class StreamAnswer:
         framed = b"%x\r\n%s\r\n" % (len(data), data) if self._in_chunks else data
         if self._head:
             framed, self._head = self._head + framed, b""
+        self.size += len(framed)
         send_now(channel.transport, framed)
         channel.written()
 

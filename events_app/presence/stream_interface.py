@@ -21,6 +21,10 @@ class OpenStream(Protocol):
     def probe(self) -> None:
         """Send a line now, which the peer's kernel has to acknowledge."""
 
+    @property
+    def size(self) -> int:
+        """How many bytes were written so far."""
+
     def unacknowledged(self) -> int:
         """Return how many bytes were sent that the peer has not acknowledged."""
 

@@ -86,9 +86,11 @@ class StreamGroups:
             streams = [one for one in self._by_group.get(group, {}).values() if one.is_open]
             for stream in streams:
                 stream.probe()
+            # What is written from now on need not be acknowledged yet: a busy stream always has some of that.
+            sizes = [stream.size for stream in streams]
             await asyncio.sleep(PROOF_SECONDS)
-            for stream in streams:
-                if stream.unacknowledged():
+            for stream, size in zip(streams, sizes, strict=True):
+                if stream.size - stream.unacknowledged() < size:
                     stream.close("its peer acknowledges nothing, and others wait for its place")
         finally:
             del self._proofs[group]

@@ -141,6 +141,11 @@ class Stream:
         else:
             self._wake()
 
+    @property
+    def size(self) -> int:
+        """How many bytes were written so far."""
+        return 0 if self._writer.answer is None else self._writer.answer.size
+
     def unacknowledged(self) -> int:
         """Return how many bytes were sent that the client's kernel has not acknowledged."""
         return 0 if self._writer.answer is None else self._writer.answer.unacknowledged()

@@ -23,6 +23,7 @@ class Stream:
         self.grant = grant
         self.is_open = True
         self.asked = 0
+        self.size = 10
         self._is_there = is_there
 
     def probe(self):
@@ -78,6 +79,30 @@ def test_streams_that_others_open_by_a_key_leave_its_owner_room():
         assert own.connection_id not in group.of(KEY)
         with pytest.raises(TooManyStreams):
             await group.wait_for_room(theirs)
+
+    asyncio.run(check())
+
+
+def test_a_stream_that_is_written_to_all_the_time_is_not_taken_for_dead():
+    class Busy(Stream):
+        """Its last event is always on its way."""
+
+        def probe(self):
+            super().probe()
+            asyncio.get_running_loop().call_soon(self.write_event)
+
+        def write_event(self):
+            self.size += 10
+
+        def unacknowledged(self):
+            return 10
+
+    async def check():
+        group = StreamGroups()
+        streams = fill(group, [Busy(WATCHING) for _ in range(MOST)])
+        with pytest.raises(TooManyStreams):
+            await group.wait_for_room(WATCHING)
+        assert all(stream.is_open for stream in streams)
 
     asyncio.run(check())
 
