@@ -62,8 +62,12 @@ def new_writer() -> SetWriter[Permitted, Any]:
         keys=_keys_of,
         caller=lambda one: one.caller,
         weight=_weight_of,
-        # A set is as heavy as one step of other large transactions. Ten such sets may wait.
-        bounds=Bounds(weight=STEP_NODE_KEYS, waiting_weight=10 * STEP_NODE_KEYS),
+        # A set is as heavy as one step of other large transactions. Ten such sets may wait, one of them of one caller.
+        bounds=Bounds(
+            weight=STEP_NODE_KEYS,
+            waiting_weight=10 * STEP_NODE_KEYS,
+            caller_weight=STEP_NODE_KEYS,
+        ),
         connected=lambda: sql.set_for_session("lock_timeout", LOCK_TIMEOUT),
     )
 
