@@ -57,10 +57,12 @@ class NotificationThread:
                     self._follow(connection)
             except (psycopg.Error, DjangoDatabaseError, OSError) as error:
                 self._attempt += 1
-                logger.warning(
-                    "nothing is cached: the LISTEN connection is lost",
-                    extra={"channel": self._cache.channel, "error": error},
-                )
+                # At a stop an embedded database may end before this thread does.
+                if not self._stopped.is_set():
+                    logger.warning(
+                        "nothing is cached: the LISTEN connection is lost",
+                        extra={"channel": self._cache.channel, "error": error},
+                    )
             finally:
                 self._cache.lost()
             self._stopped.wait(backoff(self._attempt))

@@ -77,9 +77,13 @@ class StreamAnswer:
         framed = b"%x\r\n%s\r\n" % (len(data), data) if self._in_chunks else data
         if self._head:
             framed, self._head = self._head + framed, b""
+        is_first = not self.size
         self.size += len(framed)
         send_now(channel.transport, framed)
         channel.written()
+        if is_first and channel.half_closed:
+            # The client ended its side while the stream was opened, when there was no place for a comment.
+            channel.ask()
 
     def end(self) -> None:
         """End the answer. The connection goes on with its next request, unless the server stops."""

@@ -259,12 +259,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
             self.half_closed = True
             request.close_when_answered()
             if request.startedWriting:
-                self._ask(FIRST_ASK_SECONDS)
+                self.ask()
             elif request.clientproto == b"HTTP/1.1":
                 self.transport.write(PROCESSING)
             self.written()
 
-    def _ask(self, pause: float) -> None:
+    def ask(self, pause: float = FIRST_ASK_SECONDS) -> None:
         """Write a comment into a stream of events, then more: a proxy learns by the first that its client is gone."""
         request: Any = self.requests[0] if self.requests and self.transport.connected else None
         # Other answers have no place for a comment.
@@ -273,7 +273,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
         request.write(HALF_CLOSED)
         self.written()
         if pause <= LAST_ASK_SECONDS:
-            reactor.callLater(pause, self._ask, 2 * pause)
+            reactor.callLater(pause, self.ask, 2 * pause)
 
     def writeConnectionLost(self) -> None:
         """Nothing follows from this side's own end; see `refuse`."""

@@ -11,9 +11,10 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 from events_app import timings
+from events_app.http import refusals
 from events_app.presence.acknowledgements import Acknowledgements, ObservedClock
 from events_app.presence.alive_queue import AliveRequests
-from events_app.presence.backend import Key
+from events_app.presence.backend import Key, StreamRefused
 from events_app.presence.heartbeats import Heartbeats
 from events_app.presence.housekeeping import Housekeeping
 from events_app.presence.server_processes import ProcessIdentity
@@ -74,15 +75,16 @@ class Presence:
 
         Raises:
             TooManyStreams: its key, or its user, has as many as it may have.
+            StreamRefused: the server stops.
         """
         await self._groups.wait_for_room(stream.grant)
         if not stream.is_open:
             # The client has disconnected meanwhile; a stream that is added now would never be removed.
             raise asyncio.CancelledError
+        if self.stopping:
+            raise StreamRefused(*refusals.UNAVAILABLE)
         self._groups.add(stream)
         self.streams[stream.connection_id] = stream
-        if self.stopping:
-            stream.close("the server stops")
         return await self._writer.arrive(stream)
 
     def leave(self, stream: OpenStream, *, by_client: bool) -> None:
@@ -126,8 +128,7 @@ class Presence:
             self._acknowledgements.answered(stream, at)
 
     async def stop(self) -> None:
-        """Write the arrivals and departures from before the stop, then remove this process: its clients do not
-        depart."""
+        """Write the departures from before the stop, then remove this process: its clients do not depart."""
         try:
             await self._writer.stop()
         finally:

@@ -117,6 +117,17 @@ class PresenceQueue(Generic[Entry]):
         turns = zip_longest(*keys.values())
         return (key for turn in turns for key in turn if key is not None)
 
+    def keep_only(self, keys: Container[Key]) -> list[Entry]:
+        """Drop the entries of all keys but these, and return them."""
+        dropped = [one for key, some in self._waiting.items() if key not in keys for one in some]
+        self._waiting = {key: some for key, some in self._waiting.items() if key in keys}
+        for key, write_set in list(self._apart.items()):
+            if key not in keys:
+                dropped += write_set.entries.pop(key)
+                del self._apart[key]
+        self._failed = [write_set for write_set in self._failed if write_set.entries]
+        return dropped
+
     def put_back(self, write_set: WriteSet[Entry]) -> None:
         """Queue a set first again: it has not failed."""
         if write_set.has_failed:

@@ -171,7 +171,12 @@ class PresenceWriter:
                     await self._wake.wait()
 
     async def stop(self) -> None:
-        """Write the entries from before the stop, then remove this process: its clients do not depart."""
+        """Write the departures from before the stop, then remove this process: its clients do not depart."""
+        # A stream whose arrival is not written has not begun. One that departed before the stop may have been the last
+        # of its key.
+        for one in self._arrivals.keep_only(self._departures):
+            if one.answer is not None:
+                one.answer.cancel()
         try:
             while await self._step():
                 pass

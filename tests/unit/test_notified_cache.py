@@ -1,11 +1,15 @@
 """What a cache of the database's answers keeps, and for how long it is used."""
 
+import threading
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 
-from events_app.database import notified_cache
+from events_app.database import notification_thread, notified_cache
+from events_app.database.notification_thread import NotificationThread
 from events_app.database.notified_cache import EVERYTHING, TRUSTED_SECONDS, Answer, NotifiedCache
+from tests.waiting import eventually
 
 
 class World:
@@ -144,3 +148,20 @@ def test_it_keeps_no_more_than_its_bound(listening, monkeypatch):
     for key in "abc":
         listening.cache.notified(key)
     assert listening.find("a", "b", "c")[1] == 1
+
+
+@pytest.mark.parametrize("is_asked_to_stop", [True, False])
+def test_a_connection_that_is_lost_at_a_stop_is_not_warned_of(
+    world, monkeypatch, caplog, is_asked_to_stop
+):
+    monkeypatch.setattr(notification_thread.sql, "listen_parameters", dict)
+    thread = NotificationThread(world.cache)
+
+    def connect(**_):
+        (thread.stop if is_asked_to_stop else threading.Timer(0.1, thread.stop).start)()
+        raise psycopg.OperationalError("terminated")
+
+    monkeypatch.setattr(psycopg, "connect", connect)
+    thread.start()
+    eventually(lambda: thread.ended)
+    assert bool(caplog.records) is not is_asked_to_stop

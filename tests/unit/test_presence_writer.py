@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 import uuid
 from dataclasses import replace
 
@@ -10,7 +11,9 @@ import pytest
 from django.db import OperationalError
 
 from events_app.presence import clean_up, queue, server_processes, store, writer
+from events_app.presence.backend import StreamRefused
 from events_app.presence.server_processes import NotRegistered
+from events_app.presence.store import Snapshot
 from tests.unit.written_presence import Database, Here, Stream
 
 
@@ -390,3 +393,40 @@ def test_a_stream_is_closed_when_its_departure_finds_the_identity_lost(database)
             return stays.reason
 
     assert asyncio.run(run()) == "another machine has its identity"
+
+
+def test_an_arrival_that_is_not_written_when_the_server_stops_is_refused(monkeypatch, database):
+    """But for one whose client departed before the stop: it may have been the last one of its key."""
+    monkeypatch.setattr(server_processes, "KEYS_AT_ONCE", 1)
+
+    async def run():
+        async with Here() as here:
+            await here.open(keys_of(1))
+            reached, goes_on = threading.Event(), threading.Event()
+
+            def before(what):
+                reached.set()
+                goes_on.wait(20)
+
+            database.before = before
+            written, waits, left = (here.opening(key) for key in keys_of(3))
+            failing = here.opening(doomed)
+            await here.until(reached.is_set)
+            here.presence.leave(left[0], by_client=True)
+            here.presence.stopping = True
+            late = here.opening(keys_of(1)[0])
+            stopping = asyncio.create_task(here.presence.stop())
+            await asyncio.sleep(0)
+            database.before = lambda what: None
+            goes_on.set()
+            await stopping
+            opened = [written, waits, failing, late]
+            ends = await asyncio.gather(*(task for _, task in opened), return_exceptions=True)
+            return {left[0].grant.key, written[0].grant.key}, [type(one) for one in ends]
+
+    (doomed,) = keys_of(1)
+    database.doomed.add(doomed)
+    expected, ends = asyncio.run(run())
+    assert ends == [Snapshot, asyncio.CancelledError, asyncio.CancelledError, StreamRefused]
+    assert set().union(*database.arrivals[1:]) == expected
+    assert len(database.departures) == 1

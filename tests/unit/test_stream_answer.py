@@ -5,9 +5,11 @@ import gc
 
 import pytest
 
+from events_app.http import peers, twisted_channel
 from events_app.http.lane_request import LaneRequest
 from events_app.http.request import LimitedRequest
 from events_app.http.stream_answer import LEAVING, TAKE_OVER
+from events_app.http.twisted_channel import FIRST_ASK_SECONDS, HALF_CLOSED
 from events_app.serving.stream_text import HEADERS
 from tests.unit.lane_channels import Connection, run
 
@@ -107,6 +109,30 @@ def test_a_client_that_leaves_while_its_stream_opens_gets_none(with_lane):
         opening.goes_on.set()
         await here.send([])
         assert (opening.answers, opening.left, here.answers) == ([], 1, b"")
+
+    run(scene)
+
+
+@ways
+def test_a_client_that_ends_its_side_while_its_stream_opens_is_asked_when_it_is_open(
+    with_lane, monkeypatch
+):
+    # It has a kernel that acknowledges everything.
+    monkeypatch.setattr(peers, "failed", lambda transport: False)
+    monkeypatch.setattr(peers, "unacknowledged", lambda transport: 0)
+
+    async def scene():
+        opening = Opening()
+        opening.goes_on.clear()
+        here = await Connection(with_lane, opening).send([EVENTS])
+        here.channel.readConnectionLost()
+        assert HALF_CLOSED not in here.answers
+        opening.goes_on.set()
+        await here.send([])
+        # A proxy may have acknowledged in its place: it is asked again.
+        for asked in (1, 2, 3):
+            assert here.answers.count(HALF_CLOSED) == asked
+            twisted_channel.reactor.advance(FIRST_ASK_SECONDS * asked)
 
     run(scene)
 
