@@ -10,8 +10,9 @@ from events_app.log import event_log
 from events_app.presence import outages
 from events_app.presence.outages import observed_for
 from sessions_app import clock
-from sessions_app.models import EditSession, EndedSession, PlaceInLine
+from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
+from sessions_app.models.ended_session import Record
 from sessions_app.models.place_in_line import PlaceInLineQuerySet
 from sessions_app.quarantine import Candidate, QuarantiningSteps
 from sessions_app.steps import Pace
@@ -143,7 +144,7 @@ class Sweep:
             self.counts["places"] += len(lost)
         return more and (lost != [] or self._losing.waiting)
 
-    def _end(self, work: QuarantiningSteps[list[EndedSession]], message: str, kind: str) -> bool:
+    def _end(self, work: QuarantiningSteps[list[Record]], message: str, kind: str) -> bool:
         more, ended = work.step()
         for record in ended or ():
             logger.info(message, extra=_named(record))
@@ -176,7 +177,7 @@ def _places(
     return [Candidate(*row) for row in found]
 
 
-def _named(record: EndedSession) -> dict[str, object]:
+def _named(record: Record) -> dict[str, object]:
     return {
         "session": record.session_id,
         "user": record.username,

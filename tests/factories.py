@@ -26,6 +26,7 @@ from sessions_app.models import (
     PlaceInLine,
     Workstation,
 )
+from sessions_app.models.ended_session import Record
 from sessions_app.models.results import Acquired, Wanted
 from sessions_app.roles import Role
 
@@ -63,7 +64,7 @@ def acquire(
     return operations.acquire.acquire(workstation.user, workstation.pk, wanted, **kwargs)
 
 
-def let_go(session_id: uuid.UUID | str) -> EndedSession:
+def let_go(session_id: uuid.UUID | str) -> Record:
     """End a session at its holder's wish; raise `NotFound` where it has ended already."""
     session = EditSession.objects.select_related("user", "item").filter(pk=session_id).first()
     if session is None:

@@ -13,16 +13,13 @@ from django.db.models import QuerySet
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
 from events_app.database import pipeline
+from events_app.database.any_of import Place, as_parameter
 from events_app.database.pipeline import Query, Row
 
 __all__ = ["Query", "Row", "Rows", "Statement", "query_of", "rows_of", "together"]
 
 
 Model = TypeVar("Model", bound=models.Model)
-
-
-class _Place(list[int]):
-    """Stands for a list of values, until a statement is run; it has the number of the parameter."""
 
 
 class Statement:
@@ -50,13 +47,13 @@ class Statement:
         """Return it with these values."""
         sql, params, count = self._compiled
         assert len(lists) == count, "a list for each parameter"
-        values = [list(one) for one in lists]
-        params = [values[one[0]] if isinstance(one, _Place) else one for one in params]
+        values = [as_parameter(one) for one in lists]
+        params = [values[one[0]] if isinstance(one, Place) else one for one in params]
         return Query(sql, params, is_hot=True)
 
     @cached_property
     def _compiled(self) -> tuple[str, Sequence[Any], int]:
-        places = [_Place([number]) for number in range(self._build.__code__.co_argcount)]
+        places = [Place([number]) for number in range(self._build.__code__.co_argcount)]
         query = self._build(*places).query
         if self._delete:
             query = query.chain(DeleteQuery)
@@ -65,7 +62,7 @@ class Statement:
             updating.add_update_values(self._update)
             query = updating
         sql, params = query.sql_with_params()
-        assert {one[0] for one in params if isinstance(one, _Place)} == set(range(len(places)))
+        assert {one[0] for one in params if isinstance(one, Place)} == set(range(len(places)))
         return sql, params, len(places)
 
 

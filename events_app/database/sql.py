@@ -1,12 +1,12 @@
 """All raw SQL of the project: statements that the ORM cannot express."""
 
-import json
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 from django.db import connection, models, transaction
+from pydantic_core import to_json
 
 from events_app.database.round_trip import Query, Row, rows_of, together
 
@@ -37,7 +37,7 @@ def append_to_log(entries: Sequence[Mapping[str, Any]], ahead: Sequence[Query]) 
     Returns:
         Their ids, ascending.
     """
-    text = _ROWS.encode(entries)
+    text = _json_of(entries)
     # An audience is not in the notification: the relay reads it from the log.
     most = 0 if any(entry["audience"] for entry in entries) else NOTIFY_MAX_BYTES
     append = Query(_APPEND_TO_LOG, [text, NOTIFY_CHANNEL, most], is_hot=True)
@@ -106,7 +106,7 @@ def inserting(
         f"INSERT INTO {table} ({columns})"  # noqa: S608  (the names are the model's own)
         f" SELECT {columns} FROM json_populate_recordset(NULL::{table}, %s::json) WITH ORDINALITY ORDER BY ordinality"
         + returned,
-        [_ROWS.encode(rows)],
+        [_json_of(rows)],
         is_hot=True,
     )
 
@@ -120,8 +120,9 @@ def drawing(sequence: str, count: int) -> Query:
     )
 
 
-# Ids and times are written as PostgreSQL reads them, to the microsecond.
-_ROWS: Final = json.JSONEncoder(default=str, ensure_ascii=False, separators=(",", ":"))
+def _json_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as JSON; ids and times are written as PostgreSQL reads them, to the microsecond."""
+    return to_json(rows).decode()
 
 
 def hold_server_process(process_id: uuid.UUID) -> bool:

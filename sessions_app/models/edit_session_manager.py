@@ -20,10 +20,10 @@ from sessions_app.interference.holdings import Holders, take_away
 from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.models.abstract_edit_session import FENCING_TOKENS, AbstractEditSession
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet, holders_of
-from sessions_app.models.ended_session import EndedSession, EndReason
+from sessions_app.models.ended_session import EndedSession, EndReason, Record
 from sessions_app.models.item import Item
 from sessions_app.models.place_in_line import PlaceInLine
-from sessions_app.models.results import Acquired, Ended
+from sessions_app.models.results import Acquired, Ended, Manner
 from sessions_app.models.session_rows import (
     Drawn,
     Found,
@@ -35,8 +35,6 @@ from sessions_app.models.workstation import Workstation
 from sessions_app.steps import STEP_NODE_KEYS, STEP_SESSIONS, few_enough
 
 Ids = Collection[uuid.UUID]
-# Whose turn it is for each of these locks, if anybody's; their workstations are locked.
-Turns = Callable[[Collection[Lock]], Sequence[PlaceInLine]]
 # One step of an end, which also locks these workstations.
 Step = Callable[[Ids], Ended]
 
@@ -110,29 +108,15 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         return int(touched.update(last_heartbeat=Now()))
 
     def end(
-        self,
-        candidates: EditSessionQuerySet,
-        reason: EndReason,
-        *,
-        limit: int | None = None,
-        ended_by: str = "",
-        note: str = "",
-        leaving: Ids = (),
-        turns: Turns | None = None,
-        told_first: Sequence[event_log.NewEvent] = (),
+        self, candidates: EditSessionQuerySet, manner: Manner, *, limit: int | None = None
     ) -> Ended:
         """End sessions, a step of them: the only way there is. Row, record, events and turns go in one transaction.
 
         Args:
             candidates: those to end. Its conditions are of the session's own columns: they are checked again
                 when the rows are locked.
-            reason: how they end.
+            manner: how they end.
             limit: at most so many; never more than one step.
-            ended_by: who ends them, if it is not their user.
-            note: why they are ended by force.
-            leaving: workstations, locked by the caller, that lose their places in line with it.
-            turns: whose turn it is then, if it is not the line that says so.
-            told_first: events of the caller's, which come before those of the ends.
 
         Returns:
             What this call ended, in the order of the sessions' ids, and what it gave.
@@ -145,41 +129,32 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         return self.end_found(
             [Found(*row) for row in found],
             lambda ids: query_of(candidates.filter(pk__any=ids).locking_to_end()),
-            reason,
+            manner,
             most=most,
-            ended_by=ended_by,
-            note=note,
-            leaving=leaving,
-            turns=turns,
-            told_first=told_first,
         )
 
     def end_found(
         self,
         found: Sequence[Found],
         lock: Callable[[Ids], Query],
-        reason: EndReason,
+        manner: Manner,
         *,
         most: int | None = None,
-        ended_by: str = "",
-        note: str = "",
-        leaving: Ids = (),
-        turns: Turns | None = None,
-        told_first: Sequence[event_log.NewEvent] = (),
     ) -> Ended:
         """Do what `end` does, with candidates that have been read.
 
         Args:
             found: the candidates.
-            most: so many of them end at most; None for a step of them.
             lock: the statement that locks those of these ids which are still to end; its rows are those of `Ending`.
+            manner: how they end.
+            most: so many of them end at most; None for a step of them.
         """
         sized = [(one, one.node_keys) for one in found[: most or STEP_SESSIONS]]
         first = {one.pk: Lock.of(one) for one in few_enough(sized, STEP_NODE_KEYS)}
-        if not first and not leaving:
+        if not first and not manner.leaving:
             return Ended()
         with transaction.atomic(savepoint=False):
-            items, places = self._lock_items(set(first.values()), leaving, turns)
+            items, places = self._lock_items(set(first.values()), manner)
             locked, users, workstations, holdings = together(
                 lock(first.keys()),
                 reading_users({one.user_id for one in found}),
@@ -192,31 +167,29 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             # The others that hold a session on the items. Those that end here are told of their own end only: of two
             # that end at the same moment neither holds the item any more.
             take_away(ending, holders)
-            audiences = channels.audiences_of(holders, items)
             freed = conflicts.freed(self.all(), ending, holders)
-            records = [EndedSession.of(session, reason, ended_by, note) for session in ending]
-            free = {Lock.of(record) for record in records}
-            next_ones = [place for place in places if Lock.of(place) in free]
+            records = [
+                Record.of(session, manner.reason, manner.ended_by, manner.note)
+                for session in ending
+            ]
             writes = self._recording(records)
-            if next_ones:
+            events = [*manner.told_first, *payloads.end_events(records, holders)]
+            granted: list[Acquired] = []
+            met: list[event_log.NewEvent] = []
+            free = {Lock.of(record) for record in records} if places else ()
+            if next_ones := [place for place in places if Lock.of(place) in free]:
+                audiences = channels.audiences_of(holders, items)
                 # Their sessions begin where these have ended. Elsewhere all is written with the events.
                 together(*writes)
                 writes = []
-            granted, met = self.grant(next_ones, holders)
-            event_log.append(
-                [
-                    *told_first,
-                    *payloads.end_events(records, holders),
-                    *payloads.grant_events(granted, audiences),
-                    *(payloads.resolved_event(left, ended) for left, ended in freed),
-                    *met,
-                ],
-                ahead=writes,
-            )
+                granted, met = self.grant(next_ones, holders)
+                events += payloads.grant_events(granted, audiences)
+            events += (payloads.resolved_event(left, ended) for left, ended in freed)
+            event_log.append([*events, *met], ahead=writes)
         return Ended(records, granted, more=len(first) < len(found) or len(ending) < len(locked))
 
     def _lock_items(
-        self, locks: Collection[Lock], leaving: Ids, turns: Turns | None
+        self, locks: Collection[Lock], manner: Manner
     ) -> tuple[dict[uuid.UUID, str], Sequence[PlaceInLine]]:
         """Lock the items of sessions that end, and take away the places of who leaves.
 
@@ -226,24 +199,24 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         items = {lock.item_id for lock in locks}
         locked, *_, anybody = together(
             Item.objects.locking_names(items),
-            *([PlaceInLine.objects.leaving_all(leaving)] if leaving else []),
+            *([PlaceInLine.objects.leaving_all(manner.leaving)] if manner.leaving else []),
             PlaceInLine.objects.anybody(locks),
         )
         if len(locked) < len(items):
             # One was merged into another meanwhile, which has the sessions now: looked for again.
             raise NeedsLocks(())
         names: dict[uuid.UUID, str] = dict(locked)
-        if turns:
-            return names, turns(locks)
+        if manner.turns:
+            return names, manner.turns(locks)
         # Which workstations are reachable takes a longer question.
         return names, PlaceInLine.objects.turns(locks) if anybody else []
 
-    def _recording(self, records: Sequence[EndedSession]) -> list[Query]:
+    def _recording(self, records: Sequence[Record]) -> list[Query]:
         """Return the statements that make records of sessions and delete these."""
         if not records:
             return []
         return [
-            sql.inserting(EndedSession, [record.row() for record in records]),
+            sql.inserting(EndedSession, [record._asdict() for record in records]),
             self._deleting([record.session_id for record in records]),
         ]
 
@@ -286,19 +259,13 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         return granted, [*met.events(sessions)]
 
     def ending(
-        self,
-        candidates: EditSessionQuerySet,
-        reason: EndReason,
-        *,
-        limit: int | None = None,
-        ended_by: str = "",
-        note: str = "",
+        self, candidates: EditSessionQuerySet, manner: Manner, *, limit: int | None = None
     ) -> Step:
         """Return the step that ends sessions whose workstations need no lock; see `end`."""
 
         def step(also: Ids) -> Ended:
             Workstation.objects.lock(also)
-            return self.end(candidates, reason, limit=limit, ended_by=ended_by, note=note)
+            return self.end(candidates, manner, limit=limit)
 
         return step
 
@@ -312,7 +279,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
     ) -> Ended:
         """End a step of the sessions of these workstations, whose rows the caller has locked; see `end`."""
         held = self.filter(workstation__any=set(workstation_ids))
-        return self.end(held, reason, ended_by=ended_by, leaving=leaving)
+        return self.end(held, Manner(reason, ended_by, leaving=leaving))
 
     def expire_stale(
         self,
@@ -321,7 +288,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         *,
         only_observed: bool = False,
         among: Ids | None = None,
-    ) -> list[EndedSession]:
+    ) -> list[Record]:
         """End the sessions without a heartbeat for longer than `timeout`, a step of them.
 
         Args:
@@ -336,16 +303,14 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         stale = self.to_expire(timeout, only_observed=only_observed)
         if among is not None:
             stale = stale.filter(pk__any=among)
-        return with_lock_retry(self.ending(stale, EndReason.EXPIRED, limit=limit)).records
+        return with_lock_retry(self.ending(stale, Manner(EndReason.EXPIRED), limit=limit)).records
 
     def to_expire(self, timeout: timedelta, *, only_observed: bool) -> EditSessionQuerySet:
         """Return the sessions that `expire_stale` ends."""
         stale = self.stale(timeout)
         return stale.filter(observed_for(timeout)) if only_observed else stale
 
-    def expire_idle(
-        self, timeout: timedelta, limit: int, among: Ids | None = None
-    ) -> list[EndedSession]:
+    def expire_idle(self, timeout: timedelta, limit: int, among: Ids | None = None) -> list[Record]:
         """End the sessions of workstations that nobody has touched for longer than `timeout`, a step of them.
 
         A session that it got meanwhile, by its turn in a line, is given as long.
@@ -363,12 +328,12 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         if not found:
             return []
 
-        def step(also: Ids) -> list[EndedSession]:
+        def step(also: Ids) -> list[Record]:
             Workstation.objects.lock({*found.values(), *also})
             # A user who is back has said so in this row, under this lock: asked again by a later statement.
             still = set(idle.filter(pk__in=set(found.values())).values_list("pk", flat=True))
             ending = [pk for pk, workstation in found.items() if workstation in still]
-            return self.end(self.filter(pk__any=ending), EndReason.IDLE).records
+            return self.end(self.filter(pk__any=ending), Manner(EndReason.IDLE)).records
 
         return with_lock_retry(step)
 
@@ -377,7 +342,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         idle = Workstation.objects.idle(timeout).filter(observed_for(timeout))
         return self.older_than(timeout).filter(workstation__in=idle)
 
-    def release_deactivated(self, among: Ids | None = None) -> list[EndedSession]:
+    def release_deactivated(self, among: Ids | None = None) -> list[Record]:
         """Release what deactivated users hold; of these sessions, if they are given, a step.
 
         An acquire that was under way when its user was deactivated has either seen that, under the lock of its
@@ -386,7 +351,8 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         held = self.of_deactivated()
         if among is not None:
             held = held.filter(pk__any=among)
-        step = self.ending(held, EndReason.FORCE_RELEASED, note="The user was deactivated.")
+        manner = Manner(EndReason.FORCE_RELEASED, note="The user was deactivated.")
+        step = self.ending(held, manner)
         return all_steps(step) if among is None else with_lock_retry(step).records
 
     def of_deactivated(self) -> EditSessionQuerySet:
@@ -394,7 +360,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         return self.filter(user__is_active=False)
 
 
-def all_steps(step: Step) -> list[EndedSession]:
+def all_steps(step: Step) -> list[Record]:
     """Take a step, each in a transaction of its own, until nothing is left to end; return the records."""
     records = []
     while True:

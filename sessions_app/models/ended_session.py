@@ -2,8 +2,7 @@
 
 import uuid
 from datetime import datetime
-from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from django.db import models
 from django.db.models.functions import Now
@@ -52,6 +51,53 @@ class Ending(NamedTuple):
 
 # The members that the row of a session gives, and the database's clock.
 LOCKED_TO_END: Final = Ending._fields[: Ending._fields.index("part_number")]
+
+
+class Record(NamedTuple):
+    """The record of a session that has just ended: the columns of `EndedSession`, but for the id."""
+
+    session_id: uuid.UUID
+    item_id: uuid.UUID
+    part_number: str
+    user_id: int
+    username: str
+    user_name: str
+    workstation_id: uuid.UUID
+    workstation_name: str
+    context_level: str
+    object_id: str
+    fencing_token: int
+    acquired_at: datetime
+    last_heartbeat: datetime
+    released_at: datetime
+    reason: str
+    ended_by: str
+    note: str
+    session_note: str
+
+    @classmethod
+    def of(cls, session: Ending, reason: EndReason, ended_by: str, note: str) -> "Record":
+        """Return the record of a session, which is not written yet."""
+        return cls(
+            session.pk,
+            session.item_id,
+            session.part_number,
+            session.user_id,
+            session.username,
+            name_by(session.first_name, session.last_name, session.username),
+            session.workstation_id,
+            session.workstation_name,
+            session.context_level,
+            session.object_id,
+            session.fencing_token,
+            session.acquired_at,
+            session.last_heartbeat,
+            session.ended_at,
+            reason.value,
+            ended_by,
+            note,
+            session.note,
+        )
 
 
 class EndedSessionQuerySet(models.QuerySet["EndedSession"]):
@@ -115,36 +161,3 @@ class EndedSession(models.Model):
 
     def __str__(self) -> str:
         return f"{self.part_number} {self.reason}"
-
-    @classmethod
-    def of(cls, session: Ending, reason: EndReason, ended_by: str, note: str) -> "EndedSession":
-        """Return the record, not yet saved, of a session."""
-        return cls(
-            session_id=session.pk,
-            item_id=session.item_id,
-            part_number=session.part_number,
-            user_id=session.user_id,
-            username=session.username,
-            user_name=name_by(session.first_name, session.last_name, session.username),
-            workstation_id=session.workstation_id,
-            workstation_name=session.workstation_name,
-            context_level=session.context_level,
-            object_id=session.object_id,
-            fencing_token=session.fencing_token,
-            acquired_at=session.acquired_at,
-            last_heartbeat=session.last_heartbeat,
-            released_at=session.ended_at,
-            reason=reason,
-            ended_by=ended_by,
-            note=note,
-            session_note=session.note,
-        )
-
-    def row(self) -> dict[str, Any]:
-        """Return its values by column, without the id, which the database gives."""
-        return {column: getattr(self, column) for column in self._columns()}
-
-    @classmethod
-    @cache
-    def _columns(cls) -> list[str]:
-        return [field.attname for field in cls._meta.concrete_fields if not field.primary_key]

@@ -1,10 +1,13 @@
 """What the operations are asked for and what they return: plain values around the rows of the tables."""
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+from events_app.log.event_log import NewEvent
+from sessions_app.locks import Lock
 from sessions_app.models.abstract_edit_session import AbstractEditSession
-from sessions_app.models.ended_session import EndedSession
+from sessions_app.models.ended_session import EndReason, Record
 from sessions_app.models.place_in_line import PlaceInLine
 
 
@@ -75,6 +78,31 @@ class Standing:
     holder: AbstractEditSession | None
 
 
+# Whose turn it is for each of these locks, if anybody's; their workstations are locked.
+Turns = Callable[[Collection[Lock]], Sequence[PlaceInLine]]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How sessions end.
+
+    Args:
+        reason: how.
+        ended_by: who ends them, if it is not their user.
+        note: why they are ended by force.
+        leaving: workstations, locked by the caller, that lose their places in line with it.
+        turns: whose turn it is then, if it is not the line that says so.
+        told_first: events of the caller's, which come before those of the ends.
+    """
+
+    reason: EndReason
+    ended_by: str = ""
+    note: str = ""
+    leaving: Collection[uuid.UUID] = ()
+    turns: Turns | None = None
+    told_first: Sequence[NewEvent] = ()
+
+
 @dataclass(frozen=True)
 class Ended:
     """What one step of an end did.
@@ -85,7 +113,7 @@ class Ended:
         more: whether there was more to end than one step ends.
     """
 
-    records: list[EndedSession] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     granted: list[Acquired] = field(default_factory=list)
     more: bool = False
 

@@ -26,7 +26,7 @@ from sessions_app.models.ended_session import EndReason
 from sessions_app.models.handoff_request import HandoffRequest
 from sessions_app.models.item import Item, of_item
 from sessions_app.models.place_in_line import PlaceInLine
-from sessions_app.models.results import Acquired
+from sessions_app.models.results import Acquired, Manner
 from sessions_app.models.workstation import Workstation
 from sessions_app.operations import presence
 from sessions_app.operations.access import check_connected, lock_own_workstation
@@ -100,7 +100,8 @@ def hand_off(user: User, session_id: uuid.UUID, to_workstation_id: uuid.UUID) ->
             return [place]
 
         ended = EditSession.objects.end(
-            EditSession.objects.filter(pk=session_id), EndReason.HANDED_OFF, turns=to_target
+            EditSession.objects.filter(pk=session_id),
+            Manner(EndReason.HANDED_OFF, turns=to_target),
         )
         # It stays under the lock of its item, so it has ended now.
         [acquired] = ended.granted
@@ -151,11 +152,13 @@ def take_over(
 
         ended = EditSession.objects.end(
             EditSession.objects.filter(pk=session_id),
-            EndReason.FORCE_RELEASED,
-            ended_by=user.get_username(),
-            note=reason,
-            turns=to_taker,
-            told_first=here,
+            Manner(
+                EndReason.FORCE_RELEASED,
+                ended_by=user.get_username(),
+                note=reason,
+                turns=to_taker,
+                told_first=here,
+            ),
         )
         # It stays under the lock of its item, so it has ended now.
         [acquired] = ended.granted

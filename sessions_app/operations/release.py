@@ -15,10 +15,9 @@ from events_app.database.round_trip import Statement, together
 from sessions_app.errors import DomainError, Forbidden, NotFound
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.edit_session_manager import all_steps
-from sessions_app.models.edit_session_queryset import EditSessionQuerySet
-from sessions_app.models.ended_session import EndedSession, EndReason
+from sessions_app.models.ended_session import EndReason, Record
 from sessions_app.models.item import Item, of_item
-from sessions_app.models.results import Ended
+from sessions_app.models.results import Ended, Manner
 from sessions_app.models.session_rows import Found
 from sessions_app.models.workstation import Workstation
 from sessions_app.text import name_key
@@ -43,7 +42,7 @@ class Release:
 
 
 # What a request ended, or its refusal.
-Outcome = list[EndedSession] | DomainError | Error
+Outcome = list[Record] | DomainError | Error
 
 
 # Each asks one table, so that PostgreSQL's plan of it is right for any number of rows.
@@ -61,7 +60,7 @@ class _Asked(NamedTuple):
     items: dict[str, uuid.UUID]
 
 
-def release_one(user: User, part_number: str, session_id: uuid.UUID) -> EndedSession:
+def release_one(user: User, part_number: str, session_id: uuid.UUID) -> Record:
     """End one session of a user at the user's wish.
 
     Raises:
@@ -74,7 +73,7 @@ def release_one(user: User, part_number: str, session_id: uuid.UUID) -> EndedSes
     return outcome[0]
 
 
-def release_many(user: User, session_ids: Ids) -> list[EndedSession]:
+def release_many(user: User, session_ids: Ids) -> list[Record]:
     """End sessions at their holder's wish: those that are this user's and have not ended; in steps.
 
     Args:
@@ -95,7 +94,7 @@ def release_set(requests: Sequence[Release]) -> list[Outcome]:
         step. A session that several of them name is ended by the first.
     """
     allowed: list[Ids | DomainError] = []
-    ended: dict[uuid.UUID, EndedSession] = {}
+    ended: dict[uuid.UUID, Record] = {}
 
     def step(also: Ids) -> Ended:
         Workstation.objects.lock(also)
@@ -105,7 +104,7 @@ def release_set(requests: Sequence[Release]) -> list[Outcome]:
             allowed[:] = [_allowed(request, asked) for request in requests]
         ids = {pk for some in allowed if not isinstance(some, DomainError) for pk in some}
         found = [one for pk, one in asked.sessions.items() if pk in ids]
-        return EditSession.objects.end_found(found, _LOCK, EndReason.RELEASED)
+        return EditSession.objects.end_found(found, _LOCK, Manner(EndReason.RELEASED))
 
     failure: Error | None = None
     more = True
@@ -153,7 +152,7 @@ def _was_called(found: Found, part_number: str) -> bool:
 
 
 def _ended(
-    request: Release, wanted: Ids, ended: dict[uuid.UUID, EndedSession], failure: Error | None
+    request: Release, wanted: Ids, ended: dict[uuid.UUID, Record], failure: Error | None
 ) -> Outcome:
     """Return the outcome of a request: the records of what it has ended, which it takes from `ended`."""
     if failure is not None and not ended.keys() >= set(wanted):
@@ -166,7 +165,7 @@ def _gone() -> NotFound:
     return NotFound("There is no such session, or it has ended.")
 
 
-def force_release(session_id: uuid.UUID, by: str, note: str) -> EndedSession:
+def force_release(session_id: uuid.UUID, by: str, note: str) -> Record:
     """End one session against its holder's wish.
 
     Args:
@@ -177,10 +176,13 @@ def force_release(session_id: uuid.UUID, by: str, note: str) -> EndedSession:
     Raises:
         NotFound: if it has ended already.
     """
-    return _end_one(session_id, EndReason.FORCE_RELEASED, ended_by=by, note=note)
+    ended = force_release_all([session_id], by, note)
+    if not ended:
+        raise _gone()
+    return ended[0]
 
 
-def force_release_all(session_ids: Ids, by: str, note: str) -> list[EndedSession]:
+def force_release_all(session_ids: Ids, by: str, note: str) -> list[Record]:
     """End sessions against their holders' wish: those of them that have not ended; in steps.
 
     Args:
@@ -188,11 +190,12 @@ def force_release_all(session_ids: Ids, by: str, note: str) -> list[EndedSession
         by: the name of who does it.
         note: why.
     """
-    sessions = EditSession.objects.filter(pk__in=session_ids)
-    return _end_any(sessions, EndReason.FORCE_RELEASED, ended_by=by, note=note)
+    sessions = EditSession.objects.filter(pk__any=session_ids)
+    manner = Manner(EndReason.FORCE_RELEASED, by, note)
+    return all_steps(EditSession.objects.ending(sessions, manner))
 
 
-def release_all(workstation_id: uuid.UUID, ended_by: str = "") -> list[EndedSession]:
+def release_all(workstation_id: uuid.UUID, ended_by: str = "") -> list[Record]:
     """End every session of one workstation at its user's wish, or an administrator's, whom the records name.
 
     In steps, until all have ended that were there at the beginning.
@@ -202,28 +205,6 @@ def release_all(workstation_id: uuid.UUID, ended_by: str = "") -> list[EndedSess
 
     def step(also: Ids) -> Ended:
         Workstation.objects.lock({workstation_id, *also})
-        return EditSession.objects.end(held, EndReason.RELEASED, ended_by=ended_by)
+        return EditSession.objects.end(held, Manner(EndReason.RELEASED, ended_by))
 
     return all_steps(step)
-
-
-def _end_one(
-    session_id: uuid.UUID, reason: EndReason, ended_by: str = "", note: str = ""
-) -> EndedSession:
-    ended = _end_any(
-        EditSession.objects.filter(pk=session_id), reason, ended_by=ended_by, note=note
-    )
-    if not ended:
-        raise _gone()
-    return ended[0]
-
-
-def _end_any(
-    candidates: EditSessionQuerySet,
-    reason: EndReason,
-    *,
-    ended_by: str = "",
-    note: str = "",
-) -> list[EndedSession]:
-    """End sessions whose workstations need no lock; in steps, until all have ended."""
-    return all_steps(EditSession.objects.ending(candidates, reason, ended_by=ended_by, note=note))

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from sessions_app.models.ended_session import EndedSession
+from sessions_app.models.ended_session import Record
 from sessions_app.models.results import Acquired
 from sessions_app.operations.acquire import acquire_set
 from sessions_app.operations.facts import Acquire
 from sessions_app.operations.release import Release, release_set
 
 Request = Acquire | Release
-Outcome = list[Acquired] | list[EndedSession] | Exception
+Outcome = list[Acquired] | list[Record] | Exception
 
 
 def carry_out(requests: Sequence[Request]) -> Sequence[Outcome]:

@@ -11,7 +11,7 @@ from sessions_app.payloads.session import SessionIdentity
 from sessions_app.payloads.shape import Example, Json, Shape
 
 if TYPE_CHECKING:
-    from sessions_app.models.ended_session import EndedSession
+    from sessions_app.models.ended_session import EndedSession, Record
 
 
 class EndedSessionOut(SessionIdentity):
@@ -28,7 +28,7 @@ class EndedSessionOut(SessionIdentity):
     session_note: Note
 
 
-def ended_identity(record: "EndedSession") -> Json:
+def ended_identity(record: "EndedSession | Record") -> Json:
     """Build `SessionIdentity` of a record."""
     return {
         "session_id": record.session_id,
@@ -43,7 +43,7 @@ def ended_identity(record: "EndedSession") -> Json:
     }
 
 
-def ended_json(record: "EndedSession") -> Json:
+def ended_json(record: "EndedSession | Record") -> Json:
     """Build `EndedSessionOut`."""
     return ended_identity(record) | {
         "acquired_at": record.acquired_at,

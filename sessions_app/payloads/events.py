@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from sessions_app.models.abstract_edit_session import AbstractEditSession
-    from sessions_app.models.ended_session import EndedSession
+    from sessions_app.models.ended_session import Record
     from sessions_app.models.item import Item
     from sessions_app.models.results import Acquired
 
@@ -88,7 +88,7 @@ class EndedEvent(SessionIdentity, OfItem):
     """The members that the events of a session's end have."""
 
 
-def _ended(record: "EndedSession") -> Json:
+def _ended(record: "Record") -> Json:
     """Build `EndedEvent`."""
     item = {"item_id": record.item_id, "part_number": record.part_number}
     return item | ended_identity(record)
@@ -102,7 +102,7 @@ class SessionReleasedEvent(EndedEvent):
     acquired_at: Earlier
 
 
-def released_event(record: "EndedSession", holders: frozenset[str]) -> NewEvent:
+def released_event(record: "Record", holders: frozenset[str]) -> NewEvent:
     """Return `edit.session_released`.
 
     Args:
@@ -125,13 +125,13 @@ class ForceReleasedEvent(EndedEvent):
     reason: Annotated[str, Example(examples.REASON)]
 
 
-def force_released_event(record: "EndedSession") -> NewEvent:
+def force_released_event(record: "Record") -> NewEvent:
     data = _ended(record) | {"by": record.ended_by, "reason": record.note}
     return NewEvent(_holder_of(record), "edit.force_released", data)
 
 
 def end_events(
-    records: Collection["EndedSession"], holders: Mapping[uuid.UUID, Collection[uuid.UUID]]
+    records: Collection["Record"], holders: Mapping[uuid.UUID, Collection[uuid.UUID]]
 ) -> Iterator[NewEvent]:
     """Yield the events of the end of sessions.
 
@@ -286,7 +286,7 @@ def _of(item: "Item") -> Json:
     return {"item_id": item.pk, "part_number": item.part_number}
 
 
-def _holder_of(session: "AbstractEditSession | EndedSession") -> set[str]:
+def _holder_of(session: "AbstractEditSession | Record") -> set[str]:
     return {channels.workstation(session.workstation_id)}
 
 

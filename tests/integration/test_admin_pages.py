@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from sessions_app.models import EditSession, EndReason
+from sessions_app.models.results import Manner
 from sessions_app.roles import Role
 from tests.factories import acquire, make_item, make_token, make_user
 from tests.integration.admin_site import (
@@ -103,7 +104,8 @@ def test_lists_take_as_many_queries_for_many_rows_as_for_few(boss, page):
         make_token(session.user)
         acquire(session.workstation, make_item(f"ended {session.item.part_number}"))
     EditSession.objects.end(
-        EditSession.objects.filter(item__part_number__startswith="ended"), EndReason.RELEASED
+        EditSession.objects.filter(item__part_number__startswith="ended"),
+        Manner(EndReason.RELEASED),
     )
     assert queries() == few
     assert few <= 8

@@ -45,6 +45,7 @@ LOCKING = re.compile(
     r"|(?P<log>pg_advisory_xact_lock)",
     re.DOTALL,
 )
+ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 
 
 def locks_taken(operation: Callable[[], Any]) -> list[str]:
@@ -60,11 +61,8 @@ def locks_taken(operation: Callable[[], Any]) -> list[str]:
         if match and "SKIP LOCKED" not in sql:
             table = "the log" if match["log"] else match["written"] or match["selected"]
             if match["selected"] in {"sessions_app_workstation", "sessions_app_item"}:
-                # Lists are the parameters of the lookup `any`.
-                lists = (value if isinstance(value, list) else [value] for value in params)
-                ids = {
-                    value for some in lists for value in some if isinstance(value, uuid.UUID | str)
-                }
+                # Lists are the parameters of the lookup `any`; lists of ids are one text.
+                ids = set(ID.findall(str(params).replace("-", "")))
                 assert ids <= rows.setdefault(table, ids), f"{table} is locked in two steps"
             if table in ORDER and taken[-1:] != [table]:
                 taken.append(table)

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from events_app import timings
 from sessions_app import payloads
 from sessions_app.models import EditSession, EndedSession, EndReason, Item, Workstation
-from sessions_app.models.ended_session import Ending
+from sessions_app.models.ended_session import Ending, Record
 from sessions_app.models.results import Acquired, Conflict, Standing
 from sessions_app.payloads import events
 from sessions_app.payloads.ended import EndedSessionOut, HistoryOut
@@ -77,7 +77,7 @@ ENDING = Ending(
     workstation_name="cad-1",
     ended_at=NOW,
 )
-RECORD = EndedSession.of(ENDING, EndReason.FORCE_RELEASED, "root", "On holiday.")
+RECORD = Record.of(ENDING, EndReason.FORCE_RELEASED, "root", "On holiday.")
 PLACE = SimpleNamespace(
     pk=uuid.uuid4(),
     item_id=ITEM.pk,
@@ -139,6 +139,11 @@ WITHOUT_BUILDER = {
     events.NothingEvent,
     events.StreamOpenEvent,
 }
+
+
+def test_a_record_has_the_columns_of_its_table():
+    columns = [field.attname for field in EndedSession._meta.concrete_fields]
+    assert list(Record._fields) == columns[1:]
 
 
 def outline(value):
