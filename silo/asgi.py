@@ -14,6 +14,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import re_path as django_re_path
 
 from events_app.fairness import request_gate
+from events_app.http.lane_request import first_of
 from events_app.serving import alive, no_websocket, stream
 from sessions_app.writer import writer
 from silo import health, request_shares, set_way, short_way
@@ -45,8 +46,10 @@ requests = request_shares.with_hashing_apart(
 # Alive requests wait for no request of another kind: a client whose request comes too late loses its sessions.
 signs_of_life = request_gate.counted(alive.application(as_djangos, otherwise=requests))
 ALIVE = r"^api/workstations/(?P<workstation_id>[^/]+)/alive$"
-# The same without a task, for the usual ones.
-direct_calls = alive.direct_calls(ALIVE, completed)
+# Those through the writer.
+writing = set_way.SetWay(writer)
+# The same without a task, for the usual ones that come by the lane.
+direct_calls = first_of(alive.direct_calls(ALIVE, completed), writing.take)
 
 # Django's type of a route knows views only; Channels takes ASGI applications.
 re_path: Any = django_re_path
@@ -67,4 +70,4 @@ _others = ProtocolTypeRouter(
     }
 )
 
-application = set_way.application(_others, writer)
+application = writing.application(_others)

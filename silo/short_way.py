@@ -5,7 +5,7 @@ there through Django's middleware is left out, of which only the part runs that 
 cookies. A request that is unusual in any way goes on to Django: docs/architecture.md, "The short way".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from io import BytesIO
@@ -110,12 +110,22 @@ def usual_token(scope: Scope, most_bytes: int) -> str | None:
     """
     if scope["method"] not in _METHODS or scope["query_string"] or scope.get("root_path"):
         return None
-    headers = dict(scope["headers"])
-    given = headers.keys()
-    if not given >= _REQUIRED or given & _UNUSUAL or len(scope["headers"]) != len(headers):
+    return token_in(scope["headers"], most_bytes)
+
+
+def token_in(headers: Collection[tuple[bytes, bytes]], most_bytes: int) -> str | None:
+    """Return the bearer token in these headers, if they are usual.
+
+    Args:
+        headers: names in small letters.
+        most_bytes: of the body.
+    """
+    values = dict(headers)
+    given = values.keys()
+    if not given >= _REQUIRED or given & _UNUSUAL or len(headers) != len(values):
         return None
-    size = headers.get(b"content-length", b"0")
-    credentials: bytes = headers[b"authorization"]
+    size = values.get(b"content-length", b"0")
+    credentials = values[b"authorization"]
     if credentials[:7].lower() != b"bearer " or not size.isdigit() or int(size) > most_bytes:
         return None
     return credentials[7:].decode("latin-1")

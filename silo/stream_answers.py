@@ -23,8 +23,9 @@ _DECIDING: Final = frozenset(
     {b"host", b"origin", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto"}
 )
 _COMMON_METHODS: Final = frozenset({"GET", "POST", "DELETE"})
-# Clients name a server by few names.
+# Clients name a server by few names, and most answers are about as long.
 _KEPT: Final = 64
+_ANSWERS_KEPT: Final = 1024
 
 
 def as_djangos(application: Application) -> Application:
@@ -45,13 +46,18 @@ def as_djangos(application: Application) -> Application:
     return run
 
 
-def completed(scope: Mapping[str, Any]) -> Callable[[Headers], Headers] | None:
-    """Return what adds to the headers of an answer what `as_djangos` adds; None where it answers by itself."""
-    answer, added = _judged(scope)
+def completed(headers: Headers) -> Callable[[Headers], Headers] | None:
+    """Return what adds to the headers of an answer what `as_djangos` adds; None where it answers by itself.
+
+    Args:
+        headers: of a request to the API, which has come over plain HTTP.
+    """
+    scope = {"type": "http", "method": "POST", "scheme": "http", "path": "/api/"}
+    answer, added = _judged({**scope, "query_string": b"", "headers": headers})
     return None if answer is not None else partial(_complete, added=added)
 
 
-@lru_cache(_KEPT)
+@lru_cache(_ANSWERS_KEPT)
 def _complete(headers: Headers, added: Headers) -> Headers:
     further = () if b"cache-control" in dict(headers) else ((b"cache-control", b"no-store"),)
     return (*headers, *added, *further)

@@ -12,8 +12,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -213,15 +219,22 @@ class _Refusals:
         self._logged_at, self._count = now, 0
 
 
+@contextmanager
+def counting() -> Iterator[None]:
+    """Count one more request as in flight."""
+    global in_flight
+    in_flight += 1
+    try:
+        yield
+    finally:
+        in_flight -= 1
+
+
 def counted(application: Application) -> Application:
     """Return the application with its requests counted as in flight."""
 
     async def run(scope: Scope, receive: Any, send: Any) -> None:
-        global in_flight
-        in_flight += 1
-        try:
+        with counting():
             await application(scope, receive, send)
-        finally:
-            in_flight -= 1
 
     return run

@@ -9,7 +9,7 @@ from daphne.server import twisted_loop  # isort: skip
 from events_app.http import lane_parser
 from events_app.http.connection_clock import Phase
 from events_app.http.lane_parser import PlainRequest, Unfinished
-from events_app.http.lane_request import LaneRequest, scope_of
+from events_app.http.lane_request import Ends, LaneRequest
 from events_app.http.twisted_channel import Channel
 
 # Many clients send head and body in two packets. How long the head is kept for its body, before Twisted gets it.
@@ -26,8 +26,7 @@ class LaneChannel(Channel):
     _kept: bytearray | None = None
     _kept_size = 0
     _keeping: Any = None
-    # Host and port of the client, and of this side.
-    _addresses: tuple[tuple[str, int], tuple[str, int]] | None = None
+    _ends: Ends | None = None
 
     def dataReceived(self, data: bytes) -> None:
         """Answer a hot call that has come as a whole, or have Twisted read what has come."""
@@ -66,16 +65,15 @@ class LaneChannel(Channel):
         )
 
     def _begin(self, request: PlainRequest) -> None:
-        if self._addresses is None:
+        if self._ends is None:
             client, server = self.transport.getPeer(), self.transport.getHost()
-            self._addresses = (client.host, client.port), (server.host, server.port)
-        server = self.factory.server
-        running = LaneRequest(self, server, request.body)
+            self._ends = (client.host, client.port), (server.host, server.port)
+        running = LaneRequest(self, self.factory.server, request, self._ends)
         self.requests.append(running)
         self._handlingRequest = True
         # What comes meanwhile is kept by Twisted until the request is done.
         self.setRawMode()
-        running.start(scope_of(request, server.root_path, *self._addresses), twisted_loop)
+        running.start()
         self._note_phase()
 
     # -- a head without its body --

@@ -4,6 +4,7 @@ Plain requests are a part of those that RFC 9112 allows, in which no two readers
 """
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from events_app.http.body import READ_AT_ONCE, limit_of
@@ -12,6 +13,11 @@ from events_app.http.request import is_utf_8
 # Of the request line and all headers together: half of what the server allows.
 MAX_HEAD_BYTES: Final = 8 * 1024
 MAX_HEADERS: Final = 64
+# A client sends the same headers with each of its requests: such a block of bytes is read once, if it is no longer.
+_KEPT_BYTES: Final = 1024
+_KEPT_BLOCKS: Final = 2048
+
+Headers = tuple[tuple[bytes, bytes], ...]
 
 _END_OF_LINE: Final = b"\r\n"
 _END_OF_HEAD: Final = b"\r\n\r\n"
@@ -47,14 +53,21 @@ class PlainRequest(NamedTuple):
     Args:
         method: in capitals.
         target: path and query, as they were received.
-        headers: names in small letters, in their order.
+        headers: names in small letters, in their order; often the same object for the same bytes.
         body: b"" where there is none.
     """
 
     method: str
     target: bytes
-    headers: list[tuple[bytes, bytes]]
+    headers: Headers
     body: bytes
+
+
+class _Head(NamedTuple):
+    """The headers of a plain request, and how many bytes of a body they announce."""
+
+    headers: Headers
+    length: int
 
 
 class Unfinished(NamedTuple):
@@ -89,24 +102,24 @@ def read(data: bytes, hot_calls: re.Pattern[bytes]) -> PlainRequest | Unfinished
     head_end = data.find(_END_OF_HEAD, line_end, MAX_HEAD_BYTES)
     if head_end < 0 or not _is_plain(target):
         return None
-    headers = _headers(data[line_end + 2 : head_end + 2])
-    length = None if headers is None else _body_length(method, target, headers)
-    if headers is None or length is None:
+    block = data[line_end + 2 : head_end + 2]
+    head = _kept_head(block) if len(block) <= _KEPT_BYTES else _head(block)
+    if head is None or not _may_announce(method, target, head.length):
         return None
-    size = head_end + len(_END_OF_HEAD) + length
+    size = head_end + len(_END_OF_HEAD) + head.length
     if len(data) < size:
         return Unfinished(size)
     if len(data) > size:
         return None
-    return PlainRequest(method.decode(), target, list(headers.items()), data[size - length :])
+    return PlainRequest(method.decode(), target, head.headers, data[size - head.length :])
 
 
 def _is_plain(target: bytes) -> bool:
     return _TARGET.fullmatch(target) is not None and (b"%" not in target or is_utf_8(target))
 
 
-def _headers(block: bytes) -> dict[bytes, bytes] | None:
-    """Return the headers of a plain request, each of which it has once; else None."""
+def _head(block: bytes) -> _Head | None:
+    """Read the headers of a plain request, each of which it has once; None where it is none."""
     if block.count(b"\n") > MAX_HEADERS or not _HEADERS.fullmatch(block):
         return None
     headers: dict[bytes, bytes] = {}
@@ -118,15 +131,15 @@ def _headers(block: bytes) -> dict[bytes, bytes] | None:
         return None
     if b"host" not in headers or not _NOT_PLAIN.isdisjoint(headers):
         return None
-    return headers if headers.get(b"connection", b"keep-alive").lower() == b"keep-alive" else None
-
-
-def _body_length(method: bytes, target: bytes, headers: dict[bytes, bytes]) -> int | None:
-    """Return how many bytes of the body are announced; None where they are too many, or not announced plainly."""
+    if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+        return None
     announced = headers.get(b"content-length", b"0")
-    if not _LENGTH.fullmatch(announced):
-        return None
-    length = int(announced)
-    if length > READ_AT_ONCE or (length and length > limit_of(method, target)):
-        return None
-    return length
+    return _Head((*headers.items(),), int(announced)) if _LENGTH.fullmatch(announced) else None
+
+
+_kept_head = lru_cache(_KEPT_BLOCKS)(_head)
+
+
+def _may_announce(method: bytes, target: bytes, length: int) -> bool:
+    """Say whether a body may be so long."""
+    return not length or (length <= READ_AT_ONCE and length <= limit_of(method, target))

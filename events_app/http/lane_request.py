@@ -8,9 +8,13 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
+# First: it installs the reactor that everything of Twisted must use.
+from daphne.server import twisted_loop  # isort: skip
+
 from twisted.web.http import NO_BODY_CODES, toChunk
 from twisted.web.http_headers import Headers
 
+from events_app.fairness import request_gate
 from events_app.fairness.request_gate import ABORT
 from events_app.http import refusals
 from events_app.http.lane_parser import PlainRequest
@@ -22,13 +26,23 @@ logger = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
 AnswerHeaders = tuple[tuple[bytes, bytes], ...]
-# Gets the scope, the body and the request, and returns whether it takes it. If so, it calls `answer`, now or later.
-DirectCalls = Callable[[dict[str, Any], bytes, "LaneRequest"], bool]
+# Gets what was read, and returns whether it takes it. If so, it calls `answer` or `hand_on`, now or later.
+DirectCalls = Callable[[PlainRequest, "LaneRequest"], bool]
+
+
+def first_of(*calls: DirectCalls) -> DirectCalls:
+    """Return direct calls that are taken by the first of these that knows them."""
+    return lambda request, lane: any(take(request, lane) for take in calls)
+
+
+# Host and port of one end of a connection; the client's, and this side's.
+End = tuple[str, int]
+Ends = tuple[End, End]
 
 # In these words Daphne says it.
 _RAISED: Final = Refusal(500, refusals.CODES[500], "Exception inside application.")
 # Of answers to hot calls, most have one of these heads: some 300 bytes each, and as much for finding it.
-_HEADS_KEPT: Final = 256
+_HEADS_KEPT: Final = 1024
 
 
 class LaneRequest:
@@ -40,13 +54,15 @@ class LaneRequest:
 
     __slots__ = (
         "__weakref__",
-        "_body",
         "_closes",
         "_ended",
+        "_ends",
         "_head",
         "_is_direct",
+        "_is_read",
         "_left",
         "_parts",
+        "_request",
         "_server",
         "channel",
     )
@@ -56,57 +72,83 @@ class LaneRequest:
     is_event_stream = False
     clientproto = b"HTTP/1.1"
 
-    def __init__(self, channel: Any, server: Any, body: bytes) -> None:
+    def __init__(self, channel: Any, server: Any, request: PlainRequest, ends: Ends) -> None:
         # None once it was answered, or its client has left.
         self.channel: Any = channel
         self._server = server
-        self._body: bytes | None = body
+        self._request = request
+        self._ends = ends
+        # Whether the application has got the body.
+        self._is_read = False
         self._ended: asyncio.Event | None = None
         self._head: tuple[int, AnswerHeaders] | None = None
         self._parts: list[bytes] = []
         self._closes = False
         self._is_direct = False
-        self._left: Callable[[], None] | None = None
+        self._left: Callable[[], object] | None = None
 
-    def start(self, scope: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
-        """Have the direct calls take it, or run the application in a task, which is counted among the server's."""
-        if self._server.direct_calls is not None and self._is_taken(scope):
-            return
-        task = loop.create_task(self._run(scope))
-        self._server.connections[self] = {
-            "connected": time.time(),
-            "application_instance": task,
-        }
+    def start(self) -> None:
+        """Have the direct calls take it, or run the application."""
+        direct = self._server.direct_calls
+        if direct is None or self._server.root_path or not self._is_taken(direct):
+            self._run_application()
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """The ASGI scope that Daphne makes of it."""
+        return scope_of(self._request, self._server.root_path, *self._ends)
 
     # -- a direct call --
 
-    def _is_taken(self, scope: dict[str, Any]) -> bool:
-        assert self._body is not None
+    def _is_taken(self, direct: DirectCalls) -> bool:
+        """While it waits, it is in flight, and counted among the server's."""
         self._server.connections[self] = {"connected": time.time()}
         self._is_direct = True
+        request_gate.in_flight += 1
         try:
-            self._is_direct = self._server.direct_calls(scope, self._body, self)
+            taken = direct(self._request, self)
         except Exception as error:
             logger.error("Exception inside a direct call: %s", error, exc_info=error)
             self.answer(_RAISED.status, tuple(_RAISED.answer_headers), _RAISED.body)
-        return self._is_direct
+            return True
+        if not taken:
+            self._end_direct()
+        return taken
+
+    def _end_direct(self) -> None:
+        self._is_direct = False
+        self._left = None
+        request_gate.in_flight -= 1
+        del self._server.connections[self]
+
+    def hand_on(self) -> None:
+        """Have the application answer a direct call after all, if the client is still there."""
+        if self.channel is not None:
+            self._end_direct()
+            self._run_application()
 
     def answer(self, status: int, headers: AnswerHeaders, body: bytes = b"") -> None:
         """Send the answer of a direct call, which says how long it is; nothing, if the client has left."""
         if self.channel is not None:
-            self._left = None
             self._head, self._parts = (status, headers), [body]
             self._answer()
 
-    def when_left(self, call: Callable[[], None]) -> None:
+    def when_left(self, call: Callable[[], object]) -> None:
         """Call this if the client leaves before the answer."""
         self._left = call
 
     # -- an application --
 
-    async def _run(self, scope: dict[str, Any]) -> None:
+    def _run_application(self) -> None:
+        """Run it in a task, which is counted among the server's."""
+        self._server.connections[self] = {
+            "connected": time.time(),
+            "application_instance": twisted_loop.create_task(self._run()),
+        }
+
+    async def _run(self) -> None:
         try:
-            await self._server.application(scope=scope, receive=self._receive, send=self._send)
+            await self._server.application(scope=self.scope, receive=self._receive, send=self._send)
             if self.channel is not None:
                 logger.error("an application ended without an answer")
         except Exception as error:
@@ -123,9 +165,9 @@ class LaneRequest:
             self._answer()
 
     async def _receive(self) -> Message:
-        if self._body is not None:
-            body, self._body = self._body, None
-            return {"type": "http.request", "body": body, "more_body": False}
+        if not self._is_read:
+            self._is_read = True
+            return {"type": "http.request", "body": self._request.body, "more_body": False}
         if self.channel is not None:
             if self._ended is None:
                 self._ended = asyncio.Event()
@@ -187,15 +229,16 @@ class LaneRequest:
         if self._ended is not None:
             self._ended.set()
         if self._is_direct:
-            del self._server.connections[self]
+            self._end_direct()
         elif self in self._server.connections:
             self._server.protocol_disconnected(self)
 
     def connectionLost(self, reason: Any) -> None:
         """The client has left."""
+        left = self._left
         self._end()
-        if self._left is not None:
-            self._left()
+        if left is not None:
+            left()
 
     def close_when_answered(self) -> None:
         """Close the connection after the answer, and say so in it."""
@@ -206,15 +249,13 @@ class LaneRequest:
         """Do nothing: this server has no time-out of applications."""
 
 
-def scope_of(
-    request: PlainRequest, root_path: str, client: tuple[str, int], server: tuple[str, int]
-) -> dict[str, Any]:
+def scope_of(request: PlainRequest, root_path: str, client: End, server: End) -> dict[str, Any]:
     """Return the ASGI scope that Daphne makes of a request.
 
     Args:
         request: the request.
         root_path: the server's.
-        client, server: host and port of both ends of the connection.
+        client, server: both ends of the connection.
     """
     path, _, query = request.target.partition(b"?")
     return {
@@ -226,7 +267,7 @@ def scope_of(
         "root_path": root_path,
         "scheme": "http",
         "query_string": query,
-        "headers": request.headers,
+        "headers": [*request.headers],
         "client": [*client],
         "server": [*server],
         "asgi": {"version": "3.0"},

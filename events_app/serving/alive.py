@@ -8,14 +8,16 @@ Django. Usual ones, with a bearer token, that come by the lane wait without a ta
 import asyncio
 import re
 from collections.abc import Callable
+from functools import lru_cache, partial
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
-from events_app.fairness import callers, request_gate
+from events_app.fairness import callers
 from events_app.fairness.request_gate import Application
+from events_app.http.lane_parser import Headers, PlainRequest
 from events_app.http.lane_request import AnswerHeaders, DirectCalls, LaneRequest
 from events_app.presence.alive_queue import Answer
 from events_app.presence.backend import AliveRequest, backend
@@ -26,9 +28,19 @@ from events_app.serving.stream_http import Scope, Send, refuse, refused, until_d
 # Adds to the headers of an answer those that every answer of the service has.
 Complete = Callable[[AnswerHeaders], AnswerHeaders]
 
+# Clients whose headers are known; each sends the same ones again.
+_KEPT: Final = 2048
 _SIGN: Final = "silo.sign_of_life"
 _DONE: Final[AnswerHeaders] = ((b"content-length", b"0"),)
 _BEARER: Final = b"bearer "
+
+
+class _Asker(NamedTuple):
+    """The sender, by the headers: its credentials, their digest, and what completes the headers of its answers."""
+
+    authorization: str
+    credentials: bytes | None
+    complete: Complete
 
 
 class BearerRequest(HttpRequest):
@@ -37,10 +49,15 @@ class BearerRequest(HttpRequest):
     It is made in a tenth of the time of an `ASGIRequest`.
     """
 
-    def __init__(self, scope: Scope, authorization: str) -> None:
-        self.scope = scope
+    def __init__(self, lane: LaneRequest, authorization: str) -> None:
+        self._lane = lane
         self.META = {"HTTP_AUTHORIZATION": authorization}
         self.COOKIES = {}
+
+    @property
+    def scope(self) -> Scope:
+        """The request's."""
+        return self._lane.scope
 
 
 def application(
@@ -91,63 +108,51 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def direct_calls(address: str, completed: Callable[[Scope], Complete | None]) -> DirectCalls:
+def direct_calls(address: str, completed: Callable[[Headers], Complete | None]) -> DirectCalls:
     """Return the direct calls of the lane: `alive` with a bearer token and without a cookie.
 
     A request that is unusual in any way is left to the application.
 
     Args:
         address: matches the path of `alive`, without the first slash.
-        completed: returns what adds to the headers of an answer to a request; None where it gets another answer.
+        completed: returns what adds to the headers of an answer to a request of the API with these headers; None where
+            it gets another answer.
     """
     pattern = re.compile(address)
 
-    def take(scope: Scope, body: bytes, lane: LaneRequest) -> bool:
+    @lru_cache(_KEPT)
+    def asker(headers: Headers) -> _Asker | None:
+        given = dict(headers)
+        authorization = given.get(b"authorization", b"")
+        complete = completed(headers)
+        if authorization[: len(_BEARER)].lower() != _BEARER or b"cookie" in given or not complete:
+            return None
+        credentials = callers.credentials({"headers": headers})
+        return _Asker(authorization.decode("latin-1"), credentials, complete)
+
+    def take(request: PlainRequest, lane: LaneRequest) -> bool:
+        # An address with anything encoded in it is no usual one.
+        match = pattern.fullmatch(request.target[1:].decode())
         process = runtime.current()
-        match = pattern.match(scope["path"][1:])
-        if process is None or match is None or scope["method"] != "POST":
+        if match is None or process is None or request.method != "POST":
             return False
-        if scope["root_path"] or scope["query_string"]:
+        if (who := asker(request.headers)) is None:
             return False
-        headers = dict(scope["headers"])
-        authorization = headers.get(b"authorization", b"")
-        if authorization[: len(_BEARER)].lower() != _BEARER or b"cookie" in headers:
+        http = BearerRequest(lane, who.authorization)
+        sign = backend().alive_request(http, match.groupdict(), request.body)
+        if sign is None:
             return False
-        http = BearerRequest(scope, authorization.decode("latin-1"))
-        request = backend().alive_request(http, match.groupdict(), body)
-        complete = completed(scope)
-        if request is None or complete is None:
-            return False
-        verdict = process.presence.alive_requests.take(request)
-        verdict.add_done_callback(_Waiting(lane, callers.credentials(scope), complete).answer)
+        verdict = process.presence.alive_requests.take(sign)
+        verdict.add_done_callback(partial(_answer_directly, lane, who))
         return True
 
     return take
 
 
-class _Waiting:
-    """A direct call that waits for its verdict. While its client is there, it is in flight."""
-
-    def __init__(self, lane: LaneRequest, credentials: bytes | None, complete: Complete) -> None:
-        self._lane = lane
-        self._credentials = credentials
-        self._complete = complete
-        self._is_there = True
-        request_gate.in_flight += 1
-        lane.when_left(self._leave)
-
-    def _leave(self) -> None:
-        if self._is_there:
-            self._is_there = False
-            request_gate.in_flight -= 1
-
-    def answer(self, verdict: Answer) -> None:
-        """Answer with the verdict, if the client is still there."""
-        if not self._is_there:
-            return
-        self._leave()
-        if refusal := verdict.result():
-            headers, body = refused(refusal)
-            return self._lane.answer(refusal.status, self._complete(headers), body)
-        callers.known_credentials.renew(self._credentials)
-        self._lane.answer(204, self._complete(_DONE))
+def _answer_directly(lane: LaneRequest, who: _Asker, verdict: Answer) -> None:
+    if refusal := verdict.result():
+        headers, body = refused(refusal)
+        return lane.answer(refusal.status, who.complete(headers), body)
+    if lane.channel is not None:
+        callers.known_credentials.renew(who.credentials)
+        lane.answer(204, who.complete(_DONE))

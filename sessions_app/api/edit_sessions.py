@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja import Query, Router, Status
 from pydantic import Field
@@ -79,10 +80,10 @@ def _refused_one(refusal: DomainError) -> DomainError:
     ),
 )
 @in_sets(_acquired_one, _refused_one)
-def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> Acquire:
+def acquire(user: User, part_number: PartNumber, body: AcquireIn) -> Acquire:
     """Acquire an edit session, or refresh the one that this workstation holds already."""
     wanted = [body.wanted(part_number)]
-    return Acquire(principal(request).user, body.workstation_id, wanted, body.connection_id)
+    return Acquire(user, body.workstation_id, wanted, body.connection_id)
 
 
 @router.post(
@@ -99,21 +100,21 @@ def acquire(request: HttpRequest, part_number: PartNumber, body: AcquireIn) -> A
     ),
 )
 @in_sets(lambda acquired: {"sessions": [payloads.acquired_json(one) for one in acquired]})
-def acquire_batch(request: HttpRequest, body: BatchIn) -> Acquire:
+def acquire_batch(user: User, body: BatchIn) -> Acquire:
     """Acquire many edit sessions at once, all or none: for example an assembly."""
     wanted = [session.wanted(session.part_number) for session in body.sessions]
-    return Acquire(principal(request).user, body.workstation_id, wanted, body.connection_id)
+    return Acquire(user, body.workstation_id, wanted, body.connection_id)
 
 
 @router.post("/edit-sessions/release", auth=LETTING_GO, response=answers(ReleasedOut))
 @in_sets(lambda ended: {"released": len(ended)})
-def release_many(request: HttpRequest, body: ReleaseIn) -> Release:
+def release_many(user: User, body: ReleaseIn) -> Release:
     """Release many of the caller's own sessions, in steps that are each committed. Never rate-limited.
 
     Sessions that have ended already, or that other users hold, are skipped and not counted. After an error some may
     have been released already: repeat the request.
     """
-    return Release(principal(request).user, body.session_ids)
+    return Release(user, body.session_ids)
 
 
 @router.get(OF_ITEM, auth=VIEWER, response=answers(SessionsOut, NotFound))
@@ -134,9 +135,9 @@ def list_of_item(
 
 @router.delete(ONE, auth=LETTING_GO, response=answers({204: None}, NotFound))
 @in_sets(lambda ended: Status(204, None))
-def release(request: HttpRequest, part_number: PartNumber, session_id: UUID) -> Release:
+def release(user: User, part_number: PartNumber, session_id: UUID) -> Release:
     """Release an edit session of the caller, whichever of the caller's workstations holds it."""
-    return Release(principal(request).user, [session_id], part_number)
+    return Release(user, [session_id], part_number)
 
 
 @router.delete(

@@ -1,15 +1,17 @@
 """Views of requests that the writer of a process may carry out in sets: each is declared once, for both ways.
 
-Such a view is written as two functions: one returns the request for the writer, the other one answers its outcome.
-Where Django calls the view, it carries out a set of one. `silo/set_way.py` has the writer do it.
+Such a view is written as two functions: one gets the user and returns the request for the writer, the other one answers
+its outcome. Where Django calls the view, it carries out a set of one. `silo/set_way.py` has the writer do it.
 """
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import Parameter, signature
 from typing import Any, Final
 
 from django.http import HttpRequest
 
+from sessions_app.authentication import principal
 from sessions_app.errors import DomainError
 from sessions_app.operations.facts import Acquire
 from sessions_app.operations.release import Release
@@ -22,7 +24,7 @@ class SetView:
     """A view in its two parts.
 
     Args:
-        prepare: called like a view; returns what is asked for.
+        prepare: called like a view, with the user instead of the request; returns what is asked for.
         answer: returns the result of the view for the outcome.
         refused: returns the error that is answered for a refusal.
     """
@@ -67,9 +69,14 @@ def in_sets(
 
         @wraps(prepare)
         def view(request: HttpRequest, **values: Any) -> Any:
-            [outcome] = carry_out([prepare(request, **values)])
+            [outcome] = carry_out([prepare(principal(request).user, **values)])
             return parts.answer(outcome)
 
+        # Ninja asks for the values of all parameters but `request`.
+        declared = signature(prepare)
+        _, *asked_for = declared.parameters.values()
+        request = Parameter("request", Parameter.POSITIONAL_OR_KEYWORD)
+        view.__signature__ = declared.replace(parameters=[request, *asked_for])  # type: ignore[attr-defined]
         view.parts = parts  # type: ignore[attr-defined]
         return view
 

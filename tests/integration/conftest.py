@@ -7,24 +7,26 @@ On the admin site, boss is a member of staff in the role admin and onlooker one 
 `tests.factories` makes more of the same, and says how a client calls the API.
 """
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
+from django.http import HttpResponse
 from django.test import Client
 from django.test.client import ClientHandler
+from pydantic import ValidationError
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from events_app.database import sql
 from sessions_app import wrong_credentials
 from sessions_app.authentication import principal_of_token
+from sessions_app.errors import DomainError
 from sessions_app.models import EditSession, Item, Workstation
 from sessions_app.operations.sets import carry_out
 from sessions_app.roles import Role
-from silo import set_way, short_way
+from silo import set_calls, short_way
 from tests.factories import acquire, make_connected, make_item, make_user
 from tests.integration.admin_site import client_of
 
@@ -113,8 +115,6 @@ def all_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     if request.param == "by Django":
         return
     answer = _by_short_way if request.param == "the short way" else _in_parts
-    # A large answer is built in a thread, for which there is no loop here: `test_set_way.py` has it.
-    monkeypatch.setattr(set_way, "MOST_AT_ONCE", sys.maxsize)
     by_django = ClientHandler.get_response
 
     def get_response(handler: ClientHandler, http: Any) -> Any:
@@ -129,20 +129,20 @@ def _by_short_way(http: Any) -> Any:
 
 
 def _in_parts(http: Any) -> Any:
-    call = set_way.called(http.method, http.path_info)
+    call = set_calls.called(http.method, http.get_full_path().encode())
     token = http.headers.get("Authorization", "").removeprefix("Bearer ")
     who = principal_of_token(token)
     if call is None or who is None:
         return None
-
-    async def submit(wish: set_way.Wish) -> Any:
+    try:
+        call.right.check(who)
+        wish = call.wish(who, http.body)
+    except (ValidationError, DomainError):
+        return None
+    try:
         [outcome] = carry_out([wish])
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    answering = set_way.respond(http, call, who, submit)
-    # It waits for nothing, so it needs no event loop, in which Django refuses to use the database.
-    with pytest.raises(StopIteration) as done:
-        answering.send(None)
-    return done.value.value
+    except Exception as error:
+        outcome = error
+    status, headers, body = call.answer(outcome)
+    named = {name.decode(): value.decode() for name, value in headers}
+    return HttpResponse(body, status=status, headers=named)

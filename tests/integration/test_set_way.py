@@ -15,8 +15,10 @@ from sessions_app.authentication import shared_principals
 from sessions_app.models import ApiToken, EditSession
 from sessions_app.operations import sets
 from sessions_app.roles import Role
-from silo import set_way
+from silo import set_calls, set_way, short_way
 from tests.factories import acquire, make_connected, make_item, make_token
+from tests.integration.by_lane import ByLane
+from tests.integration.by_lane import run as run_in_loop
 from tests.integration.test_short_way import Ask, acquire_url
 
 
@@ -50,9 +52,14 @@ class Place:
 
 
 class Scene:
-    """The way with its writer, which can be held in the middle of a set, and how often requests were handed on."""
+    """The way with its writer, which can be held in the middle of a set, and how often requests were handed on.
 
-    def __init__(self, monkeypatch):
+    Args:
+        by_lane: whether requests come by the lane.
+    """
+
+    def __init__(self, monkeypatch, by_lane):
+        self._by_lane = by_lane
         self.go = threading.Event()
         self.go.set()
         self.sets = []
@@ -77,7 +84,7 @@ class Scene:
     def run(self, script):
         async def main():
             self.writer = writer.new_writer()
-            self.way = set_way.application(self._hand_on, self.writer)
+            self.way = self.way_to(self.writer)
             try:
                 async with asyncio.timeout(60):
                     await script()
@@ -85,7 +92,12 @@ class Scene:
                 self.go.set()
                 await self.writer.close()
 
-        asyncio.run(main())
+        run_in_loop(main)
+
+    def way_to(self, writer):
+        """A way to a writer."""
+        way = set_way.SetWay(writer)
+        return ByLane(way, self._hand_on) if self._by_lane else way.application(self._hand_on)
 
     def ask(self, request, left=None):
         """Send a request, whose client leaves when that event is set; return the task of its answer."""
@@ -109,11 +121,11 @@ class Scene:
             await asyncio.sleep(0.001)
 
 
-@pytest.fixture
-def scene(committed_db, monkeypatch):
+@pytest.fixture(params=[True, False], ids=["by the lane", "as an application"])
+def scene(request, committed_db, monkeypatch):
     credentials.cache.listening()
     credentials.cache.proved(float("inf"))
-    yield Scene(monkeypatch)
+    yield Scene(monkeypatch, request.param)
     credentials.cache.lost()
 
 
@@ -371,7 +383,7 @@ def test_two_writers_want_the_same_items_in_opposite_order(scene):
                 assert (status, json.loads(body)) == (200, {"released": len(wanted)})
 
     async def script():
-        other_way = set_way.application(scene._hand_on, other)
+        other_way = scene.way_to(other)
         try:
             await asyncio.gather(
                 *(pairs(place, scene.way, items) for place in places[::2]),
@@ -400,11 +412,11 @@ def test_a_token_that_is_not_known_goes_the_other_way(scene, ada):
 
 
 def test_each_call_of_the_writer_is_a_hot_call():
-    calls = set_way._operations()
+    calls = set_calls._operations()
     assert {name for _, name in calls} == {
         "api:acquire",
         "api:acquire_batch",
         "api:release",
         "api:release_many",
     }
-    assert calls.keys() < set_way.short_way.CALLS
+    assert calls.keys() < short_way.CALLS

@@ -199,5 +199,5 @@ def read_by_h11(data: bytes) -> PlainRequest | None:
         return None
     if not isinstance(event, h11.EndOfMessage) or event.headers or reader.trailing_data[0]:
         return None
-    headers = [(bytes(name), bytes(value)) for name, value in request.headers]
+    headers = tuple((bytes(name), bytes(value)) for name, value in request.headers)
     return PlainRequest(request.method.decode(), bytes(request.target), headers, body)

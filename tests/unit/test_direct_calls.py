@@ -39,8 +39,8 @@ class Direct:
         self.asked = []
         self.left = []
 
-    def __call__(self, scope, body, request):
-        self.asked.append((scope["path"], body, request))
+    def __call__(self, read, request):
+        self.asked.append((read.target, read.body, request))
         request.when_left(lambda: self.left.append(request))
         return self.takes
 
@@ -82,6 +82,35 @@ def test_what_direct_calls_do_not_take_is_the_applications():
         assert [body for _, body in connection.application.asked] == [b"{}"]
         assert b"422" in connection.answers
         assert connection.server.connections == {}
+
+    run(send)
+
+
+def test_a_direct_call_that_is_handed_on_is_the_applications():
+    async def send():
+        direct = Direct()
+        before = request_gate.in_flight
+        connection = await asked(direct)
+        assert request_gate.in_flight == before + 1
+        direct.asked[-1][-1].hand_on()
+        await turns(TURNS)
+        assert [body for _, body in connection.application.asked] == [b"{}"]
+        assert b"422" in connection.answers
+        assert connection.server.connections == {}
+        assert direct.left == []
+        assert request_gate.in_flight == before
+
+    run(send)
+
+
+def test_a_direct_call_whose_client_has_left_is_not_handed_on():
+    async def send():
+        direct = Direct()
+        connection = await asked(direct)
+        connection.channel.connectionLost(Failure(ConnectionDone()))
+        direct.asked[-1][-1].hand_on()
+        await turns(TURNS)
+        assert connection.application.asked == []
 
     run(send)
 
@@ -142,7 +171,7 @@ def test_a_server_that_stops_ends_the_connection_with_the_answer_of_a_direct_cal
 
 
 def test_a_direct_call_that_fails_is_answered_for(caplog):
-    def fails(scope, body, request):
+    def fails(read, request):
         raise ValueError("a bug")
 
     async def send():
