@@ -25,22 +25,29 @@ def lock_event_log() -> None:
     together(*_LOCK_LOG, Query("SELECT pg_notify(%s, '')", [NOTIFY_CHANNEL]))
 
 
-def append_to_log(entries: Sequence[Mapping[str, Any]], ahead: Sequence[Query]) -> list[int]:
+def append_to_log(
+    entries: Sequence[Mapping[str, Any]],
+    portions: Sequence[tuple[int, str]],
+    ahead: Sequence[Query],
+) -> list[int]:
     """Take the event log's lock as `lock_event_log`, and append entries, in one round trip.
 
-    The commit notifies every relay of the entries, if they fit (`events_app/log/notification.py`).
+    The commit notifies every relay of the entries (`events_app/log/notification.py`).
 
     Args:
         entries: `channels`, `audience`, `type` and `data` of each, in their order.
+        portions: of each notification how many entries come before it, and its content; "" for none.
         ahead: statements that go first, in the same round trip.
 
     Returns:
         Their ids, ascending.
     """
-    text = _json_of(entries)
-    # An audience is not in the notification: the relay reads it from the log.
-    most = 0 if any(entry["audience"] for entry in entries) else NOTIFY_MAX_BYTES
-    append = Query(_APPEND_TO_LOG, [text, NOTIFY_CHANNEL, most], is_hot=True)
+    before, contents = zip(*portions, strict=True)
+    append = Query(
+        _APPEND_TO_LOG,
+        [_json_of(entries), NOTIFY_CHANNEL, list(before), list(contents)],
+        is_hot=True,
+    )
     [(ids, _)] = together(*ahead, *_LOCK_LOG, append)[-1]
     return list(ids)
 
@@ -50,31 +57,30 @@ _LOCK_LOG: Final = [
     Query("SET CONSTRAINTS ALL IMMEDIATE", [], is_hot=True),
     Query("SELECT pg_advisory_xact_lock(%s::bigint)", [LOG_LOCK_ID], is_hot=True),
 ]
-# PostgreSQL's limit of a notification.
-NOTIFY_MAX_BYTES: Final = 7999
-# `log` sees the log as it was before this statement's entries.
+# `log` sees the log as it was before this statement's entries. A sequence that left numbers out, which it does not do
+# under the log's lock, would have the relays read the log.
 _APPEND_TO_LOG: Final = """
-    WITH given AS (
-        SELECT %s::text AS entries
-    ), log AS (
+    WITH log AS (
         SELECT epoch, greatest(trimmed_through, (SELECT max(id) FROM events_app_logentry)) AS last
         FROM events_app_eventlog
     ), entry AS (
         INSERT INTO events_app_logentry (channels, audience, type, data)
         SELECT channels, audience, type, data
-        FROM given, ROWS FROM (
-            json_to_recordset(given.entries::json) AS (channels text[], audience bigint, type text, data text)
+        FROM ROWS FROM (
+            json_to_recordset(%s::json) AS (channels text[], audience bigint, type text, data text)
         ) WITH ORDINALITY AS one (channels, audience, type, data, place)
         ORDER BY place
         RETURNING id
     ), appended AS (
-        SELECT array_agg(id ORDER BY id) AS ids FROM entry
+        SELECT array_agg(id ORDER BY id) AS ids, max(id) - min(id) = count(*) - 1 AS gapless FROM entry
     )
-    SELECT ids, pg_notify(%s::text, CASE WHEN octet_length(content) <= %s::int THEN content ELSE '' END)
-    FROM (
-        SELECT ids, concat_ws(' ', epoch, last, array_to_string(ids, ','), entries) AS content
-        FROM log, appended, given
-    ) notification
+    SELECT ids, ARRAY(
+        SELECT pg_notify(%s::text, CASE WHEN gapless AND content <> ''
+            THEN concat_ws(' ', epoch, CASE before WHEN 0 THEN last ELSE ids[before] END, ids[before + 1] || content)
+            ELSE '' END)::text
+        FROM unnest(%s::int[], %s::text[]) portion (before, content)
+    )
+    FROM log, appended
 """
 
 
@@ -294,15 +300,17 @@ PROOF_OF_LIFE: Final = b"SELECT 1"
 
 # The relay's statements: it has a connection of its own, which the ORM does not know.
 LISTEN: Final = f"LISTEN {NOTIFY_CHANNEL}"
-# Always at least one row, so that epoch and trimming are of the same moment as the entries.
+# Always at least one row, so that epoch and trimming are of the same moment as the entries. The channels of an audience
+# come with its first entry of the page.
 LOG_AFTER: Final = """
-    SELECT log.epoch, log.trimmed_through, entry.id,
-        entry.channels || (SELECT channels FROM events_app_audience WHERE id = entry.audience),
+    SELECT log.epoch, log.trimmed_through, entry.id, entry.channels, entry.audience,
+        CASE WHEN entry.first THEN (SELECT channels FROM events_app_audience WHERE id = entry.audience) END,
         entry.type, entry.data, entry.bytes
     FROM events_app_eventlog log
     LEFT JOIN LATERAL (
         SELECT * FROM (
-            SELECT *, sum(octet_length(data)) OVER (ORDER BY id) AS bytes
+            SELECT *, sum(octet_length(data)) OVER (ORDER BY id) AS bytes,
+                row_number() OVER (PARTITION BY audience ORDER BY id) = 1 AS first
             FROM (SELECT * FROM events_app_logentry WHERE id > %s ORDER BY id LIMIT %s) page
         ) sized
         WHERE bytes - octet_length(data) < %s

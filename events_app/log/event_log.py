@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 
 from events_app.database import sql
 from events_app.database.round_trip import Query, Statement, rows_of, together
+from events_app.log.notification import portions
 from events_app.models import Audience, EventLog, LogEntry, new_epoch
 
 # Fewer channels are named by each event itself.
@@ -101,29 +102,48 @@ def append(events: Sequence[NewEvent], ahead: Sequence[Query] = ()) -> list[int]
         return []
     # Built, and their audiences inserted, before the lock is taken, because every writer waits for it.
     audiences = _insert_audiences(events)
-    entries = [
-        {
-            "channels": sorted(
-                {*event.channels, *(() if id(event.shared) in audiences else event.shared)}
-            ),
-            "audience": audiences.get(id(event.shared)),
-            "type": event.type,
-            "data": _encoded(event.data),
+    appending = [_appending(event, audiences) for event in events]
+    told = portions((one.channels, one.shared, one.type, one.data) for one in appending)
+    return sql.append_to_log([one.row for one in appending], told, ahead)
+
+
+class _Appending(NamedTuple):
+    """An entry that is about to be appended; `shared` are the channels of its audience."""
+
+    channels: Sequence[str]
+    audience: int | None
+    shared: Sequence[str]
+    type: str
+    data: str
+
+    @property
+    def row(self) -> dict[str, Any]:
+        return {
+            "channels": self.channels,
+            "audience": self.audience,
+            "type": self.type,
+            "data": self.data,
         }
-        for event in events
-    ]
-    return sql.append_to_log(entries, ahead)
 
 
-def _insert_audiences(events: Sequence[NewEvent]) -> dict[int, int]:
-    """Insert the channels that several events share, where they are many; return their ids by `id(event.shared)`."""
+def _appending(event: NewEvent, audiences: Mapping[int, tuple[int, Sequence[str]]]) -> _Appending:
+    audience, shared = audiences.get(id(event.shared), (None, ()))
+    own = {*event.channels, *(() if audience else event.shared)}
+    return _Appending(sorted(own), audience, shared, event.type, _encoded(event.data))
+
+
+def _insert_audiences(events: Sequence[NewEvent]) -> dict[int, tuple[int, Sequence[str]]]:
+    """Insert the channels that several events share, where they are many.
+
+    Returns:
+        The ids of these audiences, and their channels, by `id(event.shared)`.
+    """
     uses = Counter(id(event.shared) for event in events if len(event.shared) >= AUDIENCE_LEAST)
-    shared = {key: event.shared for event in events if uses[key := id(event.shared)] > 1}
-    if not shared:
+    some = {key: sorted(set(event.shared)) for event in events if uses[key := id(event.shared)] > 1}
+    if not some:
         return {}
-    rows = [{"channels": sorted(set(some))} for some in shared.values()]
-    ids = (pk for (pk,) in sql.insert(Audience, rows, "id"))
-    return dict(zip(shared, ids, strict=True))
+    rows = sql.insert(Audience, [{"channels": channels} for channels in some.values()], "id")
+    return {key: (pk, channels) for (key, channels), (pk,) in zip(some.items(), rows, strict=True)}
 
 
 def state() -> LogState:

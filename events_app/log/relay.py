@@ -6,13 +6,11 @@ so a lost notification or a lost connection costs time, never an event.
 
 import asyncio
 import logging
-import os
-import socket
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from django.db import Error as DjangoDatabaseError
@@ -23,9 +21,8 @@ from events_app import timings
 from events_app.database import sql
 from events_app.database.unavailable import backoff
 from events_app.log import event_log, sse
-from events_app.log.notification import Notification
-
-AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
+from events_app.log.listen_connection import ListenConnection, Row
+from events_app.log.notification import Appended, Notification
 
 logger = logging.getLogger(__name__)
 
@@ -130,12 +127,25 @@ def listening_name(channel: str) -> str:
     return f"log/{channel}"
 
 
-def deliver(event_id: int, channels: Sequence[str], event_type: str, data: str) -> None:
-    """Write one entry of the log to every stream of this process that follows one of its channels, or queue it there.
+class Reach:
+    """The streams of this process that shared channels reach, found once for many events.
 
-    It is called in the event loop.
+    It holds for a turn of the event loop: afterwards there may be others.
     """
-    event = RelayedEvent(event_type, data, event_id)
+
+    def __init__(self) -> None:
+        # With the channels, so that no other object can have their id.
+        self._found: dict[int, tuple[Sequence[str], dict[StreamListener, str]]] = {}
+
+    def of(self, shared: Sequence[str]) -> dict[StreamListener, str]:
+        """Return the streams, each with one of the channels that it follows."""
+        found = self._found.get(id(shared))
+        if found is None:
+            found = self._found[id(shared)] = shared, _following(shared)
+        return found[1]
+
+
+def _following(channels: Sequence[str]) -> dict[StreamListener, str]:
     manager = get_listener_manager()
     reached: dict[StreamListener, str] = {}
     # The manager's sets may change during the writes: one may find that its client has left.
@@ -144,6 +154,18 @@ def deliver(event_id: int, channels: Sequence[str], event_type: str, data: str) 
             name = listening_name(channel)
             for listener in manager.listeners_by_channel.get(name, ()):
                 reached.setdefault(listener, name)
+    return reached
+
+
+def deliver(entry: Appended, reach: Reach) -> None:
+    """Write one entry of the log to every stream of this process that follows one of its channels, or queue it there.
+
+    It is called in the event loop.
+    """
+    event = RelayedEvent(entry.type, entry.data, entry.id)
+    reached = _following(entry.channels)
+    if entry.shared:
+        reached = {**reach.of(entry.shared), **reached}
     for listener, name in reached.items():
         if not listener.write(event):
             listener.queue(name, event)
@@ -175,8 +197,10 @@ class Relay:
         self._on_gap = on_gap
         self._epoch: str | None = None
         self._position = 0
-        # When the loop's other tasks had their last turn during a delivery.
-        self._turn = float("-inf")
+        # What comes next in the log, and waits for the loop's other tasks to have their turn.
+        self._next: deque[Appended] = deque()
+        # Whether what was notified last follows on it.
+        self._follows = True
         self._started = asyncio.Event()
 
     async def started(self) -> None:
@@ -188,7 +212,7 @@ class Relay:
         attempt = 0
         while True:
             try:
-                async with await _connect() as connection:
+                async with await ListenConnection.open() as connection:
                     attempt = 0
                     await self._follow(connection)
             except (psycopg.Error, DjangoDatabaseError, OSError) as error:
@@ -200,106 +224,95 @@ class Relay:
                 self.listening = False
             await asyncio.sleep(backoff(attempt))
 
-    async def _follow(self, connection: AsyncConnection) -> None:
+    async def _follow(self, connection: ListenConnection) -> None:
+        # It is read again.
+        self._next.clear()
         # Listen first, then read: entries that commit in between are notified, earlier ones are read.
-        with _answered(connection):
-            await connection.execute(sql.LISTEN)
-            if self._epoch is None:
-                await self._go_to_head(connection)
-                self._started.set()
+        await connection.run(sql.LISTEN)
+        if self._epoch is None:
+            await self._go_to_head(connection)
+            self._started.set()
         self.listening = True
         while True:
             while await self._read_page(connection):
                 pass
-            while await self._notified(connection):
+            while await self._hear(connection):
                 pass
 
-    async def _notified(self, connection: AsyncConnection) -> bool:
-        """Wait for notifications, and deliver their entries.
+    async def _hear(self, connection: ListenConnection) -> bool:
+        """Deliver what is notified, for as long as nothing lies before it.
 
         Returns:
-            Whether these were all that was committed so far, as the notifications show. If there was none in time, the
-            log is read, which also probes the connection.
+            Whether to go on so. If something lies before it, or nothing was notified for a while, the log is read,
+            which also probes the connection.
         """
-        waiting = connection.notifies(timeout=timings.RELAY_IDLE_SECONDS, stop_after=1)
-        # All that have come; they are in the order of their commits.
-        texts = [notify.payload async for notify in waiting]
-        for text in texts:
-            if not await self._deliver_notified(text):
-                return False
-        return bool(texts)
+        await connection.hear(self._take, timings.RELAY_IDLE_SECONDS)
+        if not self._next:
+            return False
+        await self._deliver_all()
+        return self._follows
 
-    async def _deliver_notified(self, text: str) -> bool:
-        """Deliver the entries of a notification, unless others lie before them; return whether none did."""
+    def _take(self, texts: Sequence[str]) -> bool:
+        """Deliver the entries of notifications, for a turn of the loop; return whether nothing is left to do."""
+        self._follows = all(map(self._add, texts))
+        self._deliver_some()
+        return self._follows and not self._next
+
+    def _add(self, text: str) -> bool:
+        """Add the entries of a notification to the next ones; return False if others may lie before them."""
         notification = Notification.read(text)
         if notification is None or notification.epoch != self._epoch:
             return False
-        if notification.ids[-1] <= self._position:
+        through = self._next[-1].id if self._next else self._position
+        if notification.through <= through:
             # They were read from the log before.
             return True
-        if notification.last != self._position:
+        if notification.last != through:
             return False
-        for entry in notification.entries:
-            await self._deliver(*entry)
+        self._next += notification.entries
         return True
 
-    async def _read_page(self, connection: AsyncConnection) -> bool:
+    async def _read_page(self, connection: ListenConnection) -> bool:
         """Deliver the next entries; return whether there may be more."""
-        with _answered(connection):
-            page = [self._position, event_log.PAGE_SIZE, event_log.RELAY_BYTES]
-            cursor = await connection.execute(sql.LOG_AFTER, page)
-            rows = await cursor.fetchall()
+        page = [self._position, event_log.PAGE_SIZE, event_log.RELAY_BYTES]
+        rows = await connection.run(sql.LOG_AFTER, page)
         epoch, trimmed_through = rows[0][:2]
         if epoch != self._epoch or trimmed_through > self._position:
             logger.warning("the event log has a gap", extra={"epoch": epoch})
             await self._go_to_head(connection)
             self._on_gap()
             return True
-        for _, _, event_id, channels, event_type, data, _ in rows:
-            if event_id is not None:
-                await self._deliver(event_id, channels, event_type, data)
+        self._next += _entries(rows)
+        await self._deliver_all()
         return len(rows) == event_log.PAGE_SIZE or (rows[-1][-1] or 0) >= event_log.RELAY_BYTES
 
-    async def _deliver(
-        self, event_id: int, channels: Sequence[str], event_type: str, data: str
-    ) -> None:
-        """Deliver one entry; let the loop's other tasks have a turn now and then: a page may have a million writes."""
-        deliver(event_id, channels, event_type, data)
-        self._position = event_id
-        if time.monotonic() - self._turn >= DELIVERING_SECONDS:
+    async def _deliver_all(self) -> None:
+        """Deliver the next entries. A page may have a million writes, so the loop's other tasks have turns."""
+        while self._next:
             await asyncio.sleep(0)
-            self._turn = time.monotonic()
+            self._deliver_some()
 
-    async def _go_to_head(self, connection: AsyncConnection) -> None:
-        row = await (await connection.execute(sql.LOG_HEAD)).fetchone()
-        assert row is not None
-        self._epoch, self._position = row
+    def _deliver_some(self) -> None:
+        """Deliver some of the next entries, for `DELIVERING_SECONDS`."""
+        until = time.monotonic() + DELIVERING_SECONDS
+        reach = Reach()
+        while self._next:
+            entry = self._next.popleft()
+            deliver(entry, reach)
+            self._position = entry.id
+            if time.monotonic() >= until:
+                break
 
-
-@contextmanager
-def _answered(connection: AsyncConnection) -> Iterator[None]:
-    """Cut the connection if the block takes too long: what waits in it fails at once.
-
-    Cancelling it instead would ask the database, which does not answer, to cancel the query, and wait for that.
-    """
-    cut = asyncio.get_running_loop().call_later(timings.RELAY_ANSWER_SECONDS, _cut, connection)
-    try:
-        yield
-    finally:
-        cut.cancel()
+    async def _go_to_head(self, connection: ListenConnection) -> None:
+        ((self._epoch, self._position),) = await connection.run(sql.LOG_HEAD)
 
 
-def _cut(connection: AsyncConnection) -> None:
-    logger.warning("the database does not answer the relay")
-    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
-        same.shutdown(socket.SHUT_RDWR)
-
-
-async def _connect() -> AsyncConnection:
-    # May start the embedded server, so not in the loop.
-    parameters = await asyncio.to_thread(sql.listen_parameters)
-    return await psycopg.AsyncConnection.connect(
-        **parameters,
-        autocommit=True,
-        application_name="silo relay",
-    )
+def _entries(rows: Sequence[Row]) -> Iterator[Appended]:
+    """Yield the entries of a page of the log; see `sql.LOG_AFTER`."""
+    audiences: dict[int | None, Sequence[str]] = {None: ()}
+    for _, _, entry_id, channels, audience, shared, name, data, _ in rows:
+        if entry_id is None:
+            return
+        if shared is not None:
+            audiences[audience] = shared
+        yield Appended(entry_id, channels, audiences.get(audience, ()), name, data)

@@ -88,7 +88,7 @@ def test_a_page_of_the_relay_ends_where_entries_are_large():
     def page(after, most):
         with connection.cursor() as cursor:
             cursor.execute(sql.LOG_AFTER, [after, event_log.PAGE_SIZE, most])
-            return [(row[2], row[6]) for row in cursor.fetchall()]
+            return [(row[2], row[8]) for row in cursor.fetchall()]
 
     assert page(ids[0] - 1, 1000) == list(zip(ids, [10, 20, 520, 530, 540], strict=True))
     assert page(ids[0] - 1, 100) == list(zip(ids[:3], [10, 20, 520], strict=True))

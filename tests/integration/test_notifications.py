@@ -5,12 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+import psycopg
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
-from events_app.database import sql
 from events_app.log import event_log, relay
 from events_app.log.event_log import NewEvent
+from events_app.log.notification import MOST_PORTIONS, PORTION_BYTES
 from events_app.log.relay import Relay
 from events_app.models import LogEntry
 from tests.waiting import eventually
@@ -24,25 +25,23 @@ class Observed(Relay):
     def __init__(self) -> None:
         super().__init__(on_gap=lambda: None)
         self.reads = 0
-        self.deaf = False
+        self.deaf = lambda text: False
         self.heard = 0
 
     async def _read_page(self, connection):
         self.reads += 1
         return await super()._read_page(connection)
 
-    async def _deliver_notified(self, text):
+    def _add(self, text):
         self.heard += 1
-        return True if self.deaf else await super()._deliver_notified(text)
+        return True if self.deaf(text) else super()._add(text)
 
 
 @pytest.fixture
 def delivered(monkeypatch) -> list[tuple[int, str]]:
     """The ids and types of what was delivered."""
     some: list[tuple[int, str]] = []
-    monkeypatch.setattr(
-        relay, "deliver", lambda event_id, channels, name, data: some.append((event_id, name))
-    )
+    monkeypatch.setattr(relay, "deliver", lambda entry, reach: some.append((entry.id, entry.type)))
     return some
 
 
@@ -131,10 +130,10 @@ def test_what_was_not_heard_is_read_before_what_is_heard_next(following, deliver
 
 @pytest.mark.usefixtures("never_idle")
 def test_a_lost_notification_is_made_good_by_the_next_one(following, delivered):
-    following.deaf = True
+    following.deaf = lambda text: True
     say("lost")
     eventually(lambda: following.heard == 2)
-    following.deaf = False
+    following.deaf = lambda text: False
     assert names(delivered)()[1:] == []
     say("next")
     eventually(lambda: names(delivered)()[1:] == ["lost", "next"])
@@ -143,22 +142,138 @@ def test_a_lost_notification_is_made_good_by_the_next_one(following, delivered):
 @pytest.mark.usefixtures("never_idle")
 def test_what_does_not_fit_is_read(following, delivered):
     before = following.reads
-    text = '"' + "ü" * (sql.NOTIFY_MAX_BYTES // 2) + '"'
+    text = '"' + "ü" * (PORTION_BYTES // 2) + '"'
     say("large", data=text)
     eventually(lambda: names(delivered)()[1:] == ["large"])
     assert following.reads > before
     assert LogEntry.objects.order_by("id").last().data == text
 
 
+# Ten of these are more than a portion.
+LONG = '"' + "x" * 800 + '"'
+
+
 @pytest.mark.usefixtures("never_idle")
-def test_events_with_an_audience_are_read(following, delivered):
-    shared = frozenset(f"workstation:{number}" for number in range(event_log.AUDIENCE_LEAST))
+def test_an_append_that_fits_into_several_portions_is_delivered_without_a_read(
+    following, delivered
+):
+    before, heard = following.reads, following.heard
+    words = [str(number) for number in range(150)]
+    ids = say(*words, data=LONG)
+    eventually(lambda: delivered[1:] == list(zip(ids, words, strict=True)))
+    assert following.reads == before
+    assert following.heard - heard > 10
+
+
+@pytest.mark.usefixtures("never_idle")
+def test_more_portions_than_are_sent_are_read(following, delivered):
+    before = following.reads
+    words = [str(number) for number in range(10 * MOST_PORTIONS)]
+    ids = say(*words, data=LONG)
+    eventually(lambda: delivered[1:] == list(zip(ids, words, strict=True)))
+    assert following.reads > before
+
+
+@pytest.mark.parametrize("lost", [0, 7, 14], ids=["first", "middle", "last"])
+@pytest.mark.usefixtures("never_idle")
+def test_a_lost_portion_is_made_good(following, delivered, lost):
+    heard = following.heard
+    following.deaf = lambda text: following.heard - heard == lost + 1
+    words = [str(number) for number in range(130)]
+    say(*words, data=LONG)
+    eventually(lambda: following.heard - heard > lost)
+    say("next")
+    eventually(lambda: names(delivered)()[1:] == [*words, "next"])
+
+
+@pytest.mark.usefixtures("never_idle")
+def test_a_connection_that_is_lost_between_two_portions_loses_and_doubles_nothing(
+    following, delivered, monkeypatch
+):
+    """What waits to be delivered then is read again."""
+    lost = []
+
+    async def lose():
+        # The log is read again with the next connection.
+        del following._deliver_all
+        lost.append(len(following._next))
+        raise psycopg.OperationalError("lost")
+
+    following._deliver_all = lose
+    # One a turn, so that most of them wait.
+    monkeypatch.setattr(relay, "DELIVERING_SECONDS", 0.0)
+    words = [str(number) for number in range(100)]
+    ids = say(*words, data=LONG)
+    eventually(lambda: delivered[1:] == list(zip(ids, words, strict=True)))
+    assert lost == [pytest.approx(100, abs=99)]
+
+
+@pytest.mark.usefixtures("never_idle")
+def test_what_is_notified_while_the_log_is_read_is_delivered_once(following, delivered):
+    """Its notification comes with the answer to the statement that reads it, or behind it."""
+    read_page = following._read_page
+    said = []
+
+    async def reading(connection):
+        if len(said) < 3:
+            said.append(await asyncio.to_thread(say_and_close, f"meanwhile {len(said)}"))
+        more = await read_page(connection)
+        if len(said) < 6:
+            said.append(await asyncio.to_thread(say_and_close, f"behind {len(said)}"))
+        return more
+
+    following._read_page = reading
+    for number in range(3):
+        LogEntry.objects.create(channels=["here"], type="unannounced", data="{}")
+        say(f"announced {number}")
+        eventually(lambda: names(delivered)()[-1] != "unannounced")
+    eventually(
+        lambda: len(delivered) == 1 + LogEntry.objects.filter(id__gt=delivered[0][0]).count()
+    )
+    ids = [event_id for event_id, _ in delivered]
+    assert ids == sorted(set(ids))
+
+
+def say_and_close(word: str) -> list[int]:
+    try:
+        return say(word)
+    finally:
+        connection.close()
+
+
+def shared_by(count: int) -> frozenset[str]:
+    return frozenset(f"workstation:{number}" for number in range(count))
+
+
+@pytest.mark.parametrize(
+    ("count", "read"), [(event_log.AUDIENCE_LEAST, False), (PORTION_BYTES // 10, True)]
+)
+@pytest.mark.usefixtures("never_idle")
+def test_the_channels_of_an_audience_come_with_its_events(following, monkeypatch, count, read):
+    """In the notification, if they fit."""
+    entries = []
+    monkeypatch.setattr(relay, "deliver", lambda entry, reach: entries.append(entry))
+    shared = shared_by(count)
     reads = following.reads
-    events = [NewEvent(["here"], word, {}, shared) for word in ("1", "2")]
     with transaction.atomic():
-        ids = event_log.append(events)
-    eventually(lambda: delivered[1:] == list(zip(ids, ("1", "2"), strict=True)))
-    assert following.reads > reads
+        ids = event_log.append([NewEvent([word], word, {}, shared) for word in ("1", "2")])
+    eventually(
+        lambda: [(one.id, one.channels) for one in entries] == [(ids[0], ["1"]), (ids[1], ["2"])]
+    )
+    assert [set(one.shared) for one in entries] == [shared, shared]
+    assert entries[0].shared is entries[1].shared
+    assert (following.reads > reads) == read
+
+
+@pytest.mark.usefixtures("never_idle")
+def test_what_would_be_taken_for_a_separator_is_read(following, delivered):
+    before = following.reads
+    for text in ("\x1e", "\x1f"):
+        with transaction.atomic():
+            event_log.append([NewEvent([f"channel{text}"], "in a channel", "{}")])
+            event_log.append([NewEvent(["here"], "in its data", text)])
+    eventually(lambda: names(delivered)()[1:] == 2 * ["in a channel", "in its data"])
+    assert following.reads > before
 
 
 @pytest.mark.usefixtures("never_idle")

@@ -13,6 +13,7 @@ from events_app import timings
 from events_app.http.stream_answer import TAKE_OVER
 from events_app.log import relay, replays
 from events_app.log.event_log import Cursor, Entry, LogState, Page
+from events_app.log.notification import Appended
 from events_app.presence.backend import StreamGrant
 from events_app.presence.store import Snapshot
 from events_app.serving import stream
@@ -90,7 +91,7 @@ class World:
 
     def commit(self, event_id, channels=("a", "b"), data="{}"):
         self.log.append(event_id)
-        relay.deliver(event_id, channels, "test", data)
+        relay.deliver(Appended(event_id, channels, (), "test", data), relay.Reach())
 
     def opens(self, head=0, at=None):
         """Begin the stream, its snapshot taken at a head."""
@@ -148,7 +149,7 @@ def test_an_event_between_snapshot_and_live_comes_once(world):
         world.log = [1, 2]
         world.opens(head=2)
         # The one is in the snapshot and delivered late, the others come before the stream is live.
-        relay.deliver(2, ["a"], "test", "{}")
+        relay.deliver(Appended(2, ["a"], (), "test", "{}"), relay.Reach())
         world.commit(3)
         world.commit(4)
         await settled()

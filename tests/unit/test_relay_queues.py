@@ -7,6 +7,7 @@ import pytest
 from django_eventstream.views import get_listener_manager
 
 from events_app.log import relay
+from events_app.log.notification import Appended
 from events_app.log.relay import RelayedEvent, StreamListener
 
 
@@ -27,6 +28,10 @@ def listener_of():
         get_listener_manager().remove_listener(listener)
 
 
+def deliver(number, channel):
+    relay.deliver(Appended(number, [channel], (), "edit.test", "x" * 500), relay.Reach())
+
+
 def test_queues_are_emptied_when_they_have_so_many_bytes(listener_of, monkeypatch):
     monkeypatch.setattr(relay, "QUEUED_BYTES", 10_000)
     most = 0
@@ -36,7 +41,7 @@ def test_queues_are_emptied_when_they_have_so_many_bytes(listener_of, monkeypatc
         channels = [str(number) for number in range(50)]
         many, one = listener_of(*channels), listener_of("1")
         for number in range(200):
-            relay.deliver(number, [str(number % 50)], "edit.test", "x" * 500)
+            deliver(number, str(number % 50))
             most = max(most, RelayedEvent.queued)
         return many, one
 
@@ -55,7 +60,7 @@ def test_a_listener_that_reads_in_time_loses_nothing(listener_of, monkeypatch):
     async def run():
         listener = listener_of("a")
         for number in range(200):
-            relay.deliver(number, ["a"], "edit.test", "x" * 500)
+            deliver(number, "a")
             assert [event.id for some in listener.channel_items.values() for event in some] == [
                 number
             ]
@@ -69,7 +74,7 @@ def test_other_tasks_have_a_turn_after_some_milliseconds_of_events_and_not_after
     """A turn costs the loop up to a switch of the interpreter for each thread that computes."""
     now, turns = 0.0, 0
 
-    def deliver(*_):
+    def slowly(*_):
         nonlocal now
         now += relay.DELIVERING_SECONDS / 10
 
@@ -82,11 +87,11 @@ def test_other_tasks_have_a_turn_after_some_milliseconds_of_events_and_not_after
     async def run():
         task = asyncio.create_task(others())
         one = relay.Relay(on_gap=lambda: None)
-        for number in range(1000):
-            await one._deliver(number, [], "edit.test", "{}")
+        one._next.extend(Appended(number, (), (), "edit.test", "{}") for number in range(1000))
+        await one._deliver_all()
         task.cancel()
 
-    monkeypatch.setattr(relay, "deliver", deliver)
+    monkeypatch.setattr(relay, "deliver", slowly)
     monkeypatch.setattr(relay, "time", SimpleNamespace(monotonic=lambda: now))
     asyncio.run(run())
     assert turns == pytest.approx(100, abs=2)
