@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from events_app.database import sql
+from events_app.database.round_trip import plan_by_index
 from events_app.database.set_queue import Bounds
 from events_app.database.set_writer import SetWriter
 from sessions_app.authentication import NOBODY, Principal, Right, shared_principals
@@ -68,8 +69,14 @@ def new_writer() -> SetWriter[Permitted, Any]:
             waiting_weight=10 * STEP_NODE_KEYS,
             caller_weight=STEP_NODE_KEYS,
         ),
-        connected=lambda: sql.set_for_session("lock_timeout", LOCK_TIMEOUT),
+        connected=settle,
     )
+
+
+def settle() -> None:
+    """Give a connection of the writer's its settings."""
+    sql.set_for_session("lock_timeout", LOCK_TIMEOUT)
+    plan_by_index()
 
 
 def _keys_of(permitted: Permitted) -> Collection[Hashable]:

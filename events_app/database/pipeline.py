@@ -14,8 +14,10 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import pq
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
+
+from events_app.database.parameters import NO_PARAMETERS, Parameters, written
 
 Row = tuple[Any, ...]
 
@@ -54,31 +56,52 @@ _BY_INDEX: Final = Query(
 )
 
 
+class _Written(NamedTuple):
+    """A statement as it is sent."""
+
+    sql: bytes
+    parameters: Parameters
+    is_hot: bool
+
+
+_BEGIN: Final = _Written(b"BEGIN", NO_PARAMETERS, is_hot=True)
+_COMMIT: Final = _Written(b"COMMIT", NO_PARAMETERS, is_hot=True)
 # A statement that a connection has prepared: its text, and the types of its parameters.
 _Key = tuple[bytes, tuple[int, ...]]
 
 
-class _Prepared(NamedTuple):
-    """The names of the statements that a connection has prepared."""
+class _Known:
+    """A connection as it is known here: the names of the statements that it has prepared, and how it plans."""
 
-    names: dict[_Key, bytes]
-    numbers: Iterator[int]
+    def __init__(self) -> None:
+        self.names: Final[dict[_Key, bytes]] = {}
+        self.numbers: Final[Iterator[int]] = count(1)
+        self.plans_by_index = False
 
 
-_PREPARED: Final[WeakKeyDictionary[psycopg.Connection[Any], _Prepared]] = WeakKeyDictionary()
+_KNOWN: Final[WeakKeyDictionary[psycopg.Connection[Any], _Known]] = WeakKeyDictionary()
 
 
-def run(connection: psycopg.Connection[Any], queries: Sequence[Query]) -> list[list[Row]]:
+def plan_by_index(connection: psycopg.Connection[Any]) -> None:
+    """Have all statements of a connection planned as hot ones, so that no transaction has to say it again."""
+    connection.execute(_BY_INDEX.sql.replace("true)", "false)"))
+    _known(connection).plans_by_index = True
+
+
+def run(
+    connection: psycopg.Connection[Any], queries: Sequence[Query], *, commits: bool = False
+) -> list[list[Row]]:
     """Run these in their order and return the rows of each; a transaction is begun first where one is due.
 
     Args:
         connection: one that no other thread uses.
         queries: the statements.
+        commits: whether the transaction is committed then.
 
     Raises:
         psycopg.Error: that of the first one that fails; those behind it are not run.
     """
-    batch = _Batch(connection, queries)
+    batch = _Batch(connection, queries, commits)
     try:
         return batch.run()
     except _PREPARED_NO_MORE:
@@ -86,29 +109,25 @@ def run(connection: psycopg.Connection[Any], queries: Sequence[Query]) -> list[l
         if not batch.has_begun:
             raise
         connection.rollback()
-        return _Batch(connection, queries).run()
+        return _Batch(connection, queries, commits).run()
 
 
-class _Dumped(NamedTuple):
-    """A statement as it is sent, and what reads its rows."""
-
-    sql: bytes
-    types: tuple[int, ...]
-    values: Sequence[Any]
-    formats: Any
-    is_hot: bool
-    reader: Any
+def _known(connection: psycopg.Connection[Any]) -> _Known:
+    known = _KNOWN.get(connection)
+    if known is None:
+        known = _KNOWN[connection] = _Known()
+    return known
 
 
 class _Sent(NamedTuple):
     """A command that was sent.
 
     Args:
-        reader: what reads its rows; None where they are not asked for.
+        is_asked: whether its rows are asked for.
         prepares: what it prepares, if anything, and by which name.
     """
 
-    reader: Any = None
+    is_asked: bool = False
     prepares: tuple[_Key, bytes] | None = None
 
 
@@ -118,20 +137,27 @@ class _Batch:
     Args:
         connection: that of the round trip.
         queries: the statements.
+        commits: whether the transaction is committed then.
 
     Raises:
         psycopg.DataError: a parameter cannot be sent; nothing was.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], queries: Sequence[Query]) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[Any], queries: Sequence[Query], commits: bool
+    ) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
-        self._prepared = _PREPARED.setdefault(connection, _Prepared({}, count(1)))
-        # The plans are chosen for one transaction: outside of one nothing is prepared.
+        self._known = _known(connection)
+        # Plans by an index are chosen for one transaction, where not for good: outside of one nothing is prepared.
         self._in_transaction = not connection.autocommit
-        self._is_hot = self._in_transaction and any(query.is_hot for query in queries)
-        self._dumped = [self._dump(query) for query in queries]
-        self._by_index = self._dump(_BY_INDEX)
+        self._has_to_choose = (
+            self._in_transaction
+            and not self._known.plans_by_index
+            and any(query.is_hot for query in queries)
+        )
+        self._commits = commits
+        self._written = [self._write(query) for query in queries]
         self._sent: list[_Sent] = []
         # What is not prepared yet, but will be when the commands behind it are run.
         self._new: dict[_Key, bytes] = {}
@@ -156,55 +182,58 @@ class _Batch:
         self._pgconn.exit_pipeline_mode()
         return self._rows(results)
 
-    def _dump(self, query: Query) -> "_Dumped":
-        reader = Transformer.from_context(self._connection)
-        values = reader.dump_sequence(query.params, [PyFormat.AUTO] * len(query.params))
-        types = tuple(reader.types or ())
-        return _Dumped(_numbered(query.sql), types, values, reader.formats, query.is_hot, reader)
+    def _write(self, query: Query) -> _Written:
+        return _Written(_numbered(query.sql), written(query.params, self._connection), query.is_hot)
 
     def _send_all(self) -> None:
         if self._in_transaction and self._pgconn.transaction_status == _IDLE:
-            self._pgconn.send_query_params(b"BEGIN", None)
-            self._sent.append(_Sent())
+            self._send(_BEGIN)
             self.has_begun = True
-        if self._is_hot:
-            self._send(self._by_index, is_asked=False)
-        for one in self._dumped:
-            self._send(one)
+        if self._has_to_choose:
+            self._send(self._write(_BY_INDEX))
+        for one in self._written:
+            self._send(one, is_asked=True)
+        if self._commits:
+            self._send(_COMMIT)
 
-    def _send(self, one: "_Dumped", *, is_asked: bool = True) -> None:
+    def _send(self, one: _Written, *, is_asked: bool = False) -> None:
+        values, types, formats = one.parameters
         if one.is_hot and self._in_transaction:
-            name = self._name((one.sql, one.types))
-            self._pgconn.send_query_prepared(name, one.values, one.formats)
+            name = self._name((one.sql, types))
+            self._pgconn.send_query_prepared(name, values, formats)
         else:
-            self._pgconn.send_query_params(one.sql, one.values, one.types, one.formats)
-        self._sent.append(_Sent(one.reader if is_asked else None))
+            self._pgconn.send_query_params(one.sql, values, types, formats)
+        self._sent.append(_Sent(is_asked))
 
     def _name(self, key: _Key) -> bytes:
         """Return the name of a prepared statement, which is prepared where it is not yet."""
-        name = self._prepared.names.get(key) or self._new.get(key)
+        name = self._known.names.get(key) or self._new.get(key)
         if name is None:
-            name = self._new[key] = b"silo_%d" % next(self._prepared.numbers)
+            name = self._new[key] = b"silo_%d" % next(self._known.numbers)
             self._pgconn.send_prepare(name, *key)
             self._sent.append(_Sent(prepares=(key, name)))
         return name
 
     def _rows(self, results: Sequence[Any]) -> list[list[Row]]:
         rows: list[list[Row]] = []
-        for result, (reader, prepares) in zip(results, self._sent, strict=True):
+        reader = Transformer.from_context(self._connection)
+        for result, (is_asked, prepares) in zip(results, self._sent, strict=True):
             if result.status not in _DONE:
                 raise self._error(result)
             if prepares is not None:
-                self._prepared.names.update([prepares])
-            if reader is not None:
-                reader.set_pgresult(result)
-                rows.append(reader.load_rows(0, result.ntuples, tuple))
+                self._known.names.update([prepares])
+            if is_asked:
+                if result.ntuples:
+                    reader.set_pgresult(result)
+                    rows.append(reader.load_rows(0, result.ntuples, tuple))
+                else:
+                    rows.append([])
         return rows
 
     def _error(self, result: Any) -> psycopg.Error:
         error = error_from_result(result, self._connection.info.encoding)
         if isinstance(error, _PREPARED_NO_MORE):
-            self._prepared.names.clear()
+            self._known.names.clear()
         return error
 
 

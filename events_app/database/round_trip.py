@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.db.models import QuerySet
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
@@ -16,7 +16,16 @@ from events_app.database import pipeline
 from events_app.database.any_of import Place, as_parameter
 from events_app.database.pipeline import Query, Row
 
-__all__ = ["Query", "Row", "Rows", "Statement", "query_of", "rows_of", "together"]
+__all__ = [
+    "Query",
+    "Row",
+    "Rows",
+    "Statement",
+    "plan_by_index",
+    "query_of",
+    "rows_of",
+    "together",
+]
 
 
 Model = TypeVar("Model", bound=models.Model)
@@ -80,7 +89,7 @@ class Rows(Generic[Model]):
     def instances(self, rows: Iterable[Row]) -> Iterator[Model]:
         """Yield the instances of rows that have all columns, in the order of `columns`."""
         for row in rows:
-            yield self._model.from_db(connection.alias, self.columns, row)
+            yield self._model.from_db(DEFAULT_DB_ALIAS, self.columns, row)
 
 
 def rows_of(query: Query) -> list[Row]:
@@ -93,22 +102,42 @@ def query_of(queryset: "QuerySet[Any, Any]") -> Query:
     return Query(*queryset.query.sql_with_params())
 
 
-def together(*queries: Query) -> list[list[Row]]:
+def together(*queries: Query, commits: bool = False) -> list[list[Row]]:
     """Run these in their order, in one round trip (libpq's pipeline mode); return the rows of each.
 
     PostgreSQL begins each when the one before has ended. So each has a snapshot of its own, and sees what was committed
     while those before it waited for locks. Where somebody follows the statements of the connection (Django's
     `execute_wrapper`, or its log of queries) they are sent one by one, which has the same outcome.
 
+    Args:
+        queries: the statements.
+        commits: whether nothing follows in the transaction. Then COMMIT goes with them, if they are in the outermost
+            `atomic` block; the end of the block finds nothing to commit. If the connection is lost, nobody knows
+            whether it was committed: as if it were lost at the end of the block.
+
     Raises:
         DatabaseError: that of the first one that fails; those behind it are not run.
     """
-    if connection.execute_wrappers or connection.queries_logged:
+    database = connections[DEFAULT_DB_ALIAS]
+    if database.execute_wrappers or database.queries_logged:
         return [_by_itself(query) for query in queries]
-    connection.validate_no_broken_transaction()
-    connection.ensure_connection()
-    with connection.wrap_database_errors:
-        return pipeline.run(connection.connection, queries)
+    database.validate_no_broken_transaction()
+    database.ensure_connection()
+    # Each block within the outermost one has its savepoint, or None.
+    commits = commits and database.in_atomic_block and not database.savepoint_ids
+    with database.wrap_database_errors:
+        return pipeline.run(database.connection, queries, commits=commits)
+
+
+def plan_by_index() -> None:
+    """Have all statements of this connection planned by an index, as hot ones, until its end.
+
+    This is for connections that run hot statements nearly always: their transactions need not say it again.
+    """
+    database = connections[DEFAULT_DB_ALIAS]
+    database.ensure_connection()
+    with database.wrap_database_errors:
+        pipeline.plan_by_index(database.connection)
 
 
 def _by_itself(query: Query) -> list[Row]:

@@ -29,6 +29,8 @@ def append_to_log(
     entries: Sequence[Mapping[str, Any]],
     portions: Sequence[tuple[int, str]],
     ahead: Sequence[Query],
+    *,
+    commits: bool,
 ) -> list[int]:
     """Take the event log's lock as `lock_event_log`, and append entries, in one round trip.
 
@@ -38,6 +40,7 @@ def append_to_log(
         entries: `channels`, `audience`, `type` and `data` of each, in their order.
         portions: of each notification how many entries come before it, and its content; "" for none.
         ahead: statements that go first, in the same round trip.
+        commits: whether the transaction may be committed in it; see `together`.
 
     Returns:
         Their ids, ascending.
@@ -48,7 +51,7 @@ def append_to_log(
         [_json_of(entries), NOTIFY_CHANNEL, list(before), list(contents)],
         is_hot=True,
     )
-    [(ids, _)] = together(*ahead, *_LOCK_LOG, append)[-1]
+    [(ids, _)] = together(*ahead, *_LOCK_LOG, append, commits=commits)[-1]
     return list(ids)
 
 

@@ -81,12 +81,15 @@ class Trimmed(Exception):
     """The log no longer reaches back to where a reader wanted to go on."""
 
 
-def append(events: Sequence[NewEvent], ahead: Sequence[Query] = ()) -> list[int]:
+def append(
+    events: Sequence[NewEvent], ahead: Sequence[Query] = (), *, commits: bool = False
+) -> list[int]:
     """Append events in this order, as the last act of the running transaction.
 
     Args:
         events: the events.
         ahead: statements that are run first, in the same round trip.
+        commits: whether the transaction may be committed in it; see `together`.
 
     Returns:
         Their ids, ascending.
@@ -98,13 +101,13 @@ def append(events: Sequence[NewEvent], ahead: Sequence[Query] = ()) -> list[int]
         raise RuntimeError("events are appended inside the transaction of what they tell")
     if not events:
         if ahead:
-            together(*ahead)
+            together(*ahead, commits=commits)
         return []
     # Built, and their audiences inserted, before the lock is taken, because every writer waits for it.
     audiences = _insert_audiences(events)
     appending = [_appending(event, audiences) for event in events]
     told = portions((one.channels, one.shared, one.type, one.data) for one in appending)
-    return sql.append_to_log([one.row for one in appending], told, ahead)
+    return sql.append_to_log([one.row for one in appending], told, ahead, commits=commits)
 
 
 class _Appending(NamedTuple):

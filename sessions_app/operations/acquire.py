@@ -138,6 +138,8 @@ def come_back(admitted: Collection[Admitted], facts: Facts) -> list[event_log.Ne
 def carry_out(admitted: Sequence[Admitted], facts: Facts) -> list[list[Acquired]]:
     """Begin or refresh the sessions of requests that are not refused, as the last act of the transaction.
 
+    The transaction may be committed with it.
+
     Returns:
         Of each request its sessions, in the order in which they were wanted.
     """
@@ -161,7 +163,7 @@ def carry_out(admitted: Sequence[Admitted], facts: Facts) -> list[list[Acquired]
         answer, told = _answer(one, begun, facts)
         answers.append(answer)
         events += told
-    event_log.append(events, ahead=writes)
+    event_log.append(events, ahead=writes, commits=True)
     return answers
 
 

@@ -172,13 +172,13 @@ def lock_and_read(requests: Sequence[Acquire]) -> Facts:
     users = {request.user.pk for request in requests}
     named = [request for request in requests if request.connection_id]
     wanted = [want for request in requests for want in request.wanted]
-    rows, active, connected, found, *counted = together(
+    rows, active, counted, found, *connected = together(
         access.LOCK(ids),
         # Asked after the lock: a deactivation releases under the same lock, before or after this.
         access.ACTIVE(users),
-        access.CONNECTED([one.connection_id for one in named], ids),
+        limits.counting(users),
         _ITEM_IDS({key for request in requests for key in request.keys.values()}),
-        *limits.counting(ids, users),
+        *([access.CONNECTED([one.connection_id for one in named], ids)] if named else []),
     )
     workstations = {one.pk: one for one in access.WORKSTATIONS.instances(rows)}
     item_ids = {pk for (pk,) in found}
@@ -201,13 +201,13 @@ def lock_and_read(requests: Sequence[Acquire]) -> Facts:
     return Facts(
         workstations,
         {pk for (pk,) in active},
-        {(pk, key) for pk, key in connected},
+        {(pk, key) for some in connected for pk, key in some},
         items,
         # Rare, so their names are read only where there are any.
         EditSession.objects.held(held_locks) if held_locks else {},
         {(workstation, Lock(*lock)): pk for pk, workstation, *lock in places},
         holders_of(holdings),
-        Counted(*counted),
+        Counted(counted),
         (Drawn(*row) for row in drawn),
     )
 

@@ -5,13 +5,13 @@ together they may pass the user's limit by what they ask for at one moment.
 """
 
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from django.conf import settings
 from django.db.models import Count, Sum
 
-from events_app.database.round_trip import Query, Row, Statement, together
+from events_app.database.round_trip import Row, Statement, rows_of
 from sessions_app.errors import (
     DomainError,
     TooManyNodeKeys,
@@ -32,39 +32,31 @@ class Held(NamedTuple):
     node_keys: int
 
 
-_BY_WORKSTATION: Final = Statement(
-    lambda workstations: (
-        EditSession.objects.filter(workstation__any=workstations)
-        .order_by()
-        .values_list("workstation_id")
-        .annotate(Count("pk"))
-    )
-)
-_BY_USER: Final = Statement(
+# Of users, whose workstations' sessions are theirs.
+counting: Final = Statement(
     lambda users: (
         EditSession.objects.filter(user__any=users)
         .order_by()
-        .values_list("user_id")
+        .values_list("user_id", "workstation_id")
         .annotate(Count("pk"), Sum("node_keys"))
     )
 )
 
 
-def counting(workstations: Collection[uuid.UUID], users: Collection[int]) -> tuple[Query, Query]:
-    """Return the two statements whose rows are those of `Counted`."""
-    return _BY_WORKSTATION(workstations), _BY_USER(users)
-
-
 class Counted:
-    """How much workstations and users hold.
+    """How much users and their workstations hold.
 
     Args:
-        by_workstation, by_user: the rows of the statements of `counting`.
+        rows: those of `counting`.
     """
 
-    def __init__(self, by_workstation: Iterable[Row], by_user: Iterable[Row]) -> None:
-        self._by_workstation: Final[dict[uuid.UUID, int]] = dict(by_workstation)
-        self._by_user: Final = {user: (count, keys) for user, count, keys in by_user}
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._by_workstation: Final[dict[uuid.UUID, int]] = {}
+        self._by_user: Final[dict[int, tuple[int, int]]] = {}
+        for user, workstation, count, keys in rows:
+            self._by_workstation[workstation] = count
+            before, keys_before = self._by_user.get(user, (0, 0))
+            self._by_user[user] = before + count, keys_before + keys
 
     def of(self, workstation: Workstation) -> Held:
         """Return how much a workstation and its user hold; these are among those counted."""
@@ -117,7 +109,7 @@ def check_places(workstation: Workstation, new: int, node_keys: int) -> None:
         raise _over(TooManyPlaces, what, count, new, settings.LIMITS.places_per_user)
     if node_keys > 0:
         # A turn is not refused: what it gives is counted here.
-        counted = Counted(*together(*counting([workstation.pk], [workstation.user_id])))
+        counted = Counted(rows_of(counting([workstation.user_id])))
         _check_node_keys(counted.of(workstation).node_keys + keys, node_keys)
 
 

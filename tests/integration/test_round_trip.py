@@ -7,7 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import DataError, IntegrityError, connection, transaction
 
-from events_app.database.round_trip import Query, Statement, query_of, rows_of, together
+from events_app.database.round_trip import (
+    Query,
+    Statement,
+    plan_by_index,
+    query_of,
+    rows_of,
+    together,
+)
 from sessions_app.models import Item
 from tests.factories import make_item
 from tests.waiting import eventually
@@ -15,6 +22,11 @@ from tests.waiting import eventually
 BY_KEY = Statement(
     lambda keys: Item.objects.filter(key__any=keys).order_by("key").values_list("pk")
 )
+INSERT_ITEM = (
+    "INSERT INTO sessions_app_item (id, part_number, key, description, item_type)"
+    " SELECT gen_random_uuid(), number, number, '', '' FROM (SELECT %s::text AS number) one"
+)
+PREPARED = Query("SELECT statement FROM pg_prepared_statements", [])
 DELETING = Statement(lambda ids: Item.objects.filter(pk__any=ids), delete=True)
 # Their statements are run at every acquire and release: one plan for all parameters, right for any number of rows.
 HOT_MODULES = [
@@ -89,6 +101,93 @@ def test_a_parameter_that_cannot_be_sent_leaves_the_connection_usable():
     with pytest.raises(DataError):
         together(BY_KEY(["a-1"]), BY_KEY(["a\0"]))
     assert len(rows_of(BY_KEY(["a-1"]))) == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("cast", "value"),
+    [
+        ("text[]", ["", "a", 'a "b" \\ c', "{d,e}", " NULL ", "NULL", "ä\n"]),
+        ("text[]", []),
+        ("text[]", ["a", None]),
+        ("uuid[]", [uuid.UUID(int=1), uuid.uuid4()]),
+        ("bigint[]", [1, -(1 << 63), (1 << 63) - 1]),
+        ("numeric[]", [1 << 70]),
+        ("uuid", uuid.uuid4()),
+        ("text", 'a "b" \\ c'),
+        ("text", None),
+        ("int", 40_000),
+        ("bigint", -(1 << 63)),
+        ("numeric", 1 << 70),
+        ("bool", True),
+        ("float8", 1.5),
+    ],
+)
+def test_a_parameter_arrives_as_it_was_given(cast, value):
+    [[arrived]] = rows_of(Query(f"SELECT %s::{cast}", [value]))
+    assert arrived == value
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_commit_goes_with_the_last_statements():
+    with transaction.atomic():
+        together(Query(INSERT_ITEM, ["A-1"]), commits=True)
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(_in_thread, lambda: len(rows_of(BY_KEY(["A-1"])))).result() == 1
+    assert not connection.in_atomic_block
+    assert len(rows_of(BY_KEY(["A-1"]))) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_within_another_transaction_nothing_is_committed():
+    for savepoint in (True, False):
+        with transaction.atomic():
+            with transaction.atomic(savepoint=savepoint):
+                together(Query(INSERT_ITEM, ["A-1"]), commits=True)
+            transaction.set_rollback(True)
+        assert rows_of(BY_KEY(["A-1"])) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_an_error_nothing_is_committed():
+    for failing in (
+        Query("SELECT 1 / %s::int", [0]),
+        # Its foreign key is checked at the commit.
+        Query(
+            "INSERT INTO sessions_app_formerpartnumber (item_id, part_number, key) VALUES (%s, '', '')",
+            [uuid.uuid4()],
+        ),
+    ):
+        with pytest.raises((DataError, IntegrityError)), transaction.atomic():
+            together(Query(INSERT_ITEM, ["A-1"]), failing, commits=True)
+        assert rows_of(BY_KEY(["A-1"])) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_plans_by_index_says_so_once():
+    def settings() -> str:
+        [[scan]] = rows_of(Query("SELECT current_setting('enable_seqscan')", []))
+        return scan
+
+    def planning() -> list[str]:
+        plan_by_index()
+        with pytest.raises(DataError), transaction.atomic():
+            together(BY_KEY(["a-1"]), Query("SELECT 1 / %s::int", [0], is_hot=True))
+        return [settings(), *(one for [one] in rows_of(PREPARED))]
+
+    with ThreadPoolExecutor(1) as thread:
+        scan, *prepared = thread.submit(_in_thread, planning).result()
+    assert scan == "off"
+    assert not [one for one in prepared if "set_config" in one]
+    assert settings() == "on"
+
+
+def _in_thread(function):
+    """Run something on a connection of its own."""
+    try:
+        return function()
+    finally:
+        connection.close()
 
 
 @pytest.mark.django_db(transaction=True)

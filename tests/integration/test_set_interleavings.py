@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from sessions_app.errors import DomainError
-from sessions_app.models import EditSession, EndedSession
+from sessions_app.models import EditSession
+from sessions_app.models.ended_session import Record
 from sessions_app.models.results import Acquired, Wanted
 from sessions_app.operations.acquire import acquire_set
 from sessions_app.operations.facts import Acquire
@@ -93,7 +94,7 @@ class World:
             for outcome in outcomes
             if not isinstance(outcome, DomainError)
             for record in outcome
-            if isinstance(record, EndedSession)
+            if isinstance(record, Record)
         ]
         assert len(ended) == len(set(ended))
         # Whoever was given a session holds it, and nobody else's was lost.

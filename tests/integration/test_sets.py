@@ -225,9 +225,9 @@ def test_who_is_refused_in_a_set_is_still_away(crowd):
 def test_a_set_takes_as_many_round_trips_as_one_request(monkeypatch):
     trips = []
 
-    def counted(to_database, queries):
+    def counted(to_database, queries, **options):
         trips.append(len(queries))
-        return run(to_database, queries)
+        return run(to_database, queries, **options)
 
     run = pipeline.run
     monkeypatch.setattr(pipeline, "run", counted)
