@@ -103,7 +103,7 @@ def resolve_at_once(request: StreamRequest) -> StreamGrant | DomainError | None:
     return None if asked.part_numbers or watches else _granted(asked, {})
 
 
-class ChannelManager(ChannelManagerBase):  # type: ignore[misc]  # untyped library
+class ChannelManager(ChannelManagerBase):
     """django-eventstream's channel manager, named by `EVENTSTREAM_CHANNELMANAGER_CLASS`."""
 
     def get_channels_for_request(

@@ -40,7 +40,7 @@ class Backpressure:
     stopProducing = resumeProducing
 
 
-class EventServer(Server):  # type: ignore[misc]  # untyped library
+class EventServer(Server):
     """Daphne on a listening socket that was made before.
 
     Args:

@@ -6,6 +6,8 @@ from typing import Any, Final
 # First: it installs the reactor that everything of Twisted must use.
 from daphne.server import twisted_loop  # isort: skip
 
+from twisted.internet.protocol import connectionDone
+
 from events_app.http import lane_parser
 from events_app.http.connection_clock import Phase
 from events_app.http.lane_parser import PlainRequest, Unfinished
@@ -104,7 +106,7 @@ class LaneChannel(Channel):
         self._pass_on()
         super().readConnectionLost()
 
-    def connectionLost(self, reason: Any) -> None:
+    def connectionLost(self, reason: Any = connectionDone) -> None:
         """The connection has ended."""
         if self._kept is not None:
             self._taken_back()

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _WHOLE_URL: Final = re.compile(rb"(?i:https?)://([^/?#@]+)([/?]?.*)")
 
 
-class LimitedRequest(WebRequest):  # type: ignore[misc]  # untyped library
+class LimitedRequest(WebRequest):
     """A request whose body is read only as far as it may be, and is in memory once while its application runs."""
 
     # Whether a comment may be written into its answer: not before that is a `StreamAnswer`.

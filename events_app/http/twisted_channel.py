@@ -9,6 +9,7 @@ from daphne.server import twisted_loop  # isort: skip  # noqa: F401
 from twisted.internet import reactor as twisted_reactor
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web import http
 from zope.interface import implementer
@@ -20,8 +21,6 @@ from events_app.http.refusals import Refusal, phrase
 
 # Its module stands for an object that only exists once a loop is chosen.
 reactor: Any = twisted_reactor
-# Half of it has types.
-HTTPChannel: Any = http.HTTPChannel
 
 # Of the request line, and of all headers together.
 MAX_HEAD_BYTES: Final = 16 * 1024
@@ -47,13 +46,20 @@ LAST_ASK_SECONDS: Final = 2.0
 
 
 @implementer(IHalfCloseableProtocol)
-class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
+class Channel(http.HTTPChannel):
     """One connection. Where Twisted would close it, or answer a bare 400, this answers with the reason and then
     closes it."""
 
     MAX_LENGTH = MAX_HEAD_BYTES
     # Twisted counts the request line along; it is counted apart here.
     totalHeadersSize = 2 * MAX_HEAD_BYTES
+
+    # Twisted's own, of which it states no type, or a narrower one.
+    transport: Any
+    _networkProducer: Any
+    _command: bytes
+    _path: Any
+    _HTTPChannel__first_line: int
 
     # The connections of the server; None where there is no server.
     registry: Connections | None = None
@@ -83,7 +89,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
             self.refuse(refusals.TOO_MANY_CONNECTIONS)
         self._note_phase()
 
-    def connectionLost(self, reason: Any) -> None:
+    def connectionLost(self, reason: Any = connectionDone) -> None:
         """The connection has ended."""
         self._gone = True
         self._clock.stop()
@@ -366,7 +372,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # untyped library
 
 
 def _failure(reason: Exception) -> Any:
-    return Failure(reason)  # type: ignore[no-untyped-call]
+    return Failure(reason)
 
 
 def _answer(refusal: Refusal, *, with_body: bool) -> bytes:

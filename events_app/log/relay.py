@@ -36,7 +36,7 @@ QUEUED_BYTES: Final = 32 * 1024 * 1024
 DELIVERING_SECONDS: Final = 0.005
 
 
-class RelayedEvent(Event):  # type: ignore[misc]  # untyped library
+class RelayedEvent(Event):
     """An event on its way to many streams: encoded once for all of them, and counted while it is in memory."""
 
     queued = 0
@@ -63,7 +63,7 @@ class RelayedEvent(Event):  # type: ignore[misc]  # untyped library
         return self._with_id[1]
 
 
-class StreamListener(Listener):  # type: ignore[misc]  # untyped library
+class StreamListener(Listener):
     """A stream as the library's listener manager knows it.
 
     Args:

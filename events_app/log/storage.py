@@ -8,7 +8,7 @@ from events_app.log import event_log
 from events_app.log.event_log import NewEvent
 
 
-class EventLogStorage(StorageBase):  # type: ignore[misc]  # untyped library
+class EventLogStorage(StorageBase):
     """Named by `EVENTSTREAM_STORAGE_CLASS`.
 
     The library hands each sent event to the local listeners of its channel at once, before the commit and also
