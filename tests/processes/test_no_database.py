@@ -1,13 +1,12 @@
 """Commands where there is no database yet."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.processes.service import ROOT
+from tests.processes import warm
 
 
 @pytest.mark.parametrize(
@@ -28,16 +27,7 @@ def test_a_command_that_wants_data_makes_no_database(tmp_path: Path, command: li
     own = {"SILO_VAR": str(folder)}
     inherited = ("DATABASE_URL", "DJANGO_SETTINGS_MODULE", "SILO_SECRET_KEY")
     kept = {name: value for name, value in os.environ.items() if name not in inherited}
-    done = subprocess.run(
-        [sys.executable, "manage.py", *command],
-        cwd=ROOT,
-        env=kept | own,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = warm.run((sys.executable, "-W", "error", "manage.py", *command), kept | own)
     assert done.returncode == 1
     assert (
         f"There is no database in {folder}: run `manage.py migrate` first. SILO_VAR names the"
