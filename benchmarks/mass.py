@@ -32,8 +32,8 @@ SESSIONS = """
     SELECT (jsonb_populate_record(original, jsonb_build_object(
         'id', gen_random_uuid(), 'item_id', item.id, 'workstation_id', workstation.id,
         'user_id', workstation.user_id, 'fencing_token', nextval('sessions_app_fencing_token'),
-        'last_heartbeat', now() + CASE WHEN item.number <= %(stale)s
-            THEN interval '-2 hours' ELSE interval '2 hours' END
+        'last_heartbeat', now() - CASE WHEN item.number <= %(stale)s
+            THEN interval '2 hours' ELSE interval '0' END
     ))).*
     FROM sessions_app_editsession original, item
     JOIN workstation ON workstation.number = 1 + item.number %% %(workstations)s
