@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 from events_app.database import sql
 from events_app.database.round_trip import Query, Statement, rows_of, together
+from events_app.json_text import json_text
 from events_app.log.notification import portions
 from events_app.models import Audience, EventLog, LogEntry, new_epoch
 
@@ -30,7 +30,6 @@ PAGE_SIZE = 500
 RELAY_BYTES = 2 * 1024 * 1024
 REPLAY_BYTES = 256 * 1024
 
-_JSON = DjangoJSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _CURSOR = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,18})", re.ASCII)
 
 
@@ -232,4 +231,4 @@ def begin_epoch() -> str:
 def _encoded(data: Mapping[str, Any] | str) -> str:
     if isinstance(data, str):
         return data
-    return _JSON.encode(data)
+    return json_text(data)

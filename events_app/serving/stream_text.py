@@ -1,14 +1,12 @@
 """The texts of a stream that are not events of the log."""
 
-import json
 import random
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.core.serializers.json import DjangoJSONEncoder
-
 from events_app import timings
+from events_app.json_text import json_text
 from events_app.log import sse
 from events_app.log.event_log import Cursor
 from events_app.presence.backend import NOTHING_HELD, StreamGrant
@@ -37,8 +35,7 @@ def named(name: str, cursor: Cursor | str, data: dict[str, Any]) -> bytes:
         cursor: its id, from which a client would resume.
         data: a JSON object.
     """
-    text = json.dumps(data, cls=DjangoJSONEncoder, separators=(",", ":"), ensure_ascii=False)
-    return sse.encode(name, text, str(cursor))
+    return sse.encode(name, json_text(data), str(cursor))
 
 
 def opening(
