@@ -14,6 +14,7 @@ from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.ended_session import Record
 from sessions_app.models.place_in_line import PlaceInLineQuerySet
+from sessions_app.models.session_rows import EndStatements
 from sessions_app.quarantine import Candidate, QuarantiningSteps
 from sessions_app.steps import Pace
 
@@ -47,13 +48,12 @@ class Sweep:
         self._idle_timeout = idle_timeout
         self._retention = retention
         self._only_observed = not ignore_outage
+        stale = EndStatements(self._to_expire())
         self._expiring = QuarantiningSteps(
             "the end of a stale session",
             lambda *but_not: _sessions(self._to_expire(), *but_not),
             EditSession.objects.in_the_log,
-            lambda ids: EditSession.objects.expire_stale(
-                timeout, only_observed=self._only_observed, among=ids
-            ),
+            lambda ids: EditSession.objects.expire(stale, ids),
             pace=Pace(),
         )
         self._expiring_idle = QuarantiningSteps(

@@ -26,6 +26,7 @@ from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.results import Acquired, Ended, Manner
 from sessions_app.models.session_rows import (
     Drawn,
+    EndStatements,
     Found,
     Names,
     reading_users,
@@ -282,12 +283,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         return self.end(held, Manner(reason, ended_by, leaving=leaving))
 
     def expire_stale(
-        self,
-        timeout: timedelta,
-        limit: int | None = None,
-        *,
-        only_observed: bool = False,
-        among: Ids | None = None,
+        self, timeout: timedelta, limit: int | None = None, *, only_observed: bool = False
     ) -> list[Record]:
         """End the sessions without a heartbeat for longer than `timeout`, a step of them.
 
@@ -295,18 +291,30 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             timeout: how long a session lives without a heartbeat.
             limit: at most so many.
             only_observed: end nothing unless some server has been there to hear a heartbeat for all that time.
-            among: only these.
 
         Returns:
             The records of those that ended.
         """
         stale = self.to_expire(timeout, only_observed=only_observed)
-        if among is not None:
-            stale = stale.filter(pk__any=among)
-        return with_lock_retry(self.ending(stale, Manner(EndReason.EXPIRED), limit=limit)).records
+        ids = stale.values_list("pk", flat=True)[: min(limit or STEP_SESSIONS, STEP_SESSIONS)]
+        return self.expire(EndStatements(stale), list(ids))
+
+    def expire(self, stale: EndStatements, ids: Ids) -> list[Record]:
+        """End those of these sessions that are stale, a step of them; return their records.
+
+        Args:
+            stale: of the query `to_expire`.
+            ids: the sessions.
+        """
+
+        def step(also: Ids) -> Ended:
+            Workstation.objects.lock(also)
+            return self.end_found(stale.found(ids), stale.locking, Manner(EndReason.EXPIRED))
+
+        return with_lock_retry(step).records
 
     def to_expire(self, timeout: timedelta, *, only_observed: bool) -> EditSessionQuerySet:
-        """Return the sessions that `expire_stale` ends."""
+        """Return the sessions that `expire_stale` and `expire` end."""
         stale = self.stale(timeout)
         return stale.filter(observed_for(timeout)) if only_observed else stale
 

@@ -1,13 +1,14 @@
 """Plain rows of edit sessions: what is read before they begin and end, without an instance of a model for each."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from django.contrib.auth import get_user_model
 
-from events_app.database.round_trip import Row, Statement
+from events_app.database.round_trip import Row, Statement, rows_of
+from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.ended_session import Ending
 from sessions_app.models.workstation import Workstation
 
@@ -29,6 +30,25 @@ class Found(NamedTuple):
     node_keys: int
     user_id: int
     workstation_id: uuid.UUID
+
+
+class EndStatements:
+    """The statements that read and lock sessions which are to end, compiled at their first use.
+
+    Args:
+        waiting: those to end. Its conditions are of the session's own columns, or of a table of one row, so that their
+            plan is right for any number of sessions.
+    """
+
+    def __init__(self, waiting: EditSessionQuerySet) -> None:
+        self.reading: Final = Statement(
+            lambda ids: waiting.filter(pk__any=ids).order_by("pk").values_list(*Found._fields)
+        )
+        self.locking: Final = Statement(lambda ids: waiting.filter(pk__any=ids).locking_to_end())
+
+    def found(self, ids: Collection[uuid.UUID]) -> list[Found]:
+        """Read those of these sessions that are to end."""
+        return [Found(*row) for row in rows_of(self.reading(ids))]
 
 
 reading_users: Final = Statement(
