@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Final
 
 from django.conf import settings
@@ -81,7 +82,7 @@ class Timings:
         """In how many parts, one after the other, the streams of a process have their heartbeats."""
         return max(1, int(self.heartbeat / HEARTBEAT_SLOT_SECONDS))
 
-    @property
+    @cached_property
     def keepalive(self) -> float:
         """The most between two writes to a stream."""
         most = min(KEEPALIVE_MAX_SECONDS, self.dead_peer * KEEPALIVE_SHARE)
@@ -106,7 +107,7 @@ class Timings:
         """For TCP_USER_TIMEOUT."""
         return self.dead_peer * USER_TIMEOUT_SHARE
 
-    @property
+    @cached_property
     def safe(self) -> float:
         """How long, at least, a key keeps its sessions after the moment that a line of its stream proves.
 
@@ -116,7 +117,7 @@ class Timings:
         """
         return self.disconnect_grace or self.user_timeout
 
-    @property
+    @cached_property
     def vouched(self) -> float:
         """How long after the last beat of its process a line may still be written as proof of the present moment.
 

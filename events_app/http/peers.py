@@ -9,7 +9,8 @@ from typing import Any
 
 def unsent(transport: Any) -> int:
     """Return how many bytes were written to a TCP transport of Twisted that the kernel has not taken yet."""
-    return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)
+    waiting: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    return waiting
 
 
 def unacknowledged(transport: Any) -> int:

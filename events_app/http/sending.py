@@ -1,6 +1,5 @@
 """Writes to a connection at once, without another turn of the event loop."""
 
-from contextlib import suppress
 from typing import Any
 
 from events_app.http import peers
@@ -16,8 +15,13 @@ def send_now(transport: Any, data: bytes) -> None:
         and not transport.disconnecting
         and not peers.unsent(transport)
     ):
-        # Where there is no room, or the connection has failed, Twisted finds out which.
-        with suppress(OSError):
-            data = data[socket.send(data) :]
+        try:
+            sent = socket.send(data)
+        except OSError:
+            # There is no room, or the connection has failed: Twisted finds out which.
+            sent = 0
+        if sent == len(data):
+            return
+        data = data[sent:]
     if data:
         transport.write(data)
