@@ -17,6 +17,7 @@ from typing import Final, Generic, TypeVar
 from django.db import Error, OperationalError, connection
 
 from events_app.database.set_queue import BOUNDS, Bounds, SetQueue, Waiting
+from events_app.database.threads import UNUSED_SECONDS, give_connection_up, look_at_connection
 from events_app.database.unavailable import (
     is_lock_timeout,
     is_unavailable,
@@ -38,8 +39,6 @@ TOGETHER_LEAST: Final = 4
 # For so long a set is tried in halves while rows that it needs are locked; all others wait meanwhile. After that every
 # request of it that is left gets the time-out of a lock, as those of it that were tried alone.
 LOCKED_SECONDS: Final = 1.5
-# A connection that was not used for longer may have broken meanwhile, so it is looked at first.
-UNUSED_SECONDS: Final = 1.0
 
 
 class Overloaded(Exception):
@@ -280,7 +279,7 @@ class _SetThread(Generic[Request, Outcome]):
         while (requests := self._sets.get()) is not None:
             try:
                 if time.monotonic() - used_at > UNUSED_SECONDS:
-                    _look_at_connection()
+                    look_at_connection()
                 outcomes = self._in_halves(requests)
             except BaseException as error:
                 # Without this thread nobody would ever be answered again.
@@ -290,7 +289,8 @@ class _SetThread(Generic[Request, Outcome]):
                 outcomes = [failure] * len(requests)
             used_at = time.monotonic()
             self._tell(self._answered, outcomes)
-        _give_connection_up()
+        # The pool gives it to nobody else, as it has settings of its own.
+        give_connection_up()
         self._tell(self._note_end)
 
     def _tell(self, function: Callable[..., None], *args: object) -> None:
@@ -326,7 +326,7 @@ class _SetThread(Generic[Request, Outcome]):
                 done = self._execute(part)
                 outcomes += [outcome for outcome, _ in zip(done, part, strict=True)]
             except Exception as error:
-                _look_at_connection()
+                look_at_connection()
                 if is_unavailable(error):
                     # Nobody's fault. The others would fail as well, each after the time-out of a connection.
                     outcomes += [error] * (len(requests) - len(outcomes))
@@ -342,16 +342,3 @@ class _SetThread(Generic[Request, Outcome]):
                 middle = len(part) // 2
                 parts += part[middle:], part[:middle]
         return outcomes
-
-
-def _look_at_connection() -> None:
-    """Give the connection up if it is broken."""
-    if connection.connection is not None and not connection.is_usable():
-        _give_connection_up()
-
-
-def _give_connection_up() -> None:
-    """End the connection: the pool does not give it to anybody else, as it has settings of its own."""
-    if connection.connection is not None:
-        connection.connection.close()
-        connection.close()

@@ -9,14 +9,13 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db import Error
 
 from events_app import timings
-from events_app.database.threads import in_thread
+from events_app.database.threads import ConnectedThread, in_thread
 from events_app.database.unavailable import backoff, is_statement_error
 from events_app.presence import clean_up, server_processes, store
 from events_app.presence.acknowledgements import Acknowledgements
@@ -102,7 +101,7 @@ class PresenceWriter:
         self._unregistered = False
         self._reset_opened_at = False
         # One thread, one connection, one order.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="presence-writer")
+        self._thread = ConnectedThread("presence-writer")
 
     # -- what happens --
 
@@ -190,7 +189,7 @@ class PresenceWriter:
                 extra={"error": error},
             )
         finally:
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread.end()
 
     async def _step(self) -> bool:
         """Register, or write one set; return whether there may be more to do now.

@@ -324,8 +324,8 @@ def test_a_connection_that_is_lost_between_two_halves_spoils_the_second_only():
 def test_the_connection_is_looked_at_after_an_error_and_ended_at_the_end(monkeypatch):
     seen = []
     monkeypatch.setattr(set_writer, "UNUSED_SECONDS", 3600)
-    monkeypatch.setattr(set_writer, "_look_at_connection", lambda: seen.append("looked at"))
-    monkeypatch.setattr(set_writer, "_give_connection_up", lambda: seen.append("ended"))
+    monkeypatch.setattr(set_writer, "look_at_connection", lambda: seen.append("looked at"))
+    monkeypatch.setattr(set_writer, "give_connection_up", lambda: seen.append("ended"))
 
     async def scene(writing):
         await writing.results(writing.submit(1))
@@ -463,7 +463,7 @@ def test_a_fault_in_the_thread_is_told_and_the_next_set_is_carried_out(monkeypat
     async def scene(writing):
         writing.executor.error = lambda names: statement_error()
         with monkeypatch.context() as patched:
-            patched.setattr(set_writer, "_look_at_connection", lambda: 1 / 0)
+            patched.setattr(set_writer, "look_at_connection", lambda: 1 / 0)
             (outcome,) = await writing.results(writing.submit(1))
             assert isinstance(outcome, RuntimeError)
         writing.executor.error = lambda names: None
