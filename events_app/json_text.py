@@ -1,9 +1,14 @@
 """JSON of what goes to clients: ids as text, times to the millisecond."""
 
 from datetime import datetime
-from typing import Any
+from types import NoneType
+from typing import Any, Final
+from uuid import UUID
 
 from pydantic_core import to_json
+
+# Most values have one of these types.
+_AS_THEY_ARE: Final = frozenset({str, int, bool, NoneType, UUID})
 
 
 def json_text(value: Any) -> str:
@@ -12,19 +17,24 @@ def json_text(value: Any) -> str:
     Raises:
         pydantic_core.PydanticSerializationError: it has something of a type that JSON does not know.
     """
-    return to_json(_plain(value)).decode()
+    return json_bytes(value).decode()
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return the same text in UTF-8."""
+    return to_json(_plain(value))
 
 
 def _plain(value: Any) -> Any:
     """Return a value with its times as text; pydantic would write them to the microsecond."""
     kind = type(value)
-    if kind is datetime:
-        text: str = value.isoformat()
-        if value.microsecond:
-            text = f"{text[:23]}{text[26:]}"
-        return f"{text[:-6]}Z" if text.endswith("+00:00") else text
     if kind is dict:
-        return {name: _plain(one) for name, one in value.items()}
+        return {
+            name: one if type(one) in _AS_THEY_ARE else _plain(one) for name, one in value.items()
+        }
     if kind is list or kind is tuple:
-        return [_plain(one) for one in value]
+        return [one if type(one) in _AS_THEY_ARE else _plain(one) for one in value]
+    if kind is datetime:
+        text: str = value.isoformat(timespec="milliseconds" if value.microsecond else "seconds")
+        return f"{text[:-6]}Z" if text.endswith("+00:00") else text
     return value

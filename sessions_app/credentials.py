@@ -6,6 +6,7 @@ The database's triggers notify of each change of a token, its user or his groups
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from django.contrib.auth.models import User
@@ -47,14 +48,20 @@ cache: Final = NotifiedCache[str, Credential]("silo_credentials")
 
 def of_tokens(tokens: Collection[str]) -> dict[str, Credential]:
     """Return the valid ones of these tokens: without a query, or by a fixed number of queries for those not known."""
-    # What cannot be one is not looked for.
-    digests = {hashed(token): token for token in tokens if TOKEN_FORM.fullmatch(token)}
+    digests = {digest: token for token in tokens if (digest := _digest(token))}
     return {digests[digest]: one for digest, one in cache.find(digests, _ask).items()}
 
 
 def known(token: str) -> Credential | None:
     """Return what is known of a token without a query; None if that is nothing."""
-    return cache.known(hashed(token)) if TOKEN_FORM.fullmatch(token) else None
+    digest = _digest(token)
+    return None if digest is None else cache.known(digest)
+
+
+@lru_cache(4096)
+def _digest(token: str) -> str | None:
+    """Return the digest of a token; None of a text that cannot be one, and is not looked for."""
+    return hashed(token) if TOKEN_FORM.fullmatch(token) else None
 
 
 def _ask(digests: Collection[str]) -> Mapping[str, Answer[Credential]]:

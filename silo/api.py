@@ -50,6 +50,8 @@ class _Encoder(NinjaJSONEncoder):
 
 class _Renderer(JSONRenderer):
     encoder_class = _Encoder
+    # As `json_text` writes it.
+    json_dumps_params = {"separators": (",", ":"), "ensure_ascii": False}
 
 
 api = DescribedAPI(

@@ -16,6 +16,7 @@ from ninja.operation import Operation
 from pydantic import BaseModel, ValidationError
 
 from events_app.http.lane_parser import Headers
+from events_app.json_text import json_bytes
 from sessions_app.api.in_sets import SetView, parts_of
 from sessions_app.authentication import BearerAuth, Principal, Right
 from sessions_app.models.results import Acquired
@@ -76,10 +77,11 @@ class Call(NamedTuple):
             outcome: what became of the request, or its refusal.
         """
         try:
-            answer = self.view.answer(outcome)
-            found = answer if isinstance(answer, Status) else Status(200, answer)
-            body = b"" if found.value is None else _json(found)
-            return _answer(found.status_code, body, {"Content-Type": api.get_content_type()})
+            found = self.view.answer(outcome)
+            if isinstance(found, Status):
+                assert found.value is None
+                return _answer(found.status_code, b"", _type_of_json())
+            return _answer(200, json_bytes(found), _type_of_json())
         except Exception as error:
             return self.refused(error)
 
@@ -89,17 +91,17 @@ class Call(NamedTuple):
         request.path = self.operation.path
         response = api.on_exception(request, error)
         assert isinstance(response, HttpResponse)
-        return _answer(response.status_code, response.content, response.headers)
+        headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in response.items()]
+        return _answer(response.status_code, response.content, (*headers,))
 
 
-def _json(found: Status[Any]) -> bytes:
-    text: str = api.renderer.render(HttpRequest(), found.value, response_status=found.status_code)
-    return text.encode()
+def _answer(status: int, body: bytes, headers: Headers) -> Answer:
+    return Answer(status, (*headers, (b"content-length", b"%d" % len(body))), body)
 
 
-def _answer(status: int, body: bytes, headers: Mapping[str, str]) -> Answer:
-    given = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    return Answer(status, (*given, (b"content-length", b"%d" % len(body))), body)
+@cache
+def _type_of_json() -> Headers:
+    return ((b"content-type", api.get_content_type().encode()),)
 
 
 def called(method: str, target: bytes) -> Call | None:

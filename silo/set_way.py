@@ -154,8 +154,8 @@ class SetWay:
 
     def _submit(self, permitted: Permitted) -> "asyncio.Future[Any]":
         may_be_refused = not permitted.is_release
-        most = settings.LIMITS.requests_per_user
-        if may_be_refused and self._writer.waiting(permitted.caller) >= most:
+        waiting = self._writer.waiting(permitted.caller) if may_be_refused else 0
+        if waiting and waiting >= settings.LIMITS.requests_per_user:
             raise HttpError(429, CODES[429][1])
         return self._writer.submit(permitted, refusable=may_be_refused)
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from sessions_app.models.abstract_edit_session import ContextLevel
 from sessions_app.payloads import examples
 from sessions_app.payloads.shape import Example, Json, Shape
-from sessions_app.text import name_of
+from sessions_app.text import name_by
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -64,7 +64,8 @@ def workstation_ref(pk: Any, name: str) -> Json:
 
 def user_members(user: "User") -> Json:
     """Return the members `user` and `user_name`."""
-    return {"user": user.get_username(), "user_name": name_of(user)}
+    account = user.username
+    return {"user": account, "user_name": name_by(user.first_name, user.last_name, account)}
 
 
 class OfItem(Shape):

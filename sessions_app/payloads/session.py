@@ -57,7 +57,7 @@ class SessionIdentity(Shape):
 def session_identity(session: "AbstractEditSession") -> Json:
     """Build `SessionIdentity`. Needs item, user and workstation loaded."""
     return {
-        "session_id": session.pk,
+        "session_id": session.id,
         "item_id": session.item_id,
         "part_number": session.item.part_number,
         **user_members(session.user),
@@ -102,12 +102,13 @@ class SessionOut(BegunSession, _WithId):
 
 def session_json(session: "AbstractEditSession") -> Json:
     """Build `SessionOut`."""
+    workstation = session.workstation
     return {
-        "id": session.pk,
+        "id": session.id,
         **begun_session(session),
         "last_heartbeat": session.last_heartbeat,
-        "away_since": session.workstation.away_since,
-        "idle_since": session.workstation.idle_since,
+        "away_since": workstation.away_since,
+        "idle_since": workstation.idle_since,
     }
 
 
@@ -224,9 +225,9 @@ class AcquiredOut(SessionOut):
 def acquired_json(acquired: "Acquired") -> Json:
     """Build `AcquiredOut`; `edit.session_granted` carries the same. A cone that was left unread is None."""
     session = acquired.session
-    unread = "dependency_cone" in session.get_deferred_fields()
     return session_json(session) | {
-        "dependency_cone": None if unread else session.dependency_cone,
+        # A column that was not read is no attribute yet.
+        "dependency_cone": vars(session).get("dependency_cone"),
         "interference": acquired.interference,
         "existing": acquired.existing,
         "conflicts": [conflict_json(conflict) for conflict in acquired.conflicts],

@@ -258,7 +258,7 @@ def test_a_client_that_leaves_later_finds_what_it_got(scene, ada):
         scene.go.set()
         status, _, body = await scene.ask(ada.acquires(item))
         assert status == 200
-        assert '"existing": true' in body
+        assert '"existing":true' in body
 
     scene.run(script)
 
