@@ -32,10 +32,12 @@ Outcome = TypeVar("Outcome")
 # raises where the whole set failed.
 Execute = Callable[[Sequence[Request]], Sequence[Outcome | Exception]]
 
-# Requests that were answered together come again together, as soon as their clients have their answers. For so long a
-# set waits for them, after one of so many. Without it, sets of one and of all others alternate.
+# Requests that were answered together come again one after the other, as soon as their clients have their answers. A
+# set waits for them, after one of so many, until nobody has come for so long, but not for longer than a large set may
+# take. Without it two groups of clients would take turns, and each set would cost as much as one of both.
+TOGETHER_LEAST: Final = 2
 TOGETHER_SECONDS: Final = 0.001
-TOGETHER_LEAST: Final = 4
+TOGETHER_MOST_SECONDS: Final = 0.02
 # For so long a set is tried in halves while rows that it needs are locked; all others wait meanwhile. After that every
 # request of it that is left gets the time-out of a lock, as those of it that were tried alone.
 LOCKED_SECONDS: Final = 1.5
@@ -96,9 +98,10 @@ class SetWriter(Generic[Request, Outcome]):
         self._loop: asyncio.AbstractEventLoop | None = None
         # The set that the thread has.
         self._set: list[Waiting[Request, Outcome]] = []
-        # The beginning of the next set, where it is awaited, and how many requests it waits for.
+        # The beginning of the next set, where it is awaited; how many requests it waits for, and until when at most.
         self._next: asyncio.Handle | None = None
         self._expected = 0
+        self._until = 0.0
         self._ageing: asyncio.TimerHandle | None = None
         self._closing = False
 
@@ -163,11 +166,19 @@ class SetWriter(Generic[Request, Outcome]):
         """Begin a set in this turn of the loop, with all who come in it, unless it waits for others."""
         assert self._loop is not None
         if self._next is not None:
-            if not self._expected or len(self._queue) < self._expected:
+            if not self._expected:
                 return
             self._next.cancel()
+            if len(self._queue) < self._expected:
+                self._wait_for_others()
+                return
         self._expected = 0
         self._next = self._loop.call_soon(self._begin)
+
+    def _wait_for_others(self) -> None:
+        assert self._loop is not None
+        at = min(self._loop.time() + TOGETHER_SECONDS, self._until)
+        self._next = self._loop.call_at(at, self._begin)
 
     def _begin(self) -> None:
         self._next, self._expected = None, 0
@@ -198,9 +209,11 @@ class SetWriter(Generic[Request, Outcome]):
     def _go_on(self) -> None:
         assert self._loop is not None
         together, self._set = len(self._set), []
-        if together >= TOGETHER_LEAST and len(self._queue) < together:
-            self._expected = together
-            self._next = self._loop.call_later(TOGETHER_SECONDS, self._begin)
+        expected = min(together + len(self._queue), self._bounds.requests)
+        if together >= TOGETHER_LEAST and len(self._queue) < expected:
+            self._expected = expected
+            self._until = self._loop.time() + TOGETHER_MOST_SECONDS
+            self._wait_for_others()
         else:
             self._begin()
 

@@ -142,21 +142,23 @@ def test_what_comes_in_one_turn_of_the_loop_is_one_set():
     run(scene)
 
 
-def test_who_is_alone_waits_for_nobody(monkeypatch):
+def wait_for_long(monkeypatch):
     monkeypatch.setattr(set_writer, "TOGETHER_SECONDS", 3600)
+    monkeypatch.setattr(set_writer, "TOGETHER_MOST_SECONDS", 3600)
+
+
+def test_who_is_alone_waits_for_nobody(monkeypatch):
+    wait_for_long(monkeypatch)
 
     async def scene(writing):
         for number in range(5):
             assert await writing.results(writing.submit(number)) == [f"done {number}"]
-        # Nor three, who come together.
-        await writing.results(writing.submit(*range(3)))
-        await writing.results(writing.submit("last"))
 
     run(scene)
 
 
 def test_after_a_large_set_those_who_were_answered_together_are_waited_for(monkeypatch):
-    monkeypatch.setattr(set_writer, "TOGETHER_SECONDS", 3600)
+    wait_for_long(monkeypatch)
 
     async def scene(writing):
         await writing.results(writing.submit(*range(4)))
@@ -166,6 +168,41 @@ def test_after_a_large_set_those_who_were_answered_together_are_waited_for(monke
         assert len(writing.executor.sets) == 1
         await writing.results(some + writing.submit("d"))
         assert writing.executor.sets == [[0, 1, 2, 3], ["a", "b", "c", "d"]]
+
+    run(scene)
+
+
+def test_two_groups_of_clients_become_one(monkeypatch):
+    wait_for_long(monkeypatch)
+
+    async def scene(writing):
+        writing.executor.go.clear()
+        first = writing.submit("a", "b")
+        await until(lambda: len(writing.executor.sets) == 1)
+        others = writing.submit("c", "d", "e")
+        await writing.waiting(3)
+        writing.executor.go.set()
+        await writing.results(first)
+        # The others have not gone ahead alone.
+        await asyncio.sleep(0)
+        assert len(writing.executor.sets) == 1
+        await writing.results(others + writing.submit("f", "g"))
+        assert sorted(writing.executor.sets[1]) == ["c", "d", "e", "f", "g"]
+
+    run(scene)
+
+
+def test_a_set_does_not_wait_for_longer_than_one_may_take_though_others_come(monkeypatch):
+    monkeypatch.setattr(set_writer, "TOGETHER_SECONDS", 3600)
+
+    async def scene(writing):
+        await writing.results(writing.submit(*range(100)))
+        some = []
+        while len(writing.executor.sets) == 1:
+            some += writing.submit(f"further {len(some)}")
+            await asyncio.sleep(0.001)
+        await writing.results(some)
+        assert len(writing.executor.sets[1]) < 100
 
     run(scene)
 
