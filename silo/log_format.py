@@ -11,6 +11,9 @@ from sessions_app.text import REFUSED
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 _HIDDEN = re.compile(f"[{REFUSED}]")
+# Most texts are plain, which is seen at once: of ASCII, and as the value of a field without a space, `"`, `=` and `\`.
+_PLAIN = re.compile(r"[ -~]*")
+_PLAIN_VALUE = re.compile(r"[!#-<>-\[\]-~]+")
 
 
 class FieldsFormatter(logging.Formatter):
@@ -48,7 +51,7 @@ def _printable(text: str) -> str:
 def _is_visible(text: str) -> bool:
     """Return whether a text has no invisible character, and none that changes the direction of the following text."""
     # Python calls some printable that take no room: fillers, selectors of variants.
-    return text.isprintable() and not _HIDDEN.search(text)
+    return bool(_PLAIN.fullmatch(text)) or (text.isprintable() and not _HIDDEN.search(text))
 
 
 def _indented(text: str) -> str:
@@ -58,6 +61,8 @@ def _indented(text: str) -> str:
 def _quoted(value: object) -> str:
     """Quote a value that could be taken for another field or another line."""
     text = str(value)
+    if _PLAIN_VALUE.fullmatch(text):
+        return text
     if _is_visible(text) and text and not set(text) & set(' "=\\'):
         return text
     return json.dumps(text)
