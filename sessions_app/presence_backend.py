@@ -7,6 +7,7 @@ the locks of the workstations.
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -51,6 +52,15 @@ QUARANTINE_SECONDS = 60.0
 _LOCKING = Statement(
     lambda ids: Workstation.objects.locking(ids).values_list("pk", "user_id", "machine")
 )
+
+
+@lru_cache(maxsize=4)
+def _departing(process_id: uuid.UUID) -> Statement:
+    """Return the statement that marks workstations as departed, as this process saw."""
+    return Statement(
+        lambda ids: Workstation.objects.filter(pk__any=ids),
+        update={"departed_at": Now(), "departed_by": process_id, "last_seen": Now()},
+    )
 
 
 class WorkstationPresence(PresenceBackend):
@@ -152,10 +162,8 @@ class WorkstationPresence(PresenceBackend):
 
     def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> bool:
         """Mark who departed; those that have no connection left leave their sessions."""
-        Workstation.objects.filter(pk__any=keys).update(
-            departed_at=Now(), departed_by=process_id, last_seen=Now()
-        )
-        return operations.presence.leave(gone, settings.EVENTS_DISCONNECT_GRACE)
+        departed = _departing(process_id)(keys)
+        return operations.presence.leave(gone, settings.EVENTS_DISCONNECT_GRACE, [departed])
 
     def server_stopped(self, gone: Collection[Key]) -> None:
         """They have no server for now; nobody has departed."""

@@ -30,6 +30,18 @@ STREAMS: Final = Statement(
     lambda keys: Connection.objects.filter(key__any=keys).values_list("key", "pk", "acked_at")
 )
 Stream = tuple[Key, uuid.UUID, datetime | None]
+_LOCKED: Final = Statement(
+    lambda ids: (
+        Connection.objects.filter(pk__any=ids)
+        .order_by("pk")
+        .select_for_update()
+        .values_list("pk", "key", "opened_at")
+    )
+)
+_DELETE: Final = Statement(lambda ids: Connection.objects.filter(pk__any=ids), delete=True)
+_OPENED: Final = Statement(
+    lambda keys: Connection.objects.filter(key__any=keys).values_list("key", "opened_at")
+)
 _ACKNOWLEDGE: Final = Statement(
     lambda ids: Connection.objects.filter(
         pk__in=Connection.objects.filter(pk__any=ids)
@@ -149,17 +161,23 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
     """
 
     def operation(also: Collection[Key]) -> bool:
-        known = backend().lock(_keys(departures), also)
-        hold(process)
-        ended = Connection.objects.filter(pk__any=[change.connection_id for change in departures])
-        locked = ended.order_by("pk").select_for_update()
-        opened = {pk: (key, at) for pk, key, at in locked.values_list("pk", "key", "opened_at")}
-        ended.delete()
+        keys = _keys(departures)
+        ids = [change.connection_id for change in departures]
+        locked, held, ended, _, stayed = together(
+            backend().locking({*keys, *also}),
+            sql.holding_server_process(process.id),
+            _LOCKED(ids),
+            _DELETE(ids),
+            _OPENED(keys),
+        )
+        if not held:
+            raise NotRegistered
+        known = {key for key, *_ in locked} & keys
+        opened = {pk: (key, at) for pk, key, at in ended}
         by_client = {change.connection_id for change in departures if change.by_client}
         left_at = _latest(opened[pk] for pk in by_client & opened.keys())
         ended_at = _latest(opened.values())
-        stayed = Connection.objects.filter(key__any=known)
-        stayed_at = _latest(stayed.values_list("key", "opened_at"))
+        stayed_at = _latest((key, at) for key, at in stayed if key in known)
         departed = {
             key
             for key, at in left_at.items()

@@ -85,6 +85,20 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         return Statement(lambda items: self.holdings(items))
 
     @cached_property
+    def _reading_held(self) -> Statement:
+        """Of workstations; its rows are those of `Found`, for one step and one more."""
+        return Statement(
+            lambda ids: self.filter(workstation__any=ids).values_list(*Found._fields)[
+                : STEP_SESSIONS + 1
+            ]
+        )
+
+    @cached_property
+    def any_to_end(self) -> EndStatements:
+        """Those of any sessions, whatever is said of them."""
+        return EndStatements(self.all())
+
+    @cached_property
     def _deleting(self) -> Statement:
         """Of ids of sessions. Requests for hand-offs are deleted with them by the database."""
         return Statement(lambda ids: self.filter(pk__any=ids), delete=True)
@@ -277,10 +291,16 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         *,
         ended_by: str = "",
         leaving: Ids = (),
+        ahead: Sequence[Query] = (),
     ) -> Ended:
-        """End a step of the sessions of these workstations, whose rows the caller has locked; see `end`."""
-        held = self.filter(workstation__any=set(workstation_ids))
-        return self.end(held, Manner(reason, ended_by, leaving=leaving))
+        """End a step of the sessions of these workstations, whose rows the caller has locked; see `end`.
+
+        `ahead` are statements that are run first, in the same round trip.
+        """
+        *_, held = together(*ahead, self._reading_held(set(workstation_ids)))
+        manner = Manner(reason, ended_by, leaving=leaving)
+        # None of them changes its workstation.
+        return self.end_found([Found(*row) for row in held], self.any_to_end.locking, manner)
 
     def expire_stale(
         self, timeout: timedelta, limit: int | None = None, *, only_observed: bool = False

@@ -1,7 +1,7 @@
 """Arrivals and departures of workstations, their graces and their idleness, as their sessions see them."""
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -10,7 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from events_app.database.lock_retry import with_lock_retry
-from events_app.database.round_trip import Statement, rows_of, together
+from events_app.database.round_trip import Query, Statement, rows_of, together
 from events_app.log import event_log
 from events_app.presence.outages import observed_for
 from sessions_app import channels, payloads
@@ -39,6 +39,11 @@ _TOUCH = Statement(
     lambda ids: EditSession.objects.filter(pk__any=ids), update={"last_heartbeat": Now()}
 )
 
+_NOT_IDLE = Statement(
+    lambda ids: Workstation.objects.filter(pk__any=ids, idle_since__isnull=False),
+    update={"idle_since": None},
+)
+
 
 def arrive(workstation_ids: Ids) -> None:
     """Keep the sessions of these workstations alive, whose rows the caller has locked: they are here."""
@@ -50,10 +55,15 @@ def arrive(workstation_ids: Ids) -> None:
         event_log.append(back)
 
 
-def leave(workstation_ids: Ids, grace: timedelta) -> bool:
+def leave(workstation_ids: Ids, grace: timedelta, ahead: Sequence[Query] = ()) -> bool:
     """Release the sessions of these workstations, whose rows the caller has locked: they are gone.
 
     With a grace they are only said to be away; `end_grace` releases them. It also ends what is more than one step.
+
+    Args:
+        workstation_ids: the workstations.
+        grace: how long they may come back; 0 for not at all.
+        ahead: statements of the caller's that are run first, in the same round trip.
 
     Returns:
         Whether there is more than one step, which `end_grace` ends as soon as it is called.
@@ -62,10 +72,13 @@ def leave(workstation_ids: Ids, grace: timedelta) -> bool:
         NeedsLocks: see `with_lock_retry`.
     """
     left = Workstation.objects.filter(pk__any=workstation_ids)
+    if ahead and (grace or not workstation_ids):
+        together(*ahead)
+    if not workstation_ids:
+        return False
     if not grace:
-        left.filter(idle_since__isnull=False).update(idle_since=None)
         ended = EditSession.objects.release_for_workstation(
-            workstation_ids, leaving=workstation_ids
+            workstation_ids, leaving=workstation_ids, ahead=[*ahead, _NOT_IDLE(workstation_ids)]
         )
         if ended.more:
             left.filter(Exists(_held())).update(away_since=F("departed_at"))

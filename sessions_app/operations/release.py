@@ -18,7 +18,7 @@ from sessions_app.models.edit_session_manager import all_steps
 from sessions_app.models.ended_session import EndReason, Record
 from sessions_app.models.item import Item, of_item
 from sessions_app.models.results import Ended, Manner
-from sessions_app.models.session_rows import EndStatements, Found
+from sessions_app.models.session_rows import Found
 from sessions_app.models.workstation import Workstation
 from sessions_app.text import name_key
 
@@ -45,7 +45,6 @@ class Release:
 Outcome = list[Record] | DomainError | Error
 
 
-_ANY: Final = EndStatements(EditSession.objects.all())
 # It asks one table, so that PostgreSQL's plan of it is right for any number of rows.
 _ITEMS: Final = Statement(lambda keys: Item.objects.filter(key__any=keys).values_list("key", "pk"))
 
@@ -101,7 +100,9 @@ def release_set(requests: Sequence[Release]) -> list[Outcome]:
             allowed[:] = [_allowed(request, asked) for request in requests]
         ids = {pk for some in allowed if not isinstance(some, DomainError) for pk in some}
         found = [one for pk, one in asked.sessions.items() if pk in ids]
-        return EditSession.objects.end_found(found, _ANY.locking, Manner(EndReason.RELEASED))
+        return EditSession.objects.end_found(
+            found, EditSession.objects.any_to_end.locking, Manner(EndReason.RELEASED)
+        )
 
     failure: Error | None = None
     more = True
@@ -125,7 +126,7 @@ def release_set(requests: Sequence[Release]) -> list[Outcome]:
 def _read(requests: Sequence[Release]) -> _Asked:
     ids = {pk for request in requests for pk in request.session_ids}
     keys = {name_key(one.part_number) for one in requests if one.part_number is not None}
-    sessions, items = together(_ANY.reading(ids), _ITEMS(keys))
+    sessions, items = together(EditSession.objects.any_to_end.reading(ids), _ITEMS(keys))
     found = (Found(*row) for row in sessions)
     return _Asked({one.pk: one for one in found}, dict(items))
 
