@@ -14,7 +14,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import re_path as django_re_path
 
 from events_app.fairness import request_gate
-from events_app.http.lane_request import first_of
+from events_app.http.lane_request import either
 from events_app.serving import alive, no_websocket, stream
 from sessions_app.writer import writer
 from silo import health, request_shares, set_way, short_way
@@ -49,7 +49,7 @@ ALIVE = r"^api/workstations/(?P<workstation_id>[^/]+)/alive$"
 # Those through the writer.
 writing = set_way.SetWay(writer)
 # The same without a task, for the usual ones that come by the lane.
-direct_calls = first_of(alive.direct_calls(ALIVE, completed), writing.take)
+direct_calls = either(alive.direct_calls(ALIVE, completed), writing.take)
 
 # Django's type of a route knows views only; Channels takes ASGI applications.
 re_path: Any = django_re_path

@@ -30,6 +30,7 @@ Wish = Acquire | Release
 # Longer than the address of any valid part number: these are not kept.
 _MOST_PATH: Final = 1024
 _KEPT: Final = 4096
+_METHODS: Final = frozenset({"POST", "DELETE"})
 _ENDS_WITH_ID: Final = re.compile(
     rb"([\s\S]*/)([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 )
@@ -111,7 +112,7 @@ def called(method: str, target: bytes) -> Call | None:
         method: in capitals.
         target: the address, as it was received.
     """
-    if len(target) > _MOST_PATH:
+    if method not in _METHODS or len(target) > _MOST_PATH or b"?" in target:
         return None
     found = _ENDS_WITH_ID.fullmatch(target)
     if found is None:
@@ -127,7 +128,7 @@ def _called(method: str, target: bytes) -> Call | None:
         path = unquote_to_bytes(target).decode()
     except UnicodeDecodeError:
         return None
-    match = short_way.hot_call(method, path) if b"?" not in target else None
+    match = short_way.hot_call(method, path)
     call = _operations().get((method, match.view_name)) if match else None
     if call is None or match is None:
         return None

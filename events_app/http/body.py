@@ -43,6 +43,10 @@ class BodyRefused(Exception):
         self.refusal = refusal
 
 
+# No operation's limit is smaller.
+LEAST_LIMIT: Final = 4 * 1024
+
+
 @cache
 def _limit() -> Callable[[str, str], int]:
     limit: Callable[[str, str], int] = import_string(settings.EVENTS_BODY_LIMIT)

@@ -12,6 +12,9 @@ from typing import Any, Final
 class Phase(Enum):
     """The phase of a connection."""
 
+    # Each is one object, and looked up with every request.
+    __hash__ = object.__hash__
+
     # Between requests.
     IDLE = auto()
     # A request has begun to come, its headers are not all here.
@@ -73,9 +76,9 @@ class ConnectionClock:
         if self._key == (phase, number):
             return False
         self._key = phase, number
-        self._begun = self._reactor.seconds()
-        self._passed_before = self._passed()
         if seconds := _SECONDS.get(phase):
+            self._begun = self._reactor.seconds()
+            self._passed_before = self._passed()
             self._look_within(seconds)
         return True
 

@@ -53,7 +53,6 @@ class _Evictable:
         return len(self._address)
 
     def add(self, channel: Any, address: str) -> None:
-        self.remove(channel)
         self._of[address][channel] = None
         self._address[channel] = address
 

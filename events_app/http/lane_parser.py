@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from events_app.http.body import READ_AT_ONCE, limit_of
+from events_app.http.body import LEAST_LIMIT, READ_AT_ONCE, limit_of
 from events_app.http.request import is_utf_8
 
 # Of the request line and all headers together: half of what the server allows.
@@ -142,4 +142,4 @@ _kept_head = lru_cache(_KEPT_BLOCKS)(_head)
 
 def _may_announce(method: bytes, target: bytes, length: int) -> bool:
     """Say whether a body may be so long."""
-    return not length or (length <= READ_AT_ONCE and length <= limit_of(method, target))
+    return length <= LEAST_LIMIT or (length <= READ_AT_ONCE and length <= limit_of(method, target))

@@ -30,9 +30,9 @@ AnswerHeaders = tuple[tuple[bytes, bytes], ...]
 DirectCalls = Callable[[PlainRequest, "LaneRequest"], bool]
 
 
-def first_of(*calls: DirectCalls) -> DirectCalls:
-    """Return direct calls that are taken by the first of these that knows them."""
-    return lambda request, lane: any(take(request, lane) for take in calls)
+def either(first: DirectCalls, second: DirectCalls) -> DirectCalls:
+    """Return direct calls that are taken by the first, or else by the second."""
+    return lambda request, lane: first(request, lane) or second(request, lane)
 
 
 # Host and port of one end of a connection; the client's, and this side's.

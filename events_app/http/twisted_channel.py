@@ -81,6 +81,7 @@ class Channel(http.HTTPChannel):
 
     def connectionMade(self) -> None:
         """Count the connection, or say that there is no room for it."""
+        self._host = self.transport.getPeer().host
         self._clock = ConnectionClock(reactor, self._passed, self._too_late)
         super().connectionMade()
         if self.registry is not None:
@@ -164,7 +165,7 @@ class Channel(http.HTTPChannel):
             return
         phase = self._phase
         if self._clock.enter_phase(phase, self._answered) and self.registry is not None:
-            self.registry.enter_phase(self, self.transport.getPeer().host, phase)
+            self.registry.enter_phase(self, self._host, phase)
 
     @property
     def _phase(self) -> Phase:

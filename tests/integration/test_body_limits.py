@@ -5,7 +5,7 @@ import re
 import pytest
 from django.conf import settings
 
-from events_app.http.body import limit_of
+from events_app.http.body import LEAST_LIMIT, limit_of
 from silo.api import api
 
 MEGABYTE = 1024 * 1024
@@ -91,3 +91,11 @@ def test_most_operations_read_much_less_than_the_largest():
 )
 def test_the_address_decides_as_it_is_written(method, path, limit):
     assert limit_of(method, path) == limit
+
+
+def test_no_limit_is_smaller_than_the_least():
+    assert (
+        min(limit_of(b"GET", b"/"), limit_of(b"POST", b"/api/workstations/1/alive")) == LEAST_LIMIT
+    )
+    for _, method, path, _ in described():
+        assert limit_of(method.encode(), path.encode()) >= LEAST_LIMIT
