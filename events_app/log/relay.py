@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -128,30 +128,33 @@ def listening_name(channel: str) -> str:
 
 
 class Reach:
-    """The streams of this process that shared channels reach, found once for many events.
-
-    It holds for a turn of the event loop: afterwards there may be others.
-    """
+    """The streams of this process that shared channels reach, found once a turn of the event loop for many events."""
 
     def __init__(self) -> None:
         # With the channels, so that no other object can have their id.
-        self._found: dict[int, tuple[Sequence[str], dict[StreamListener, str]]] = {}
+        self._names: dict[int, tuple[Sequence[str], Sequence[str]]] = {}
+        self._found: dict[int, dict[StreamListener, str]] = {}
+
+    def begin_turn(self) -> None:
+        """There may be other streams than in the turn before."""
+        self._found.clear()
 
     def of(self, shared: Sequence[str]) -> dict[StreamListener, str]:
-        """Return the streams, each with one of the channels that it follows."""
-        found = self._found.get(id(shared))
-        if found is None:
-            found = self._found[id(shared)] = shared, _following(shared)
-        return found[1]
+        """Return the streams, each with the name of a channel that it follows."""
+        key = id(shared)
+        if key not in self._found:
+            if key not in self._names:
+                self._names[key] = shared, [*map(listening_name, shared)]
+            self._found[key] = _following(self._names[key][1])
+        return self._found[key]
 
 
-def _following(channels: Sequence[str]) -> dict[StreamListener, str]:
+def _following(names: Iterable[str]) -> dict[StreamListener, str]:
     manager = get_listener_manager()
     reached: dict[StreamListener, str] = {}
     # The manager's sets may change during the writes: one may find that its client has left.
     with manager.lock:
-        for channel in channels:
-            name = listening_name(channel)
+        for name in names:
             for listener in manager.listeners_by_channel.get(name, ()):
                 reached.setdefault(listener, name)
     return reached
@@ -162,10 +165,12 @@ def deliver(entry: Appended, reach: Reach) -> None:
 
     It is called in the event loop.
     """
-    event = RelayedEvent(entry.type, entry.data, entry.id)
-    reached = _following(entry.channels)
+    reached = _following(map(listening_name, entry.channels))
     if entry.shared:
         reached = {**reach.of(entry.shared), **reached}
+    if not reached:
+        return
+    event = RelayedEvent(entry.type, entry.data, entry.id)
     for listener, name in reached.items():
         if not listener.write(event):
             listener.queue(name, event)
@@ -199,6 +204,7 @@ class Relay:
         self._position = 0
         # What comes next in the log, and waits for the loop's other tasks to have their turn.
         self._next: deque[Appended] = deque()
+        self._reach = Reach()
         # Whether what was notified last follows on it.
         self._follows = True
         self._started = asyncio.Event()
@@ -295,13 +301,14 @@ class Relay:
     def _deliver_some(self) -> None:
         """Deliver some of the next entries, for `DELIVERING_SECONDS`."""
         until = time.monotonic() + DELIVERING_SECONDS
-        reach = Reach()
+        self._reach.begin_turn()
         while self._next:
             entry = self._next.popleft()
-            deliver(entry, reach)
+            deliver(entry, self._reach)
             self._position = entry.id
             if time.monotonic() >= until:
-                break
+                return
+        self._reach = Reach()
 
     async def _go_to_head(self, connection: ListenConnection) -> None:
         ((self._epoch, self._position),) = await connection.run(sql.LOG_HEAD)

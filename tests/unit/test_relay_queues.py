@@ -95,3 +95,27 @@ def test_other_tasks_have_a_turn_after_some_milliseconds_of_events_and_not_after
     monkeypatch.setattr(relay, "time", SimpleNamespace(monotonic=lambda: now))
     asyncio.run(run())
     assert turns == pytest.approx(100, abs=2)
+
+
+def test_shared_channels_reach_who_follows_them_in_this_turn(listener_of):
+    """A stream that has come since the turn before gets the event; each stream gets it once."""
+    shared, reach = ["a", "b"], relay.Reach()
+
+    def reached(*own):
+        event_id = len(counted) + 1
+        counted.append(event_id)
+        relay.deliver(Appended(event_id, own, shared, "edit.test", "{}"), reach)
+        return [
+            name
+            for name, listener in listeners.items()
+            if event_id in [event.id for some in listener.channel_items.values() for event in some]
+        ]
+
+    counted = []
+    listeners = {"first": listener_of("a", "b", "c"), "other": listener_of("d")}
+    assert reached("c") == ["first"]
+    assert sum(map(len, listeners["first"].channel_items.values())) == 1
+    listeners["second"] = listener_of("b")
+    reach.begin_turn()
+    assert reached() == ["first", "second"]
+    assert reached("d") == ["first", "other", "second"]
