@@ -15,7 +15,7 @@ from django.urls import re_path as django_re_path
 
 from events_app.fairness import request_gate
 from events_app.http.lane_request import either
-from events_app.serving import alive, no_websocket, stream
+from events_app.serving import alive, no_websocket, openings
 from sessions_app.writer import writer
 from silo import health, request_shares, set_way, short_way
 from silo.database import POOL_MAX_SIZE
@@ -32,7 +32,8 @@ REQUESTS_AT_ONCE = POOL_MAX_SIZE - 10 - HASHING_AT_ONCE
 # database was checked: one thread serves all of its requests.
 ready = request_gate.counted(health.looked_up_before(request_gate.limited(django_application, 1)))
 
-streams = as_djangos(stream.application)
+STREAMS = "/api/events"
+streams = as_djangos(openings.application)
 
 # All other requests wait in fair turns: docs/architecture.md, "How many at once".
 _limits = request_shares.limits()
@@ -49,7 +50,10 @@ ALIVE = r"^api/workstations/(?P<workstation_id>[^/]+)/alive$"
 # Those through the writer.
 writing = set_way.SetWay(writer)
 # The same without a task, for the usual ones that come by the lane.
-direct_calls = either(alive.direct_calls(ALIVE, completed), writing.take)
+direct_calls = either(
+    openings.direct_calls(STREAMS, completed),
+    either(alive.direct_calls(ALIVE, completed), writing.take),
+)
 
 # Django's type of a route knows views only; Channels takes ASGI applications.
 re_path: Any = django_re_path

@@ -133,6 +133,20 @@ class LaneRequest:
             self._head, self._parts = (status, headers), [body]
             self._answer()
 
+    def become_stream(
+        self, headers: AnswerHeaders, left: Callable[[], None]
+    ) -> StreamAnswer | None:
+        """Begin the answer of a direct call, and let a stream go on with it; return None if the client has left.
+
+        Args:
+            headers: of the answer, whose status is 200.
+            left: called when the client leaves.
+        """
+        if self.channel is None:
+            return None
+        self._head, self._left = (200, headers), None
+        return self._stream_answer(left)
+
     def when_left(self, call: Callable[[], object]) -> None:
         """Call this if the client leaves before the answer."""
         self._left = call

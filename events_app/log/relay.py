@@ -209,6 +209,11 @@ class Relay:
         self._follows = True
         self._started = asyncio.Event()
 
+    @property
+    def has_started(self) -> bool:
+        """Whether the relay has its cursor."""
+        return self._started.is_set()
+
     async def started(self) -> None:
         """Wait until the relay has its cursor: entries that commit from now on will be delivered."""
         await self._started.wait()

@@ -23,7 +23,7 @@ Key = uuid.UUID
 NOTHING_HELD: Final[Mapping[str, Any]] = {"sessions": [], "next": None}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StreamGrant:
     """The permission to open one stream.
 

@@ -14,7 +14,7 @@ from events_app import timings
 from events_app.http import refusals
 from events_app.presence.acknowledgements import Acknowledgements, ObservedClock
 from events_app.presence.alive_queue import AliveRequests
-from events_app.presence.backend import Key, StreamRefused
+from events_app.presence.backend import Key, StreamGrant, StreamRefused
 from events_app.presence.heartbeats import Heartbeats
 from events_app.presence.housekeeping import Housekeeping
 from events_app.presence.server_processes import ProcessIdentity
@@ -81,11 +81,23 @@ class Presence:
         if not stream.is_open:
             # The client has disconnected meanwhile; a stream that is added now would never be removed.
             raise asyncio.CancelledError
+        return await self.arriving(stream)
+
+    def has_room(self, grant: StreamGrant) -> bool:
+        """Return whether a stream may arrive without looking first which others are still there."""
+        return self._groups.has_room(grant)
+
+    def arriving(self, stream: OpenStream) -> "asyncio.Future[Snapshot]":
+        """Let a stream arrive for which there is room; see `arrive`.
+
+        Raises:
+            StreamRefused: the server stops.
+        """
         if self.stopping:
             raise StreamRefused(*refusals.UNAVAILABLE)
         self._groups.add(stream)
         self.streams[stream.connection_id] = stream
-        return await self._writer.arrive(stream)
+        return self._writer.arrive(stream)
 
     def leave(self, stream: OpenStream, *, by_client: bool) -> None:
         """Handle the end of a stream. Never waits; after `stop` has begun, no end counts as a departure."""

@@ -62,6 +62,11 @@ class StreamGroups:
         """Return the streams of a key."""
         return list(self._by_key.get(key, ()))
 
+    def has_room(self, grant: StreamGrant) -> bool:
+        """Return whether a stream may be added to its group at once."""
+        group, most = group_of(grant)
+        return len(self._open(group, most)) < most
+
     async def wait_for_room(self, grant: StreamGrant) -> None:
         """Wait until a stream may be added to its group; the caller adds it without waiting in between.
 
@@ -70,9 +75,9 @@ class StreamGroups:
         Raises:
             TooManyStreams: all of them acknowledge.
         """
-        group, most = group_of(grant)
-        if len(self._open(group, most)) < most:
+        if self.has_room(grant):
             return
+        group, most = group_of(grant)
         if group not in self._proofs:
             self._proofs[group] = asyncio.create_task(self._probe(group))
         # Shielded: one waiting stream that is cancelled must not stop the probe of the others.

@@ -6,10 +6,10 @@ nothing, and is refused only if no stream gets any further.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from events_app import timings
 from events_app.database.threads import in_thread
@@ -47,10 +47,31 @@ class Step:
     def __init__(self, name: str) -> None:
         self._name = name
         self._taken_at = float("-inf")
-        # Those that wait, in the order in which they began to.
-        self._waiting: dict[asyncio.Task[Any], float] = {}
-        self._given_up: set[asyncio.Task[Any]] = set()
+        # Those that wait, in the order in which they began to: since when, and what gives each up.
+        self._waiting: dict[Hashable, tuple[float, Callable[[NoProgress], None]]] = {}
         self._look: asyncio.TimerHandle | None = None
+
+    def enter(self, one: Hashable, give_up: Callable[[NoProgress], None]) -> None:
+        """Note that a stream waits for the step.
+
+        Args:
+            one: the stream, or what opens it.
+            give_up: called if no stream has taken the step for too long.
+        """
+        loop = asyncio.get_running_loop()
+        self._waiting[one] = loop.time(), give_up
+        if self._look is None:
+            self._look = loop.call_later(timings.ARRIVAL_TIMEOUT_SECONDS, self._give_up_late)
+
+    def leave(self, one: Hashable, *, taken: bool) -> None:
+        """Note that a stream waits no more.
+
+        Args:
+            one: as it entered.
+            taken: whether it was answered; a refusal is an answer too.
+        """
+        if self._waiting.pop(one, None) is not None and taken:
+            self._taken_at = asyncio.get_running_loop().time()
 
     async def take(self, work: Awaitable[T]) -> T:
         """Wait for the step, for as long as any stream takes it.
@@ -61,43 +82,40 @@ class Step:
         Raises:
             NoProgress: no stream has taken the step for too long, since this one waits.
         """
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        task = asyncio.current_task()
         assert task is not None
         cancelled_before = task.cancelling()
-        self._waiting[task] = loop.time()
-        if self._look is None:
-            self._look = loop.call_later(timings.ARRIVAL_TIMEOUT_SECONDS, self._give_up_late)
+        given_up: list[NoProgress] = []
+
+        def give_up(reason: NoProgress) -> None:
+            given_up.append(reason)
+            task.cancel()
+
+        self.enter(task, give_up)
         try:
             result = await work
         except asyncio.CancelledError:
-            if task in self._given_up and task.uncancel() <= cancelled_before:
-                raise NoProgress(self._name) from None
+            self.leave(task, taken=False)
+            if given_up and task.uncancel() <= cancelled_before:
+                raise given_up[0] from None
             raise
-        except Exception:
-            # A refusal is an answer too.
-            self._taken_at = loop.time()
+        except BaseException:
+            self.leave(task, taken=True)
             raise
-        finally:
-            del self._waiting[task]
-            self._given_up.discard(task)
-            if not self._waiting and self._look is not None:
-                self._look.cancel()
-                self._look = None
-        self._taken_at = loop.time()
+        self.leave(task, taken=True)
         return result
 
     def _give_up_late(self) -> None:
         """Give those up that have waited too long, and look again when the next one would have."""
         loop = asyncio.get_running_loop()
         self._look = None
-        for task, begun in self._waiting.items():
+        for one, (begun, give_up) in list(self._waiting.items()):
             late_at = max(begun, self._taken_at) + timings.ARRIVAL_TIMEOUT_SECONDS
             if late_at > loop.time():
                 self._look = loop.call_at(late_at, self._give_up_late)
                 return
-            if task not in self._given_up:
-                self._given_up.add(task)
-                task.cancel()
+            del self._waiting[one]
+            give_up(NoProgress(self._name))
 
 
 class Admission:

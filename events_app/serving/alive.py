@@ -24,10 +24,14 @@ from events_app.presence.alive_queue import Answer
 from events_app.presence.backend import AliveRequest, backend
 from events_app.serving import bodies, runtime
 from events_app.serving.bodies import ClientLeft, Receive
-from events_app.serving.stream_http import Scope, Send, refuse, refused, until_disconnect
-
-# Adds to the headers of an answer those that every answer of the service has.
-Complete = Callable[[AnswerHeaders], AnswerHeaders]
+from events_app.serving.stream_http import (
+    Complete,
+    Scope,
+    Send,
+    refuse,
+    refused,
+    until_disconnect,
+)
 
 # Clients whose headers are known; each sends the same ones again.
 _KEPT: Final = 2048

@@ -1,8 +1,7 @@
-"""One event stream (SSE): the ASGI application behind `/api/events` and `/api/items/<part>/events`.
+"""One event stream (SSE), which `openings` opens.
 
-The application ends when the stream has begun. An open stream has no task while it is idle or its client reads, no
-thread and no database connection. The order of its steps, and why nothing is lost or doubled: docs/streams.md, "The way
-of a stream".
+An open stream has no task while it is idle or its client reads, no thread and no database connection. The order of its
+steps, and why nothing is lost or doubled: docs/streams.md, "The way of a stream".
 """
 
 import asyncio
@@ -17,21 +16,15 @@ from django_eventstream.views import get_listener_manager
 from events_app import timings
 from events_app.database.threads import in_thread
 from events_app.fairness import callers
-from events_app.http.stream_answer import LEAVING, TAKE_OVER
+from events_app.http.stream_answer import StreamAnswer
 from events_app.log import event_log, replays, sse
 from events_app.log.relay import RelayedEvent, StreamListener, listening_name
-from events_app.presence.backend import (
-    StreamGrant,
-    StreamRefused,
-    StreamRequest,
-)
+from events_app.presence.backend import StreamGrant, StreamRefused
 from events_app.presence.store import Snapshot
-from events_app.serving import runtime, stream_http, stream_text
-from events_app.serving.admission import Admission, Step
-from events_app.serving.bodies import ClientLeft, Receive
+from events_app.serving import runtime, stream_text
 from events_app.serving.stream_failures import refusal_for
-from events_app.serving.stream_http import Scope, Send, refuse, unavailable
-from events_app.serving.stream_text import HEADERS, named
+from events_app.serving.stream_http import unavailable
+from events_app.serving.stream_text import named
 from events_app.serving.stream_writer import CHUNK_BYTES, StreamWriter
 
 logger = logging.getLogger(__name__)
@@ -41,37 +34,16 @@ Work = Callable[[], Awaitable[None]]
 # How long a closed stream may take to end its answer, if its client does not read.
 CLOSE_SECONDS: Final = 0.5
 
-_admission = Admission(replays.threads)
-_granting, _arriving = Step("who asks"), Step("its arrival")
-
-
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Open one stream, or refuse it."""
-    methods = stream_http.methods(scope)
-    if scope["method"] not in methods:
-        message = f"A stream is read with {' or '.join(methods)}."
-        return await refuse(send, StreamRefused(405, "method_not_allowed", message), methods)
-    process = runtime.current()
-    if process is None:
-        return await refuse(send, stream_http.NOT_SERVED)
-    if process.presence.stopping:
-        return await refuse(send, unavailable())
-    try:
-        request = await stream_http.read(scope, receive)
-    except ClientLeft:
-        return
-    stream = Stream(send, timings.configured(), process)
-    opening = stream.open(request)
-    # Nor is it kept here.
-    del request
-    await opening
-
 
 class Stream:
-    """One open stream. Its life begins with `open`; later events call the other methods.
+    """One open stream. Its life begins with `begin`; later events call the other methods.
 
-    A stream has one task at most: that of the application while it opens, then one of its own, while its client does
-    not read or it reads from the log.
+    A stream has one task at most: while it opens that of the application, or the arrival that it waits for; then one of
+    its own, while its client does not read or it reads from the log.
+
+    Args:
+        configured: the timings.
+        process: what serves it.
     """
 
     __slots__ = (
@@ -84,7 +56,6 @@ class Stream:
         "_listening",
         "_position",
         "_process",
-        "_send",
         "_task",
         "_timings",
         "_writer",
@@ -94,20 +65,18 @@ class Stream:
         "opened",
     )
 
-    def __init__(self, send: Send, configured: timings.Timings, process: "runtime.Runtime") -> None:
+    def __init__(self, configured: timings.Timings, process: "runtime.Runtime") -> None:
         self.connection_id = uuid.uuid4()
         self.grant: StreamGrant
         # Whether anything may still be written.
         self.is_open = True
         self._credentials: bytes | None = None
         self._departed = self._forgotten = self._listening = self._line_due = False
-        # Until it has begun.
-        self._send: Send | None = send
         self._process = process
         self._writer = StreamWriter(self.connection_id, configured, process.presence)
         self.opened = self._writer.opened
         self._timings = configured
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Future[Any] | None = None
         self._listener = StreamListener(self._write_event, self._wake)
         self._position = 0
         self._epoch = ""
@@ -164,8 +133,8 @@ class Stream:
 
     # -- its end --
 
-    def _client_left(self) -> None:
-        """Called by the connection, in the turn of the loop in which it ends."""
+    def client_left(self) -> None:
+        """Handle the end of its client. The connection calls it in the turn of the loop in which it ends."""
         self.is_open, self._departed = False, self.is_open or self._departed
         self._give_up()
 
@@ -187,25 +156,13 @@ class Stream:
         self._listener.end()
         self._process.presence.leave(self, by_client=self._departed)
 
-    async def _end(self, refusal: StreamRefused) -> None:
-        """End the answer, or give this one where none was begun."""
-        self.is_open = False
+    def end(self) -> None:
+        """End it, and its answer if that was begun."""
         self._forget()
-        send, self._send = self._send, None
         if self._writer.answer is not None:
             self._writer.answer.end()
-        elif send is not None:
-            await refuse(send, refusal)
 
-    async def _cut_off(self) -> None:
-        """End an answer whose client does not read, or one that waited to begin when the stream was closed."""
-        if self._writer.answer is not None:
-            # Left open, it would look alive.
-            self._writer.answer.abort()
-        else:
-            await self._end(unavailable())
-
-    # -- what takes time --
+    # -- its task --
 
     def _wake(self) -> None:
         """Have a task write what cannot be written at once, unless there is one already."""
@@ -213,76 +170,65 @@ class Stream:
             self._work(self._pass_on)
 
     def _work(self, work: Work) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._worked(work))
+        self._task = asyncio.get_running_loop().create_task(self.worked(work))
 
-    async def _worked(self, work: Work) -> None:
-        """Do some work; end the stream if that fails, or if it was closed meanwhile."""
+    async def worked(self, work: Work) -> StreamRefused | None:
+        """Do some work of this stream in its task; end the stream if that fails, or if it was closed meanwhile.
+
+        Returns:
+            Why it has ended, if it has: the answer for its client, where none was begun.
+        """
         try:
             await work()
-            if not self.is_open:
-                await self._end(unavailable())
+            refusal = None if self.is_open else unavailable()
         except asyncio.CancelledError:
             # Its client has left, or it was closed and has not ended in time, or the process ends.
             self._forget()
-            await self._cut_off()
+            if self._writer.answer is not None:
+                # Its client does not read; left open, it would look alive.
+                self._writer.answer.abort()
+            return unavailable()
         except Exception as error:
-            await self._end(refusal_for(error, self))
+            refusal = refusal_for(error, self)
         finally:
             # Unless another one goes on.
             if self._task is asyncio.current_task():
                 self._task = None
+        if refusal is not None:
+            self.end()
+        return refusal
 
-    async def open(self, request: StreamRequest) -> None:
-        """Resolve, listen, arrive and begin. The rest is done when something happens."""
-        self._task = asyncio.current_task()
-        assert self._send is not None
-        await self._send({"type": LEAVING, "call": self._client_left})
-        self._credentials = callers.credentials(request.scope)
-        only_headers = request.scope["method"] == "HEAD"
-        granted = _admission.grant(request)
-        # Its body may have 8 MB, and the stream may wait.
-        del request
-        await self._worked(partial(self._open, granted, only_headers=only_headers))
+    # -- its opening --
 
-    async def _open(self, granted: Awaitable[StreamGrant], *, only_headers: bool) -> None:
-        self.grant = await _granting.take(granted)
-        callers.known_credentials.note(self._credentials, self.grant.user_id)
-        if only_headers:
-            await self._only_headers()
-        else:
-            await self._begin(await _arriving.take(self._arrive()))
+    def waits_for(self, opening: asyncio.Future[Any] | None) -> None:
+        """Note the task, or the arrival, by which it is opened: it is cancelled if the stream ends before."""
+        self._task = opening
 
-    async def _only_headers(self) -> None:
-        """Answer HEAD with the headers of GET, and no stream."""
-        send, self._send = self._send, None
-        assert send is not None
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        self.is_open = False
+    def granted(self, grant: StreamGrant, credentials: bytes | None) -> None:
+        """Note what it may follow, and by which credentials."""
+        self.grant, self._credentials = grant, credentials
+        callers.known_credentials.note(credentials, grant.user_id)
 
-    async def _arrive(self) -> Snapshot:
-        await self._process.relay.started()
-        if not self.is_open:
-            raise asyncio.CancelledError
-        self._listen()
-        return await self._process.presence.arrive(self)
+    def listen(self) -> None:
+        """Have the relay queue for it from now on."""
+        self._listener.channels = {listening_name(channel) for channel in self.grant.channels}
+        self._listener.user_id = self.grant.user_id
+        get_listener_manager().add_listener(self._listener)
+        self._listening = True
 
-    async def _begin(self, snapshot: Snapshot) -> None:
-        """Begin the answer, and leave the rest to whatever happens."""
-        if not self.is_open:
-            return
-        send, self._send = self._send, None
-        assert send is not None
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        question: dict[str, Any] = {"type": TAKE_OVER, "call": self._client_left}
-        await send(question)
-        self._writer.answer = question.get("answer")
-        if self._writer.answer is None:
-            # The client has left in this moment.
-            return
+    def begin(self, answer: StreamAnswer, snapshot: Snapshot) -> None:
+        """Write the first events, and leave the rest to whatever happens.
+
+        Args:
+            answer: it goes on with this.
+            snapshot: the contents of `stream-open`.
+        """
+        self._writer.answer = answer
         # The arrival was a heartbeat.
         self._writer.add_heartbeat()
-        opening = self._opening(snapshot)
+        opening, (self._epoch, self._position) = stream_text.opening(
+            self.grant, self.connection_id, self._timings, snapshot
+        )
         head = snapshot.log.head.id
         if self._position < head or len(opening) > CHUNK_BYTES:
             return self._work(partial(self._catch_up, opening, head))
@@ -291,26 +237,14 @@ class Stream:
         if self._listener.waits:
             self._work(self._pass_on)
 
+    # -- what takes time --
+
     async def _catch_up(self, opening: bytes, head: int) -> None:
         await self._writer.write(opening)
         if self._position < head:
             await self._replay()
         self._process.keep_alives.add(self)
         await self._pass_on()
-
-    def _listen(self) -> None:
-        self._listener.channels = {listening_name(channel) for channel in self.grant.channels}
-        self._listener.user_id = self.grant.user_id
-        get_listener_manager().add_listener(self._listener)
-        self._listening = True
-
-    def _opening(self, snapshot: Snapshot) -> bytes:
-        """Decide where to go on, and return the first events."""
-        opening, start = stream_text.opening(
-            self.grant, self.connection_id, self._timings, snapshot
-        )
-        self._epoch, self._position = start
-        return opening
 
     async def _replay(self) -> None:
         """Read from the log until nothing newer is there; the queue has everything from then on."""

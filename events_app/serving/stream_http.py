@@ -9,12 +9,15 @@ from typing import Any, Final
 from django.core.handlers.asgi import ASGIRequest
 
 from events_app.http import envelope, refusals
+from events_app.http.lane_request import AnswerHeaders
 from events_app.presence.backend import StreamGrant, StreamRefused, StreamRequest
 from events_app.serving import bodies
 from events_app.serving.bodies import Receive
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+# Adds to the headers of an answer those that every answer of the service has.
+Complete = Callable[[AnswerHeaders], AnswerHeaders]
 
 # Relay and presence run beside `manage.py serve` only; under `runserver` no workstation would be kept present.
 NOT_SERVED: Final = StreamRefused(

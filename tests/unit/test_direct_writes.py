@@ -9,16 +9,15 @@ from types import SimpleNamespace
 import pytest
 from django_eventstream.views import MAX_PENDING
 
-from events_app import timings
 from events_app.http.stream_answer import TAKE_OVER
 from events_app.log import relay, replays
 from events_app.log.event_log import Cursor, Entry, LogState, Page
 from events_app.log.notification import Appended
 from events_app.presence.backend import StreamGrant
 from events_app.presence.store import Snapshot
-from events_app.serving import stream
+from events_app.serving import openings, stream
 from events_app.serving.keep_alives import KeepAlives
-from events_app.serving.stream import Stream
+from events_app.serving.openings import Opening
 from events_app.serving.stream_writer import CHUNK_BYTES
 
 EPOCH = "abc"
@@ -47,9 +46,14 @@ class Answer:
 
 
 class World:
-    """A log, and one stream whose client reads while there is `room`."""
+    """A log, and one stream whose client reads while there is `room`.
 
-    def __init__(self, monkeypatch) -> None:
+    Args:
+        directly: whether it is opened by a direct call of the lane.
+    """
+
+    def __init__(self, monkeypatch, directly) -> None:
+        self._directly = directly
         self.room = asyncio.Event()
         self.room.set()
         self.writes: list[bytes] = []
@@ -64,8 +68,9 @@ class World:
             heartbeat_written=lambda _: None,
             leave=lambda stream, by_client: self.departures.append(by_client),
         )
-        process = SimpleNamespace(presence=presence, keep_alives=KeepAlives(8.0))
-        self.stream = Stream(self.send, timings.configured(), process)
+        self._process = SimpleNamespace(presence=presence, keep_alives=KeepAlives(8.0))
+        self._opening = Opening(self.send, self._process)
+        self.stream = self._opening.stream
         self.stream.grant = StreamGrant(frozenset({"a", "b"}), None, user_id=1)
         self.answer = Answer(self)
 
@@ -95,14 +100,23 @@ class World:
 
     def opens(self, head=0, at=None):
         """Begin the stream, its snapshot taken at a head."""
-        self.stream._listen()
+        self.stream.listen()
         log = LogState(Cursor(EPOCH, head), 0)
         if at is not None:
             self.stream.grant = StreamGrant(
                 frozenset({"a", "b"}), None, user_id=1, last_event_id=f"{EPOCH}-{at}"
             )
-        opening = self.stream._worked(lambda: self.stream._begin(Snapshot(log, {})))
-        self.stream._task = asyncio.create_task(opening)
+        snapshot = Snapshot(log, {})
+        if self._directly:
+            arrival = asyncio.get_running_loop().create_future()
+            lane = SimpleNamespace(
+                when_left=lambda call: None, become_stream=lambda headers, left: self.answer
+            )
+            openings._DirectOpening(self.stream, lane, lambda headers: headers, arrival)
+            arrival.set_result(snapshot)
+        else:
+            opening = self.stream.worked(lambda: self._opening._begin(snapshot))
+            self.stream.waits_for(asyncio.create_task(opening))
 
     @property
     def ids(self):
@@ -110,9 +124,9 @@ class World:
         return [int(one) for one in re.findall(rb"id: abc-(\d+)\nevent: test\n", self.written)]
 
 
-@pytest.fixture
-def world(monkeypatch):
-    return World(monkeypatch)
+@pytest.fixture(params=[False, True], ids=["application", "direct call"])
+def world(monkeypatch, request):
+    return World(monkeypatch, request.param)
 
 
 async def settled():
@@ -125,7 +139,7 @@ def play(world, scene):
         try:
             await scene()
         finally:
-            world.stream._client_left()
+            world.stream.client_left()
             await settled()
 
     asyncio.run(main())
@@ -329,7 +343,7 @@ def test_a_client_that_leaves_departs_at_once_whatever_its_stream_does(world):
         world.commit(1)
         # Its task waits for room.
         await settled()
-        world.stream._client_left()
+        world.stream.client_left()
         assert world.departures == [True]
         await settled()
         assert world.at_once
@@ -343,7 +357,7 @@ def test_a_client_that_leaves_a_closed_stream_has_not_departed(world):
         world.opens()
         await settled()
         world.stream.close("no longer permitted")
-        world.stream._client_left()
+        world.stream.client_left()
         assert world.departures == [False]
 
     play(world, scene)

@@ -13,7 +13,8 @@ from events_app.presence import stream_limits
 from events_app.presence.backend import StreamGrant
 from events_app.presence.process import Presence
 from events_app.presence.stream_limits import MAX_STREAMS_PER_KEY
-from events_app.serving import stream
+from events_app.serving import openings
+from events_app.serving.openings import Opening
 from events_app.serving.stream import Stream
 from events_app.serving.stream_text import HEARTBEAT
 
@@ -26,7 +27,7 @@ def granted(monkeypatch):
     async def at_once(request):
         return grant
 
-    monkeypatch.setattr(stream, "_admission", SimpleNamespace(grant=at_once))
+    monkeypatch.setattr(openings, "_admission", SimpleNamespace(grant=at_once))
     return grant
 
 
@@ -35,7 +36,7 @@ async def send(message):
 
 
 def opened(process):
-    return Stream(send, timings.configured(), process)
+    return Stream(timings.configured(), process)
 
 
 def request():
@@ -51,11 +52,11 @@ def test_a_client_that_leaves_as_it_is_admitted_leaves_no_stream(granted):
         turn = asyncio.Event()
         presence = Presence(timings.configured())
         process = SimpleNamespace(relay=SimpleNamespace(started=turn.wait), presence=presence)
-        one = opened(process)
-        opening = asyncio.create_task(one.open(request()))
+        one = Opening(send, process)
+        opening = asyncio.create_task(one.run(request()))
         await asyncio.sleep(0.01)
         turn.set()
-        one._client_left()
+        one.stream.client_left()
         await opening
         return presence.streams, list(presence._writer._arrivals.not_failing_alone)
 
@@ -86,7 +87,7 @@ def test_a_client_that_leaves_during_proof_of_siblings_leaves_no_stream(granted,
         await asyncio.sleep(0.01)
         others[0].close("it has left")
         turn.set()
-        one._client_left()
+        one.client_left()
         # The task which waits for this one is cancelled, and cancels it a moment later.
         await asyncio.sleep(0.01)
         arriving.cancel()
