@@ -80,14 +80,17 @@ class Rows(Generic[Model]):
 
     Args:
         model: the table.
+        read: the columns that are read; the others are deferred. Without any, all.
     """
 
-    def __init__(self, model: type[Model]) -> None:
+    def __init__(self, model: type[Model], *read: str) -> None:
         self._model: Final = model
-        self.columns: Final = [field.attname for field in model._meta.concrete_fields]
+        every = [field.attname for field in model._meta.concrete_fields]
+        # In the order in which the model has them.
+        self.columns: Final = [one for one in every if one in read] if read else every
 
     def instances(self, rows: Iterable[Row]) -> Iterator[Model]:
-        """Yield the instances of rows that have all columns, in the order of `columns`."""
+        """Yield the instances of rows that have these columns, in the order of `columns`."""
         for row in rows:
             yield self._model.from_db(DEFAULT_DB_ALIAS, self.columns, row)
 

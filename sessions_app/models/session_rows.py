@@ -1,7 +1,7 @@
 """Plain rows of edit sessions: what is read before they begin and end, without an instance of a model for each."""
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -10,6 +10,8 @@ from django.contrib.auth import get_user_model
 from events_app.database.round_trip import Row, Statement, rows_of
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.ended_session import Ending
+from sessions_app.models.item import Item
+from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.workstation import Workstation
 
 
@@ -18,6 +20,23 @@ class Drawn(NamedTuple):
 
     fencing_token: int
     at: datetime
+
+
+class Beginning(NamedTuple):
+    """A session that is about to begin; its item and its workstation, with its user, are locked."""
+
+    item: Item
+    workstation: Workstation
+    connection_id: uuid.UUID | None
+    context_level: str
+    object_id: str
+    dependency_cone: Sequence[str]
+    note: str
+
+    @classmethod
+    def of(cls, place: PlaceInLine) -> "Beginning":
+        """Return what a place waits for."""
+        return cls(*[getattr(place, one) for one in cls._fields])
 
 
 class Found(NamedTuple):

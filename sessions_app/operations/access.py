@@ -14,7 +14,10 @@ from sessions_app.models.workstation import Workstation
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-WORKSTATIONS: Final = Rows(Workstation)
+# What is asked before something is done for a workstation, and shown with its sessions.
+WORKSTATIONS: Final = Rows(
+    Workstation, "id", "user_id", "name", "departed_at", "away_since", "idle_since"
+)
 LOCK: Final = Statement(
     lambda ids: Workstation.objects.locking(ids).values_list(*WORKSTATIONS.columns)
 )

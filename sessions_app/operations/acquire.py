@@ -14,11 +14,12 @@ from sessions_app.errors import BatchInterference, DomainError
 from sessions_app.interference import conflicts
 from sessions_app.interference.holdings import Holders
 from sessions_app.interference.new_cones import renew_cones, set_cones
-from sessions_app.locks import Lock, by_lock
+from sessions_app.locks import Lock
 from sessions_app.models.abstract_edit_session import AbstractEditSession
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.results import Acquired, Wanted
+from sessions_app.models.session_rows import Beginning
 from sessions_app.operations import limits, presence
 from sessions_app.operations.facts import Acquire, Admitted, Facts, admit, lock_and_read
 from sessions_app.steps import few_enough
@@ -169,23 +170,22 @@ def carry_out(admitted: Sequence[Admitted], facts: Facts) -> list[list[Acquired]
 
 def _new_sessions(admitted: Admitted, facts: Facts) -> list[AbstractEditSession]:
     """Return the sessions of the locks that are free, not yet written, in the order of the request."""
-    held = facts.held_of(admitted)
-    return EditSession.objects.drawn(
-        (
-            EditSession(
-                item=admitted.items[want.part_number],
-                workstation=admitted.workstation,
-                user=admitted.workstation.user,
-                connection_id=admitted.request.connection_id,
-                context_level=want.context_level,
-                object_id=want.object_id,
-                dependency_cone=list(want.dependency_cone),
-                note=want.note or "",
-            )
-            for lock, want in admitted.wanted.items()
-            if lock not in held
-        ),
-        facts.drawn,
+    held, manager = facts.held_of(admitted), EditSession.objects
+    return [
+        manager.drawn(_beginning(admitted, want), next(facts.drawn))
+        for want in admitted.free(held).values()
+    ]
+
+
+def _beginning(admitted: Admitted, want: Wanted) -> Beginning:
+    return Beginning(
+        admitted.items[want.part_number],
+        admitted.workstation,
+        admitted.request.connection_id,
+        want.context_level,
+        want.object_id,
+        want.dependency_cone,
+        want.note or "",
     )
 
 
@@ -196,17 +196,15 @@ def _answer(
     held, workstation = facts.held_of(admitted), admitted.workstation
     company = facts.company_of(admitted)
     changed = _renew(held, admitted, company)
-    ours = by_lock(new, admitted.wanted) | held
+    ours = _in_order(admitted, new, held)
+    begun = {session.pk for session in new}
     met = conflicts.find(
         EditSession.objects.all(),
-        [one for one in ours.values() if one.item_id in company],
-        {session.pk for session in new},
+        [one for one in ours if one.item_id in company] if company else [],
+        begun,
         facts.holders,
     )
-    answers = [
-        Acquired(ours[lock], lock in held, met.of.get(ours[lock].pk, []))
-        for lock in admitted.wanted
-    ]
+    answers = [Acquired(one, one.pk not in begun, met.of.get(one.pk, [])) for one in ours]
     items = {item.pk for item in admitted.items.values()}
     audiences = channels.audiences_of(facts.holders, items)
     own = channels.workstation(workstation.pk)
@@ -218,15 +216,24 @@ def _answer(
     return answers, [*acquired, *changed, *met.events(new)]
 
 
+def _in_order(
+    admitted: Admitted, new: Sequence[AbstractEditSession], held: LocksHeld
+) -> Sequence[AbstractEditSession]:
+    """Return the sessions of a request in the order in which they were wanted."""
+    if not held:
+        return new
+    ours = {**held, **dict(zip(admitted.free(held), new, strict=True))}
+    return [ours[lock] for lock in admitted.wanted]
+
+
 def _refuse_retired(admitted: Admitted, held: LocksHeld) -> None:
     """Refuse to begin a session on a retired item; one that is held goes on.
 
     Raises:
         Retired: one of the items is retired.
     """
-    for lock, want in admitted.wanted.items():
-        if lock not in held:
-            admitted.items[want.part_number].check_not_retired()
+    for want in admitted.free(held).values():
+        admitted.items[want.part_number].check_not_retired()
 
 
 def _refuse_held_by_others(admitted: Admitted, held: LocksHeld) -> None:
@@ -235,11 +242,9 @@ def _refuse_held_by_others(admitted: Admitted, held: LocksHeld) -> None:
     Raises:
         BatchInterference: it names all sessions in the way, in the order of the request.
     """
-    in_the_way = [
-        held[lock]
-        for lock in admitted.wanted
-        if lock in held and held[lock].workstation_id != admitted.workstation.pk
-    ]
+    own = admitted.workstation.pk
+    theirs = {lock: one for lock, one in held.items() if one.workstation_id != own}
+    in_the_way = [theirs[lock] for lock in admitted.wanted if lock in theirs] if theirs else []
     if in_the_way:
         raise _interference(in_the_way)
 
@@ -251,8 +256,9 @@ def _refuse_too_many(admitted: Admitted, held: LocksHeld, facts: Facts) -> None:
         TooManySessions, TooManyNodeKeys: see `limits`.
     """
     new = len(admitted.wanted) - len(held)
+    before = {lock: one.node_keys for lock, one in held.items()}
     node_keys = limits.growth(
-        (held[lock].node_keys if lock in held else 0, len(want.dependency_cone))
+        (before.get(lock, 0) if before else 0, len(want.dependency_cone))
         for lock, want in admitted.wanted.items()
     )
     limits.check_sessions(facts.counted.of(admitted.workstation), new, node_keys)

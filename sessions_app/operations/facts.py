@@ -30,7 +30,7 @@ from sessions_app.operations.limits import Counted
 from sessions_app.text import name_key
 
 # Each asks one table, so that its plan is right for any number of rows: see `events_app/database/pipeline.py`.
-_ITEMS: Final = Rows(Item)
+_ITEMS: Final = Rows(Item, "id", "part_number", "key", "retired_at")
 _ITEM_IDS: Final = Statement(lambda keys: Item.objects.filter(key__any=keys).values_list("pk"))
 _ITEMS_OF: Final = Statement(
     lambda workstations: EditSession.objects.filter(workstation__any=workstations).values_list(
@@ -130,8 +130,10 @@ class Facts:
 
     def company_of(self, admitted: "Admitted") -> Holders:
         """Return who holds how much on those items of a request on which other workstations hold sessions."""
+        if not self.holders:
+            return {}
         own = admitted.workstation.pk
-        on_items = {item.pk: self.holders[item.pk] for item in admitted.items.values()}
+        on_items = {item.pk: self.holders.get(item.pk, {}) for item in admitted.items.values()}
         return {pk: held for pk, held in on_items.items() if held.keys() - {own}}
 
     def places_of(self, admitted: Collection["Admitted"]) -> list[uuid.UUID]:
@@ -157,6 +159,12 @@ class Admitted:
     workstation: Workstation
     items: Mapping[str, Item]
     wanted: Mapping[Lock, Wanted]
+
+    def free(self, held: Collection[Lock]) -> Mapping[Lock, Wanted]:
+        """Return what is wanted and not held, in the order of the request."""
+        if not held:
+            return self.wanted
+        return {lock: want for lock, want in self.wanted.items() if lock not in held}
 
 
 def lock_and_read(requests: Sequence[Acquire]) -> Facts:
@@ -197,13 +205,13 @@ def lock_and_read(requests: Sequence[Acquire]) -> Facts:
         sql.drawing(FENCING_TOKENS, len(wanted)),
     )
     items = {item.key: item for item in _ITEMS.instances(rows)}
-    held_locks = {Lock(*row) for row in held} & _locks_of(requests, items)
+    # Rare, as are places in line.
+    held_locks = {Lock(*row) for row in held} & _locks_of(requests, items) if held else set()
     return Facts(
         workstations,
         {pk for (pk,) in active},
         {(pk, key) for some in connected for pk, key in some},
         items,
-        # Rare, so their names are read only where there are any.
         EditSession.objects.held(held_locks) if held_locks else {},
         {(workstation, Lock(*lock)): pk for pk, workstation, *lock in places},
         holders_of(holdings),
