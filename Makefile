@@ -1,8 +1,8 @@
 # What a newcomer types: make run, make test. The rest is Python's and Django's own commands, in the environment in VENV.
 
 VENV ?= .venv
-# How many tests of processes run beside each other.
-WORKERS ?= 3
+# How many tests run beside each other, where some of them wait for processes.
+WORKERS ?= 4
 PYTHON ?= python3
 IN_VENV = exec "$(VENV)/bin/python"
 # Where one of these has changed, requirements.txt is installed again.
@@ -15,7 +15,7 @@ WELCOME = $${SILO_VAR:-var}/welcome
 # Hundreds of tests start Python: each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run lint audit coverage clean python port installed install test test-inside test-integration test-processes test-alone test-client \
+.PHONY: help run lint audit coverage clean python port installed install test test-together test-integration test-processes test-alone test-client \
   test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
 .NOTPARALLEL:
 .SUFFIXES:
@@ -40,22 +40,22 @@ run: port installed
 	@$(IN_VENV) manage.py createdemo --to "$(WELCOME)"
 	@$(IN_VENV) -m tools.side_by_side "$(WELCOME)"
 
-test: test-inside test-processes test-alone
-
-# What starts no processes of its own computes, on all cores.
-test-inside: installed
-	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 --dist worksteal tests/unit tests/integration $(PYTEST)
-
-test-integration: installed
-	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 --dist worksteal tests/integration $(PYTEST)
-
-# The other tests mostly wait for processes, so several run beside each other, but those that load the machine or measure
+# Those that compute beside those that wait for processes; then, by themselves, those that load the machine or measure
 # it.
-test-processes: installed
-	@$(IN_VENV) -m pytest -n $(WORKERS) --dist worksteal -m "not alone" tests/processes embedded_postgres/tests --ignore tests/processes/client $(PYTEST)
+test: test-together test-alone
+
+test-together: installed
+	@$(IN_VENV) -m pytest -n $(WORKERS) --dist worksteal -m "not alone" --ignore tests/processes/client $(PYTEST)
 
 test-alone: installed
 	@$(IN_VENV) -m pytest -m alone tests/processes --ignore tests/processes/client $(PYTEST)
+
+# What starts no processes of its own computes, on all cores.
+test-integration: installed
+	@$(IN_VENV) -m pytest -n auto --maxprocesses 4 --dist worksteal tests/integration $(PYTEST)
+
+test-processes: installed
+	@$(IN_VENV) -m pytest -n $(WORKERS) --dist worksteal -m "not alone" tests/processes embedded_postgres/tests --ignore tests/processes/client $(PYTEST)
 
 # The client and the command line as programs.
 test-client: installed

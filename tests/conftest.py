@@ -2,7 +2,9 @@
 
 import gc
 import signal
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -11,10 +13,26 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from tests import emptying
 
+# Tests that start no processes.
+INSIDE = (Path(__file__).with_name("unit"), Path(__file__).with_name("integration"))
+
 
 def pytest_configure() -> None:
     # Started in the background of a shell, this process ignores Ctrl-C, and so would every process that it tests.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files that wait for processes among those that compute, so that workers do both at any time."""
+    waits = {item: not any(map(item.path.is_relative_to, INSIDE)) for item in items}
+    kinds = Counter(waits.values())
+    done = Counter[bool]()
+    places: dict[Path, float] = {}
+    for item, kind in waits.items():
+        places.setdefault(item.path, done[kind] / kinds[kind])
+        done[kind] += 1
+    items.sort(key=lambda item: places[item.path])
 
 
 def pytest_collection_finish() -> None:
