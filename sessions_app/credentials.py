@@ -13,12 +13,8 @@ from django.contrib.auth.models import User
 from django.db import DEFAULT_DB_ALIAS
 
 from events_app.database.notified_cache import Answer, NotifiedCache
-from sessions_app.models.api_token import TOKEN_FORM, ApiToken, hashed
+from sessions_app.models.api_token import TOKEN_FORM, USER_COLUMNS, ApiToken, hashed
 from sessions_app.roles import Role
-
-# Of the user, in the model's order, as `from_db` wants them. The rest is read from the database where it is needed. The
-# triggers notify of a change of each of them.
-_USER_FIELDS: Final = ("id", "is_superuser", "username", "first_name", "last_name", "is_active")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +25,7 @@ class Credential:
         token_id: the token.
         limit: the most that it allows.
         role: the user's role; None without one.
-        values: of the user.
+        values: of the user, `USER_COLUMNS`; the triggers notify of a change of each of them.
     """
 
     token_id: int
@@ -39,7 +35,7 @@ class Credential:
 
     def user(self) -> User:
         """Return the user: an object of its own for each request, which may change it."""
-        return User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, self.values)
+        return User.from_db(DEFAULT_DB_ALIAS, USER_COLUMNS, self.values)
 
 
 # By the digest of the token.
@@ -72,7 +68,7 @@ def _ask(digests: Collection[str]) -> Mapping[str, Answer[Credential]]:
                 row.pk,
                 Role[row.role.upper()],
                 Role.among(row.groups, row.user),
-                tuple(getattr(row.user, name) for name in _USER_FIELDS),
+                tuple(getattr(row.user, name) for name in USER_COLUMNS),
             ),
             owner=str(row.user_id),
             seconds=row.good_for().total_seconds(),

@@ -5,15 +5,17 @@ import re
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Final, Self
 
 from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db import models, transaction
+from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.db.models import OuterRef, Q
 from django.db.models.functions import Now
 
+from events_app.database.pipeline import Row
+from events_app.database.round_trip import Statement, rows_of
 from sessions_app.roles import Role
 
 # Recognisable in logs and by secret scanners.
@@ -24,6 +26,10 @@ TOKEN_FORM = re.compile(TOKEN_PREFIX + r"[A-Za-z0-9_-]{43}")
 SHOWN_CHARACTERS = len(TOKEN_PREFIX) + 8
 # `last_used_at` is written at most this often, not with every request.
 LAST_USED_STEP = timedelta(minutes=1)
+# What is read of a token and its user when a request comes, in the order of their models, as `from_db` wants it. The
+# rest is read from the database where it is needed.
+TOKEN_COLUMNS: Final = ("id", "user_id", "role", "digest", "expires_at", "last_used_at")
+USER_COLUMNS: Final = ("id", "is_superuser", "username", "first_name", "last_name", "is_active")
 
 
 def hashed(token: str) -> str:
@@ -85,9 +91,8 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         """Return the valid ones of the tokens with these digests, with their users and roles, and note their use."""
         if not digests:
             return {}
-        loaded = self.valid().select_related("user").with_use().with_roles()
-        rows = loaded.filter(digest__in=digests)
-        found = {row.digest: row for row in rows}
+        rows = rows_of(_VALID(digests))
+        found = {row.digest: row for row in map(ApiToken.of_columns, rows)}
         if unnoted := [row.pk for row in found.values() if not row.used_recently]:
             # Who has a row is noting the same, or changing it; nobody waits for that, however many ask at once.
             free = self.filter(pk__in=unnoted).order_by("pk")
@@ -113,7 +118,7 @@ class ApiToken(models.Model):
     # Not columns: only rows loaded by `with_use` have them.
     used_recently: bool
     asked_at: datetime
-    # By `with_roles`.
+    # By `authenticate_all`.
     groups: list[str]
 
     objects = ApiTokenQuerySet.as_manager()
@@ -129,6 +134,15 @@ class ApiToken(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.shown}…)"
 
+    @classmethod
+    def of_columns(cls, row: Row) -> "ApiToken":
+        """Return the token of a row that has `TOKEN_COLUMNS`, those of its user, and what is annotated."""
+        tokens, users = len(TOKEN_COLUMNS), len(USER_COLUMNS)
+        token = cls.from_db(DEFAULT_DB_ALIAS, TOKEN_COLUMNS, row[:tokens])
+        token.user = User.from_db(DEFAULT_DB_ALIAS, USER_COLUMNS, row[tokens : tokens + users])
+        token.used_recently, token.asked_at, token.groups = row[tokens + users :]
+        return token
+
     def good_for(self) -> timedelta:
         """Return how long after `asked_at` it needs not be asked for: until it expires, or its use has to be noted."""
         left = LAST_USED_STEP
@@ -143,3 +157,18 @@ class ApiToken(models.Model):
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.user.is_active else "deactivated"
+
+
+_VALID: Final = Statement(
+    lambda digests: (
+        ApiToken.objects.valid()
+        .filter(digest__any=digests)
+        .with_use()
+        .with_roles()
+        .values_list(
+            *TOKEN_COLUMNS,
+            *(f"user__{name}" for name in USER_COLUMNS),
+            *("used_recently", "asked_at", "groups"),
+        )
+    )
+)
