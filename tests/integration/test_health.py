@@ -61,10 +61,16 @@ def serving(monkeypatch):
 
 
 def request(path="/ready", method="GET", host="localhost"):
-    scope = {"type": "http", "method": method, "path": path, "query_string": b""}
-    communicator = ApplicationCommunicator(
-        application, scope | {"headers": [(b"host", host.encode())]}
-    )
+    scope = {
+        "type": "http",
+        "scheme": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", host.encode())],
+    }
+    communicator = ApplicationCommunicator(application, scope)
     communicator.input_queue.put_nowait({"type": "http.request", "body": b""})
     return communicator
 
