@@ -11,13 +11,11 @@ from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Status
 from ninja.operation import Operation
 from pydantic import BaseModel, ValidationError
 
 from events_app.http.lane_parser import Headers
-from events_app.json_text import json_bytes
-from sessions_app.api.in_sets import SetView, parts_of
+from sessions_app.api.in_sets import JSON_TYPE, SetView, parts_of
 from sessions_app.authentication import BearerAuth, Principal, Right
 from sessions_app.models.results import Acquired
 from sessions_app.operations.facts import Acquire
@@ -30,6 +28,7 @@ Wish = Acquire | Release
 # Longer than the address of any valid part number: these are not kept.
 _MOST_PATH: Final = 1024
 _KEPT: Final = 4096
+_JSON: Final = ((b"content-type", JSON_TYPE.encode()),)
 _METHODS: Final = frozenset({"POST", "DELETE"})
 _ENDS_WITH_ID: Final = re.compile(
     rb"([\s\S]*/)([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
@@ -78,11 +77,7 @@ class Call(NamedTuple):
             outcome: what became of the request, or its refusal.
         """
         try:
-            found = self.view.answer(outcome)
-            if isinstance(found, Status):
-                assert found.value is None
-                return _answer(found.status_code, b"", _type_of_json())
-            return _answer(200, json_bytes(found), _type_of_json())
+            return _answer(*self.view.answer(outcome), _JSON)
         except Exception as error:
             return self.refused(error)
 
@@ -98,11 +93,6 @@ class Call(NamedTuple):
 
 def _answer(status: int, body: bytes, headers: Headers) -> Answer:
     return Answer(status, (*headers, (b"content-length", b"%d" % len(body))), body)
-
-
-@cache
-def _type_of_json() -> Headers:
-    return ((b"content-type", api.get_content_type().encode()),)
 
 
 def called(method: str, target: bytes) -> Call | None:

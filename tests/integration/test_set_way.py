@@ -11,11 +11,13 @@ from django.db.models.functions import Now
 
 from events_app.database.set_writer import Overloaded
 from sessions_app import credentials, payloads, writer
+from sessions_app.api.in_sets import JSON_TYPE
 from sessions_app.authentication import shared_principals
 from sessions_app.models import ApiToken, EditSession
 from sessions_app.operations import sets
 from sessions_app.roles import Role
 from silo import set_calls, set_way, short_way
+from silo.api import api
 from tests.factories import acquire, make_connected, make_item, make_token
 from tests.integration.by_lane import ByLane
 from tests.integration.by_lane import run as run_in_loop
@@ -413,6 +415,7 @@ def test_a_token_that_is_not_known_goes_the_other_way(scene, ada):
 
 def test_each_call_of_the_writer_is_a_hot_call():
     calls = set_calls._operations()
+    assert api.get_content_type() == JSON_TYPE
     assert {name for _, name in calls} == {
         "api:acquire",
         "api:acquire_batch",
