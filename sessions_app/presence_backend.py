@@ -163,7 +163,8 @@ class WorkstationPresence(PresenceBackend):
     def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> bool:
         """Mark who departed; those that have no connection left leave their sessions."""
         departed = _departing(process_id)(keys)
-        return operations.presence.leave(gone, settings.EVENTS_DISCONNECT_GRACE, [departed])
+        grace = settings.EVENTS_DISCONNECT_GRACE
+        return operations.presence.leave(gone, grace, [departed], commits=True)
 
     def server_stopped(self, gone: Collection[Key]) -> None:
         """They have no server for now; nobody has departed."""

@@ -165,7 +165,7 @@ def _sessions(
     """
     rows = waiting.exclude(pk__in=list(but_not)).exclude(item__in=list(but_not_on))
     found = [Candidate(*row) for row in rows.values_list("pk", "item")[:FOUND_AT_ONCE]]
-    return sorted(found, key=lambda session: (session.group, session.id))
+    return sorted(found, key=lambda session: session.group.int)
 
 
 def _places(

@@ -224,7 +224,8 @@ class PresenceBackend(ABC):
     def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> bool:
         """Handle that the latest connection of each of `keys` ended by the client's doing, as that process saw.
 
-        `gone` are those of `keys` that have no connection left on any process.
+        `gone` are those of `keys` that have no connection left on any process. It is the last act of its transaction,
+        which it may commit.
 
         Returns:
             Whether this transaction left something to end: `time_passes` ends it, and is due at once.

@@ -185,14 +185,12 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
             and at == ended_at[key]
             and (key not in stayed_at or stayed_at[key] < at)
         }
-        more = bool(departed) and backend().departed(
-            departed, departed - stayed_at.keys(), process.id
-        )
         # A stream that this server closes is no departure, whatever was recorded of an earlier one.
         closed = (ended_at.keys() & known) - departed - stayed_at.keys()
         if closed:
             backend().server_stopped(closed)
-        return more
+        gone = departed - stayed_at.keys()
+        return bool(departed) and backend().departed(departed, gone, process.id)
 
     return with_lock_retry(operation)
 

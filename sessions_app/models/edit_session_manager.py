@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from functools import cached_property
 
-from django.db import DEFAULT_DB_ALIAS, models, transaction
+from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -142,16 +142,13 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         touched = self.touching([*workstation_ids], only, wait=wait)
         return int(touched.update(last_heartbeat=Now()))
 
-    def end(
-        self, candidates: EditSessionQuerySet, manner: Manner, *, limit: int | None = None
-    ) -> Ended:
+    def end(self, candidates: EditSessionQuerySet, manner: Manner) -> Ended:
         """End sessions, a step of them: the only way there is. Row, record, events and turns go in one transaction.
 
         Args:
             candidates: those to end. Its conditions are of the session's own columns: they are checked again
                 when the rows are locked.
             manner: how they end.
-            limit: at most so many; never more than one step.
 
         Returns:
             What this call ended, in the order of the sessions' ids, and what it gave.
@@ -159,13 +156,11 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         Raises:
             NeedsLocks: it is the turn of a workstation that another transaction has locked, or an item was merged.
         """
-        most = min(limit or STEP_SESSIONS, STEP_SESSIONS)
-        found = candidates.values_list(*Found._fields)[: most + 1]
+        found = candidates.values_list(*Found._fields)[: STEP_SESSIONS + 1]
         return self.end_found(
             [Found(*row) for row in found],
             lambda ids: query_of(candidates.filter(pk__any=ids).locking_to_end()),
             manner,
-            most=most,
         )
 
     def end_found(
@@ -174,7 +169,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         lock: Callable[[Ids], Query],
         manner: Manner,
         *,
-        most: int | None = None,
+        commits: bool = False,
     ) -> Ended:
         """Do what `end` does, with candidates that have been read.
 
@@ -182,46 +177,44 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             found: the candidates.
             lock: the statement that locks those of these ids which are still to end; its rows are those of `Ending`.
             manner: how they end.
-            most: so many of them end at most; None for a step of them.
+            commits: whether the caller's transaction may be committed, unless there is more to end; see `together`.
         """
-        sized = [(one, one.node_keys) for one in found[: most or STEP_SESSIONS]]
+        sized = [(one, one.node_keys) for one in found[:STEP_SESSIONS]]
         first = {one.pk: Lock.of(one) for one in few_enough(sized, STEP_NODE_KEYS)}
         if not first and not manner.leaving:
             return Ended()
-        with transaction.atomic(savepoint=False):
-            items, places = self._lock_items(set(first.values()), manner)
-            locked, users, workstations, holdings = together(
-                lock(first.keys()),
-                reading_users({one.user_id for one in found}),
-                reading_workstations({one.workstation_id for one in found}),
-                self.reading_holdings(items),
-            )
-            holders = holders_of(holdings)
-            names = Names(items, users, workstations)
-            ending = conflicts.few_to_end([names.ending(row) for row in locked], holders)
-            # The others that hold a session on the items. Those that end here are told of their own end only: of two
-            # that end at the same moment neither holds the item any more.
-            take_away(ending, holders)
-            freed = conflicts.freed(self.all(), ending, holders)
-            records = [
-                Record.of(session, manner.reason, manner.ended_by, manner.note)
-                for session in ending
-            ]
-            writes = self._recording(records)
-            events = [*manner.told_first, *payloads.end_events(records, holders)]
-            granted: list[Acquired] = []
-            met: list[event_log.NewEvent] = []
-            free = {Lock.of(record) for record in records} if places else ()
-            if next_ones := [place for place in places if Lock.of(place) in free]:
-                audiences = channels.audiences_of(holders, items)
-                # Their sessions begin where these have ended. Elsewhere all is written with the events.
-                together(*writes)
-                writes = []
-                granted, met = self.grant(next_ones, holders)
-                events += payloads.grant_events(granted, audiences)
-            events += (payloads.resolved_event(left, ended) for left, ended in freed)
-            event_log.append([*events, *met], ahead=writes)
-        return Ended(records, granted, more=len(first) < len(found) or len(ending) < len(locked))
+        items, places = self._lock_items(set(first.values()), manner)
+        locked, users, workstations, holdings = together(
+            lock(first.keys()),
+            reading_users({one.user_id for one in found}),
+            reading_workstations({one.workstation_id for one in found}),
+            self.reading_holdings(items),
+        )
+        holders = holders_of(holdings)
+        names = Names(items, users, workstations)
+        ending = conflicts.few_to_end([names.ending(row) for row in locked], holders)
+        # The others that hold a session on the items. Those that end here are told of their own end only: of two
+        # that end at the same moment neither holds the item any more.
+        take_away(ending, holders)
+        freed = conflicts.freed(self.all(), ending, holders)
+        records = [
+            Record.of(session, manner.reason, manner.ended_by, manner.note) for session in ending
+        ]
+        writes = self._recording(records)
+        events = [*manner.told_first, *payloads.end_events(records, holders)]
+        free = {Lock.of(record) for record in records} if places else ()
+        next_ones = [place for place in places if Lock.of(place) in free]
+        if next_ones:
+            # Their sessions begin where these have ended. Elsewhere all is written with the events.
+            together(*writes)
+            writes = []
+        granted, met = self.grant(next_ones, holders)
+        audiences = channels.audiences_of(holders, items if granted else ())
+        events += payloads.grant_events(granted, audiences)
+        events += (payloads.resolved_event(left, ended) for left, ended in freed)
+        more = len(first) < len(found) or len(ending) < len(locked)
+        event_log.append([*events, *met], ahead=writes, commits=commits and not more)
+        return Ended(records, granted, more)
 
     def _lock_items(
         self, locks: Collection[Lock], manner: Manner
@@ -281,14 +274,12 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         granted = [Acquired(session, conflicts=met.of.get(session.pk, [])) for session in sessions]
         return granted, [*met.events(sessions)]
 
-    def ending(
-        self, candidates: EditSessionQuerySet, manner: Manner, *, limit: int | None = None
-    ) -> Step:
+    def ending(self, candidates: EditSessionQuerySet, manner: Manner) -> Step:
         """Return the step that ends sessions whose workstations need no lock; see `end`."""
 
         def step(also: Ids) -> Ended:
             Workstation.objects.lock(also)
-            return self.end(candidates, manner, limit=limit)
+            return self.end(candidates, manner)
 
         return step
 
@@ -300,15 +291,19 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         ended_by: str = "",
         leaving: Ids = (),
         ahead: Sequence[Query] = (),
+        commits: bool = False,
     ) -> Ended:
         """End a step of the sessions of these workstations, whose rows the caller has locked; see `end`.
 
-        `ahead` are statements that are run first, in the same round trip.
+        `leaving` are those of them that lose their places in line; `ahead` are statements that are run first, in the
+        same round trip; `commits` is that of `end_found`.
         """
         *_, held = together(*ahead, self._reading_held(set(workstation_ids)))
         manner = Manner(reason, ended_by, leaving=leaving)
         # None of them changes its workstation.
-        return self.end_found([Found(*row) for row in held], self.any_to_end.locking, manner)
+        return self.end_found(
+            [Found(*row) for row in held], self.any_to_end.locking, manner, commits=commits
+        )
 
     def expire_stale(
         self, timeout: timedelta, limit: int | None = None, *, only_observed: bool = False
@@ -328,16 +323,12 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         return self.expire(EndStatements(stale), list(ids))
 
     def expire(self, stale: EndStatements, ids: Ids) -> list[Record]:
-        """End those of these sessions that are stale, a step of them; return their records.
-
-        Args:
-            stale: of the query `to_expire`.
-            ids: the sessions.
-        """
+        """End those of these sessions that are `stale`, of the query `to_expire`: a step. Return their records."""
 
         def step(also: Ids) -> Ended:
             Workstation.objects.lock(also)
-            return self.end_found(stale.found(ids), stale.locking, Manner(EndReason.EXPIRED))
+            manner = Manner(EndReason.EXPIRED)
+            return self.end_found(stale.found(ids), stale.locking, manner, commits=True)
 
         return with_lock_retry(step).records
 

@@ -55,7 +55,9 @@ def arrive(workstation_ids: Ids) -> None:
         event_log.append(back)
 
 
-def leave(workstation_ids: Ids, grace: timedelta, ahead: Sequence[Query] = ()) -> bool:
+def leave(
+    workstation_ids: Ids, grace: timedelta, ahead: Sequence[Query] = (), *, commits: bool = False
+) -> bool:
     """Release the sessions of these workstations, whose rows the caller has locked: they are gone.
 
     With a grace they are only said to be away; `end_grace` releases them. It also ends what is more than one step.
@@ -64,6 +66,7 @@ def leave(workstation_ids: Ids, grace: timedelta, ahead: Sequence[Query] = ()) -
         workstation_ids: the workstations.
         grace: how long they may come back; 0 for not at all.
         ahead: statements of the caller's that are run first, in the same round trip.
+        commits: whether nothing of the transaction follows, so that it may be committed.
 
     Returns:
         Whether there is more than one step, which `end_grace` ends as soon as it is called.
@@ -78,7 +81,10 @@ def leave(workstation_ids: Ids, grace: timedelta, ahead: Sequence[Query] = ()) -
         return False
     if not grace:
         ended = EditSession.objects.release_for_workstation(
-            workstation_ids, leaving=workstation_ids, ahead=[*ahead, _NOT_IDLE(workstation_ids)]
+            workstation_ids,
+            leaving=workstation_ids,
+            ahead=[*ahead, _NOT_IDLE(workstation_ids)],
+            commits=commits,
         )
         if ended.more:
             left.filter(Exists(_held())).update(away_since=F("departed_at"))

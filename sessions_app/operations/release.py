@@ -101,7 +101,7 @@ def release_set(requests: Sequence[Release]) -> list[Outcome]:
         ids = {pk for some in allowed if not isinstance(some, DomainError) for pk in some}
         found = [one for pk, one in asked.sessions.items() if pk in ids]
         return EditSession.objects.end_found(
-            found, EditSession.objects.any_to_end.locking, Manner(EndReason.RELEASED)
+            found, EditSession.objects.any_to_end.locking, Manner(EndReason.RELEASED), commits=True
         )
 
     failure: Error | None = None
