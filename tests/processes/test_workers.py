@@ -95,7 +95,8 @@ def test_a_lock_of_one_is_seen_at_the_other_and_both_stop_together(workers, crew
     assert "Cannot listen on" in second.output
 
     workers.signal(signal.SIGTERM)
-    assert workers.wait(within=2) == 0
+    # How soon one process ends is in `test_serve.py`; here three of them do, perhaps beside other tests.
+    assert workers.wait() == 0
     assert not is_running(here.worker)
     assert not is_running(there.worker)
     assert not ServerProcess.objects.exists()
@@ -112,10 +113,10 @@ def test_a_killed_one_is_replaced_and_its_sessions_wait_for_their_clients(crew, 
     beats = len(there.stream.named("heartbeat"))
 
     os.kill(killed, signal.SIGKILL)
-    # At the other worker: the new one still loads.
+    # At the other worker, or at the new one, if that has loaded first.
     here.comes_back()
 
-    assert here.worker == there.worker
+    assert here.worker != killed
     [opened] = here.stream.named("stream-open")
     assert [session["object_id"] for session in opened["data"]["sessions"]] == ["O-1"]
     # The killed one was given up, the new one is there, and nobody has lost anything.
