@@ -7,17 +7,11 @@ import pty
 import signal
 import subprocess
 
-import pytest
 from django.core.management import call_command
 
 from tests.factories import make_item
 from tests.processes.client.cli_user import SILO
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def ada(serve, cli_user_of):
-    return cli_user_of(serve())
 
 
 def events(watching):

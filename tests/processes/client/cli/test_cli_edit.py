@@ -14,11 +14,6 @@ from sessions_app.roles import Role
 from tests.waiting import eventually
 
 
-@pytest.fixture
-def ada(serve, cli_user_of):
-    return cli_user_of(serve())
-
-
 def watch(user, part):
     """Watch a part by a stream."""
     return user.client.stream(item=part)
@@ -51,12 +46,11 @@ def test_tells_the_command_what_it_holds_and_not_the_token(ada, part):
     assert ada.client.token not in done.stdout + done.stderr
 
 
-def test_a_second_terminal_is_refused_and_told_what_to_do(ada, part, gate, cli_user_of):
+def test_a_second_terminal_is_refused_and_told_what_to_do(ada, part, gate, bob):
     ada.edit(part, gate.command())
     own = ada.run("edit", part, "--", "true")
     assert own.returncode == 6
     assert "yourself" in own.stderr
-    bob = cli_user_of(ada.client.server, "bob")
     other = bob.run("edit", part, "--", "true")
     assert other.returncode == 6
     assert f"silo: ada is editing {part} / assembly on " in other.stderr
@@ -65,9 +59,8 @@ def test_a_second_terminal_is_refused_and_told_what_to_do(ada, part, gate, cli_u
     assert bob.run("edit", part, "--level", "sketch", "--", "true").returncode == 0
 
 
-def test_waiting_terminal_gets_the_session_when_the_first_ends(ada, part, gate, cli_user_of):
+def test_waiting_terminal_gets_the_session_when_the_first_ends(ada, part, gate, bob):
     first = ada.edit(part, gate.command())
-    bob = cli_user_of(ada.client.server, "bob")
     second = bob.start("edit", part, "--wait", "--", "echo", "my turn")
     assert "place 1. ada has been editing it" in second.line("In line for")
     gate.open()
@@ -76,24 +69,22 @@ def test_waiting_terminal_gets_the_session_when_the_first_ends(ada, part, gate, 
     assert second.wait() == 0
 
 
-def test_wait_that_times_out_ends_with_7(ada, part, gate, cli_user_of):
+def test_wait_that_times_out_ends_with_7(ada, part, gate, bob):
     ada.edit(part, gate.command())
-    late = cli_user_of(ada.client.server, "bob").run(
-        "edit", part, "--wait-for", "0.3", "--", "true"
-    )
+    late = bob.run("edit", part, "--wait-for", "0.3", "--", "true")
     assert late.returncode == 7
     assert re.search(r"was not free within \d\.\d s; the line was left", late.stderr)
     assert ada.json("line", part) == {"requests": []}
 
 
-def test_ctrl_c_leaves_the_line(ada, part, gate, cli_user_of):
+def test_ctrl_c_leaves_the_line(ada, part, gate, bob):
     ada.edit(part, gate.command())
-    bob = cli_user_of(ada.client.server, "bob").start("edit", part, "--wait", "--", "true")
-    bob.line("In line for")
-    bob.signal_group(signal.SIGINT)
-    assert bob.wait() == 130
+    waiting = bob.start("edit", part, "--wait", "--", "true")
+    waiting.line("In line for")
+    waiting.signal_group(signal.SIGINT)
+    assert waiting.wait() == 130
     assert ada.json("line", part) == {"requests": []}
-    assert "Traceback" not in bob.output
+    assert "Traceback" not in waiting.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
@@ -183,8 +174,7 @@ def test_commands_that_cannot_be_run(ada, part, tmp_path):
     assert ada.holders(part) == []
 
 
-def test_soft_interference_is_told_to_both(ada, part, gate, cli_user_of):
-    bob = cli_user_of(ada.client.server, "bob")
+def test_soft_interference_is_told_to_both(ada, part, gate, bob):
     User.objects.filter(username="ada").update(first_name="Ada", last_name="Lovelace")
     first = ada.edit(part, gate.command(), "--level", "sketch", "--note", "until Friday")
     watching = bob.start("watch", part)

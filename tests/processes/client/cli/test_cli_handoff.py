@@ -5,16 +5,6 @@ import pytest
 from tests.factories import make_item
 
 
-@pytest.fixture
-def ada(serve, cli_user_of):
-    return cli_user_of(serve())
-
-
-@pytest.fixture
-def bob(ada, cli_user_of):
-    return cli_user_of(ada.client.server, "bob")
-
-
 def test_asks_the_holder(ada, bob, part, gate):
     process = ada.edit(part, gate.command())
     done = bob.run("request", part, "-m", "for\nthe review")

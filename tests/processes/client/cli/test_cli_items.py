@@ -1,20 +1,6 @@
 """`silo rename` and `silo retire`, and every command by another spelling of a part number."""
 
-import pytest
-
-from sessions_app.roles import Role
-
 SPELLING = " din\u00a0912/M5  GRÖSSE "
-
-
-@pytest.fixture
-def ada(serve, cli_user_of):
-    return cli_user_of(serve())
-
-
-@pytest.fixture
-def root(ada, cli_user_of):
-    return cli_user_of(ada.client.server, "root", Role.ADMIN)
 
 
 def test_every_command_takes_another_spelling_and_shows_the_parts_own(ada, root, part, gate):

@@ -4,8 +4,6 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.waiting import eventually
 
 # As an opener does it: the program is nobody's child, and in a session of its own.
@@ -13,11 +11,6 @@ HANDS_OVER = (
     "import os; os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0);"
     " os.execvp('sh', ['sh', '-c', {!r}])"
 )
-
-
-@pytest.fixture
-def ada(serve, cli_user_of):
-    return cli_user_of(serve())
 
 
 def opener(gate):

@@ -16,11 +16,10 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-def ada(serve, cli_user_of):
-    user = cli_user_of(serve())
+def ada(ada):
     # What is kept is what counts here.
-    del user.env["SILO_TOKEN"], user.env["SILO_URL"]
-    return user
+    del ada.env["SILO_TOKEN"], ada.env["SILO_URL"]
+    return ada
 
 
 def kept(user):

@@ -3,37 +3,24 @@
 import re
 import signal
 
-import pytest
-
 from sessions_app.models import ApiToken
-from sessions_app.roles import Role
 from tests.waiting import eventually
 
 
-@pytest.fixture
-def ada(serve, cli_user_of):
-    return cli_user_of(serve())
-
-
-@pytest.fixture
-def admin(ada, cli_user_of):
-    return cli_user_of(ada.client.server, "chief", Role.ADMIN)
-
-
-def test_warns_and_ends_with_9_although_the_command_succeeds(ada, admin, part, gate):
+def test_warns_and_ends_with_9_although_the_command_succeeds(ada, root, part, gate):
     process = ada.edit(part, gate.command(0))
-    done = admin.run("release", part, "--force", "--reason", "maintenance")
+    done = root.run("release", part, "--force", "--reason", "maintenance")
     assert done.returncode == 0, done.stderr
     told = process.line("LOST")
-    assert "is no longer yours: chief released it by force: “maintenance”." in told
+    assert "is no longer yours: root released it by force: “maintenance”." in told
     assert process.running
     gate.open()
     assert process.wait() == 9
 
 
-def test_ends_the_command_where_told_to(ada, admin, part, gate):
+def test_ends_the_command_where_told_to(ada, root, part, gate):
     process = ada.edit(part, gate.command(0), "--on-lost", "end")
-    admin.run("release", part, "--force", "--reason", "maintenance")
+    root.run("release", part, "--force", "--reason", "maintenance")
     assert process.wait() == 9
     assert "ended with 143" in process.output
 
@@ -45,9 +32,9 @@ def test_lost_session_without_a_command_ends_silo(ada, part):
     assert "it was released from elsewhere" in process.output
 
 
-def test_names_the_new_holder(ada, part, gate, cli_user_of):
+def test_names_the_new_holder(ada, part, gate, bob):
     process = ada.edit(part, gate.command())
-    bob = cli_user_of(ada.client.server, "bob").start("edit", part, "--wait", "--ask", "for me")
+    waiting = bob.start("edit", part, "--wait", "--ask", "for me")
     request = process.line("bob asks for")
     assert request.endswith("“for me”")
     # What is printed can be typed.
@@ -58,7 +45,7 @@ def test_names_the_new_holder(ada, part, gate, cli_user_of):
     assert "bob on" in done.stderr
     assert "it was handed over" in process.line("LOST")
     process.line("bob is editing it on")
-    bob.line("until Ctrl-C")
+    waiting.line("until Ctrl-C")
     gate.open()
     assert process.wait() == 9
 
