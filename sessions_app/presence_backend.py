@@ -11,10 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
-from events_app.database.round_trip import Query, Statement
+from events_app.database.round_trip import Query, Row, Statement, together
 from events_app.presence.backend import (
     AliveRequest,
     Key,
@@ -50,8 +52,19 @@ QUARANTINE_SECONDS = 60.0
 
 
 _LOCKING = Statement(
-    lambda ids: Workstation.objects.locking(ids).values_list("pk", "user_id", "machine")
+    lambda ids: (
+        Workstation.objects.locking(ids)
+        .annotate(is_absent=Q(departed_at__isnull=False) | Q(away_since__isnull=False))
+        .values_list("pk", "user_id", "machine", "is_absent")
+    )
 )
+# Who has a session locked ends it, or touches it.
+_TOUCH = Statement(
+    lambda ids: EditSession.objects.touching(ids, wait=False), update={"last_heartbeat": Now()}
+)
+_GOOD_TOKENS = Statement(lambda ids: ApiToken.objects.valid().filter(pk__any=ids).values_list("pk"))
+_GOOD_KEYS = Statement(lambda ids: Workstation.objects.filter(pk__any=ids).values_list("pk"))
+_GOOD_USERS = Statement(lambda ids: Role.VIEWER.users().filter(pk__any=ids).values_list("pk"))
 
 
 @lru_cache(maxsize=4)
@@ -156,9 +169,9 @@ class WorkstationPresence(PresenceBackend):
         """Tell the client to register again, by which it learns what to do."""
         return _refused(IdentityInUse("Another machine is this workstation; register again."))
 
-    def arrived(self, keys: Collection[Key]) -> None:
+    def arrived(self, keys: Collection[Key], absent: Collection[Key], ahead: Query) -> None:
         """They are here: their sessions have a heartbeat, and no departure counts any more."""
-        operations.presence.arrive(keys)
+        operations.presence.arrive(keys, absent, ahead)
 
     def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> bool:
         """Mark who departed; those that have no connection left leave their sessions."""
@@ -201,26 +214,27 @@ class WorkstationPresence(PresenceBackend):
         """See `clock.repair_workstations`."""
         return clock.repair_workstations()
 
-    def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Mapping[str, Any]]:
+    def snapshot(
+        self, keys: Collection[Key], ahead: Query
+    ) -> tuple[Mapping[Key, Mapping[str, Any]], list[Row]]:
         """Return the sessions that each workstation holds. See `snapshots`."""
-        return snapshots.of_some(keys)
+        return snapshots.of_some(keys, ahead)
 
-    def touch(self, keys: Collection[Key]) -> None:
+    def touching(self, keys: Collection[Key]) -> Query:
         """The heartbeat of the workstations' sessions."""
-        # Who has a session locked ends it, or touches it.
-        EditSession.objects.touch_heartbeat(keys, wait=False)
+        return _TOUCH(keys)
 
     def withdrawn(self, grants: Collection[StreamGrant]) -> set[StreamGrant]:
         """Return the grants whose token, login session, user, role or workstation is no longer good."""
         tokens = {grant.token_id for grant in grants if grant.token_id is not None}
         keys = {grant.shown for grant in grants if grant.shown is not None}
-        good_tokens = set(
-            ApiToken.objects.valid().filter(pk__in=tokens).values_list("pk", flat=True)
-        )
-        good_keys = set(Workstation.objects.filter(pk__any=keys).values_list("pk", flat=True))
         users = {grant.user_id for grant in grants}
         logins = logged_in({grant.login for grant in grants if grant.login is not None})
-        good_users = set(Role.VIEWER.users().filter(pk__in=users).values_list("pk", flat=True))
+        with transaction.atomic():
+            found = together(
+                _GOOD_TOKENS(tokens), _GOOD_KEYS(keys), _GOOD_USERS(users), commits=True
+            )
+        good_tokens, good_keys, good_users = ({pk for (pk,) in rows} for rows in found)
         return {
             grant
             for grant in grants

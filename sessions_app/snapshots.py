@@ -11,7 +11,8 @@ from typing import Any
 
 from django.db.models import Count
 
-from events_app.database.round_trip import Statement, rows_of
+from events_app.database.round_trip import Query, Row, Statement, together
+from events_app.presence.backend import NOTHING_HELD
 from sessions_app import payloads
 from sessions_app.interference import lists
 from sessions_app.models import EditSession
@@ -32,14 +33,22 @@ _COUNTED = Statement(
 )
 
 
-def of_some(workstation_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Mapping[str, Any]]:
+def of_some(
+    workstation_ids: Collection[uuid.UUID], ahead: Query
+) -> tuple[Mapping[uuid.UUID, Mapping[str, Any]], list[Row]]:
     """Return what workstations hold, in the order in which they acquired it: each its first `SESSIONS_AT_ONCE`.
+
+    Args:
+        workstation_ids: the workstations.
+        ahead: a statement that is run first, in the same round trip.
 
     Returns:
         For the first workstations that together hold at most `SESSIONS_TOGETHER`, and for one at least: `sessions`,
-        and `next`, the fencing token of the last of them if the workstation has more, else None.
+        and `next`, the fencing token of the last of them if the workstation has more, else None. Then the rows of
+        `ahead`.
     """
-    ids = _together(workstation_ids)
+    rows, counted = together(ahead, _COUNTED(workstation_ids))
+    ids = _first_of(workstation_ids, dict(counted))
     few = {pk for pk, count in ids.items() if count <= SESSIONS_AT_ONCE}
     holding = {pk for pk in few if ids[pk]}
     sessions = list(_sessions(holding)) if holding else []
@@ -49,18 +58,21 @@ def of_some(workstation_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Mappin
     held = defaultdict(list)
     for session in sessions:
         held[session.workstation_id].append(session)
-    return {
+    shown = {
         pk: {
             "sessions": payloads.listed_json(held[pk], met),
             "next": None if pk in few else held[pk][-1].fencing_token,
         }
         for pk in ids
+        if ids[pk]
     }
+    return dict.fromkeys(ids, NOTHING_HELD) | shown, rows
 
 
-def _together(workstation_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+def _first_of(
+    workstation_ids: Collection[uuid.UUID], counted: Mapping[uuid.UUID, int]
+) -> dict[uuid.UUID, int]:
     """Return those that are read together, each with how many sessions it holds."""
-    counted: dict[uuid.UUID, int] = dict(rows_of(_COUNTED(workstation_ids)))
     counts = {pk: counted.get(pk, 0) for pk in workstation_ids}
     shown = accumulate(min(count, SESSIONS_AT_ONCE) for count in counts.values())
     return {

@@ -227,15 +227,12 @@ def one_snapshot() -> Iterator[None]:
     outermost = not connection.in_atomic_block
     with transaction.atomic():
         if outermost:
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            together(Query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", []))
         yield
 
 
-def commit_asynchronously() -> None:
-    """Let this transaction's commit not wait for the disk. Only for writes that may be lost in a crash."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL synchronous_commit = off")
+# Lets this transaction's commit not wait for the disk. Only for writes that may be lost in a crash.
+COMMIT_ASYNCHRONOUSLY: Final = Query("SET LOCAL synchronous_commit = off", [], is_hot=True)
 
 
 def write_for_probe() -> None:

@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 from events_app.database import sql
-from events_app.database.round_trip import Query, Statement, rows_of, together
+from events_app.database.round_trip import Query, Row, Statement, rows_of, together
 from events_app.json_text import json_text
 from events_app.log.notification import portions
 from events_app.models import Audience, EventLog, LogEntry, new_epoch
@@ -150,13 +150,18 @@ def _insert_audiences(events: Sequence[NewEvent]) -> dict[int, tuple[int, Sequen
 
 def state() -> LogState:
     """Return the extent of the log. To be of one moment with other reads, call it inside `sql.one_snapshot`."""
-    ((epoch, trimmed_through, newest),) = rows_of(_STATE())
+    return state_of(rows_of(STATE()))
+
+
+def state_of(rows: Sequence[Row]) -> LogState:
+    """Return what the rows of `STATE` say."""
+    ((epoch, trimmed_through, newest),) = rows
     head = max(newest or 0, trimmed_through)
     return LogState(head=Cursor(epoch, head), trimmed_through=trimmed_through)
 
 
 _NEWEST = Subquery(LogEntry.objects.order_by("-id").values("id")[:1])
-_STATE = Statement(
+STATE: Final = Statement(
     lambda: EventLog.objects.annotate(newest=_NEWEST).values_list(
         "epoch", "trimmed_through", "newest"
     )

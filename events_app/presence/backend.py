@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from events_app.database.notified_cache import NotifiedCache
-from events_app.database.round_trip import Query
+from events_app.database.round_trip import Query, Row
 from events_app.database.set_writer import SetWriter
 
 Key = uuid.UUID
@@ -189,8 +189,8 @@ class PresenceBackend(ABC):
     def locking(self, keys: Collection[Key]) -> Query:
         """Return the query that locks the rows behind the keys, as `lock` does.
 
-        Its rows are, for each key that exists, the key, the user who owns it, and the machine that it belongs to, or
-        "".
+        Its rows are, for each key that exists, the key, the user who owns it, the machine that it belongs to, or "",
+        and whether it has departed, or is away.
         """
 
     @abstractmethod
@@ -217,8 +217,14 @@ class PresenceBackend(ABC):
         """Return the refusal of a stream whose workstation another machine has now."""
 
     @abstractmethod
-    def arrived(self, keys: Collection[Key]) -> None:
-        """Handle that a connection of each key is committed with this transaction."""
+    def arrived(self, keys: Collection[Key], absent: Collection[Key], ahead: Query) -> None:
+        """Handle that a connection of each key is committed with this transaction, as its last act.
+
+        Args:
+            keys: the keys.
+            absent: those of them that had departed, or were away, when they were locked.
+            ahead: is run first.
+        """
 
     @abstractmethod
     def departed(self, keys: Collection[Key], gone: Collection[Key], process_id: uuid.UUID) -> bool:
@@ -265,15 +271,21 @@ class PresenceBackend(ABC):
         """
 
     @abstractmethod
-    def snapshot(self, keys: Collection[Key]) -> Mapping[Key, Mapping[str, Any]]:
+    def snapshot(
+        self, keys: Collection[Key], ahead: Query
+    ) -> tuple[Mapping[Key, Mapping[str, Any]], list[Row]]:
         """Return what each key holds, as members of `stream-open`, for as many of the keys as are read together.
 
         That is at least one key; how many there are, and how much they hold, is bounded.
+
+        Args:
+            keys: the keys.
+            ahead: is run first; its rows are returned too.
         """
 
     @abstractmethod
-    def touch(self, keys: Collection[Key]) -> None:
-        """Refresh the sessions of all these keys, in one statement."""
+    def touching(self, keys: Collection[Key]) -> Query:
+        """Return the query that refreshes the sessions of all these keys but those that somebody else has locked."""
 
     @abstractmethod
     def withdrawn(self, grants: Collection[StreamGrant]) -> set[StreamGrant]:

@@ -56,6 +56,7 @@ class Heartbeats:
         self._worker = worker
         self._timings = configured
         self._slots = configured.heartbeat_slots
+        self._of_slot: list[dict[uuid.UUID, OpenStream]] = [{} for _ in range(self._slots)]
         # Of each slot, how many heartbeats in a row were not committed.
         self._missed: Counter[int] = Counter()
 
@@ -130,12 +131,19 @@ class Heartbeats:
         behind = is_behind(self._process, self._timings.server_dead_time, self._timings.beat)
         return store.silent(due), behind
 
+    def add(self, stream: OpenStream) -> None:
+        """Give a stream heartbeats from now on."""
+        self._of_slot[self._slot_of(stream)][stream.connection_id] = stream
+
+    def remove(self, stream: OpenStream) -> None:
+        """Forget a stream, which has ended."""
+        del self._of_slot[self._slot_of(stream)][stream.connection_id]
+
+    def _slot_of(self, stream: OpenStream) -> int:
+        return (stream.grant.key or stream.connection_id).int % self._slots
+
     def _streams_of(self, slot: int) -> list[OpenStream]:
-        return [
-            stream
-            for stream in self._streams.values()
-            if (stream.grant.key or stream.connection_id).int % self._slots == slot
-        ]
+        return [*self._of_slot[slot].values()]
 
     async def _round(self, slot: int) -> None:
         try:

@@ -8,9 +8,9 @@ up after dead processes.
 import asyncio
 import logging
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 from events_app import timings
+from events_app.database.threads import ConnectedThread
 from events_app.http import refusals
 from events_app.presence.acknowledgements import Acknowledgements, ObservedClock
 from events_app.presence.alive_queue import AliveRequests
@@ -38,7 +38,7 @@ class Presence:
         self._acknowledgements = Acknowledgements(self.observed, configured.acknowledge)
         self.alive_requests = AliveRequests(self.observed, self._acknowledged)
         # The writer, the beat, and heartbeats with housekeeping have one thread and one connection each.
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="presence-work")
+        self._worker = ConnectedThread("presence-work")
         self._writer = PresenceWriter(
             process, self.streams, self._acknowledgements, configured, lambda: self.observed.proved
         )
@@ -97,6 +97,7 @@ class Presence:
             raise StreamRefused(*refusals.UNAVAILABLE)
         self._groups.add(stream)
         self.streams[stream.connection_id] = stream
+        self._heartbeats.add(stream)
         return self._writer.arrive(stream)
 
     def leave(self, stream: OpenStream, *, by_client: bool) -> None:
@@ -104,6 +105,7 @@ class Presence:
         if self.streams.pop(stream.connection_id, None) is None:
             return
         self._groups.remove(stream)
+        self._heartbeats.remove(stream)
         key = stream.grant.key
         if key is None:
             return
@@ -145,4 +147,4 @@ class Presence:
             await self._writer.stop()
         finally:
             self._housekeeping.stop()
-            self._worker.shutdown(wait=False, cancel_futures=True)
+            self._worker.end()

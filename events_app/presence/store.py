@@ -22,7 +22,7 @@ from events_app.log import event_log
 from events_app.log.event_log import LogState
 from events_app.models import Connection
 from events_app.presence.backend import Key, backend
-from events_app.presence.server_processes import NotRegistered, ProcessIdentity, hold, insert
+from events_app.presence.server_processes import NotRegistered, ProcessIdentity, insert
 from events_app.presence.stream_interface import OpenStream
 
 # The streams of keys: the key, the stream, and when it acknowledged the last heartbeat.
@@ -50,6 +50,20 @@ _ACKNOWLEDGE: Final = Statement(
         .values("pk")
     ),
     update={"acked_at": Now()},
+)
+
+# The connections of a process whose clients have acknowledged the last heartbeat, locked.
+_ANSWERED: Final = Statement(
+    lambda ids, processes: (
+        Connection.objects.filter(pk__any=ids, process__any=processes, acked_at__isnull=False)
+        .order_by("pk")
+        .select_for_update()
+        .values_list("pk")
+    )
+)
+_ASK: Final = Statement(
+    lambda ids: Connection.objects.filter(pk__any=ids),
+    update={"heartbeat_at": Now(), "acked_at": None},
 )
 
 
@@ -198,7 +212,10 @@ def depart(process: ProcessIdentity, departures: Collection[Departure]) -> bool:
 def snapshot(keys: Collection[Key]) -> Snapshot:
     """Read, in one snapshot, the state of the log and the sessions of as many of the keys as are read together."""
     with sql.one_snapshot():
-        return Snapshot(log=event_log.state(), held=backend().snapshot(keys) if keys else {})
+        if not keys:
+            return Snapshot(event_log.state(), {})
+        held, state = backend().snapshot(keys, event_log.STATE())
+        return Snapshot(event_log.state_of(state), held)
 
 
 def touch(
@@ -217,12 +234,17 @@ def touch(
     Raises:
         NotRegistered: this process was taken for dead, and has to register first.
     """
+    reading = [_ANSWERED(acks, [process.id])] if acks else []
     with transaction.atomic():
-        hold(process)
         # Heartbeats lost in a crash cost nothing: the next one repeats them.
-        sql.commit_asynchronously()
-        asked = _ask_for_acknowledgement(process, acks) if acks else set()
-        backend().touch(keys)
+        held, _, *answered = together(
+            sql.holding_server_process(process.id), sql.COMMIT_ASYNCHRONOUSLY, *reading
+        )
+        if not held:
+            raise NotRegistered
+        asked = {pk for rows in answered for (pk,) in rows}
+        asking = [_ASK(asked)] if asked else []
+        together(*asking, backend().touching(keys), commits=True)
     return asked
 
 
@@ -266,10 +288,14 @@ def acknowledging(
 def _insert(
     process: ProcessIdentity, arrivals: Collection[Arrival], locked: Iterable[Row]
 ) -> Arrived:
-    """Insert the streams of the locked keys that belong to the same user and machine; notify the backend."""
-    found = {key: (user_id, machine) for key, user_id, machine in locked}
-    owners = {key: user_id for key, (user_id, _) in found.items()}
-    machines = {key: machine for key, (_, machine) in found.items()}
+    """Insert the streams of the locked keys that belong to the same user and machine; notify the backend.
+
+    That is the last act of the transaction.
+    """
+    rows = [*locked]
+    owners = {key: user_id for key, user_id, *_ in rows}
+    machines = {key: machine for key, _, machine, _ in rows}
+    absent = {key for key, *_, is_absent in rows if is_absent}
     foreign = {
         one.connection_id
         for one in arrivals
@@ -283,9 +309,12 @@ def _insert(
     if recorded:
         # A row that exists belongs to the former id of this process, or to a set whose commit was not acknowledged, or
         # was dated by a clock that went back.
-        rows = [(one.connection_id, one.key, one.age, one.ack, one.machine) for one in recorded]
-        rows_of(sql.inserting_connections(process.id, rows))
-        backend().arrived(_keys(recorded))
+        inserting = sql.inserting_connections(
+            process.id,
+            [(one.connection_id, one.key, one.age, one.ack, one.machine) for one in recorded],
+        )
+        keys = _keys(recorded)
+        backend().arrived(keys, absent & keys, inserting)
     return Arrived(owners.keys(), displaced, foreign)
 
 
@@ -299,15 +328,3 @@ def _latest(opened: Iterable[tuple[Key, datetime]]) -> dict[Key, datetime]:
     for key, at in opened:
         latest[key] = max(at, latest.get(key, at))
     return latest
-
-
-def _ask_for_acknowledgement(
-    process: ProcessIdentity, connection_ids: Collection[uuid.UUID]
-) -> set[uuid.UUID]:
-    answered = Connection.objects.filter(
-        pk__in=connection_ids, process=process.id, acked_at__isnull=False
-    )
-    asked = set(answered.order_by("pk").select_for_update().values_list("pk", flat=True))
-    if asked:
-        Connection.objects.filter(pk__in=asked).update(heartbeat_at=Now(), acked_at=None)
-    return asked

@@ -267,12 +267,9 @@ class PresenceWriter:
 
     async def _write_arrivals(self, write_set: WriteSet[_Opened]) -> None:
         opened = list(write_set)
-        arrivals = [one.arrival for one in opened if one.arrival]
-        arrived = Arrived()
-        if arrivals:
-            arrived = await in_thread(self._thread, store.arrive, self._process, arrivals)
-            self._note_arrivals(opened, arrived)
-        await self._answer(opened, arrived)
+        arrived, snapshot = await in_thread(self._thread, _arrive, self._process, opened)
+        self._note_arrivals(opened, arrived)
+        await self._answer(opened, arrived, snapshot)
 
     def _note_arrivals(self, opened: Collection[_Opened], arrived: Arrived) -> None:
         for one in opened:
@@ -297,17 +294,25 @@ class PresenceWriter:
         elif connection_id in arrived.foreign:
             stream.close("another user owns its key")
 
-    async def _answer(self, opened: Collection[_Opened], arrived: Arrived) -> None:
-        """Answer the streams that have arrived, as many together as have their snapshots read together."""
+    async def _answer(
+        self, opened: Collection[_Opened], arrived: Arrived, snapshot: Snapshot | None
+    ) -> None:
+        """Answer the streams that have arrived, as many together as have their snapshots read together.
+
+        Args:
+            opened: the streams.
+            arrived: which of them have arrived.
+            snapshot: that of the first of them, if it was read.
+        """
         waiting = [one for one in opened if one.waits]
         while waiting:
-            keys = {one.arrival.key for one in waiting if one.arrival and arrived.has(one.arrival)}
-            keys |= {one.watched for one in waiting if one.watched}
-            snapshot = await in_thread(self._thread, store.snapshot, keys)
+            if snapshot is None:
+                keys = _shown(waiting, arrived)
+                snapshot = await in_thread(self._thread, store.snapshot, keys)
             for one in waiting:
                 if one.waits:
                     _answer(one, arrived, snapshot)
-            waiting = [one for one in waiting if one.waits]
+            waiting, snapshot = [one for one in waiting if one.waits], None
 
     async def _write_departures(self, write_set: WriteSet[Departure]) -> None:
         departures = list(write_set)
@@ -357,6 +362,26 @@ class PresenceWriter:
     def _due_in(self) -> float | None:
         times = (self._arrivals.due_in(), self._departures.due_in(without=self._arrivals))
         return min((one for one in times if one is not None), default=None)
+
+
+def _arrive(
+    process: ProcessIdentity, opened: Collection[_Opened]
+) -> tuple[Arrived, Snapshot | None]:
+    """Record streams; return which have arrived, and what the first ones that wait begin with, unless that failed."""
+    arrivals = [one.arrival for one in opened if one.arrival]
+    arrived = store.arrive(process, arrivals) if arrivals else Arrived()
+    waiting = [one for one in opened if one.waits]
+    try:
+        return arrived, store.snapshot(_shown(waiting, arrived)) if waiting else None
+    except Error:
+        # They have arrived all the same; it is read again.
+        return arrived, None
+
+
+def _shown(waiting: Collection[_Opened], arrived: Arrived) -> set[Key]:
+    """Return the keys whose sessions these streams begin with."""
+    keys = {one.arrival.key for one in waiting if one.arrival and arrived.has(one.arrival)}
+    return keys | {one.watched for one in waiting if one.watched}
 
 
 def _answer(one: _Opened, arrived: Arrived, snapshot: Snapshot) -> None:

@@ -10,7 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from events_app.database.lock_retry import with_lock_retry
-from events_app.database.round_trip import Query, Statement, rows_of, together
+from events_app.database.round_trip import Query, Statement, together
 from events_app.log import event_log
 from events_app.presence.outages import observed_for
 from sessions_app import channels, payloads
@@ -21,22 +21,10 @@ from sessions_app.models.workstation import Workstation, WorkstationQuerySet
 
 Ids = Collection[uuid.UUID]
 
-_DEPARTED = Statement(
-    lambda ids: Workstation.objects.filter(
-        Q(departed_at__isnull=False) | Q(away_since__isnull=False), pk__any=ids
-    ).values_list("pk")
-)
 _SEEN = Statement(lambda ids: Workstation.objects.filter(pk__any=ids), update={"last_seen": Now()})
-_LOCK_HELD = Statement(
-    lambda ids: (
-        EditSession.objects.filter(workstation__any=ids)
-        .order_by("pk")
-        .select_for_update(no_key=True)
-        .values_list("pk")
-    )
-)
+# In the order of their ids, as they are locked: see `touch_heartbeat`.
 _TOUCH = Statement(
-    lambda ids: EditSession.objects.filter(pk__any=ids), update={"last_heartbeat": Now()}
+    lambda ids: EditSession.objects.touching(ids, wait=True), update={"last_heartbeat": Now()}
 )
 
 _NOT_IDLE = Statement(
@@ -45,14 +33,23 @@ _NOT_IDLE = Statement(
 )
 
 
-def arrive(workstation_ids: Ids) -> None:
-    """Keep the sessions of these workstations alive, whose rows the caller has locked: they are here."""
-    with transaction.atomic():
-        departed, _ = together(_DEPARTED(workstation_ids), _SEEN(workstation_ids))
-        back = come_back([pk for (pk,) in departed]) if departed else []
-        if held := rows_of(_LOCK_HELD(workstation_ids)):
-            rows_of(_TOUCH([pk for (pk,) in held]))
-        event_log.append(back)
+def arrive(workstation_ids: Ids, absent: Ids, ahead: Query) -> None:
+    """Keep the sessions of these workstations alive, whose rows the caller has locked: they are here.
+
+    It is the last act of the transaction.
+
+    Args:
+        workstation_ids: the workstations.
+        absent: those of them that have departed, or are away.
+        ahead: a statement of the caller's that is run first, in the same round trip.
+    """
+    if not absent:
+        together(ahead, _SEEN(workstation_ids), _TOUCH(workstation_ids), commits=True)
+        return
+    together(ahead, _SEEN(workstation_ids))
+    # The items before the sessions.
+    events = come_back(absent)
+    event_log.append(events, [_TOUCH(workstation_ids)])
 
 
 def leave(

@@ -12,6 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.test import Client
 
 from events_app import timings
+from events_app.database.round_trip import Query
 from events_app.presence.backend import StreamRefused, StreamRequest
 from sessions_app import operations
 from sessions_app.errors import DomainError
@@ -32,6 +33,7 @@ from tests.factories import (
 )
 from tests.integration.described_world import closed
 
+ANYTHING = Query("SELECT 1", [])
 DESCRIPTION = Client(SERVER_NAME="localhost").get("/api/openapi.json").json()
 OPERATIONS = {
     (method, path): operation
@@ -221,8 +223,10 @@ def test_events_are_as_described(settings):
     operations.alive.alive(ada.user, ada.pk, idle_seconds=3600)
     operations.alive.alive(ada.user, ada.pk, idle_seconds=0)
     presence.departed([ada.pk], [ada.pk], uuid.uuid4())
-    held = json.loads(json.dumps(presence.snapshot([ada.pk])[ada.pk], cls=DjangoJSONEncoder))
-    presence.arrived([ada.pk])
+    held = json.loads(
+        json.dumps(presence.snapshot([ada.pk], ANYTHING)[0][ada.pk], cls=DjangoJSONEncoder)
+    )
+    presence.arrived([ada.pk], [ada.pk], ANYTHING)
     operations.release.force_release(forced.pk, by="root", note="He left.")
     let_go(released.pk)
     happened = [(name, data) for name, _, data in events()]
