@@ -14,14 +14,14 @@ from django.db import connection, transaction
 
 from events_app.database import sql
 from events_app.models import LogEntry
-from sessions_app.models import EditSession
+from sessions_app.models import EditSession, EndedSession
 from tests.factories import make_item
 from tests.processes.service import Serve
 from tests.waiting import eventually
 
 # Its clients have the time to go on elsewhere.
 NOT_SOON_DEAD = {"SILO_SERVER_DEAD_SECONDS": "120", "SILO_SESSION_TIMEOUT_MINUTES": "15"}
-ACQUIRED = "edit.session_acquired"
+ACQUIRED, RELEASED = "edit.session_acquired", "edit.session_released"
 
 
 def die_in_commit(server: Serve, request: Callable[[], Any]) -> None:
@@ -71,6 +71,27 @@ def test_an_acquire_is_found_by_its_connection_and_told_once(two, part):
     told = [one["data"]["session_id"] for one in watching.named(ACQUIRED)]
     assert told == [held["id"], last["id"]]
     assert LogEntry.objects.filter(type=ACQUIRED).count() == 2
+
+
+def test_a_release_has_happened_and_is_told_once(two, part):
+    ada, bob, watching = two
+    workstation = ada.workstation()
+    ada.stream(workstation_id=workstation)
+    url = f"/api/items/{part}/edit-sessions"
+    ada.acquire(part, workstation)
+    [first] = ada.held(part)
+
+    die_in_commit(ada.server, lambda: ada.call("DELETE", f"{url}/{first['id']}"))
+
+    eventually(lambda: not EditSession.objects.exists())
+    ada.server = bob.server
+    assert ada.call("DELETE", f"{url}/{first['id']}").status_code == 404
+    second = ada.acquire(part, workstation).json()
+    assert ada.call("DELETE", f"{url}/{second['id']}").status_code == 204
+    watching.event(RELEASED, session_id=second["id"])
+    told = [one["data"]["session_id"] for one in watching.named(RELEASED)]
+    assert told == [first["id"], second["id"]]
+    assert EndedSession.objects.count() == 2
 
 
 def test_others_are_refused_what_it_acquired(two, part):
