@@ -4,6 +4,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from events_app.models import Connection, LogEntry, ServerProcess
-from events_app.presence import store
+from events_app.presence import clean_up, server_processes, store
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Departure
 from sessions_app import operations
@@ -69,7 +70,11 @@ def let_go(session_id: uuid.UUID | str) -> Record:
     session = EditSession.objects.select_related("user", "item").filter(pk=session_id).first()
     if session is None:
         raise NotFound("it has ended")
-    return operations.release.release_one(session.user, session.item.part_number, session.pk)
+    release = operations.release.Release(session.user, [session.pk], session.item.part_number)
+    [outcome] = operations.release.release_set([release])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome[0]
 
 
 def stand(
@@ -108,6 +113,18 @@ def depart(workstation: Workstation, *, by_client: bool = True) -> bool:
     streams = list(Connection.objects.filter(key=workstation.pk))
     departures = [Departure(stream.pk, stream.key, by_client) for stream in streams]
     return store.depart(ProcessIdentity(streams[0].process_id), departures)
+
+
+def clean_up_one(server_dead: timedelta) -> bool:
+    """Run one step for a process that has not beaten for so long; return whether there may be more."""
+    process_id, keys = clean_up.next_keys(server_dead, server_processes.KEYS_AT_ONCE)
+    return process_id is not None and clean_up.clean_up(process_id, keys, server_dead)
+
+
+def grant_what_is_free(limit: int) -> list[Acquired]:
+    """Grant so many of the free locks that have a line, as a beat does."""
+    waiting = operations.line.of_free_locks().reachable().order_by("number")
+    return operations.line.grant_free(waiting.values_list("pk", flat=True)[:limit])
 
 
 def counts() -> dict[str, int]:

@@ -51,16 +51,6 @@ def next_keys(
     return last, [] if last is None else _some_keys(last, 1, ())
 
 
-def clean_up_one(server_dead: timedelta) -> bool:
-    """Run one step for a process that has not beaten for `server_dead`.
-
-    Returns:
-        Whether there may be more.
-    """
-    process_id, keys = next_keys(server_dead, server_processes.KEYS_AT_ONCE)
-    return process_id is not None and clean_up(process_id, keys, server_dead)
-
-
 class Cleaner:
     """Cleans up after dead processes; a key whose clean-up fails does not delay the others.
 

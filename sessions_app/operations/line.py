@@ -119,16 +119,6 @@ def of_free_locks() -> PlaceInLineQuerySet:
     return PlaceInLine.objects.filter(~Exists(holders))
 
 
-def grant_what_is_free(limit: int) -> list[Acquired]:
-    """Grant free locks that have a line: no workstation in it was reachable when the session ended.
-
-    Args:
-        limit: at most so many.
-    """
-    waiting = of_free_locks().reachable()
-    return grant_free(waiting.order_by("number").values_list("pk", flat=True)[:limit])
-
-
 def grant_free(places: Ids) -> list[Acquired]:
     """Give what these places wait for to the first in its line, if it is free.
 

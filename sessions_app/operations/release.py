@@ -56,19 +56,6 @@ class _Asked(NamedTuple):
     items: dict[str, uuid.UUID]
 
 
-def release_one(user: User, part_number: str, session_id: uuid.UUID) -> Record:
-    """End one session of a user at the user's wish.
-
-    Raises:
-        NotFound: it has ended already, or is of another item.
-        Forbidden: another user holds it.
-    """
-    [outcome] = release_set([Release(user, [session_id], part_number)])
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome[0]
-
-
 def release_many(user: User, session_ids: Ids) -> list[Record]:
     """End sessions at their holder's wish: those that are this user's and have not ended; in steps.
 

@@ -20,7 +20,14 @@ from sessions_app import channels, operations
 from sessions_app.errors import DomainError
 from sessions_app.models import EditSession, EndedSession, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
-from tests.factories import acquire, let_go, make_item, make_user, make_workstation
+from tests.factories import (
+    acquire,
+    grant_what_is_free,
+    let_go,
+    make_item,
+    make_user,
+    make_workstation,
+)
 from tests.integration import interleaving
 
 MINUTE = timedelta(minutes=1)
@@ -81,7 +88,7 @@ class World:
         return self._arrive(self.first)
 
     def turn(self) -> Any:
-        return operations.line.grant_what_is_free(10)
+        return grant_what_is_free(10)
 
     def outsider_acquires(self) -> Any:
         return acquire(self.outsider, self.item, "held")
@@ -138,7 +145,7 @@ class World:
         )
         # The next beat finds who was not there, or not free to be granted, at the end of the session.
         if happened & {"turn", "first_returns", "new_epoch"}:
-            operations.line.grant_what_is_free(10)
+            grant_what_is_free(10)
         if not holders.all().exists():
             assert not line.reachable().exists(), "free, and somebody waits for it"
         for workstation in (self.holder, self.first, self.second):

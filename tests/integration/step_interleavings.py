@@ -15,7 +15,7 @@ from sessions_app import operations
 from sessions_app.errors import DomainError, HardInterference
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.models.results import Wanted
-from tests.factories import acquire, let_go, make_item, make_workstation, stand
+from tests.factories import acquire, grant_what_is_free, let_go, make_item, make_workstation, stand
 from tests.integration import interleaving
 
 STEP = 1
@@ -83,7 +83,7 @@ class World:
         return let_go(self.wanted.pk)
 
     def turn(self) -> Any:
-        return operations.line.grant_what_is_free(10)
+        return grant_what_is_free(10)
 
     def deletion(self) -> Any:
         return operations.workstations.delete([self.ours.pk])
@@ -100,7 +100,7 @@ class World:
             self._check_nothing_ended_after(happened)
         while operations.presence.end_grace(NO_GRACE, 500):
             pass
-        operations.line.grant_what_is_free(10)
+        grant_what_is_free(10)
         interleaving.check_each_end(self._items)
         sessions = EditSession.objects.filter(workstation=self.ours)
         if not came_back:

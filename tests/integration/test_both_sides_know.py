@@ -12,6 +12,7 @@ from tests.factories import (
     acquire,
     connect,
     events,
+    grant_what_is_free,
     identity_of,
     let_go,
     make_item,
@@ -140,7 +141,7 @@ def test_meetings_of_a_session_granted_by_a_beat_are_announced(ada, bob, item):
     other = acquire(bob, item, "B", cone=("n1",)).session
     held.delete()
     since = len(events())
-    [granted] = operations.line.grant_what_is_free(10)
+    [granted] = grant_what_is_free(10)
     assert told(since) == both(granted.session, other, ["n1"])
     assert not PlaceInLine.objects.exists()
 

@@ -9,7 +9,16 @@ from sessions_app import operations
 from sessions_app.interference import compare
 from sessions_app.models import EditSession, PlaceInLine, Workstation, place_in_line
 from sessions_app.models.results import Wanted
-from tests.factories import acquire, connect, events, let_go, make_user, make_workstation, stand
+from tests.factories import (
+    acquire,
+    connect,
+    events,
+    grant_what_is_free,
+    let_go,
+    make_user,
+    make_workstation,
+    stand,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -47,9 +56,9 @@ def test_turns_with_large_cones_come_one_after_the_other(monkeypatch, ada, bob, 
         return "".join(held.values_list("object_id", flat=True))
 
     assert got() == "01"
-    assert len(operations.line.grant_what_is_free(500)) == 2
+    assert len(grant_what_is_free(500)) == 2
     assert got() == "0123"
-    assert len(operations.line.grant_what_is_free(500)) == 1
+    assert len(grant_what_is_free(500)) == 1
     assert got() == "01234"
     assert not PlaceInLine.objects.exists()
 
@@ -75,9 +84,9 @@ def test_a_busy_workstation_holds_up_its_own_turn_only(monkeypatch, ada, bob, it
         return free(self, set(ids) - {ada.pk})
 
     monkeypatch.setattr(Workstation.objects.all().__class__, "try_lock", try_lock)
-    assert [one.session.workstation for one in operations.line.grant_what_is_free(10)] == [bob]
+    assert [one.session.workstation for one in grant_what_is_free(10)] == [bob]
     monkeypatch.undo()
-    assert [one.session.workstation for one in operations.line.grant_what_is_free(10)] == [ada]
+    assert [one.session.workstation for one in grant_what_is_free(10)] == [ada]
 
 
 def test_a_page_of_the_relay_ends_where_entries_are_large():

@@ -21,7 +21,7 @@ from sessions_app import clock, operations
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.presence_backend import WorkstationPresence
 from sessions_app.sweeper import Sweep
-from tests.factories import acquire, make_item, make_user, make_workstation
+from tests.factories import acquire, clean_up_one, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
 
@@ -160,10 +160,10 @@ def test_a_dead_server_is_found_one_time_out_later(server):
     store.register(other)
     clock_goes(-HOUR)
     repair()
-    assert not clean_up.clean_up_one(DEAD)
+    assert not clean_up_one(DEAD)
     clock_goes(2 * DEAD)
     server_processes.beat(server, DEAD + HOUR)
-    assert clean_up.clean_up_one(DEAD)
+    assert clean_up_one(DEAD)
     assert list(ServerProcess.objects.values_list("pk", flat=True)) == [server.id]
 
 
@@ -180,7 +180,7 @@ def test_a_departure_before_a_beat_stays_so_when_the_clock_goes_back(server, sta
     repair()
     clock_goes(2 * DEAD)
     server_processes.beat(server, DEAD + HOUR)
-    while clean_up.clean_up_one(DEAD):
+    while clean_up_one(DEAD):
         pass
     assert not ServerProcess.objects.filter(pk=other.id).exists()
     assert EditSession.objects.exists()
@@ -213,7 +213,7 @@ def test_an_hour_forward_ends_nobodys_session(server, station, settings):
     for _ in range(2):
         sweep()
         WorkstationPresence().time_passes()
-        assert not clean_up.clean_up_one(DEAD)
+        assert not clean_up_one(DEAD)
         server_processes.beat(server, DEAD)
     assert EditSession.objects.count() == 2
 
@@ -225,7 +225,7 @@ def test_a_live_server_is_not_taken_for_dead_after_a_clock_jump(server, station)
     store.register(other, [Arrival(uuid.uuid4(), station.pk)])
     clock_goes(HOUR)
     server_processes.beat(server, DEAD)
-    assert not clean_up.clean_up_one(DEAD)
+    assert not clean_up_one(DEAD)
     server_processes.beat(other, DEAD)
     assert EditSession.objects.exists()
 

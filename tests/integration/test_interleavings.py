@@ -17,7 +17,7 @@ from events_app.presence.store import Arrival, Departure
 from sessions_app import operations
 from sessions_app.errors import HardInterference, NotConnected, NotFound
 from sessions_app.models import EditSession, EndedSession
-from tests.factories import acquire, let_go, make_item, make_user, make_workstation
+from tests.factories import acquire, clean_up_one, let_go, make_item, make_user, make_workstation
 from tests.integration import interleaving
 
 HOUR = timedelta(hours=1)
@@ -76,7 +76,7 @@ class World:
         return operations.alive.alive(self.ours.user, self.ours.pk)
 
     def clean_up(self) -> Any:
-        return clean_up.clean_up_one(MINUTE)
+        return clean_up_one(MINUTE)
 
     def stop_of_server(self) -> Any:
         return clean_up.unregister(self.leaving)

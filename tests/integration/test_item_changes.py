@@ -16,6 +16,7 @@ from tests.factories import (
     acquire,
     api_of,
     events,
+    grant_what_is_free,
     item_url,
     let_go,
     make_connected,
@@ -277,7 +278,7 @@ def test_a_turn_is_not_given_on_a_retired_item(world):
     with pytest.raises(Retired):
         operations.line.stand(bob.user, bob.pk, Wanted("Old 1", "sketch"))
     let_go(session.pk)
-    assert operations.line.grant_what_is_free(10) == []
+    assert grant_what_is_free(10) == []
 
 
 def test_a_parts_list_skips_retired_and_renamed_items(world, tmp_path):

@@ -17,6 +17,7 @@ from tests.factories import (
     acquire,
     connect,
     events,
+    grant_what_is_free,
     kinds_since,
     let_go,
     make_connected,
@@ -85,7 +86,7 @@ def test_an_unreachable_workstation_is_passed_over_and_keeps_its_place(
     assert holder() == carol
     assert PlaceInLine.objects.get().workstation == bob
     come_back(bob)
-    assert not operations.line.grant_what_is_free(10)
+    assert not grant_what_is_free(10)
     let_go(EditSession.objects.get().pk)
     assert holder() == bob
 
@@ -96,16 +97,16 @@ def test_where_all_are_away_it_is_free_and_given_to_who_comes_back(held, bob, go
     go(bob)
     let_go(held.pk)
     told = len(events())
-    assert operations.line.grant_what_is_free(10) == []
+    assert grant_what_is_free(10) == []
     assert (holder(), PlaceInLine.objects.count(), len(events())) == (None, 1, told)
     come_back(bob)
-    [granted] = operations.line.grant_what_is_free(10)
+    [granted] = grant_what_is_free(10)
     assert holder() == bob
     assert granted.session.dependency_cone == ["n1"]
     assert granted.session.fencing_token > held.fencing_token
     assert kinds_since(told) == ["edit.session_acquired", "edit.session_granted"]
     assert not PlaceInLine.objects.exists()
-    assert operations.line.grant_what_is_free(10) == []
+    assert grant_what_is_free(10) == []
 
 
 def test_a_beat_gives_it(held, bob):
@@ -127,7 +128,7 @@ def test_the_first_in_line_that_returns_gets_the_session(held, bob, carol):
     let_go(held.pk)
     for one in (dora, carol):
         connect(one)
-    assert len(operations.line.grant_what_is_free(10)) == 1
+    assert len(grant_what_is_free(10)) == 1
     assert holder() == carol
 
 
@@ -142,9 +143,9 @@ def test_a_beat_grants_a_limited_number_of_free_locks(item, bob, carol):
     operations.release.release_all(ada.pk)
     for one in (bob, carol):
         connect(one)
-    first = operations.line.grant_what_is_free(4)
+    first = grant_what_is_free(4)
     assert 1 <= len(first) <= 4
-    while operations.line.grant_what_is_free(4):
+    while grant_what_is_free(4):
         pass
     got = EditSession.objects.order_by("object_id").values_list("user__username", flat=True)
     assert list(got) == ["carol", "bob"] * 3
@@ -157,7 +158,7 @@ def test_anybody_may_acquire_what_is_free_and_the_line_stays(held, bob, carol):
     let_go(held.pk)
     acquire(carol, held.item, held.object_id, held.context_level)
     connect(bob)
-    assert not operations.line.grant_what_is_free(10)
+    assert not grant_what_is_free(10)
     let_go(EditSession.objects.get().pk)
     assert holder() == bob
 
@@ -177,7 +178,7 @@ def test_a_newcomer_does_not_overtake_a_reachable_place(held, bob, carol):
     connect(bob)
     standing = wait_for(carol, held)
     assert (standing.place.position, standing.holder) == (2, None)
-    operations.line.grant_what_is_free(10)
+    grant_what_is_free(10)
     assert holder() == bob
 
 

@@ -19,6 +19,7 @@ from tests.factories import (
     acquire,
     api_of,
     check_refused,
+    clean_up_one,
     counts,
     depart,
     let_go,
@@ -200,7 +201,7 @@ def test_a_server_that_goes_loses_no_place(waiting, server, bob, end):
         depart(bob, by_client=False)
     else:
         ServerProcess.objects.filter(pk=server.id).update(last_beat=Now() - HOUR)
-        assert clean_up.clean_up_one(timedelta(seconds=10))
+        assert clean_up_one(timedelta(seconds=10))
     assert not Connection.objects.filter(key=bob.pk).exists()
     assert one_line() == [(1, "bob")]
 
@@ -212,5 +213,5 @@ def test_a_departure_counts_once_the_dead_server_is_cleaned_up(waiting, server, 
     ServerProcess.objects.filter(pk=server.id).update(last_beat=Now() - HOUR)
     store.depart(other, [Departure(newer.connection_id, newer.key, True)])
     assert one_line() == [(1, "bob")]
-    assert clean_up.clean_up_one(timedelta(seconds=10))
+    assert clean_up_one(timedelta(seconds=10))
     assert one_line() == []

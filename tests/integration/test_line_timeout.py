@@ -7,13 +7,13 @@ import pytest
 from django.db.models.functions import Now
 
 from events_app.models import Connection, Observation
-from sessions_app import operations
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.sweeper import Sweep
 from tests.factories import (
     acquire,
     connect,
     counts,
+    grant_what_is_free,
     let_go,
     make_user,
     make_workstation,
@@ -80,7 +80,7 @@ def test_a_lost_place_has_no_turn(place):
     lose()
     connect(place.workstation)
     let_go(EditSession.objects.get().pk)
-    assert not operations.line.grant_what_is_free(10)
+    assert not grant_what_is_free(10)
     assert not EditSession.objects.exists()
 
 

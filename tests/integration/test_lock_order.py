@@ -26,7 +26,16 @@ from sessions_app.models.results import Wanted
 from sessions_app.operations import items
 from sessions_app.operations.merge import merge
 from sessions_app.operations.workstations import register
-from tests.factories import acquire, api_of, let_go, make_item, make_user, make_workstation
+from tests.factories import (
+    acquire,
+    api_of,
+    clean_up_one,
+    grant_what_is_free,
+    let_go,
+    make_item,
+    make_user,
+    make_workstation,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -159,7 +168,7 @@ class World:
         others.update(last_beat=Now() + Value(timedelta(hours=1)))
 
     def clean_up(self) -> None:
-        clean_up.clean_up_one(timedelta(0))
+        clean_up_one(timedelta(0))
 
     def unregister(self) -> None:
         clean_up.unregister(self.process)
@@ -202,7 +211,7 @@ class World:
         EditSession.objects.filter(pk=self.session.pk).delete()
 
     def find_a_turn(self) -> None:
-        assert operations.line.grant_what_is_free(10)
+        assert grant_what_is_free(10)
 
     def request_handoff(self) -> None:
         operations.handoff.request(self.bob.user, self.session.pk, "", self.bob.pk)

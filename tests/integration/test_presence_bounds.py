@@ -17,7 +17,7 @@ from sessions_app import presence_backend as domain_presence
 from sessions_app import snapshots
 from sessions_app.models import EditSession, Workstation
 from sessions_app.presence_backend import WorkstationPresence
-from tests.factories import acquire, make_item, make_user, make_workstation
+from tests.factories import acquire, clean_up_one, make_item, make_user, make_workstation
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +53,7 @@ def left(process):
 
 def test_a_dead_process_is_removed_in_steps(dead, few):
     counts = []
-    while clean_up.clean_up_one(DEAD):
+    while clean_up_one(DEAD):
         counts.append(left(dead))
     assert counts == [6, 2, 0]
     assert not ServerProcess.objects.filter(pk=dead.id).exists()
@@ -61,7 +61,7 @@ def test_a_dead_process_is_removed_in_steps(dead, few):
 
 def test_a_process_that_returns_between_steps_registers_anew_and_loses_nobody(dead, few, stations):
     streams = {one.pk: one.key for one in Connection.objects.all()}
-    assert clean_up.clean_up_one(DEAD)
+    assert clean_up_one(DEAD)
     for write in (
         lambda: server_processes.beat(dead, DEAD),
         lambda: store.arrive(dead, [Arrival(uuid.uuid4(), stations[0].pk)]),
@@ -76,7 +76,7 @@ def test_a_process_that_returns_between_steps_registers_anew_and_loses_nobody(de
     for pk, key in streams.items():
         store.arrive(dead, [Arrival(pk, key)])
     # What is left of its former self is nobody's.
-    while clean_up.clean_up_one(DEAD):
+    while clean_up_one(DEAD):
         pass
     assert not ServerProcess.objects.filter(pk=former).exists()
     assert dict(Connection.objects.filter(process=dead.id).values_list("pk", "key")) == streams
@@ -86,7 +86,7 @@ def test_a_stop_that_was_killed_half_way_is_finished_by_others(dead, few, monkey
     server_processes.KEYS_AT_ONCE = 4
     clean_up._forget_some(dead.id)
     assert left(dead) == 6
-    while clean_up.clean_up_one(DEAD):
+    while clean_up_one(DEAD):
         pass
     assert not ServerProcess.objects.filter(pk=dead.id).exists()
 
@@ -100,7 +100,7 @@ def test_a_stop_that_others_go_on_with_is_no_departure_either(dead, few, station
     store.register(other, [newer])
     store.depart(other, [Departure(newer.connection_id, last.pk, by_client=True)])
     clean_up._forget_some(dead.id)
-    while clean_up.clean_up_one(DEAD):
+    while clean_up_one(DEAD):
         pass
     assert not ServerProcess.objects.filter(pk=dead.id).exists()
     assert EditSession.objects.exists()

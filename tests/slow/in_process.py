@@ -20,7 +20,7 @@ from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.roles import Role
-from tests.factories import Api, api_of, make_item, make_user
+from tests.factories import Api, api_of, clean_up_one, make_item, make_user
 from tests.slow.comparison import Entry
 
 EMPTY = """
@@ -143,7 +143,7 @@ class InProcess:
 
     def clean_up(self) -> None:
         server_dead = timedelta(seconds=settings.EVENTS_SERVER_DEAD_SECONDS)
-        while clean_up.clean_up_one(server_dead):
+        while clean_up_one(server_dead):
             pass
 
     def time_passes(self) -> None:
