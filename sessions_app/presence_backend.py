@@ -40,7 +40,7 @@ from sessions_app.errors import DomainError, IdentityInUse
 from sessions_app.logins import logged_in
 from sessions_app.models import ApiToken, EditSession, PlaceInLine, Workstation
 from sessions_app.models.results import Acquired
-from sessions_app.quarantine import Candidate, QuarantiningSteps
+from sessions_app.quarantine import Candidate, QuarantiningSteps, ids_of
 from sessions_app.roles import Role
 
 # Workstations whose grace ends in one transaction.
@@ -87,14 +87,14 @@ class WorkstationPresence(PresenceBackend):
             "the end of a grace",
             _graces,
             _workstation_named,
-            _end_graces,
+            lambda some: _end_graces(ids_of(some)),
             quarantine_seconds=QUARANTINE_SECONDS,
         )
         self._turns = QuarantiningSteps(
             "a turn in line",
             _turns,
             PlaceInLine.objects.in_the_log,
-            _give_turns,
+            lambda some: _give_turns(ids_of(some)),
             quarantine_seconds=QUARANTINE_SECONDS,
         )
 

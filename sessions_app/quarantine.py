@@ -6,7 +6,7 @@ for a while. If a second one of the same group (an item, mostly) fails alone, th
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import psycopg
@@ -27,10 +27,16 @@ Result = TypeVar("Result")
 
 
 class Candidate(NamedTuple):
-    """One of the candidates: its id, and the group of those that may fail with it."""
+    """One of the candidates: its id, the group of those that may fail with it, and what else was read of it."""
 
     id: Any
     group: Any
+    row: Any = None
+
+
+def ids_of(candidates: Iterable[Candidate]) -> list[Any]:
+    """Return the ids of these candidates."""
+    return [one.id for one in candidates]
 
 
 class QuarantiningSteps(Generic[Result]):
@@ -40,7 +46,7 @@ class QuarantiningSteps(Generic[Result]):
         what: what is done, for the log.
         find: returns the next candidates, without those of these ids and groups: as many as are looked for at once.
         name: returns the fields of a candidate in the log, by its id.
-        act: does it for the candidates of these ids, in a transaction of its own.
+        act: does it for these candidates, in a transaction of its own.
         pace: how many of them a step does; without it a step does all that were found.
         quarantine_seconds: how long a candidate that fails alone is left out; None for as long as this object lives.
     """
@@ -50,7 +56,7 @@ class QuarantiningSteps(Generic[Result]):
         what: str,
         find: Callable[[Collection[Any], Collection[Any]], Sequence[Candidate]],
         name: Callable[[Any], Mapping[str, Any]],
-        act: Callable[[Collection[Any]], Result],
+        act: Callable[[Sequence[Candidate]], Result],
         *,
         pace: Pace | None = None,
         quarantine_seconds: float | None = None,
@@ -90,9 +96,9 @@ class QuarantiningSteps(Generic[Result]):
             return False, None
         try:
             if self._pace is None:
-                return True, self._act([thing.id for thing in things])
+                return True, self._act(things)
             with self._pace.step(len(things)):
-                return True, self._act([thing.id for thing in things])
+                return True, self._act(things)
         except Exception as error:
             if not _is_its_own(error):
                 self._forget_found()

@@ -14,8 +14,8 @@ from sessions_app.models import EditSession, PlaceInLine
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.ended_session import Record
 from sessions_app.models.place_in_line import PlaceInLineQuerySet
-from sessions_app.models.session_rows import EndStatements
-from sessions_app.quarantine import Candidate, QuarantiningSteps
+from sessions_app.models.session_rows import EndStatements, Found
+from sessions_app.quarantine import Candidate, QuarantiningSteps, ids_of
 from sessions_app.steps import Pace
 
 logger = logging.getLogger(__name__)
@@ -53,28 +53,28 @@ class Sweep:
             "the end of a stale session",
             lambda *but_not: _sessions(self._to_expire(), *but_not),
             EditSession.objects.in_the_log,
-            lambda ids: EditSession.objects.expire(stale, ids),
+            lambda some: EditSession.objects.expire(stale, [one.row for one in some]),
             pace=Pace(),
         )
         self._expiring_idle = QuarantiningSteps(
             "the end of an idle workstation's session",
             lambda *but_not: _sessions(EditSession.objects.to_expire_idle(idle_timeout), *but_not),
             EditSession.objects.in_the_log,
-            lambda ids: EditSession.objects.expire_idle(idle_timeout, len(ids), ids),
+            lambda some: EditSession.objects.expire_idle(idle_timeout, len(some), ids_of(some)),
             pace=Pace(),
         )
         self._releasing = QuarantiningSteps(
             "the end of a deactivated user's session",
             lambda *but_not: _sessions(EditSession.objects.of_deactivated(), *but_not),
             EditSession.objects.in_the_log,
-            EditSession.objects.release_deactivated,
+            lambda some: EditSession.objects.release_deactivated(ids_of(some)),
             pace=Pace(),
         )
         self._losing = QuarantiningSteps(
             "the end of a place in line",
             lambda *but_not: _places(PlaceInLine.objects.lost(timeout), *but_not),
             PlaceInLine.objects.in_the_log,
-            lambda ids: PlaceInLine.objects.lose(timeout, len(ids), ids),
+            lambda some: PlaceInLine.objects.lose(timeout, len(some), ids_of(some)),
             pace=Pace(),
         )
         self._jump_told = False
@@ -164,8 +164,9 @@ def _sessions(
     Those of one item come together: they are told to those who hold others on it once, and need its lock once.
     """
     rows = waiting.exclude(pk__in=list(but_not)).exclude(item__in=list(but_not_on))
-    found = [Candidate(*row) for row in rows.values_list("pk", "item")[:FOUND_AT_ONCE]]
-    return sorted(found, key=lambda session: session.group.int)
+    found = map(Found._make, rows.values_list(*Found._fields)[:FOUND_AT_ONCE])
+    candidates = [Candidate(one.pk, one.item_id, one) for one in found]
+    return sorted(candidates, key=lambda session: session.group.int)
 
 
 def _places(

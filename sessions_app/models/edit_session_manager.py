@@ -319,16 +319,19 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             The records of those that ended.
         """
         stale = self.to_expire(timeout, only_observed=only_observed)
-        ids = stale.values_list("pk", flat=True)[: min(limit or STEP_SESSIONS, STEP_SESSIONS)]
-        return self.expire(EndStatements(stale), list(ids))
+        found = stale.values_list(*Found._fields)[: min(limit or STEP_SESSIONS, STEP_SESSIONS)]
+        return self.expire(EndStatements(stale), [Found(*row) for row in found])
 
-    def expire(self, stale: EndStatements, ids: Ids) -> list[Record]:
-        """End those of these sessions that are `stale`, of the query `to_expire`: a step. Return their records."""
+    def expire(self, stale: EndStatements, found: Sequence[Found]) -> list[Record]:
+        """End those of the sessions that were found which are `stale`, of `to_expire`: a step. Return their records."""
+        known: Sequence[Found] | None = found
 
         def step(also: Ids) -> Ended:
+            nonlocal known
             Workstation.objects.lock(also)
-            manner = Manner(EndReason.EXPIRED)
-            return self.end_found(stale.found(ids), stale.locking, manner, commits=True)
+            # Tried again, perhaps because an item was merged into another, they are read again.
+            some, known = known or stale.found([one.pk for one in found]), None
+            return self.end_found(some, stale.locking, Manner(EndReason.EXPIRED), commits=True)
 
         return with_lock_retry(step).records
 

@@ -1,7 +1,9 @@
 """An item whose lock somebody keeps is set aside by the sweep, which ends everybody else's sessions."""
 
 import select
+from contextlib import nullcontext
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection
@@ -10,7 +12,7 @@ from django.db.models.functions import Now
 from events_app.database import sql
 from sessions_app import operations, sweeper
 from sessions_app.interference import conflicts
-from sessions_app.models import EditSession, Item, Workstation
+from sessions_app.models import EditSession, EndedSession, Item, Workstation
 from sessions_app.models.results import Wanted
 from sessions_app.presence_backend import WorkstationPresence
 from tests.factories import acquire, connect, make_item, make_user, make_workstation, stand
@@ -123,3 +125,19 @@ def test_a_connection_that_the_database_ended_is_opened_again(ada, items, caplog
 def was_ended():
     """Whether the database has sent its last words to this connection."""
     return bool(select.select([connection.connection.pgconn.socket], [], [], 0)[0])
+
+
+def test_a_session_expires_whose_item_is_merged_after_it_was_found(ada, items, monkeypatch):
+    monkeypatch.setattr(sweeper, "Pace", lambda: SimpleNamespace(size=1, step=nullcontext))
+    for item in items[:4]:
+        acquire(ada, item, item.part_number)
+    EditSession.objects.update(last_heartbeat=Now() - HOUR)
+    current = sweeper.Sweep(timedelta(minutes=15), timedelta(0), timedelta(hours=24))
+    while not current.counts:
+        assert current.step()
+    keep, other, _ = EditSession.objects.order_by("item_id").values_list("item_id", flat=True)
+    operations.merge.merge(keep, [other])
+    while current.step():
+        pass
+    assert current.counts["expired"] == 4
+    assert EndedSession.objects.filter(item_id=keep).count() == 2

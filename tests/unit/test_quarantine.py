@@ -38,7 +38,8 @@ class Work:
             if number not in but_not and number // 10 not in but_not_of
         ]
 
-    def act(self, ids):
+    def act(self, candidates):
+        ids = [one.id for one in candidates]
         self.tries += 1
         if self.bad.intersection(ids):
             raise self.error
