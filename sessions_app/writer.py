@@ -1,8 +1,6 @@
 """The writer of a server process: acquires and releases of its clients become sets (`operations/sets.py`)."""
 
 from collections.abc import Collection, Hashable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
 from events_app.database import sql
@@ -22,7 +20,6 @@ LOCK_TIMEOUT: Final = "500ms"
 _SESSION_WEIGHT: Final = STEP_NODE_KEYS // STEP_SESSIONS
 
 
-@dataclass(frozen=True, eq=False)
 class Permitted:
     """A request that its credentials permit.
 
@@ -32,26 +29,21 @@ class Permitted:
         right: what it needs for that.
     """
 
-    request: Acquire | Release
-    token: str
-    right: Right
+    __slots__ = ("about", "caller", "is_release", "request", "right", "token")
 
-    @property
-    def caller(self) -> Hashable:
-        """Whose turn it waits for: a user's releases do not wait behind the same user's acquires."""
-        return self.request.user.pk, self.is_release
-
-    @cached_property
-    def about(self) -> Collection[Hashable]:
-        """What it is for: the sessions of a release, the items and the workstation of an acquire."""
-        request = self.request
-        if isinstance(request, Release):
-            return request.session_ids
-        return {request.workstation_id, *request.keys.values()}
-
-    @property
-    def is_release(self) -> bool:
-        return isinstance(self.request, Release)
+    def __init__(self, request: Acquire | Release, token: str, right: Right) -> None:
+        self.request: Final = request
+        self.token: Final = token
+        self.right: Final = right
+        self.is_release: Final = isinstance(request, Release)
+        # Whose turn it waits for: a user's releases do not wait behind the same user's acquires.
+        self.caller: Final[Hashable] = request.user.id, self.is_release
+        # What it is for: the sessions of a release, the items and the workstation of an acquire.
+        self.about: Final[Collection[Hashable]] = (
+            request.session_ids
+            if isinstance(request, Release)
+            else {request.workstation_id, *request.keys.values()}
+        )
 
 
 def new_writer() -> SetWriter[Permitted, Any]:

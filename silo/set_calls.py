@@ -109,7 +109,8 @@ def called(method: str, target: bytes) -> Call | None:
         return _called(method, target)
     # The routes do not tell one id from another: so each address of an item is looked for once.
     call = _called(method, found[1] + _ANY_ID)
-    return call and call._replace(kwargs={**call.kwargs, "session_id": UUID(found[2].decode())})
+    session_id = UUID(int=int(found[2].replace(b"-", b""), 16))
+    return call and call._replace(kwargs={**call.kwargs, "session_id": session_id})
 
 
 @lru_cache(_KEPT)

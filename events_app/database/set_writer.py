@@ -143,7 +143,7 @@ class SetWriter(Generic[Request, Outcome]):
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._thread.start(self._loop)
-        one = Waiting[Request, Outcome](
+        one: Waiting[Request, Outcome] = Waiting(
             request,
             self._loop.create_future(),
             self._caller(request),
