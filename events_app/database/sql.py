@@ -60,8 +60,8 @@ _LOCK_LOG: Final = [
     Query("SET CONSTRAINTS ALL IMMEDIATE", [], is_hot=True),
     Query("SELECT pg_advisory_xact_lock(%s::bigint)", [LOG_LOCK_ID], is_hot=True),
 ]
-# `log` sees the log as it was before this statement's entries. A sequence that left numbers out, which it does not do
-# under the log's lock, would have the relays read the log.
+# `log` sees the log as it was before this statement's entries. The relays read the log, too, where the sequence left
+# numbers out, which it does not do under the log's lock, and where the database's encoding needs more bytes than UTF-8.
 _APPEND_TO_LOG: Final = """
     WITH log AS (
         SELECT epoch, greatest(trimmed_through, (SELECT max(id) FROM events_app_logentry)) AS last
@@ -78,7 +78,7 @@ _APPEND_TO_LOG: Final = """
         SELECT array_agg(id ORDER BY id) AS ids, max(id) - min(id) = count(*) - 1 AS gapless FROM entry
     )
     SELECT ids, ARRAY(
-        SELECT pg_notify(%s::text, CASE WHEN gapless AND content <> ''
+        SELECT pg_notify(%s::text, CASE WHEN gapless AND content <> '' AND octet_length(content) < 7950
             THEN concat_ws(' ', epoch, CASE before WHEN 0 THEN last ELSE ids[before] END, ids[before + 1] || content)
             ELSE '' END)::text
         FROM unnest(%s::int[], %s::text[]) portion (before, content)
