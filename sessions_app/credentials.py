@@ -54,10 +54,13 @@ def known(token: str) -> Credential | None:
     return None if digest is None else cache.known(digest)
 
 
-@lru_cache(4096)
 def _digest(token: str) -> str | None:
     """Return the digest of a token; None of a text that cannot be one, and is not looked for."""
-    return hashed(token) if TOKEN_FORM.fullmatch(token) else None
+    return _hashed(token) if TOKEN_FORM.fullmatch(token) else None
+
+
+# Of texts as long as a token only: others can be of any length.
+_hashed = lru_cache(4096)(hashed)
 
 
 def _ask(digests: Collection[str]) -> Mapping[str, Answer[Credential]]:

@@ -3,7 +3,6 @@
 import re
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
@@ -13,6 +12,7 @@ from django_eventstream.channelmanager import ChannelManagerBase
 from ninja.utils import check_csrf
 from pydantic import ValidationError
 
+from events_app.http.kept import kept
 from events_app.presence.backend import StreamGrant, StreamRequest
 from sessions_app import channels
 from sessions_app.api.request_schemas import StreamIn
@@ -114,7 +114,7 @@ class _Headers(NamedTuple):
     machine: str
 
 
-@lru_cache(2048)
+@kept
 def _read(headers: tuple[tuple[bytes, bytes], ...]) -> _Headers | None:
     """Read the headers of a request; None where one comes twice, or none has credentials."""
     given = dict(headers)

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from django.conf import settings
@@ -22,6 +22,7 @@ from events_app.database.unavailable import is_lock_timeout
 from events_app.fairness import callers, request_gate
 from events_app.fairness.callers import Scope
 from events_app.fairness.request_gate import Application
+from events_app.http.kept import kept
 from events_app.http.lane_parser import Headers, PlainRequest
 from events_app.http.stream_answer import LEAVING
 from events_app.serving import bodies
@@ -38,8 +39,6 @@ from silo.stream_answers import completed
 # A larger body is read, and its answer written, in a thread, so that the event loop stands still for no more than a
 # few milliseconds: here fit batches of some 80 sessions.
 MOST_BYTES: Final = 8 * 1024
-# Clients whose headers are known; each sends the same few again.
-_ASKERS_KEPT: Final = 2048
 # Node keys and other sessions of an answer that is built in the event loop; a larger one is built in a thread.
 MOST_AT_ONCE: Final = 500
 # How long requests for something that was found locked go the other way.
@@ -50,12 +49,16 @@ class _BlockedLately:
     """The keys of requests that were blocked within the last seconds: others with them would only delay more sets."""
 
     def __init__(self) -> None:
+        # In the order of the times: each is as long blocked.
         self._until: dict[Hashable, float] = {}
 
     def note(self, about: Collection[Hashable]) -> None:
         now = time.monotonic()
-        kept = {one: until for one, until in self._until.items() if until > now}
-        self._until = kept | dict.fromkeys(about, now + BLOCKED_SECONDS)
+        for one in about:
+            self._until.pop(one, None)
+            self._until[one] = now + BLOCKED_SECONDS
+        while next(iter(self._until.values()), now + 1) <= now:
+            del self._until[next(iter(self._until))]
 
     def has(self, about: Collection[Hashable]) -> bool:
         now = time.monotonic()
@@ -255,7 +258,7 @@ def _asked(method: str, target: bytes, headers: Headers) -> _Asked | None:
     return _Asked(call, asker, who) if call and asker and who else None
 
 
-@lru_cache(_ASKERS_KEPT)
+@kept
 def _asker(headers: Headers) -> _Asker | None:
     token = short_way.token_in(headers, MOST_BYTES)
     complete = None if token is None else completed(headers)

@@ -28,7 +28,17 @@ class StreamAnswer:
         left: called when the client has left.
     """
 
-    __slots__ = ("_full", "_head", "_in_chunks", "_left", "_room", "_server", "channel", "size")
+    __slots__ = (
+        "_asks",
+        "_full",
+        "_head",
+        "_in_chunks",
+        "_left",
+        "_room",
+        "_server",
+        "channel",
+        "size",
+    )
 
     startedWriting = True
     is_event_stream = True
@@ -49,6 +59,8 @@ class StreamAnswer:
         self._in_chunks = in_chunks
         self._head = head
         self._left = left
+        # The client ended its side while the stream was opened, when there was no place for a comment.
+        self._asks: bool = channel.half_closed
         self._full = channel._waitingForTransport
         self._room: asyncio.Future[None] | None = None
         # Bytes that were written so far.
@@ -77,12 +89,11 @@ class StreamAnswer:
         framed = b"%x\r\n%s\r\n" % (len(data), data) if self._in_chunks else data
         if self._head:
             framed, self._head = self._head + framed, b""
-        is_first = not self.size
         self.size += len(framed)
         send_now(channel.transport, framed)
         channel.written()
-        if is_first and channel.half_closed:
-            # The client ended its side while the stream was opened, when there was no place for a comment.
+        if self._asks:
+            self._asks = False
             channel.ask()
 
     def end(self) -> None:

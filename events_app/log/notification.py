@@ -11,6 +11,7 @@ Each entry has four fields behind a separator each: its channels, those that it 
 data. Each channel ends with a mark; `SAME` stands for those of the entry before.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -25,6 +26,7 @@ _SEPARATOR: Final = "\x1e"
 _MARK: Final = "\x1f"
 SAME: Final = "="
 _FIELDS: Final = 4
+_HEAD: Final = re.compile(r"(\S+) (-?\d+) (\d+)", re.ASCII)
 
 
 class Appended(NamedTuple):
@@ -125,11 +127,12 @@ class Notification:
 
     @classmethod
     def read(cls, text: str) -> "Notification | None":
-        """Return what a notification's text says; None for one without entries."""
-        if not text:
-            return None
+        """Return what a notification's text says; None for one without entries, or that this version does not know."""
         head, *fields = text.split(_SEPARATOR)
-        epoch, last, first = head.split(" ")
+        found = _HEAD.fullmatch(head)
+        if found is None or len(fields) % _FIELDS:
+            return None
+        epoch, last, first = found.groups()
         return cls(epoch, int(last), int(first), fields)
 
     @property

@@ -8,7 +8,7 @@ Django. Usual ones, with a bearer token, that come by the lane wait without a ta
 import asyncio
 import re
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from io import BytesIO
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,7 @@ from django.http.request import HttpHeaders
 
 from events_app.fairness import callers
 from events_app.fairness.request_gate import Application
+from events_app.http.kept import kept
 from events_app.http.lane_parser import Headers, PlainRequest
 from events_app.http.lane_request import AnswerHeaders, DirectCalls, LaneRequest
 from events_app.presence.alive_queue import Answer
@@ -33,8 +34,6 @@ from events_app.serving.stream_http import (
     until_disconnect,
 )
 
-# Clients whose headers are known; each sends the same ones again.
-_KEPT: Final = 2048
 _SIGN: Final = "silo.sign_of_life"
 _DONE: Final[AnswerHeaders] = ((b"content-length", b"0"),)
 _BEARER: Final = b"bearer "
@@ -126,7 +125,7 @@ def direct_calls(address: str, completed: Callable[[Headers], Complete | None]) 
     """
     pattern = re.compile(address)
 
-    @lru_cache(_KEPT)
+    @kept
     def asker(headers: Headers) -> _Asker | None:
         given = dict(headers)
         authorization = given.get(b"authorization", b"")

@@ -7,11 +7,12 @@ and leaves all else to the application.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from events_app import timings
 from events_app.fairness import callers
+from events_app.http.kept import kept
 from events_app.http.lane_parser import Headers, PlainRequest
 from events_app.http.lane_request import AnswerHeaders, DirectCalls, LaneRequest
 from events_app.http.stream_answer import LEAVING, TAKE_OVER
@@ -28,8 +29,6 @@ from events_app.serving.stream_text import HEADERS
 
 _admission = Admission(replays.threads)
 _granting, _arriving = Step("who asks"), Step("its arrival")
-# Clients whose headers are known: some send the same ones again.
-_KEPT: Final = 2048
 _STARTED: Final[AnswerHeaders] = tuple(HEADERS)
 
 
@@ -139,7 +138,7 @@ def direct_calls(path: str, completed: Callable[[Headers], Complete | None]) -> 
     """
     address = path.encode()
 
-    @lru_cache(_KEPT)
+    @kept
     def asker(headers: Headers) -> _Asker | None:
         complete = completed(headers)
         return complete and _Asker(callers.credentials({"headers": headers}), complete)

@@ -1,5 +1,6 @@
 """What an append notifies is read back as it was, in parts that PostgreSQL takes."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,14 @@ def test_what_is_too_large_is_not_told():
     many = [(["a"], (), "type", "x" * (PORTION_BYTES // 2))] * (MOST_PORTIONS + 1)
     assert len(portions(many[:-1])) == MOST_PORTIONS
     assert portions(many) == UNTOLD
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "hello", "deadbeef 1", "deadbeef 1 2 3", "deadbeef 1 -2", "deadbeef 1 2\x1ea\x1fb", "1 2"],
+)
+def test_a_text_of_another_version_is_not_told(text):
+    assert Notification.read(text) is None
 
 
 def test_channels_that_follow_each_other_are_named_once():

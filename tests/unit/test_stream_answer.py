@@ -22,7 +22,8 @@ ways = pytest.mark.parametrize("with_lane", [True, False], ids=["lane", "Twisted
 class Opening:
     """An application that begins a stream when it is told to."""
 
-    def __init__(self):
+    def __init__(self, first=b"data: 1\n\n"):
+        self.first = first
         self.goes_on = asyncio.Event()
         self.goes_on.set()
         self.answers = []
@@ -39,7 +40,7 @@ class Opening:
         await send(question)
         if answer := question.get("answer"):
             self.answers.append(answer)
-            answer.write(b"data: 1\n\n")
+            answer.write(self.first)
 
 
 def requests_alive():
@@ -133,6 +134,26 @@ def test_a_client_that_ends_its_side_while_its_stream_opens_is_asked_when_it_is_
         for asked in (1, 2, 3):
             assert here.answers.count(HALF_CLOSED) == asked
             twisted_channel.reactor.advance(FIRST_ASK_SECONDS * asked)
+
+    run(scene)
+
+
+@ways
+def test_a_client_that_ends_its_side_before_the_first_event_is_asked_once_at_a_time(
+    with_lane, monkeypatch
+):
+    monkeypatch.setattr(peers, "failed", lambda transport: False)
+    monkeypatch.setattr(peers, "unacknowledged", lambda transport: 0)
+
+    async def scene():
+        opening = Opening(first=b"")
+        here = await Connection(with_lane, opening).send([EVENTS])
+        here.channel.readConnectionLost()
+        assert here.answers.count(HALF_CLOSED) == 1
+        opening.answers[0].write(b"data: 1\n\n")
+        assert here.answers.count(HALF_CLOSED) == 1
+        twisted_channel.reactor.advance(FIRST_ASK_SECONDS)
+        assert here.answers.count(HALF_CLOSED) == 2
 
     run(scene)
 
