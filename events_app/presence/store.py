@@ -234,8 +234,8 @@ def touch(
     Raises:
         NotRegistered: this process was taken for dead, and has to register first.
     """
-    reading = [_ANSWERED(acks, [process.id])] if acks else []
     with transaction.atomic():
+        reading = [_ANSWERED(acks, [process.id])] if acks else []
         # Heartbeats lost in a crash cost nothing: the next one repeats them.
         held, _, *answered = together(
             sql.holding_server_process(process.id), sql.COMMIT_ASYNCHRONOUSLY, *reading
