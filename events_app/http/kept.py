@@ -1,4 +1,4 @@
-"""What is found by the headers of a request, kept for the next request with the same ones.
+"""Findings by the headers of a request, kept for the next request with the same ones.
 
 A client sends the same few headers with each of its requests. But anybody can send others, a new set each time, before
 any credentials are looked at: so only short ones are kept.
