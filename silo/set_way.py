@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -78,10 +79,11 @@ class Carrier(Protocol):
         """Have the request answered on another way, if the client is still there."""
 
 
-class _Asker(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Asker:
     """The sender, by the headers: its token, the digest of that, and what completes the headers of its answers."""
 
-    token: str
+    token: str = field(repr=False)
     credentials: bytes | None
     complete: Callable[[Headers], Headers]
 
