@@ -4,10 +4,11 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from events_app.database.round_trip import rows_of
+from events_app.database.round_trip import Statement, rows_of
 from events_app.models import Connection, Observation, ServerProcess
 from events_app.presence import clean_up, server_processes, store
 from events_app.presence.server_processes import NotRegistered, ProcessIdentity
@@ -41,6 +42,14 @@ def server():
         return process
 
     return make
+
+
+@pytest.fixture
+def nothing_compiled():
+    """The store's statements are compiled at their next use."""
+    for one in vars(store).values():
+        if isinstance(one, Statement):
+            vars(one).pop("_compiled", None)
 
 
 def stream(station, ago=0):
@@ -238,6 +247,15 @@ class TestAcknowledgements:
         assert self.acknowledge(opened.connection_id)
         assert store.silent([opened.connection_id]) == set()
         assert self.touch() == {opened.connection_id}
+
+    @pytest.mark.usefixtures("committed_db", "nothing_compiled")
+    def test_each_statement_is_compiled_in_the_transaction_that_runs_it(self, opened):
+        """A test's own transaction would hide one that locks rows and is compiled before the store's begins."""
+        with transaction.atomic():
+            assert self.acknowledge(opened.connection_id)
+        assert self.touch() == {opened.connection_id}
+        end(self.process, opened)
+        assert not Connection.objects.exists()
 
     def test_only_those_whose_turn_it_is_are_asked(self, opened):
         assert self.acknowledge(opened.connection_id)
