@@ -61,15 +61,15 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             beginning: what begins.
             drawn: its fencing token and time, which were drawn after the item was locked.
         """
-        item, workstation, _, _, _, cone, _ = beginning
+        item, workstation, connection_id, want = beginning
         values = {
-            **beginning._asdict(),
+            **want.columns,
             "id": uuid.uuid4(),
             "item_id": item.pk,
             "workstation_id": workstation.pk,
             "user_id": workstation.user_id,
-            "dependency_cone": list(cone),
-            "node_keys": len(cone),
+            "connection_id": connection_id,
+            "node_keys": len(want.dependency_cone),
             "fencing_token": drawn.fencing_token,
             "acquired_at": drawn.at,
             "last_heartbeat": drawn.at,

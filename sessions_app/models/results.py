@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from events_app.log.event_log import NewEvent
 from sessions_app.locks import Lock
@@ -14,6 +15,8 @@ from sessions_app.models.place_in_line import PlaceInLine
 @dataclass(frozen=True)
 class Wanted:
     """What a workstation wants to edit.
+
+    Each member but the part number is named as the column of a new session that keeps it.
 
     Args:
         part_number: the item, by its current part number in whichever spelling.
@@ -28,6 +31,15 @@ class Wanted:
     object_id: str = ""
     dependency_cone: Sequence[str] = ()
     note: str | None = None
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What it says of a row that begins, by column; a table takes the columns that it has."""
+        return {
+            **vars(self),
+            "dependency_cone": list(self.dependency_cone),
+            "note": self.note or "",
+        }
 
 
 @dataclass(frozen=True)

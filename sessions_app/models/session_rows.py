@@ -1,7 +1,8 @@
 """Plain rows of edit sessions: what is read before they begin and end, without an instance of a model for each."""
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -12,6 +13,7 @@ from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.ended_session import Ending
 from sessions_app.models.item import Item
 from sessions_app.models.place_in_line import PlaceInLine
+from sessions_app.models.results import Wanted
 from sessions_app.models.workstation import Workstation
 
 
@@ -22,21 +24,24 @@ class Drawn(NamedTuple):
     at: datetime
 
 
+# The columns by which a place in line keeps what is wanted. A session that it gets has the defaults of the others.
+KEPT_IN_LINE: Final = [one.name for one in fields(Wanted) if hasattr(PlaceInLine, one.name)]
+
+
 class Beginning(NamedTuple):
     """A session that is about to begin; its item and its workstation, with its user, are locked."""
 
     item: Item
     workstation: Workstation
     connection_id: uuid.UUID | None
-    context_level: str
-    object_id: str
-    dependency_cone: Sequence[str]
-    note: str
+    want: Wanted
 
     @classmethod
     def of(cls, place: PlaceInLine) -> "Beginning":
         """Return what a place waits for."""
-        return cls(*[getattr(place, one) for one in cls._fields])
+        kept = {column: getattr(place, column) for column in KEPT_IN_LINE}
+        want = Wanted(place.item.part_number, **kept)
+        return cls(place.item, place.workstation, place.connection_id, want)
 
 
 class Found(NamedTuple):

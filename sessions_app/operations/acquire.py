@@ -171,22 +171,14 @@ def carry_out(admitted: Sequence[Admitted], facts: Facts) -> list[list[Acquired]
 def _new_sessions(admitted: Admitted, facts: Facts) -> list[AbstractEditSession]:
     """Return the sessions of the locks that are free, not yet written, in the order of the request."""
     held, manager = facts.held_of(admitted), EditSession.objects
+    items, workstation = admitted.items, admitted.workstation
+    connection_id = admitted.request.connection_id
     return [
-        manager.drawn(_beginning(admitted, want), next(facts.drawn))
+        manager.drawn(
+            Beginning(items[want.part_number], workstation, connection_id, want), next(facts.drawn)
+        )
         for want in admitted.free(held).values()
     ]
-
-
-def _beginning(admitted: Admitted, want: Wanted) -> Beginning:
-    return Beginning(
-        admitted.items[want.part_number],
-        admitted.workstation,
-        admitted.request.connection_id,
-        want.context_level,
-        want.object_id,
-        want.dependency_cone,
-        want.note or "",
-    )
 
 
 def _answer(

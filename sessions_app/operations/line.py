@@ -19,6 +19,7 @@ from sessions_app.models.handoff_request import HandoffRequest
 from sessions_app.models.item import Item
 from sessions_app.models.place_in_line import PlaceInLine, PlaceInLineQuerySet
 from sessions_app.models.results import Acquired, Standing, Wanted
+from sessions_app.models.session_rows import KEPT_IN_LINE
 from sessions_app.models.workstation import Workstation
 from sessions_app.operations import limits
 from sessions_app.operations.access import check_connected
@@ -67,16 +68,14 @@ def stand(
         has = own.values_list("node_keys", flat=True).first()
         more = limits.growth([(has or 0, len(wanted.dependency_cone))])
         limits.check_places(workstation, int(has is None), more)
+        columns = wanted.columns
+        kept = {column: columns[column] for column in KEPT_IN_LINE}
         place, created = PlaceInLine.objects.get_or_create(
             item=item,
             workstation=workstation,
             context_level=wanted.context_level,
             object_id=wanted.object_id,
-            defaults={
-                "dependency_cone": list(wanted.dependency_cone),
-                "note": wanted.note or "",
-                "connection_id": connection_id,
-            },
+            defaults={**kept, "connection_id": connection_id},
         )
         if not created:
             _renew(place, wanted, connection_id)

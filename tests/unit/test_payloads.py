@@ -2,6 +2,7 @@
 
 import uuid
 from collections import defaultdict
+from dataclasses import fields
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from events_app import timings
 from sessions_app import payloads
 from sessions_app.models import EditSession, EndedSession, EndReason, Item, Workstation
 from sessions_app.models.ended_session import Ending, Record
-from sessions_app.models.results import Acquired, Conflict, Standing
+from sessions_app.models.results import Acquired, Conflict, Standing, Wanted
 from sessions_app.payloads import events
 from sessions_app.payloads.ended import EndedSessionOut, HistoryOut
 from sessions_app.payloads.item import ItemOut, ItemsOut, WorkstationOut, WorkstationsOut
@@ -144,6 +145,11 @@ WITHOUT_BUILDER = {
 def test_a_record_has_the_columns_of_its_table():
     columns = [field.attname for field in EndedSession._meta.concrete_fields]
     assert list(Record._fields) == columns[1:]
+
+
+def test_a_session_has_a_column_for_each_member_of_what_is_wanted():
+    columns = {field.attname for field in EditSession._meta.concrete_fields}
+    assert {one.name for one in fields(Wanted)} - columns == {"part_number"}
 
 
 def outline(value):
