@@ -16,7 +16,6 @@ from events_app import timings
 from events_app.log import relay
 from events_app.log.event_log import Cursor, LogState
 from events_app.log.notification import Appended
-from events_app.presence import clean_up, server_processes, store
 from events_app.presence.backend import NOTHING_HELD, StreamGrant, StreamRefused
 from events_app.presence.process import Presence
 from events_app.presence.store import Arrived, Snapshot
@@ -64,11 +63,7 @@ class World:
         # A departure of what never arrived is none.
         self.database.depart = lambda process, departures: self.departed.append(departures)
         self.departed = []
-        for name in ("arrive", "depart", "snapshot", "register"):
-            monkeypatch.setattr(store, name, getattr(self.database, name))
-        for name in ("is_registered", "beat"):
-            monkeypatch.setattr(server_processes, name, getattr(self.database, name))
-        monkeypatch.setattr(clean_up, "unregister", lambda process: None)
+        self.database.stand_in(monkeypatch)
         for module in (admission, openings, stream_failures):
             monkeypatch.setattr(module, "backend", lambda: self.domain)
         self.relay = SimpleNamespace(has_started=True, started=self.started)

@@ -7,10 +7,18 @@ import uuid
 from django.db import OperationalError
 
 from events_app import timings
-from events_app.presence import process
+from events_app.presence import clean_up, process, queue, server_processes, store, writer
 from events_app.presence.backend import StreamGrant
 from events_app.presence.server_processes import NotRegistered
 from events_app.presence.store import Arrived, Snapshot
+
+
+def keys_of(count):
+    return [uuid.uuid4() for _ in range(count)]
+
+
+def sizes(sets):
+    return [len(some) for some in sets]
 
 
 class Stream:
@@ -42,6 +50,14 @@ class Database:
         self.streams = {}
         self.before = lambda what: None
         self.error = OperationalError("given up")
+
+    def stand_in(self, monkeypatch):
+        """Have the presence write here."""
+        for name in ("arrive", "depart", "snapshot", "register"):
+            monkeypatch.setattr(store, name, getattr(self, name))
+        for name in ("is_registered", "beat"):
+            monkeypatch.setattr(server_processes, name, getattr(self, name))
+        monkeypatch.setattr(clean_up, "unregister", lambda process: None)
 
     def is_registered(self, process):
         return process.id in self.rows
@@ -79,6 +95,16 @@ class Database:
         if {change.key for change in changes} & self.doomed:
             self.failures.append((what, len(self.departures)))
             raise self.error
+
+
+def database_that_is_tried_again_at_once(monkeypatch):
+    """Return a database that the presence writes to; what fails is tried again without a pause."""
+    database = Database()
+    database.stand_in(monkeypatch)
+    monkeypatch.setattr(queue, "backoff", lambda attempt: 0)
+    monkeypatch.setattr(writer, "backoff", lambda attempt: 0)
+    monkeypatch.setattr(queue, "FAILING_SHARE", 1)
+    return database
 
 
 class Here:
