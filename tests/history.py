@@ -12,6 +12,8 @@ from itertools import groupby, pairwise
 from math import inf
 from typing import Any, Final
 
+from tests.slow.model_state import Lock
+
 ACQUIRED: Final = "edit.session_acquired"
 RELEASED: Final = "edit.session_released"
 GRANTED: Final = "edit.session_granted"
@@ -22,12 +24,11 @@ IDLE: Final = "edit.session_idle"
 ACTIVE: Final = "edit.session_active"
 
 Json = Mapping[str, Any]
-Lock = tuple[str, str, str]  # item id, context level, object id
 
 
 def lock_of(data: Json) -> Lock:
-    """Return what a request, an event or a session in JSON is about."""
-    return data["item_id"], data["context_level"], data["object_id"]
+    """Return what a request, an event or a session in JSON is about; its item is named by id."""
+    return Lock(data["item_id"], data["context_level"], data["object_id"])
 
 
 def position(cursor: str) -> int:
@@ -145,6 +146,7 @@ class Row:
     workstation: str
     token: int
     reason: str = ""
+    cone: frozenset[str] = field(default=frozenset(), repr=False)  # where it is known
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,20 @@ class History:
         """What was written in the same transaction as an entry, by its id: one statement writes all of it."""
         groups = (list(group) for _, group in groupby(self.log, lambda e: e.at))
         return {e.id: group for group in groups for e in group}
+
+    @cached_property
+    def on_item(self) -> Mapping[int, Sequence[Life]]:
+        """What was active, after an entry in the order of the log, on its item; by its id."""
+        active: dict[str, dict[str, Life]] = defaultdict(dict)
+        found = {}
+        for e in self.log:
+            here = active[e.row.lock.item]
+            if e.type == ACQUIRED:
+                here[e.session] = self.lives[e.session]
+            elif e.type == RELEASED:
+                here.pop(e.session, None)
+            found[e.id] = list(here.values())
+        return found
 
     @cached_property
     def acquiring(self) -> Sequence[Operation]:

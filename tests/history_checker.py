@@ -4,12 +4,25 @@
 of who lives and who has left are in `tests/history_streams.py`, of batches and interference in
 `tests/history_together.py`, of the line and hand-offs in `tests/history_line.py`, of idleness in
 `tests/history_idle.py`; here is what is said of locks and sessions.
+
+Many clients acted at the same time, and that decides what the model (`tests/slow/model.py`) can judge. It needs to know
+which operation came after which, and all that was there before. Of that a history has only one part:
+
+* The log is in one order, and tells which sessions there were at each entry. By it the functions of the model judge who
+  meets whom, what two share, and who is told (`meet`, `shared` and `audience` in `tests/slow/model_state.py`).
+* Of operations the order is not known. Several may be one transaction (group commit), so that even the log does not say
+  which was decided first. Places in line, departures and changes of a cone are not in the log; they happened at some
+  moment between a call and its answer, and if that was never received, perhaps not at all. So a run of the model cannot
+  say who was next in line, or what a call had to be answered. Here a rule asks instead what is true in every possible
+  order (must), and what in at least one (may).
+* And there is what no model breaks, since it does one thing after the other: two holders at once, an end without a
+  record or with two, tokens that do not grow, an answer older than one that was given before, an event that is missing.
 """
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Final
 
@@ -21,14 +34,13 @@ from tests.history import (
     RELEASED,
     Entry,
     History,
-    Life,
-    Lock,
     Operation,
     Row,
     Rule,
     lock_of,
     position,
 )
+from tests.slow.model_state import Lock, audience, channel
 
 ABOUT_THE_ITEM: Final = frozenset({ACQUIRED, RELEASED, IDLE, ACTIVE})
 
@@ -79,10 +91,10 @@ def tokens_grow(h: History) -> Iterator[str]:
     highest: dict[str, Entry] = {}
     for e in h.log:
         if e.type == ACQUIRED:
-            before = highest.get(e.row.lock[0])
+            before = highest.get(e.row.lock.item)
             if before and e.row.token <= before.row.token:
                 yield f"{e} comes after {before}"
-            highest[e.row.lock[0]] = e
+            highest[e.row.lock.item] = e
     answers: dict[str, list[Operation]] = defaultdict(list)
     for op in h.answered("acquire", 200, existing=False):
         answers[op.answer["item_id"]].append(op)
@@ -109,15 +121,15 @@ def ends_once(h: History) -> Iterator[str]:
 
 
 def acquired_first(h: History) -> Iterator[str]:
-    """No session without its one acquired event, which comes before everything else of it."""
-    known: set[str] = set()
+    """No session without its one acquired event; all that is told of it comes later, and of the same row."""
+    known: dict[str, Row] = {}
     for e in h.log:
         if e.type == ACQUIRED and e.session in known:
             yield f"{e} a second time"
         elif e.type == ACQUIRED:
-            known.add(e.session)
-        elif e.session not in known:
-            yield f"{e} was not acquired before"
+            known[e.session] = e.row
+        elif replace(e.row, reason="") != known.get(e.session):
+            yield f"{e} was not acquired before, but {known.get(e.session)}"
     for row in (*h.records, *h.active):
         if row.session not in known:
             yield f"{row} was never acquired"
@@ -185,7 +197,7 @@ def lists_are_true(h: History) -> Iterator[str]:
     for op in h.answered("list", 200):
         place, item = position(op.answer["cursor"]), op.request["item_id"]
         shown = {session["session_id"] for session in op.answer["sessions"]}
-        active = {s for s, x in h.lives.items() if x.at(place) and item in (None, x.row.lock[0])}
+        active = {s for s, x in h.lives.items() if x.at(place) and item in (None, x.row.lock.item)}
         if shown != active:
             yield f"{op} shows too much: {shown - active}, and not: {active - shown}"
         answered = bisect_left(ends, op.start)
@@ -198,22 +210,16 @@ def events_name_their_recipients(h: History) -> Iterator[str]:
 
     What is said to somebody, and is no news of the item, goes to that workstation only.
     """
-    active: dict[str, Life] = {}
     for e in h.log:
-        own, item = f"workstation:{e.row.workstation}", e.row.lock[0]
-        if e.type == ACQUIRED:
-            active[e.session] = h.lives[e.session]
-        elif e.type == RELEASED:
-            active.pop(e.session, None)
-        elif e.type not in ABOUT_THE_ITEM:
-            if e.channels != {own}:
+        if e.type not in ABOUT_THE_ITEM:
+            if e.channels != {channel(e.row.workstation)}:
                 yield f"{e} is addressed to {set(e.channels)}"
             continue
-        here = [life for life in active.values() if life.row.lock[0] == item]
+        here = h.on_item[e.id]
         # Of those that end in the same statement each workstation is told its own only.
         stay = [life for life in here if not _end_together(life.released, e)]
-        may, must = ({f"workstation:{x.row.workstation}" for x in lives} for lives in (here, stay))
-        always = {"all", f"item:{item}", own}
+        may, must = ({channel(x.row.workstation) for x in lives} for lives in (here, stay))
+        always = audience(e.row.lock.item, [e.row.workstation])
         if not must | always <= e.channels <= may | always:
             yield f"{e} is addressed to {set(e.channels)}; holders: {must}"
 

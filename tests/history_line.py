@@ -17,12 +17,12 @@ from tests.history import (
     Entry,
     History,
     Life,
-    Lock,
     Operation,
     Rule,
     lock_of,
 )
 from tests.history_places import Line, begun_with
+from tests.slow.model_state import Lock
 
 
 def grants_are_told(h: History) -> Iterator[str]:
@@ -132,7 +132,7 @@ def lines_are_true(h: History) -> Iterator[str]:
                 if not (line.may_wait(own, lock, op.start) or line.may_wait(own, lock, op.end)):
                     yield f"{op} shows {request}, who does not stand there"
         for lock, places in line.of_lock.items():
-            if lock[0] != op.request["item_id"]:
+            if lock.item != op.request["item_id"]:
                 continue
             order = {request["request_id"]: n for n, request in enumerate(shown.get(lock, ()))}
             certain = [

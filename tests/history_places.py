@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
-from tests.history import Entry, History, Life, Lock, Operation, Row, lock_of
+from tests.history import Entry, History, Life, Operation, Row, lock_of
 from tests.history_streams import absences
+from tests.slow.model_state import Lock
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """Rules of a recorded history about what is done together, and who meets: batches and soft interference.
 
-Two sessions of different workstations on one item meet if either is of the whole item, or their cones have a node in
-common. What cone a session has is known from answers; where a call may have changed it, it may have several.
+The model says who meets, and what two share (`tests/slow/model_state.py`). The cone of a session is known from answers;
+where a call may have changed it, the session may have several, and the model is asked with each.
 
 Run by `tests/history_checker.py`.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from math import inf
 from typing import Any, Final
@@ -25,8 +26,10 @@ from tests.history import (
     Rule,
     lock_of,
 )
+from tests.slow.model_state import apart, meet, shared
 
-Cones = Collection[frozenset[str]]
+# Each session as it may have been: with every cone.
+Seen = Mapping[str, Collection[Row]]
 
 
 def told_while_active(h: History) -> Iterator[str]:
@@ -82,54 +85,41 @@ def batches_are_refused_with_all_reasons(h: History) -> Iterator[str]:
 
 def who_meets_is_told(h: History) -> Iterator[str]:
     """Who begins a session is told of all whom it meets, and of nobody else; watchers are told that it does."""
-    cones = _cones(h)
+    seen = _seen(h)
     answers = {str(o.got): o.answer for o in h.answered("acquire", 200, existing=False)}
     answers |= {session: e.data for session, e in h.granted.items()}
-    for e, before, after in _beginnings(h):
-        must = {x.row.session for x in before if _meet(cones, e.row, x.row, surely=True)}
-        may = {x.row.session for x in after if _meet(cones, e.row, x.row, surely=False)}
-        yield from _wrongly_told(e, answers.get(e.session, {}), must, may, cones)
+    for e, must, may in _beginnings(h, seen):
+        yield from _wrongly_told(e, answers.get(e.session, {}), must, may, seen)
         soft = e.data.get("interference")
         if soft and ((soft == "none" and must) or (soft == "soft" and not may)):
             yield f"{e} is told as {soft}; it meets {must or may}"
     for op in h.answered("acquire", 200, existing=True):
         life = h.lives.get(str(op.got))
         if life:
-            here = [x for x in h.lives.values() if _others(x.row, life.row)]
-            must = {
-                x.row.session
-                for x in here
-                if h.spans(x, op.start, op.end) and _meet(cones, life.row, x.row, surely=True)
-            }
-            may = {
-                x.row.session
-                for x in here
-                if h.overlaps(x, op.start, op.end) and _meet(cones, life.row, x.row, surely=False)
-            }
-            yield from _wrongly_told(life.acquired, op.answer, must, may, cones)
+            here = [x for x in h.lives.values() if apart(x.row, life.row)]
+            stays = [x for x in here if h.spans(x, op.start, op.end)]
+            comes = [x for x in here if h.overlaps(x, op.start, op.end)]
+            must = _met(seen, life.row, stays, surely=True)
+            may = _met(seen, life.row, comes, surely=False)
+            yield from _wrongly_told(life.acquired, op.answer, must, may, seen)
 
 
 def both_sides_are_told(h: History) -> Iterator[str]:
     """When two begin to meet each is told of the other: once, in that transaction, with what both reach."""
-    cones = _cones(h)
+    seen = _seen(h)
     told: dict[int, Counter[tuple[str, str]]] = defaultdict(Counter)
     for e in h.log:
-        if e.type != INTERFERENCE:
-            continue
-        group, other = h.transactions[e.id], e.data["with"]["session_id"]
-        told[group[0].id][e.session, other] += 1
-        pairs = product(cones.get(e.session, ()), cones.get(other, ()))
-        if set(e.data["shared"]) not in [a & b for a, b in pairs]:
-            yield f"{e} is told to share {e.data['shared']} with {other}"
+        if e.type == INTERFERENCE:
+            group, other = h.transactions[e.id], e.data["with"]["session_id"]
+            told[group[0].id][e.session, other] += 1
+            yield from _wrongly_shared(seen, e, other, e.data["shared"])
     for e in h.log:
         group = h.transactions[e.id]
         begun = {x.session for x in group if x.type == ACQUIRED}
         if e.type == INTERFERENCE and not begun & {e.session, e.data["with"]["session_id"]}:
-            yield from _wrongly_renewed(h, cones, e, told[group[0].id])
-    for e, before, after in _beginnings(h):
+            yield from _wrongly_renewed(h, seen, e, told[group[0].id])
+    for e, must, may in _beginnings(h, seen):
         said = told[h.transactions[e.id][0].id]
-        must = {x.row.session for x in before if _meet(cones, e.row, x.row, surely=True)}
-        may = {x.row.session for x in after if _meet(cones, e.row, x.row, surely=False)}
         for one in must | {other for pair in said if e.session in pair for other in pair}:
             for pair in ((e.session, one), (one, e.session)):
                 if one != e.session and (said[pair] != 1 or one not in may):
@@ -137,13 +127,13 @@ def both_sides_are_told(h: History) -> Iterator[str]:
 
 
 def _wrongly_renewed(
-    h: History, cones: dict[str, Cones], e: Entry, said: Counter[tuple[str, str]]
+    h: History, seen: Seen, e: Entry, said: Counter[tuple[str, str]]
 ) -> Iterator[str]:
     """Yield what contradicts that two, of which none begins, meet from now on: one has another cone."""
     other = e.data["with"]["session_id"]
     mine, theirs = h.lives.get(e.session), h.lives.get(other)
-    changed = any(len(cones.get(one, ())) > 1 for one in (e.session, other))
-    there = mine and theirs and mine.at(e.id) and theirs.at(e.id) and _others(mine.row, theirs.row)
+    changed = any(len(seen.get(one, ())) > 1 for one in (e.session, other))
+    there = mine and theirs and mine.at(e.id) and theirs.at(e.id) and apart(mine.row, theirs.row)
     if not there or not changed or (said[e.session, other], said[other, e.session]) != (1, 1):
         yield f"{e} meets {other} from nowhere"
 
@@ -153,33 +143,27 @@ def who_is_left_is_told(h: History) -> Iterator[str]:
 
     Where one of two gets another cone, both may be told.
     """
-    cones = _cones(h)
+    seen = _seen(h)
     told: dict[int, Counter[tuple[str, str]]] = defaultdict(Counter)
     for e in h.log:
         if e.type == RESOLVED:
             told[h.transactions[e.id][0].id][e.session, e.data["with_session_id"]] += 1
-    active: dict[str, dict[str, Life]] = defaultdict(dict)
-    for group in _groups(h):
-        ended = {e.session for e in group if e.type == RELEASED}
+    for group in (group for n, group in h.transactions.items() if group[0].id == n):
+        ends = [e for e in group if e.type == RELEASED]
+        ended = {e.session for e in ends}
         must, may = set(), set()
-        for e in group:
-            others = active[e.row.lock[0]].values() if e.type == RELEASED else ()
-            for x in others:
-                if x.row.session not in ended and _others(x.row, e.row):
-                    pair = x.row.session, e.session
-                    must |= {pair} if _meet(cones, e.row, x.row, surely=True) else set()
-                    may |= {pair} if _meet(cones, e.row, x.row, surely=False) else set()
-        for e in group:
-            if e.type == ACQUIRED:
-                active[e.row.lock[0]][e.session] = h.lives[e.session]
-            elif e.type == RELEASED:
-                active[e.row.lock[0]].pop(e.session, None)
+        for e in ends:
+            # Who begins here has met nobody yet.
+            before = [x for x in h.on_item[e.id] if x.acquired.id < group[0].id]
+            left = [x for x in before if x.row.session not in ended]
+            must |= {(one, e.session) for one in _met(seen, e.row, left, surely=True)}
+            may |= {(one, e.session) for one in _met(seen, e.row, left, surely=False)}
         said = told.get(group[0].id, Counter())
         renewed = {
             (one, other)
             for one, other in said
             if not ended & {one, other}
-            and _may_stop(h, cones, (one, other))
+            and _may_stop(h, seen, (one, other))
             and said[one, other] == said[other, one] == 1
         }
         for pair in (said.keys() - renewed) | must:
@@ -187,13 +171,13 @@ def who_is_left_is_told(h: History) -> Iterator[str]:
                 yield f"{pair[0]} is told {said[pair]} times that {pair[1]} ended, with {group[0]}"
 
 
-def _may_stop(h: History, cones: dict[str, Cones], pair: tuple[str, str]) -> bool:
+def _may_stop(h: History, seen: Seen, pair: tuple[str, str]) -> bool:
     """Say whether two may have met no more with another cone of one of them."""
-    lives = [h.lives[one] for one in pair if one in h.lives]
-    if len(lives) < 2 or not _others(lives[0].row, lives[1].row):
+    mine, theirs = (h.lives.get(one) for one in pair)
+    if not mine or not theirs or not apart(mine.row, theirs.row):
         return False
-    changed = any(len(cones.get(one, ())) > 1 for one in pair)
-    return changed and not _meet(cones, lives[0].row, lives[1].row, surely=True)
+    changed = any(len(seen[one]) > 1 for one in pair)
+    return changed and not _met(seen, mine.row, [theirs], surely=True)
 
 
 def _torn(h: History, op: Operation, parts: Collection[Operation]) -> Iterator[str]:
@@ -218,34 +202,18 @@ def _is_part(part: Operation, of: Operation) -> bool:
     return (part.client, part.start) == (of.client, of.start)
 
 
-def _beginnings(h: History) -> Iterator[tuple[Entry, list[Life], list[Life]]]:
-    """Yield what began a session, who else was on its item before, and who after its transaction."""
-    active: dict[str, dict[str, Life]] = defaultdict(dict)
-    for group in _groups(h):
-        begun: list[tuple[Entry, list[Life]]] = []
-        for e in group:
-            here = active[e.row.lock[0]]
-            if e.type == ACQUIRED:
-                begun.append((e, [x for x in here.values() if _others(x.row, e.row)]))
-                here[e.session] = h.lives[e.session]
-            elif e.type == RELEASED:
-                here.pop(e.session, None)
-        for e, before in begun:
-            after = [x for x in active[e.row.lock[0]].values() if _others(x.row, e.row)]
-            yield e, before, after
-
-
-def _groups(h: History) -> Iterator[list[Entry]]:
-    """Yield each transaction once."""
-    return (list(group) for n, group in h.transactions.items() if group[0].id == n)
-
-
-def _others(one: Row, other: Row) -> bool:
-    return one.lock[0] == other.lock[0] and one.workstation != other.workstation
+def _beginnings(h: History, seen: Seen) -> Iterator[tuple[Entry, set[str], set[str]]]:
+    """Yield what began a session, whom it met for certain, and whom it may have met by the end of its transaction."""
+    for e in h.log:
+        if e.type == ACQUIRED:
+            item = e.row.lock.item
+            last = next(x for x in reversed(h.transactions[e.id]) if x.row.lock.item == item)
+            must = _met(seen, e.row, h.on_item[e.id], surely=True)
+            yield e, must, _met(seen, e.row, h.on_item[last.id], surely=False)
 
 
 def _wrongly_told(
-    e: Entry, answer: Any, must: set[str], may: set[str], cones: dict[str, Cones]
+    e: Entry, answer: Any, must: set[str], may: set[str], seen: Seen
 ) -> Iterator[str]:
     if "conflicts" not in answer:
         return
@@ -255,14 +223,17 @@ def _wrongly_told(
     if (answer["interference"] == "soft") != bool(told):
         yield f"{e} is told {answer['interference']} with {set(told)}"
     for other, conflict in told.items():
-        pairs = product(cones.get(e.session, ()), cones.get(other, ()))
-        if set(conflict["shared"]) not in [a & b for a, b in pairs]:
-            yield f"{e} is told to share {conflict['shared']} with {other}"
+        yield from _wrongly_shared(seen, e, other, conflict["shared"])
 
 
-def _cones(h: History) -> dict[str, Cones]:
-    """Return the cones that each session may have had."""
-    found: dict[str, Cones] = {}
+def _wrongly_shared(seen: Seen, e: Entry, other: str, nodes: Collection[str]) -> Iterator[str]:
+    pairs = product(seen.get(e.session, ()), seen.get(other, ()))
+    if set(nodes) not in [set(shared(*pair)) for pair in pairs]:
+        yield f"{e} is told to share {nodes} with {other}"
+
+
+def _seen(h: History) -> Seen:
+    found = {}
     for session, life in h.lives.items():
         mine = set()
         if session in h.granted:
@@ -272,17 +243,19 @@ def _cones(h: History) -> dict[str, Cones]:
                 mine.add(frozenset(op.answer["dependency_cone"]))
             elif op.got is None and "dependency_cone" in op.request:
                 mine.add(frozenset(op.request["dependency_cone"]))
-        found[session] = mine
+        found[session] = [replace(life.row, cone=cone) for cone in mine]
     return found
 
 
-def _meet(cones: dict[str, Cones], one: Row, other: Row, *, surely: bool) -> bool:
-    pairs = list(product(cones.get(one.session, ()), cones.get(other.session, ())))
-    if not pairs:
-        return not surely
-    if not one.lock[2] or not other.lock[2]:
-        return True
-    return (all if surely else any)(a & b for a, b in pairs)
+def _met(seen: Seen, row: Row, lives: Iterable[Life], *, surely: bool) -> set[str]:
+    """Return the sessions that one met for certain, or may have met."""
+    found = set()
+    for other in (life.row for life in lives if apart(life.row, row)):
+        pairs = list(product(seen.get(row.session, ()), seen.get(other.session, ())))
+        met = [meet(*pair) for pair in pairs] or [not surely]
+        if (all if surely else any)(met):
+            found.add(other.session)
+    return found
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -28,6 +28,7 @@ from tests.history import (
     Stream,
 )
 from tests.history_places import Line
+from tests.slow.model_state import Lock
 
 
 def clock_offset() -> float:
@@ -75,7 +76,7 @@ def rows_of(model: Any, session_id: str) -> list[Row]:
     return [
         Row(
             str(row[session_id]),
-            (str(row["item_id"]), row["context_level"], row["object_id"]),
+            Lock(str(row["item_id"]), row["context_level"], row["object_id"]),
             str(row["workstation_id"]),
             row["fencing_token"],
             row.get("reason", ""),

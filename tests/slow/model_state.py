@@ -1,8 +1,12 @@
-"""What the model knows of the world, and how it says what it expects of the server. Plain Python, no I/O."""
+"""What the model knows of the world, and how it says what it expects of the server. Plain Python, no I/O.
+
+The checker of histories (`tests/history_checker.py`) judges by the same functions who meets, what two share and who is
+told; there a session is a `Row` of `tests/history.py`, and a workstation its id.
+"""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 VIEWER, EDITOR, ADMIN = 1, 2, 3
 
@@ -13,6 +17,14 @@ class Lock(NamedTuple):
     item: str
     level: str
     object_id: str
+
+
+class Held(Protocol):
+    """What a session is to the model and to the checker alike."""
+
+    lock: Lock
+    workstation: Any
+    cone: frozenset[str]
 
 
 @dataclass(eq=False)
@@ -40,6 +52,9 @@ class Workstation:
     away_since: float | None = None
     idle_since: float | None = None
     idle_told_at: float = float("-inf")
+
+    def __str__(self) -> str:
+        return self.name
 
 
 @dataclass(eq=False)
@@ -139,21 +154,29 @@ class Refused(Exception):
         self.holders = list(holders)
 
 
-def channel(workstation: Workstation) -> str:
-    return f"workstation:{workstation.name}"
+def channel(workstation: Workstation | str) -> str:
+    return f"workstation:{workstation}"
 
 
-def shared(one: Session, other: Session) -> list[str]:
+def audience(item: str, holders: Iterable[Workstation | str]) -> frozenset[str]:
+    """Who is told of what happens on an item: its watchers, and those who hold sessions on it."""
+    return frozenset({"all", f"item:{item}", *map(channel, holders)})
+
+
+def shared(one: Held, other: Held) -> list[str]:
     """The node keys that both can reach."""
     return sorted(one.cone & other.cone)
 
 
-def meet(one: Session, other: Session) -> bool:
+def apart(one: Held, other: Held) -> bool:
+    """Whether two sessions are of one item and of different workstations."""
+    return one.lock.item == other.lock.item and one.workstation != other.workstation
+
+
+def meet(one: Held, other: Held) -> bool:
     """Soft interference: an empty object is the whole item and meets every object of it."""
-    if one.workstation is other.workstation or one.lock.item != other.lock.item:
-        return False
     whole = not (one.lock.object_id and other.lock.object_id)
-    return whole or bool(one.cone & other.cone)
+    return apart(one, other) and (whole or bool(one.cone & other.cone))
 
 
 class State:
@@ -206,9 +229,7 @@ class State:
         return self.served(workstation) and workstation.user.role >= EDITOR
 
     def watchers(self, item: str) -> frozenset[str]:
-        """Who is told of what happens on an item."""
-        holders = {channel(session.workstation) for session in self.on_item(item)}
-        return frozenset({"all", f"item:{item}"} | holders)
+        return audience(item, (session.workstation for session in self.on_item(item)))
 
     def met_by(self, session: Session) -> list[Session]:
         return [other for other in self.sessions.values() if meet(session, other)]

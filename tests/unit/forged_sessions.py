@@ -71,6 +71,10 @@ FORGERIES: Forgeries = {
     ],
     "acquired_first": [
         ("released 4 .* was not acquired before", drop("log", 0)),
+        (
+            "released 4 .* was not acquired before, but .*object_id=''",
+            change("log", 2, data=ended(S1 | {"object_id": "Pad"}, "released", 14)),
+        ),
         ("acquired 12 .* a second time", add("log", replace(LOG[0], id=12))),
         ("s9.* was never acquired", add("records", row(S1 | {"session_id": "s9"}, "released"))),
     ],

@@ -18,6 +18,7 @@ from tests.history import (
     Received,
     Row,
     Stream,
+    lock_of,
 )
 from tests.history_checker import check
 
@@ -165,9 +166,8 @@ STREAMS = (
 
 def row(session: Any, reason: str = "") -> Row:
     """A row of the session, or of the record of its end."""
-    lock = session["item_id"], session["context_level"], session["object_id"]
-    token = session["fencing_token"]
-    return Row(session["session_id"], lock, session["workstation"]["id"], token, reason)
+    workstation, token = session["workstation"]["id"], session["fencing_token"]
+    return Row(session["session_id"], lock_of(session), workstation, token, reason)
 
 
 GOOD = History(
