@@ -167,7 +167,7 @@ def acquire_more(workstation):
 
 
 def be_alive(workstation):
-    operations.presence.arrive([workstation.pk])
+    operations.alive.alive(workstation.user, workstation.pk)
 
 
 @pytest.mark.parametrize("sign_of_life", [arrive, acquire_more, be_alive])
