@@ -97,11 +97,8 @@ class InsideClient(SseClient):
     """An SSE client inside of a network."""
 
     def __init__(self, network: Network, url: str, token: str) -> None:
-        script = str(
-            Path(sys.modules[SseClient.__module__].__file__ or "").parent / "sse_client.py"
-        )
-        command = network.command(sys.executable, script, url, token, "")
-        Process.__init__(self, *command, env=dict(os.environ))
+        program = (sys.executable, "-m", "tests.processes.sse_client", url, token, "")
+        Process.__init__(self, *network.command(*program), env=dict(os.environ))
 
 
 def stream_inside(

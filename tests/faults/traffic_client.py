@@ -1,7 +1,7 @@
 """One client of the random traffic, a process of its own; `line_client.py` runs it, with a PLAN in JSON.
 
 Does random things by its seed until it is killed, and writes what it did and what it got, one JSON line each. It
-knows HTTP only, and parses streams itself, so that what is told is what was on the wire.
+knows HTTP only.
 """
 
 import contextlib
@@ -15,10 +15,12 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
+
+from tests.sse import COMMENT, events
 
 # What closing a socket does then: a reset instead of a farewell.
 RESET = struct.pack("ii", 1, 0)
@@ -114,25 +116,16 @@ class Stream(threading.Thread):
         with response:
             if response.status != 200:
                 return
-            for name, event_id, data in _events(response):
-                if name == "stream-open":
+            for event in events(response):
+                if event == COMMENT:
+                    continue
+                data = event.data
+                if event.name == "stream-open":
                     self.connection_id = data["connection_id"]
                     self.opened.set()
-                self.position = event_id or self.position
-                tell("event", self.number, name, event_id, data)
-                self.plan.heard(name, data)
-
-
-def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, str, Any]]:
-    fields: dict[str, str] = {}
-    while line := response.readline():
-        name, _, value = line.decode().rstrip("\n").partition(": ")
-        if name:
-            fields[name] = value
-        elif fields:
-            if "data" in fields:
-                yield fields["event"], fields.get("id", ""), json.loads(fields["data"])
-            fields = {}
+                self.position = event.id or self.position
+                tell("event", self.number, event.name, event.id, data)
+                self.plan.heard(event.name, data)
 
 
 class Watch(threading.Thread):

@@ -179,9 +179,8 @@ class SseClient(Process):
     warm = True
 
     def __init__(self, url: str, token: str, last_event_id: str = "") -> None:
-        script = str(Path(__file__).with_name("sse_client.py"))
-        command = (sys.executable, "-W", "error", script, url, token, last_event_id)
-        super().__init__(*command, env=dict(os.environ))
+        command = (sys.executable, "-W", "error", "-m", "tests.processes.sse_client")
+        super().__init__(*command, url, token, last_event_id, env=dict(os.environ))
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -1,12 +1,14 @@
-"""An SSE client as a process: `sse_client.py URL TOKEN LAST_EVENT_ID`. Prints each event as one line of JSON.
+"""An SSE client as a process: `-m tests.processes.sse_client URL TOKEN LAST_EVENT_ID`.
 
-Own parsing, so that what is tested is what is on the wire.
+It prints each event as one line of JSON.
 """
 
 import json
 import sys
 
 import httpx
+
+from tests.sse import events
 
 
 def main() -> None:
@@ -18,23 +20,9 @@ def main() -> None:
         if response.status_code != 200:
             print(json.dumps({"event": "refused", "id": "", "data": json.loads(response.read())}))
             return
-        fields: dict[str, str] = {}
-        for line in response.iter_lines():
-            if line.startswith(":"):
-                print(json.dumps({"event": "comment", "id": "", "data": {}}), flush=True)
-            elif line:
-                name, _, value = line.partition(": ")
-                # Long data has several lines.
-                joined = "data" in fields and name == "data"
-                fields[name] = f"{fields[name]}\n{value}" if joined else value
-            elif fields:
-                event = {
-                    "event": fields.get("event", "message"),
-                    "id": fields.get("id", ""),
-                    "data": json.loads(fields["data"]),
-                }
-                print(json.dumps(event), flush=True)
-                fields = {}
+        for event in events(response.iter_lines()):
+            told = {"event": event.name, "id": event.id, "data": event.data}
+            print(json.dumps(told), flush=True)
     print("closed", flush=True)
 
 

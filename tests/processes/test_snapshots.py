@@ -1,6 +1,5 @@
 """A list and the events after its cursor say at every moment what a later list says."""
 
-import json
 from contextlib import closing
 from urllib.parse import quote
 
@@ -8,6 +7,7 @@ import httpx
 import pytest
 
 from sessions_app.roles import Role
+from tests.sse import events
 from tests.waiting import PATIENCE_SECONDS
 
 # A restart of the clients within the sequence ends nothing.
@@ -50,11 +50,8 @@ def heard_after(client, item_url, cursor):
     headers = {"Authorization": f"Bearer {client.token}", "Last-Event-ID": cursor}
     url = f"{client.server.url}{item_url}/events"
     with httpx.stream("GET", url, headers=headers, timeout=PATIENCE_SECONDS) as answer:
-        lines = answer.iter_lines()
-        for line in lines:
-            if line.startswith("event: "):
-                data = next(line for line in lines if line.startswith("data: "))
-                yield line.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+        for event in events(answer.iter_lines()):
+            yield event.name, event.data
 
 
 def up_to_the_last(client, item_url, cursor):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from tests.sse import Parser
+
 # For an answer.
 PATIENCE_SECONDS = 5
 
@@ -59,6 +61,7 @@ class Stream:
     def __init__(self, connection: Connection, response: http.client.HTTPResponse) -> None:
         self.connection, self.response = connection, response
         self.last_event_id = ""
+        self._parser = Parser()
 
     def line(self, within: float) -> str:
         """The next line that comes within so many seconds."""
@@ -81,15 +84,10 @@ class Stream:
 
     def next(self, deadline: float) -> dict[str, Any]:
         """The next event, `comment` for a comment line."""
-        fields = {"event": "message", "id": "", "data": "{}"}
-        while line := self.line(deadline - time.monotonic()):
-            if line.startswith(":"):
-                fields["event"] = "comment"
-            else:
-                key, _, value = line.partition(": ")
-                fields[key] = value
-        self.last_event_id = fields["id"] or self.last_event_id
-        return fields | {"data": json.loads(fields["data"])}
+        while not (event := self._parser.take(self.line(deadline - time.monotonic()))):
+            pass
+        self.last_event_id = event.id or self.last_event_id
+        return {"event": event.name, "id": event.id, "data": event.data}
 
     def kill(self) -> None:
         """As a process that is killed."""

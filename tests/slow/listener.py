@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import json
 import socket
 import struct
 import threading
@@ -10,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.slow.comparison import Entry
+from tests.sse import COMMENT, Event, events
 from tests.waiting import eventually
 
 # A close that sends RST instead of FIN: what the kernel does for a process that dies with unread data.
@@ -77,24 +77,18 @@ class Listener:
         assert got == wanted, f"{self._path} got {got[-3:]} instead of {wanted[-3:]}"
 
     def _read(self, answer: http.client.HTTPResponse) -> None:
-        fields: dict[str, str] = {}
         try:
-            while line := answer.readline():
-                text = line.decode().rstrip("\n")
-                if text and not text.startswith(":"):
-                    name, _, value = text.partition(": ")
-                    fields[name] = value
-                elif not text and fields:
-                    self._take(fields)
-                    fields = {}
+            for event in events(answer):
+                if event != COMMENT:
+                    self._take(event)
         except (OSError, ValueError, AttributeError, http.client.HTTPException):
             pass  # closed, by whomever
         answer.close()
 
-    def _take(self, fields: dict[str, str]) -> None:
-        kind, data = fields["event"], json.loads(fields["data"])
-        if kind not in OWN:
-            self.received.append((kind, fields["id"], data))
-        self.last_id = fields.get("id") or self.last_id
-        if kind == "stream-open":
-            self.opened = data
+    def _take(self, event: Event) -> None:
+        if event.name not in OWN:
+            assert event.id
+            self.received.append((event.name, event.id, event.data))
+        self.last_id = event.id or self.last_id
+        if event.name == "stream-open":
+            self.opened = event.data

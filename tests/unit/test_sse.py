@@ -8,6 +8,7 @@ import pytest
 from httpx_sse._decoders import SSEDecoder
 
 from events_app.log import sse
+from tests.sse import events
 
 TEXTS = ["", "A01-0001", 'quote " and \\ and \\"', "größe, ünd [mehr]", "{,:}", "\u2028", "\\"]
 
@@ -16,7 +17,10 @@ def decoded(body: bytes):
     decoder = SSEDecoder()
     *lines, rest = body.decode().split("\n")
     assert rest == ""
-    return next(event for line in lines if (event := decoder.decode(line)))
+    event = next(event for line in lines if (event := decoder.decode(line)))
+    # What the tests' clients read.
+    assert list(events(lines)) == [(event.event, event.id, event.data)]
+    return event
 
 
 def longest_line(body: bytes) -> int:
