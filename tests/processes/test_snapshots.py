@@ -1,69 +1,42 @@
 """A list and the events after its cursor say at every moment what a later list says."""
 
-from contextlib import closing
+from datetime import timedelta
 from urllib.parse import quote
 
 import httpx
 import pytest
 
 from sessions_app.roles import Role
+from tests.history import position
+from tests.slow.comparison import Entry
+from tests.slow.snapshot import TIMES, Snapshot
 from tests.sse import events
 from tests.waiting import PATIENCE_SECONDS
 
 # A restart of the clients within the sequence ends nothing.
 LONG = {"SILO_DISCONNECT_GRACE_SECONDS": "600"}
-
-
-class Model:
-    """What a client knows that has read a list once and then only events."""
-
-    def __init__(self, sessions):
-        self.sessions = {session["session_id"]: known(session) for session in sessions}
-
-    def hear(self, kind, data):
-        key = data.get("session_id")
-        if kind == "edit.session_acquired":
-            assert key not in self.sessions
-            self.sessions[key] = known(data)
-        elif kind == "edit.session_released":
-            del self.sessions[key]
-        elif kind in ("edit.session_idle", "edit.session_active"):
-            idle = kind == "edit.session_idle"
-            self.sessions[key]["idle_since"] = data["idle_since"] if idle else None
-        elif kind in ("edit.session_away", "edit.session_back"):
-            away = kind == "edit.session_away"
-            self.sessions[key]["away_since"] = data["away_since"] if away else None
-
-
-def known(session):
-    """What events tell of a session: all but its heartbeat."""
-    told = (
-        *("session_id", "item_id", "part_number", "user", "workstation"),
-        *("context_level", "object_id", "fencing_token", "acquired_at"),
-    )
-    states = {name: session.get(name) for name in ("idle_since", "away_since")}
-    return {name: session[name] for name in told} | states
-
-
-def heard_after(client, item_url, cursor):
-    """Yield what a stream of the item tells after a cursor."""
-    headers = {"Authorization": f"Bearer {client.token}", "Last-Event-ID": cursor}
-    url = f"{client.server.url}{item_url}/events"
-    with httpx.stream("GET", url, headers=headers, timeout=PATIENCE_SECONDS) as answer:
-        for event in events(answer.iter_lines()):
-            yield event.name, event.data
+NO_TIME = timedelta(0)
 
 
 def up_to_the_last(client, item_url, cursor):
     """What the item's watchers are told after a cursor, to the last acquire of the test."""
+    headers = {"Authorization": f"Bearer {client.token}", "Last-Event-ID": cursor}
+    url = f"{client.server.url}{item_url}/events"
     heard = []
-    with closing(heard_after(client, item_url, cursor)) as events:
-        for kind, data in events:
-            if kind.startswith("edit."):
-                heard.append((kind, data))
-            if data.get("object_id") == "the last":
+    with httpx.stream("GET", url, headers=headers, timeout=PATIENCE_SECONDS) as answer:
+        for event in events(answer.iter_lines()):
+            if event.name.startswith("edit."):
+                number = position(event.id)
+                assert number > (heard[-1].id if heard else position(cursor))
+                heard.append(Entry(number, event.name, frozenset({"all"}), event.data))
+            if event.data.get("object_id") == "the last":
                 return heard
     raise AssertionError(f"the stream ended after {heard}")
+
+
+def times(told):
+    """The times of sessions, as they are written."""
+    return {(one["session_id"], name, one[name]) for one in told for name in TIMES if one.get(name)}
 
 
 @pytest.fixture
@@ -122,17 +95,18 @@ def test_from_every_moment_on_the_events_lead_to_the_same(serve, client_of, part
 
     assert len(snapshots[-1][0]) == 3
     after = [up_to_the_last(watcher, item_url, cursor) for _, cursor in snapshots[:-1]] + [[]]
-    for first, (sessions, _) in enumerate(snapshots):
-        model = Model(sessions)
+    for first, (sessions, cursor) in enumerate(snapshots):
+        known = Snapshot(sessions, cursor, NO_TIME)
         done_with = 0
         for later in range(first, len(snapshots)):
             # What comes after the later cursor is the end of what comes after the first.
             between = len(after[first]) - len(after[later])
             assert after[first][between:] == after[later]
-            for kind, data in after[first][done_with:between]:
-                model.hear(kind, data)
+            known.apply(after[first][done_with:between], NO_TIME)
             done_with = between
-            assert model.sessions == Model(snapshots[later][0]).sessions, (first, later)
+            known.check(*snapshots[later], NO_TIME)
+    listed = [session for sessions, _ in snapshots for session in sessions]
+    assert times(event.data for event in after[0]) <= times(listed)
 
 
 def test_a_workstation_that_sleeps_through_it_hears_it_all_afterwards(
