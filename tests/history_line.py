@@ -191,14 +191,20 @@ def handoffs_are_one(h: History) -> Iterator[str]:
 
 
 def handoffs_are_refused_with_reason(h: History) -> Iterator[str]:
-    """Who is refused a hand-off had not asked for it, or was not there."""
+    """Who is refused a hand-off had not asked for it, has taken that back by leaving the line, or was not there."""
     line, slack = Line(h), h.limits.clock
     asked = _asked(h)
     for op in h.answered("handoff", 409):
         to, session = op.request["to_workstation_id"], op.request["session_id"]
         if op.answer["error"] == "not_requested":
-            known = [r for r in asked[session] if r.status == 202 and r.end < op.start]
-            if any(r.request["workstation_id"] == to for r in known):
+            known = [
+                r
+                for r in asked[session]
+                if (r.status, r.request["workstation_id"]) == (202, to)
+                and r.end < op.start
+                and not line.may_have_left(to, lock_of(op.request), r.start, op.end)
+            ]
+            if known:
                 yield f"{op}, and it was asked for by {known}"
             stood = [
                 p for p in line.of_lock.get(lock_of(op.request), ()) if p.row.workstation == to

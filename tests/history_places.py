@@ -38,6 +38,7 @@ class Line:
         self.stands: dict[tuple[str, Lock], list[Operation]] = defaultdict(list)
         self.gone: dict[str, float] = {}  # places that were left, when that was answered
         self._leaving: dict[str, float] = {}  # and when it was first asked for
+        self._leaves: dict[str, list[Operation]] = defaultdict(list)
         self.lives: dict[Lock, list[Life]] = defaultdict(list)
         self._lives: dict[tuple[str, Lock], list[Life]] = defaultdict(list)
         for life in sorted(h.lives.values(), key=lambda life: life.acquired.id):
@@ -49,6 +50,7 @@ class Line:
             elif op.kind == "leave" and op.may_have_happened:
                 place = op.request["request_id"]
                 self._leaving[place] = min(op.start, self._leaving.get(place, inf))
+                self._leaves[place].append(op)
                 if op.status == 204:
                     self.gone[place] = op.end
         self._lost = {
@@ -92,6 +94,12 @@ class Line:
                 continue
             found.append(op)
         return found
+
+    def may_have_left(self, workstation: str, lock: Lock, since: float, until: float) -> bool:
+        """Whether a workstation may have stepped out of a line at a time between these."""
+        numbers = (op.answer.get("request_id", "") for op in self.stands[workstation, lock])
+        left = [op for number in numbers for op in self._leaves.get(number, ())]
+        return any(op.start <= until and since <= self._h.latest(op) for op in left)
 
     def came(self, workstation: str, lock: Lock, at: float) -> float:
         """Return when a place that is there at this time was made at the earliest."""

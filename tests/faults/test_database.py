@@ -149,7 +149,10 @@ def test_who_asks_a_server_with_a_frozen_database_is_answered_and_costs_no_threa
         eventually(all_answered, step=0.001)
     answers = [answer.result() for answer in asked]
     assert {answer.status_code for answer in answers} == {503}
-    assert {answer.json()["database"] for answer in answers} == {"unavailable"}
+    said = {(answer.json()["database"], answer.json()["relay"]) for answer in answers}
+    # On a busy machine the last answers come after the relay has noticed it, too.
+    assert ("unavailable", "ok") in said
+    assert said <= {("unavailable", "ok"), ("not asked", "unavailable")}
     assert max(answer.elapsed.total_seconds() for answer in answers) < PROBE_SECONDS + SLACK
     assert most <= before + 5, "one for the database, one for the answers, and what else goes on"
     scene.come_back("frozen")

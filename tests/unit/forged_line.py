@@ -3,7 +3,7 @@
 from dataclasses import replace
 from math import inf
 
-from tests.history import GRANTED, REQUESTED, History
+from tests.history import GRANTED, REQUESTED, History, Operation
 from tests.unit.true_history import Forgeries, call
 from tests.unit.true_line import (
     A1,
@@ -12,6 +12,7 @@ from tests.unit.true_line import (
     ADA,
     ASKED,
     B1,
+    B3,
     B3_GOT,
     BOB,
     EVE,
@@ -35,6 +36,7 @@ from tests.unit.true_line import (
 
 E3_GOT = answer(session("b3", EVE, 4, "sketch"), "x")
 EVES_TURN = {7: acquired(7, 20.0, E3_GOT, EVE), 8: told(8, 20.0, GRANTED, E3_GOT)}
+NOT_ASKED = handoff(45.0, B3, EVE, 409, {"error": "not_requested"})
 B3_LATER = {7: acquired(7, 20.4, B3_GOT, BOB), 8: told(8, 20.4, GRANTED, B3_GOT)}
 
 
@@ -67,6 +69,11 @@ def _no_holder_of_what_is_held() -> History:
 def _a_handoff_in_two_transactions() -> History:
     changes = {12: acquired(12, 24.1, A2_GOT, ADA), 13: told(13, 24.1, GRANTED, A2_GOT)}
     return forged(log=changes)
+
+
+def _eve_asks(at: float) -> Operation:
+    request = {"session_id": "b3"} | ASKED | {"workstation_id": EVE}
+    return call("request_handoff", at, request, 202)
 
 
 def _an_open_stream_that_cannot_stand_in_line() -> History:
@@ -162,6 +169,7 @@ FORGERIES: Forgeries = {
             "and it was asked for by .*please",
             more("operations", handoff(23.0, B1, ADA, 409, {"error": "not_requested"})),
         ),
+        ("and it was asked for by .*eve-1", more("operations", _eve_asks(38.0), NOT_ASKED)),
         (
             "and this stood in line: bob-1, who",
             more("operations", handoff(16.0, A1, BOB, 409, {"error": "not_requested"})),
@@ -220,7 +228,13 @@ def a_turn_found_by_a_beat_after_a_fault() -> History:
     return replace(forged(log=B3_LATER), faults=((18.0, 21.0),))
 
 
+def a_request_taken_back_with_the_place() -> History:
+    """Eve asked bob for what she stood for, and has left the line since."""
+    return more("operations", _eve_asks(35.0), NOT_ASKED)
+
+
 POSSIBLE = {
+    a_request_taken_back_with_the_place: {"handoffs_are_refused_with_reason"},
     a_place_of_which_no_answer_is_known: {"positions_are_true", "grants_have_a_cause"},
     a_turn_passed_over_who_may_be_gone: {"first_come_first_served", "turns_come_with_the_end"},
     a_turn_passed_over_in_a_fault: {"first_come_first_served"},
