@@ -147,13 +147,14 @@ class Service:
         self._notifications = [NotificationThread(cache) for cache in backend().caches]
         self._stopping: asyncio.Task[None] | None = None
         self._signalled = False
+        # Before anybody is told that it listens: from here on a signal stops it in order, once the loop runs.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            twisted_loop.add_signal_handler(number, self._on_signal, number)
 
     def run(self) -> int:
         """Serve until a signal; return the exit code."""
         sys.setswitchinterval(SWITCH_SECONDS)
         reactor.callWhenRunning(self._start)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            twisted_loop.add_signal_handler(number, self._on_signal, number)
         if self._lifeline:
             self._lifeline.watch(self._on_lifeline_closed)
         self._server.run()
