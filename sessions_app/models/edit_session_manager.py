@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
 
 from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models import Q
@@ -105,13 +105,10 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         return Statement(lambda items: self.holdings(items))
 
     @cached_property
-    def _reading_held(self) -> Statement:
-        """Of workstations; its rows are those of `Found`, for one step and one more."""
-        return Statement(
-            lambda ids: self.filter(workstation__any=ids).values_list(*Found._fields)[
-                : STEP_SESSIONS + 1
-            ]
-        )
+    def _reading_held(self) -> Callable[[int], Statement]:
+        """Of workstations; its rows are those of `Found`, at most so many."""
+        found = self.values_list(*Found._fields)
+        return cache(lambda most: Statement(lambda ids: found.filter(workstation__any=ids)[:most]))
 
     @cached_property
     def any_to_end(self) -> EndStatements:
@@ -295,15 +292,15 @@ class EditSessionManager(_Manager[AbstractEditSession]):
     ) -> Ended:
         """End a step of the sessions of these workstations, whose rows the caller has locked; see `end`.
 
-        `leaving` are those of them that lose their places in line; `ahead` are statements that are run first, in the
-        same round trip; `commits` is that of `end_found`.
+        `leaving` are those of them that lose their places in line; `ahead` is run first, in the same round trip;
+        `commits` is that of `end_found`.
         """
-        *_, held = together(*ahead, self._reading_held(set(workstation_ids)))
+        reading = self._reading_held(STEP_SESSIONS + 1)(set(workstation_ids))
+        *_, held = together(*ahead, reading)
         manner = Manner(reason, ended_by, leaving=leaving)
         # None of them changes its workstation.
-        return self.end_found(
-            [Found(*row) for row in held], self.any_to_end.locking, manner, commits=commits
-        )
+        found = [Found(*row) for row in held]
+        return self.end_found(found, self.any_to_end.locking, manner, commits=commits)
 
     def expire_stale(
         self, timeout: timedelta, limit: int | None = None, *, only_observed: bool = False
