@@ -22,7 +22,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("measures", nargs="*", help=f"of {', '.join(MEASURES)} (all)")
     parser.add_argument("--subjects", default=",".join(SUBJECTS), help="separated by commas")
-    parser.add_argument("--quick", action="store_true", help="small sizes, few rounds")
+    sizes = parser.add_mutually_exclusive_group()
+    for name, meaning in (
+        ("short", "the table's sizes, few rounds"),
+        ("quick", "small sizes, few rounds"),
+    ):
+        sizes.add_argument(
+            f"--{name}", dest="size", action="store_const", const=name, default="full", help=meaning
+        )
     parser.add_argument(
         "--machine", default=f"{os.cpu_count()} cores", help="what the page says of it"
     )
@@ -39,12 +46,11 @@ def main() -> None:
     for name in given.measures:
         if name not in MEASURES:
             parser.error(f"there is no measure {name}: {', '.join(MEASURES)}")
-    size = "quick" if given.quick else "full"
     names = [name for name in SUBJECTS if name in given.subjects.split(",")]
     taken: dict[str, Taken] = {}
     with Running() as running:
         for measure in given.measures or MEASURES:
-            taken[measure] = Taken(f"{datetime.now(UTC):%Y-%m-%d}", given.machine, size)
+            taken[measure] = Taken(f"{datetime.now(UTC):%Y-%m-%d}", given.machine, given.size)
             take(taken[measure], measure, names, running)
             taken[measure].absent = sorted(running.absent.keys() & names)
             if given.keep:
