@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
-from events_app.database.round_trip import Query, Row, Statement, together
+from events_app.database.round_trip import Query, Row, Statement, rows_of, together
 from events_app.presence.backend import (
     AliveRequest,
     Key,
@@ -65,6 +65,12 @@ _TOUCH = Statement(
 _GOOD_TOKENS = Statement(lambda ids: ApiToken.objects.valid().filter(pk__any=ids).values_list("pk"))
 _GOOD_KEYS = Statement(lambda ids: Workstation.objects.filter(pk__any=ids).values_list("pk"))
 _GOOD_USERS = Statement(lambda ids: Role.VIEWER.users().filter(pk__any=ids).values_list("pk"))
+
+# Each server asks these with each of its beats, and finds nobody nearly always: then it asks nothing else.
+_ANYBODY_AWAY = Statement(
+    lambda: Workstation.objects.filter(away_since__isnull=False).values_list("pk")[:1]
+)
+_ANYBODY_WAITS = Statement(lambda: PlaceInLine.objects.values_list("pk")[:1])
 
 
 @lru_cache(maxsize=4)
@@ -250,6 +256,8 @@ def _refused(error: DomainError) -> StreamRefused:
 
 
 def _graces(but_not: Collection[Any], _: Collection[Any]) -> list[Candidate]:
+    if not rows_of(_ANYBODY_AWAY()):
+        return []
     over = operations.presence.graces_over(settings.EVENTS_DISCONNECT_GRACE).exclude(
         pk__in=list(but_not)
     )
@@ -267,6 +275,8 @@ def _end_graces(ids: Collection[Key]) -> bool:
 
 
 def _turns(but_not: Collection[Any], but_not_on: Collection[Any]) -> list[Candidate]:
+    if not rows_of(_ANYBODY_WAITS()):
+        return []
     waiting = operations.line.of_free_locks().reachable()
     waiting = waiting.exclude(pk__in=list(but_not)).exclude(item__in=list(but_not_on))
     places = waiting.order_by("number").values_list("pk", "item")

@@ -8,6 +8,7 @@ import logging
 import uuid
 from collections.abc import Collection
 from datetime import timedelta
+from functools import lru_cache
 
 from django.db import Error, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -15,6 +16,7 @@ from django.db.models.functions import Now
 
 from events_app.database import sql
 from events_app.database.lock_retry import with_lock_retry
+from events_app.database.round_trip import Statement, rows_of
 from events_app.database.unavailable import is_statement_error
 from events_app.models import Connection, ServerProcess
 from events_app.presence import server_processes
@@ -41,6 +43,8 @@ def next_keys(
         count: at most so many keys.
         behind: keys that come after all others.
     """
+    if not rows_of(_perhaps_dead(server_dead)()):
+        return None, []
     dead = _dead(server_dead)
     theirs = Connection.objects.filter(process=OuterRef("pk"))
     others = theirs.exclude(key__in=behind)
@@ -178,6 +182,13 @@ def _dead(server_dead: timedelta) -> "QuerySet[ServerProcess]":
     return ServerProcess.objects.filter(
         Q(given_up=True) | (silent & Q(observed_for(server_dead)))
     ).order_by("id")
+
+
+@lru_cache(maxsize=2)
+def _perhaps_dead(server_dead: timedelta) -> Statement:
+    """Return the statement that finds a process which may be dead: mostly there is none, and nothing else is asked."""
+    may_be = Q(given_up=True) | Q(last_beat__lt=Now() - server_dead)
+    return Statement(lambda: ServerProcess.objects.filter(may_be).values_list("pk")[:1])
 
 
 def _some_keys(process_id: uuid.UUID, count: int, behind: Collection[Key]) -> list[Key]:

@@ -69,6 +69,9 @@ class Heartbeats:
             # A slot that takes longer is caught up, so that the time between two heartbeats of a stream stays the same.
             due = max(due + pause, loop.time() - self._timings.heartbeat)
             await asyncio.sleep(max(0.0, due - loop.time()))
+            if not self._of_slot[slot]:
+                self._missed.pop(slot, None)
+                continue
             beating = asyncio.create_task(self._round(slot))
             try:
                 # A database that is frozen gives no error: a heartbeat that hangs is missed as well, by all.

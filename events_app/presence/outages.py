@@ -7,7 +7,9 @@ This file also detects that the database's clock went back; then every clock tha
 """
 
 import logging
+from collections.abc import Iterable
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
 from django.db import transaction
@@ -15,6 +17,7 @@ from django.db.models import Case, Exists, F, Q, When
 from django.db.models.functions import Now
 
 from events_app import timings
+from events_app.database.round_trip import Row, Statement, rows_of
 from events_app.models import Observation, ServerProcess
 from events_app.presence.backend import backend
 
@@ -36,27 +39,36 @@ class ClockWentBack(Exception):
         self.seconds = seconds
 
 
-def record_beat(server_dead: timedelta) -> None:
-    """Record the beat of a process, and, if it ends an outage, that end: in one statement.
+@lru_cache(maxsize=2)
+def recording(server_dead: timedelta) -> Statement:
+    """Return the statement that records the beat of a process, and, if it ends an outage, that end.
 
-    Raises:
-        ClockWentBack: the last beat lies in the future; nothing was written.
+    While the last beat lies in the future it writes nothing: `check_clock`.
     """
     silent = Q(last_beat__isnull=True) | Q(last_beat__lt=_ago(server_dead))
-    noted = Observation.objects.exclude(_in_the_future()).update(
-        since=Case(When(silent, then=Now()), default=F("since")), last_beat=Now()
+    return Statement(
+        lambda: Observation.objects.exclude(_in_the_future()),
+        update={"since": Case(When(silent, then=Now()), default=F("since")), "last_beat": Now()},
     )
-    if not noted and (seconds := last_beat_ahead_seconds()):
+
+
+def check_clock(ahead: Iterable[Row]) -> None:
+    """Look at the rows of `AHEAD`.
+
+    Raises:
+        ClockWentBack: the last beat lies in the future.
+    """
+    if seconds := _most_seconds(ahead):
         raise ClockWentBack(seconds)
 
 
 def last_beat_ahead_seconds() -> float:
     """Return by how many seconds the last beat of any process lies in the future; 0 if it does not."""
-    ahead = Observation.objects.filter(_in_the_future())
-    found = ahead.annotate(
-        ahead=F("last_beat") - Now()  # by the database, whose clock it is
-    ).values_list("ahead", flat=True)
-    return max((one.total_seconds() for one in found), default=0.0)
+    return _most_seconds(rows_of(AHEAD()))
+
+
+def _most_seconds(ahead: Iterable[Row]) -> float:
+    return max((one.total_seconds() for (one,) in ahead), default=0.0)
 
 
 def log_clock_jump(seconds: float) -> None:
@@ -108,3 +120,13 @@ def _in_the_future() -> Q:
 def _ago(duration: timedelta) -> Now:
     ago: Now = Now() - duration  # type: ignore[assignment]
     return ago
+
+
+# By how much the last beat lies in the future, by the database, whose clock it is; no row if it does not.
+AHEAD: Final = Statement(
+    lambda: (
+        Observation.objects.filter(_in_the_future())
+        .annotate(ahead=F("last_beat") - Now())
+        .values_list("ahead")
+    )
+)

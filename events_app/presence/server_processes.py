@@ -5,18 +5,33 @@ import socket
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from django.db import transaction
 from django.db.models.functions import Now
 
 from events_app.database import sql
+from events_app.database.round_trip import Statement, together
 from events_app.models import ServerProcess
 from events_app.presence import outages
 
 # The most keys of one transaction that writes arrivals or departures, or cleans up. It stays well below the time-out of
 # transactions, and those that wait for it do not wait long.
 KEYS_AT_ONCE: Final = 1000
+
+_BEATEN: Final = Statement(
+    lambda ids: ServerProcess.objects.filter(pk__any=ids, given_up=False).values_list("last_beat")
+)
+
+
+@lru_cache(maxsize=2)
+def _beating(behind_seconds: float) -> Statement:
+    """Return the statement of a beat. Nearly always no request waits."""
+    return Statement(
+        lambda ids: ServerProcess.objects.filter(pk__any=ids, given_up=False),
+        update={"last_beat": Now(), "behind_seconds": behind_seconds},
+    )
 
 
 class NotRegistered(Exception):
@@ -73,11 +88,19 @@ def beat(process: ProcessIdentity, server_dead: timedelta, behind_seconds: float
         outages.ClockWentBack: the last beat lies in the future; nothing was written.
     """
     with transaction.atomic():
-        own = ServerProcess.objects.filter(pk=process.id, given_up=False)
-        if not own.update(last_beat=Now(), behind_seconds=behind_seconds):
+        # Without its row the process writes nothing else: the transaction is rolled back.
+        _, beaten, _, ahead = together(
+            _beating(behind_seconds)([process.id]),
+            _BEATEN([process.id]),
+            outages.recording(server_dead)(),
+            outages.AHEAD(),
+        )
+        if not beaten:
             raise NotRegistered
-        outages.record_beat(server_dead)
-        return own.values_list("last_beat", flat=True).get()
+        outages.check_clock(ahead)
+        at: datetime
+        [(at,)] = beaten
+        return at
 
 
 def is_behind(process: ProcessIdentity, server_dead: timedelta, late: float) -> bool:

@@ -7,6 +7,10 @@ from typing import Final, Protocol
 
 # The streams of one group have their lines at once.
 GROUP_SECONDS: Final = 0.1
+# The longest sleep, as a share of the keep-alive time and in seconds: a stream that is added meanwhile needs its line
+# later than that.
+SLEEP_SHARE: Final = 0.25
+SLEEP_SECONDS: Final = 1.0
 
 
 class Quiet(Protocol):
@@ -47,8 +51,15 @@ class KeepAlives:
     async def run(self) -> None:
         """Write lines until cancelled."""
         while True:
-            await asyncio.sleep(GROUP_SECONDS)
+            await asyncio.sleep(self.pause())
             self.tick()
+
+    def pause(self) -> float:
+        """Return for how many seconds no line is due: while nothing is open, the process sleeps on."""
+        longest = max(GROUP_SECONDS, min(SLEEP_SECONDS, self._seconds * SLEEP_SHARE))
+        if not self._groups:
+            return longest
+        return min(longest, max(GROUP_SECONDS, min(self._groups) * GROUP_SECONDS - self._now()))
 
     def tick(self) -> None:
         """Write the lines that are due."""

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from events_app.serving.keep_alives import GROUP_SECONDS, KeepAlives
+from events_app.serving.keep_alives import GROUP_SECONDS, SLEEP_SECONDS, KeepAlives
 from tests.unit.clock import Clock
 
 
@@ -97,3 +97,33 @@ def test_a_client_that_does_not_read_is_looked_at_again(clock):
     stream.reads = True
     run(clock, keep_alives, 8.1)
     assert stream.lines == 1
+
+
+def test_it_sleeps_while_no_line_is_due(clock):
+    keep_alives = KeepAlives(8.0, clock)
+    assert keep_alives.pause() == SLEEP_SECONDS
+    keep_alives.add(Quiet(clock))
+    assert keep_alives.pause() == SLEEP_SECONDS
+    clock.now += 8.0 - 4 * GROUP_SECONDS
+    assert GROUP_SECONDS < keep_alives.pause() < 4 * GROUP_SECONDS
+    clock.now += 1.0
+    assert keep_alives.pause() == GROUP_SECONDS
+
+
+@pytest.mark.parametrize("seconds", [8.0, 1.0, 0.3])
+def test_streams_that_are_added_while_it_sleeps_have_their_lines_in_time(clock, seconds):
+    keep_alives = KeepAlives(seconds, clock)
+    streams = []
+    for _ in range(100):
+        wakes_at = clock.now + keep_alives.pause()
+        clock.now += (wakes_at - clock.now) * random.random()
+        streams.append(Quiet(clock))
+        keep_alives.add(streams[-1])
+        clock.now = wakes_at
+        keep_alives.tick()
+    for stream in streams:
+        pauses = [
+            later - earlier
+            for earlier, later in zip(stream.writes, stream.writes[1:], strict=False)
+        ]
+        assert max(pauses, default=0.0) <= seconds + 0.001
