@@ -17,14 +17,13 @@ from silo import set_calls, set_way, short_way
 from silo.api import api
 from tests.factories import acquire, make_item
 from tests.integration.held_writer import Place, Scene
+from tests.integration.hot_calls import tokens_stay_known
 
 
 @pytest.fixture(params=[True, False], ids=["by the lane", "as an application"])
 def scene(request, committed_db, monkeypatch):
-    credentials.cache.listening()
-    credentials.cache.proved(float("inf"))
-    yield Scene(monkeypatch, request.param)
-    credentials.cache.lost()
+    with tokens_stay_known():
+        yield Scene(monkeypatch, request.param)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sessions_app import credentials, wrong_credentials
+from sessions_app import wrong_credentials
 from sessions_app.api import edit_sessions
 from sessions_app.authentication import shared_principals
 from sessions_app.models import Item
@@ -20,18 +20,17 @@ from silo.asgi import django_application
 from silo.hot_calls import HOT_CALLS
 from tests.integration.by_lane import ByLane
 from tests.integration.by_lane import run as run_in_loop
-from tests.integration.hot_calls import Ask, World, acquire_url
+from tests.integration.hot_calls import Ask, World, acquire_url, tokens_stay_known
 
 
 @pytest.fixture
 def worlds(committed_db):
     """Worlds that are the same but for their names, one for each way. Their tokens are known without a query."""
-    credentials.cache.listening()
-    credentials.cache.proved(float("inf"))
-    worlds = World(1), World(2), World(3), World(4)
-    shared_principals({token for one in worlds for token in (one.token, one.viewers, one.nobodys)})
-    yield worlds
-    credentials.cache.lost()
+    with tokens_stay_known():
+        worlds = World(1), World(2), World(3), World(4)
+        tokens = {token for one in worlds for token in (one.token, one.viewers, one.nobodys)}
+        shared_principals(tokens)
+        yield worlds
 
 
 class HandedOn:
@@ -98,6 +97,11 @@ def alike(worlds, make, status, *, through_writer=True):
     assert by_lane == by_django
     assert by_django[0] == status
     assert handed_on == [False, not through_writer, not through_writer]
+
+
+def test_an_id_is_no_name_whatever_its_digits(worlds):
+    for world, name in zip(worlds, ("ada1", "ada2", "ada3", "ada4"), strict=True):
+        assert world.normal(f"{name}0bdc-efe3-4ad4-8891-ad3e0bd43056 {name}") == "~ ada"
 
 
 def wanted(world, **further):
