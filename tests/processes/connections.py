@@ -2,6 +2,8 @@
 
 import json
 import socket
+import struct
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from django import db
@@ -26,6 +28,22 @@ def connect(server: Serve | tuple[str, int], buffer: int | None = None) -> socke
     connection.settimeout(60)
     connection.connect(address_of(server) if isinstance(server, Serve) else server)
     return connection
+
+
+def is_stuck(connection: socket.socket) -> bool:
+    """Say whether the other end has sent more than can be acknowledged before something is read here."""
+    # By the socket of the other end, which is on this machine.
+    ends = _in_proc(connection.getpeername()), _in_proc(connection.getsockname())
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()]
+    queues = [row[4] for row in rows if (*row[1:3],) == ends]
+    room = connection.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    return any(int(sent.partition(":")[0], 16) > room for sent in queues)
+
+
+def _in_proc(address: tuple[str, int]) -> str:
+    """Return an IPv4 address as the kernel's table shows it."""
+    host, port = address
+    return f"{struct.unpack('=I', socket.inet_aton(host))[0]:08X}:{port:04X}"
 
 
 def get(client: Client, path: str, *headers: str) -> bytes:

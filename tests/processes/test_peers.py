@@ -11,7 +11,7 @@ import pytest
 
 from events_app.presence.stream_limits import MAX_STREAMS_PER_KEY
 from sessions_app.models import EditSession
-from tests.processes.connections import address_of, connect, fill_log, get, until_closed
+from tests.processes.connections import address_of, connect, fill_log, get, is_stuck, until_closed
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 # Of a kilobyte each: more than the buffers of both sides hold.
@@ -181,9 +181,13 @@ def test_streams_whose_peer_acknowledges_nothing_make_room_for_a_new_one(serve, 
     epoch = ada.stream(all="true").event("stream-open")["id"].split("-")[0]
     with ExitStack() as stack:
         query = f"workstation_id={workstation}&all=true&last_event_id={epoch}-0"
-        for _ in range(MAX_STREAMS_PER_KEY):
+        streams = [
             stack.enter_context(RawStream(ada, query, buffer=4096))
-        eventually(lambda: ada.server.sse_clients() == MAX_STREAMS_PER_KEY + 1)
+            for _ in range(MAX_STREAMS_PER_KEY)
+        ]
+        # Those that have been written little so far would rightly stay: all of it can be acknowledged.
+        eventually(lambda: all(is_stuck(stream.socket) for stream in streams))
+        assert ada.server.sse_clients() == MAX_STREAMS_PER_KEY + 1
         ada.stream(workstation_id=workstation)
         eventually(lambda: ada.server.sse_clients() == 2)
 
