@@ -7,19 +7,18 @@ from typing import Final, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import Error
-from django.db.models import Max
-from django.db.models.functions import Now
 
 from events_app.database.lock_retry import with_lock_retry
-from events_app.database.round_trip import Statement, together
+from events_app.database.round_trip import Statement, rows_of, together
 from sessions_app.errors import DomainError, Forbidden, NotFound
 from sessions_app.models.edit_session import EditSession
-from sessions_app.models.edit_session_manager import all_steps
+from sessions_app.models.edit_session_manager import Step, all_steps
 from sessions_app.models.ended_session import EndReason, Record
 from sessions_app.models.item import Item, of_item
 from sessions_app.models.results import Ended, Manner
 from sessions_app.models.session_rows import Found
 from sessions_app.models.workstation import Workstation
+from sessions_app.steps import STEP_SESSIONS, batched
 from sessions_app.text import name_key
 
 Ids = Collection[uuid.UUID]
@@ -45,8 +44,13 @@ class Release:
 Outcome = list[Record] | DomainError | Error
 
 
-# It asks one table, so that PostgreSQL's plan of it is right for any number of rows.
+# Each asks one table, so that PostgreSQL's plan of it is right for any number of rows.
 _ITEMS: Final = Statement(lambda keys: Item.objects.filter(key__any=keys).values_list("key", "pk"))
+_HELD: Final = Statement(
+    lambda workstations: (
+        EditSession.objects.filter(workstation__any=workstations).order_by("pk").values_list("pk")
+    )
+)
 
 
 class _Asked(NamedTuple):
@@ -185,11 +189,16 @@ def release_all(workstation_id: uuid.UUID, ended_by: str = "") -> list[Record]:
 
     In steps, until all have ended that were there at the beginning.
     """
-    held = EditSession.objects.filter(workstation_id=workstation_id)
-    held = held.filter(acquired_at__lte=held.aggregate(last=Max("acquired_at"))["last"] or Now())
+    held = [pk for (pk,) in rows_of(_HELD([workstation_id]))]
+    manner, statements = Manner(EndReason.RELEASED, ended_by), EditSession.objects.any_to_end
 
-    def step(also: Ids) -> Ended:
-        Workstation.objects.lock({workstation_id, *also})
-        return EditSession.objects.end(held, Manner(EndReason.RELEASED, ended_by))
+    def step_of(some: Ids) -> Step:
+        def step(also: Ids) -> Ended:
+            Workstation.objects.lock({workstation_id, *also})
+            return EditSession.objects.end_found(
+                statements.found(some), statements.locking, manner, commits=True
+            )
 
-    return all_steps(step)
+        return step
+
+    return [record for some in batched(held, STEP_SESSIONS) for record in all_steps(step_of(some))]
