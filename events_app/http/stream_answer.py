@@ -30,13 +30,13 @@ class StreamAnswer:
 
     __slots__ = (
         "_asks",
-        "_full",
         "_head",
         "_in_chunks",
         "_left",
         "_room",
         "_server",
         "channel",
+        "has_room",
         "size",
     )
 
@@ -61,7 +61,8 @@ class StreamAnswer:
         self._left = left
         # The client ended its side while the stream was opened, when there was no place for a comment.
         self._asks: bool = channel.half_closed
-        self._full = channel._waitingForTransport
+        # Whether the client has read most of what was written.
+        self.has_room: bool = not channel._waitingForTransport
         self._room: asyncio.Future[None] | None = None
         # Bytes that were written so far.
         self.size = 0
@@ -70,14 +71,9 @@ class StreamAnswer:
 
     # -- what the stream calls --
 
-    @property
-    def has_room(self) -> bool:
-        """Whether the client has read most of what was written."""
-        return not self._full
-
     async def wait_for_room(self) -> None:
         """Wait until the client has read most of what was written, or has left."""
-        if self._full:
+        if not self.has_room:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
 
@@ -91,7 +87,8 @@ class StreamAnswer:
             framed, self._head = self._head + framed, b""
         self.size += len(framed)
         send_now(channel.transport, framed)
-        channel.written()
+        if channel.half_closed:
+            channel.written()
         if self._asks:
             self._asks = False
             channel.ask()
@@ -130,11 +127,11 @@ class StreamAnswer:
 
     def pauseProducing(self) -> None:
         """The client has not read what was written."""
-        self._full = True
+        self.has_room = False
 
     def resumeProducing(self) -> None:
         """There is room again."""
-        self._full = False
+        self.has_room = True
         room, self._room = self._room, None
         if room is not None and not room.done():
             room.set_result(None)
