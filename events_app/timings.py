@@ -34,8 +34,8 @@ LOOKS_PER_BEAT: Final = 4
 LOOKING_BEATS: Final = 0.5
 
 # The streams of a process have their heartbeats one after the other, so that their clients do not answer all at once;
-# those of one such time together, so that it has few transactions: two a second at most.
-HEARTBEAT_SLOT_SECONDS: Final = 0.5
+# those of one such time together, so that it has few transactions: one a second at most.
+HEARTBEAT_SLOT_SECONDS: Final = 1.0
 
 # A process that could not write so many heartbeats is useless to its clients, which find a better one elsewhere.
 HEARTBEATS_UNTIL_USELESS: Final = 3

@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.http import HttpRequest
@@ -230,16 +229,16 @@ class WorkstationPresence(PresenceBackend):
         """The heartbeat of the workstations' sessions."""
         return _TOUCH(keys)
 
-    def withdrawn(self, grants: Collection[StreamGrant]) -> set[StreamGrant]:
+    def withdrawn(
+        self, grants: Collection[StreamGrant], ahead: Sequence[Query] = ()
+    ) -> set[StreamGrant]:
         """Return the grants whose token, login session, user, role or workstation is no longer good."""
         tokens = {grant.token_id for grant in grants if grant.token_id is not None}
         keys = {grant.shown for grant in grants if grant.shown is not None}
         users = {grant.user_id for grant in grants}
         logins = logged_in({grant.login for grant in grants if grant.login is not None})
-        with transaction.atomic():
-            found = together(
-                _GOOD_TOKENS(tokens), _GOOD_KEYS(keys), _GOOD_USERS(users), commits=True
-            )
+        good = _GOOD_TOKENS(tokens), _GOOD_KEYS(keys), _GOOD_USERS(users)
+        found = together(*ahead, *good, commits=bool(ahead))[len(ahead) :]
         good_tokens, good_keys, good_users = ({pk for (pk,) in rows} for rows in found)
         return {
             grant

@@ -288,8 +288,16 @@ class PresenceBackend(ABC):
         """Return the query that refreshes the sessions of all these keys but those that somebody else has locked."""
 
     @abstractmethod
-    def withdrawn(self, grants: Collection[StreamGrant]) -> set[StreamGrant]:
-        """Return those of the grants that are no longer permitted."""
+    def withdrawn(
+        self, grants: Collection[StreamGrant], ahead: Sequence[Query] = ()
+    ) -> set[StreamGrant]:
+        """Return those of the grants that are no longer permitted.
+
+        Args:
+            grants: the grants.
+            ahead: are run first, in the same round trip. With them this is the last act of the transaction, which it
+                may commit.
+        """
 
 
 @cache

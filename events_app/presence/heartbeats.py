@@ -5,7 +5,8 @@ import itertools
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 
 from events_app import timings
@@ -14,7 +15,7 @@ from events_app.database.unavailable import DATABASE_UNAVAILABLE
 from events_app.presence import store
 from events_app.presence.acknowledgements import Acknowledgements
 from events_app.presence.alive_queue import AliveRequests
-from events_app.presence.backend import backend
+from events_app.presence.backend import StreamGrant, backend
 from events_app.presence.server_processes import NotRegistered, ProcessIdentity, is_behind
 from events_app.presence.stream_interface import OpenStream
 from events_app.presence.writer import PresenceWriter
@@ -85,20 +86,26 @@ class Heartbeats:
         """One heartbeat of the streams of a slot, where they are registered."""
         streams = self._streams_of(slot)
         arrivals = self._writer.registered(streams)
+        grants = [stream.grant for stream in streams]
+        registered: set[uuid.UUID] = set()
         if arrivals:
             keys = {arrival.key for arrival in arrivals}
             acks = [arrival.connection_id for arrival in arrivals if arrival.ack]
-            asked = await in_thread(self._worker, store.touch, self._process, keys, acks)
+            asked, withdrawn = await in_thread(
+                self._worker, store.touch, self._process, keys, acks, grants
+            )
             # Streams that ended or lost their registration meanwhile are left out: their entries would never be
             # removed.
-            now = set(self._writer.registered(streams))
-            arrivals = [arrival for arrival in arrivals if arrival in now]
-            still = [arrival.connection_id for arrival in arrivals if arrival.ack]
+            registered = {arrival.connection_id for arrival in arrivals}
+            registered &= {arrival.connection_id for arrival in self._writer.registered(streams)}
+            still = [pk for pk in acks if pk in registered]
             self._acknowledgements.asked(asked.intersection(still), still)
-        registered = {arrival.connection_id for arrival in arrivals}
+        else:
+            withdrawn = await in_thread(self._worker, backend().withdrawn, grants)
         for stream in streams:
             if stream.grant.key is None or stream.connection_id in registered:
                 stream.heartbeat()
+        _close_withdrawn(streams, withdrawn)
 
     @property
     def useful(self) -> bool:
@@ -157,7 +164,6 @@ class Heartbeats:
                 await self._writer.register()
                 await self.heartbeat(slot)
             self._missed.pop(slot, None)
-            await self._close_withdrawn(self._streams_of(slot))
         except DATABASE_UNAVAILABLE as error:
             logger.warning("heartbeat failed", extra={"error": error})
             # The heartbeat may have been committed all the same: which clients it asked is not known.
@@ -182,16 +188,17 @@ class Heartbeats:
 
     async def close_logged_out(self) -> None:
         """Close the streams of logins that have ended. They are few, so each beat checks them."""
-        await self._close_withdrawn(
-            [one for one in self._streams.values() if one.grant.login is not None]
-        )
+        streams = [one for one in self._streams.values() if one.grant.login is not None]
+        if streams:
+            grants = [stream.grant for stream in streams]
+            withdrawn = await in_thread(self._worker, backend().withdrawn, grants)
+            _close_withdrawn(streams, withdrawn)
 
-    async def _close_withdrawn(self, streams: Collection[OpenStream]) -> None:
-        """Close streams whose token, user or key is no longer permitted, without a departure."""
-        if not streams:
-            return
-        grants = {stream.grant for stream in streams}
-        withdrawn = await in_thread(self._worker, backend().withdrawn, grants)
-        for stream in streams:
-            if stream.grant in withdrawn:
-                stream.close("no longer permitted")
+
+def _close_withdrawn(streams: Iterable[OpenStream], withdrawn: AbstractSet[StreamGrant]) -> None:
+    """Close streams whose token, user or key is no longer permitted, without a departure."""
+    if not withdrawn:
+        return
+    for stream in streams:
+        if stream.grant in withdrawn:
+            stream.close("no longer permitted")

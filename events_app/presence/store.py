@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import transaction
 from django.db.models import Q
@@ -21,7 +21,7 @@ from events_app.database.round_trip import Query, Row, Statement, rows_of, toget
 from events_app.log import event_log
 from events_app.log.event_log import LogState
 from events_app.models import Connection
-from events_app.presence.backend import Key, backend
+from events_app.presence.backend import Key, StreamGrant, backend
 from events_app.presence.server_processes import NotRegistered, ProcessIdentity, insert
 from events_app.presence.stream_interface import OpenStream
 
@@ -218,18 +218,31 @@ def snapshot(keys: Collection[Key]) -> Snapshot:
         return Snapshot(event_log.state_of(state), held)
 
 
+class Touched(NamedTuple):
+    """The result of a heartbeat.
+
+    Args:
+        asked: the connections whose clients have to acknowledge it: those that did so with the one before.
+        withdrawn: the grants that are no longer permitted.
+    """
+
+    asked: set[uuid.UUID]
+    withdrawn: set[StreamGrant]
+
+
 def touch(
-    process: ProcessIdentity, keys: Collection[Key], acks: Collection[uuid.UUID]
-) -> set[uuid.UUID]:
+    process: ProcessIdentity,
+    keys: Collection[Key],
+    acks: Collection[uuid.UUID],
+    grants: Collection[StreamGrant] = (),
+) -> Touched:
     """Write a heartbeat of this process.
 
     Args:
         process: this process.
         keys: the keys whose sessions it refreshes.
         acks: the connections whose clients acknowledge it.
-
-    Returns:
-        The connections whose clients have to acknowledge this heartbeat: those that did so with the one before.
+        grants: those of the streams that have it.
 
     Raises:
         NotRegistered: this process was taken for dead, and has to register first.
@@ -244,8 +257,8 @@ def touch(
             raise NotRegistered
         asked = {pk for rows in answered for (pk,) in rows}
         asking = [_ASK(asked)] if asked else []
-        together(*asking, backend().touching(keys), commits=True)
-    return asked
+        withdrawn = backend().withdrawn(grants, [*asking, backend().touching(keys)])
+    return Touched(asked, withdrawn)
 
 
 def connected_elsewhere(key: Key, machine: str, server_dead: timedelta) -> tuple[bool, bool]:

@@ -10,7 +10,10 @@ from django.db.models.functions import Now
 from django.middleware.csrf import get_token
 from django.test import Client, RequestFactory
 
+from events_app.presence import store
 from events_app.presence.backend import StreamRefused, StreamRequest
+from events_app.presence.server_processes import ProcessIdentity
+from events_app.presence.store import Arrival
 from sessions_app.api.request_schemas import MAX_STREAM_ITEMS
 from sessions_app.errors import DomainError
 from sessions_app.models import ApiToken, Item
@@ -335,6 +338,18 @@ def test_a_stream_of_a_login_session_ends_with_it(ada, end):
     assert presence.withdrawn({mine, bobs, token}) >= {mine}
     if Session.objects.filter(expire_date__gt=Now()).count() > 1:
         assert presence.withdrawn({mine, bobs, token}) == {mine}
+
+
+def test_a_heartbeat_names_the_grants_that_are_withdrawn(ada):
+    process, workstation = ProcessIdentity(), make_workstation(ada)
+    arrival = Arrival(uuid.uuid4(), workstation.pk)
+    store.register(process, [arrival])
+    token = make_token(ada)
+    grant = resolve(request_of({"workstation_id": str(workstation.pk)}, token=token))
+    good = resolve(request_of({"all": "true"}, token=make_token(make_user("bob"))))
+    assert store.touch(process, [workstation.pk], [], [grant, good]).withdrawn == set()
+    ApiToken.objects.filter(pk=grant.token_id).update(revoked_at=Now())
+    assert store.touch(process, [workstation.pk], [], [grant, good]).withdrawn == {grant}
 
 
 def test_a_logged_out_browser_is_refused(ada):

@@ -210,7 +210,7 @@ class TestAcknowledgements:
         return opened
 
     def touch(self):
-        return store.touch(self.process, [self.key], [self.connection_id])
+        return store.touch(self.process, [self.key], [self.connection_id]).asked
 
     def acknowledge(self, connection_id, key=None):
         claims = {(key or self.key, connection_id)}
@@ -259,5 +259,5 @@ class TestAcknowledgements:
 
     def test_only_those_whose_turn_it_is_are_asked(self, opened):
         assert self.acknowledge(opened.connection_id)
-        assert store.touch(self.process, [self.key], []) == set()
+        assert store.touch(self.process, [self.key], []).asked == set()
         assert store.silent([opened.connection_id]) == set()
