@@ -11,6 +11,6 @@ HOT_CALLS: Final = re.compile(
     rb"|edit-sessions/(?:batch|release)"
     rb"|items/[^?]+/edit-sessions(?:/[^/?]+/verify)?"
     rb")"
-    rb"|DELETE /api/items/[^?]+/edit-sessions/[^/?]+"
+    rb"|DELETE /api/(?:items/[^?]+/edit-sessions/[^/?]+|workstations/[^/?]+/edit-sessions)"
     rb"|GET /api/events(?:\?.*)?"
 )

@@ -1,4 +1,4 @@
-"""The short way of hot calls: acquire, batch, release of one or many, and verify.
+"""The short way of hot calls: acquire, batch, release of one, of many or of a workstation's, and verify.
 
 They pass the gate as all requests, and are answered by the very view that Django would find, in one thread. The way
 there through Django's middleware is left out, of which only the part runs that says something about a request without
@@ -33,6 +33,7 @@ CALLS: Final = frozenset(
         ("POST", "api:acquire_batch"),
         ("POST", "api:release_many"),
         ("DELETE", "api:release"),
+        ("DELETE", "api:release_all"),
         ("POST", "api:verify"),
     }
 )

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sessions_app import wrong_credentials
-from sessions_app.api import edit_sessions
+from sessions_app.api import edit_sessions, workstations
 from sessions_app.authentication import shared_principals
 from sessions_app.models import Item
 from sessions_app.writer import new_writer
@@ -153,6 +153,21 @@ def test_batches(worlds):
     alike(worlds, lambda world: batch(world, "part", "held"), 200)
     alike(worlds, lambda world: batch(world, "part", "others"), 409)
     alike(worlds, lambda world: releases[world], 200)
+
+
+def test_the_release_of_a_workstation(worlds):
+    def release(world, **which):
+        return Ask(world, "DELETE", release_all_url(which.get("pk", world.ada.pk)))
+
+    alike(worlds, lambda world: release(world, pk=world.bobs), 403, through_writer=False)
+    alike(worlds, lambda world: release(world, pk=uuid.uuid4()), 404, through_writer=False)
+    alike(worlds, release, 200, through_writer=False)
+    assert not any(world.ada.editsession_set.exists() for world in worlds)
+    alike(worlds, release, 200, through_writer=False)
+
+
+def release_all_url(workstation_id):
+    return f"/api/workstations/{workstation_id}/edit-sessions"
 
 
 def others_are_held(world):
@@ -348,9 +363,11 @@ def test_a_retired_item(worlds):
 def test_every_call_is_one_of_the_api():
     """An operation that gets another name or address is not left out silently, here or by the lane."""
     for method, name in short_way.CALLS:
-        operation = getattr(edit_sessions, name.removeprefix("api:"))._ninja_operation
+        view = name.removeprefix("api:")
+        module = edit_sessions if hasattr(edit_sessions, view) else workstations
+        operation = getattr(module, view)._ninja_operation
         assert operation.methods == [method]
-        kwargs = {"part_number": "A", "session_id": uuid.uuid4()}
+        kwargs = {"part_number": "A", "session_id": uuid.uuid4(), "workstation_id": uuid.uuid4()}
         names = [name for name in kwargs if f":{name}}}" in operation.path]
         path = reverse(name, kwargs={name: kwargs[name] for name in names})
         assert HOT_CALLS.fullmatch(f"{method} {path}".encode())
