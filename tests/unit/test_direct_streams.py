@@ -66,6 +66,8 @@ class World:
         self.database.stand_in(monkeypatch)
         for module in (admission, openings, stream_failures):
             monkeypatch.setattr(module, "backend", lambda: self.domain)
+        # That of the process looks again when an earlier test's stream would be late, or its loop has ended.
+        monkeypatch.setattr(openings, "_arriving", admission.Step("its arrival"))
         self.relay = SimpleNamespace(has_started=True, started=self.started)
         monkeypatch.setattr(runtime, "current", lambda: self)
 
