@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from django.conf import settings
+
+from events_app.json_text import json_text
 
 # The contract promises clients a line at least every 10 s; two seconds are left for a busy loop.
 KEEPALIVE_MAX_SECONDS: Final = 8.0
@@ -137,13 +139,36 @@ class Timings:
             "timeout_seconds": self.session_timeout,
         }
 
+    @cached_property
+    def as_json(self) -> str:
+        """The same as JSON."""
+        return json_text(self.as_payload())
+
 
 def configured() -> Timings:
     """Return the timings of the settings."""
+    return _timings(
+        settings.EVENTS_HEARTBEAT_SECONDS,
+        settings.EVENTS_SERVER_DEAD_SECONDS,
+        settings.EVENTS_DEAD_PEER_SECONDS,
+        settings.EVENTS_DISCONNECT_GRACE,
+        settings.EVENTS_SESSION_TIMEOUT,
+    )
+
+
+@lru_cache(maxsize=2)
+def _timings(
+    heartbeat: float,
+    server_dead: float,
+    dead_peer: float,
+    disconnect_grace: timedelta,
+    session_timeout: timedelta,
+) -> Timings:
+    """Return the one object that all streams share: what follows from the settings is computed once."""
     return Timings(
-        heartbeat=settings.EVENTS_HEARTBEAT_SECONDS,
-        server_dead=settings.EVENTS_SERVER_DEAD_SECONDS,
-        dead_peer=settings.EVENTS_DEAD_PEER_SECONDS,
-        disconnect_grace=settings.EVENTS_DISCONNECT_GRACE.total_seconds(),
-        session_timeout=settings.EVENTS_SESSION_TIMEOUT.total_seconds(),
+        heartbeat,
+        server_dead,
+        dead_peer,
+        disconnect_grace.total_seconds(),
+        session_timeout.total_seconds(),
     )

@@ -24,7 +24,6 @@ from events_app.presence.store import Snapshot
 from events_app.serving import runtime, stream_text
 from events_app.serving.stream_failures import refusal_for
 from events_app.serving.stream_http import unavailable
-from events_app.serving.stream_text import named
 from events_app.serving.stream_writer import CHUNK_BYTES, StreamWriter
 
 logger = logging.getLogger(__name__)
@@ -277,7 +276,7 @@ class Stream:
         """Tell the client to read the lists again, and go on from the head of the log."""
         head = (await in_thread(replays.threads, event_log.state)).head
         self._epoch, self._position = head
-        await self._writer.write(named("stream-reset", head, {}))
+        await self._writer.write(stream_text.reset(head))
 
     async def _pass_on(self) -> None:
         """Write what waits, whenever the client has read what was before, until nothing does."""

@@ -27,15 +27,9 @@ def retry() -> bytes:
     return b"retry: %d\n" % (1000 * random.uniform(*timings.RETRY_SECONDS))  # noqa: S311
 
 
-def named(name: str, cursor: Cursor | str, data: dict[str, Any]) -> bytes:
-    """Return an event of the stream itself.
-
-    Args:
-        name: the event's.
-        cursor: its id, from which a client would resume.
-        data: a JSON object.
-    """
-    return sse.encode(name, json_text(data), str(cursor))
+def reset(head: Cursor) -> bytes:
+    """Return the event that has a client read the lists again, and go on from the head of the log."""
+    return sse.encode("stream-reset", "{}", str(head))
 
 
 def opening(
@@ -49,17 +43,12 @@ def opening(
     start = resumed or head
     key = grant.key or grant.shown
     held: Mapping[str, Any] = snapshot.held[key] if key else NOTHING_HELD
-    reset = bool(brought) and resumed is None
+    resets = bool(brought) and resumed is None
     # A client that is cut off between the two comes back with an id that cannot be continued, and is reset then.
-    text = named(
-        "stream-open",
-        RESET_ID if reset else start,
-        {
-            "connection_id": connection_id if grant.shown else None,
-            **held,
-            "timings": configured.as_payload(),
-        },
-    )
-    if reset:
-        text += named("stream-reset", head, {})
+    members = json_text({"connection_id": connection_id if grant.shown else None, **held})
+    # The timings are the same in all streams, and encoded once.
+    data = f'{members[:-1]},"timings":{configured.as_json}}}'
+    text = sse.encode("stream-open", data, RESET_ID if resets else str(start))
+    if resets:
+        text += reset(head)
     return retry() + text, start
