@@ -207,9 +207,9 @@ def test_a_stream_that_ends_during_a_heartbeat_gets_none(monkeypatch, database):
                     lambda: database.departures and not here.presence._writer._registered
                 )
 
-            def touch(process, keys, acks):
+            def touch(process, keys, acks, grants):
                 asyncio.run_coroutine_threadsafe(leave(), loop).result(20)
-                return set(acks)
+                return store.Touched(set(acks), set())
 
             monkeypatch.setattr(store, "touch", touch)
             heartbeats = here.presence._heartbeats
