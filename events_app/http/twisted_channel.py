@@ -279,7 +279,8 @@ class Channel(http.HTTPChannel):
             return
         request.write(HALF_CLOSED)
         self.written()
-        if pause <= LAST_ASK_SECONDS:
+        # On the same machine the reset has come already, mostly.
+        if not self._gone and pause <= LAST_ASK_SECONDS:
             reactor.callLater(pause, self.ask, 2 * pause)
 
     def writeConnectionLost(self) -> None:

@@ -159,6 +159,26 @@ def test_a_client_that_ends_its_side_before_the_first_event_is_asked_once_at_a_t
 
 
 @ways
+def test_a_client_that_is_found_to_be_gone_is_asked_no_more(with_lane, monkeypatch):
+    async def scene():
+        opening = Opening()
+        here = await Connection(with_lane, opening).send([EVENTS])
+        # The kernel of a client on the same machine has answered before the write returns.
+        monkeypatch.setattr(peers, "failed", lambda transport: True)
+
+        def lost(reason):
+            here.transport.connected = False
+            here.channel.connectionLost(reason)
+
+        monkeypatch.setattr(here.transport, "connectionLost", lost, raising=False)
+        here.channel.readConnectionLost()
+        assert opening.left == 1
+        assert twisted_channel.reactor.getDelayedCalls() == []
+
+    run(scene)
+
+
+@ways
 def test_a_client_that_does_not_read_is_waited_for(with_lane):
     async def scene():
         opening = Opening()
