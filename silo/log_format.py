@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import time
+from functools import lru_cache
 from typing import Any
 
 from sessions_app.text import REFUSED
@@ -22,12 +23,11 @@ class FieldsFormatter(logging.Formatter):
     Only the first line of a record begins at the margin, so no logged text can pose as another record.
     """
 
-    converter = staticmethod(time.gmtime)
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
-
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return f"{_to_the_second(int(record.created))}.{int(record.msecs):03d}Z"
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         fields = (
@@ -40,6 +40,12 @@ class FieldsFormatter(logging.Formatter):
 
     def formatStack(self, stack_info: str) -> str:
         return _indented(super().formatStack(stack_info))
+
+
+@lru_cache(maxsize=2)
+def _to_the_second(at: int) -> str:
+    """Return a time in UTC, which many records have in common."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
 
 
 def _printable(text: str) -> str:
