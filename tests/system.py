@@ -15,3 +15,8 @@ def megabytes(pid: int, what: str = "VmRSS") -> float:
     """Return how much memory a process has, or with `VmHWM` the most that it has had."""
     status = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in status if line.startswith(what)).split()[1]) / 1024
+
+
+def waits_to_write(pid: int) -> bool:
+    """Say whether a process waits because a pipe that it writes to is full."""
+    return "pipe_write" in Path(f"/proc/{pid}/wchan").read_text()

@@ -1,8 +1,12 @@
 """`manage.py serve` as a process: its start, its stop, its signals."""
 
 import functools
+import os
+import select
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -16,8 +20,9 @@ from events_app.models import ServerProcess
 from sessions_app.models import Item
 from tests.factories import make_item
 from tests.processes.connections import connect
-from tests.processes.service import Serve
-from tests.waiting import eventually, waiting_for_locks
+from tests.processes.service import Process, Serve, environment
+from tests.system import waits_to_write
+from tests.waiting import PATIENCE_SECONDS, eventually, waiting_for_locks
 
 pytestmark = pytest.mark.cold
 
@@ -51,11 +56,32 @@ def test_ctrl_c_ends_it_too(serve):
     assert server.wait(within=2) == 0
 
 
+def test_a_signal_is_heard_while_nobody_takes_the_line_that_it_listens(processes):
+    reading, writing = full_pipe()
+    with open(reading, "rb") as output:
+        with open(writing, "wb") as full:
+            command = (sys.executable, "-W", "error", "manage.py", "serve", "--port", "0")
+            server = subprocess.Popen(command, env=environment(), stdout=full)
+        processes.enter_context(server)
+        processes.callback(server.kill)
+        eventually(lambda: waits_to_write(server.pid), "that nobody takes the line")
+        server.send_signal(signal.SIGTERM)
+        assert any(line.startswith(b"Listening on") for line in output)
+        assert server.wait(PATIENCE_SECONDS) == 0
+
+
+def full_pipe() -> tuple[int, int]:
+    """Return both ends of a pipe into which nothing more can be written until somebody reads."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"\n" * select.PIPE_BUF)
+    os.set_blocking(writing, True)
+    return reading, writing
+
+
 def test_a_busy_port_is_one_sentence(serve, processes):
-    import sys
-
-    from tests.processes.service import Process, environment
-
     port = urlsplit(serve().url).port
     second = Process(sys.executable, "manage.py", "serve", "--port", str(port), env=environment())
     processes.callback(second.close)
