@@ -164,6 +164,18 @@ def test_after_an_error_nothing_is_committed():
 
 
 @pytest.mark.django_db(transaction=True)
+def test_hot_statements_go_through_no_bitmap_which_would_read_deleted_rows_again():
+    with transaction.atomic():
+        together(BY_KEY(["a-1"]))
+        named = "SELECT name FROM pg_prepared_statements WHERE statement LIKE '%%\"key\" = ANY%%'"
+        name = rows_of(Query(named, []))[-1][0]
+        plan = rows_of(Query(f"EXPLAIN EXECUTE {name}('{{}}')", []))
+    lines = "\n".join(line for [line] in plan)
+    assert "Index Scan using" in lines
+    assert "Bitmap" not in lines
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_connection_that_plans_by_index_says_so_once():
     def settings() -> str:
         [[scan]] = rows_of(Query("SELECT current_setting('enable_seqscan')", []))
