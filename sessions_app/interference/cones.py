@@ -13,6 +13,7 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import (
     BigIntegerField,
+    BooleanField,
     Func,
     OuterRef,
     Q,
@@ -47,6 +48,13 @@ class _WantedConeKeys(ConeKeys):
     """
 
     template = "(SELECT %(function)s(%(expressions)s))"
+
+
+class HasKeys(Func):
+    """Whether a cone is not empty: the index's condition, which a query has to repeat word for word to use it."""
+
+    template = "(%(expressions)s <> '{}')"
+    output_field = BooleanField()
 
 
 class _Unnest(Func):
@@ -268,10 +276,11 @@ def _reached_by(
 ) -> "QuerySet[AbstractEditSession]":
     """Those whose cones have one of these keys.
 
-    Nothing else is asked here, the item neither: there is no other index that the planner could take for it.
+    Nothing else is asked here but what the index asks, the item neither: there is no other index that the planner could
+    take for it.
     """
     keyed = every.alias(cone_keys=ConeKeys("item", "dependency_cone"))
-    return keyed.filter(cone_keys__overlap=wanted)
+    return keyed.filter(HasKeys("dependency_cone"), cone_keys__overlap=wanted)
 
 
 def _text_array(texts: Collection[str]) -> Value:

@@ -3,7 +3,7 @@
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
-from sessions_app.interference.cones import ConeKeys
+from sessions_app.interference.cones import ConeKeys, HasKeys
 from sessions_app.models.abstract_edit_session import AbstractEditSession, ContextLevel
 from sessions_app.models.edit_session_manager import EditSessionManager
 
@@ -28,9 +28,11 @@ class EditSession(AbstractEditSession):
             ),
         ]
         indexes = [
-            # Written at once: a list of what is pending would be read by every acquire.
+            # Written at once: a list of what is pending would be read by every acquire. Most cones are empty, and those
+            # are left out.
             GinIndex(
                 ConeKeys("item", "dependency_cone"),
+                condition=models.Q(HasKeys("dependency_cone")),
                 fastupdate=False,
                 name="edit_session_cone_keys",
             ),
