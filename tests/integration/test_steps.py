@@ -145,6 +145,17 @@ def left():
     return EditSession.objects.count()
 
 
+def test_each_step_has_the_size_that_steps_have_then(steps, ada, bob, monkeypatch):
+    """What finds the sessions of a workstation is compiled once for each size."""
+    # As in a process that has not compiled it yet.
+    vars(EditSession.objects).pop("_reading_held", None)
+    for workstation, size in ((ada, 4), (bob, 7)):
+        fill(workstation, 9)
+        monkeypatch.setattr(edit_session_manager, "STEP_SESSIONS", size)
+        assert depart(workstation)
+    assert steps == [4, 7]
+
+
 def test_a_departure_goes_on_until_nothing_is_left(steps, departed):
     assert steps == [STEP]
     assert not PlaceInLine.objects.exists()
