@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, ForeignObject, Lookup
 from django.db.models.sql.compiler import SQLCompiler
@@ -16,6 +17,9 @@ class AnyOf(Lookup):
 
     A thousand parameters take Django and psycopg longer to write than one: a count of 1,000 rows by their ids took 8.3
     ms of CPU with `any` and 12.4 with `in`, on a loaded machine.
+
+    The values may be those of an `ArraySubquery`. PostgreSQL runs it once, before the statement, and goes by the index
+    of the column as with a parameter; with `in` it may join both tables in whichever way it thinks best.
     """
 
     lookup_name = "any"
@@ -25,6 +29,9 @@ class AnyOf(Lookup):
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[Any, ...]]:
         column, params = self.process_lhs(compiler, connection)
+        if isinstance(self.rhs, ArraySubquery):
+            subquery, inner = compiler.compile(self.rhs)
+            return f"{column} = ANY({subquery})", (*params, *inner)
         values = self.rhs if isinstance(self.rhs, Place) else as_parameter(self.rhs)
         return f"{column} = ANY(%s)", (*params, values)
 

@@ -98,7 +98,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
             free = self.filter(pk__in=unnoted).order_by("pk")
             locked = free.select_for_update(skip_locked=True, no_key=True).values("pk")
             with transaction.atomic():
-                self.filter(pk__in=locked).update(last_used_at=Now())
+                self.filter(pk__any=ArraySubquery(locked)).update(last_used_at=Now())
         return found
 
 

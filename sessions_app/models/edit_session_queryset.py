@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any, Self
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
 from django.db.models import Count, Expression, Q, Sum
 from django.db.models.functions import Now
@@ -41,10 +42,16 @@ class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
     def touching(
         self, workstation_ids: list[uuid.UUID], only: Q | None = None, *, wait: bool
     ) -> Self:
-        """Return the sessions that `touch_heartbeat` touches; it locks them in the order of their ids."""
-        rows = self.filter(only or Q(), workstation__any=workstation_ids).order_by("pk")
-        in_order = rows.select_for_update(no_key=True, skip_locked=not wait).values("pk")
-        return self.filter(pk__in=in_order)
+        """Return the sessions that `touch_heartbeat` touches, after it has locked them.
+
+        Who waits locks them in the order of their ids. Who passes by locked ones waits for nobody and has no order: for
+        one, a plan made while there were no sessions would read all sessions in the order of their ids.
+        """
+        rows = self.filter(only or Q(), workstation__any=workstation_ids).order_by()
+        rows = rows.order_by("pk") if wait else rows
+        locked = rows.select_for_update(no_key=True, skip_locked=not wait).values("pk")
+        # With `in`, such a plan would lock all of them again for each.
+        return self.filter(pk__any=ArraySubquery(locked))
 
     def in_the_log(self, pk: uuid.UUID) -> dict[str, Any]:
         """Return what the log says of a session, if it is still there."""

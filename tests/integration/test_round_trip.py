@@ -15,6 +15,7 @@ from events_app.database.round_trip import (
     rows_of,
     together,
 )
+from sessions_app import presence_backend
 from sessions_app.models import Item
 from tests.factories import make_item
 from tests.waiting import eventually
@@ -173,6 +174,28 @@ def test_hot_statements_go_through_no_bitmap_which_would_read_deleted_rows_again
     lines = "\n".join(line for [line] in plan)
     assert "Index Scan using" in lines
     assert "Bitmap" not in lines
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_heartbeat_that_was_planned_while_there_were_no_sessions_is_right_for_thousands():
+    """Its plan is kept: one that reads all sessions again for each would take minutes of 10,000."""
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE sessions_app_editsession")
+    ids = [uuid.uuid4()]
+    with transaction.atomic():
+        touch = presence_backend._TOUCH(ids)
+        together(touch)
+        [[name]] = rows_of(
+            Query(
+                "SELECT name FROM pg_prepared_statements WHERE statement LIKE %s",
+                ['UPDATE "sessions_app_editsession"%'],
+            )
+        )
+        plan = rows_of(Query(f"EXPLAIN EXECUTE {name}('{{}}')", []))
+    lines = "\n".join(line for [line] in plan)
+    assert "Join" not in lines
+    assert "Loop" not in lines
+    assert lines.count("Index Cond") == lines.count("Index Scan") == 2
 
 
 @pytest.mark.django_db(transaction=True)
