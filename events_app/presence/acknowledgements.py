@@ -8,8 +8,8 @@ from typing import Final
 
 # How often the event loop reports that it runs, and how much of a longer gap counts: during the rest no client could be
 # heard.
-TICK_SECONDS: Final = 0.25
-LOOP_PAUSE_SECONDS: Final = 0.5
+TICK_SECONDS: Final = 0.1
+LOOP_PAUSE_SECONDS: Final = 0.2
 
 
 class ObservedClock:

@@ -27,7 +27,9 @@ def test_who_does_not_answer_has_departed(serve, client_of, part):
 
 
 def test_who_answers_stays_whichever_process_hears_it(serve, client_of, part):
-    ada, other = client_of(serve(**FAST)), serve(**FAST)
+    # So slow that this test's own requests are in time on a machine with much other work.
+    slower = FAST | {"SILO_DEAD_PEER_SECONDS": "4"}
+    ada, other = client_of(serve(**slower)), serve(**slower)
     bob = client_of(other, "bob")
     workstation = ada.workstation()
     stream = ada.stream(workstation_id=workstation, ack="true")
@@ -36,7 +38,7 @@ def test_who_answers_stays_whichever_process_hears_it(serve, client_of, part):
     here, ada.server = ada.server, other
     # Four times as long as it may be silent.
     answered = 0
-    while len(stream.named("heartbeat")) < 12:
+    while len(stream.named("heartbeat")) < 28:
         if len(stream.named("heartbeat")) > answered:
             answered = len(stream.named("heartbeat"))
             assert alive(ada, workstation, connection_id=connection_id).status_code == 204
@@ -92,7 +94,7 @@ def test_a_late_answer_of_an_ended_stream_keeps_nothing_alive(serve, client_of):
 
 
 def test_a_client_without_any_stream_lives_by_alive_alone(serve, client_of, runsweeper, part):
-    short = FAST | {"SILO_SESSION_TIMEOUT_MINUTES": "0.04"}
+    short = FAST | {"SILO_SESSION_TIMEOUT_MINUTES": "0.1"}
     ada = client_of(serve(**short))
     runsweeper(**short)
     workstation = ada.workstation()
@@ -101,9 +103,9 @@ def test_a_client_without_any_stream_lives_by_alive_alone(serve, client_of, runs
     def lives_on() -> bool:
         assert alive(ada, workstation).status_code == 204
         (session,) = ada.held(part)
-        return seconds(session) > 4  # nearly twice the time-out
+        return seconds(session) > 10  # nearly twice the time-out
 
-    eventually(lives_on)
+    eventually(lives_on, within=40)
     eventually(lambda: ada.held(part) == [])
 
 
