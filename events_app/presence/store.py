@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -44,10 +45,9 @@ _OPENED: Final = Statement(
 )
 _ACKNOWLEDGE: Final = Statement(
     lambda ids: Connection.objects.filter(
-        pk__in=Connection.objects.filter(pk__any=ids)
-        .order_by("pk")
-        .select_for_update()
-        .values("pk")
+        pk__any=ArraySubquery(
+            Connection.objects.filter(pk__any=ids).order_by("pk").select_for_update().values("pk")
+        )
     ),
     update={"acked_at": Now()},
 )

@@ -14,6 +14,8 @@ class Migration(migrations.Migration):
     dependencies = [("sessions_app", "0018_notify_of_credentials")]
 
     operations = [
+        # Undone, the former index gets it back.
+        migrations.RunSQL(migrations.RunSQL.noop, NO_STATISTICS),
         migrations.RemoveIndex(model_name="editsession", name="edit_session_cone_keys"),
         migrations.AddIndex(
             model_name="editsession",

@@ -42,15 +42,15 @@ class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
     def touching(
         self, workstation_ids: list[uuid.UUID], only: Q | None = None, *, wait: bool
     ) -> Self:
-        """Return the sessions that `touch_heartbeat` touches, after it has locked them.
+        """Return the sessions that `touch_heartbeat` touches; it locks them in the order of their ids.
 
-        Who waits locks them in the order of their ids. Who passes by locked ones waits for nobody and has no order: for
-        one, a plan made while there were no sessions would read all sessions in the order of their ids.
+        Each step goes by one index alone, and is done once before the next one. So a plan that was made while there
+        were no sessions is right for thousands: asked for both at once, PostgreSQL would read all sessions in the order
+        of their ids, and with `in` it would do so again for each of them.
         """
-        rows = self.filter(only or Q(), workstation__any=workstation_ids).order_by()
-        rows = rows.order_by("pk") if wait else rows
+        theirs = self.filter(workstation__any=workstation_ids).order_by().values("pk")
+        rows = self.filter(only or Q(), pk__any=ArraySubquery(theirs)).order_by("pk")
         locked = rows.select_for_update(no_key=True, skip_locked=not wait).values("pk")
-        # With `in`, such a plan would lock all of them again for each.
         return self.filter(pk__any=ArraySubquery(locked))
 
     def in_the_log(self, pk: uuid.UUID) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from events_app.database.round_trip import (
     rows_of,
     together,
 )
+from events_app.presence import store
 from sessions_app import presence_backend
 from sessions_app.models import Item
+from sessions_app.operations import presence
 from tests.factories import make_item
 from tests.waiting import eventually
 
@@ -177,25 +179,31 @@ def test_hot_statements_go_through_no_bitmap_which_would_read_deleted_rows_again
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_heartbeat_that_was_planned_while_there_were_no_sessions_is_right_for_thousands():
-    """Its plan is kept: one that reads all sessions again for each would take minutes of 10,000."""
+@pytest.mark.parametrize(
+    ("table", "statement", "scans"),
+    [
+        ("sessions_app_editsession", presence_backend._TOUCH, 3),
+        ("sessions_app_editsession", presence._TOUCH, 3),
+        ("events_app_connection", store._ACKNOWLEDGE, 2),
+    ],
+)
+def test_what_locks_and_then_changes_is_right_for_thousands_though_planned_while_there_was_no_row(
+    table, statement, scans
+):
+    """The plan is kept: one that read all rows again for each would take minutes of 10,000."""
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE sessions_app_editsession")
-    ids = [uuid.uuid4()]
+        cursor.execute(f"VACUUM ANALYZE {table}")
     with transaction.atomic():
-        touch = presence_backend._TOUCH(ids)
-        together(touch)
-        [[name]] = rows_of(
-            Query(
-                "SELECT name FROM pg_prepared_statements WHERE statement LIKE %s",
-                ['UPDATE "sessions_app_editsession"%'],
-            )
-        )
+        query = statement([uuid.uuid4()])
+        together(query)
+        named = "SELECT name FROM pg_prepared_statements WHERE statement = %s"
+        [[name]] = rows_of(Query(named, [query.sql.replace("%s", "$1")]))
         plan = rows_of(Query(f"EXPLAIN EXECUTE {name}('{{}}')", []))
     lines = "\n".join(line for [line] in plan)
     assert "Join" not in lines
     assert "Loop" not in lines
-    assert lines.count("Index Cond") == lines.count("Index Scan") == 2
+    assert "Filter" not in lines
+    assert lines.count("Index Cond") == lines.count("Index Scan") == scans
 
 
 @pytest.mark.django_db(transaction=True)
