@@ -42,7 +42,7 @@ from silo.log_format import FieldsFormatter
 handler = logging.StreamHandler()
 handler.setFormatter(FieldsFormatter())
 logging.basicConfig(level=logging.INFO, handlers=[handler])
-workers.KILL_AFTER_SECONDS = 0.5
+workers.KILL_AFTER_SECONDS = float(sys.argv[4])
 workers.RESTART_SECONDS = (0.05, 0.1)
 command = [f"{sys.argv[2]}/python", "-c", sys.argv[1], sys.argv[2]]
 watched = workers.Workers(int(sys.argv[3]), command, listening=lambda: print("all listen", flush=True))
@@ -53,7 +53,7 @@ sys.exit(watched.run())
 class Parent:
     """A process that watches workers."""
 
-    def __init__(self, folder, worker, count):
+    def __init__(self, folder, worker, count, kill_after):
         self.folder = folder
         # By a name of its own, so that it can be missing.
         self.program = folder / "python"
@@ -61,7 +61,10 @@ class Parent:
         script = BEGIN + textwrap.dedent(worker)
         self.output = (folder / "output").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", PARENT, script, str(folder), str(count)],
+            [
+                *(sys.executable, "-W", "error", "-c", PARENT),
+                *(script, str(folder), str(count), str(kill_after)),
+            ],
             cwd=ROOT,
             stdout=self.output,
             stderr=subprocess.STDOUT,
@@ -86,8 +89,9 @@ class Parent:
 def watch(tmp_path):
     parents = []
 
-    def start(worker, count=2):
-        parents.append(Parent(tmp_path, worker, count))
+    # Seconds: longer than a worker that stops in order takes on a busy machine, shorter than a test waits for the end.
+    def start(worker, count=2, kill_after=15):
+        parents.append(Parent(tmp_path, worker, count, kill_after))
         return parents[-1]
 
     yield start
@@ -147,7 +151,7 @@ def test_what_keeps_one_from_starting_ends_all(watch):
 
 
 def test_one_that_does_not_stop_is_killed(watch):
-    parent = watch(STUBBORN)
+    parent = watch(STUBBORN, kill_after=0.5)
     parent.said("all listen")
     assert parent.end(signal.SIGTERM) == 1
     assert "did not stop in time" in parent.text()
