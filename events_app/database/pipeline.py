@@ -38,7 +38,7 @@ class Query(NamedTuple):
         sql: with a `%s` for each parameter, as Django writes it.
         params: the parameters.
         is_hot: whether it is run again and again, so that PostgreSQL shall keep it prepared, with one plan for all
-            parameters. It is about one table, or makes rows of its parameters.
+            parameters. It goes by one index of one table, or makes rows of its parameters: see docs/architecture.md.
     """
 
     sql: str

@@ -29,7 +29,7 @@ from sessions_app.operations import access, limits
 from sessions_app.operations.limits import Counted
 from sessions_app.text import name_key
 
-# Each asks one table, so that its plan is right for any number of rows: see `events_app/database/pipeline.py`.
+# Each goes by one index of one table, so its plan is right for any size: see `events_app/database/pipeline.py`.
 _ITEMS: Final = Rows(Item, "id", "part_number", "key", "retired_at")
 _ITEM_IDS: Final = Statement(lambda keys: Item.objects.filter(key__any=keys).values_list("pk"))
 _ITEMS_OF: Final = Statement(

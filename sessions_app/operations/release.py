@@ -44,11 +44,11 @@ class Release:
 Outcome = list[Record] | DomainError | Error
 
 
-# Each asks one table, so that PostgreSQL's plan of it is right for any number of rows.
+# Each goes by one index of one table, so that PostgreSQL's plan of it is right for any number of rows.
 _ITEMS: Final = Statement(lambda keys: Item.objects.filter(key__any=keys).values_list("key", "pk"))
 _HELD: Final = Statement(
     lambda workstations: (
-        EditSession.objects.filter(workstation__any=workstations).order_by("pk").values_list("pk")
+        EditSession.objects.filter(workstation__any=workstations).order_by().values_list("pk")
     )
 )
 
@@ -189,7 +189,7 @@ def release_all(workstation_id: uuid.UUID, ended_by: str = "") -> list[Record]:
 
     In steps, until all have ended that were there at the beginning.
     """
-    held = [pk for (pk,) in rows_of(_HELD([workstation_id]))]
+    held = sorted(pk for (pk,) in rows_of(_HELD([workstation_id])))
     manner, statements = Manner(EndReason.RELEASED, ended_by), EditSession.objects.any_to_end
 
     def step_of(some: Ids) -> Step:
