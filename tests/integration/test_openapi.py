@@ -75,8 +75,11 @@ def described(max_examples, *, coverage):
     return description.exclude(path_regex="/(events|ready)$")
 
 
-# The database is the test's for all of its calls, and each of them is rolled back.
-one_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+# The database is the test's for all of its calls, and each of them is rolled back. How fast a busy machine invents
+# examples says nothing about the service.
+one_database = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @pytest.fixture(autouse=True)
