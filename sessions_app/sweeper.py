@@ -94,6 +94,11 @@ class Sweep:
             self._steps.pop(0)
         return bool(self._steps)
 
+    @property
+    def released(self) -> int:
+        """How many sessions it has ended."""
+        return sum(self.counts[kind] for kind in ("expired", "idle", "deactivated"))
+
     def log_summary(self) -> None:
         """Log one line if the sweep did something."""
         if self.counts:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from corsheaders.defaults import default_headers
 
-from silo import config, cross_origin, database, secret_key, security_headers
+from silo import __version__, config, cross_origin, database, secret_key, security_headers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("SILO_VAR") or BASE_DIR / "var").resolve()
@@ -153,6 +153,8 @@ EVENTS_REQUESTS_PER_USER = LIMITS.requests_per_user
 EVENTS_BODY_MEMORY_MB = LIMITS.body_memory_mb
 SESSIONS_IDLE_TIMEOUT = SESSIONS.idle_timeout
 SESSIONS_SWEEP_SECONDS = SESSIONS.sweep_seconds
+# What running processes write of themselves.
+SESSIONS_VERSION = __version__
 
 LOGGING = {
     "version": 1,

@@ -7,6 +7,7 @@ from sessions_app.models.ended_session import EndedSession, EndReason
 from sessions_app.models.handoff_request import HandoffRequest
 from sessions_app.models.item import FormerPartNumber, Item
 from sessions_app.models.place_in_line import PlaceInLine
+from sessions_app.models.sweeper_process import SweeperProcess
 from sessions_app.models.workstation import Workstation
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "HandoffRequest",
     "Item",
     "PlaceInLine",
+    "SweeperProcess",
     "Workstation",
 ]

@@ -8,7 +8,7 @@ import pytest
 from django.db.models import Value
 from django.db.models.functions import Now
 
-from sessions_app.models import EditSession, EndedSession
+from sessions_app.models import EditSession, EndedSession, SweeperProcess
 from tests.factories import acquire, make_item, make_user, make_workstation
 from tests.waiting import eventually
 
@@ -54,6 +54,16 @@ def test_two_sweepers_release_each_session_once(runsweeper, committed_db):
         assert sweeper.wait() == 0
     lines = [line for s in sweepers for line in s.lines if "auto-released" in line]
     assert len(lines) == len(set(lines)) == EndedSession.objects.count() == 200
+
+
+def test_it_shows_its_sweeps_in_a_row_that_goes_when_it_stops(runsweeper, committed_db):
+    make_stale_sessions(1)
+    sweeper = runsweeper()
+    eventually(lambda: SweeperProcess.objects.filter(sweep_ended__isnull=False).exists())
+    assert SweeperProcess.objects.get().every_seconds == 0.3
+    sweeper.signal(signal.SIGTERM)
+    assert sweeper.wait() == 0
+    assert not SweeperProcess.objects.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -4,7 +4,9 @@ import logging
 import os
 import signal
 import threading
+import time
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +15,7 @@ from django.db import close_old_connections, connection
 
 from events_app.database.unavailable import DATABASE_UNAVAILABLE, backoff
 from events_app.serving.exit_deadline import END_SECONDS, exit_after
+from sessions_app.models.sweeper_process import SIGN_SECONDS, SweeperSigns
 from sessions_app.sweeper import Sweep
 
 # A step takes some 100 ms; longer only takes a database that does not answer.
@@ -39,24 +42,33 @@ class Command(BaseCommand):
         _stop_on_signals(stop)
         logger.info("sweeper started", extra={"every_seconds": settings.SESSIONS_SWEEP_SECONDS})
         if once:
-            sweep(stop, ignore_outage)
+            sweep(stop, ignore_outage, SweeperSigns(every_seconds=None))
             return
+        signs = SweeperSigns(settings.SESSIONS_SWEEP_SECONDS)
         attempt = 0
         pause = 0.0
         while not stop.wait(pause):
             try:
-                sweep(stop, ignore_outage)
+                sweep(stop, ignore_outage, signs)
                 attempt, pause = 0, settings.SESSIONS_SWEEP_SECONDS
             except DATABASE_UNAVAILABLE as error:
                 attempt += 1
                 pause = backoff(attempt)
                 logger.warning("sweep failed", extra={"error": error, "retry_in_seconds": pause})
+        with suppress(*DATABASE_UNAVAILABLE):
+            signs.stop()
         exit_after(END_SECONDS, exit_code=0)
         logger.info("sweeper stopped")
 
 
-def sweep(stop: threading.Event, ignore_outage: bool) -> None:
-    """Sweep once; a stop ends it between two steps."""
+def sweep(stop: threading.Event, ignore_outage: bool, signs: SweeperSigns) -> None:
+    """Sweep once; a stop ends it between two steps.
+
+    Args:
+        stop: set when this process has to stop.
+        ignore_outage: expire also what no server could have heard of.
+        signs: write what this sweeper does.
+    """
     current = Sweep(
         settings.EVENTS_SESSION_TIMEOUT,
         settings.SESSIONS_IDLE_TIMEOUT,
@@ -64,8 +76,14 @@ def sweep(stop: threading.Event, ignore_outage: bool) -> None:
         ignore_outage=ignore_outage,
     )
     try:
+        signs.begin()
+        signed_at = time.monotonic()
         while not stop.is_set() and current.step():
-            pass
+            if time.monotonic() - signed_at > SIGN_SECONDS:
+                signs.go_on()
+                signed_at = time.monotonic()
+        if not stop.is_set():
+            signs.end(current.released)
     finally:
         current.log_summary()
         close_old_connections()
