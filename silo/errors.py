@@ -22,6 +22,7 @@ from events_app.database.set_writer import Overloaded
 from events_app.http import refusals
 from events_app.http.envelope import content, headers
 from sessions_app.errors import DomainError
+from silo.pages import is_page
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ def _where(place: Sequence[str | int]) -> str:
 
 
 class EnvelopeMiddleware:
-    """Puts the errors of Django itself (404, 405, ...) into the envelope, except on the admin site, which has pages."""
+    """Puts the errors of Django itself (404, 405, ...) into the envelope, except where people read pages."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -161,7 +162,7 @@ class EnvelopeMiddleware:
         response = self._get_response(request)
         if response.status_code == 400 and _is_host_refused(request):
             return envelope(400, CODES[400][0], HOST_REFUSED)
-        if response.status_code < 400 or request.path.startswith("/admin/"):
+        if response.status_code < 400 or (is_page(request.path) and _says_something(response)):
             return response
         if response.headers.get("Content-Type") == "application/json":
             # The API's own, or `/ready`.
@@ -171,6 +172,11 @@ class EnvelopeMiddleware:
         if "Allow" in response:
             answer["Allow"] = response["Allow"]
         return answer
+
+
+def _says_something(response: HttpResponse) -> bool:
+    """Say whether an answer is a page; Django's for a method that an address has not is empty."""
+    return bool(response.content)
 
 
 def _is_host_refused(request: HttpRequest) -> bool:

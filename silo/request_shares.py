@@ -1,5 +1,5 @@
-"""Rules for the gates of requests: which are urgent, which hash passwords, and which user a request to the admin
-site belongs to."""
+"""Rules for the gates of requests: which are urgent, which hash passwords, and which user a request for a
+page belongs to."""
 
 import re
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from events_app.fairness.request_gate import Application
 from events_app.presence.backend import StreamRefused
 from events_app.serving.stream_http import refuse
 from silo.errors import CODES
+from silo.pages import is_page
 from silo.stream_answers import as_djangos
 
 # Requests that release sessions or places, and those of vaults. They wait behind no other request of their user, and
@@ -22,9 +23,9 @@ from silo.stream_answers import as_djangos
 _URGENT: Final = re.compile(
     r"DELETE /api/.*|POST /api/(edit-sessions/release|.*/verify)", re.DOTALL
 )
-# The forms of the admin site that hash a password, which is slow on purpose.
+# The forms that hash a password, which is slow on purpose.
 _HASHING: Final = re.compile(
-    r"POST /admin/(login/|password_change/|auth/user/(add/|[^/]+/password/))"
+    r"POST /(admin/(login/|password_change/|auth/user/(add/|[^/]+/password/))|board/(log-in|password))"
 )
 
 
@@ -61,15 +62,15 @@ def _line(scope: Scope) -> str:
     return f"{scope['method']} {scope['path']}"
 
 
-class AdminLoginMiddleware:
-    """Reports the user of a request to the admin site to the gate; the API's own authentication does it for the API."""
+class PageLoginMiddleware:
+    """Reports the user of a request for a page to the gate; the API's own authentication does it for the API."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         has_login = settings.SESSION_COOKIE_NAME in request.COOKIES
-        if has_login and request.path.startswith("/admin/") and hasattr(request, "scope"):
+        if has_login and is_page(request.path) and hasattr(request, "scope"):
             user = request.user
             known = None if isinstance(user, AnonymousUser) else user.pk
             request_gate.authenticated(request.scope, known)

@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "ninja",  # serves the OpenAPI page from local files
     "events_app",
     "sessions_app",
+    "board_app",
     "silo.apps.SiloConfig",
 ]
 
@@ -78,7 +79,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "silo.request_shares.AdminLoginMiddleware",
+    "silo.request_shares.PageLoginMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "silo.one_thread.OneThreadMiddleware",  # the last
 ]

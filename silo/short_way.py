@@ -52,7 +52,7 @@ _LEFT_OUT: Final = frozenset(
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
-        "silo.request_shares.AdminLoginMiddleware",
+        "silo.request_shares.PageLoginMiddleware",
         "django.contrib.messages.middleware.MessageMiddleware",
         "silo.one_thread.OneThreadMiddleware",
     }

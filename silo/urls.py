@@ -1,21 +1,18 @@
 """The addresses that Django serves. Event streams and `alive` are routed before it, in `silo/asgi.py`."""
 
 from django.contrib import admin
-from django.urls import path
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_safe
-from django.views.generic import RedirectView
+from django.urls import include, path
 
 from sessions_app.admin.log_in_page import change_password, log_in
 from silo import health
 from silo.api import api
 
 urlpatterns = [
-    path("", csrf_exempt(require_safe(RedirectView.as_view(url="/api/docs")))),
     path("health", health.health),
     path("ready", health.ready),
     path("admin/login/", log_in),
     path("admin/password_change/", admin.site.admin_view(change_password, cacheable=True)),
     path("admin/", admin.site.urls),
     path("api/", api.urls),
+    path("", include("board_app.urls")),
 ]

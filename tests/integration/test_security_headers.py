@@ -17,6 +17,8 @@ FOREIGN = {"headers": {"Host": "evil.example"}}
 STYLE_SHEET = "/static/admin/css/base.css"
 ADDRESSES = [
     ("GET", "/", 302),
+    ("GET", "/board/log-in", 200),
+    ("POST", "/board/log-in", 403),
     ("GET", "/health", 200),
     ("GET", "/ready", 503),
     ("GET", "/nothing", 404),
@@ -67,7 +69,7 @@ def test_every_answer_says_what_browsers_are_to_refuse(method, path, status):
 def test_a_foreign_host_is_answered_nothing_else(method, path, status):
     answer = call(method, path, **FOREIGN)
     assert answer.status_code == 400
-    if method != "HEAD" and not path.startswith("/admin/"):
+    if method != "HEAD" and not path.startswith(("/admin/", "/board/")):
         assert answer.json()["error"] == "invalid_request"
 
 
@@ -117,7 +119,7 @@ def test_no_page_of_the_admin_site_has_anything_inline(root):
     while ahead:
         path = ahead.pop()
         kind = re.sub(r"[0-9a-f]{8}-[0-9a-f-]+|\d+", "N", path.partition("?")[0])
-        if kind in seen or "logout" in path or not path.startswith("/admin/"):
+        if kind in seen or "logout" in path or not path.startswith(("/admin/", "/board/")):
             continue
         seen.add(kind)
         answer = root.get(path)

@@ -1,0 +1,86 @@
+"""Who may see a page of the board: anybody who is logged in, is active, and has a role. One rule for all pages."""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from django.contrib.auth.views import redirect_to_login
+from django.db import InterfaceError, InternalError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from sessions_app.authentication import NO_ROLE, Principal, principal_of_login
+from sessions_app.errors import DomainError
+
+logger = logging.getLogger(__name__)
+
+Given = ParamSpec("Given")
+# Said to people, who need not know what a database is.
+UNAVAILABLE = "The service cannot answer at the moment. Reload this page in a few seconds."
+RETRY_AFTER = "2"
+
+
+def page(
+    view: Callable[Concatenate[HttpRequest, Principal, Given], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, Given], HttpResponse]:
+    """Decorate a view that takes the request and who asks, and is called only for a user with a role.
+
+    Nobody logged in is led to the page for logging in. Errors of the domain, addresses of what is not there, and a
+    database that is away are answered with a page that says so.
+    """
+
+    @wraps(view)
+    def answer(request: HttpRequest, /, *args: Given.args, **kwargs: Given.kwargs) -> HttpResponse:
+        who = None
+        try:
+            who = principal_of_login(request)
+            if who is None:
+                return redirect_to_login(request.get_full_path(), reverse("board:log_in"))
+            if who.role is None:
+                return refused(request, who, 403, NO_ROLE)
+            response = view(request, who, *args, **kwargs)
+            # Here, where a database that is away while the rows are read is caught.
+            return response.render() if isinstance(response, TemplateResponse) else response
+        except DomainError as error:
+            return refused(request, who, error.status, error.message)
+        except Http404:
+            return refused(request, who, 404, "There is nothing at this address.")
+        except (OperationalError, InterfaceError, InternalError) as error:
+            logger.warning("the database did not serve a page", extra={"error": error})
+            response = refused(request, None, 503, UNAVAILABLE)
+            response["Retry-After"] = RETRY_AFTER
+            return response
+
+    return answer
+
+
+def shown(
+    request: HttpRequest,
+    who: Principal | None,
+    template: str,
+    context: Mapping[str, Any] | None = None,
+    status: int = 200,
+) -> TemplateResponse:
+    """Return a page.
+
+    Args:
+        request: the request.
+        who: who asks; None for a page that anybody sees, and then nothing of it comes from the database.
+        template: its template, which extends `board/base.html`.
+        context: what the template needs besides.
+        status: of the answer.
+    """
+    return TemplateResponse(request, template, {**(context or {}), "who": who}, status=status)
+
+
+def refused(
+    request: HttpRequest, who: Principal | None, status: int, message: str
+) -> TemplateResponse:
+    """Return a page that says in a sentence why there is no other one."""
+    response = shown(request, who, "board/refused.html", {"message": message}, status)
+    # Django would log each of them.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    response.render()
+    return response

@@ -1,0 +1,1 @@
+"""The pages of the board: a file for each."""

@@ -1,0 +1,38 @@
+"""Logging in and out of the board: Django's views, with templates of ours, behind the brake of wrong log-ins."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.contrib.auth.views import LoginView, LogoutView
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse_lazy
+
+from sessions_app import log_in_forms
+from sessions_app.authentication import NO_ROLE
+from sessions_app.roles import Role
+
+
+class LogInForm(log_in_forms.LogInForm):
+    """Lets in every active user who has a role."""
+
+    def confirm_login_allowed(self, user: User) -> None:
+        """Refuse a user without a role, whose password was right, in words that help."""
+        super().confirm_login_allowed(user)
+        if Role.of(user) is None:
+            raise ValidationError(NO_ROLE, code="no_role")
+
+
+class _LogInPage(LoginView):
+    authentication_form = LogInForm
+    template_name = "board/log_in.html"
+    next_page: Any = reverse_lazy("board:sessions")
+    extra_context: Any = {"title": "Log in"}
+
+
+def log_in(request: HttpRequest) -> HttpResponseBase:
+    """Answer with the page for logging in; with 429 where nobody looked at the password."""
+    return log_in_forms.told(request, _LogInPage.as_view()(request))
+
+
+log_out = LogoutView.as_view(next_page=reverse_lazy("board:log_in"))
