@@ -15,6 +15,7 @@ from silo_client.cli.editing import guard
 from silo_client.cli.exit_codes import CommandError, ExitCode, explain
 from silo_client.cli.options import Level
 from silo_client.cli.sessions import Filter, command_for, state, the_one
+from silo_client.cli.table import Column
 from silo_client.credentials import NotLoggedInError
 from silo_client.data import Lock
 from silo_client.errors import ServerUnavailableError, SiloError, WaitTimeoutError, refusal
@@ -77,14 +78,16 @@ def test_moments_that_a_person_means():
 
 
 def test_a_pipe_gets_tabs_and_no_headings(capsys):
-    output.show_table(("Part", "User"), [("A\tB", "bob"), ("C", "ada")])
-    assert capsys.readouterr().out == "A B\tbob\nC\tada\n"
+    columns = (Column("Part", 0), Column("Object", 2), Column("User", 1))
+    long = "x" * 300
+    output.show_table(columns, [("A\tB", "", "bob"), ("C", long, "ada")])
+    assert capsys.readouterr().out == f"A B\t\tbob\nC\t{long}\tada\n"
 
 
 def test_a_terminal_gets_headings_and_no_markup(monkeypatch):
     shown = io.StringIO()
     monkeypatch.setattr(output, "out", Console(file=shown, force_terminal=True, color_system=None))
-    output.show_table(("Part",), [("[bold]A[/]",)])
+    output.show_table((Column("Part", 0, 12),), [("[bold]A[/]",)])
     assert "Part" in shown.getvalue()
     assert "[bold]A[/]" in shown.getvalue()
 
@@ -197,12 +200,12 @@ def test_a_board_takes_events_in_twice_and_late():
     board.apply("stream-open", {})
     assert "0 being edited" in _shown(board)
     board.connected = False
-    assert "no connection" in _shown(board)
+    assert "No connection" in _shown(board)
 
 
 def _shown(board):
     console = Console(file=io.StringIO(), width=200)
-    console.print(board.render())
+    console.print(board)
     return console.file.getvalue()
 
 
@@ -252,10 +255,12 @@ def test_the_help_names_every_exit_code():
         "items",
     ],
 )
-def test_every_command_has_help(command):
+def test_every_command_has_help_and_flags_that_take_no_value(command):
     done = CliRunner().invoke(main.app, [command, "--help"])
     assert done.exit_code == 0
     assert "Usage" in done.output
+    assert "--help" in done.output
+    assert "bool" not in done.output.lower()
 
 
 def test_a_mistake_in_silo_shows_no_traceback(monkeypatch, capsys):

@@ -259,7 +259,7 @@ def test_a_watched_board_is_visible():
         one.apply(event, ENDED)
     one.apply("item.renamed", {**ITEM, "item_id": UUID, "old_part_number": TEXT})
     one.fill([SESSION])
-    Console(file=shown, force_terminal=True, color_system=None, width=5000).print(one.render())
+    Console(file=shown, force_terminal=True, color_system=None, width=5000).print(one)
     assert len([line for line in check(shown.getvalue()) if "FORGED" in line]) == 7
 
 

@@ -7,19 +7,22 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from silo_client.cli import sessions
 from silo_client.cli.editing.guard import WHY
-from silo_client.cli.output import make_table
-from silo_client.cli.output import shown as line
+from silo_client.cli.table import make_table, one_line_of
+from silo_client.common.visible import visible
 from silo_client.data import Lock, person, time_of
 
 Json = Mapping[str, Any]
 
 # The number of recent events to show.
 NEWS = 5
+# The lines of a table besides its rows: a blank one above, the headings, the rule.
+AROUND = 3
 
 
 class Board:
@@ -33,7 +36,8 @@ class Board:
         self.connected = False
         self._title = title
         self._sessions: dict[str, dict[str, Any]] = {}
-        self._news: deque[str] = deque(maxlen=NEWS)
+        # Each in full, and in short for narrow terminals.
+        self._news: deque[tuple[str, str]] = deque(maxlen=NEWS)
 
     def fill(self, listed: Iterable[Json]) -> None:
         """Replace the sessions by those of a list."""
@@ -53,7 +57,11 @@ class Board:
             self._sessions[session_id] = dict(data)
         elif session := self._sessions.get(session_id):
             session.update(_changed(event, data))
-        self._news.append(f"{clock_time(data)}  {sentence(event, data)}")
+        self._tell(data, sentence(event, data), sentence(event, data, short=True))
+
+    def _tell(self, data: Json, *said: str) -> None:
+        in_full, in_short = (f"{clock_time(data)}  {one}" for one in (said[0], said[-1]))
+        self._news.append((in_full, in_short))
 
     def _apply_to_item(self, event: str, data: Json) -> None:
         for session in self._sessions.values():
@@ -65,7 +73,7 @@ class Board:
             "item.restored": f"{data['part_number']} can be edited again",
         }
         if event in said:
-            self._news.append(f"{clock_time(data)}  {said[event]}")
+            self._tell(data, said[event])
 
     def mark(self, listed: Iterable[Json]) -> None:
         """Take over the conflicts of sessions from a list."""
@@ -81,18 +89,49 @@ class Board:
                 left = [one for one in met if str(one["session_id"]) != session_id]
                 known["interferes_with"] = left
 
-    def render(self) -> RenderableType:
-        """Return the table and the news for a terminal."""
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Give what a terminal shows: `rich` asks for it."""
+        yield self.render(options.max_width, console.height)
+
+    def render(self, width: int, height: int) -> RenderableType:
+        """Return the latest sessions and the latest news.
+
+        Args:
+            width, height: of the terminal. Each session and each of the news takes one line; where there are too many,
+                the number of those that are not shown is, and the latest of the news stays.
+        """
         known = sorted(self._sessions.values(), key=lambda one: str(one["acquired_at"]))
         title = f"{self._title}: {len(known)} being edited"
         if not self.connected:
-            title += " (no connection to the server; trying again)"
-        shown: list[RenderableType] = [line(title, "bold" if self.connected else "bold yellow")]
-        if known:
-            shown += [Text(""), make_table(sessions.COLUMNS, map(sessions.row, reversed(known)))]
-        if self._news:
-            shown += [Text(""), *(line(news, "dim") for news in list(self._news))]
+            # First, as there may be no room for all.
+            title = f"No connection; trying again. {title}"
+        style = "bold" if self.connected else "bold yellow"
+        shown: list[RenderableType] = [one_line_of(title, style)]
+        # The last line is left to the cursor.
+        news, rows = self._share(len(known), height - len(shown) - 1)
+        if rows:
+            latest = list(reversed(known))[:rows]
+            shown += [Text(""), make_table(sessions.COLUMNS, map(sessions.row, latest), width)]
+        if hidden := len(known) - rows:
+            shown.append(one_line_of(f"and {hidden} more: `silo who` lists all", "dim"))
+        if news:
+            shown += [Text(""), *(fitting(one, width) for one in list(self._news)[-news:])]
         return Group(*shown)
+
+    def _share(self, known: int, lines: int) -> tuple[int, int]:
+        """Return how many of the news and of the sessions fit into so many lines."""
+        news = min(len(self._news), max(1, min(NEWS, lines // 4)))
+        room = max(0, lines - (news + 1 if news else 0))
+        if known + AROUND <= room:
+            # What the sessions leave is for further news.
+            return min(len(self._news), news + room - known - AROUND), known if known else 0
+        return news, max(0, room - AROUND - 1)
+
+
+def fitting(said: tuple[str, str], width: int) -> Text:
+    """Return one of the news in full where that has room, else in short."""
+    in_full, in_short = said
+    return one_line_of(in_full if cell_len(visible(in_full)) <= width else in_short, "dim")
 
 
 def _changed(event: str, data: Json) -> Json:
@@ -105,10 +144,16 @@ def _changed(event: str, data: Json) -> Json:
     }.get(event, {})
 
 
-def sentence(event: str, data: Json) -> str:
-    """Return an event as a sentence."""
+def sentence(event: str, data: Json, *, short: bool = False) -> str:
+    """Return an event as a sentence; in short, with the part, the account and what has happened only."""
     who = f"{person(data)} on {data['workstation']['name']}"
-    what = Lock.from_payload(data)
+    what = str(Lock.from_payload(data))
+    if short:
+        who, what = str(data.get("user", "")), str(data["part_number"])
+    if event == "edit.session_acquired" and short:
+        return f"{what}: {who} is editing it"
+    if event == "edit.session_released" and short:
+        return f"{what}: {who} is no longer editing it"
     if event == "edit.session_acquired":
         others = sessions.conflicting(data)
         soft = data.get("interference") == "soft"

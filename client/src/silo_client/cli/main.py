@@ -12,6 +12,7 @@ from silo_client.cli.commands import handoff, history, lists, login, parts, rele
 from silo_client.cli.commands.edit import edit
 from silo_client.cli.environment import drop_odd_widths, open_what_is_closed, readable
 from silo_client.cli.exit_codes import KILLED, CommandError, ExitCode, explain
+from silo_client.cli.help import Command, Group
 from silo_client.cli.output import BROKEN_PIPE, one_line, say
 from silo_client.cli.signals import Terminated
 from silo_client.common.visible import visible_lines
@@ -32,6 +33,7 @@ _EPILOG = "\n".join(
 )
 
 app = typer.Typer(
+    cls=Group,
     help="Edit sessions of a Silo server: see who edits what, and edit.",
     epilog=_EPILOG,
     rich_markup_mode="markdown",
@@ -74,7 +76,7 @@ for _command in (
     parts.rename,
     parts.retire,
 ):
-    app.command()(_command)
+    app.command(cls=Command)(_command)
 
 
 def run() -> None:

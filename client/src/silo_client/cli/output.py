@@ -1,6 +1,7 @@
 """Output for people and scripts: tables, times, messages.
 
-On a terminal there are tables with headings; into a pipe go lines with tabs between the columns and no headings.
+On a terminal there are tables with headings, one line for each row (`table.py`); into a pipe or a file go whole rows
+with tabs between all columns, without headings and colours, whatever FORCE_COLOR says.
 Results go to the standard output, messages to the standard error.
 
 All output passes this module, which makes it visible first (`common/visible.py`): text of other people cannot pose as
@@ -19,12 +20,11 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from silo_client.cli.exit_codes import KILLED
+from silo_client.cli.table import Column, make_table
 from silo_client.common.visible import visible, visible_json
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -32,8 +32,17 @@ MARK = "\ufeff"
 WARNING, ALARM = "yellow", "bold red"
 BROKEN_PIPE = KILLED + (signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 13)
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class _Console(Console):
+    """A console that takes nothing but a terminal for one: rich believes FORCE_COLOR, too."""
+
+    @property
+    def is_terminal(self) -> bool:
+        return super().is_terminal and self.file.isatty()
+
+
+out = _Console(highlight=False)
+err = _Console(stderr=True, highlight=False)
 
 
 def say(message: str, style: str = "") -> None:
@@ -78,25 +87,15 @@ def write_csv(text: str, *, mark: bool = False) -> None:
     _put((MARK if mark else "") + "\n".join(map(visible, text.split("\n"))))
 
 
-def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    # With a blank before it, the second line of a long cell cannot look like a message of `say`.
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        # Not as rich's markup: a part number may contain brackets.
-        table.add_row(*(shown(cell) for cell in row))
-    return table
-
-
 def shown(text: str, style: str = "") -> Text:
     """Return a text of one line as a terminal shows it."""
     return Text(visible(text), style)
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def show_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table for a terminal; whole rows of all columns elsewhere."""
     if out.is_terminal:
-        out.print(make_table(columns, rows))
+        out.print(make_table(columns, rows, out.width))
         return
     for row in rows:
         write(*row)

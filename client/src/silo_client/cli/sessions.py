@@ -11,11 +11,21 @@ from silo_client.cli.connection import about
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import Level
 from silo_client.cli.output import ago, typed, when
+from silo_client.cli.table import Column
 from silo_client.data import Lock, person, time_of
 
 Json = Mapping[str, Any]
 
-COLUMNS = ("Part", "Level", "Object", "User", "Workstation", "Since", "State", "Note")
+COLUMNS = (
+    Column("Part", 0, 12),
+    Column("Level", 6, 10),
+    Column("Object", 5, 8),
+    Column("User", 1, 10),
+    Column("Workstation", 4, 10),
+    Column("Since", 3, 16),
+    Column("State", 2, 14),
+    Column("Note", 7, 10),
+)
 # The number of other sessions that a line has room for.
 NAMED = 3
 

@@ -12,12 +12,23 @@ from silo_client.cli.connection import about, connected
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import AnyPart, AsJson, EndReason
 from silo_client.cli.output import MARK, how_long, say, show_table, when, write_csv, write_json
+from silo_client.cli.table import Column
 from silo_client.data import person, time_of
 from silo_client.network.requests import PAGE
 
 PATH = "/api/edit-sessions/history"
 LIMIT = 100
-COLUMNS = ("Part", "Level", "Object", "User", "Workstation", "From", "For", "Ended", "How")
+COLUMNS = (
+    Column("Part", 0, 12),
+    Column("Level", 8, 10),
+    Column("Object", 7, 8),
+    Column("User", 1, 10),
+    Column("Workstation", 5, 10),
+    Column("From", 6, 16),
+    Column("For", 4, 11),
+    Column("Ended", 3, 16),
+    Column("How", 2, 12),
+)
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MOMENT = "a date (2025-11-26), a time ('2025-11-26 10:42', this machine's zone) or how long ago (30m, 2h, 7d)"
 
@@ -46,22 +57,28 @@ def moment(text: str, now: Optional[datetime] = None) -> datetime:
 def history(
     part: AnyPart = None,
     user: Annotated[
-        Optional[str], typer.Option(help="Only this user's sessions.", show_default=False)
+        Optional[str],
+        typer.Option(metavar="USER", help="Only this user's sessions.", show_default=False),
     ] = None,
     reason: Annotated[
         Optional[EndReason],
         typer.Option(help="Only sessions that ended for this reason.", show_default=False),
     ] = None,
     since: Annotated[
-        Optional[str], typer.Option(help=f"Ended at or after: {MOMENT}.", show_default=False)
+        Optional[str],
+        typer.Option(metavar="WHEN", help=f"Ended at or after: {MOMENT}.", show_default=False),
     ] = None,
     until: Annotated[
-        Optional[str], typer.Option(help="Ended before; as --since.", show_default=False)
+        Optional[str],
+        typer.Option(metavar="WHEN", help="Ended before; as --since.", show_default=False),
     ] = None,
     limit: Annotated[
         Optional[int],
         typer.Option(
-            min=1, help="The most to show; by default 100, with --csv all.", show_default=False
+            metavar="N",
+            min=1,
+            help="The most to show; by default 100, with --csv all.",
+            show_default=False,
         ),
     ] = None,
     as_csv: Annotated[

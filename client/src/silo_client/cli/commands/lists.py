@@ -4,22 +4,48 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from silo_client.api import Api
 from silo_client.cli import sessions
 from silo_client.cli.connection import about, connected
+from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.options import AnyPart, AsJson, Part
 from silo_client.cli.output import say, show_table, when, write_json
+from silo_client.cli.table import Column
 from silo_client.data import person, time_of
 
+LINE_COLUMNS = (
+    Column("Place", 0, 5),
+    Column("Level", 5, 10),
+    Column("Object", 4, 8),
+    Column("User", 1, 10),
+    Column("Workstation", 3, 10),
+    Column("Since", 2, 16),
+)
+ITEM_COLUMNS = (Column("Part", 0, 12), Column("Type", 2, 8), Column("Description", 1, 12))
 
-def who(part: AnyPart = None, as_json: AsJson = False) -> None:
-    """Show who edits what, since when, and who is away or idle."""
-    answer: dict[str, Any]
+
+def who(
+    part: AnyPart = None,
+    mine: Annotated[
+        bool, typer.Option("--mine", "-m", help="Only your sessions, on all workstations.")
+    ] = False,
+    user: Annotated[
+        Optional[str],
+        typer.Option(
+            "--user",
+            "-u",
+            metavar="USER",
+            help="Only the sessions of the user with this account.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show who edits what, since when, and who is away, idle or not connected."""
+    if mine and user is not None:
+        raise CommandError("--mine and --user cannot be combined.", code=ExitCode.USAGE)
     with connected() as api, about(part):
-        if part is None:
-            held, cursor = api.sessions(all="true")
-            answer = {"sessions": held, "cursor": cursor, "next": None}
-        else:
-            answer = api.sessions_of(part)
+        answer = _held(api, part, mine, user)
     if as_json:
         write_json(answer)
     elif answer["sessions"]:
@@ -29,7 +55,23 @@ def who(part: AnyPart = None, as_json: AsJson = False) -> None:
         )
         show_table(sessions.COLUMNS, map(sessions.row, by_part))
     else:
-        say(f"Nobody is editing {'anything' if part is None else part}.")
+        whose = "You are" if mine else f"{user} is" if user is not None else ""
+        what = "anything" if part is None else part
+        say(f"{whose} not editing {what}." if whose else f"Nobody is editing {what}.")
+
+
+def _held(api: Api, part: Optional[str], mine: bool, user: Optional[str]) -> dict[str, Any]:
+    """Return the list that the options ask for, as the API answers it."""
+    if part is not None and not mine and user is None:
+        return api.sessions_of(part)
+    # The API's own filter by user and item; without `all` it lists the caller's sessions.
+    asked = {"item": part, "user": user, "all": None if mine else "true"}
+    filters = {name: value for name, value in asked.items() if value is not None}
+    held, cursor = api.sessions(**filters)
+    if part is not None and not held:
+        # A filter by an unknown part finds nothing; this call reports the part.
+        api.sessions_of(part)
+    return {"sessions": held, "cursor": cursor, "next": None}
 
 
 def line(part: Part, as_json: AsJson = False) -> None:
@@ -40,7 +82,7 @@ def line(part: Part, as_json: AsJson = False) -> None:
         write_json({"requests": places})
     elif places:
         show_table(
-            ("Place", "Level", "Object", "User", "Workstation", "Since"),
+            LINE_COLUMNS,
             (
                 (
                     str(place["position"]),
@@ -66,7 +108,7 @@ def items(
             show_default=False,
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The most to show.")] = 100,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="The most to show.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """Look for parts."""
@@ -76,7 +118,7 @@ def items(
         write_json(answer)
     elif answer["items"]:
         show_table(
-            ("Part", "Type", "Description"),
+            ITEM_COLUMNS,
             ((one["part_number"], one["item_type"], one["description"]) for one in answer["items"]),
         )
         if answer["next"] is not None:

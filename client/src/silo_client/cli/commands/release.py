@@ -37,6 +37,7 @@ def release(
     reason: Annotated[
         Optional[str],
         typer.Option(
+            metavar="TEXT",
             help="With --force: the reason, which the holder sees and the history keeps.",
             show_default=False,
         ),

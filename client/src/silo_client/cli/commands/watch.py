@@ -54,7 +54,7 @@ def watch(
     board = Board(", ".join(watched) if watched else "All parts")
     table = out.is_terminal and not as_json
     live = Live(
-        get_renderable=board.render,
+        get_renderable=lambda: board,
         console=out,
         refresh_per_second=REDRAWS_PER_SECOND,
         vertical_overflow="ellipsis",
