@@ -27,6 +27,13 @@ RELAY_PROBE_SECONDS: Final = 5.0
 RELAY_IDLE_SECONDS: Final = 2.0
 RELAY_ANSWER_SECONDS: Final = RELAY_PROBE_SECONDS - RELAY_IDLE_SECONDS
 
+# How often a server notifies itself, to see that notifications arrive: while all is well, and while it does not know,
+# or knows that they do not. Each costs a database connection for some milliseconds. While a notification is awaited,
+# or all are lost, the log is read so often.
+NOTIFY_CHECK_SECONDS: Final = 60.0
+NOTIFY_RETRY_SECONDS: Final = 3.0
+RELAY_POLL_SECONDS: Final = 0.5
+
 # A process may miss three beats before it is taken for dead.
 BEATS_PER_SERVER_DEAD: Final = 4
 

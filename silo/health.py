@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
+from pydantic import Field
 
 from events_app.fairness.request_gate import Application
 from events_app.serving import runtime
@@ -28,6 +29,11 @@ class ReadyOut(Shape):
     database: Annotated[str, Example("ok")]
     relay: Annotated[str, Example("ok")]
     sse_clients: Annotated[int, Example(7)]
+    warning: Annotated[
+        str | None, Example("notifications of PostgreSQL do not arrive, so events are late: …")
+    ] = Field(
+        None, description="What is wrong though it may be sent traffic; left out where nothing is."
+    )
 
 
 class NotReadyOut(ReadyOut):
@@ -64,6 +70,8 @@ def ready(request: HttpRequest) -> JsonResponse:
     }
     if not database:
         answer["reason"] = unready or (process.database.reason if process else "")
+    if process and process.warning:
+        answer["warning"] = process.warning
     response = JsonResponse(answer, status=200 if database else 503)
     # An answer, not a failure: Django would log each as an ERROR.
     response._has_been_logged = True  # type: ignore[attr-defined]

@@ -300,6 +300,10 @@ PROOF_OF_LIFE: Final = b"SELECT 1"
 
 # The relay's statements: it has a connection of its own, which the ORM does not know.
 LISTEN: Final = f"LISTEN {NOTIFY_CHANNEL}"
+# A server notifies itself on another channel: no other relay has to read the log for it.
+ROUND_TRIP_CHANNEL: Final = "silo_round_trip"
+LISTEN_ROUND_TRIP: Final = f"LISTEN {ROUND_TRIP_CHANNEL}"
+NOTIFY_ROUND_TRIP: Final = f"SELECT pg_notify('{ROUND_TRIP_CHANNEL}', %s)"
 # Always at least one row, so that epoch and trimming are of the same moment as the entries. The channels of an audience
 # come with its first entry of the page.
 LOG_AFTER: Final = """

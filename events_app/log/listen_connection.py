@@ -34,11 +34,18 @@ class ListenConnection:
         self._connection = connection
         # What came with the answers to statements.
         self._texts: list[str] = []
-        connection.add_notify_handler(lambda notification: self._texts.append(notification.payload))
+        # Gets the texts of the channel of round trips.
+        self.on_round_trip: Callable[[str], None] = lambda text: None
+        connection.add_notify_handler(
+            lambda notification: self._note(notification.channel, notification.payload)
+        )
 
     @classmethod
-    async def open(cls) -> "ListenConnection":
+    async def open(cls, name: str = "silo relay") -> "ListenConnection":
         """Connect.
+
+        Args:
+            name: what the connection is, for PostgreSQL's lists.
 
         Raises:
             psycopg.Error, django.db.Error: it cannot be.
@@ -47,7 +54,7 @@ class ListenConnection:
         parameters = await asyncio.to_thread(sql.listen_parameters)
         return cls(
             await psycopg.AsyncConnection.connect(
-                **parameters, autocommit=True, application_name="silo relay"
+                **parameters, autocommit=True, application_name=name
             )
         )
 
@@ -115,10 +122,16 @@ class ListenConnection:
         """Return the notifications that have come."""
         pgconn = self._connection.pgconn
         pgconn.consume_input()
-        texts, self._texts = self._texts, []
         while notification := pgconn.notifies():
-            texts.append(notification.extra.decode())
+            self._note(notification.relname.decode(), notification.extra.decode())
+        texts, self._texts = self._texts, []
         return texts
+
+    def _note(self, channel: str, text: str) -> None:
+        if channel == sql.ROUND_TRIP_CHANNEL:
+            self.on_round_trip(text)
+        else:
+            self._texts.append(text)
 
     @contextmanager
     def _answered(self) -> Iterator[None]:

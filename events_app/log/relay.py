@@ -23,6 +23,7 @@ from events_app.database.unavailable import backoff
 from events_app.log import event_log, sse
 from events_app.log.listen_connection import ListenConnection, Row
 from events_app.log.notification import Appended, Notification
+from events_app.log.notify_watch import NotifyWatch, ask
 
 logger = logging.getLogger(__name__)
 
@@ -199,6 +200,7 @@ class Relay:
 
     def __init__(self, on_gap: Callable[[], None]) -> None:
         self.listening = False
+        self.notify_watch = NotifyWatch()
         self._on_gap = on_gap
         self._epoch: str | None = None
         self._position = 0
@@ -207,6 +209,8 @@ class Relay:
         self._reach = Reach()
         # Whether what was notified last follows on it.
         self._follows = True
+        # Whether nothing was notified since the log was read.
+        self._idle = False
         self._started = asyncio.Event()
 
     @property
@@ -225,6 +229,8 @@ class Relay:
             try:
                 async with await ListenConnection.open() as connection:
                     attempt = 0
+                    self.notify_watch.connected()
+                    connection.on_round_trip = self.notify_watch.came
                     await self._follow(connection)
             except (psycopg.Error, DjangoDatabaseError, OSError) as error:
                 attempt += 1
@@ -235,11 +241,23 @@ class Relay:
                 self.listening = False
             await asyncio.sleep(backoff(attempt))
 
+    async def notify_loop(self) -> None:
+        """Have this process notify itself until cancelled, to see that notifications arrive."""
+        await self.started()
+        while True:
+            if self.listening:
+                await ask(self.notify_watch)
+            sure = self.notify_watch.sure
+            await asyncio.sleep(
+                timings.NOTIFY_CHECK_SECONDS if sure else timings.NOTIFY_RETRY_SECONDS
+            )
+
     async def _follow(self, connection: ListenConnection) -> None:
         # It is read again.
         self._next.clear()
         # Listen first, then read: entries that commit in between are notified, earlier ones are read.
         await connection.run(sql.LISTEN)
+        await connection.run(sql.LISTEN_ROUND_TRIP)
         if self._epoch is None:
             await self._go_to_head(connection)
             self._started.set()
@@ -247,6 +265,7 @@ class Relay:
         while True:
             while await self._read_page(connection):
                 pass
+            self._idle = True
             while await self._hear(connection):
                 pass
 
@@ -257,7 +276,10 @@ class Relay:
             Whether to go on so. If something lies before it, or nothing was notified for a while, the log is read,
             which also probes the connection.
         """
-        await connection.hear(self._take, timings.RELAY_IDLE_SECONDS)
+        watch = self.notify_watch
+        often = watch.asking or watch.lost
+        idle = timings.RELAY_POLL_SECONDS if often else timings.RELAY_IDLE_SECONDS
+        await connection.hear(self._take, idle)
         if not self._next:
             return False
         await self._deliver_all()
@@ -265,6 +287,8 @@ class Relay:
 
     def _take(self, texts: Sequence[str]) -> bool:
         """Deliver the entries of notifications, for a turn of the loop; return whether nothing is left to do."""
+        self._idle = False
+        self.notify_watch.heard()
         self._follows = all(map(self._add, texts))
         self._deliver_some()
         return self._follows and not self._next
@@ -287,6 +311,8 @@ class Relay:
         """Deliver the next entries; return whether there may be more."""
         page = [self._position, event_log.PAGE_SIZE, event_log.RELAY_BYTES]
         rows = await connection.run(sql.LOG_AFTER, page)
+        self.notify_watch.read(found=rows[0][2] is not None, idle=self._idle)
+        self._idle = False
         epoch, trimmed_through = rows[0][:2]
         if epoch != self._epoch or trimmed_through > self._position:
             logger.warning("the event log has a gap", extra={"epoch": epoch})

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from events_app import timings
 from events_app.database.probe import DatabaseProbe, WriteCheck
+from events_app.log.notify_watch import ADVICE
 from events_app.log.relay import Relay
 from events_app.presence.process import Presence
 from events_app.serving.keep_alives import KeepAlives
@@ -33,6 +34,11 @@ class Runtime:
         if not self.presence.ready:
             return "this server is not registered in the database yet"
         return "" if self.relay.listening else "the relay of this server has no database connection"
+
+    @property
+    def warning(self) -> str:
+        """What is wrong though this process may be sent traffic; "" if nothing is."""
+        return ADVICE if self.relay.notify_watch.lost else ""
 
 
 _current: Runtime | None = None

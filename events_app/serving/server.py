@@ -172,6 +172,7 @@ class Service:
             thread.start()
         for loop in (
             relay.run,
+            relay.notify_loop,
             self._runtime.keep_alives.run,
             presence.write_loop,
             presence.tick_loop,

@@ -33,8 +33,9 @@ NOT_READY = {
 class Process:
     """What `/ready` sees of a serving process."""
 
-    def __init__(self, *, ready: bool = True, answers: bool = True) -> None:
+    def __init__(self, *, ready: bool = True, answers: bool = True, warning: str = "") -> None:
         self.ready = ready
+        self.warning = warning
         self.answers = answers
         self.asked = 0
         self.unanswered = ""
@@ -97,6 +98,11 @@ def test_it_is_ready_when_the_database_answers(serving):
     process = serving()
     assert ready() == (200, READY)
     assert process.asked == 1
+
+
+def test_a_warning_does_not_keep_traffic_away(serving):
+    serving(warning="events are late")
+    assert ready() == (200, READY | {"warning": "events are late"})
 
 
 def test_it_is_not_when_the_database_does_not_answer(serving):
