@@ -32,7 +32,7 @@ class ReadyOut(Shape):
     warning: Annotated[
         str | None, Example("notifications of PostgreSQL do not arrive, so events are late: …")
     ] = Field(
-        None, description="What is wrong though it may be sent traffic; left out where nothing is."
+        None, description="A fault that does not keep traffic away; left out where there is none."
     )
 
 

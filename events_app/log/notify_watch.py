@@ -36,7 +36,7 @@ ADVICE: Final = (
 
 
 class NotifyWatch:
-    """What is known of the notifications of one process. It is used in the event loop only."""
+    """Whether notifications reach one process. It is used in the event loop only."""
 
     def __init__(self) -> None:
         # The token of a round trip begins with it, however late it comes.

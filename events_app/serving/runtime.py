@@ -37,7 +37,7 @@ class Runtime:
 
     @property
     def warning(self) -> str:
-        """What is wrong though this process may be sent traffic; "" if nothing is."""
+        """A fault that does not keep traffic away from this process; "" if there is none."""
         return ADVICE if self.relay.notify_watch.lost else ""
 
 
