@@ -12,16 +12,22 @@ NO_DATABASE = env -u DATABASE_URL SILO_VAR=/nonexistent
 # What `make run` prints once the server is ready.
 WELCOME = $${SILO_VAR:-var}/welcome
 
+# `make demo` has a database of its own, whatever the environment names, and timings by which a lost network is noticed
+# while one watches.
+DEMO_VAR = $${SILO_VAR:-var/demo}
+IN_DEMO = exec env -u DATABASE_URL SILO_VAR="$(DEMO_VAR)" SILO_HEARTBEAT_SECONDS=4 SILO_DEAD_PEER_SECONDS=10 "$(VENV)/bin/python"
+
 # Hundreds of tests start Python: each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run lint audit coverage clean python port installed install test test-together test-integration test-processes test-alone test-client \
+.PHONY: help run demo lint audit coverage clean python port installed install test test-together test-integration test-processes test-alone test-client \
   test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
 .NOTPARALLEL:
 .SUFFIXES:
 
 help:
 	@echo "make run    run Silo Sessions with example data on 127.0.0.1 (PORT, default 8000) until Ctrl-C"
+	@echo "make demo   run it with 30 simulated engineers at work (ENGINEERS, SEED, PORT) until Ctrl-C"
 	@echo "make test   run every test but the client's and the slow ones"
 	@echo "make test-client  run those of the client and the command line as programs"
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
@@ -39,6 +45,13 @@ run: port installed
 	@$(IN_VENV) manage.py migrate --verbosity 0
 	@$(IN_VENV) manage.py createdemo --to "$(WELCOME)"
 	@$(IN_VENV) -m tools.side_by_side "$(WELCOME)"
+
+demo: port installed
+	@$(IN_DEMO) -c "from demo.surroundings import engineers; engineers()"
+	@echo "Preparing the database of the demonstration"
+	@$(IN_DEMO) manage.py migrate --verbosity 0
+	@$(IN_DEMO) manage.py shell --no-imports -c "from demo.prepare import main; main()"
+	@$(IN_DEMO) -m tools.side_by_side "$(DEMO_VAR)/welcome" --procfile demo/Procfile
 
 # Those that compute beside those that wait for processes; then, by themselves, those that load the machine or measure
 # it.

@@ -1,12 +1,15 @@
 """Run the lines of the Procfile side by side until Ctrl-C, SIGTERM or the terminal's end, or until one of them ends.
 
-    side_by_side.py [FILE]      prints the file once the server on PORT (default 8000) is ready
+    side_by_side.py [FILE] [--procfile PROCFILE]
+
+The file is printed once the server on PORT (default 8000) is ready.
 
 By honcho, with what it needs to leave nothing behind: it stands in a session of its own, as its helper processes die
 of a Ctrl-C that comes while they start; it waits with the end until it knows whom to end; and it goes on without a
 terminal that is gone.
 """
 
+import argparse
 import http.client
 import os
 import select
@@ -82,14 +85,18 @@ class Welcome:
 
 
 def main(arguments: list[str]) -> None:
-    text = "".join(Path(name).read_text(encoding="utf-8") for name in arguments)
+    parser = argparse.ArgumentParser(prog="side_by_side.py")
+    parser.add_argument("welcome", nargs="?", type=Path, metavar="FILE")
+    parser.add_argument("--procfile", type=Path, default=Path("Procfile"))
+    given = parser.parse_args(arguments)
+    text = given.welcome.read_text(encoding="utf-8") if given.welcome else ""
     welcome = Welcome(text, int(os.environ.get("PORT") or "8000"))
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
     child = os.fork()
     if child == 0:
         os.setsid()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
-        sys.exit(run_procfile())
+        sys.exit(run_procfile(given.procfile))
     stopped = False
 
     def stop(*_: Any) -> None:
@@ -129,12 +136,12 @@ def wait(child: int, at_hang_up: Callable[[], None], meanwhile: Callable[[], Non
             at_hang_up()
 
 
-def run_procfile() -> int:
-    """Run the lines of the Procfile until all have ended; return the exit code of the first."""
+def run_procfile(procfile: Path) -> int:
+    """Run the lines of a Procfile until all have ended; return the exit code of the first."""
     # They say `python` and mean this one.
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     manager = PatientManager(Printer(Output()))
-    for name, command in parse_procfile(Path("Procfile").read_text()).processes.items():
+    for name, command in parse_procfile(procfile.read_text()).processes.items():
         manager.add_process(name, command, env={**os.environ, "PATH": path})
     manager.loop()
     return abs(int(manager.returncode or 0))

@@ -12,10 +12,13 @@ from sessions_app.roles import Role
 from silo_client import Workstation
 from silo_client.identity.folders import STATE_VARIABLE
 from tests.factories import make_item, make_token, make_user
-from tests.processes import warm
+from tests.processes import making, warm
 from tests.processes.client.cli_user import CliUser, Gate
 from tests.processes.client.client_processes import ClientProgram
 from tests.processes.service import Client, Process, Serve, Sweeper
+
+make, port, venv = making.make, making.port, making.venv
+var, migrated_once, migrated_var = making.var, making.migrated_once, making.migrated_var
 
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     # Under nohup; children inherit that, but no handler.
