@@ -33,7 +33,9 @@ def main() -> None:
     except (ImproperlyConfigured, OperationalError) as error:
         if "--traceback" in sys.argv:
             raise
-        sys.exit(f"{sys.argv[0]}: {str(error).strip()}")
+        sys.stderr.write(f"{sys.argv[0]}: {str(error).strip()}\n")
+        # To start it again, as systemd does, would be of no use before somebody has changed the configuration.
+        sys.exit(os.EX_CONFIG if isinstance(error, ImproperlyConfigured) else 1)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 

@@ -62,6 +62,8 @@ def ready(request: HttpRequest) -> JsonResponse:
     process = runtime.current()
     unready = process.unready if process else "this process is not `manage.py serve`"
     database = process.database.available if process and not unready else None
+    if process and process.database_missing:
+        database = False
     answer: dict[str, Any] = {
         "status": "ready" if database else "not ready",
         "database": _WORDS[database],

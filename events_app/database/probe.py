@@ -9,8 +9,9 @@ from typing import Final, Protocol
 from django.db import Error as DatabaseError
 from django.db import transaction
 
-from events_app.database import sql
+from events_app.database import sql, start
 from events_app.database.threads import in_thread
+from events_app.database.unavailable import message_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ class DatabaseCheck(Protocol):
 
 
 class WriteCheck:
-    """Checks that a row can be written, and that its commit is acknowledged as that of an acquire would be."""
+    """Checks that the database is migrated, that a row can be written, and that its commit is acknowledged as that
+    of an acquire would be."""
 
     def __init__(self) -> None:
         self.unanswered = _AN_ANSWER
@@ -39,10 +41,12 @@ class WriteCheck:
         self.unanswered = _AN_ANSWER
         try:
             with transaction.atomic():
+                if lacking := start.lacking():
+                    return lacking
                 sql.write_for_probe()
                 self.unanswered = _A_COMMIT
         except DatabaseError as error:
-            return _told(error)
+            return message_of(error)
         return ""
 
 
@@ -93,10 +97,3 @@ class DatabaseProbe:
         if not reason:
             self._good_since = self._asked_at
         self.available, self.reason = not reason, reason
-
-
-def _told(error: DatabaseError) -> str:
-    """Return the part of an error that any caller may see: the database's own message, but not its address."""
-    diagnosis = getattr(error.__cause__, "diag", None)
-    message = diagnosis.message_primary if diagnosis else None
-    return f"the database says: {message}" if message else "the database cannot be reached"

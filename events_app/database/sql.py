@@ -283,6 +283,37 @@ READ_LOG: Final = """
 """
 
 
+# For a connection outside of Django's.
+APPLIED_MIGRATIONS: Final = "SELECT app, name FROM django_migrations"
+SINGLE_ROWS: Final = (
+    "SELECT EXISTS (SELECT FROM events_app_eventlog), EXISTS (SELECT FROM events_app_observation)"
+)
+
+
+def applied_migrations() -> frozenset[tuple[str, str]]:
+    """Return the migrations of the database, each with its app; none where it has no table of them.
+
+    Raises:
+        django.db.Error: the database cannot be asked.
+    """
+    with connection.cursor() as cursor:
+        # A statement that fails would end the caller's transaction.
+        cursor.execute("SELECT to_regclass('django_migrations') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return frozenset()
+        cursor.execute(APPLIED_MIGRATIONS)
+        return frozenset(cursor.fetchall())
+
+
+def parameters_for(purpose: str) -> dict[str, Any]:
+    """Return psycopg's connection parameters for a connection outside of Django's.
+
+    Args:
+        purpose: what the database calls it.
+    """
+    return {**listen_parameters(), "application_name": f"silo {purpose}"}
+
+
 def listen_parameters() -> dict[str, Any]:
     """Return psycopg's connection parameters for a connection outside of Django's."""
     parameters: dict[str, Any] = connection.get_connection_params()

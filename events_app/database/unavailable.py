@@ -32,6 +32,13 @@ def is_unavailable(error: Exception) -> bool:
     return isinstance(error, DATABASE_UNAVAILABLE) and not is_statement_error(error)
 
 
+def message_of(error: Exception) -> str:
+    """Return the part of an error that any caller may see: the database's own message, but not its address."""
+    cause = error if isinstance(error, psycopg.Error) else error.__cause__
+    message = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
+    return f"the database says: {message}" if message else "the database cannot be reached"
+
+
 def is_lock_timeout(error: Error) -> bool:
     """Return whether a statement has waited as long for a lock as it may (`lock_timeout`)."""
     return isinstance(error.__cause__, psycopg.errors.LockNotAvailable)

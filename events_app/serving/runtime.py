@@ -18,6 +18,8 @@ class Runtime:
     presence: Presence
     database: DatabaseProbe
     keep_alives: KeepAlives
+    # Why this process still waits for the database after its start; "" once it is there.
+    database_missing: str = ""
 
     @property
     def ready(self) -> bool:
@@ -29,6 +31,8 @@ class Runtime:
         """The reason why this process is not ready, without the database; "" if there is none."""
         if self.presence.stopping:
             return "this server is stopping"
+        if self.database_missing:
+            return self.database_missing
         if not self.presence.useful:
             return "this server could not keep its clients alive for three heartbeats"
         if not self.presence.ready:

@@ -4,6 +4,7 @@ stop."""
 import asyncio
 import atexit
 import gc
+import itertools
 import logging
 import os
 import resource
@@ -19,7 +20,9 @@ from daphne.server import twisted_loop  # isort: skip
 from twisted.internet import reactor as twisted_reactor
 
 from events_app import timings
+from events_app.database import start
 from events_app.database.notification_thread import NotificationThread
+from events_app.database.unavailable import backoff
 from events_app.fairness import request_gate
 from events_app.http.daphne_server import EventServer
 from events_app.presence.backend import backend
@@ -134,17 +137,25 @@ class Service:
         listening: the socket.
         workers: how many processes share the machine's bounds, this one among them.
         lifeline: of a worker, which ends when it is closed.
+        migrated: whether the database was looked at, and is there. If not, it is waited for.
     """
 
     def __init__(
-        self, listening: socket.socket, workers: int = 1, lifeline: Lifeline | None = None
+        self,
+        listening: socket.socket,
+        workers: int = 1,
+        lifeline: Lifeline | None = None,
+        *,
+        migrated: bool = False,
     ) -> None:
         self.exit_code = 0
+        self._migrated = migrated
         self._runtime = runtime.start()
         self._server = EventServer(listening, workers)
         self._lifeline = lifeline
         self._tasks: list[asyncio.Task[None]] = []
         self._notifications = [NotificationThread(cache) for cache in backend().caches]
+        self._waiting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._signalled = False
         # Before anybody is told that it listens: from here on a signal stops it in order, once the loop runs.
@@ -167,13 +178,43 @@ class Service:
         # Collections of garbage would look at all that was loaded again and again.
         gc.collect()
         gc.freeze()
+        self._run_for_ever(self._runtime.keep_alives.run)
+        if self._migrated:
+            self._start_work()
+        else:
+            self._waiting = twisted_loop.create_task(self._wait_for_database())
+            self._waiting.add_done_callback(self._on_end_of_task)
+
+    async def _wait_for_database(self) -> None:
+        """Start the work as soon as there is a database; stop if it is not migrated."""
+        wait = start.Wait("server")
+        for attempt in itertools.count(1):
+            try:
+                await asyncio.to_thread(start.look)
+            except start.Unreachable as error:
+                self._runtime.database_missing = str(error)
+                pause = backoff(attempt)
+                wait.log(error, pause)
+                await asyncio.sleep(pause)
+            except start.NotMigrated as error:
+                logger.critical("the server stops: %s", error)
+                self.exit_code = start.EXIT_CODE
+                self._begin_stop()
+                return
+            else:
+                break
+        if not self._stopping:
+            self._migrated = True
+            self._runtime.database_missing = ""
+            self._start_work()
+
+    def _start_work(self) -> None:
         presence, relay = self._runtime.presence, self._runtime.relay
         for thread in self._notifications:
             thread.start()
         for loop in (
             relay.run,
             relay.notify_loop,
-            self._runtime.keep_alives.run,
             presence.write_loop,
             presence.tick_loop,
             presence.beat_loop,
@@ -190,6 +231,8 @@ class Service:
 
     def _on_end_of_task(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or self._stopping:
+            return
+        if task is self._waiting and not task.exception():
             return
         # Without this task streams would be open and no workstation kept present: better to be restarted.
         logger.critical(
@@ -229,8 +272,9 @@ class Service:
             for stream in list(presence.streams.values()):
                 stream.close("the server stops")
             await _until(lambda: not presence.streams, CLOSE_STREAMS_SECONDS)
-            async with asyncio.timeout(UNREGISTER_SECONDS):
-                await presence.stop()
+            if self._migrated:  # else there is no row of this process
+                async with asyncio.timeout(UNREGISTER_SECONDS):
+                    await presence.stop()
             await self._finish_requests(answered_by)
         except TimeoutError:
             logger.warning(
@@ -246,8 +290,9 @@ class Service:
             atexit.register(exit_after, END_SECONDS, self.exit_code)
             for thread in self._notifications:
                 thread.stop()
-            for task in self._tasks:
-                task.cancel()
+            for task in (*self._tasks, self._waiting):
+                if task:
+                    task.cancel()
             reactor.stop()
 
     async def _finish_requests(self, by: float) -> None:

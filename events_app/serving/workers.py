@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # A worker ends two seconds after it was told to, by itself. This is for one that the kernel does not let run.
 KILL_AFTER_SECONDS: Final = 8.0
+# The exit code of a worker whose database is not migrated.
+EX_CONFIG: Final = os.EX_CONFIG
 # Of a worker that has just closed its lifeline.
 REAP_SECONDS: Final = 2.0
 # Pauses before a worker that ended soon after its start is started anew.
@@ -102,8 +104,8 @@ class Workers:
         """Keep them running until a signal, then stop them all.
 
         Returns:
-            The exit code: 0 if each has stopped in order. That of a worker which ended before all had started: what
-            keeps it from starting would keep the next one, too.
+            The exit code: 0 if each has stopped in order. That of a worker which ended before all had started, or with
+            `EX_CONFIG`: what keeps it from starting would keep the next one, too.
         """
         with self._selector, _StopSignals(self._selector) as signals:
             for _ in range(self._count):
@@ -165,8 +167,8 @@ class Workers:
 
     def _ended(self, worker: _Worker) -> None:
         code = self._reap(worker, REAP_SECONDS)
-        if not self._announced:
-            # The worker has said why.
+        if not self._announced or code == EX_CONFIG:
+            # The worker has said why, and another one would say the same.
             self._failure = code if code > 0 else 1
             return
         lived = time.monotonic() - worker.started_at

@@ -39,6 +39,7 @@ class Process:
         self.answers = answers
         self.asked = 0
         self.unanswered = ""
+        self.database_missing = ""
         self.presence = SimpleNamespace(streams={1: "a", 2: "b"})
         self.database = DatabaseProbe(self, patience=5)
 
@@ -163,6 +164,6 @@ def test_where_and_how_a_database_was_not_reached_is_not_told(monkeypatch):
     def fail():
         raise OperationalError("connection to server at 10.0.0.1 failed for user silo")
 
-    monkeypatch.setattr(sql, "write_for_probe", fail)
+    monkeypatch.setattr(sql, "applied_migrations", fail)
     monkeypatch.setattr(transaction, "atomic", nullcontext)
     assert WriteCheck().run() == "the database cannot be reached"

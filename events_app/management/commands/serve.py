@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connections
+from django.db import OperationalError, connections
 from django.utils.autoreload import get_child_arguments
 
 from events_app import timings
-from events_app.database import sql
+from events_app.database import sql, start
 from events_app.database.unavailable import DATABASE_UNAVAILABLE
 from events_app.presence.backend import backend
 from events_app.serving import server
@@ -63,11 +63,10 @@ class Command(BaseCommand):
         server.raise_open_files_limit()
         # Requests come each in a thread of its own; without a pool each would open a connection.
         connections.settings["default"]["OPTIONS"]["pool"] = settings.EVENTS_CONNECTION_POOL
-        # An embedded database is started here, so that where there is none this ends with a sentence.
-        connections["default"].get_connection_params()
+        migrated = _looks_migrated()
         address, chosen = listening.getsockname()
         lifeline = None if worker is None else Lifeline(worker)
-        service = server.Service(listening, workers, lifeline)
+        service = server.Service(listening, workers, lifeline, migrated=migrated)
         if lifeline:
             lifeline.say_listening()
         else:
@@ -77,9 +76,9 @@ class Command(BaseCommand):
     def _run_workers(self, reserved: socket, count: int) -> NoReturn:
         """Run workers on a port until they are told to stop, and exit."""
         # As long as this process lives it is a user of an embedded database: no worker starts or stops it.
-        connections["default"].get_connection_params()
-        warn_of_too_few_connections(count)
-        connections.close_all()
+        if _looks_migrated():
+            warn_of_too_few_connections(count)
+            connections.close_all()
         address, port = reserved.getsockname()
         # Checked already, and the port is known now. Of two the last one counts.
         command = [*get_child_arguments(), "--port", str(port), "--skip-checks"]
@@ -90,6 +89,24 @@ class Command(BaseCommand):
     def _say_listening(self, address: str, port: int) -> None:
         self.stdout.write(f"Listening on http://{address}:{port}")
         self.stdout.flush()
+
+
+def _looks_migrated() -> bool:
+    """Return whether the database is there, and migrated. One that is away is waited for later.
+
+    An embedded one is started here, so that where there is none this ends with a sentence.
+
+    Raises:
+        CommandError: it is not migrated, or there is no embedded one.
+    """
+    try:
+        connections["default"].get_connection_params()
+        start.look()
+    except start.Unreachable:
+        return False
+    except (start.NotMigrated, OperationalError) as error:
+        raise CommandError(str(error), returncode=start.EXIT_CODE) from error
+    return True
 
 
 @contextmanager

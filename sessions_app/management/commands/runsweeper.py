@@ -10,9 +10,10 @@ from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
-from django.db import close_old_connections, connection
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, close_old_connections, connection
 
+from events_app.database import start
 from events_app.database.unavailable import DATABASE_UNAVAILABLE, backoff
 from events_app.serving.exit_deadline import END_SECONDS, exit_after
 from sessions_app.models.sweeper_process import SIGN_SECONDS, SweeperSigns
@@ -36,21 +37,37 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, once: bool, ignore_outage: bool, **options: Any) -> None:
-        # An embedded database is started here, so that where there is none this ends with a sentence.
-        connection.get_connection_params()
+        try:
+            # An embedded database is started here, so that where there is none this ends with a sentence.
+            connection.get_connection_params()
+        except OperationalError as error:
+            raise CommandError(str(error), returncode=start.EXIT_CODE) from error
         stop = threading.Event()
         _stop_on_signals(stop)
         logger.info("sweeper started", extra={"every_seconds": settings.SESSIONS_SWEEP_SECONDS})
         if once:
+            try:
+                _check_migrated()
+            except start.Unreachable as unreachable:
+                raise CommandError(f"{unreachable} ({unreachable.error})") from unreachable
             sweep(stop, ignore_outage, SweeperSigns(every_seconds=None))
             return
         signs = SweeperSigns(settings.SESSIONS_SWEEP_SECONDS)
         attempt = 0
         pause = 0.0
+        wait = start.Wait("sweeper")
+        migrated = False
         while not stop.wait(pause):
             try:
+                if not migrated:
+                    _check_migrated()
+                    migrated = True
                 sweep(stop, ignore_outage, signs)
                 attempt, pause = 0, settings.SESSIONS_SWEEP_SECONDS
+            except start.Unreachable as unreachable:
+                attempt += 1
+                pause = backoff(attempt)
+                wait.log(unreachable, pause)
             except DATABASE_UNAVAILABLE as error:
                 attempt += 1
                 pause = backoff(attempt)
@@ -59,6 +76,19 @@ class Command(BaseCommand):
             signs.stop()
         exit_after(END_SECONDS, exit_code=0)
         logger.info("sweeper stopped")
+
+
+def _check_migrated() -> None:
+    """Refuse a database that is not migrated.
+
+    Raises:
+        CommandError: it is not.
+        Unreachable: it cannot be connected to.
+    """
+    try:
+        start.look()
+    except start.NotMigrated as error:
+        raise CommandError(str(error), returncode=start.EXIT_CODE) from error
 
 
 def sweep(stop: threading.Event, ignore_outage: bool, signs: SweeperSigns) -> None:
