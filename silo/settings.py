@@ -17,6 +17,8 @@ from corsheaders.defaults import default_headers
 from silo import __version__, config, cross_origin, database, secret_key, security_headers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+# The sources of the client, which `/client` offers as a package.
+CLIENT_FOLDER = BASE_DIR / "client"
 VAR_DIR = Path(os.environ.get("SILO_VAR") or BASE_DIR / "var").resolve()
 
 _config_file = os.environ.get("SILO_CONFIG")

@@ -14,5 +14,6 @@ urlpatterns = [
     path("admin/password_change/", admin.site.admin_view(change_password, cacheable=True)),
     path("admin/", admin.site.urls),
     path("api/", api.urls),
+    path("client/", include("silo.client_pages")),
     path("", include("board_app.urls")),
 ]
