@@ -1,5 +1,6 @@
 """What follows from changes that are not made through the operations."""
 
+import logging
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -7,7 +8,9 @@ from django.db import transaction
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 
-from sessions_app.models import EditSession
+from sessions_app.models import EditSession, session_log
+
+logger = logging.getLogger(__name__)
 
 
 @receiver(post_save, sender=get_user_model(), dispatch_uid="release what a deactivated user holds")
@@ -15,4 +18,9 @@ def release_of_deactivated(instance: Any, **_: Any) -> None:
     """Release at once what a user holds who is deactivated. What bypasses `save` the sweeper finds."""
     if not instance.is_active:
         # Robust: it is saved whatever becomes of this, and the sweeper does it again.
-        transaction.on_commit(EditSession.objects.release_deactivated, robust=True)
+        transaction.on_commit(_release, robust=True)
+
+
+def _release() -> None:
+    for record in EditSession.objects.release_deactivated():
+        logger.info("released session of a deactivated user", extra=session_log.named(record))

@@ -10,7 +10,7 @@ from events_app.log import event_log
 from events_app.presence import outages
 from events_app.presence.outages import observed_for
 from sessions_app import clock
-from sessions_app.models import EditSession, PlaceInLine
+from sessions_app.models import EditSession, PlaceInLine, session_log
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.ended_session import Record
 from sessions_app.models.place_in_line import PlaceInLineQuerySet
@@ -152,7 +152,7 @@ class Sweep:
     def _end(self, work: QuarantiningSteps[list[Record]], message: str, kind: str) -> bool:
         more, ended = work.step()
         for record in ended or ():
-            logger.info(message, extra=_named(record))
+            logger.info(message, extra=session_log.named(record))
         if ended:
             self.counts[kind] += len(ended)
         return more and (ended != [] or work.waiting)
@@ -183,19 +183,11 @@ def _places(
     return [Candidate(*row) for row in found]
 
 
-def _named(record: Record) -> dict[str, object]:
-    return {
-        "session": record.session_id,
-        "user": record.username,
-        "item": record.part_number,
-        "workstation": record.workstation_name,
-    }
-
-
 def _named_place(place: PlaceInLine) -> dict[str, object]:
     return {
         "place": place.pk,
         "user": place.workstation.user.get_username(),
         "item": place.item.part_number,
         "workstation": place.workstation.name,
+        "workstation_id": place.workstation_id,
     }

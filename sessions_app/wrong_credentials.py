@@ -100,6 +100,8 @@ class LogIn:
         if self._pair not in KNOWN_PLACES:
             LOG_INS_OF_ADDRESS.give_back(self._address)
         KNOWN_PLACES.add(self._pair)
+        extra = {"address": callers.source(_scope(self._request)), "user": self._username}
+        logger.info("password accepted", extra=extra)
 
     def failed(self) -> None:
         """Log it. The name only where it is one: people type their password there, too."""

@@ -35,6 +35,8 @@ Edit sessions for engineering data: soft and hard locks on parts, assemblies and
   `before`), and null on the last.
 * **Too many** requests of one user, or of one address without valid credentials, are answered 429 with `Retry-After`;
   requests that keep, release or verify a session never are.
+* **`X-Request-ID`** names a request in the server's log. An answer has the one of its request, if that is short and
+  plain, or a new one; answers to acquires, releases, `alive` and streams may have none.
 * **Times** are RFC 3339 in UTC. A body has at most 8 MB, and most operations need much less: 413
   `body_too_large` says how much this one reads. Invisible characters are refused in every text.
 """

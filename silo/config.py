@@ -15,7 +15,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from django.core.exceptions import ImproperlyConfigured
@@ -62,6 +62,14 @@ def _listed(value: Any) -> Any:
     if isinstance(in_json, list):
         return in_json
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _in_small_letters(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _in_capitals(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
 
 
 def _is_host(name: str) -> str:
@@ -154,6 +162,10 @@ class ServerConfig(_Section):
     trusted_proxies: Networks = []
     https: bool = False
     http_lane: bool = True
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_in_small_letters)] = "text"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_in_capitals)
+    ] = "INFO"
     secret_key: Annotated[str, Field(min_length=32)] | None = None
 
 
@@ -201,6 +213,12 @@ def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig, L
         _section(ServerConfig, server, "server", path),
         _section(LimitsConfig, limits, "limits", path),
     )
+
+
+def said(*sections: _Section) -> dict[str, Any]:
+    """Return all values by their keys, for the log: none of them is a secret."""
+    dumped = (one.model_dump(exclude={"secret_key"}) for one in sections)
+    return {key: value for values in dumped for key, value in values.items()}
 
 
 def _check_environment() -> None:

@@ -1,6 +1,6 @@
 """The one database: an external PostgreSQL by `DATABASE_URL`, else the one of `embedded_postgres/`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +130,9 @@ def _from_url(url: str) -> dict[str, Any]:
             "options": f"{_SERVER_OPTIONS} {parts.get('options', '')}".strip(),
         },
     }
+
+
+def said(database: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which database these settings name, for the log: never its password."""
+    values = ((key, database.get(key.upper())) for key in ("host", "port", "name", "user"))
+    return {f"database_{key}": str(value) for key, value in values if value}

@@ -1,9 +1,10 @@
-"""Formats one line for each log record: time, level, logger, message, and the record's `extra` as key=value."""
+"""Formats one line for each log record: time, level, logger, message, and the record's `extra`; as text or in JSON."""
 
 import json
 import logging
 import re
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -27,12 +28,10 @@ class FieldsFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        return f"{_to_the_second(int(record.created))}.{int(record.msecs):03d}Z"
+        return _time(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        fields = (
-            f"{key}={_quoted(value)}" for key, value in vars(record).items() if key not in _STANDARD
-        )
+        fields = (f"{key}={_quoted(value)}" for key, value in _extra(record))
         return " ".join((_printable(super().formatMessage(record)), *fields))
 
     def formatException(self, ei: Any) -> str:
@@ -40,6 +39,38 @@ class FieldsFormatter(logging.Formatter):
 
     def formatStack(self, stack_info: str) -> str:
         return _indented(super().formatStack(stack_info))
+
+
+class JsonFormatter(logging.Formatter):
+    """`{"time": "2026-01-31T12:00:00.123Z", "level": "INFO", "logger": "…", "message": "…", "user": "ada"}`.
+
+    One object a line. A traceback is the member `exception`, a stack `stack`.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        head = {
+            "time": _time(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        # An `extra` hides nothing of that.
+        line = {**head, **dict(_extra(record)), **head}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = self.formatStack(record.stack_info)
+        text = json.dumps(line, ensure_ascii=False, default=str)
+        # What cannot be seen is written as escapes, and with it all that is not ASCII.
+        return text if _is_visible(text) else json.dumps(line, default=str)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return f"{_to_the_second(int(record.created))}.{int(record.msecs):03d}Z"
+
+
+def _extra(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
+    return ((key, value) for key, value in vars(record).items() if key not in _STANDARD)
 
 
 @lru_cache(maxsize=2)
@@ -66,7 +97,7 @@ def _indented(text: str) -> str:
 
 def _quoted(value: object) -> str:
     """Quote a value that could be taken for another field or another line."""
-    text = str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     if _PLAIN_VALUE.fullmatch(text):
         return text
     if _is_visible(text) and text and not set(text) & set(' "=\\'):

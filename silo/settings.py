@@ -14,7 +14,7 @@ from pathlib import Path
 
 from corsheaders.defaults import default_headers
 
-from silo import __version__, config, cross_origin, database, secret_key, security_headers
+from silo import __version__, config, cross_origin, database, logs, secret_key, security_headers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # The sources of the client, which `/client` offers as a package.
@@ -40,8 +40,21 @@ CSRF_TRUSTED_ORIGINS = SERVER.trusted_origins
 CORS_ALLOWED_ORIGINS, CORS_ALLOWED_ORIGIN_REGEXES = cross_origin.rules(SERVER.trusted_origins)
 CORS_URLS_REGEX = cross_origin.ADDRESSES
 CORS_ALLOW_CREDENTIALS = True
-CORS_ALLOW_HEADERS = (*default_headers, "cache-control", "last-event-id", "silo-machine")
-CORS_EXPOSE_HEADERS = ("Allow", "Content-Disposition", "Retry-After", "WWW-Authenticate", "X-Next")
+CORS_ALLOW_HEADERS = (
+    *default_headers,
+    "cache-control",
+    "last-event-id",
+    "silo-machine",
+    "x-request-id",
+)
+CORS_EXPOSE_HEADERS = (
+    "Allow",
+    "Content-Disposition",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Next",
+    logs.HEADER,
+)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SERVER.https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SERVER.https else None
 SESSION_COOKIE_HTTPONLY = True
@@ -71,6 +84,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "silo.logs.RequestIdMiddleware",  # before what logs
     "silo.plain_http.PlainHttpMiddleware",
     # Security headers for browsers, on every answer of the middleware below.
     *(f"{one.__module__}.{one.__qualname__}" for one in security_headers.MIDDLEWARE),
@@ -159,21 +173,10 @@ SESSIONS_SWEEP_SECONDS = SESSIONS.sweep_seconds
 # What running processes write of themselves.
 SESSIONS_VERSION = __version__
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"fields": {"()": "silo.log_format.FieldsFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "fields"}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {
-        "django": {"handlers": [], "level": "INFO", "propagate": True},
-        "django.server": {"handlers": [], "level": "INFO", "propagate": True},
-        # It logs every stream's listener at INFO.
-        "django_eventstream": {"level": "WARNING"},
-        # Every refused request would write a line: the caller gets the error, and the proxy's log has it.
-        "django.request": {"level": "ERROR"},
-        # Any client can send a foreign Host header; it is answered with 400.
-        "django.security.DisallowedHost": {"level": "CRITICAL"},
-        "daphne": {"level": "WARNING"},
-    },
+LOGGING = logs.configuration(SERVER.log_format, SERVER.log_level)
+# What a server and a sweeper log when they start.
+EVENTS_SAID_AT_START = {
+    "version": __version__,
+    **database.said(DATABASES["default"]),
+    **config.said(SESSIONS, SERVER, LIMITS),
 }

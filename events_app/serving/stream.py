@@ -333,5 +333,5 @@ class Stream:
         try:
             self._writer.write_now(body)
         except Exception:
-            logger.exception("a stream failed")
+            logger.exception("a stream failed", extra={"stream": self.connection_id})
             self.close("a write failed")

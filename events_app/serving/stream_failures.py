@@ -37,7 +37,8 @@ def refusal_for(error: Exception, stream: OpenStream) -> StreamRefused:
             return unavailable()
     if isinstance(error, DATABASE_UNAVAILABLE):
         # An open stream's client comes back with its Last-Event-ID and misses nothing.
-        logger.warning("a stream could not reach the database", extra={"error": error})
+        extra = {"stream": stream.connection_id, "error": error}
+        logger.warning("a stream could not reach the database", extra=extra)
         return unavailable()
-    logger.error("a stream failed", exc_info=error)
+    logger.error("a stream failed", exc_info=error, extra={"stream": stream.connection_id})
     return FAILED

@@ -100,11 +100,9 @@ class ApiTokenAdmin(ReadOnlyModelAdmin):
         """Revoke the selected ones that are not revoked yet; who did it is in their history."""
         ids = list(queryset.order_by().values_list("pk", flat=True))
         with transaction.atomic():
-            good = ApiToken.objects.filter(pk__in=ids, revoked_at__isnull=True)
-            revoked = list(good.order_by("pk").select_for_update())
-            ApiToken.objects.filter(pk__in=[token.pk for token in revoked]).update(revoked_at=Now())
+            who: Any = request.user
+            revoked = ApiToken.objects.filter(pk__in=ids).revoke(who.get_username())
             if revoked:
-                who: Any = request.user
                 LogEntry.objects.log_actions(who.pk, revoked, CHANGE, "Revoked.")
         count = len(revoked)
         text = "1 token was revoked." if count == 1 else f"{count} tokens were revoked."

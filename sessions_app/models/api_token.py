@@ -1,10 +1,12 @@
 """Bearer tokens. Only their hash is kept; the token itself is shown once, to who makes it."""
 
 import hashlib
+import logging
 import re
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Self
 
 from django.conf import settings
@@ -17,6 +19,8 @@ from django.db.models.functions import Now
 from events_app.database.pipeline import Row
 from events_app.database.round_trip import Statement, rows_of
 from sessions_app.roles import Role
+
+logger = logging.getLogger(__name__)
 
 # Recognisable in logs and by secret scanners.
 TOKEN_PREFIX = "silo_"  # noqa: S105
@@ -85,7 +89,29 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
             shown=token[:SHOWN_CHARACTERS],
             expires_at=Now() + lifetime if lifetime else None,
         )
+        extra = {
+            "token": row.shown,
+            "user": user.get_username(),
+            "role": role,
+            "purpose": name,
+            "days": lifetime and lifetime.total_seconds() / 86400,
+        }
+        transaction.on_commit(partial(logger.info, "token made", extra=extra), robust=True)
         return row, token
+
+    def revoke(self, by: str) -> "list[ApiToken]":
+        """Revoke those of these tokens that are not revoked yet; return them.
+
+        Args:
+            by: the name of who does it, for the log.
+        """
+        with transaction.atomic():
+            good = self.filter(revoked_at__isnull=True).select_related("user").order_by("pk")
+            revoked = list(good.select_for_update(of=("self",)))
+            ids = [token.pk for token in revoked]
+            ApiToken.objects.filter(pk__in=ids).update(revoked_at=Now())
+            transaction.on_commit(partial(_log_revoked, revoked, by), robust=True)
+        return revoked
 
     def authenticate_all(self, digests: Collection[str]) -> "dict[str, ApiToken]":
         """Return the valid ones of the tokens with these digests, with their users and roles, and note their use."""
@@ -157,6 +183,12 @@ class ApiToken(models.Model):
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.user.is_active else "deactivated"
+
+
+def _log_revoked(tokens: Collection[ApiToken], by: str) -> None:
+    for token in tokens:
+        extra = {"token": token.shown, "user": token.user.get_username(), "by": by}
+        logger.warning("token revoked", extra=extra)
 
 
 _VALID: Final = Statement(

@@ -25,6 +25,7 @@ from sessions_app import channels, payloads
 from sessions_app.interference import conflicts
 from sessions_app.interference.holdings import Holders, take_away
 from sessions_app.locks import Lock, by_lock, rows_about
+from sessions_app.models import session_log
 from sessions_app.models.abstract_edit_session import FENCING_TOKENS, AbstractEditSession
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet, holders_of
 from sessions_app.models.ended_session import EndedSession, EndReason, Record
@@ -210,6 +211,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         events += (payloads.resolved_event(left, ended) for left, ended in freed)
         more = len(first) < len(found) or len(ending) < len(locked)
         event_log.append([*events, *met], ahead=writes, commits=commits and not more)
+        session_log.ended(records, granted, manner)
         return Ended(records, granted, more)
 
     def _lock_items(
@@ -268,6 +270,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         new = {session.pk for session in sessions}
         met = conflicts.find(self.all(), sessions, new, holders)
         granted = [Acquired(session, conflicts=met.of.get(session.pk, [])) for session in sessions]
+        session_log.granted(granted)
         return granted, [*met.events(sessions)]
 
     def ending(self, candidates: EditSessionQuerySet, manner: Manner) -> Step:

@@ -15,6 +15,7 @@ from sessions_app.interference import conflicts
 from sessions_app.interference.holdings import Holders
 from sessions_app.interference.new_cones import renew_cones, set_cones
 from sessions_app.locks import Lock
+from sessions_app.models import session_log
 from sessions_app.models.abstract_edit_session import AbstractEditSession
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.place_in_line import PlaceInLine
@@ -165,6 +166,7 @@ def carry_out(admitted: Sequence[Admitted], facts: Facts) -> list[list[Acquired]
         answers.append(answer)
         events += told
     event_log.append(events, ahead=writes, commits=True)
+    session_log.acquired(answers)
     return answers
 
 

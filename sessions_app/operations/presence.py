@@ -14,6 +14,7 @@ from events_app.database.round_trip import Query, Statement, together
 from events_app.log import event_log
 from events_app.presence.outages import observed_for
 from sessions_app import channels, payloads
+from sessions_app.models import session_log
 from sessions_app.models.abstract_edit_session import AbstractEditSession
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.item import Item
@@ -90,6 +91,7 @@ def leave(
         left.update(away_since=F("departed_at"))
         told = _told_of(EditSession.objects.filter(workstation__in=workstation_ids))
         event_log.append([payloads.away_event(*session) for session in told])
+        session_log.away(workstation_ids, [session for session, _ in told], grace)
     return False
 
 

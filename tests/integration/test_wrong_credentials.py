@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from sessions_app import wrong_credentials
 from sessions_app.models import ApiToken
 from sessions_app.stream_grants import resolve
-from silo.log_format import FieldsFormatter
+from silo.log_format import FieldsFormatter, JsonFormatter
 from tests.factories import A_SENTENCE, Api, make_token, make_user
 
 pytestmark = pytest.mark.django_db
@@ -137,7 +137,7 @@ def test_trying_many_names_waits_but_known_users_do_not(boss):
 def lines(caplog):
     """The lines of the log as a server writes them."""
     caplog.set_level(logging.WARNING, "sessions_app.wrong_credentials")
-    return lambda: [FieldsFormatter().format(record) for record in caplog.records]
+    return lambda form=FieldsFormatter: [form().format(record) for record in caplog.records]
 
 
 def test_each_is_one_line_that_fail2ban_reads_and_has_no_secret(boss, lines):
@@ -156,6 +156,8 @@ def test_each_is_one_line_that_fail2ban_reads_and_has_no_secret(boss, lines):
     expected = [HERE] * 7 + ["2001:db8::7"]
     for seen in zip(*map(as_fail2ban_sees, told), strict=True):
         assert [re.search(pattern, line)["host"] for line in seen] == expected
+    in_json = [re.search(failregex("# "), line) for line in lines(JsonFormatter)]
+    assert [found["host"] for found in in_json] == expected
     log = "\n".join(told)
     for secret in (WRONG[:13], expired, "hunter2", "hunter3", "203.0.113.9"):
         assert secret not in log
@@ -169,9 +171,10 @@ def test_delayed_attempts_log_no_further_line(lines):
     assert len(lines()) == TOKENS
 
 
-def failregex():
+def failregex(before=""):
     """The expression of docs/operations.md as fail2ban reads it."""
-    [expression] = re.findall(r"^failregex = (.+)$", OPERATIONS.read_text(), re.MULTILINE)
+    lines = rf"^{before}failregex = (.+)$"
+    [expression] = re.findall(lines, OPERATIONS.read_text(), re.MULTILINE)
     host = r"(?P<host>\d+\.\d+\.\d+\.\d+|[0-9a-f:]+)"
     return expression.replace("<HOST>", host)
 

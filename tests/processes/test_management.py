@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 
 import silo
+from sessions_app.models.api_token import TOKEN_FORM
 from tests.processes import warm
 from tests.processes.service import Serve, database_url, environment
 
@@ -49,14 +50,14 @@ def use(manage, database, processes):
     """Start a server on it; acquire a session and release it. Return its fencing token."""
 
     def run():
-        code, token = manage("createtoken", "ada", "--create-user", "--role", "editor")
-        assert code == 0, token
+        code, said = manage("createtoken", "ada", "--create-user", "--role", "editor")
+        assert code == 0, said
+        # The log names its prefix.
+        [token] = TOKEN_FORM.findall(said)
         server = Serve(DATABASE_URL=database)
         processes.callback(server.close)
         server.ready()
-        with httpx.Client(
-            base_url=server.url, headers={"Authorization": f"Bearer {token.split()[-1]}"}
-        ) as api:
+        with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}) as api:
             name = uuid.uuid4().hex
             api.post("/api/items", json={"part_number": name}).raise_for_status()
             known = api.post("/api/workstations", json={"name": name, "fingerprint": name}).json()

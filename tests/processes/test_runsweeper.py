@@ -1,5 +1,6 @@
 """`manage.py runsweeper` as a process."""
 
+import json
 import signal
 import socket
 from datetime import timedelta
@@ -39,8 +40,15 @@ def test_what_never_had_a_stream_is_expired_logged_and_told(serve, client_of, ru
 
 def test_a_fresh_session_is_left_alone(runsweeper, committed_db):
     acquire(make_workstation(make_user()), make_item())
-    assert runsweeper("--once").wait() == 0
+    sweeper = runsweeper("--once", SILO_LOG_FORMAT="json", SILO_SWEEP_SECONDS="7")
+    assert sweeper.wait() == 0
     assert EditSession.objects.count() == 1
+    # And what it says, in JSON: with which configuration, and that it started.
+    said = {line["message"]: line for line in map(json.loads, sweeper.lines)}
+    assert said["configuration"]["sweep_seconds"] == 7
+    assert said["configuration"]["log_format"] == "json"
+    assert "secret_key" not in said["configuration"]
+    assert said["sweeper started"]["every_seconds"] == 7
 
 
 def test_two_sweepers_release_each_session_once(runsweeper, committed_db):

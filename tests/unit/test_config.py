@@ -80,6 +80,8 @@ def test_nothing_said_is_the_defaults(load, text):
         "trusted_proxies": [],
         "https": False,
         "http_lane": True,
+        "log_format": "text",
+        "log_level": "INFO",
         "secret_key": None,
     }
 
@@ -334,6 +336,21 @@ def test_a_byte_order_mark_is_no_key(load):
 def test_https_may_be_switched_in_the_environment(load, written, value, monkeypatch):
     monkeypatch.setenv("SILO_HTTPS", written)
     assert load(in_server("https", str(not value).lower()))[1].https is value
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "value"),
+    [("log_format", "JSON", "json"), ("log_level", "debug", "DEBUG")],
+)
+def test_the_log_is_set_in_any_capitals(load, key, written, value, monkeypatch):
+    assert getattr(load(in_server(key, written))[1], key) == value
+    monkeypatch.setenv(f"SILO_{key.upper()}", written)
+    assert getattr(load()[1], key) == value
+
+
+@pytest.mark.parametrize(("key", "value"), [("log_format", "xml"), ("log_level", "5")])
+def test_another_log_is_refused(refusal, key, value):
+    assert f"server.{key}: Input should be '" in refusal(in_server(key, value))
 
 
 def test_a_bad_switch_is_refused(refusal):

@@ -53,6 +53,7 @@ def test_extra_becomes_fields():
         (1.5, "1.5"),
         ("", '""'),
         ("DIN 912", '"DIN 912"'),
+        (["A1", 'B"\n'], r'"A1, B\"\n"'),
         ("a=b", '"a=b"'),
         ('say "x"', r'"say \"x\""'),
         ("back\\slash", r'"back\\slash"'),

@@ -65,6 +65,9 @@ class Command(BaseCommand):
         connections.settings["default"]["OPTIONS"]["pool"] = settings.EVENTS_CONNECTION_POOL
         migrated = _looks_migrated()
         address, chosen = listening.getsockname()
+        if worker is None:
+            logger.info("configuration", extra=settings.EVENTS_SAID_AT_START)
+        logger.info("server started", extra={"pid": os.getpid(), "port": chosen})
         lifeline = None if worker is None else Lifeline(worker)
         service = server.Service(listening, workers, lifeline, migrated=migrated)
         if lifeline:
@@ -79,6 +82,7 @@ class Command(BaseCommand):
         if _looks_migrated():
             warn_of_too_few_connections(count)
             connections.close_all()
+        logger.info("configuration", extra=settings.EVENTS_SAID_AT_START)
         address, port = reserved.getsockname()
         # Checked already, and the port is known now. Of two the last one counts.
         command = [*get_child_arguments(), "--port", str(port), "--skip-checks"]

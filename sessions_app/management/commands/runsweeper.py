@@ -44,6 +44,7 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=start.EXIT_CODE) from error
         stop = threading.Event()
         _stop_on_signals(stop)
+        logger.info("configuration", extra=settings.EVENTS_SAID_AT_START)
         logger.info("sweeper started", extra={"every_seconds": settings.SESSIONS_SWEEP_SECONDS})
         if once:
             try:
