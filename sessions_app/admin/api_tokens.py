@@ -1,6 +1,6 @@
 """The page of API tokens."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -9,7 +9,9 @@ from django.db.models import Case, CharField, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
-from sessions_app.admin.base import ChoiceFilter, ReadOnlyModelAdmin, is_admin
+from sessions_app.admin.base import ReadOnlyModelAdmin, is_admin
+from sessions_app.admin.filters import ChoiceFilter, UserFilter
+from sessions_app.admin.shown import TimeColumn
 from sessions_app.models import ApiToken
 from sessions_app.roles import Role
 
@@ -48,26 +50,26 @@ class ApiTokenAdmin(ReadOnlyModelAdmin):
         "owner",
         "role",
         "state",
-        "created_at",
-        "expires_at",
-        "last_used_at",
+        TimeColumn("created_at"),
+        TimeColumn("expires_at"),
+        TimeColumn("last_used_at"),
     )
     list_select_related = ("user",)
-    list_filter = (StateFilter, RoleFilter)
+    list_filter = (StateFilter, RoleFilter, UserFilter)
     search_fields = ("name", "shown", "user__username")
     ordering = ("-pk",)
-    fields = (
+    fields: ClassVar[Any] = (
         "prefix",
         "name",
         "owner",
         "role",
         "state",
-        "created_at",
-        "expires_at",
-        "revoked_at",
-        "last_used_at",
+        TimeColumn("created_at"),
+        TimeColumn("expires_at"),
+        TimeColumn("revoked_at"),
+        TimeColumn("last_used_at"),
     )
-    readonly_fields = fields
+    readonly_fields: ClassVar[Any] = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return them without their hash, and with whether they are good by the database's clock."""

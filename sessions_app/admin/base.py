@@ -1,25 +1,52 @@
 """What all pages share: the roles, and no query that grows with a table."""
 
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, ValidationError
-from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.core.paginator import Paginator
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.utils.text import Truncator, capfirst
+from django.utils import timezone
+from django.utils.text import capfirst
 
+from sessions_app.admin.related import Related, of_filters
+from sessions_app.admin.sections import Section
+from sessions_app.admin.shown import (
+    note_reader,
+    note_shown,
+    object_shown,
+    time_shown,
+    to_list,
+    user_shown,
+)
+from sessions_app.models import EditSession
 from sessions_app.roles import Role
-from sessions_app.text import name_key, name_of, person
+from sessions_app.text import name_key
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
-
     AnyModelAdmin = admin.ModelAdmin[Any]
+    AnyPaginator = Paginator[Any]
 else:
     AnyModelAdmin = admin.ModelAdmin
+    AnyPaginator = Paginator
+
+# Tables grow to millions of rows; nobody turns more pages than these.
+MAX_COUNTED = 10_000
+
+
+class BoundedPaginator(AnyPaginator):
+    """Counts and turns through the first rows only; filters and search reach the others."""
+
+    @cached_property
+    def count(self) -> int:
+        """How many there are, at most `MAX_COUNTED`."""
+        rows: Any = self.object_list
+        return int(rows.order_by().values("pk")[:MAX_COUNTED].count())
 
 
 def is_admin(request: HttpRequest) -> bool:
@@ -30,43 +57,15 @@ def is_admin(request: HttpRequest) -> bool:
     return bool(known["role_is_admin"])
 
 
-def duration(time: timedelta) -> str:
-    """Return a time as a person says it, in at most two units and on one line."""
-    return _units(time).replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _units(time: timedelta) -> str:
-    seconds = max(0, int(time.total_seconds()))
-    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    if minutes:
-        return f"{minutes} min {seconds % 60} s"
-    return f"{seconds} s"
-
-
-def object_shown(row: Any) -> str:
-    """Return the object of a session, a place in line or a record; none means the whole item."""
-    return Truncator(row.object_id).chars(40) or "(whole item)"
-
-
-def user_shown(user: "User") -> str:
-    """Return the full name of a user, and that of the account."""
-    return person(user.get_username(), name_of(user))
-
-
 def how_many(rows: QuerySet[Any], field: str) -> Coalesce:
     """Return how many of the rows point with a foreign key to each row of a query, without a join."""
-    counted = (
-        rows.filter(**{field: OuterRef("pk")})
-        .order_by()
-        .values(field)
-        .annotate(count=Count("pk"))
-        .values("count")
-    )
-    return Coalesce(Subquery(counted, IntegerField()), 0)
+    return counted(rows.filter(**{field: OuterRef("pk")}).order_by())
+
+
+def counted(rows: QuerySet[Any]) -> Coalesce:
+    """Return how many rows of an unordered query there are for each row of an outer one."""
+    alone = rows.annotate(of_all=Value(1)).values("of_all").annotate(count=Count("pk"))
+    return Coalesce(Subquery(alone.values("count"), IntegerField()), 0)
 
 
 class PartNumberSearch:
@@ -94,13 +93,36 @@ class ConnectedColumn:
         return bool(row.connected)
 
 
-class ObjectColumn:
-    """The column `object`, by which the rows can be sorted."""
+class LockColumns:
+    """The columns `level` and `object`, of rows about a lock."""
+
+    @admin.display(ordering="context_level")
+    def level(self, row: Any) -> str:
+        """The context level, spelled as in the API."""
+        return str(row.context_level)
 
     @admin.display(description="object", ordering="object_id")
     def object(self, row: Any) -> str:
         """The object; none means the whole item."""
         return object_shown(row)
+
+    @admin.display(description="note")
+    def note_begins(self, row: Any) -> str:
+        """The first words of its note."""
+        return note_shown(row.note)
+
+
+class Page(ChangeList):
+    """A page of a list, whose rows know what the reader may see and what the page has found out for all of them."""
+
+    model_admin: "RoleModelAdmin"
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Find the rows, and what is shown with them."""
+        super().get_results(request)
+        self.result_list: Any = list(self.result_list)
+        note_reader(request, self.result_list)
+        self.model_admin.note_all(self.result_list)
 
 
 class RoleModelAdmin(AnyModelAdmin):
@@ -114,9 +136,15 @@ class RoleModelAdmin(AnyModelAdmin):
     # Said above the list, by the template.
     list_help = ""
     change_list_template = "admin/sessions_app/change_list.html"
+    change_form_template = "admin/sessions_app/change_form.html"
+    paginator = BoundedPaginator
     # Neither counts the whole table.
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+
+    class Media:
+        css = {"all": ("sessions_app/admin.css",)}
+        js = ("sessions_app/admin.js",)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Show the application on the index."""
@@ -135,6 +163,31 @@ class RoleModelAdmin(AnyModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_admin(request)
 
+    def note_all(self, rows: Sequence[Any]) -> None:
+        """Have all rows of a page know what is shown with them, in a fixed number of queries."""
+
+    def sections(self, request: HttpRequest, obj: Any) -> Sequence[Section | None]:
+        """Return what stands above the fields on the page of a row; None is left out."""
+        return ()
+
+    def related(self, request: HttpRequest, obj: Any) -> Related | None:
+        """Return where the page of a row leads."""
+        return None
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the class of the list's pages."""
+        return Page
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """Return a row that knows what its list knows."""
+        row = super().get_object(request, object_id, from_field)
+        if row is not None:
+            note_reader(request, [row])
+            self.note_all([row])
+        return row
+
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -145,12 +198,30 @@ class RoleModelAdmin(AnyModelAdmin):
         """
         if any("\0" in text for name, texts in request.GET.lists() for text in (name, *texts)):
             raise BadRequest("A filter must not contain the character NUL: remove it.")
-        title = capfirst(self.opts.verbose_name_plural)
-        extra = {"title": title, "list_help": self.list_help, **(extra_context or {})}
+        extra = {
+            "title": capfirst(self.opts.verbose_name_plural),
+            "list_help": self.list_help,
+            "as_of": time_shown(timezone.now()),
+            "related": of_filters(request),
+            "max_counted": MAX_COUNTED,
+        }
         try:
-            return super().changelist_view(request, extra)
+            return super().changelist_view(request, extra | (extra_context or {}))
         except ValidationError as error:
             raise BadRequest("These are no ids.") from error
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Show a row with its sections, and where it leads."""
+        obj = context.get("original")
+        if obj is not None:
+            context |= {
+                "sections": [one for one in self.sections(request, obj) if one],
+                "related": self.related(request, obj),
+                "as_of": time_shown(timezone.now()),
+            }
+        return super().render_change_form(request, context, *args, **kwargs)
 
 
 class ReadOnlyModelAdmin(RoleModelAdmin):
@@ -158,8 +229,8 @@ class ReadOnlyModelAdmin(RoleModelAdmin):
 
     @admin.display(description="user", ordering="user__username")
     def owner(self, row: Any) -> str:
-        """Whose it is: the names alone, for a link to the user's page would lead most to a refusal."""
-        return user_shown(row.user)
+        """Whose it is; it leads to what this user has."""
+        return to_list(row, EditSession, user_shown(row.user), user=row.user.get_username())
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -169,24 +240,3 @@ class ReadOnlyModelAdmin(RoleModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-
-class ChoiceFilter(admin.SimpleListFilter):
-    """A filter with fixed choices. An address with any other value filters nothing."""
-
-    # For each value in an address its text, and the rows that it leaves.
-    options: ClassVar[Mapping[str, tuple[str, Q]]] = {}
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(value, text) for value, (text, _) in self.options.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        _, rows = self.options.get(self.value() or "", ("", Q()))
-        return queryset.filter(rows)
-
-
-class ConnectedFilter(ChoiceFilter):
-    """By the annotation `connected`."""
-
-    title = parameter_name = "connected"
-    options = {"yes": ("Yes", Q(connected=True)), "no": ("No", Q(connected=False))}

@@ -2,33 +2,54 @@
 
 import uuid
 from collections.abc import Collection, Sequence
-from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.utils import display_for_value
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 
 from events_app.models import is_connected
 from sessions_app import operations
 from sessions_app.admin.base import (
-    ChoiceFilter,
-    ConnectedColumn,
-    ConnectedFilter,
-    ObjectColumn,
+    LockColumns,
     PartNumberSearch,
     ReadOnlyModelAdmin,
-    duration,
+    counted,
     is_admin,
 )
+from sessions_app.admin.filters import (
+    ChoiceFilter,
+    ConnectedFilter,
+    HeldFilter,
+    IdleFilter,
+    ItemFilter,
+    LevelFilter,
+    SilentFilter,
+    UserFilter,
+    WorkstationFilter,
+)
+from sessions_app.admin.ids import IdsField, too_many
+from sessions_app.admin.related import Related, of_item
+from sessions_app.admin.sections import Section, section
+from sessions_app.admin.shown import (
+    NOTHING,
+    TimeColumn,
+    duration,
+    list_of,
+    time_shown,
+    to_list,
+    to_page,
+    user_shown,
+)
 from sessions_app.interference import lists
-from sessions_app.models import EditSession
+from sessions_app.models import EditSession, Item, PlaceInLine, Workstation
 from sessions_app.text import text_fault
 
 # One transaction ends them all; an acquire of the same items waits for it.
@@ -37,7 +58,7 @@ MAX_AT_ONCE = 1000
 MAX_LISTED = 100
 HEADINGS = (
     "Item",
-    "Context level",
+    "Level",
     "Object",
     "User",
     "Workstation",
@@ -48,48 +69,25 @@ HEADINGS = (
 MAX_NODE_KEYS_SHOWN = 100
 # Of those whom a session meets.
 MAX_MET_SHOWN = 3
+# The places of the workstations that wait for a session.
+THEIR_LINE = PlaceInLine.objects.filter(
+    item=OuterRef("item"), context_level=OuterRef("context_level"), object_id=OuterRef("object_id")
+).order_by()
+ASKED = TimeColumn("requested_at", "since")
 
 
-def _silent_for(**time: float) -> Q:
-    return Q(last_heartbeat__lt=Now() - timedelta(**time))
+class WaitedForFilter(ChoiceFilter):
+    """By whether somebody stands in line for it."""
 
-
-class SilentFilter(ChoiceFilter):
-    """By the time since the last heartbeat, by the database's clock."""
-
-    title = parameter_name = "silent"
-    options = {
-        "1m": ("longer than 1 minute", _silent_for(minutes=1)),
-        "5m": ("longer than 5 minutes", _silent_for(minutes=5)),
-        "15m": ("longer than 15 minutes", _silent_for(minutes=15)),
-        "1h": ("longer than 1 hour", _silent_for(hours=1)),
-    }
-
-
-class SessionIdsField(forms.Field):
-    """Ids of sessions, separated by commas: one value, for a form may have only so many."""
-
-    widget = forms.HiddenInput
-
-    def prepare_value(self, value: Any) -> Any:
-        """Return the text of ids."""
-        return value if isinstance(value, str) else ",".join(map(str, value or ()))
-
-    def to_python(self, value: Any) -> list[uuid.UUID]:
-        """Return the ids of a text."""
-        try:
-            ids = [uuid.UUID(text) for text in (value or "").split(",") if text]
-        except ValueError:
-            raise ValidationError("These are not sessions; select them again.") from None
-        if len(ids) > MAX_AT_ONCE:
-            raise ValidationError(f"Select at most {MAX_AT_ONCE} sessions at once.")
-        return ids
+    title = "waited for"
+    parameter_name = "waited_for"
+    options = {"yes": ("Yes", Q(Exists(THEIR_LINE)))}
 
 
 class ForceReleaseForm(forms.Form):
     """Which sessions, and why; the list's filters come along, to return to it."""
 
-    sessions = SessionIdsField()
+    sessions = IdsField("sessions", MAX_AT_ONCE)
     filters = forms.CharField(required=False, widget=forms.HiddenInput)
     reason = forms.CharField(
         max_length=2000,
@@ -105,16 +103,6 @@ class ForceReleaseForm(forms.Form):
         return reason
 
 
-class MeetingsChangeList(ChangeList):
-    """A page of the list, which knows whom its sessions meet."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Find the rows, and whom they meet."""
-        super().get_results(request)
-        self.result_list: Any = list(self.result_list)
-        note_meetings(self.result_list)
-
-
 def note_meetings(sessions: Sequence[Any]) -> None:
     """Have each of these sessions know whom it meets (`met`), in a fixed number of queries."""
     met = lists.met_in_list(EditSession.objects.all(), sessions)
@@ -123,97 +111,135 @@ def note_meetings(sessions: Sequence[Any]) -> None:
 
 
 @admin.register(EditSession)
-class EditSessionAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnlyModelAdmin):
+class EditSessionAdmin(PartNumberSearch, LockColumns, ReadOnlyModelAdmin):
     """Active sessions: looked at by staff with the view permission, force-released by the role admin."""
 
     list_help = (
         "The active sessions. Sessions that have ended are under Ended sessions. "
         "To end one against its holder's wish, select it and choose Force-release."
     )
+    change_form_template = "admin/sessions_app/editsession/change_form.html"
     actions = ("force_release",)
     list_display = (
-        "item",
-        "context_level",
-        "object",
+        "item_link",
         "owner",
-        "workstation_name",
-        "meets",
-        "note",
-        "connected",
-        "away_since",
-        "idle_since",
         "silent_for",
         "held_for",
-        "fencing_token",
+        "idle_since",
+        "level",
+        "object",
+        "workstation_link",
+        "connected",
+        "waiting",
+        "meets",
+        "note_begins",
+        "token",
     )
-    list_filter = ("context_level", ConnectedFilter, SilentFilter)
+    list_display_links = ("object",)
+    list_filter = (
+        LevelFilter,
+        ConnectedFilter,
+        SilentFilter,
+        HeldFilter,
+        IdleFilter,
+        WaitedForFilter,
+        UserFilter,
+        ItemFilter,
+        WorkstationFilter,
+    )
     search_fields = ("item__part_number", "user__username", "workstation__name")
     # Newest first, by a unique index.
     ordering = ("-fencing_token",)
-    fields = (
-        "id",
-        "item",
-        "context_level",
+    fields: ClassVar[Any] = (
+        "item_link",
+        "level",
         "object_id",
         "owner",
-        "workstation",
+        "workstation_link",
+        "silent_for",
+        "held_for",
+        "idle_since",
+        "connected",
         "meets",
         "note",
-        "connected",
-        "away_since",
-        "idle_since",
         "fencing_token",
-        "acquired_at",
-        "held_for",
-        "last_heartbeat",
-        "silent_for",
+        TimeColumn("acquired_at"),
+        TimeColumn("last_heartbeat"),
         "node_keys",
+        "id",
     )
-    readonly_fields = fields
+    readonly_fields: ClassVar[Any] = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return them with their names, ages and presence; the database's clock counts."""
+        """Return them with their names, ages, presence and line; the database's clock counts."""
         sessions: QuerySet[Any] = EditSession.objects.with_names().annotate(
             connected=is_connected("workstation_id"),
             age=Now() - F("acquired_at"),
             silence=Now() - F("last_heartbeat"),
+            idleness=Now() - F("workstation__idle_since"),
+            in_line=counted(THEIR_LINE),
         )
         return sessions
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the class of the list's pages."""
-        return MeetingsChangeList
+    def note_all(self, rows: Sequence[Any]) -> None:
+        """Find out whom they meet."""
+        note_meetings(rows)
+
+    def sections(self, request: HttpRequest, obj: Any) -> Sequence[Section | None]:
+        """Return its line."""
+        lock = {name: getattr(obj, name) for name in ("item_id", "context_level", "object_id")}
+        address = list_of(PlaceInLine, item=obj.item.part_number)
+        columns = ("place", "owner", "workstation_link", "connected", "note_begins", ASKED)
+        return [
+            section(
+                request,
+                PlaceInLine,
+                "Waiting for it",
+                address,
+                columns,
+                lambda places: places.filter(**lock).order_by("number"),
+            )
+        ]
+
+    def related(self, request: HttpRequest, obj: Any) -> Related:
+        """Return where it leads: to all about its item."""
+        return of_item(request, obj.item)
+
+    @admin.display(description="item", ordering="item__part_number")
+    def item_link(self, session: Any) -> str:
+        """The part number; it leads to the item."""
+        return to_page(session, Item, session.item_id, session.item.part_number)
 
     @admin.display(description="meets")
     def meets(self, session: Any) -> str:
         """Whose sessions interfere softly with it."""
-        if not hasattr(session, "met"):
-            note_meetings([session])
         if session.met is None:
             return "(not compared)"
-        shown = [f"{self.owner(one)} on {one.workstation.name}" for one in session.met]
+        shown = [f"{user_shown(one.user)} on {one.workstation.name}" for one in session.met]
         names = list(dict.fromkeys(shown))
         more = f" and {len(names) - MAX_MET_SHOWN} more" if len(names) > MAX_MET_SHOWN else ""
-        return ", ".join(names[:MAX_MET_SHOWN]) + more
+        return (", ".join(names[:MAX_MET_SHOWN]) + more) or NOTHING
 
     @admin.display(description="workstation", ordering="workstation__name")
-    def workstation_name(self, session: Any) -> str:
-        """The workstation."""
-        return str(session.workstation.name)
+    def workstation_link(self, session: Any) -> str:
+        """The workstation; it leads to it."""
+        return to_page(session, Workstation, session.workstation_id, session.workstation.name)
 
-    @admin.display(description="away since", ordering="workstation__away_since")
-    def away_since(self, session: Any) -> Any:
-        """With a grace: since when its workstation has no stream."""
-        return session.workstation.away_since
+    @admin.display(ordering="connected")
+    def connected(self, session: Any) -> str:
+        """Whether the workstation has an open event stream; with a grace, since when it has none."""
+        icon = display_for_value(session.connected, "", boolean=True)
+        away = session.workstation.away_since
+        return format_html("{} away since {}", icon, time_shown(away)) if away else icon
 
-    @admin.display(description="idle since", ordering="workstation__idle_since")
-    def idle_since(self, session: Any) -> Any:
+    @admin.display(description="idle since", ordering="idleness")
+    def idle_since(self, session: Any) -> str:
         """Since when nobody touches its workstation, by its client's word."""
-        return session.workstation.idle_since
+        return time_shown(session.workstation.idle_since)
 
-    @admin.display(description="held for", ordering="age")
+    @admin.display(description="held for", ordering="-fencing_token")
     def held_for(self, session: Any) -> str:
-        """Its age."""
+        """Its age. The tokens are in the order of beginnings, and have an index."""
         return duration(session.age)
 
     @admin.display(description="silent for", ordering="silence")
@@ -221,13 +247,28 @@ class EditSessionAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnly
         """Since the last heartbeat."""
         return duration(session.silence)
 
+    @admin.display(description="waiting")
+    def waiting(self, session: Any) -> str:
+        """How many stand in line for it; it leads to the lines of its item."""
+        number = session.item.part_number
+        return (
+            to_list(session, PlaceInLine, session.in_line, item=number)
+            if session.in_line
+            else NOTHING
+        )
+
+    @admin.display(ordering="fencing_token")
+    def token(self, session: Any) -> int:
+        """The fencing token."""
+        return int(session.fencing_token)
+
     @admin.display(description="dependency cone")
     def node_keys(self, session: Any) -> str:
         """The first node keys; there may be 10,000."""
         keys = session.dependency_cone
         more = len(keys) - MAX_NODE_KEYS_SHOWN
         shown = ", ".join(keys[:MAX_NODE_KEYS_SHOWN])
-        return f"{shown} and {more} more" if more > 0 else shown
+        return (f"{shown} and {more} more" if more > 0 else shown) or NOTHING
 
     def has_force_release_permission(self, request: HttpRequest) -> bool:
         return is_admin(request)
@@ -239,8 +280,7 @@ class EditSessionAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnly
         """Ask why, for the selected sessions."""
         ids = list(queryset.order_by().values_list("pk", flat=True)[: MAX_AT_ONCE + 1])
         if len(ids) > MAX_AT_ONCE:
-            text = f"Select at most {MAX_AT_ONCE} sessions at once."
-            self.message_user(request, text, messages.ERROR)
+            self.message_user(request, too_many("sessions", MAX_AT_ONCE), messages.ERROR)
             return None
         form = ForceReleaseForm(initial={"sessions": ids, "filters": request.GET.urlencode()})
         return self._ask(request, ids, form)
@@ -279,7 +319,7 @@ class EditSessionAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnly
                 return self._to_list(form.cleaned_data["filters"])
             return self._ask(request, form.cleaned_data.get("sessions", []), form)
         try:
-            ids = SessionIdsField().clean(request.GET.get("sessions", ""))
+            ids = IdsField("sessions", MAX_AT_ONCE).clean(request.GET.get("sessions", ""))
         except ValidationError:
             ids = []
         return self._ask(request, ids, ForceReleaseForm(initial={"sessions": ids}))
@@ -294,10 +334,10 @@ class EditSessionAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnly
         rows = [
             (
                 session.item.part_number,
-                session.get_context_level_display(),
+                self.level(session),
                 self.object(session),
                 self.owner(session),
-                self.workstation_name(session),
+                session.workstation.name,
                 "yes" if session.connected else "no",
                 self.silent_for(session),
                 self.held_for(session),

@@ -1,5 +1,6 @@
 """The page of items."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -8,9 +9,13 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from sessions_app.admin.base import ChoiceFilter, PartNumberSearch, RoleModelAdmin, is_admin
+from sessions_app.admin.base import PartNumberSearch, RoleModelAdmin, is_admin
+from sessions_app.admin.filters import ChoiceFilter
+from sessions_app.admin.related import Related, of_item
+from sessions_app.admin.sections import Section, section
+from sessions_app.admin.shown import TimeColumn, list_of
 from sessions_app.errors import DomainError
-from sessions_app.models import Item
+from sessions_app.models import EditSession, EndedSession, Item, PlaceInLine
 from sessions_app.operations import items
 from sessions_app.operations.items import taken
 from sessions_app.text import part_number_fault, text_fault, trimmed
@@ -23,6 +28,8 @@ else:
 # Links of the filter by type, and former numbers on the page of an item: a page does not grow with the data.
 MAX_TYPES_LISTED = 100
 MAX_FORMER_LISTED = 100
+TIMES_AND_NAMES = (TimeColumn("created_at"), TimeColumn("retired_at"), "former_numbers")
+ENDED = TimeColumn("released_at", "ended")
 
 
 class ItemForm(AnyItemForm):
@@ -84,15 +91,71 @@ class ItemAdmin(PartNumberSearch, RoleModelAdmin):
     )
     actions = ("retire", "restore")
     form = ItemForm
-    list_display = ("part_number", "item_type", "description", "created_at", "retired_at")
+    list_display = (
+        "part_number",
+        "item_type",
+        "description",
+        TimeColumn("created_at"),
+        TimeColumn("retired_at"),
+    )
     list_filter = (RetiredFilter, ("item_type", ItemTypeFilter))
     search_fields = ("part_number", "description")
     key_lookup = "key"
     ordering = ("part_number",)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return what is only shown, of an existing item."""
-        return ("created_at", "retired_at", "former_numbers") if obj else ()
+        return TIMES_AND_NAMES if obj else ()
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return what is shown: of an existing item its history, too."""
+        return (*ItemForm.Meta.fields, *(TIMES_AND_NAMES if obj else ()))
+
+    def sections(self, request: HttpRequest, obj: Any) -> Sequence[Section | None]:
+        """Return who has it, who waits for it, and who had it."""
+        number = obj.part_number
+        held = (
+            "object",
+            "level",
+            "owner",
+            "silent_for",
+            "held_for",
+            "idle_since",
+            "workstation_link",
+        )
+        places = ("object", "level", "owner", "place", "holder", "workstation_link")
+        record = ("shown_object", "level", "holder", "how", "held_for", ENDED, "workstation_link")
+        ids = Item.objects.ids_on_record(number)
+        return [
+            section(
+                request,
+                EditSession,
+                "Who has it",
+                list_of(EditSession, item=number),
+                (*held, "waiting", "note_begins"),
+                lambda rows: rows.filter(item=obj).order_by("-fencing_token"),
+            ),
+            section(
+                request,
+                PlaceInLine,
+                "Its line",
+                list_of(PlaceInLine, item=number),
+                (*places, "connected", "note_begins"),
+                lambda rows: rows.filter(item=obj).order_by("number"),
+            ),
+            section(
+                request,
+                EndedSession,
+                "Its record",
+                list_of(EndedSession, item=number),
+                (*record, "ended_by", "note_begins"),
+                lambda rows: rows.filter(item_id__in=ids).order_by("-pk"),
+            ),
+        ]
+
+    def related(self, request: HttpRequest, obj: Any) -> Related:
+        """Return where it leads."""
+        return of_item(request, obj)
 
     @admin.display(description="former part numbers")
     def former_numbers(self, item: Item) -> str:

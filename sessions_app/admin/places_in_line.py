@@ -1,25 +1,35 @@
 """The page of the line."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet
 from django.http import HttpRequest
 
 from events_app.models import is_connected
 from sessions_app.admin.base import (
     ConnectedColumn,
-    ConnectedFilter,
-    ObjectColumn,
+    LockColumns,
     PartNumberSearch,
     ReadOnlyModelAdmin,
-    user_shown,
+    counted,
 )
-from sessions_app.models import PlaceInLine
+from sessions_app.admin.filters import (
+    ConnectedFilter,
+    ItemFilter,
+    LevelFilter,
+    WorkstationFilter,
+    WorkstationUserFilter,
+)
+from sessions_app.admin.related import Related, of_item
+from sessions_app.admin.shown import TimeColumn, to_list, to_page, user_shown
+from sessions_app.locks import Lock, by_lock, rows_about
+from sessions_app.models import EditSession, Item, PlaceInLine, Workstation
 
 
 @admin.register(PlaceInLine)
-class PlaceInLineAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnlyModelAdmin):
+class PlaceInLineAdmin(PartNumberSearch, LockColumns, ConnectedColumn, ReadOnlyModelAdmin):
     """Who waits for what: looked at only."""
 
     list_help = (
@@ -27,41 +37,90 @@ class PlaceInLineAdmin(PartNumberSearch, ObjectColumn, ConnectedColumn, ReadOnly
         " while it is not connected is passed over and keeps its place."
     )
     list_display = (
-        "item",
-        "context_level",
-        "object",
+        "item_link",
         "owner",
-        "workstation",
+        "place",
+        TimeColumn("requested_at", "waits since"),
+        "holder",
+        "level",
+        "object",
+        "workstation_link",
         "connected",
-        "note",
-        "requested_at",
+        "note_begins",
     )
-    list_filter = ("context_level", ConnectedFilter)
+    list_display_links = ("object",)
+    list_filter = (
+        LevelFilter,
+        ConnectedFilter,
+        WorkstationUserFilter,
+        ItemFilter,
+        WorkstationFilter,
+    )
     search_fields = ("item__part_number", "workstation__user__username", "workstation__name")
     ordering = ("number",)
-    fields = (
-        "id",
-        "item",
-        "context_level",
+    fields: ClassVar[Any] = (
+        "item_link",
+        "level",
         "object_id",
         "owner",
-        "workstation",
+        "place",
+        "holder",
+        "workstation_link",
         "connected",
-        "number",
         "note",
-        "requested_at",
+        TimeColumn("requested_at", "waits since"),
+        "number",
+        "id",
     )
-    readonly_fields = fields
+    readonly_fields: ClassVar[Any] = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return them with their names and presence."""
-        named = PlaceInLine.objects.select_related("item", "workstation__user")
-        places: QuerySet[Any] = named.defer("dependency_cone").annotate(
-            connected=is_connected("workstation_id")
+        """Return them with their names, presence and position."""
+        lock = {name: OuterRef(name) for name in ("item", "context_level", "object_id")}
+        before = PlaceInLine.objects.filter(**lock, number__lte=OuterRef("number")).order_by()
+        places: QuerySet[Any] = PlaceInLine.objects.with_names().annotate(
+            connected=is_connected("workstation_id"), place=counted(before)
         )
         return places
 
+    def note_all(self, rows: Sequence[Any]) -> None:
+        """Find out who holds what they wait for."""
+        locks = {Lock.of(place) for place in rows}
+        sessions = EditSession.objects.with_names().filter(rows_about(locks))
+        held = by_lock(sessions, locks) if locks else {}
+        for place in rows:
+            place.held = held.get(Lock.of(place))
+
+    def related(self, request: HttpRequest, obj: Any) -> Related:
+        """Return where it leads: to all about its item."""
+        return of_item(request, obj.item)
+
+    @admin.display(description="item", ordering="item__part_number")
+    def item_link(self, place: Any) -> str:
+        """The part number; it leads to the item."""
+        return to_page(place, Item, place.item_id, place.item.part_number)
+
     @admin.display(description="user", ordering="workstation__user__username")
     def owner(self, row: Any) -> str:
-        """Whose workstation it is."""
-        return user_shown(row.workstation.user)
+        """Whose workstation it is; it leads to what this user has."""
+        user = row.workstation.user
+        return to_list(row, EditSession, user_shown(user), user=user.get_username())
+
+    @admin.display(description="workstation", ordering="workstation__name")
+    def workstation_link(self, place: Any) -> str:
+        """The workstation; it leads to it."""
+        return to_page(place, Workstation, place.workstation_id, place.workstation.name)
+
+    @admin.display(description="place")
+    def place(self, place: Any) -> int:
+        """Its position in its line, from 1."""
+        return int(place.place)
+
+    @admin.display(description="held by")
+    def holder(self, place: Any) -> str:
+        """Who has what it waits for; it leads to that session."""
+        held = place.held
+        if held is None:
+            return "(nobody)"
+        text = f"{user_shown(held.user)} on {held.workstation.name}"
+        return to_page(place, EditSession, held.pk, text)

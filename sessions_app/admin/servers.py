@@ -1,15 +1,21 @@
 """The pages of server processes and open streams. They are here because roles and workstations are the domain's."""
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
+from events_app import timings
 from events_app.models import Connection, ServerProcess
-from sessions_app.admin.base import ReadOnlyModelAdmin, duration, how_many
-from sessions_app.models import Workstation
+from sessions_app.admin.base import ReadOnlyModelAdmin, how_many
+from sessions_app.admin.filters import ConnectionWorkstationFilter, ServerFilter
+from sessions_app.admin.sections import Section, section
+from sessions_app.admin.shown import TimeColumn, duration, list_of, to_list, to_page
+from sessions_app.models import EditSession, Workstation
 
 
 @admin.register(ServerProcess)
@@ -17,11 +23,29 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
     """Running servers: looked at by the role admin and staff with the view permission."""
 
     list_help = "Every running manage.py serve. A killed server is listed until another server finds it dead."
-    list_display = ("hostname", "pid", "streams", "started_at", "last_beat", "silent_for")
+    list_display = (
+        "process",
+        "state",
+        "silent_for",
+        "streams",
+        "behind",
+        TimeColumn("started_at", "started"),
+        TimeColumn("last_beat"),
+    )
     search_fields = ("hostname",)
     ordering = ("hostname", "pid", "pk")
-    fields = ("id", "hostname", "pid", "streams", "started_at", "last_beat", "silent_for")
-    readonly_fields = fields
+    fields: ClassVar[Any] = (
+        "hostname",
+        "pid",
+        "state",
+        "silent_for",
+        "streams",
+        "behind",
+        TimeColumn("started_at", "started"),
+        TimeColumn("last_beat"),
+        "id",
+    )
+    readonly_fields: ClassVar[Any] = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return them with their streams and the time since their last beat."""
@@ -30,49 +54,134 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
             silence=Now() - F("last_beat"),
         )
 
+    def sections(self, request: HttpRequest, obj: Any) -> Sequence[Section | None]:
+        """Return its streams."""
+        columns = ("stream", "workstation", "user", "open_for", "asked", "acknowledged")
+        return [
+            section(
+                request,
+                Connection,
+                "Workstations' streams",
+                list_of(Connection, server=obj.pk),
+                columns,
+                lambda rows: rows.filter(process=obj.pk).order_by("-opened_at", "pk"),
+            )
+        ]
+
+    @admin.display(description="process", ordering="hostname")
+    def process(self, process: Any) -> str:
+        """Host and process id."""
+        return str(process)
+
+    @admin.display(description="state", ordering="last_beat")
+    def state(self, process: Any) -> str:
+        """Whether it beats, as the other servers judge it."""
+        if process.given_up:
+            return "dead, being cleaned up"
+        dead = timedelta(seconds=timings.configured().server_dead)
+        return "silent" if process.silence > dead else "beating"
+
     @admin.display(description="workstations' streams", ordering="stream_count")
-    def streams(self, process: Any) -> int:
-        """How many streams of workstations it serves."""
-        return int(process.stream_count)
+    def streams(self, process: Any) -> str:
+        """How many streams of workstations it serves; it leads to them."""
+        return to_list(process, Connection, process.stream_count, server=process.pk)
 
     @admin.display(description="silent for", ordering="silence")
     def silent_for(self, process: Any) -> str:
         """Since its last beat."""
         return duration(process.silence)
 
+    @admin.display(description="behind", ordering="behind_seconds")
+    def behind(self, process: Any) -> str:
+        """For how long an acknowledgement waited to be written at its last beat."""
+        return f"{process.behind_seconds:.1f} s"
+
 
 @admin.register(Connection)
 class ConnectionAdmin(ReadOnlyModelAdmin):
     """Open streams of workstations: looked at by the role admin and staff with the view permission."""
 
-    list_help = "Every open event stream of a workstation. Streams that only watch are not listed."
-    list_display = ("id", "workstation", "user", "process", "open_for")
+    list_help = (
+        "Every open event stream of a workstation. Streams that only watch are not listed. A client that acknowledges"
+        " owes an answer to the last heartbeat until it has given it."
+    )
+    list_display = (
+        "workstation",
+        "user",
+        "open_for",
+        "asked",
+        "acknowledged",
+        "process_link",
+        "stream",
+    )
+    list_display_links = ("stream",)
     list_select_related = ("process",)
+    list_filter = (ConnectionWorkstationFilter, ServerFilter)
     search_fields = ("workstation_name", "username")
     ordering = ("-opened_at", "pk")
-    fields = ("id", "workstation", "user", "process", "opened_at", "open_for")
-    readonly_fields = fields
+    fields: ClassVar[Any] = (
+        "workstation",
+        "user",
+        "process_link",
+        "open_for",
+        TimeColumn("opened_at"),
+        "asked",
+        "acknowledged",
+        "machine",
+        "stream",
+    )
+    readonly_fields: ClassVar[Any] = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return them with their workstation's names: a key is no foreign key."""
         workstation = Workstation.objects.filter(pk=OuterRef("key"))
-        return Connection.objects.annotate(
+        return Connection.objects.select_related("process").annotate(
             workstation_name=Subquery(workstation.values("name")),
             username=Subquery(workstation.values("user__username")),
             age=Now() - F("opened_at"),
+            asked_ago=Now() - F("heartbeat_at"),
+            acked_ago=Now() - F("acked_at"),
         )
 
-    @admin.display(ordering="workstation_name", empty_value="(deleted)")
-    def workstation(self, connection: Any) -> Any:
-        """The workstation's name."""
-        return connection.workstation_name
+    @admin.display(description="stream", ordering="pk")
+    def stream(self, connection: Any) -> str:
+        """Its id, by which requests name it."""
+        return str(connection.pk)
+
+    @admin.display(ordering="workstation_name")
+    def workstation(self, connection: Any) -> str:
+        """The workstation; it leads to it."""
+        name = connection.workstation_name
+        if name is None:
+            return "(deleted)"
+        return to_page(connection, Workstation, connection.key, name)
 
     @admin.display(ordering="username")
     def user(self, connection: Any) -> Any:
-        """The workstation's user."""
-        return connection.username
+        """The workstation's user; it leads to what this user has."""
+        name = connection.username
+        return to_list(connection, EditSession, name, user=name) if name else None
+
+    @admin.display(description="server", ordering="process__hostname")
+    def process_link(self, connection: Any) -> str:
+        """The server process; it leads to it."""
+        return to_page(connection, ServerProcess, connection.process_id, connection.process)
 
     @admin.display(description="open for", ordering="age")
     def open_for(self, connection: Any) -> str:
         """Its age."""
         return duration(connection.age)
+
+    @admin.display(ordering="heartbeat_at")
+    def asked(self, connection: Any) -> str:
+        """How long ago its client was asked for a sign of life, where it acknowledges heartbeats."""
+        return f"{duration(connection.asked_ago)} ago" if connection.ack else "(never)"
+
+    @admin.display(ordering="acked_at")
+    def acknowledged(self, connection: Any) -> str:
+        """How long ago it acknowledged that heartbeat."""
+        if not connection.ack:
+            return "(does not)"
+        if connection.acked_ago is None:
+            return "not yet"
+        return f"{duration(connection.acked_ago)} ago"

@@ -58,6 +58,12 @@ def text_of(response: Any) -> str:
     return str(response.content.decode())
 
 
+def filled(response: Any) -> dict[str, Any]:
+    """Return what a browser sends when it submits the form of a page as it is."""
+    form = response.context["form"]
+    return {name: form[name].field.prepare_value(form[name].value()) for name in form.fields}
+
+
 def listed(response: Any) -> set[Any]:
     return {row.pk for row in response.context["cl"].result_list}
 

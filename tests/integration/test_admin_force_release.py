@@ -144,6 +144,7 @@ def test_force_release_takes_a_fixed_number_of_queries(boss):
 
 def test_force_release_has_a_limit(boss, monkeypatch):
     monkeypatch.setattr(edit_sessions, "MAX_AT_ONCE", 1)
+    monkeypatch.setattr(edit_sessions.ForceReleaseForm.base_fields["sessions"], "most", 1)
     sessions = make_sessions(2)
     selected = [session.pk for session in sessions]
     answer = boss.post(

@@ -1,13 +1,27 @@
 """Workstations in the admin site: their presence, and that deleting one releases what it holds."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from events_app.models import LogEntry
+from sessions_app.admin import workstations
 from sessions_app.models import EditSession, EndedSession, EndReason, Workstation
-from tests.factories import acquire, make_item
-from tests.integration.admin_site import connect, listed, make_sessions, text_of
+from tests.factories import acquire, make_item, make_user, make_workstation
+from tests.integration.admin_site import (
+    connect,
+    filled,
+    listed,
+    make_sessions,
+    messages_of,
+    text_of,
+)
+
+PAGE = "/admin/sessions_app/workstation/"
+DELETE_MANY = PAGE + "delete-many/"
 
 pytestmark = pytest.mark.django_db
 
@@ -28,18 +42,62 @@ def test_deleting_a_workstation_releases_what_it_holds(boss):
 
 def test_deleting_selected_workstations_is_set_based(boss):
     def queries(sessions: list[EditSession]) -> int:
-        body = {
-            "action": "delete_selected",
-            "post": "yes",
-            "_selected_action": [session.workstation_id for session in sessions],
-        }
+        selected = [session.workstation_id for session in sessions]
         with CaptureQueriesContext(connection) as captured:
-            boss.post("/admin/sessions_app/workstation/", body)
+            asked = boss.post(PAGE, {"action": "delete_many", "_selected_action": selected})
+            assert f"Delete {len(sessions)} workstations" in text_of(asked)
+            assert Workstation.objects.count() == len(sessions)
+            boss.post(DELETE_MANY, filled(asked))
         return len(captured)
 
     assert queries(make_sessions(2, "few")) == queries(make_sessions(6, "many"))
     assert not Workstation.objects.exists()
     assert EndedSession.objects.filter(reason=EndReason.WORKSTATION_DELETED).count() == 8
+
+
+def test_thousands_are_deleted_at_once(boss):
+    user = make_user("collector")
+    names = [Workstation(user=user, name=f"cad-{n}", fingerprint=f"{n}") for n in range(1001)]
+    Workstation.objects.bulk_create(names)
+    asked = boss.post(
+        PAGE, {"action": "delete_many", "select_across": 1, "_selected_action": names[0].pk}
+    )
+    assert text_of(asked).count("<li>cad-") == workstations.MAX_LISTED
+    assert "and 901 more" in text_of(asked)
+    answer = boss.post(DELETE_MANY, filled(asked), follow=True)
+    assert messages_of(answer) == ["Workstations that were deleted: 1001 of 1001."]
+    assert not Workstation.objects.exists()
+
+
+def test_who_comes_back_meanwhile_is_kept(boss):
+    gone, back = (make_workstation(make_user(name)) for name in ("gone", "back"))
+    Workstation.objects.update(last_seen=Now() - timedelta(days=100))
+    recent = make_workstation(make_user("recent"))
+    assert listed(boss.get(PAGE + "?unseen=90d")) == {gone.pk, back.pk}
+    assert listed(boss.get(PAGE + "?unseen=365d")) == set()
+    selected = {"action": "delete_many", "_selected_action": [gone.pk, back.pk]}
+    asked = boss.post(PAGE + "?unseen=90d", selected)
+    Workstation.objects.filter(pk=back.pk).update(last_seen=Now())
+    answer = boss.post(DELETE_MANY, filled(asked), follow=True)
+    assert answer.redirect_chain == [(PAGE + "?unseen=90d", 302)]
+    assert messages_of(answer) == ["Workstations that were deleted: 1 of 2."]
+    assert set(Workstation.objects.all()) == {back, recent}
+
+
+def test_deletion_of_many_is_for_admins_and_has_a_limit(onlooker, boss, monkeypatch):
+    first, second = (make_workstation(make_user(name)) for name in ("one", "two"))
+    body = {"workstations": f"{first.pk},{second.pk}"}
+    assert onlooker.post(DELETE_MANY, body).status_code == 403
+    monkeypatch.setattr(workstations, "MAX_AT_ONCE", 1)
+    monkeypatch.setattr(workstations.DeleteForm.base_fields["workstations"], "most", 1)
+    selected = {"action": "delete_many", "_selected_action": [first.pk, second.pk]}
+    answer = boss.post(PAGE, selected, follow=True)
+    assert messages_of(answer) == ["Select at most 1 workstations at once."]
+    for wrong in (body, {"workstations": "x"}, {}):
+        answer = boss.post(DELETE_MANY, wrong, follow=True)
+        assert messages_of(answer) == ["Select the workstations again."]
+    assert boss.get(DELETE_MANY, follow=True).redirect_chain == [(PAGE, 302)]
+    assert Workstation.objects.count() == 2
 
 
 def test_workstations_show_presence_and_sessions(boss):
