@@ -1,18 +1,16 @@
 """The configuration: `silo.yaml` (or the file named by `SILO_CONFIG`), overridden by environment variables.
 
 Every key is also an environment variable: `SILO_` and the key in capitals, e.g. `SILO_HEARTBEAT_SECONDS=10`.
-There a list is written in JSON, or separated by commas. Unknown keys, invalid values, misspelt variables and duplicate
-keys are refused with the name of the key and the reason.
+There a list is written in JSON, or separated by commas. Unknown keys and variables (`silo/environment.py`), invalid
+values and duplicate keys are refused with the name of the key, the reason, the value and where it comes from.
 
 `silo/settings.py` makes settings of the values: docs/architecture.md says how they are named.
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -27,7 +25,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from silo import silo_yaml
+from silo import environment, silo_yaml
 
 
 def _no_truth_value(value: Any) -> Any:
@@ -47,8 +45,6 @@ MinutesOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS / 60, allow_inf_na
 Hours = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 3600, allow_inf_nan=False)]
 # The database counts in 64 bits; a limit above a thousand million is a typing error.
 Count = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=1, le=10**9)]
-# Names that are at least so similar are taken for misspellings of each other.
-NEARLY = 0.9
 
 
 def _listed(value: Any) -> Any:
@@ -166,7 +162,8 @@ class ServerConfig(_Section):
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_in_capitals)
     ] = "INFO"
-    secret_key: Annotated[str, Field(min_length=32)] | None = None
+    # repr=False: a secret, which no message shows.
+    secret_key: Annotated[str | None, Field(min_length=32, repr=False)] = None
 
 
 class LimitsConfig(_Section):
@@ -206,8 +203,11 @@ def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig, L
     limits = _mapping(document.pop("limits", None), "limits", path)
     unknown = [*document, *(f"modules.{key}" for key in modules)]
     if unknown:
-        raise ImproperlyConfigured(f"{path}: unknown key {', '.join(map(str, unknown))}")
-    _check_environment()
+        known = ("modules.sessions", "server", "limits")
+        faults = (f"unknown key {key}{environment.meant(key, known)}" for key in unknown)
+        raise ImproperlyConfigured(f"{path}: {'; '.join(faults)}")
+    sections = (SessionsConfig, ServerConfig, LimitsConfig)
+    environment.refuse_unknown([key for section in sections for key in section.model_fields])
     return (
         _section(SessionsConfig, sessions, "modules.sessions", path),
         _section(ServerConfig, server, "server", path),
@@ -219,16 +219,6 @@ def said(*sections: _Section) -> dict[str, Any]:
     """Return all values by their keys, for the log: none of them is a secret."""
     dumped = (one.model_dump(exclude={"secret_key"}) for one in sections)
     return {key: value for values in dumped for key, value in values.items()}
-
-
-def _check_environment() -> None:
-    """Refuse a variable that is nearly one of ours. Others belong to tests, tools and the client."""
-    sections = (SessionsConfig, ServerConfig, LimitsConfig)
-    keys = [key for section in sections for key in section.model_fields]
-    ours = {f"SILO_{key.upper()}" for key in keys}
-    for name in sorted(os.environ.keys() - ours):
-        if name.startswith("SILO_") and (near := get_close_matches(name, ours, 1, NEARLY)):
-            raise ImproperlyConfigured(f"{name} is unknown; did you mean {near[0]}?")
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
@@ -261,14 +251,26 @@ def _mapping(value: Any, name: str, path: Path) -> dict[str, Any]:
 def _section(section: type[Section], values: dict[str, Any], name: str, path: Path) -> Section:
     # Before pydantic-settings sees the keys: it has parameters of its own, such as _env_prefix.
     if unknown := values.keys() - section.model_fields.keys():
-        faults = "; ".join(f"{name}.{key}: unknown key" for key in sorted(unknown))
+        faults = "; ".join(
+            f"{name}.{key}: unknown key{environment.meant(key, section.model_fields)}"
+            for key in sorted(unknown)
+        )
         raise ImproperlyConfigured(f"{path}: {faults}")
     try:
         return section(**values)
     except ValidationError as error:
-        # Never the value itself: it may be the secret key.
         faults = "; ".join(
             f"{name}.{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_input=False, include_url=False)
+            f" ({_origin(section, str(fault['loc'][0]), fault['input'], path)})"
+            for fault in error.errors(include_url=False)
         )
-        raise ImproperlyConfigured(f"{path} or the environment: {faults}") from None
+        # Nothing chained: it would show secrets.
+        raise ImproperlyConfigured(faults) from None
+
+
+def _origin(section: type[Section], key: str, value: Any, path: Path) -> str:
+    """Return a value, unless it is a secret, and where it comes from."""
+    where = environment.where(key) or path
+    if not section.model_fields[key].repr:
+        return f"in {where}"
+    return f"it is {environment.shown(value)} in {where}"

@@ -1,5 +1,6 @@
 """The one database: an external PostgreSQL by `DATABASE_URL`, else the one of `embedded_postgres/`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ _CLIENT_OPTIONS = {
     "keepalives_count": 2,
     "tcp_user_timeout": PEER_TIMEOUT_MS,
 }
+
+_ENCODE = (
+    "Percent-encode the user and the password: @ is %40, / is %2F, # is %23, : is %3A, ? is %3F, % is %25 and a blank"
+    " is %20."
+)
 
 
 def may_be_made(arguments: Sequence[str]) -> bool:
@@ -107,14 +113,36 @@ def _embedded(var: Path, make: bool) -> dict[str, Any]:
     )
 
 
+def _refuse_unencoded(url: str) -> None:
+    """Refuse a user or password with a character that means something in a URL.
+
+    libpq would take the rest of a password for the host, which its messages, and so the log, would show; other programs
+    end a URL at `#`.
+    """
+    first, at, rest = url.partition("://")[2].partition("@")
+    # An @ in an option may be; one behind a / is in a path, where it is not meant, unless that / is in the password.
+    in_option = "/" in first and "?" in first
+    wrong = "/" in first or "#" in first or "@" in rest.partition("?")[0]
+    if at and wrong and not in_option:
+        raise ImproperlyConfigured(
+            f"DATABASE_URL has a character in its user or password that means something else in a URL. {_ENCODE}"
+        )
+
+
 def _from_url(url: str) -> dict[str, Any]:
     if not url.startswith(("postgresql://", "postgres://")):
         raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://")
+    _refuse_unencoded(url)
     try:
         parts = {key: str(value) for key, value in conninfo_to_dict(url).items()}
     except (psycopg.ProgrammingError, UnicodeError):
         # Nothing chained: the message of libpq may quote the URL, and with it the password.
-        raise ImproperlyConfigured("DATABASE_URL is not a valid PostgreSQL URL") from None
+        raise ImproperlyConfigured(
+            f"DATABASE_URL is not a valid PostgreSQL URL. {_ENCODE}"
+        ) from None
+    if not re.fullmatch(r"[\d,]*", parts.get("port", "")):
+        # Part of a password, perhaps, which libpq's messages would show.
+        raise ImproperlyConfigured(f"The port in DATABASE_URL is not a number. {_ENCODE}")
     if not parts.get("dbname") and "service" not in parts:
         raise ImproperlyConfigured("DATABASE_URL names no database: postgresql://host/<name>")
     return {

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import traceback
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -11,6 +13,9 @@ from django.core.exceptions import ImproperlyConfigured
 from silo import config
 
 SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2"
+ROOT = Path(__file__).parents[2]
+# Of variables that do not take a 1.
+VALID = {"SILO_SECRET_KEY": SECRET, "SILO_TRUSTED_ORIGINS": "", "SILO_TRUSTED_PROXIES": ""}
 NUMBERS = {
     "session_timeout_minutes": 15,
     "heartbeat_seconds": 30,
@@ -161,6 +166,14 @@ def test_an_unknown_key_is_refused_by_its_full_name(refusal, text, name):
         ("SILO_HEARTBEAT_SECOND", "SILO_HEARTBEAT_SECONDS"),
         ("SILO_ALLOWED_HOST", "SILO_ALLOWED_HOSTS"),
         ("SILO_SESSIONS_TIMEOUT_MINUTES", "SILO_SESSION_TIMEOUT_MINUTES"),
+        ("SILO_HEARTBEATS", "SILO_HEARTBEAT_SECONDS"),
+        ("SILO_SERVER_HTTPS", "did you mean SILO_HTTPS?"),
+        ("SILO_DATABASE_URL", "did you mean DATABASE_URL?"),
+        ("SILO_PORT", "did you mean PORT?"),
+        ("silo_allowed_host", "SILO_ALLOWED_HOSTS"),
+        ("SILO_TOKN", "SILO_TOKEN"),
+        ("SILO_", "SILO_ is unknown"),
+        ("SILO_XYZZY_1", "SILO_XYZZY_1 is unknown. README.md"),
     ],
 )
 def test_a_variable_that_is_misspelt_is_refused_and_says_how_it_is_spelt(
@@ -172,10 +185,64 @@ def test_a_variable_that_is_misspelt_is_refused_and_says_how_it_is_spelt(
     assert meant in message
 
 
+def test_every_unknown_variable_is_named(refusal, monkeypatch):
+    monkeypatch.setenv("SILO_FIRST_ONE", SECRET)
+    monkeypatch.setenv("SILO_SECOND_ONE", SECRET)
+    message = refusal()
+    assert "SILO_FIRST_ONE" in message
+    assert "SILO_SECOND_ONE" in message
+
+
 def test_other_variables_are_none_of_its_business(load, monkeypatch):
     for name in ("SILO_CONFIG", "SILO_STATE", "SILO_TEST_SECONDS", "SILO_URL", "HEARTBEAT_SECOND"):
         monkeypatch.setenv(name, "1")
     load()
+
+
+# What names variables that are wrong on purpose, or that were once.
+WRONG_HERE = {Path(__file__), ROOT / "CHANGELOG.md"}
+
+
+def test_every_variable_that_the_project_names_may_be_set(load, monkeypatch):
+    for folder in ("", "client", "demo", "deploy", "docs", "silo", "tests", "tools", ".ci"):
+        for file in (ROOT / folder).glob("**/*" if folder else "*"):
+            if file.is_file() and file not in WRONG_HERE and file.suffix != ".pyc":
+                for name in re.findall(
+                    r"\bSILO_[A-Z][A-Z_]*[A-Z]\b", file.read_text(errors="ignore")
+                ):
+                    monkeypatch.setenv(name, VALID.get(name, "1"))
+    load()
+
+
+@pytest.mark.parametrize("key", ["heartbeat_seconds", "sweep_seconds"])
+def test_a_bad_value_is_shown_with_where_it_comes_from(refusal, monkeypatch, tmp_path, key):
+    assert f"(it is 'soon' in {tmp_path / 'silo.yaml'})" in refusal(in_sessions(key, "soon"))
+    monkeypatch.setenv(f"SILO_{key.upper()}", "-1")
+    assert f"(it is '-1' in SILO_{key.upper()})" in refusal(in_sessions(key, "soon"))
+    monkeypatch.delenv(f"SILO_{key.upper()}")
+    monkeypatch.setenv(f"silo_{key}", "9" * 1000)
+    message = refusal()
+    assert f"in silo_{key})" in message
+    assert len(message) < 300
+
+
+def test_the_place_of_a_bad_secret_is_named(refusal, monkeypatch, tmp_path):
+    said = refusal(in_server("secret_key", "hunter2"))
+    assert said.endswith(f"(in {tmp_path / 'silo.yaml'})")
+    monkeypatch.setenv("SILO_SECRET_KEY", "hunter2")
+    assert refusal().endswith("(in SILO_SECRET_KEY)")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("servers: {}", "did you mean server?"),
+        (in_server("allowed_host", "a"), "did you mean allowed_hosts?"),
+        (in_sessions("heartbeat", 30), "did you mean heartbeat_seconds?"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(refusal, text, meant):
+    assert meant in refusal(text)
 
 
 def test_every_fault_of_a_section_is_named(refusal):

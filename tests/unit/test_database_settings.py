@@ -3,6 +3,7 @@
 import sys
 import traceback
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -108,6 +109,30 @@ def test_connections_are_handed_back_and_probed(url):
     assert (settings["CONN_MAX_AGE"], settings["CONN_HEALTH_CHECKS"]) == (0, True)
 
 
+@pytest.mark.parametrize("character", ["@", "/", "#", "a@b/c#d", "@/"])
+def test_a_character_that_should_be_encoded_is_told_so(character):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"Percent-encode .*: @ is %40, / is %2F, # is %23"
+    ):
+        parsed(f"postgresql://ada:se{character}cret@h:5432/silo?sslmode=require")
+    encoded = quote(f"se{character}cret", safe="")
+    assert parsed(f"postgresql://ada:{encoded}@h/silo")["PASSWORD"] == f"se{character}cret"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://h/silo?user=ada@example&password=s@c/r#t",
+        "postgresql://h:5432/silo?user=ada@example",
+        "postgresql:///silo?host=/run/postgresql&user=a@b",
+        "postgresql://ada:secret@one:1,two:2/silo?options=-c%20a%3Db@c",
+        "postgresql://ada:s:e?c=r!t$@h/silo",
+    ],
+)
+def test_what_libpq_reads_as_it_is_meant_is_not_refused(url):
+    assert parsed(url)["NAME"] == "silo"
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -123,6 +148,16 @@ def test_connections_are_handed_back_and_probed(url):
         "postgresql://ada:hunter2\udcff@h/silo",
         "postgresql://ada:hunter2@h",
         "postgresql://ada:hunter2@h/",
+        "postgresql://ada:hunter2@s@h/silo",
+        "postgresql://ada@hunter2@h/silo",
+        "postgresql://ada:7@hunter2/s@h/silo",
+        "postgresql://ada:hunter2/s@h/silo",
+        "postgresql://ada:/hunter2@h:5432/silo",
+        "postgresql://ada:hunter2/s?x=7@h/silo",
+        "postgresql://ada:hunter2?s@h/@silo",
+        "postgresql://ada:hunter2#s@h/silo",
+        "postgresql://ada:7#hunter2@s@h/silo",
+        "postgresql://h:hunter2/silo",
     ],
 )
 def test_a_bad_url_is_refused_and_its_password_never_shown(url):
