@@ -135,10 +135,10 @@ def test_unreachable_server_is_reported_with_the_proxy(monkeypatch):
     monkeypatch.setattr(
         api._http,
         "request",
-        lambda *_, **__: httpx.Response(407, text="log in", request=httpx.Request("GET", URL)),
+        lambda *_, **__: httpx.Response(403, text="log in", request=httpx.Request("GET", URL)),
     )
     with pytest.raises(
-        ServerUnavailableError, match=r"\(407\); it was asked through the proxy http"
+        ServerUnavailableError, match=r"\(403\); it was asked through the proxy http"
     ):
         api.sessions_of("P")
     api.close()

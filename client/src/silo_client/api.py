@@ -11,6 +11,7 @@ import httpx
 from silo_client.data import Wanted
 from silo_client.errors import ClosedError, ServerUnavailableError, refusal
 from silo_client.forking import Owner
+from silo_client.network import wrong_address
 from silo_client.network.address import check_token, check_url
 from silo_client.network.requests import (
     CONNECT_SECONDS,
@@ -110,14 +111,27 @@ class Api:
             raise
         if answer.status_code in UNAVAILABLE:
             raise self._unavailable(f"cannot serve now ({answer.status_code})")
-        if answer.status_code >= 400:
-            if refused := refusal(answer.status_code, _json(answer)):
+        if answer.status_code == 407:
+            raise self._not_reached(wrong_address.PROXY_WANTS_A_LOG_IN)
+        if answer.status_code >= 300:
+            refused = refusal(answer.status_code, _json(answer))
+            message = refused.message if refused else ""
+            if wrong := wrong_address.of_answer(httpx.URL(self.url), answer, message):
+                raise self._unavailable(wrong)
+            if refused:
                 raise refused
             raise self._unavailable(f"did not answer like a Silo server ({answer.status_code})")
         return answer
 
     def _unreached(self, error: Exception) -> ServerUnavailableError:
+        if wrong := wrong_address.of_error(httpx.URL(self.url), error):
+            return self._unavailable(wrong)
         why = str(error) or type(error).__name__
+        if isinstance(error, httpx.ProxyError) and why.startswith("407"):
+            why = wrong_address.PROXY_WANTS_A_LOG_IN
+        return self._not_reached(why)
+
+    def _not_reached(self, why: str) -> ServerUnavailableError:
         could_not = "could not be reached" if self._route.proxy else "cannot be reached"
         return ServerUnavailableError(f"{self.url} {could_not}{self._route.through}: {why}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 
+import httpx
+
 from silo_client.credentials import NotLoggedInError
 from silo_client.errors import (
     ApiError,
@@ -17,6 +19,7 @@ from silo_client.errors import (
     SiloError,
     WaitTimeoutError,
 )
+from silo_client.network.wrong_address import speaks_tls, with_https
 
 
 class ExitCode(IntEnum):
@@ -101,8 +104,23 @@ def explain(error: SiloError) -> CommandError:
         if isinstance(error, kind):
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 advice = "If your own authority has signed the server's certificate: `silo login --ca-file FILE`."
+            elif " through the proxy " in str(error):
+                advice = "Where the server is to be reached without the proxy, list its host in NO_PROXY."
+            elif secure := _speaks_https(error):
+                advice = f"What answers there speaks HTTPS: give {secure} as the server's URL."
             return CommandError(_sentence(error), advice, code)
     return CommandError(_sentence(error))
+
+
+def _speaks_https(error: SiloError) -> str:
+    """Return the address with https where something that speaks it has closed the connection of plain HTTP; else ""."""
+    cause = error.__cause__
+    if not isinstance(cause, (httpx.ReadError, httpx.RemoteProtocolError)):
+        return ""
+    asked = cause.request.url
+    if asked.scheme != "http" or not speaks_tls(asked):
+        return ""
+    return with_https(asked.copy_with(path="/", query=None)).rstrip("/")
 
 
 def _sentence(error: SiloError) -> str:
