@@ -1,8 +1,9 @@
-"""The addresses of the board: `/`, and everything else under `/board/`."""
+"""The addresses of the board: `/`, the pages of items, workstations and users, and the rest under `/board/`."""
 
 from django.urls import path
 
-from board_app.pages import log_in, password, sessions
+from board_app.pages import item, log_in, password, sessions, user, workstation
+from sessions_app.api import paths  # noqa: F401  registers the converter of part numbers
 
 app_name = "board"
 
@@ -11,4 +12,7 @@ urlpatterns = [
     path("board/log-in", log_in.log_in, name="log_in"),
     path("board/log-out", log_in.log_out, name="log_out"),
     path("board/password", password.change, name="password"),
+    path("items/<part_number:part_number>", item.show, name="item"),
+    path("workstations/<part_number:workstation_id>", workstation.show, name="workstation"),
+    path("users/<part_number:username>", user.show, name="user"),
 ]

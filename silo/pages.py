@@ -1,6 +1,6 @@
 """Which addresses have pages for people; all others answer programs."""
 
-_PREFIXES = ("/admin/", "/board/")
+_PREFIXES = ("/admin/", "/board/", "/items/", "/workstations/", "/users/")
 
 
 def is_page(path: str) -> bool:

@@ -1,0 +1,118 @@
+"""What the pages of items, workstations and users have in common: what is held now, and an interval of the past."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib.auth import get_user_model
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from board_app.access import shown
+from board_app.history import interval as intervals
+from board_app.history import record
+from board_app.history.interval import NAMED, BadInterval, Interval
+from board_app.history.rows import HOW, Row, active, in_line, of_record, picture
+from board_app.history.zones import zone_of
+from sessions_app.authentication import Principal
+
+if TYPE_CHECKING:
+    from sessions_app.models.ended_session import EndedSessionQuerySet
+
+_PARAMETERS: Final = ("range", "from", "to")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a page is about.
+
+    Args:
+        sessions: a query of its active sessions; None where there can be none.
+        places: a query of its places in line; None where there can be none.
+        records: its records, one query for each value of an index.
+        lane_of: in which lane of the picture a session is.
+    """
+
+    sessions: Any
+    places: Any
+    records: "Sequence[EndedSessionQuerySet]"
+    lane_of: Callable[[Row], tuple[tuple[str, ...], str, str]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An interval that the page offers."""
+
+    label: str
+    query: str
+    is_chosen: bool
+
+
+def now_of(who: Principal) -> datetime:
+    """Return the time by the database's clock."""
+    mine = get_user_model().objects.filter(pk=who.user.pk)
+    return mine.values_list(Now(), flat=True).first() or timezone.now()
+
+
+def answer(
+    request: HttpRequest,
+    who: Principal,
+    template: str,
+    subject: Subject,
+    more: Callable[[Collection[Row]], Mapping[str, Any]],
+) -> HttpResponse:
+    """Return the page of a subject, with 400 where its address names no interval. A fixed number of queries.
+
+    Args:
+        request: the request.
+        who: who asks.
+        template: which extends `board/history/base.html`.
+        subject: what it is about.
+        more: returns what the template needs besides, of the sessions that the page shows.
+    """
+    now = now_of(who)
+    zone = zone_of(request)
+    wrong = ""
+    try:
+        interval = intervals.of_query(request.GET, now, zone)
+    except BadInterval as error:
+        wrong, interval = str(error), intervals.of_query({}, now, zone)
+    held, has_more_held = ([], False) if subject.sessions is None else active(subject.sessions, now)
+    places, has_more_places = ([], False) if subject.places is None else in_line(subject.places)
+    found = record.between(subject.records, interval.start, interval.end, now)
+    then = [row for row in held if row.began < interval.end]
+    rows = [*then, *map(of_record, found.records)]
+    layout = picture(rows, subject.lane_of, interval, now)
+    today = now.astimezone(zone).date()
+    context = {
+        "now": now,
+        "zone": zone,
+        "zone_name": zone.key,
+        "interval": interval,
+        "wrong": wrong,
+        "asked": {key: request.GET.get(key, "") for key in _PARAMETERS} if wrong else {},
+        "choices": _choices(interval),
+        "earlier": interval.shifted(-1, today),
+        "later": interval.shifted(1, today),
+        "held": held,
+        "has_more_held": has_more_held,
+        "places": places,
+        "has_more_places": has_more_places,
+        "rows": rows,
+        "layout": layout,
+        "legend": [(how, HOW.get(how, how)) for how in layout.hows],
+        "most": record.MOST,
+        "has_more": found.has_more,
+        "looked_at_all": found.looked_at_all,
+        "looked_at": record.LOOKED_AT,
+        **more([*held, *rows]),
+    }
+    return shown(request, who, template, context, 400 if wrong else 200)
+
+
+def _choices(interval: Interval) -> list[Choice]:
+    return [
+        Choice(label, f"range={name}", name == interval.name) for name, (label, _) in NAMED.items()
+    ]

@@ -1,0 +1,57 @@
+"""Pages that say that something is not there, and what to look at instead."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from board_app.access import shown
+from sessions_app.authentication import Principal
+from sessions_app.models import Item
+from sessions_app.text import name_key
+
+# Of items whose numbers begin alike.
+MOST_ALIKE = 8
+# So many of the last characters may be others.
+_SHORTER_BY = 2
+
+
+def item(request: HttpRequest, who: Principal, part_number: str) -> HttpResponse:
+    """Answer that there is no such item; the page names some whose numbers begin alike."""
+    text = "There is no item of this part number, and there was none that is on record."
+    return _answer(request, who, f"There is no item {part_number}", text, _alike(part_number))
+
+
+def workstation(request: HttpRequest, who: Principal) -> HttpResponse:
+    """Answer that there is no such workstation."""
+    text = (
+        "No workstation of this id holds anything, waits for anything, or is on record. An admin also sees those "
+        "that never held anything, and you see your own."
+    )
+    return _answer(request, who, "There is no such workstation", text)
+
+
+def user(request: HttpRequest, who: Principal) -> HttpResponse:
+    """Answer that there is no such user."""
+    text = (
+        "Nobody of this name holds anything, waits for anything, or is on record. The name is that of the account, "
+        "not the full name."
+    )
+    return _answer(request, who, "There is no such user", text)
+
+
+def _alike(part_number: str) -> list[str]:
+    """Return part numbers that begin as this one does but for its last characters: one query, by the keys' index."""
+    key = name_key(part_number)
+    begin = key[: max(2, len(key) - _SHORTER_BY)]
+    found = Item.objects.filter(key__startswith=begin).order_by("key")
+    return list(found.values_list("part_number", flat=True)[:MOST_ALIKE])
+
+
+def _answer(
+    request: HttpRequest, who: Principal, title: str, text: str, alike: Any = ()
+) -> HttpResponse:
+    context = {"title": title, "text": text, "alike": alike}
+    response = shown(request, who, "board/not_there.html", context, 404)
+    # Django would log each of them.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
