@@ -37,11 +37,13 @@ streams = as_djangos(openings.application)
 
 # All other requests wait in fair turns: docs/architecture.md, "How many at once".
 _limits = request_shares.limits()
-requests = request_shares.with_hashing_apart(
-    request_gate.limited(
-        short_way.application(django_application, REQUESTS_AT_ONCE), REQUESTS_AT_ONCE, _limits
-    ),
-    request_gate.limited(django_application, HASHING_AT_ONCE, _limits),
+requests = request_shares.timed(
+    request_shares.with_hashing_apart(
+        request_gate.limited(
+            short_way.application(django_application, REQUESTS_AT_ONCE), REQUESTS_AT_ONCE, _limits
+        ),
+        request_gate.limited(django_application, HASHING_AT_ONCE, _limits),
+    )
 )
 
 # Alive requests wait for no request of another kind: a client whose request comes too late loses its sessions.

@@ -2,6 +2,7 @@
 page belongs to."""
 
 import re
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -9,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponseBase
 
+from events_app import measured
 from events_app.fairness import request_gate
 from events_app.fairness.callers import Scope
 from events_app.fairness.request_gate import Application
@@ -16,6 +18,7 @@ from events_app.presence.backend import StreamRefused
 from events_app.serving.stream_http import refuse
 from silo.errors import CODES
 from silo.pages import is_page
+from silo.short_way import CALL
 from silo.stream_answers import as_djangos
 
 # Requests that release sessions or places, and those of vaults. They wait behind no other request of their user, and
@@ -23,6 +26,8 @@ from silo.stream_answers import as_djangos
 _URGENT: Final = re.compile(
     r"DELETE /api/.*|POST /api/(edit-sessions/release|.*/verify)", re.DOTALL
 )
+# The name of requests that are not frequent, in the metrics.
+OTHER: Final = "other"
 # The forms that hash a password, which is slow on purpose.
 _HASHING: Final = re.compile(
     r"POST /(admin/(login/|password_change/|auth/user/(add/|[^/]+/password/))|board/(log-in|password))"
@@ -52,6 +57,19 @@ def with_hashing_apart(ordinary: Application, hashing: Application) -> Applicati
         await application(scope, receive, send)
 
     return choose
+
+
+def timed(application: Application) -> Application:
+    """Return the application with the time that its requests take counted, with their wait for their turn."""
+
+    async def run(scope: Scope, receive: object, send: object) -> None:
+        begun = time.monotonic()
+        # Who finds out which operation it is puts the name in.
+        names: list[str] = []
+        await application({**scope, CALL: names}, receive, send)
+        measured.requests[names[-1] if names else OTHER].add(time.monotonic() - begun)
+
+    return run
 
 
 async def _too_many_requests(scope: Scope, receive: object, send: object) -> None:

@@ -18,6 +18,7 @@ from django.db import OperationalError
 from ninja.errors import HttpError
 from pydantic import ValidationError
 
+from events_app import measured
 from events_app.database.set_writer import SetWriter
 from events_app.database.unavailable import is_lock_timeout
 from events_app.fairness import callers, request_gate
@@ -140,7 +141,7 @@ class SetWay:
 
     def _begin(self, asked: _Asked, body: bytes, carrier: Carrier) -> bool:
         call, asker, who = asked
-        waiting = _Waiting(call, asker, carrier)
+        waiting = _Waiting(call, asker, carrier, time.monotonic())
         callers.known_credentials.note(asker.credentials, who.user.pk)
         try:
             call.right.check(who)
@@ -184,6 +185,7 @@ class _Waiting(NamedTuple):
     call: Call
     asker: _Asker
     carrier: Carrier
+    begun: float
 
     def answer_with(self, outcome: Any) -> None:
         """Answer with the outcome, or with a refusal.
@@ -197,6 +199,7 @@ class _Waiting(NamedTuple):
 
     def answer(self, answer: Answer) -> None:
         self.carrier.answer(answer.status, self.asker.complete(answer.headers), answer.body)
+        measured.requests[self.call.operation.view_func.__name__].add(time.monotonic() - self.begun)
 
 
 class _InTask:

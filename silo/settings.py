@@ -154,6 +154,7 @@ EVENTSTREAM_STORAGE_CLASS = "events_app.log.storage.EventLogStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.stream_grants.ChannelManager"
 EVENTS_PRESENCE_BACKEND = "sessions_app.presence_backend.WorkstationPresence"
 EVENTS_CONNECTION_POOL = database.POOL
+EVENTS_METRICS = "silo.metrics.collectors"
 
 # From the configuration: a value has the name of its key, behind the prefix of the lowest app that reads it. Durations
 # that are a timedelta have no unit in the name. `LIMITS` above is read under the keys themselves.

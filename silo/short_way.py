@@ -38,6 +38,8 @@ CALLS: Final = frozenset(
     }
 )
 _METHODS: Final = frozenset(method for method, _ in CALLS)
+# The list in a scope that gets the name of the operation, for the metrics.
+CALL: Final = "silo.call"
 # A longer body goes on to Django, which keeps it in a file.
 MOST_BYTES: Final = 64 * 1024
 # Each at most once. A request with any other header that changes what happens to it is unusual.
@@ -76,6 +78,7 @@ def application(otherwise: Application, at_once: int) -> Application:
         )
         if match is None:
             return await otherwise(scope, receive, send)
+        scope.get(CALL, []).append(match.view_name.removeprefix("api:"))
         try:
             body = await bodies.read(receive)
         except ClientLeft:

@@ -17,7 +17,7 @@ from django.db import Error as DjangoDatabaseError
 from django_eventstream.event import Event
 from django_eventstream.views import MAX_PENDING, Listener, get_listener_manager
 
-from events_app import timings
+from events_app import measured, timings
 from events_app.database import sql
 from events_app.database.unavailable import backoff
 from events_app.log import event_log, sse
@@ -214,6 +214,11 @@ class Relay:
         self._started = asyncio.Event()
 
     @property
+    def position(self) -> int:
+        """The id up to which it has passed the log on."""
+        return self._position
+
+    @property
     def has_started(self) -> bool:
         """Whether the relay has its cursor."""
         return self._started.is_set()
@@ -337,6 +342,7 @@ class Relay:
             entry = self._next.popleft()
             deliver(entry, self._reach)
             self._position = entry.id
+            measured.events.value += 1
             if time.monotonic() >= until:
                 return
         self._reach = Reach()

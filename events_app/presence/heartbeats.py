@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 
-from events_app import timings
+from events_app import measured, timings
 from events_app.database.threads import in_thread
 from events_app.database.unavailable import DATABASE_UNAVAILABLE
 from events_app.presence import store
@@ -105,6 +105,7 @@ class Heartbeats:
         for stream in streams:
             if stream.grant.key is None or stream.connection_id in registered:
                 stream.heartbeat()
+        measured.heartbeats.value += len(streams)
         _close_withdrawn(streams, withdrawn)
 
     @property
@@ -175,6 +176,7 @@ class Heartbeats:
     def _miss(self, slots: Collection[int]) -> None:
         """Count a heartbeat that was missed, and close the streams that cannot be kept alive."""
         self._missed.update(slots)
+        measured.heartbeats_missed.value += len(slots)
         for slot in slots:
             if self._missed[slot] >= timings.HEARTBEATS_UNTIL_USELESS:
                 self._close(slot, "the database cannot be reached")

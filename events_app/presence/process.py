@@ -9,7 +9,7 @@ import asyncio
 import logging
 import uuid
 
-from events_app import timings
+from events_app import measured, timings
 from events_app.database.threads import ConnectedThread
 from events_app.http import refusals
 from events_app.presence.acknowledgements import Acknowledgements, ObservedClock
@@ -109,6 +109,7 @@ class Presence:
         key = stream.grant.key
         if key is None:
             return
+        measured.departures["client" if by_client else "server"].value += 1
         if not self.stopping:
             departure = Departure(stream.connection_id, key, by_client)
             self._writer.depart(departure, stream.grant.user_id)

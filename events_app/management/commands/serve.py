@@ -20,7 +20,7 @@ from events_app import timings
 from events_app.database import sql, start
 from events_app.database.unavailable import DATABASE_UNAVAILABLE
 from events_app.presence.backend import backend
-from events_app.serving import server
+from events_app.serving import metrics_port, server
 from events_app.serving.workers import Lifeline, Workers
 
 logger = logging.getLogger(__name__)
@@ -46,11 +46,19 @@ class Command(BaseCommand):
             default=1,
             help="how many processes serve, all on that port (default: 1)",
         )
+        parser.add_argument("--metrics", type=metrics_port.address, help=metrics_port.HELP)
         # How a worker is started: the descriptor of its lifeline.
         parser.add_argument("--worker", type=int, help=SUPPRESS)
 
     def handle(
-        self, *args: Any, host: str, port: int, workers: int, worker: int | None, **options: Any
+        self,
+        *args: Any,
+        host: str,
+        port: int,
+        workers: int,
+        metrics: metrics_port.Address | None,
+        worker: int | None,
+        **options: Any,
     ) -> None:
         if workers > 1 and worker is None:
             with _explained(host, port):
@@ -68,6 +76,8 @@ class Command(BaseCommand):
         if worker is None:
             logger.info("configuration", extra=settings.EVENTS_SAID_AT_START)
         logger.info("server started", extra={"pid": os.getpid(), "port": chosen})
+        if metrics:
+            metrics_port.start(metrics, "serve", workers)
         lifeline = None if worker is None else Lifeline(worker)
         service = server.Service(listening, workers, lifeline, migrated=migrated)
         if lifeline:

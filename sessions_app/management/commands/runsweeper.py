@@ -13,8 +13,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, close_old_connections, connection
 
+from events_app import measured
 from events_app.database import start
 from events_app.database.unavailable import DATABASE_UNAVAILABLE, backoff
+from events_app.serving import metrics_port
 from events_app.serving.exit_deadline import END_SECONDS, exit_after
 from sessions_app.models.sweeper_process import SIGN_SECONDS, SweeperSigns
 from sessions_app.sweeper import Sweep
@@ -36,12 +38,23 @@ class Command(BaseCommand):
             help="expire stale sessions also while or right after no server was there to hear of them",
         )
 
-    def handle(self, *args: Any, once: bool, ignore_outage: bool, **options: Any) -> None:
+        parser.add_argument("--metrics", type=metrics_port.address, help=metrics_port.HELP)
+
+    def handle(
+        self,
+        *args: Any,
+        once: bool,
+        ignore_outage: bool,
+        metrics: metrics_port.Address | None,
+        **options: Any,
+    ) -> None:
         try:
             # An embedded database is started here, so that where there is none this ends with a sentence.
             connection.get_connection_params()
         except OperationalError as error:
             raise CommandError(str(error), returncode=start.EXIT_CODE) from error
+        if metrics:
+            metrics_port.start(metrics, "runsweeper")
         stop = threading.Event()
         _stop_on_signals(stop)
         logger.info("configuration", extra=settings.EVENTS_SAID_AT_START)
@@ -71,6 +84,7 @@ class Command(BaseCommand):
                 wait.log(unreachable, pause)
             except DATABASE_UNAVAILABLE as error:
                 attempt += 1
+                measured.sweeps_failed.value += 1
                 pause = backoff(attempt)
                 logger.warning("sweep failed", extra={"error": error, "retry_in_seconds": pause})
         with suppress(*DATABASE_UNAVAILABLE):
@@ -106,6 +120,7 @@ def sweep(stop: threading.Event, ignore_outage: bool, signs: SweeperSigns) -> No
         settings.EVENTS_EVENT_RETENTION,
         ignore_outage=ignore_outage,
     )
+    begun = time.monotonic()
     try:
         signs.begin()
         signed_at = time.monotonic()
@@ -115,7 +130,11 @@ def sweep(stop: threading.Event, ignore_outage: bool, signs: SweeperSigns) -> No
                 signed_at = time.monotonic()
         if not stop.is_set():
             signs.end(current.released)
+            measured.sweeps.value += 1
+            measured.sweep_durations.add(time.monotonic() - begun)
     finally:
+        for kind, count in current.counts.items():
+            measured.sweep_ended[kind].value += count
         current.log_summary()
         close_old_connections()
 
