@@ -1,5 +1,6 @@
 """The one database: an external PostgreSQL by `DATABASE_URL`, else the one of `embedded_postgres/`."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
+
+from events_app.database.names import named
 
 # With the connections of the relay and of the credentials a server process has at most sixteen. Requests wait for a
 # free one in the event loop (see silo/asgi.py), so the time-out is only reached when the database itself hangs.
@@ -73,13 +76,33 @@ def may_be_made(arguments: Sequence[str]) -> bool:
     return words[:1] == ["migrate"] and not {"--check", "--plan"}.intersection(words)
 
 
-def settings(url: str | None, var: Path, *, make: bool = True) -> dict[str, Any]:
+def purpose(arguments: Sequence[str]) -> str:
+    """Return what a program's connections are for, as PostgreSQL lists them.
+
+    Args:
+        arguments: as in `sys.argv`.
+    """
+    program, *words = arguments
+    if Path(program).name != "manage.py":
+        return Path(program).stem
+    command = words[0] if words else "help"
+    return {"serve": "serve", "runsweeper": "sweeper"}.get(command, f"command {command}")
+
+
+def client(url: str | None) -> str:
+    """Return what the names of all connections begin with: the `application_name` of the URL or of libpq's variable."""
+    own = conninfo_to_dict(url).get("application_name") if url else None
+    return str(own or os.environ.get("PGAPPNAME") or "silo")
+
+
+def settings(url: str | None, var: Path, *, make: bool = True, purpose: str = "") -> dict[str, Any]:
     """Return Django's `DATABASES["default"]`.
 
     Args:
         url: `postgresql://user:password@host:port/name?option=value`, or None for the embedded PostgreSQL.
         var: the data folder; the embedded PostgreSQL lives in it.
         make: whether that may be made where there is none.
+        purpose: what the connections are for.
 
     Raises:
         ImproperlyConfigured: if the URL is not one of a PostgreSQL.
@@ -89,9 +112,9 @@ def settings(url: str | None, var: Path, *, make: bool = True) -> dict[str, Any]
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
     }
-    if not url:
-        return common | _embedded(var, make)
-    return common | _from_url(url)
+    entry = common | (_from_url(url) if url else _embedded(var, make))
+    entry["OPTIONS"]["application_name"] = named(client(url), purpose)
+    return entry
 
 
 def _embedded(var: Path, make: bool) -> dict[str, Any]:

@@ -118,8 +118,14 @@ TEMPLATES = [
 ]
 
 DATABASES = {
-    "default": database.settings(os.environ.get("DATABASE_URL"), VAR_DIR, make=_MAKES_DATABASE)
+    "default": database.settings(
+        os.environ.get("DATABASE_URL"),
+        VAR_DIR,
+        make=_MAKES_DATABASE,
+        purpose=database.purpose(sys.argv),
+    )
 }
+EVENTS_DATABASE_CLIENT = database.client(os.environ.get("DATABASE_URL"))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [

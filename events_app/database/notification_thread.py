@@ -50,9 +50,7 @@ class NotificationThread:
         while not self._stopped.is_set():
             try:
                 with psycopg.connect(
-                    **sql.listen_parameters(),
-                    autocommit=True,
-                    application_name="silo notifications",
+                    **sql.parameters_for("notifications"), autocommit=True
                 ) as connection:
                     self._follow(connection)
             except (psycopg.Error, DjangoDatabaseError, OSError) as error:

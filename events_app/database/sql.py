@@ -5,9 +5,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import connection, models, transaction
 from pydantic_core import to_json
 
+from events_app.database import names
 from events_app.database.round_trip import Query, Row, rows_of, together
 
 NOTIFY_CHANNEL: Final = "silo_events"
@@ -311,7 +313,8 @@ def parameters_for(purpose: str) -> dict[str, Any]:
     Args:
         purpose: what the database calls it.
     """
-    return {**listen_parameters(), "application_name": f"silo {purpose}"}
+    name = names.named(settings.EVENTS_DATABASE_CLIENT, purpose)
+    return {**listen_parameters(), "application_name": name}
 
 
 def listen_parameters() -> dict[str, Any]:

@@ -41,22 +41,18 @@ class ListenConnection:
         )
 
     @classmethod
-    async def open(cls, name: str = "silo relay") -> "ListenConnection":
+    async def open(cls, purpose: str = "relay") -> "ListenConnection":
         """Connect.
 
         Args:
-            name: what the connection is, for PostgreSQL's lists.
+            purpose: what the connection is for, in PostgreSQL's lists.
 
         Raises:
             psycopg.Error, django.db.Error: it cannot be.
         """
         # May start the embedded server, so not in the loop.
-        parameters = await asyncio.to_thread(sql.listen_parameters)
-        return cls(
-            await psycopg.AsyncConnection.connect(
-                **parameters, autocommit=True, application_name=name
-            )
-        )
+        parameters = await asyncio.to_thread(sql.parameters_for, purpose)
+        return cls(await psycopg.AsyncConnection.connect(**parameters, autocommit=True))
 
     async def __aenter__(self) -> "ListenConnection":
         return self

@@ -141,7 +141,7 @@ async def ask(watch: NotifyWatch) -> None:
     """Send a notification that has to come back, by a connection of its own."""
     token = watch.new_token()
     try:
-        async with await ListenConnection.open("silo notify check") as other:
+        async with await ListenConnection.open("notify check") as other:
             await other.run(sql.NOTIFY_ROUND_TRIP, [token])
     except (psycopg.Error, DjangoDatabaseError, OSError) as error:
         # The database is away, which the relay says, or has no connection left for this.

@@ -28,6 +28,14 @@ def run(statement):
         cursor.execute(statement)
 
 
+def names_in(database):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT application_name FROM pg_stat_activity WHERE datname = %s", [database]
+        )
+        return {name for (name,) in cursor.fetchall()}
+
+
 def url_of(name):
     return re.sub(r"///[^?]*", f"///{name}", database_url())
 
@@ -75,7 +83,7 @@ MISSING = "the database that DATABASE_URL names does not exist"
 
 
 def test_a_server_waits_for_its_database_and_says_which(start, other):
-    server = start(Serve, DATABASE_URL=url_of(other))
+    server = start(Serve, DATABASE_URL=f"{url_of(other)}&application_name=plant")
 
     def ready():
         return httpx.get(f"{server.url}/ready")
@@ -92,6 +100,8 @@ def test_a_server_waits_for_its_database_and_says_which(start, other):
     ) as one:
         one.execute(f'CREATE DATABASE "{other}" TEMPLATE "{source}"'.encode())
     server.ready()
+    # Its own connections, those to listen among them, say what they are.
+    assert {"plant serve", "plant relay", "plant notifications"} <= names_in(other)
     assert server.output.count(" ERROR ") == 1
 
 

@@ -87,7 +87,6 @@ def test_parts_are_decoded(url, key, value):
     [
         ("sslmode=require", "sslmode", "require"),
         ("connect_timeout=3", "connect_timeout", "3"),
-        ("application_name=a%20b", "application_name", "a b"),
     ],
 )
 def test_options_go_to_libpq(query, key, value):
@@ -165,3 +164,39 @@ def test_a_bad_url_is_refused_and_its_password_never_shown(url):
         parsed(url)
     assert "hunter2" not in "".join(traceback.format_exception_only(caught.value))
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "purpose"),
+    [
+        (["manage.py", "serve", "--workers", "2"], "serve"),
+        (["/opt/silo/manage.py", "runsweeper"], "sweeper"),
+        (["manage.py", "migrate", "--verbosity", "0"], "command migrate"),
+        (["manage.py"], "command help"),
+        (["/usr/bin/pytest", "tests"], "pytest"),
+        ([""], ""),
+    ],
+)
+def test_each_program_has_its_purpose(arguments, purpose):
+    assert database.purpose(arguments) == purpose
+
+
+@pytest.mark.parametrize(
+    ("url", "variable", "name"),
+    [
+        (None, "", "silo serve"),
+        ("postgresql://h/silo", "", "silo serve"),
+        ("postgresql://h/silo?application_name=plant%20one", "", "plant one serve"),
+        ("postgresql://h/silo?application_name=plant%20one", "else", "plant one serve"),
+        ("postgresql://h/silo", "here", "here serve"),
+        (f"postgresql://h/silo?application_name={'x' * 80}", "", f"{'x' * 57} serve"),
+        (f"postgresql://h/silo?application_name={'%C3%A4' * 40}", "", f"{'ä' * 28} serve"),
+    ],
+)
+def test_a_connection_is_named_after_the_installation_and_its_purpose(
+    monkeypatch, url, variable, name
+):
+    monkeypatch.setenv("PGAPPNAME", variable)
+    settings = database.settings(url, VAR, purpose="serve")
+    assert settings["OPTIONS"]["application_name"] == name
+    assert len(name.encode()) <= 63

@@ -154,7 +154,7 @@ def test_it_keeps_no_more_than_its_bound(listening, monkeypatch):
 def test_a_connection_that_is_lost_at_a_stop_is_not_warned_of(
     world, monkeypatch, caplog, is_asked_to_stop
 ):
-    monkeypatch.setattr(notification_thread.sql, "listen_parameters", dict)
+    monkeypatch.setattr(notification_thread.sql, "parameters_for", lambda purpose: {})
     thread = NotificationThread(world.cache)
 
     def connect(**_):

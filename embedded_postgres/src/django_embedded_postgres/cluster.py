@@ -179,6 +179,7 @@ class Cluster:
                 dbname="postgres",
                 connect_timeout=10,
                 autocommit=True,
+                application_name="django_embedded_postgres",
             ) as connection:
                 for name in databases:
                     query = "SELECT FROM pg_database WHERE datname = %s"
