@@ -13,9 +13,9 @@ NO_DATABASE = env -u DATABASE_URL SILO_VAR=/nonexistent
 WELCOME = $${SILO_VAR:-var}/welcome
 
 # `make demo` has a database of its own, whatever the environment names, and timings by which a lost network is noticed
-# while one watches.
+# while one watches; the lines are those of the engineers.
 DEMO_VAR = $${SILO_VAR:-var/demo}
-IN_DEMO = exec env -u DATABASE_URL SILO_VAR="$(DEMO_VAR)" SILO_HEARTBEAT_SECONDS=4 SILO_DEAD_PEER_SECONDS=10 "$(VENV)/bin/python"
+IN_DEMO = exec env -u DATABASE_URL SILO_VAR="$(DEMO_VAR)" SILO_HEARTBEAT_SECONDS=4 SILO_DEAD_PEER_SECONDS=10 SILO_LOG_LEVEL=WARNING "$(VENV)/bin/python"
 
 # Hundreds of tests start Python: each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE

@@ -1,6 +1,6 @@
 """Parts, accounts and tokens of the demonstration, in the database of `manage.py shell`, which calls `main`.
 
-May be run again at any time: what is there stays, but each engineer gets a new token, and the former ones are deleted.
+May be run again at any time: parts and record stay; workstations and tokens of a former demonstration are deleted.
 The folder of the database gets `shop.json` (the tokens, for `python -m demo`) and `welcome` (what is printed once the
 server listens).
 """
@@ -17,10 +17,11 @@ from django.db import transaction
 
 from demo.bill import bill_of_materials
 from demo.people import person
-from demo.surroundings import engineers, url
+from demo.surroundings import MOST_ENGINEERS, engineers, url
 from sessions_app.item_file import Loading
 from sessions_app.management.commands.createdemo import keep_admin
-from sessions_app.models import ApiToken
+from sessions_app.models import ApiToken, Workstation
+from sessions_app.operations import workstations
 from sessions_app.part_list import PartList
 from sessions_app.roles import Role
 
@@ -46,14 +47,22 @@ The lines below tell of it. ENGINEERS=, SEED= and PORT= play it otherwise. Ctrl-
 def main() -> None:
     """Prepare the database, and write both files."""
     folder = Path(settings.VAR_DIR)
+    people = [person(number) for number in range(engineers())]
+    forget_former()
     with transaction.atomic():
         load_parts()
-        people = [person(number) for number in range(engineers())]
         tokens = {one.user: make_editor(one.user, one.name) for one in people}
         watcher = make_editor(WATCHER, "")
         login = keep_admin(folder / "admin-password")
     write(folder / "shop.json", json.dumps({"engineers": tokens, "watcher": watcher}))
     write(folder / "welcome", welcome(login))
+
+
+def forget_former() -> None:
+    """End what a former demonstration has left, which was ended together with its server; the record keeps it."""
+    names = [person(number).user for number in range(MOST_ENGINEERS)]
+    former = Workstation.objects.filter(user__username__in=names)
+    workstations.delete(list(former.values_list("pk", flat=True)))
 
 
 def load_parts() -> None:
