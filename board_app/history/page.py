@@ -4,10 +4,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from django.contrib.auth import get_user_model
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
+from django.urls import get_script_prefix
 from django.utils import timezone
 
 from board_app.access import shown
@@ -16,6 +18,7 @@ from board_app.history import record
 from board_app.history.interval import NAMED, BadInterval, Interval
 from board_app.history.rows import HOW, Row, active, in_line, of_record, picture
 from board_app.history.zones import zone_of
+from events_app.database import sql
 from sessions_app.authentication import Principal
 
 if TYPE_CHECKING:
@@ -29,16 +32,31 @@ class Subject:
     """What a page is about.
 
     Args:
-        sessions: a query of its active sessions; None where there can be none.
-        places: a query of its places in line; None where there can be none.
+        sessions: a query of its active sessions; None of what is not there any more.
+        places: a query of its places in line; None as well.
         records: its records, one query for each value of an index.
         lane_of: in which lane of the picture a session is.
+        named: by which parameter the history of the API names it, and its value.
     """
 
     sessions: Any
     places: Any
     records: "Sequence[EndedSessionQuerySet]"
     lane_of: Callable[[Row], tuple[tuple[str, ...], str, str]]
+    named: tuple[str, str]
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it can have active sessions and places in line."""
+        return self.sessions is not None
+
+    def csv(self, interval: Interval) -> str:
+        """Return the address of what the record has of an interval, as CSV."""
+        since, until = (
+            at.isoformat().replace("+00:00", "Z") for at in (interval.start, interval.end)
+        )
+        query = {self.named[0]: self.named[1], "since": since, "until": until, "format": "csv"}
+        return f"{get_script_prefix()}api/edit-sessions/history?{urlencode(query)}"
 
 
 @dataclass(frozen=True)
@@ -79,9 +97,11 @@ def answer(
         interval = intervals.of_query(request.GET, now, zone)
     except BadInterval as error:
         wrong, interval = str(error), intervals.of_query({}, now, zone)
-    held, has_more_held = ([], False) if subject.sessions is None else active(subject.sessions, now)
-    places, has_more_places = ([], False) if subject.places is None else in_line(subject.places)
-    found = record.between(subject.records, interval.start, interval.end, now)
+    # A session that ends meanwhile is either among the active ones or in the record.
+    with sql.one_snapshot():
+        held, has_more_held = active(subject.sessions, now) if subject.is_there else ([], False)
+        places, has_more_places = in_line(subject.places) if subject.is_there else ([], False)
+        found = record.between(subject.records, interval.start, interval.end, now)
     then = [row for row in held if row.began < interval.end]
     rows = [*then, *map(of_record, found.records)]
     layout = picture(rows, subject.lane_of, interval, now)
@@ -91,6 +111,7 @@ def answer(
         "zone": zone,
         "zone_name": zone.key,
         "interval": interval,
+        "csv": subject.csv(interval),
         "wrong": wrong,
         "asked": {key: request.GET.get(key, "") for key in _PARAMETERS} if wrong else {},
         "choices": _choices(interval),

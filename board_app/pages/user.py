@@ -50,7 +50,7 @@ def show(request: HttpRequest, who: Principal, username: str) -> HttpResponse:
         if latest is None:
             return not_there.user(request, who)
         named = latest.user_name or username
-        subject = Subject(None, None, [records], by_item)
+        sessions = places = None
     else:
         sessions = EditSession.objects.filter(user=user)
         places = PlaceInLine.objects.filter(workstation__user=user)
@@ -58,7 +58,7 @@ def show(request: HttpRequest, who: Principal, username: str) -> HttpResponse:
         if not (may_see_all or latest or sessions.exists() or places.exists()):
             return not_there.user(request, who)
         named = name_of(user)
-        subject = Subject(sessions, places, [records], by_item)
+    subject = Subject(sessions, places, [records], by_item, ("user", username))
 
     def more(rows: Collection[Row]) -> Mapping[str, Any]:
         context: dict[str, Any] = {

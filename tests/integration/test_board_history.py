@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils.html import escape
 
 from board_app import links
 from board_app.history import record
@@ -277,6 +278,20 @@ def test_an_interval_shows_what_was_held_in_it(viewer, ada, item):
     earlier = week.context["earlier"]
     assert shown(viewer.get(f"{address}?{earlier.query}")) == ["long", "S2", "S1", "S0"]
     assert week.context["later"] is None
+
+
+def test_all_of_an_interval_is_offered_as_csv(viewer, ada):
+    item = make_item("Ä 1/2&3")
+    records(item, ada, [day(ago) for ago in (9, 8, 7)])
+    for address in (
+        links.item_page("Ä 1/2&3"),
+        links.user_page("ada"),
+        links.workstation_page(ada.pk),
+    ):
+        answer = viewer.get(address + between(8, 7))
+        assert f'href="{escape(answer.context["csv"])}"' in text_of(answer)
+        lines = text_of(viewer.get(answer.context["csv"])).splitlines()
+        assert [line.split(",")[7] for line in lines[1:]] == ['"S2"', '"S1"']
 
 
 def test_what_is_held_is_not_in_an_interval_before_it_began(viewer, held):
