@@ -8,13 +8,15 @@ from sessions_app.admin.ended_sessions import EndedSessionAdmin
 from sessions_app.admin.items import ItemAdmin
 from sessions_app.admin.log_in_page import LogInForm
 from sessions_app.admin.places_in_line import PlaceInLineAdmin
-from sessions_app.admin.servers import ConnectionAdmin, ServerProcessAdmin
+from sessions_app.admin.servers import ConnectionAdmin, ServerProcessAdmin, SweeperProcessAdmin
+from sessions_app.admin.users import UserPage
 from sessions_app.admin.workstations import WorkstationAdmin
 
 admin.site.site_header = "Silo Sessions"
 admin.site.site_title = "Silo Sessions"
 # The lists need the width; there are only a few of them.
 admin.site.enable_nav_sidebar = False
+admin.site.index_template = "admin/sessions_app/index.html"
 admin.site.login_form = LogInForm
 admin.site.index_title = "Who edits what, and who held what"
 
@@ -26,5 +28,7 @@ __all__ = [
     "ItemAdmin",
     "PlaceInLineAdmin",
     "ServerProcessAdmin",
+    "SweeperProcessAdmin",
+    "UserPage",
     "WorkstationAdmin",
 ]

@@ -115,7 +115,7 @@ class LockColumns:
 class Page(ChangeList):
     """A page of a list, whose rows know what the reader may see and what the page has found out for all of them."""
 
-    model_admin: "RoleModelAdmin"
+    model_admin: "Inspected"
 
     def get_results(self, request: HttpRequest) -> None:
         """Find the rows, and what is shown with them."""
@@ -125,13 +125,8 @@ class Page(ChangeList):
         self.model_admin.note_all(self.result_list)
 
 
-class RoleModelAdmin(AnyModelAdmin):
-    """A page on which the role admin acts and other staff look.
-
-    A superuser, or a member of staff in the group `admin`, sees every page and does what it offers; no
-    permissions of Django's are needed. Other staff see the pages whose view permission they have and change
-    nothing there, whichever further permissions they have: writes need the role, as in the API.
-    """
+class Inspected(AnyModelAdmin):
+    """What all lists and pages of the admin site have, whoever may see them."""
 
     # Said above the list, by the template.
     list_help = ""
@@ -145,23 +140,6 @@ class RoleModelAdmin(AnyModelAdmin):
     class Media:
         css = {"all": ("sessions_app/admin.css",)}
         js = ("sessions_app/admin.js",)
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        """Show the application on the index."""
-        return is_admin(request) or super().has_module_permission(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Admins, and who has Django's permission."""
-        return is_admin(request) or super().has_view_permission(request, obj)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return is_admin(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_admin(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_admin(request)
 
     def note_all(self, rows: Sequence[Any]) -> None:
         """Have all rows of a page know what is shown with them, in a fixed number of queries."""
@@ -222,6 +200,32 @@ class RoleModelAdmin(AnyModelAdmin):
                 "as_of": time_shown(timezone.now()),
             }
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+class RoleModelAdmin(Inspected):
+    """A page on which the role admin acts and other staff look.
+
+    A superuser, or a member of staff in the group `admin`, sees every page and does what it offers; no
+    permissions of Django's are needed. Other staff see the pages whose view permission they have and change
+    nothing there, whichever further permissions they have: writes need the role, as in the API.
+    """
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Show the application on the index."""
+        return is_admin(request) or super().has_module_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Admins, and who has Django's permission."""
+        return is_admin(request) or super().has_view_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_admin(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_admin(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_admin(request)
 
 
 class ReadOnlyModelAdmin(RoleModelAdmin):

@@ -14,8 +14,8 @@ from events_app.models import Connection, ServerProcess
 from sessions_app.admin.base import ReadOnlyModelAdmin, how_many
 from sessions_app.admin.filters import ConnectionWorkstationFilter, ServerFilter
 from sessions_app.admin.sections import Section, section
-from sessions_app.admin.shown import TimeColumn, duration, list_of, to_list, to_page
-from sessions_app.models import EditSession, Workstation
+from sessions_app.admin.shown import NOTHING, TimeColumn, duration, list_of, to_list, to_page
+from sessions_app.models import EditSession, SweeperProcess, Workstation
 
 
 @admin.register(ServerProcess)
@@ -95,6 +95,71 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
     def behind(self, process: Any) -> str:
         """For how long an acknowledgement waited to be written at its last beat."""
         return f"{process.behind_seconds:.1f} s"
+
+
+@admin.register(SweeperProcess)
+class SweeperProcessAdmin(ReadOnlyModelAdmin):
+    """Sweepers: looked at by the role admin and staff with the view permission."""
+
+    list_help = (
+        "Every running manage.py runsweeper, and the last one with --once. Without a sweeper no session of a silent"
+        " workstation ends. A killed sweeper is listed, as silent, until another one has swept for an hour."
+    )
+    list_display = (
+        "process",
+        "state",
+        "silent_for",
+        TimeColumn("sweep_ended", "last sweep ended"),
+        TimeColumn("sweep_began", "last sweep began"),
+        "released",
+        "pause",
+        "version",
+        TimeColumn("started_at", "started"),
+    )
+    search_fields = ("hostname",)
+    ordering = ("hostname", "pid", "pk")
+    fields: ClassVar[Any] = (
+        "hostname",
+        "pid",
+        "state",
+        "silent_for",
+        TimeColumn("sweep_ended", "last sweep ended"),
+        TimeColumn("sweep_began", "last sweep began"),
+        "released",
+        "pause",
+        "version",
+        TimeColumn("started_at", "started"),
+        TimeColumn("last_sign", "last sign of life"),
+        "id",
+    )
+    readonly_fields: ClassVar[Any] = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return them with the time since their last sign of life."""
+        return SweeperProcess.objects.annotate(silence=Now() - F("last_sign"))
+
+    @admin.display(description="process", ordering="hostname")
+    def process(self, sweeper: Any) -> str:
+        """Host and process id."""
+        return str(sweeper)
+
+    @admin.display(description="state")
+    def state(self, sweeper: Any) -> str:
+        """Whether it sweeps."""
+        if sweeper.every_seconds is None:
+            return "swept once"
+        silent = sweeper.silence.total_seconds() > sweeper.silent_after
+        return "silent: it may be dead" if silent else "sweeping"
+
+    @admin.display(description="silent for", ordering="last_sign")
+    def silent_for(self, sweeper: Any) -> str:
+        """Since its last sign of life."""
+        return duration(sweeper.silence)
+
+    @admin.display(description="pause", ordering="every_seconds")
+    def pause(self, sweeper: Any) -> str:
+        """Between two sweeps."""
+        return NOTHING if sweeper.every_seconds is None else f"{sweeper.every_seconds:g} s"
 
 
 @admin.register(Connection)

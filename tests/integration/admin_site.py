@@ -8,7 +8,7 @@ from django.test import Client
 
 from events_app.models import Connection, ServerProcess
 from sessions_app import operations
-from sessions_app.models import EditSession, Workstation
+from sessions_app.models import EditSession, SweeperProcess, Workstation
 from sessions_app.models.results import Wanted
 from tests.factories import acquire, let_go, make_item, make_token, make_user, make_workstation
 
@@ -21,6 +21,7 @@ PAGES = [
     "sessions_app_apitoken",
     "events_app_serverprocess",
     "events_app_connection",
+    "sessions_app_sweeperprocess",
 ]
 
 SESSIONS = "/admin/sessions_app/editsession/"
@@ -78,6 +79,7 @@ def one_of_each() -> None:
     acquire(session.workstation, make_item("each-ended"))
     let_go(EditSession.objects.get(item__part_number="each-ended").pk)
     make_token(session.user)
+    SweeperProcess.objects.create(hostname="sweeper", pid=2, version="1", every_seconds=30.0)
     waiter = make_workstation(make_user("each-waiter"))
     connect(waiter)
     operations.line.stand(waiter.user, waiter.pk, Wanted(session.item.part_number, "sketch"))

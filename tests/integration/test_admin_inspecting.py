@@ -10,8 +10,15 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from events_app.models import Connection
-from sessions_app.admin import sections
-from sessions_app.models import EditSession, EndedSession, Item, PlaceInLine, Workstation
+from sessions_app.admin import numbers, sections
+from sessions_app.models import (
+    EditSession,
+    EndedSession,
+    Item,
+    PlaceInLine,
+    SweeperProcess,
+    Workstation,
+)
 from sessions_app.roles import Role
 from tests.factories import let_go, make_user, make_workstation, wait_for
 from tests.integration.admin_site import (
@@ -209,3 +216,33 @@ def test_connections_and_servers_lead_to_each_other(boss):
     assert f'href="{streams}?server={stream.process_id}"' in text_of(boss.get(servers))
     assert "beating" in text_of(boss.get(servers))
     assert str(stream.pk) in text_of(boss.get(f"{servers}{stream.process_id}/change/"))
+
+
+def test_sweepers_are_shown_with_their_last_sweep(boss):
+    address = "/admin/sessions_app/sweeperprocess/"
+    sweeper = SweeperProcess.objects.create(
+        hostname="one", pid=7, version="9.8.7", every_seconds=30.0, sweep_ended=Now(), released=4711
+    )
+    page = text_of(boss.get(address))
+    for text in ("one:7", "9.8.7", "4711", ">sweeping<", "30 s"):
+        assert text in page
+    SweeperProcess.objects.update(last_sign=Now() - timedelta(minutes=10))
+    assert "silent: it may be dead" in text_of(boss.get(address))
+    SweeperProcess.objects.update(every_seconds=None)
+    assert "swept once" in text_of(boss.get(f"{address}{sweeper.pk}/change/"))
+
+
+def test_the_index_counts_no_further_than_a_list(boss, monkeypatch):
+    make_sessions(3)
+    index = text_of(boss.get("/admin/"))
+    assert re.search(rf'<dt><a href="{SESSIONS}">Edit sessions</a></dt><dd>3</dd>', index)
+    assert '<a href="/admin/sessions_app/workstation/?connected=yes">' in index
+    monkeypatch.setattr(numbers, "MAX_COUNTED", 2)
+    assert "<dd>more than 2</dd>" in text_of(boss.get("/admin/"))
+
+
+def test_the_index_counts_what_the_reader_may_see():
+    user = make_user("guest", Role.VIEWER, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_editsession"))
+    index = text_of(client_of(user).get("/admin/"))
+    assert index.count("<dt>") == 1

@@ -1,0 +1,162 @@
+"""The page of users: a role is chosen, not looked for among groups and permissions. Django's permissions count here."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.models import Group, User
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from sessions_app.admin.base import Inspected
+from sessions_app.admin.filters import ChoiceFilter
+from sessions_app.admin.related import Related, of_user
+from sessions_app.admin.shown import NOTHING, TimeColumn, to_list
+from sessions_app.models import EditSession
+from sessions_app.roles import Role
+
+if TYPE_CHECKING:
+    AnyUserAdmin = UserAdmin[User]
+    AnyUserForm = forms.ModelForm[User]
+    AnyUserChangeForm = UserChangeForm[User]
+    AnyUserCreationForm = AdminUserCreationForm[User]
+else:
+    AnyUserAdmin = UserAdmin
+    AnyUserForm = forms.ModelForm
+    AnyUserChangeForm = UserChangeForm
+    AnyUserCreationForm = AdminUserCreationForm
+
+ROLE = forms.ChoiceField(
+    choices=[("", "none: sees nothing"), *((role.group, role.group) for role in Role)],
+    required=False,
+    help_text="What the user may do; each may do what those before it may. Superusers are admins in any case.",
+)
+
+
+def groups_of(role: str) -> QuerySet[Group]:
+    """Return the group that is a role; none where it is empty."""
+    return Group.objects.filter(name=role)
+
+
+class UserForm(AnyUserChangeForm):
+    """A user with a role; the other groups are kept."""
+
+    role = ROLE
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = self.instance.groups.values_list("name", flat=True) if self.instance.pk else ()
+        held = [role.group for role in Role if role.group in names]
+        self.initial["role"] = held[-1] if held else ""
+        if groups := self.fields.get("groups"):
+            groups.queryset = Group.objects.exclude(name__in=Role.groups())  # type: ignore[attr-defined]
+            groups.help_text = "Further groups, beside that of the role."
+            self.initial["groups"] = [
+                group for group in self.initial.get("groups", ()) if group.name not in Role.groups()
+            ]
+
+    def clean(self) -> dict[str, Any]:
+        """Put the group of the role to the others."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if "groups" in cleaned and "role" in cleaned:
+            cleaned["groups"] = [*cleaned["groups"], *groups_of(cleaned["role"])]
+        return cleaned
+
+
+class NewUserForm(AnyUserCreationForm):
+    """A new user, in a role at once."""
+
+    role = ROLE
+
+    def _save_m2m(self) -> None:
+        super()._save_m2m()  # type: ignore[misc]
+        self.instance.groups.add(*groups_of(self.cleaned_data["role"]))
+
+
+class RoleFilter(ChoiceFilter):
+    """By the groups that mean a role."""
+
+    title = parameter_name = "role"
+    options = {
+        **{
+            role.group: (
+                role.group,
+                Q(pk__in=User.objects.filter(groups__name=role.group).values("pk")),
+            )
+            for role in Role
+        },
+        "superuser": ("superuser", Q(is_superuser=True)),
+        "none": ("none", Q(is_superuser=False) & ~Q(groups__name__in=Role.groups())),
+    }
+
+
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class UserPage(Inspected, AnyUserAdmin):
+    """Users: made, put into a role and deactivated by superusers and who else has Django's permissions."""
+
+    list_help = (
+        "A user without a role sees nothing. Staff may log in here. Deactivate users instead of deleting them: that"
+        " ends their streams and sessions within a heartbeat, and is undone by one click."
+    )
+    form = UserForm
+    add_form = NewUserForm
+    fieldsets: ClassVar[Any] = (
+        (None, {"fields": ("username", "password", "role", "is_active", "is_staff")}),
+        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("Since", {"fields": (TimeColumn("last_login"), TimeColumn("date_joined"))}),
+        (
+            "Seldom needed: superuser, further groups, Django's permissions",
+            {"classes": ("collapse",), "fields": ("is_superuser", "groups", "user_permissions")},
+        ),
+    )
+    add_fieldsets: Any = (
+        (
+            None,
+            {
+                "classes": ("wide",),
+                "fields": ("username", "role", "usable_password", "password1", "password2"),
+            },
+        ),
+    )
+    readonly_fields: ClassVar[Any] = fieldsets[2][1]["fields"]
+    list_display = (
+        "username",
+        "name",
+        "role",
+        "is_active",
+        "is_staff",
+        "sessions",
+        TimeColumn("last_login"),
+        TimeColumn("date_joined"),
+    )
+    list_filter = (RoleFilter, "is_active", "is_staff")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """Return them with their groups."""
+        users: QuerySet[User] = super().get_queryset(request)
+        return users.prefetch_related("groups")
+
+    def related(self, request: HttpRequest, obj: Any) -> Related:
+        """Return where it leads."""
+        return of_user(request, obj)
+
+    @admin.display(description="name", ordering="last_name")
+    def name(self, user: User) -> str:
+        """The full name."""
+        return user.get_full_name() or NOTHING
+
+    @admin.display(description="role")
+    def role(self, user: User) -> str:
+        """The highest role."""
+        role = Role.among([group.name for group in user.groups.all()], user)
+        return role.group if role else "none"
+
+    @admin.display(description="has")
+    def sessions(self, user: User) -> str:
+        """It leads to the user's sessions."""
+        return to_list(user, EditSession, "sessions", user=user.get_username())
