@@ -60,7 +60,7 @@ def of_some(
         held[session.workstation_id].append(session)
     shown = {
         pk: {
-            "sessions": payloads.listed_json(held[pk], met),
+            "sessions": payloads.listed_json(held[pk], met, {pk}),
             "next": None if pk in few else held[pk][-1].fencing_token,
         }
         for pk in ids

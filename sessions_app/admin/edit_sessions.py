@@ -15,7 +15,6 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
-from events_app.models import is_connected
 from sessions_app import operations
 from sessions_app.admin.base import (
     LockColumns,
@@ -172,8 +171,8 @@ class EditSessionAdmin(PartNumberSearch, LockColumns, ReadOnlyModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return them with their names, ages, presence and line; the database's clock counts."""
-        sessions: QuerySet[Any] = EditSession.objects.with_names().annotate(
-            connected=is_connected("workstation_id"),
+        named = EditSession.objects.with_names().with_connected()
+        sessions: QuerySet[Any] = named.annotate(
             age=Now() - F("acquired_at"),
             silence=Now() - F("last_heartbeat"),
             idleness=Now() - F("workstation__idle_since"),

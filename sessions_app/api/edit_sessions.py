@@ -213,9 +213,11 @@ def list_all(
 def _page(sessions: EditSessionQuerySet, after: int, limit: int) -> Json:
     """Return the sessions with a later fencing token, and the head of the event log, from one database snapshot."""
     ordered = sessions.filter(fencing_token__gt=after).order_by("fencing_token")
-    page, last = first_page(ordered.with_names(), limit)
+    page, last = first_page(ordered.with_names().with_connected(), limit)
+    met = lists.met_in_list(EditSession.objects.all(), page)
+    connected = {one.workstation_id for one in page if one.connected}
     return {
-        "sessions": payloads.listed_json(page, lists.met_in_list(EditSession.objects.all(), page)),
+        "sessions": payloads.listed_json(page, met, connected),
         "cursor": str(event_log.state().head),
         "next": last.fencing_token if last else None,
     }

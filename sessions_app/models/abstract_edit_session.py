@@ -60,8 +60,9 @@ class AbstractEditSession(models.Model):
     acquired_at = models.DateTimeField(db_default=Now(), editable=False)
     last_heartbeat = models.DateTimeField(db_default=Now(), editable=False)
 
-    # Not a column: only rows of the queries that annotate it have it.
+    # Not columns: only rows of the queries that annotate them have these.
     shared: Sequence[str]  # `with_shared`
+    connected: bool  # `with_connected`
 
     class Meta:
         abstract = True

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Count, Expression, Q, Sum
 from django.db.models.functions import Now
 
+from events_app.models import is_connected
 from sessions_app.interference.holdings import Holders, Holding
 from sessions_app.models.abstract_edit_session import AbstractEditSession
 from sessions_app.models.ended_session import LOCKED_TO_END
@@ -30,6 +31,10 @@ class EditSessionQuerySet(models.QuerySet[AbstractEditSession]):
     def with_names(self) -> Self:
         """Load what a session is shown with; a cone may have 10,000 keys and is left out."""
         return self.select_related("item", "user", "workstation").defer("dependency_cone")
+
+    def with_connected(self) -> Self:
+        """Load `connected`: whether its workstation has a stream, on any server."""
+        return self.annotate(connected=is_connected("workstation_id"))
 
     def locking_to_end(self) -> "models.QuerySet[Any, Any]":
         """Return the query that locks these sessions in the order of their ids; its rows begin those of `Ending`.

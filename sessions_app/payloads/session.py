@@ -175,6 +175,10 @@ def conflict_json(conflict: "Conflict") -> Json:
 
 
 class ListedOut(SessionOut):
+    connected: Annotated[bool, Example(True)] = Field(
+        description="Whether its workstation has a stream on any server. Without a grace, one that has none is about"
+        " to open it, lost its server, or lives by alive requests."
+    )
     interference: Annotated[Interference | None, Example("soft")] = Field(
         description="Whether another workstation's session interferes with it. Null where that was not compared: too"
         " many node keys for one answer; ask for fewer sessions."
@@ -187,14 +191,21 @@ class ListedOut(SessionOut):
 def listed_json(
     sessions: Collection["AbstractEditSession"],
     met: Mapping[uuid.UUID, Sequence["AbstractEditSession"] | None],
+    connected: Collection[uuid.UUID],
 ) -> list[Json]:
     """Build `ListedOut` of each session, for lists and `stream-open`.
 
     Args:
         sessions: the sessions, with their names.
         met: the sessions that interfere with each of them, by its id; None where that is not known.
+        connected: the ids of the workstations that have a stream.
     """
-    return [session_json(session) | _interference(met[session.pk]) for session in sessions]
+    return [
+        session_json(session)
+        | {"connected": session.workstation_id in connected}
+        | _interference(met[session.pk])
+        for session in sessions
+    ]
 
 
 def _interference(met: Sequence["AbstractEditSession"] | None) -> Json:

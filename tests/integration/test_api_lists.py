@@ -14,6 +14,7 @@ from tests.factories import (
     A_TIME,
     acquire,
     api_of,
+    connect,
     identity_of,
     let_go,
     make_item,
@@ -63,7 +64,7 @@ def objects(answer):
     return [session["object_id"] for session in answer["sessions"]]
 
 
-def check_shape(shown, session, *meets):
+def check_shape(shown, session, *meets, connected=False):
     assert shown == identity_of(session) | {
         "id": str(session.pk),
         "note": "",
@@ -72,6 +73,7 @@ def check_shape(shown, session, *meets):
         "last_heartbeat": A_TIME,
         "away_since": None,
         "idle_since": None,
+        "connected": connected,
         "interference": "soft",
         "interferes_with": [
             met_of(other) for other in sorted(map(of, meets), key=lambda other: other.pk)
@@ -84,6 +86,16 @@ def test_an_items_sessions_are_everybodys_in_order(ask):
     assert answer.keys() == {"sessions", "cursor", "next"}
     assert objects(answer) == ["S0", "S1", "S2"]
     check_shape(answer["sessions"][2], of("S2"), "S0", "S1")
+
+
+def test_a_list_says_whose_workstation_has_a_stream(ask, shop):
+    here = shop[1][0]
+    connect(here)
+    for path in ("/api/items/A01-0001/edit-sessions", "/api/edit-sessions?all=true"):
+        listed = ask(path)["sessions"]
+        connected = {one["workstation"]["id"] for one in listed if one["connected"]}
+        assert connected == {str(here.pk)}
+        assert len({one["workstation"]["id"] for one in listed}) > 1
 
 
 def test_a_quiet_item_has_none(ask):

@@ -125,7 +125,10 @@ def test_states():
     assert state(SESSION) == ""
     past = (datetime.now(UTC) - timedelta(minutes=12)).isoformat()
     assert state(SESSION | {"idle_since": past}) == "idle 12 min"
-    assert state(SESSION | {"idle_since": past, "away_since": past}) == "away 12 min"
+    assert state(SESSION | {"connected": True}) == state(SESSION | {"connected": None}) == ""
+    assert state(SESSION | {"connected": False, "idle_since": past}) == "not connected"
+    gone = {"idle_since": past, "away_since": past, "connected": False}
+    assert state(SESSION | gone) == "away 12 min"
 
 
 @pytest.mark.parametrize(

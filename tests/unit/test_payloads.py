@@ -93,7 +93,7 @@ PLACE = SimpleNamespace(
     requested_at=NOW,
 )
 
-(LISTED,) = payloads.listed_json([SESSION], {SESSION.pk: [OTHER]})
+(LISTED,) = payloads.listed_json([SESSION], {SESSION.pk: [OTHER]}, {CAD.pk})
 ANSWERS = [
     (ListedOut, LISTED),
     (AcquiredOut, payloads.acquired_json(ACQUIRED)),

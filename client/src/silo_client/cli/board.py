@@ -41,7 +41,9 @@ class Board:
 
     def fill(self, listed: Iterable[Json]) -> None:
         """Replace the sessions by those of a list."""
-        self._sessions = {str(session["session_id"]): dict(session) for session in listed}
+        # No event says that a workstation connects, so `connected` would be wrong a moment later.
+        known = [{**session, "connected": None} for session in listed]
+        self._sessions = {str(session["session_id"]): session for session in known}
 
     def apply(self, event: str, data: Json) -> None:
         """Apply an event. An event that the list already contains changes nothing."""

@@ -104,10 +104,13 @@ def named(session: Json) -> str:
 
 
 def state(session: Json) -> str:
-    """Return whether its workstation is away or idle, and for how long; and its conflicts."""
+    """Return whether its workstation is away, not connected or idle, and for how long; and its conflicts."""
     states = []
     if session.get("away_since"):
         states.append(f"away {ago(time_of(session['away_since']))}")
+    elif session.get("connected") is False:
+        # An older server does not say so.
+        states.append("not connected")
     elif session.get("idle_since"):
         states.append(f"idle {ago(time_of(session['idle_since']))}")
     if others := conflicting(session):
