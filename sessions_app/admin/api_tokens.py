@@ -1,17 +1,21 @@
 """The page of API tokens."""
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Case, CharField, Q, QuerySet, Value, When
 from django.db.models.functions import Now
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
 from sessions_app.admin.base import ReadOnlyModelAdmin, is_admin
 from sessions_app.admin.filters import ChoiceFilter, UserFilter
-from sessions_app.admin.shown import TimeColumn
+from sessions_app.admin.new_token import NewTokenForm, make
+from sessions_app.admin.shown import TimeColumn, list_of
 from sessions_app.models import ApiToken
 from sessions_app.roles import Role
 
@@ -34,16 +38,16 @@ class StateFilter(ChoiceFilter):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnlyModelAdmin):
-    """API tokens: looked at by staff with the view permission, revoked by the role admin.
+    """API tokens: looked at by staff with the view permission, made, limited and revoked by the role admin.
 
-    Neither a token nor its hash is ever shown. `manage.py createtoken` makes them, and prints them once.
+    A token is shown once, on the page that follows on its form; its hash never. `manage.py createtoken` makes them too.
     """
 
     list_help = (
-        'Tokens are made on the server: manage.py createtoken USER --role editor --name "what for" prints a new '
-        "one, once. Here they are told apart by their prefix and revoked; that ends their streams within a heartbeat."
+        "A new token is shown once; manage.py createtoken prints one, too. Later they are told apart by their prefix."
+        " Revoking one ends its streams within a heartbeat."
     )
-    actions = ("revoke",)
+    actions = ("revoke", "limit_to_viewer", "limit_to_editor", "end_in_30_days")
     list_display = (
         "prefix",
         "name",
@@ -94,6 +98,31 @@ class ApiTokenAdmin(ReadOnlyModelAdmin):
         """Whether it is good."""
         return str(token.state)
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_admin(request)
+
+    def add_view(
+        self,
+        request: HttpRequest,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """GET: ask whose and what for. POST: make it, and show it once; no address shows it again."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        given = {"user": request.GET.get("user", "")}
+        form = NewTokenForm(request.POST or None, initial=given)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "New API token",
+            "opts": self.opts,
+            "form": form,
+        }
+        if request.method == "POST" and form.is_valid():
+            row, token = make(request, form)
+            context |= {"row": row, "token": token, "list": list_of(ApiToken)}
+        return TemplateResponse(request, "admin/sessions_app/apitoken/new.html", context)
+
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return is_admin(request)
 
@@ -109,3 +138,46 @@ class ApiTokenAdmin(ReadOnlyModelAdmin):
         count = len(revoked)
         text = "1 token was revoked." if count == 1 else f"{count} tokens were revoked."
         self.message_user(request, text, messages.SUCCESS if count else messages.WARNING)
+
+    @admin.action(description="Limit to the role viewer", permissions=["revoke"])
+    def limit_to_viewer(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        """Have the selected ones allow to look only."""
+        more = Q(role__in=[Role.EDITOR.group, Role.ADMIN.group])
+        self._limit(request, queryset, more, "Limited to viewer.", role=Role.VIEWER.group)
+
+    @admin.action(description="Limit to the role editor", permissions=["revoke"])
+    def limit_to_editor(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        """Have the selected ones allow no more than to edit."""
+        more = Q(role=Role.ADMIN.group)
+        self._limit(request, queryset, more, "Limited to editor.", role=Role.EDITOR.group)
+
+    @admin.action(description="End in 30 days", permissions=["revoke"])
+    def end_in_30_days(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        """Have the selected ones end then, if they would not end before."""
+        end = Now() + timedelta(days=30)
+        longer = Q(expires_at__isnull=True) | Q(expires_at__gt=end)
+        self._limit(request, queryset, longer, "Ends in 30 days.", expires_at=end)
+
+    def _limit(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[ApiToken],
+        allowing_more: Q,
+        done: str,
+        **limit: Any,
+    ) -> None:
+        """Limit those of the selected ones that allow more; nothing makes a token allow more again."""
+        ids = list(queryset.order_by().values_list("pk", flat=True))
+        who: Any = request.user
+        with transaction.atomic():
+            rows = ApiToken.objects.filter(allowing_more, pk__in=ids, revoked_at__isnull=True)
+            limited = list(rows.order_by("pk").select_for_update(no_key=True))
+            ApiToken.objects.filter(pk__in=[token.pk for token in limited]).update(**limit)
+            if limited:
+                LogEntry.objects.log_actions(who.pk, limited, CHANGE, done)
+        count = len(limited)
+        self.message_user(
+            request,
+            f"Tokens that were limited: {count}.",
+            messages.SUCCESS if count else messages.WARNING,
+        )

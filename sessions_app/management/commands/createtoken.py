@@ -14,9 +14,7 @@ from sessions_app import accounts
 from sessions_app.models import ApiToken
 from sessions_app.roles import Role
 from sessions_app.text import text_fault
-
-MAX_DAYS = 3660
-MAX_NAME = 200
+from sessions_app.token_rules import MAX_DAYS, MAX_NAME, why_not
 
 
 class Command(BaseCommand):
@@ -60,14 +58,8 @@ class Command(BaseCommand):
             raise CommandError(f"--name has at most {MAX_NAME} characters.")
         wanted = Role[role.upper()]
         owner = self._user(user, wanted, create=create_user)
-        if not owner.is_active:
-            raise CommandError(f"{user} is deactivated; no token of theirs would be valid.")
-        has = Role.of(owner)
-        if has is None or has < wanted:
-            raise CommandError(
-                f"{user} is {has.group if has else 'without a role'}; a token cannot allow more. "
-                f"Put the user into the group {role} first."
-            )
+        if fault := why_not(owner, wanted):
+            raise CommandError(fault)
         _, token = ApiToken.objects.issue(owner, name or f"{role} token", role, lifetime)
         self.stdout.write(token)
 

@@ -45,7 +45,8 @@ function closeFiltersOnPhone() {
 
 function refreshWhileTicked() {
     const box = document.getElementById("live");
-    if (!box) {
+    // A form would lose what is typed.
+    if (!box || document.querySelector(".submit-row input[type=submit]")) {
         return;
     }
     box.parentElement.hidden = false;
