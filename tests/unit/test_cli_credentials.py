@@ -146,7 +146,8 @@ def test_a_token_is_for_its_server_alone(monkeypatch):
     monkeypatch.setenv("SILO_URL", ONE.url)
     assert credentials.current() == ONE
     monkeypatch.setenv("SILO_URL", "https://three.example")
-    with pytest.raises(NotLoggedInError):
+    told = r"no token for https://three\.example; you are logged in to https://two\.example"
+    with pytest.raises(NotLoggedInError, match=told):
         credentials.current()
 
 

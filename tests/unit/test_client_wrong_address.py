@@ -218,6 +218,16 @@ def test_https_where_http_is(monkeypatch, capsys):
     assert of_error(httpx.URL("http://h"), OSError("WRONG_VERSION_NUMBER")) == ""
 
 
+def test_https_where_a_server_waits_for_the_rest_of_a_request(monkeypatch, capsys):
+    monkeypatch.setattr("silo_client.api.CONNECT_SECONDS", 0.2)
+    done = threading.Event()
+    with listening(lambda _: done.wait(20)) as port:
+        code, told = run(monkeypatch, capsys, f"https://127.0.0.1:{port}")
+        done.set()
+    assert code == 8
+    assert "does not speak HTTPS at this port, or not in time" in told
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_proxy_that_wants_a_log_in(monkeypatch, capsys, scheme):
     def refuse(connection):

@@ -85,13 +85,16 @@ def current(environment: Mapping[str, str] = os.environ) -> Login:
         token = check_token(token) if token else ""
     # A complete environment needs no file, which may be broken or missing.
     kept = {} if url and token else _read()
-    url = url or str(kept.get("current") or "")
+    current = str(kept.get("current") or "")
+    url = url or current
     if not url:
         raise NotLoggedInError("No server is known.")
     server = kept.get("servers", {}).get(url, {})
     token = token or _token_of(url, server)
     if not token:
-        raise NotLoggedInError(f"There is no token for {url}.")
+        # A URL with another path or scheme is another server.
+        logged_in = f"; you are logged in to {current}" if current and current != url else ""
+        raise NotLoggedInError(f"There is no token for {url}{logged_in}.")
     return Login(url, token, environment.get(CA_FILE_VARIABLE) or server.get("ca_file"))
 
 

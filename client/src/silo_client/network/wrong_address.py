@@ -20,6 +20,8 @@ PROXY_WANTS_A_LOG_IN = (
 # Ways in which nginx, Apache and Caddy say so.
 _WANTS_HTTPS = re.compile(r"plain HTTP|HTTP request to an HTTPS server")
 # Ways in which OpenSSL says that what came is no TLS.
+# A server that speaks HTTP only may go on waiting for the rest of a request.
+_TLS_TIMED_OUT = "handshake operation timed out"
 _NO_TLS = re.compile(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|PACKET_LENGTH_TOO_LONG")
 # Where an address answers plain requests with nothing but the end of the connection, it is asked whether it speaks TLS.
 TLS_SECONDS = 2.0
@@ -46,9 +48,13 @@ def of_answer(url: httpx.URL, answer: httpx.Response, message: str) -> str:
 
 def of_error(url: httpx.URL, error: Exception) -> str:
     """Say what is wrong with a URL by the error of a request."""
-    if url.scheme == "https" and _NO_TLS.search(str(error)):
-        # No advice to use http: who is in between may just be the one who wants that.
+    if url.scheme != "https":
+        return ""
+    # No advice to use http: who is in between may just be the one who wants that.
+    if _NO_TLS.search(str(error)):
         return "does not speak HTTPS at this port: check scheme and port"
+    if _TLS_TIMED_OUT in str(error):
+        return "does not speak HTTPS at this port, or not in time: check scheme and port"
     return ""
 
 
