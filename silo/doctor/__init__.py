@@ -1,0 +1,1 @@
+"""`manage.py doctor`: looks for what is wrong with an installation, and says what to do."""
