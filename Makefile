@@ -1,6 +1,7 @@
 # What a newcomer types: make run, make test. The rest is Python's and Django's own commands, in the environment in VENV.
 
 VENV ?= .venv
+DOCS_VENV ?= .venv-docs
 # How many tests run beside each other, where some of them wait for processes.
 WORKERS ?= 4
 PYTHON ?= python3
@@ -20,7 +21,7 @@ IN_DEMO = exec env -u DATABASE_URL SILO_VAR="$(DEMO_VAR)" SILO_HEARTBEAT_SECONDS
 # Hundreds of tests start Python: each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo lint audit coverage clean python port installed install test test-together test-integration test-processes test-alone test-client \
+.PHONY: help run demo docs lint audit coverage clean python port installed install test test-together test-integration test-processes test-alone test-client \
   test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
 .NOTPARALLEL:
 .SUFFIXES:
@@ -37,8 +38,9 @@ help:
 	@echo "make lint   check style and types, and that no migration is missing"
 	@echo "make bench  measure speed beside an earlier build and others, and renew docs/performance.md, in an hour or two"
 	@echo "make bench-quick  compare speed with what is kept, beside plain floors, in a minute"
+	@echo "make docs   build the site of the pages into site/docs, which servers have at /docs/"
 	@echo "make audit  look for known vulnerabilities in the pinned requirements"
-	@echo "make clean  remove .venv and the caches; var/, the data, stays"
+	@echo "make clean  remove .venv, the site and the caches; var/, the data, stays"
 
 run: port installed
 	@echo "Preparing the database"
@@ -116,11 +118,22 @@ bench: installed
 bench-quick: installed
 	@$(IN_VENV) -m benchmarks.ratios $(BENCH)
 
+# The site of the pages; a server that finds it serves it at /docs/. Its requirements are in an environment of their own.
+docs: installed
+	@cmp -s requirements-docs.txt "$(DOCS_VENV)/.installed" || { \
+	  echo "Installing requirements-docs.txt into $(DOCS_VENV)"; \
+	  "$(PYTHON)" -m venv --clear "$(DOCS_VENV)" && \
+	  "$(DOCS_VENV)/bin/python" -m pip install -qq --disable-pip-version-check -r requirements-docs.txt && \
+	  cp requirements-docs.txt "$(DOCS_VENV)/.installed"; }
+	@mkdir -p site
+	@exec $(NO_DATABASE) "$(VENV)/bin/python" -W ignore::RuntimeWarning -m tools.pages "$(DOCS_VENV)/bin/sphinx-build" site/docs
+	@echo "The pages are in site/docs/; a server that is started now has them at /docs/"
+
 audit: installed
 	@$(IN_VENV) -m tools.audit
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-docs site docs/reference .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 python:

@@ -146,6 +146,10 @@ STATIC_URL = "static/"
 # Static files come straight from the installed packages: nothing to collect before the first start.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
+# What `make docs` has built, if it has: /docs/. Its first page answers for the folder.
+_SITE = BASE_DIR / "site"
+WHITENOISE_ROOT = _SITE if _SITE.is_dir() else None
+WHITENOISE_INDEX_FILE = True
 
 # The API's limit of a request body; Django answers larger ones with RequestDataTooBig. The server has smaller limits
 # for most operations.

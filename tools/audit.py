@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 OPTIONS = (
-    *("-r", "requirements.txt", "-r", "constraints.txt"),
-    # The two files pin everything, so nothing has to be resolved. This repository's own packages are on no index.
+    *("-r", "requirements.txt", "-r", "constraints.txt", "-r", "requirements-docs.txt"),
+    # The files pin everything, so nothing has to be resolved. This repository's own packages are on no index.
     *("--no-deps", "--disable-pip", "--skip-editable"),
     *("--format", "json", "--progress-spinner", "off"),
 )
