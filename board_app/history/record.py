@@ -20,6 +20,10 @@ LOOKED_AT: Final = 1_000
 # A transaction that ends sessions takes a few seconds at most, and draws their ids in it.
 APART: Final = timedelta(minutes=5)
 
+# Of so many records before an interval the least id is its bound, and the greatest of so many after it: the clock of
+# the database may have been wrong when some of them were written. Where there are fewer, none is needed.
+NEAREST: Final = 100
+
 
 class Found(NamedTuple):
     """The sessions of an interval.
@@ -105,9 +109,11 @@ def _together(parts: list[Any], order: str, most: int = MOST + 1) -> Any:
 
 def _last_id_before(time: datetime) -> int | None:
     earlier = EndedSession.objects.filter(released_at__lt=time).order_by("-released_at")
-    return earlier.values_list("pk", flat=True).first()
+    ids = earlier.values_list("pk", flat=True)[:NEAREST]
+    return min(ids) if len(ids) == NEAREST else None
 
 
 def _first_id_after(time: datetime) -> int | None:
     after = EndedSession.objects.filter(released_at__gt=time).order_by("released_at")
-    return after.values_list("pk", flat=True).first()
+    ids = after.values_list("pk", flat=True)[:NEAREST]
+    return max(ids) if len(ids) == NEAREST else None

@@ -294,6 +294,15 @@ def test_all_of_an_interval_is_offered_as_csv(viewer, ada):
         assert [line.split(",")[7] for line in lines[1:]] == ['"S2"', '"S1"']
 
 
+def test_records_of_a_clock_that_was_wrong_for_a_moment_hide_no_others(viewer, ada, item):
+    """Their ids are out of order: one that ended in the far future or past stands among the others."""
+    records(item, ada, [NOW + 400 * DAY, day(300)], object_id="wrong clock")
+    records(item, ada, [day(8), day(7)])
+    address = links.item_page(item.part_number)
+    assert shown(viewer.get(address + between(9, 6))) == ["S1", "S0"]
+    assert shown(viewer.get(address + "?range=30d"))[:2] == ["S1", "S0"]
+
+
 def test_what_is_held_is_not_in_an_interval_before_it_began(viewer, held):
     address = addresses(held)[0]
     answer = viewer.get(address + between(8, 6))
