@@ -5,15 +5,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import BadRequest, ValidationError
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.text import capfirst
 
+from sessions_app import csv_answer
 from sessions_app.admin.related import Related, of_filters
 from sessions_app.admin.sections import Section
 from sessions_app.admin.shown import (
@@ -125,6 +128,16 @@ class Page(ChangeList):
         self.model_admin.note_all(self.result_list)
 
 
+def _check_filters(request: HttpRequest) -> None:
+    """Refuse what the database would choke on.
+
+    Raises:
+        BadRequest: a filter has the character NUL.
+    """
+    if any("\0" in text for name, texts in request.GET.lists() for text in (name, *texts)):
+        raise BadRequest("A filter must not contain the character NUL: remove it.")
+
+
 class Inspected(AnyModelAdmin):
     """What all lists and pages of the admin site have, whoever may see them."""
 
@@ -136,6 +149,9 @@ class Inspected(AnyModelAdmin):
     # Neither counts the whole table.
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+
+    # What its rows are as CSV; none where the list has no such link.
+    csv: csv_answer.Table | None = None
 
     class Media:
         css = {"all": ("sessions_app/admin.css",)}
@@ -174,19 +190,43 @@ class Inspected(AnyModelAdmin):
         Raises:
             BadRequest: for what no link or form of the page sends, and the database would choke on.
         """
-        if any("\0" in text for name, texts in request.GET.lists() for text in (name, *texts)):
-            raise BadRequest("A filter must not contain the character NUL: remove it.")
+        _check_filters(request)
         extra = {
             "title": capfirst(self.opts.verbose_name_plural),
             "list_help": self.list_help,
             "as_of": time_shown(timezone.now()),
             "related": of_filters(request),
             "max_counted": MAX_COUNTED,
+            "csv": self.csv and f"csv/?{request.GET.urlencode()}",
         }
         try:
             return super().changelist_view(request, extra | (extra_context or {}))
         except ValidationError as error:
             raise BadRequest("These are no ids.") from error
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the addresses, that of the CSV among them."""
+        if self.csv is None:
+            return super().get_urls()
+        name = f"{self.opts.app_label}_{self.opts.model_name}_csv"
+        own = path("csv/", self.admin_site.admin_view(self.csv_view), name=name)
+        return [own, *super().get_urls()]
+
+    def csv_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Return all that the filters and the search leave of the list, as CSV.
+
+        Raises:
+            BadRequest: for what no link or form of the list sends.
+        """
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        _check_filters(request)
+        try:
+            rows = self.get_changelist_instance(request).get_queryset(request)
+        except (ValidationError, IncorrectLookupParameters) as error:
+            raise BadRequest("This is no filter of the list.") from error
+        assert self.csv is not None
+        return csv_answer.answer(request, self.csv, rows)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

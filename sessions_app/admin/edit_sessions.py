@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Collection, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from django import forms
@@ -47,9 +48,10 @@ from sessions_app.admin.shown import (
     to_page,
     user_shown,
 )
+from sessions_app.csv_answer import Table, fields
 from sessions_app.interference import lists
 from sessions_app.models import EditSession, Item, PlaceInLine, Workstation
-from sessions_app.text import text_fault
+from sessions_app.text import name_of, text_fault
 
 # One transaction ends them all; an acquire of the same items waits for it.
 MAX_AT_ONCE = 1000
@@ -73,6 +75,26 @@ THEIR_LINE = PlaceInLine.objects.filter(
     item=OuterRef("item"), context_level=OuterRef("context_level"), object_id=OuterRef("object_id")
 ).order_by()
 ASKED = TimeColumn("requested_at", "since")
+CSV = Table(
+    {
+        "session_id": attrgetter("id"),
+        "part_number": attrgetter("item.part_number"),
+        "username": attrgetter("user.username"),
+        "user_name": lambda session: name_of(session.user),
+        **fields("workstation_id"),
+        "workstation_name": attrgetter("workstation.name"),
+        **fields("context_level", "object_id", "fencing_token", "acquired_at", "last_heartbeat"),
+        "silent_seconds": lambda session: int(session.silence.total_seconds()),
+        "held_seconds": lambda session: int(session.age.total_seconds()),
+        "idle_since": attrgetter("workstation.idle_since"),
+        "away_since": attrgetter("workstation.away_since"),
+        **fields("connected"),
+        "waiting": attrgetter("in_line"),
+        **fields("note"),
+    },
+    "fencing_token",
+    "active-edit-sessions.csv",
+)
 
 
 class WaitedForFilter(ChoiceFilter):
@@ -119,6 +141,7 @@ class EditSessionAdmin(PartNumberSearch, LockColumns, ReadOnlyModelAdmin):
     )
     change_form_template = "admin/sessions_app/editsession/change_form.html"
     actions = ("force_release",)
+    csv = CSV
     list_display = (
         "item_link",
         "owner",

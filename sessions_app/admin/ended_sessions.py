@@ -16,6 +16,7 @@ from sessions_app.admin.filters import (
 )
 from sessions_app.admin.related import Related, of_workstation
 from sessions_app.admin.shown import TimeColumn, duration, to_list, to_page
+from sessions_app.api.history_csv import HISTORY
 from sessions_app.models import EditSession, EndedSession, Item, Workstation
 from sessions_app.text import person
 
@@ -28,6 +29,7 @@ class EndedSessionAdmin(LockColumns, ReadOnlyModelAdmin):
         f"The record: who held what, and how it ended. Newest first, the {MAX_COUNTED:,} newest of what the "
         "filters and the search leave; narrow them to see older ones."
     )
+    csv = HISTORY
     list_display = (
         "item_link",
         "holder",

@@ -7,11 +7,10 @@ from django.http import HttpRequest
 from ninja import Router
 from pydantic import Field
 
-from sessions_app import accounts
-from sessions_app.api import history_csv
+from sessions_app import accounts, csv_answer
 from sessions_app.api.answers import answers
 from sessions_app.api.fields import Instant, PageLimit, PartNumber, Text
-from sessions_app.api.history_csv import COLUMNS
+from sessions_app.api.history_csv import COLUMNS, HISTORY
 from sessions_app.authentication import VIEWER
 from sessions_app.models import EndedSession
 from sessions_app.models.ended_session import EndReason
@@ -74,7 +73,7 @@ def history(
     if item is not None:
         records = records.of_item(item)
     if format == "csv":
-        return history_csv.answer(request, records, before, limit)
+        return csv_answer.answer(request, HISTORY, records, before, limit)
     limit = limit or PAGE
     page, last = first_page(records.before(before), limit)
     return {"history": [ended_json(record) for record in page], "next": last.pk if last else None}

@@ -4,7 +4,8 @@ import csv
 
 import pytest
 
-from sessions_app.api.history_csv import COLUMNS, cell, rows
+from sessions_app.api.history_csv import COLUMNS, HISTORY
+from sessions_app.csv_answer import cell
 from sessions_app.models import EndedSession
 
 
@@ -29,7 +30,7 @@ def test_a_text_that_is_no_formula_stays(text):
 
 def test_no_delimiter_inside_of_a_cell_makes_two_of_it():
     record = EndedSession(part_number="A;1,2\t3|4", note='24" wide')
-    [row] = csv.reader(rows([record]).splitlines())
+    [row] = csv.reader(HISTORY.lines([record]).splitlines())
     assert len(row) == len(COLUMNS)
     assert row[COLUMNS.index("part_number")] == record.part_number
     assert row[COLUMNS.index("note")] == record.note
