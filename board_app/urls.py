@@ -9,6 +9,7 @@ app_name = "board"
 
 urlpatterns = [
     path("", sessions.show, name="sessions"),
+    path("board/rows", sessions.changed, name="changed"),
     path("board/log-in", log_in.log_in, name="log_in"),
     path("board/log-out", log_in.log_out, name="log_out"),
     path("board/password", password.change, name="password"),

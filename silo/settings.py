@@ -91,7 +91,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",  # before what answers: refusals are read across origins too
     "silo.errors.EnvelopeMiddleware",
     "django.middleware.common.CommonMiddleware",  # looks at the host, of static files too
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "silo.static_files.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -50,7 +50,7 @@ _UNUSUAL: Final = frozenset(
 # What these do for a request needs its cookie, or is about pages.
 _LEFT_OUT: Final = frozenset(
     {
-        "whitenoise.middleware.WhiteNoiseMiddleware",
+        "silo.static_files.StaticFilesMiddleware",
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",

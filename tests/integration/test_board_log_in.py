@@ -1,6 +1,7 @@
 """Who gets a page of the board: anybody who is logged in, is active, and has a role."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.integration.test_security_headers import check_page
 
 pytestmark = pytest.mark.django_db
 
+FILES = Path(__file__).parents[2] / "board_app/static/board"
 PASSWORD, NEW = "correct horse", "battery staple 7"
 LOG_IN = reverse("board:log_in")
 PAGES = [reverse("board:sessions"), reverse("board:password")]
@@ -153,7 +155,8 @@ def test_pages_and_files_are_there_without_a_log_in():
     check_page(page)
     for name in ("board.css", "icon.svg"):
         assert f"/static/board/{name}" in text_of(page)
-    for name in ("board.css", "board.js", "icon.svg"):
+    for name in ("board.css", "board.js", "live.js", "icon.svg"):
         answer = Client().get(f"/static/board/{name}")
-        assert answer.status_code == 200
-        answer.close()
+        # Whole: Django warns of a file that is read piece by piece, in an application of ASGI.
+        assert (answer.status_code, answer.streaming) == (200, False)
+        assert answer.content == (FILES / name).read_bytes()

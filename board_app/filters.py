@@ -1,0 +1,123 @@
+"""Which sessions a board shows: what is searched and chosen stands in its address, so that a view can be bookmarked."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import QueryDict
+
+from sessions_app import accounts
+from sessions_app.authentication import Principal
+from sessions_app.models import EditSession, Item, PlaceInLine
+from sessions_app.models.edit_session_queryset import EditSessionQuerySet
+from sessions_app.text import name_key, text_fault
+
+# A session is touched every half minute, so one that is silent for a minute has missed a heartbeat.
+SILENT_MINUTES: Final = (1, 5, 15, 60)
+# Each word of a search is looked for by itself.
+MAX_WORDS: Final = 5
+MAX_LENGTH: Final = 200
+# Fencing tokens, of which one begins a page.
+_TOKEN = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What an address asks for.
+
+    Args:
+        search: words that part number, user or workstation contain.
+        mine: only the sessions of who asks.
+        user: only those of the user with this name.
+        item: only those on the item that has, or had, this part number.
+        silent: only those without a heartbeat for so many minutes; 0 for all.
+        waited: only those for which somebody stands in line.
+        before: only those with a lower fencing token: the pages after the first one.
+    """
+
+    search: str = ""
+    mine: bool = False
+    user: str = ""
+    item: str = ""
+    silent: int = 0
+    waited: bool = False
+    before: int | None = None
+
+    @classmethod
+    def of(cls, query: QueryDict) -> "Filters":
+        """Read them from the query of an address. What is no choice is none: an old bookmark shows more."""
+        silent, before = query.get("silent", ""), query.get("before", "")
+        return cls(
+            search=_text(query, "q"),
+            mine=query.get("mine") == "1",
+            user=_text(query, "user"),
+            item=_text(query, "item"),
+            silent=int(silent) if silent in map(str, SILENT_MINUTES) else 0,
+            waited=query.get("waited") == "1",
+            before=int(before) if _TOKEN.fullmatch(before) else None,
+        )
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """What is chosen, but for the page, as the query of an address has it."""
+        given = {
+            "q": self.search,
+            "mine": "1" if self.mine else "",
+            "user": self.user,
+            "item": self.item,
+            "silent": str(self.silent or ""),
+            "waited": "1" if self.waited else "",
+        }
+        return {name: value for name, value in given.items() if value}
+
+    @property
+    def query(self) -> str:
+        """The query of the address of the first page, with a "?"; "" where nothing is chosen."""
+        return f"?{urlencode(self.chosen)}" if self.chosen else ""
+
+    def query_before(self, token: int) -> str:
+        """Return the query of the page whose sessions have lower fencing tokens."""
+        return f"?{urlencode({**self.chosen, 'before': token})}"
+
+    def sessions(self, who: Principal) -> EditSessionQuerySet:
+        """Return the sessions that are asked for, on all pages together."""
+        sessions = EditSession.objects.all()
+        if self.mine:
+            sessions = sessions.filter(user=who.user)
+        if self.user:
+            sessions = sessions.filter(user__username=accounts.own_spelling(self.user))
+        if self.item:
+            sessions = sessions.filter(item__in=Item.objects.ids_on_record(self.item))
+        if self.silent:
+            sessions = sessions.stale(timedelta(minutes=self.silent))
+        if self.waited:
+            sessions = sessions.filter(Exists(_line_for_the_outer()))
+        for word in self.search.split()[:MAX_WORDS]:
+            sessions = sessions.filter(_contains(word))
+        return sessions
+
+
+def _text(query: QueryDict, name: str) -> str:
+    text = query.get(name, "").strip()
+    return "" if text_fault(text) or len(text) > MAX_LENGTH else text
+
+
+def _line_for_the_outer() -> QuerySet[Any]:
+    return PlaceInLine.objects.filter(
+        item=OuterRef("item"),
+        context_level=OuterRef("context_level"),
+        object_id=OuterRef("object_id"),
+    )
+
+
+def _contains(word: str) -> Q:
+    return (
+        Q(item__key__contains=name_key(word))
+        | Q(user__username__icontains=word)
+        | Q(user__first_name__icontains=word)
+        | Q(user__last_name__icontains=word)
+        | Q(workstation__name__icontains=word)
+    )
