@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from board_app.pages import item, log_in, password, sessions, user, workstation
+from board_app.pages import item, log_in, password, sessions, tokens, user, workstation
 from sessions_app.api import paths  # noqa: F401  registers the converter of part numbers
 
 app_name = "board"
@@ -13,6 +13,8 @@ urlpatterns = [
     path("board/log-in", log_in.log_in, name="log_in"),
     path("board/log-out", log_in.log_out, name="log_out"),
     path("board/password", password.change, name="password"),
+    path("board/tokens", tokens.show, name="tokens"),
+    path("board/tokens/<int:token_id>/revoke", tokens.revoke, name="revoke_token"),
     path("items/<part_number:part_number>", item.show, name="item"),
     path("workstations/<part_number:workstation_id>", workstation.show, name="workstation"),
     path("users/<part_number:username>", user.show, name="user"),

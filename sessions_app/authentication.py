@@ -207,12 +207,25 @@ KNOWN_RIGHT = Right(
     "Only the token's role is asked for here, editor where the workstation holds something. Role: viewer.",
     lambda who: None,
 )
+# Also for users without a role: who they are, and what their own credentials are.
+KNOWN_AT_ALL_RIGHT = Right("Any valid credentials. Role: none.", lambda who: None)
+
+
+def _require_login(who: Principal) -> None:
+    if who.token_id is not None:
+        raise Forbidden("A token cannot make another one: log in.")
+    who.require(Role.VIEWER)
+
+
+BY_LOGIN_RIGHT = Right(
+    "Only with a login session: a bearer token is answered 403. Role: viewer.", _require_login
+)
 
 
 class BearerAuth(HttpBearer):
     """`Authorization: Bearer <token>`, with a right."""
 
-    openapi_description = "A token of `manage.py createtoken`."
+    openapi_description = "A token of `POST /api/me/tokens` or `manage.py createtoken`."
 
     def __init__(self, right: Right) -> None:
         super().__init__()
@@ -271,6 +284,8 @@ def _with(right: Right) -> list[BearerAuth | LoginAuth]:
 VIEWER, EDITOR, ADMIN = (_with(Right.of_role(role)) for role in Role)
 LETTING_GO = _with(LETTING_GO_RIGHT)
 KNOWN = _with(KNOWN_RIGHT)
+KNOWN_AT_ALL = _with(KNOWN_AT_ALL_RIGHT)
+BY_LOGIN = _with(BY_LOGIN_RIGHT)
 
 
 def principal(request: HttpRequest) -> Principal:

@@ -149,6 +149,12 @@ class TooManyWorkstations(DomainError):
     status, code = 422, "too_many_workstations"
 
 
+class TooManyTokens(DomainError):
+    """The user would exceed the limit of tokens that users make for themselves."""
+
+    status, code = 422, "too_many_tokens"
+
+
 class TooManyStreams(DomainError):
     """This workstation, or this user without a workstation, has reached the limit of open streams on this server."""
 

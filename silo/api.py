@@ -15,6 +15,7 @@ from sessions_app.api import (
     history,
     items,
     line,
+    me,
     workstations,
 )
 from sessions_app.authentication import VIEWER
@@ -70,6 +71,7 @@ api = DescribedAPI(
 )
 errors.install(api)
 api.add_router("/workstations", workstations.router)
+api.add_router("/me", me.router)
 api.add_router("", history.router)
 api.add_router("", handoff.router)
 api.add_router("", line.router)

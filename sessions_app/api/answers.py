@@ -32,6 +32,7 @@ from sessions_app.errors import (
     TooManyNodeKeys,
     TooManyPlaces,
     TooManySessions,
+    TooManyTokens,
     TooManyWorkstations,
 )
 
@@ -45,6 +46,7 @@ MEMBERS: dict[type[DomainError], type[ErrorOut]] = {
     TooManySessions: LimitReachedOut,
     TooManyNodeKeys: LimitReachedOut,
     TooManyPlaces: LimitReachedOut,
+    TooManyTokens: LimitReachedOut,
     TooManyWorkstations: LimitReachedOut,
 }
 

@@ -66,8 +66,8 @@ def _with_plus(text: str) -> str:
     return re.sub(r"(:\d\d(?:\.\d+)?) (\d\d:?\d\d)$", r"\1+\2", text)
 
 
-def _as_whole(value: object) -> object:
-    """In JSON 1.0 is 1. Beyond 2**53 a number with a point may have been another one."""
+def as_whole(value: object) -> object:
+    """Return a whole number as one: in JSON 1.0 is 1. Beyond 2**53 a number with a point may have been another one."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     return value
@@ -137,7 +137,7 @@ Instant = Annotated[
     AfterValidator(_in_utc),
 ]
 # In a body, where numbers are numbers.
-WholeNumber = Annotated[int, Field(ge=0, lt=2**63, strict=True), BeforeValidator(_as_whole)]
+WholeNumber = Annotated[int, Field(ge=0, lt=2**63, strict=True), BeforeValidator(as_whole)]
 PageLimit = Annotated[int, Field(ge=1, le=1000)]
 # Of a list that some clients read as one page: as many as a page may have.
 WHOLE_PAGE = 1000

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from sessions_app.api.fields import (
     ConnectionId,
@@ -14,10 +14,13 @@ from sessions_app.api.fields import (
     Reason,
     Text,
     WholeNumber,
+    as_whole,
 )
 from sessions_app.models.abstract_edit_session import ContextLevel
 from sessions_app.models.results import Wanted
+from sessions_app.operations.tokens import MOST_DAYS
 from sessions_app.payloads import examples
+from sessions_app.payloads.me import RoleName
 from sessions_app.text import NOTE_MAX
 
 MAX_NODE_KEYS = 10_000
@@ -54,6 +57,16 @@ class WorkstationIn(Input):
 
     name: Name
     fingerprint: Name = Field(description="The same after each restart of the client.")
+
+
+class TokenIn(Input):
+    model_config = shown(name=examples.TOKEN_NAME, role="editor", days=90)
+
+    name: Name = Field(description="What it is for.")
+    role: RoleName = Field("viewer", description="The most that it allows: at most your own role.")
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS, strict=True), BeforeValidator(as_whole)] = Field(
+        90, description="For how long it is valid."
+    )
 
 
 class AliveIn(Input):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 FILES = Path(__file__).parents[2] / "board_app/static/board"
 PASSWORD, NEW = "correct horse", "battery staple 7"
 LOG_IN = reverse("board:log_in")
-PAGES = [reverse("board:sessions"), reverse("board:password")]
+PAGES = [reverse("board:sessions"), reverse("board:password"), reverse("board:tokens")]
 
 
 def log_in(name: str = "ada", password: str = PASSWORD, **fields: str) -> tuple[Client, Any]:

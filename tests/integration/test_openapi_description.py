@@ -108,7 +108,7 @@ def test_every_operation_describes_what_becomes_of_its_input(operation):
 @every_operation
 def test_every_operation_says_what_it_is_for_and_for_whom(operation):
     assert re.match(r"[A-Z]", operation["summary"])
-    assert re.search(r"Role: (viewer|editor|admin)\.$", operation["description"])
+    assert re.search(r"Role: (none|viewer|editor|admin)\.$", operation["description"])
     assert operation["tags"]
     assert operation["security"] == [{"BearerAuth": []}, {"LoginAuth": []}]
 

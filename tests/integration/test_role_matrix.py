@@ -31,6 +31,8 @@ pytestmark = pytest.mark.django_db
 VIEWER, EDITOR, ADMIN = Role
 # May be asked by everybody; may be ended by the user with credentials that could have begun it.
 OPEN, LET_GO = "open", "let go"
+# May be asked by everybody who is known; by a login session only, which none of these callers has.
+KNOWN, LOGIN = "known", "login"
 
 ITEM, SESSION = "/api/items/A01-0001", "/api/items/A01-0001/edit-sessions"
 SKETCH = {"context_level": "sketch"}
@@ -105,12 +107,16 @@ OPERATIONS: dict[str, tuple[Any, str, str, Any, int]] = {
     "rename_item": (ADMIN, "POST", ITEM + "/rename", {"part_number": "A09-0001"}, 200),
     "retire_item": (ADMIN, "POST", ITEM + "/retire", None, 200),
     "restore_item": (ADMIN, "POST", ITEM + "/restore", None, 200),
+    "me": (KNOWN, "GET", "/api/me", None, 200),
+    "list_tokens": (KNOWN, "GET", "/api/me/tokens", None, 200),
+    "make_token": (LOGIN, "POST", "/api/me/tokens", {"name": "CAD"}, 201),
+    "revoke_token": (KNOWN, "DELETE", "/api/me/tokens/{own_token}", None, 204),
     "health": (OPEN, "GET", "/health", None, 200),
     # No server's process: it says so to everybody.
     "ready": (OPEN, "GET", "/ready", None, 503),
 }
 
-READS = {OPEN, VIEWER}
+READS = {OPEN, KNOWN, VIEWER}
 EDITS = READS | {EDITOR, LET_GO}
 # The user's role, the token's, and what the two may. Without a role of the token: no credentials.
 CALLERS: dict[str, tuple[Role | None, Role | None, set[Any]]] = {
@@ -123,8 +129,8 @@ CALLERS: dict[str, tuple[Role | None, Role | None, set[Any]]] = {
     "viewer's token of an admin": (ADMIN, VIEWER, READS),
     "editor's token of an admin": (ADMIN, EDITOR, EDITS),
     "editor's token of a user who is a viewer by now": (VIEWER, EDITOR, READS | {LET_GO}),
-    "viewer's token of a user without a role": (None, VIEWER, {OPEN}),
-    "editor's token of a user without a role": (None, EDITOR, {OPEN, LET_GO}),
+    "viewer's token of a user without a role": (None, VIEWER, {OPEN, KNOWN}),
+    "editor's token of a user without a role": (None, EDITOR, {OPEN, KNOWN, LET_GO}),
     "token of a deactivated user": (EDITOR, EDITOR, {OPEN}),
     "expired token": (EDITOR, EDITOR, {OPEN}),
     "revoked token": (EDITOR, EDITOR, {OPEN}),
@@ -179,6 +185,7 @@ def make_world(caller: str) -> World:
         token,
         {
             "own": own.pk,
+            "own_token": ApiToken.objects.get().pk if token else 0,
             "other": other.pk,
             "held": held.pk,
             "foreign": foreign.pk,

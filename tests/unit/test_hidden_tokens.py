@@ -26,7 +26,7 @@ def asker():
 
 
 def test_of_who_asks_and_all_that_holds_it(asker):
-    shown = [asker, set_way._Asked(None, asker, None), set_way._Waiting(None, asker, None)]
+    shown = [asker, set_way._Asked(None, asker, None), set_way._Waiting(None, asker, None, 0.0)]
     for one in shown:
         assert "_Asker" in repr(one)
         assert TOKEN not in repr(one)

@@ -11,12 +11,13 @@ from django.contrib.auth.models import User
 
 from events_app import timings
 from sessions_app import payloads
-from sessions_app.models import EditSession, EndedSession, EndReason, Item, Workstation
+from sessions_app.models import ApiToken, EditSession, EndedSession, EndReason, Item, Workstation
 from sessions_app.models.ended_session import Ending, Record
 from sessions_app.models.results import Acquired, Conflict, Standing, Wanted
-from sessions_app.payloads import events
+from sessions_app.payloads import events, me
 from sessions_app.payloads.ended import EndedSessionOut, HistoryOut
 from sessions_app.payloads.item import ItemOut, ItemsOut, WorkstationOut, WorkstationsOut
+from sessions_app.payloads.me import MeOut, NewTokenOut, TokenOut, TokensOut
 from sessions_app.payloads.members import OfItem, WorkstationRef
 from sessions_app.payloads.place import LineOut, PlaceOut, StandingOut
 from sessions_app.payloads.session import (
@@ -35,6 +36,7 @@ from sessions_app.payloads.session import (
     VerifiedOut,
 )
 from sessions_app.payloads.shape import Shape
+from sessions_app.roles import Role
 
 NOW = datetime(2025, 3, 4, tzinfo=UTC)
 ITEM = Item(part_number="A1", created_at=NOW, retired_at=NOW)
@@ -57,6 +59,7 @@ def a_session():
     )
 
 
+TOKEN = ApiToken(pk=1, user=ADA, name="CAD", role="editor", shown="silo_x", created_at=NOW)
 SESSION, OTHER = a_session(), a_session()
 ACQUIRED = Acquired(SESSION, conflicts=[Conflict(OTHER, ["Pad001"])])
 ENDING = Ending(
@@ -105,6 +108,9 @@ ANSWERS = [
     (EndedSessionOut, payloads.ended_json(RECORD)),
     (ItemOut, payloads.item_json(ITEM)),
     (WorkstationOut, payloads.workstation_json(CAD, NOW)),
+    (TokenOut, me.token_json(TOKEN)),
+    (NewTokenOut, me.new_token_json(TOKEN, "silo_x")),
+    (MeOut, me.me_json(ADA, Role.EDITOR, TOKEN)),
     (events.TimingsOut, timings.configured().as_payload()),
 ]
 BUILT_EVENTS = [
@@ -122,6 +128,7 @@ BUILT_EVENTS = [
 ]
 # Pages and bases, whose members are those of the shapes above; and what the stream and the API write by themselves.
 WITHOUT_BUILDER = {
+    TokensOut,
     BatchOut,
     BegunSession,
     ConflictOut,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from silo_client.cli.commands import handoff, history, lists, login, parts, release, watch
+from silo_client.cli.commands import handoff, history, lists, login, parts, release, watch, whoami
 from silo_client.cli.commands.edit import edit
 from silo_client.cli.environment import drop_odd_widths, open_what_is_closed, readable
 from silo_client.cli.exit_codes import KILLED, CommandError, ExitCode, explain
@@ -64,6 +64,7 @@ def silo(
 for _command in (
     login.login,
     login.logout,
+    whoami.whoami,
     lists.who,
     edit,
     watch.watch,
