@@ -46,15 +46,12 @@ def test_pip_installs_it_from_a_server(serve, tmp_path, built):
     assert (environment / "bin" / "silo").is_file()
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("--no-index", "{}"),
-        ("--pre", "--index-url", "{}/simple/", "silo-client"),
-    ],
-    ids=["address", "index"],
-)
-def test_pip_finds_it_by(serve, tmp_path, words):
-    named = [word.format(f"{serve().url}/client") for word in words]
-    pip("install", *OFFLINE, "--target", str(tmp_path), *named)
-    assert f'"{__version__}"' in (tmp_path / "silo_client" / "version.py").read_text()
+def test_pip_finds_it_by_the_address_alone_and_in_the_index(serve, tmp_path):
+    address = f"{serve().url}/client"
+    for words in (
+        ("--no-index", address),
+        ("--pre", "--index-url", f"{address}/simple/", "silo-client"),
+    ):
+        folder = tmp_path / words[0]
+        pip("install", *OFFLINE, "--target", str(folder), *words)
+        assert f'"{__version__}"' in (folder / "silo_client" / "version.py").read_text()

@@ -39,6 +39,26 @@ def test_who_in_json_is_what_the_api_says(ada, part, gate):
     assert [one["id"] for one in of_part["sessions"]] == [session["id"]]
 
 
+def test_who_of_one_user_and_whose_workstation_is_connected(ada, bob, part, gate):
+    ada.edit(part, gate.command())
+    # Before its stream is open, which here never is.
+    bob.client.acquire(part, bob.client.workstation(), object_id="Sketch001")
+
+    def shown(user, *words):
+        lines = user.run("who", *words, FORCE_COLOR="1").stdout.splitlines()
+        return [(row[3], row[6].partition(",")[0]) for row in (line.split("\t") for line in lines)]
+
+    [(_, mine)] = shown(bob, "--mine")
+    assert mine == "not connected"
+    [(who, theirs)] = shown(bob, part, "--user", "ada")
+    assert (who, theirs.startswith("may conflict with bob on")) == ("ada", True)
+    assert [who for who, _ in shown(ada, part)] == ["ada", "bob"]
+    nothing = ada.run("who", part, "--user", "carol")
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert nothing.stderr == f"silo: carol is not editing {part}.\n"
+    assert ada.run("who", "no such/part", "--mine").returncode == 5
+
+
 def test_who_of_a_part_that_does_not_exist(ada):
     done = ada.run("who", "no such/part")
     assert done.returncode == 5
