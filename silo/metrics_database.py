@@ -34,7 +34,8 @@ logger = logging.getLogger(__name__)
 KEPT_SECONDS: Final = 5.0
 # How long a scrape waits for the database, and how long that may work on each of the statements.
 PATIENCE_SECONDS: Final = 1.5
-LIMITS: Final = "SET statement_timeout = 1000; SET default_transaction_read_only = on"
+# Of the transaction only: behind a pooler, what is set for the session would be others' too.
+LIMITS: Final = "SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = 1000"
 CONNECT_SECONDS: Final = 2
 
 Rows = Sequence[Row]
@@ -83,9 +84,7 @@ def ask(position: int | None) -> Answers:
     parameters = {**sql.parameters_for("metrics"), "connect_timeout": CONNECT_SECONDS}
     try:
         queries = {name: query_of(query) for name, query in questions(position).items()}
-        with psycopg.connect(
-            **parameters, autocommit=True, cursor_factory=psycopg.ClientCursor
-        ) as own:
+        with psycopg.connect(**parameters, cursor_factory=psycopg.ClientCursor) as own:
             own.execute(LIMITS)
             return {
                 name: own.execute(query.sql.encode(), query.params).fetchall()

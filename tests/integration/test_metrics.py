@@ -7,6 +7,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -73,6 +74,29 @@ def test_sessions_are_counted_by_level_and_by_what_is_locked():
     assert found["silo_event_log_last_id",] > 0
     assert found["silo_relay_lag_events",] >= 3
     assert found["silo_relay_lag_seconds",] >= 0
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_nothing_is_set_for_the_session_that_asks(monkeypatch):
+    """Behind a pooler in transaction mode the session is others' afterwards."""
+    seen = []
+
+    class Looking(psycopg.Connection):
+        """A connection that looks at its session before it ends."""
+
+        def __exit__(self, *how):
+            self.commit()
+            for name in ("statement_timeout", "default_transaction_read_only"):
+                seen.append(self.execute(f"SHOW {name}").fetchone()[0])
+            super().__exit__(*how)
+
+    monkeypatch.setattr(
+        metrics_database,
+        "psycopg",
+        SimpleNamespace(**{**vars(psycopg), "connect": Looking.connect}),
+    )
+    metrics_database.ask(0)
+    assert seen == ["0", "off"]
 
 
 @pytest.mark.usefixtures("committed_db")

@@ -2,6 +2,7 @@
 
 import httpx
 import pytest
+from django.db import connection
 
 from tests.processes.service import Serve
 from tests.waiting import eventually
@@ -21,6 +22,16 @@ def showing(processes):
     server = ShowingServe()
     processes.callback(server.close)
     return server.ready()
+
+
+def kill_relays():
+    """The connections by which the relays listen end."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name LIKE '%relay'"
+        )
+        assert cursor.fetchall()
 
 
 def scraped(process):
@@ -44,6 +55,11 @@ def test_a_server_shows_what_happens_in_it(showing, client_of, part):
     assert 'silo_sessions{level="sketch",lock="item"} 1.0' in lines
     assert "silo_relay_connected 1.0" in lines
     assert "silo_pool_connections 0.0" not in lines
+    showing.line("server started")
+    kill_relays()
+    showing.line("relay lost the database")
+    eventually(lambda: 'silo_log_lines_total{level="WARNING"} 1.0' in scraped(showing))
+    assert "silo_database_errors_total 1.0" in scraped(showing)
     # Nothing of it is on the port of the service.
     assert httpx.get(f"{showing.url}/metrics").status_code == 404
 

@@ -76,10 +76,11 @@ class Command(BaseCommand):
         if worker is None:
             logger.info("configuration", extra=settings.EVENTS_SAID_AT_START)
         logger.info("server started", extra={"pid": os.getpid(), "port": chosen})
-        if metrics:
-            metrics_port.start(metrics, "serve", workers)
         lifeline = None if worker is None else Lifeline(worker)
         service = server.Service(listening, workers, lifeline, migrated=migrated)
+        if metrics:
+            # Behind the import of the application, which configures the log anew.
+            metrics_port.start(metrics, "serve", workers)
         if lifeline:
             lifeline.say_listening()
         else:
