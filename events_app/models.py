@@ -104,6 +104,8 @@ class ServerProcess(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     hostname = models.TextField()
     pid = models.IntegerField()
+    port = models.IntegerField(null=True, help_text="Where it listens")
+    version = models.TextField(default="", db_default="", help_text="What it says it is")
     started_at = models.DateTimeField(db_default=Now())
     last_beat = models.DateTimeField(db_default=Now())
     given_up = models.BooleanField(
@@ -139,6 +141,12 @@ class Connection(models.Model):
     )
     machine = models.TextField(
         default="", db_default="", help_text="The running machine of its client, if it says so"
+    )
+
+    address = models.TextField(
+        default="",
+        db_default="",
+        help_text="Of its client, as the server or a trusted proxy saw it",
     )
 
     def __str__(self) -> str:

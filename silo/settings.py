@@ -182,7 +182,7 @@ EVENTS_BODY_MEMORY_MB = LIMITS.body_memory_mb
 SESSIONS_IDLE_TIMEOUT = SESSIONS.idle_timeout
 SESSIONS_SWEEP_SECONDS = SESSIONS.sweep_seconds
 # What running processes write of themselves.
-SESSIONS_VERSION = __version__
+EVENTS_VERSION = SESSIONS_VERSION = __version__
 
 LOGGING = logs.configuration(SERVER.log_format, SERVER.log_level)
 # What a server and a sweeper log when they start.

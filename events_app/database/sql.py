@@ -151,23 +151,24 @@ def holding_server_process(process_id: uuid.UUID) -> Query:
 
 
 def inserting_connections(
-    process_id: uuid.UUID, rows: Sequence[tuple[uuid.UUID, uuid.UUID, float, bool, str]]
+    process_id: uuid.UUID, rows: Sequence[tuple[uuid.UUID, uuid.UUID, float, bool, str, str]]
 ) -> Query:
     """Return the query that inserts streams of a server process; those that have a row get it and are dated anew.
 
     Args:
         process_id: the process.
-        rows: of each stream its id, its key, its age in seconds by now, whether its client acknowledges, and its
-            machine.
+        rows: of each stream its id, its key, its age in seconds by now, whether its client acknowledges, its machine
+            and its address.
     """
     columns = [list(column) for column in zip(*rows, strict=True)]
     return Query(_INSERT_CONNECTIONS, [process_id, *columns], is_hot=True)
 
 
 _INSERT_CONNECTIONS: Final = """
-    INSERT INTO events_app_connection (id, key, process_id, opened_at, ack, machine)
-    SELECT id, key, %s::uuid, statement_timestamp() - make_interval(secs => age), ack, machine
-    FROM unnest(%s::uuid[], %s::uuid[], %s::float8[], %s::bool[], %s::text[]) one (id, key, age, ack, machine)
+    INSERT INTO events_app_connection (id, key, process_id, opened_at, ack, machine, address)
+    SELECT id, key, %s::uuid, statement_timestamp() - make_interval(secs => age), ack, machine, address
+    FROM unnest(%s::uuid[], %s::uuid[], %s::float8[], %s::bool[], %s::text[], %s::text[])
+        one (id, key, age, ack, machine, address)
     ON CONFLICT (id) DO UPDATE SET process_id = excluded.process_id, opened_at = excluded.opened_at
 """
 

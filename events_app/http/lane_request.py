@@ -98,6 +98,12 @@ class LaneRequest:
         """The ASGI scope that Daphne makes of it."""
         return scope_of(self._request, self._server.root_path, *self._ends)
 
+    @property
+    def client(self) -> End:
+        """Address and port of whoever is at the other end: the client, or a proxy."""
+        client, _ = self._ends
+        return client
+
     # -- a direct call --
 
     def _is_taken(self, direct: DirectCalls) -> bool:

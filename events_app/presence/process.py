@@ -29,12 +29,12 @@ logger = logging.getLogger(__name__)
 class Presence:
     """One per process. Its tasks are the methods that end in `_loop`."""
 
-    def __init__(self, configured: timings.Timings) -> None:
+    def __init__(self, configured: timings.Timings, port: int | None = None) -> None:
         self.streams: dict[uuid.UUID, OpenStream] = {}
         self.stopping = False
         self.observed = ObservedClock(configured.beat)
         self._groups = StreamGroups()
-        process = ProcessIdentity()
+        process = ProcessIdentity(port=port)
         self._acknowledgements = Acknowledgements(self.observed, configured.acknowledge)
         self.alive_requests = AliveRequests(self.observed, self._acknowledged)
         # The writer, the beat, and heartbeats with housekeeping have one thread and one connection each.

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -45,6 +46,8 @@ class ProcessIdentity:
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     hostname: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
+    port: int | None = None
+    version: str = field(default_factory=lambda: settings.EVENTS_VERSION)
 
     def renew(self) -> None:
         """Take a new id; the rows of the former one are left to the clean-up."""
@@ -68,7 +71,13 @@ def is_registered(process: ProcessIdentity) -> bool:
 
 def insert(process: ProcessIdentity) -> None:
     """Insert the row of this process, inside the caller's transaction; idempotent."""
-    row = ServerProcess(id=process.id, hostname=process.hostname, pid=process.pid)
+    row = ServerProcess(
+        id=process.id,
+        hostname=process.hostname,
+        pid=process.pid,
+        port=process.port,
+        version=process.version,
+    )
     ServerProcess.objects.bulk_create([row], ignore_conflicts=True)
 
 

@@ -78,13 +78,20 @@ class Arrival:
     opened: float = field(default_factory=time.monotonic)
     # Who has to own the key; None if anybody may.
     user_id: int | None = None
+    address: str = ""
 
     @classmethod
     def of(cls, stream: OpenStream, key: Key) -> "Arrival":
         """Return the arrival of a stream with this key."""
         grant = stream.grant
         return cls(
-            stream.connection_id, key, grant.ack, grant.machine, stream.opened, grant.user_id
+            stream.connection_id,
+            key,
+            grant.ack,
+            grant.machine,
+            stream.opened,
+            grant.user_id,
+            stream.address,
         )
 
     @property
@@ -324,7 +331,10 @@ def _insert(
         # was dated by a clock that went back.
         inserting = sql.inserting_connections(
             process.id,
-            [(one.connection_id, one.key, one.age, one.ack, one.machine) for one in recorded],
+            [
+                (one.connection_id, one.key, one.age, one.ack, one.machine, one.address)
+                for one in recorded
+            ],
         )
         keys = _keys(recorded)
         backend().arrived(keys, absent & keys, inserting)

@@ -12,6 +12,7 @@ class OpenStream(Protocol):
 
     connection_id: uuid.UUID
     grant: StreamGrant
+    address: str
     opened: float
     is_open: bool
 

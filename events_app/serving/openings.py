@@ -73,21 +73,26 @@ class Opening:
         assert self._send is not None
         self.stream.waits_for(asyncio.current_task())
         await self._send({"type": LEAVING, "call": self.stream.client_left})
-        credentials = callers.credentials(request.scope)
+        credentials, address = callers.credentials(request.scope), callers.source(request.scope)
         only_headers = request.scope["method"] == "HEAD"
         granted = _admission.grant(request)
         # Its body may have 8 MB, and the stream may wait.
         del request
         refusal = await self.stream.worked(
-            partial(self._open, granted, credentials, only_headers=only_headers)
+            partial(self._open, granted, credentials, address, only_headers=only_headers)
         )
         if refusal is not None and self._send is not None:
             await refuse(self._send, refusal)
 
     async def _open(
-        self, granted: Awaitable[StreamGrant], credentials: bytes | None, *, only_headers: bool
+        self,
+        granted: Awaitable[StreamGrant],
+        credentials: bytes | None,
+        address: str,
+        *,
+        only_headers: bool,
     ) -> None:
-        self.stream.granted(await _granting.take(granted), credentials)
+        self.stream.granted(await _granting.take(granted), credentials, address)
         if only_headers:
             await self._only_headers()
         else:
@@ -161,7 +166,8 @@ def direct_calls(path: str, completed: Callable[[Headers], Complete | None]) -> 
         if grant is None or not process.presence.has_room(grant):
             return False
         stream = Stream(timings.configured(), process)
-        stream.granted(grant, who.credentials)
+        source = callers.source({"headers": request.headers, "client": lane.client})
+        stream.granted(grant, who.credentials, source)
         stream.listen()
         _DirectOpening(stream, lane, who.complete, process.presence.arriving(stream))
         return True

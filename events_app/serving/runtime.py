@@ -53,11 +53,11 @@ def current() -> Runtime | None:
     return _current
 
 
-def start() -> Runtime:
-    """Make the runtime of this process. Its tasks are started by the server."""
+def start(port: int | None = None) -> Runtime:
+    """Make the runtime of this process, which listens on this port. Its tasks are started by the server."""
     global _current
     configured = timings.configured()
-    presence = Presence(configured)
+    presence = Presence(configured, port)
     relay = Relay(on_gap=lambda: presence.close_all("the event log has a gap"))
     probe = DatabaseProbe(WriteCheck(), timings.PROBE_SECONDS, timings.PROBE_KEPT_SECONDS)
     _current = Runtime(relay, presence, probe, KeepAlives(configured.keepalive))

@@ -150,7 +150,7 @@ class Service:
     ) -> None:
         self.exit_code = 0
         self._migrated = migrated
-        self._runtime = runtime.start()
+        self._runtime = runtime.start(listening.getsockname()[1])
         self._server = EventServer(listening, workers)
         self._lifeline = lifeline
         self._tasks: list[asyncio.Task[None]] = []

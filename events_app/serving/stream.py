@@ -58,6 +58,7 @@ class Stream:
         "_task",
         "_timings",
         "_writer",
+        "address",
         "connection_id",
         "grant",
         "is_open",
@@ -67,6 +68,8 @@ class Stream:
     def __init__(self, configured: timings.Timings, process: "runtime.Runtime") -> None:
         self.connection_id = uuid.uuid4()
         self.grant: StreamGrant
+        # Of its client, for who inspects connections.
+        self.address = ""
         # Whether anything may still be written.
         self.is_open = True
         self._credentials: bytes | None = None
@@ -203,9 +206,9 @@ class Stream:
         """Note the task, or the arrival, by which it is opened: it is cancelled if the stream ends before."""
         self._task = opening
 
-    def granted(self, grant: StreamGrant, credentials: bytes | None) -> None:
-        """Note what it may follow, and by which credentials."""
-        self.grant, self._credentials = grant, credentials
+    def granted(self, grant: StreamGrant, credentials: bytes | None, address: str = "") -> None:
+        """Note what it may follow, by which credentials, and from which address."""
+        self.grant, self._credentials, self.address = grant, credentials, address
         callers.known_credentials.note(credentials, grant.user_id)
 
     def listen(self) -> None:

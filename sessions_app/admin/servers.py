@@ -29,6 +29,8 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
         "silent_for",
         "streams",
         "behind",
+        "port",
+        "version",
         TimeColumn("started_at", "started"),
         TimeColumn("last_beat"),
     )
@@ -37,6 +39,8 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
     fields: ClassVar[Any] = (
         "hostname",
         "pid",
+        "port",
+        "version",
         "state",
         "silent_for",
         "streams",
@@ -56,7 +60,7 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
 
     def sections(self, request: HttpRequest, obj: Any) -> Sequence[Section | None]:
         """Return its streams."""
-        columns = ("stream", "workstation", "user", "open_for", "asked", "acknowledged")
+        columns = ("stream", "workstation", "user", "open_for", "asked", "acknowledged", "address")
         return [
             section(
                 request,
@@ -176,17 +180,19 @@ class ConnectionAdmin(ReadOnlyModelAdmin):
         "open_for",
         "asked",
         "acknowledged",
+        "address",
         "process_link",
         "stream",
     )
     list_display_links = ("stream",)
     list_select_related = ("process",)
     list_filter = (ConnectionWorkstationFilter, ServerFilter)
-    search_fields = ("workstation_name", "username")
+    search_fields = ("workstation_name", "username", "address")
     ordering = ("-opened_at", "pk")
     fields: ClassVar[Any] = (
         "workstation",
         "user",
+        "address",
         "process_link",
         "open_for",
         TimeColumn("opened_at"),

@@ -113,7 +113,7 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
         own = {"workstation": obj.pk}
         held = ("object", "level", "item_link", "silent_for", "held_for", "waiting", "note_begins")
         places = ("object", "level", "item_link", "place", "holder", "note_begins")
-        streams = ("stream", "process_link", "open_for", "asked", "acknowledged")
+        streams = ("stream", "process_link", "open_for", "asked", "acknowledged", "address")
         return [
             section(
                 request,

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
-from events_app.models import Connection
+from events_app.models import Connection, ServerProcess
 from sessions_app.admin import numbers, sections
 from sessions_app.models import (
     EditSession,
@@ -203,7 +203,8 @@ def test_the_record_leads_to_what_is_there_yet(boss):
 def test_connections_and_servers_lead_to_each_other(boss):
     first, second = make_sessions(2)
     stream = connect(first.workstation)
-    Connection.objects.filter(pk=stream.pk).update(ack=True, acked_at=Now())
+    Connection.objects.filter(pk=stream.pk).update(ack=True, acked_at=Now(), address="192.0.2.7")
+    ServerProcess.objects.filter(pk=stream.process_id).update(port=8123, version="9.8.7")
     connect(second.workstation)
     streams, servers = "/admin/events_app/connection/", "/admin/events_app/serverprocess/"
     assert listed(boss.get(f"{streams}?server={stream.process_id}")) == {stream.pk}
@@ -212,6 +213,10 @@ def test_connections_and_servers_lead_to_each_other(boss):
     assert f"{servers}{stream.process_id}/change/" in page
     assert f"/admin/sessions_app/workstation/{first.workstation_id}/change/" in page
     assert "(does not)" in page
+    assert "192.0.2.7" in page
+    assert listed(boss.get(f"{streams}?q=192.0.2.7")) == {stream.pk}
+    for text in ("8123", "9.8.7"):
+        assert text in text_of(boss.get(servers))
     assert " ago" in page
     assert f'href="{streams}?server={stream.process_id}"' in text_of(boss.get(servers))
     assert "beating" in text_of(boss.get(servers))

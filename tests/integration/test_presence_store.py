@@ -127,6 +127,15 @@ def test_a_process_that_registers_again_does_not_make_its_streams_younger(statio
     assert not departed(station)
 
 
+def test_who_inspects_finds_out_where_both_ends_are(station, settings):
+    settings.EVENTS_VERSION = "9.8.7"
+    process = ProcessIdentity(port=8123)
+    store.register(process, [Arrival(uuid.uuid4(), station.pk, address="192.0.2.7")])
+    assert Connection.objects.get().address == "192.0.2.7"
+    server = ServerProcess.objects.get()
+    assert (server.port, server.version) == (8123, "9.8.7")
+
+
 def test_a_set_that_is_written_twice_changes_nothing(station, server):
     opened = stream(station)
     process = server()

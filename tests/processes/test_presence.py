@@ -3,12 +3,15 @@
 import signal
 from datetime import timedelta
 
+import httpx
 import pytest
 from django.contrib.auth import get_user_model
 from django.db.models import Max, Min
 
+from events_app.models import Connection
 from sessions_app.models import EditSession, EndedSession, Item
 from sessions_app.steps import STEP_SESSIONS
+from silo import __version__
 from tests.waiting import eventually
 
 RELEASED = "edit.session_released"
@@ -23,6 +26,9 @@ def test_the_end_of_a_streams_process_releases_at_once_and_tells_watchers(
     workstation = ada.workstation()
     stream = ada.stream(workstation_id=workstation)
     session = ada.acquire(part, workstation).json()
+    opened = Connection.objects.select_related("process").get(key=workstation)
+    assert (opened.address, opened.process.port) == ("127.0.0.1", httpx.URL(server.url).port)
+    assert opened.process.version == __version__
     watching.event("edit.session_acquired", session_id=session["id"])
 
     stream.signal(number)

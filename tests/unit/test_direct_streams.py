@@ -253,6 +253,27 @@ def test_a_stream_that_ends_before_its_arrival_is_written_leaves_nothing(
 
 
 @ways
+def test_an_arrival_has_the_address_of_its_client(world, directly, settings):
+    settings.EVENTS_TRUSTED_PROXIES = ["0.0.0.0/0"]
+    addresses = []
+
+    def arrived(arrivals):
+        addresses.extend(one.address for one in arrivals)
+        return Arrived({KEY})
+
+    world.arrived = arrived
+    forwarded = REQUEST.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")
+
+    async def scenario():
+        async with world:
+            await world.asked(directly, forwarded)
+            await world.until(lambda: addresses)
+
+    run(scenario)
+    assert addresses == ["192.0.2.7"]
+
+
+@ways
 def test_a_full_key_refuses_the_next(world, monkeypatch, directly):
     monkeypatch.setattr("events_app.presence.stream_limits.PROOF_SECONDS", 0.0)
     monkeypatch.setattr("events_app.http.peers.unacknowledged", lambda transport: 0)

@@ -22,6 +22,7 @@ def sizes(sets):
 
 
 class Stream:
+    address = ""
     """An open stream, as far as presence knows it."""
 
     def __init__(self, key, user_id=1):
