@@ -197,9 +197,9 @@ def test_changed_rows_are_those_of_some_items_within_the_page(board):
         "items=",
         "items=x",
         "items=,",
-        f"items={uuid.uuid4()}&lowest=x",
-        f"items={uuid.uuid4()}&lowest={2**63}",
-        "items=" + ",".join(str(uuid.uuid4()) for _ in range(101)),
+        f"items={uuid.UUID(int=1)}&lowest=x",
+        f"items={uuid.UUID(int=1)}&lowest={2**63}",
+        "items=" + ",".join(str(uuid.UUID(int=number)) for number in range(101)),
     ],
 )
 def test_what_are_no_items_is_refused(board, query):

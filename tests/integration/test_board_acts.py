@@ -1,0 +1,159 @@
+"""What people do on the page of a session, each answered in words; the API's operations and rights decide."""
+
+import uuid
+
+import pytest
+from django.urls import reverse
+
+from events_app.models import Connection, LogEntry
+from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine
+from sessions_app.roles import Role
+from tests.factories import acquire, make_connected, make_item, make_user, wait_for
+from tests.integration.admin_site import client_of, text_of
+from tests.integration.test_security_headers import check_page
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def held(ada):
+    return acquire(ada, make_item("A01-0009"), "Sketch001").session
+
+
+def address(session):
+    return reverse("board:session", args=[session.pk])
+
+
+def act(workstation_or_user, session, name, **given):
+    """Act, and return the text of the page that follows."""
+    user = getattr(workstation_or_user, "user", workstation_or_user)
+    sent = {"act": name, "back": "/?mine=1", **given}
+    answer = client_of(user).post(address(session), sent, follow=True)
+    check_page(answer)
+    assert answer.status_code == 200
+    return text_of(answer)
+
+
+def test_the_page_offers_what_its_reader_may_do(ada, bob, held):
+    viewer, root = make_user("vi", Role.VIEWER), make_user("chief", Role.ADMIN)
+    offers = {"Release", "Hand over", "Stand in line", "Ask", "Force-release"}
+    for user, expected in {
+        ada.user: {"Release"},
+        bob.user: {"Stand in line", "Ask"},
+        viewer: set(),
+        root: {"Ask", "Force-release"},
+    }.items():
+        page = client_of(user).get(address(held))
+        check_page(page)
+        assert {one for one in offers if f">{one}</button>" in text_of(page)} == expected
+    assert "None of your workstations is connected" in text_of(client_of(root).get(address(held)))
+
+
+def test_the_holder_releases(ada, held):
+    assert "was released" in act(ada, held, "release")
+    assert EndedSession.objects.get().reason == "released"
+
+
+def test_one_stands_in_line_and_leaves_it(bob, held):
+    assert "at place 1" in act(bob, held, "stand", workstation=bob.pk)
+    place = PlaceInLine.objects.get()
+    assert (place.workstation, place.object_id) == (bob, "Sketch001")
+    assert "Leave the line" in text_of(client_of(bob.user).get(address(held)))
+    assert "You have left the line" in act(bob, held, "leave", place=place.pk)
+    assert not PlaceInLine.objects.exists()
+
+
+def test_nobody_takes_the_place_of_another_away(bob, carol, held):
+    place = wait_for(bob, held).place
+    assert "Another user has this place" in act(carol, held, "leave", place=place.pk)
+    assert PlaceInLine.objects.exists()
+
+
+def test_one_asks_and_gets_it_handed_over(ada, bob, held):
+    assert "was asked for" in act(bob, held, "ask", message="please", workstation=bob.pk)
+    entry = LogEntry.objects.filter(type="edit.handoff_requested").get()
+    assert "please" in entry.data
+    assert HandoffRequest.objects.get().workstation == bob
+    assert ", has asked<" in text_of(client_of(ada.user).get(address(held)))
+    assert "was handed over to bob" in act(ada, held, "hand_over", workstation=bob.pk)
+    assert EditSession.objects.get().workstation == bob
+
+
+def test_whoever_asks_for_any_workstation_is_offered_with_those_that_are_connected(ada, bob, held):
+    act(bob, held, "ask", message="")
+    assert ", has asked<" in text_of(client_of(ada.user).get(address(held)))
+    Connection.objects.filter(key=bob.pk).delete()
+    assert ", has asked<" not in text_of(client_of(ada.user).get(address(held)))
+
+
+def test_an_admin_ends_a_session_with_a_reason_only(root, held):
+    assert "A reason is required" in act(root, held, "force_release", reason=" ")
+    assert EditSession.objects.exists()
+    assert "was ended" in act(root, held, "force_release", reason="gone home")
+    record = EndedSession.objects.get()
+    assert (record.reason, record.note, record.ended_by) == ("force_released", "gone home", "root")
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("release", {}), ("hand_over", {}), ("force_release", {"reason": "mine"})],
+)
+def test_nobody_ends_what_is_not_theirs(bob, held, name, given):
+    said = act(bob, held, name, workstation=bob.pk, **given)
+    assert "Another user holds" in said or "needs the role admin" in said
+    assert EditSession.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["ask", "stand", "force_release"])
+def test_a_viewer_changes_nothing(held, name):
+    viewer = make_connected("vi", Role.VIEWER)
+    said = act(viewer, held, name, workstation=viewer.pk, message="", reason="so")
+    assert "This needs the role" in said
+    assert EditSession.objects.exists()
+    assert not PlaceInLine.objects.exists()
+    assert not HandoffRequest.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("ask", {"message": "\0"}),
+        ("ask", {"message": "x" * 2001}),
+        ("ask", {"message": "", "workstation": "x"}),
+        ("stand", {"workstation": ""}),
+        ("leave", {"place": "x"}),
+    ],
+)
+def test_bad_input_is_answered_and_changes_nothing(bob, held, name, given):
+    assert 'class="error"' in act(bob, held, name, **given)
+    assert not PlaceInLine.objects.exists()
+    assert not HandoffRequest.objects.exists()
+
+
+def test_an_unknown_act_is_refused(bob, held):
+    assert client_of(bob.user).post(address(held), {"act": "sell"}).status_code == 422
+
+
+def test_a_session_that_has_ended_is_said_to_have(ada, bob, held):
+    act(ada, held, "release")
+    assert "has ended meanwhile" in act(bob, held, "ask", message="")
+    answer = client_of(bob.user).get(address(held))
+    assert answer.status_code == 404
+    check_page(answer)
+    assert client_of(bob.user).get(reverse("board:session", args=[uuid.uuid4()])).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "back", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "x"]
+)
+def test_an_act_leads_to_no_other_service(ada, held, back):
+    answer = client_of(ada.user).post(address(held), {"act": "release", "back": back})
+    assert answer["Location"] == "/"
+
+
+def test_an_act_leads_back_to_the_page_it_came_from(ada, held):
+    client = client_of(ada.user)
+    page = client.get(address(held), headers={"Referer": "http://testserver/?mine=1"})
+    assert 'name="back" value="/?mine=1"' in text_of(page)
+    page = client.get(address(held), headers={"Referer": "http://evil.example/?mine=1"})
+    assert 'name="back" value="/"' in text_of(page)
