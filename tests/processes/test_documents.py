@@ -63,7 +63,11 @@ def terminal(server, tmp_path, processes):
 
     def type_line(command, functions):
         for there, instead in here.items():
-            command, functions = (one.replace(there, instead) for one in (command, functions))
+            # Not in the middle of another path.
+            found = re.compile(rf"(?<![\w./]){re.escape(there)}")
+            command, functions = (
+                found.sub(lambda _, text=instead: text, one) for one in (command, functions)
+            )
         service = SERVICES.keys() & set(shlex.split(command, comments=True))
         if service:
             run_for_a_moment(command, SERVICES[service.pop()])

@@ -15,6 +15,10 @@ from tests.documents import BLOCK, PAGES, ROOT, blocks_of, commands_of
 RUN = {"sh", "python", "yaml", "json"}
 # Nothing that anybody types.
 SHOWN = {"text"}
+SECTIONS = {"modules", "server", "limits"}
+OF_THE_SYSTEM = re.compile(
+    r"\b(?:systemctl|systemd-\w+|sudo|apt(?:-get)?|useradd|createuser|createdb|docker|podman|install -|reboot)"
+)
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 CHECKS = {
     "python": ast.parse,
@@ -67,6 +71,18 @@ def test_reasons_and_languages_are_found():
         ("needs root", "sh", "reboot\n"),
         (None, "", "picture\n"),
     ]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_a_block_that_is_run_is_of_this_service(block):
+    if block.reason:
+        return
+    if block.language == "yaml":
+        # A file of another program says that it is one.
+        assert set(yaml.safe_load(block.code)) <= SECTIONS, f"{block}: mark it with `not run: ...`"
+    if block.language == "sh":
+        asked = OF_THE_SYSTEM.search(block.code)
+        assert not asked, f"{block}: mark it with `not run: ...`, as no test may call {asked[0]}"
 
 
 def test_a_command_may_have_several_lines():
