@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sessions_app.models.ended_session import EndedSessionQuerySet
 
 _PARAMETERS: Final = ("range", "from", "to")
+# What the board is filtered by, too.
+_FILTERS: Final = {"item", "user"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Subject:
     def is_there(self) -> bool:
         """Whether it can have active sessions and places in line."""
         return self.sessions is not None
+
+    @property
+    def on_the_board(self) -> str:
+        """The query by which the board shows the same sessions, live; "" where it cannot."""
+        return urlencode([self.named]) if self.is_there and self.named[0] in _FILTERS else ""
 
     def csv(self, interval: Interval) -> str:
         """Return the address of what the record has of an interval, as CSV."""
@@ -112,6 +119,7 @@ def answer(
         "zone_name": zone.key,
         "interval": interval,
         "csv": subject.csv(interval),
+        "on_the_board": subject.on_the_board,
         "wrong": wrong,
         "asked": {key: request.GET.get(key, "") for key in _PARAMETERS} if wrong else {},
         "choices": _choices(interval),

@@ -1,6 +1,6 @@
 """Filters of templates: people and moments as the board writes them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 from django import template
 from django.contrib.auth.models import User
@@ -14,11 +14,11 @@ register.filter("full_name", name_of)
 
 
 @register.filter
-def moment(at: datetime) -> SafeString:
-    """Return a time in UTC; the script writes it in the reader's zone."""
-    utc = at.astimezone(UTC)
+def moment(at: datetime, zone: tzinfo | None = None) -> SafeString:
+    """Return a time in a zone that the page names, or in UTC; the script writes it in the reader's zone."""
+    shown = f"{at.astimezone(zone or UTC):%Y-%m-%d %H:%M:%S}{'' if zone else ' UTC'}"
     return format_html(
-        '<time datetime="{}">{} UTC</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%Y-%m-%d %H:%M:%S}"
+        '<time datetime="{}">{}</time>', f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", shown
     )
 
 

@@ -3,6 +3,7 @@
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from urllib.parse import quote
 
 import pytest
@@ -121,6 +122,14 @@ def test_each_shows_what_is_held_waited_for_and_was_held(viewer, ada, bob, item,
     [place] = viewer.get(links.user_page("bob")).context["places"]
     assert (place.item, place.position) == (item, 1)
     assert viewer.get(links.workstation_page(bob.pk)).context["places"] == [place]
+
+
+def test_the_board_shows_the_same_live(viewer, held, bob):
+    acquire(bob, make_item("B"))
+    for address in (links.item_page(held.item.part_number), links.user_page("ada")):
+        [query] = re.findall(r'href="(/\?[^"]*)">see it live', text_of(viewer.get(address)))
+        rows = viewer.get(unescape(query)).context["page"].rows
+        assert [row.session for row in rows] == [held]
 
 
 def test_of_several_in_line_each_has_its_position(viewer, held, bob, carol):
