@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from ninja.renderers import JSONRenderer
@@ -67,7 +68,7 @@ api = DescribedAPI(
     auth=VIEWER,
     # Not by its CSRF check: another method is an unknown one.
     docs_decorator=lambda view: csrf_exempt(require_safe(view)),
-    servers=[{"url": "/", "description": "This server."}],
+    servers=[{"url": settings.EVENTS_BASE_PATH or "/", "description": "This server."}],
 )
 errors.install(api)
 api.add_router("/workstations", workstations.router)

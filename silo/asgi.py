@@ -8,9 +8,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "silo.settings")
 
 from django.core.asgi import get_asgi_application
 
-django_application = get_asgi_application()
+_django = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
 from django.urls import re_path as django_re_path
 
 from events_app.fairness import request_gate
@@ -20,6 +21,17 @@ from sessions_app.writer import writer
 from silo import health, request_shares, set_way, short_way
 from silo.database import POOL_MAX_SIZE
 from silo.stream_answers import as_djangos, completed
+
+
+async def django_application(scope: Any, receive: Any, send: Any) -> None:
+    """Django, which takes the path below which the service is shown away from an address, wherever that stands.
+
+    The server has taken it away already. Put back, it is taken from there, and Django sees what all others see.
+    """
+    if base := settings.EVENTS_BASE_PATH:
+        scope = scope | {"path": base + scope["path"]}
+    await _django(scope, receive, send)
+
 
 # Hashing a password takes a quarter of a second of one core, on purpose: one at a time.
 HASHING_AT_ONCE = 1

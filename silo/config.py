@@ -93,6 +93,26 @@ def _is_origin(origin: str) -> str:
     return origin
 
 
+# First parts of the service's own paths: one that begins with a base path could not be told from it.
+OWN_PATHS = frozenset(
+    {"admin", "api", "board", "client", "health", "items", "ready", "static", "users"}
+    | {"workstations"}
+)
+
+
+def _is_base_path(path: str) -> str:
+    path = path.rstrip("/")
+    if path and not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", path):
+        raise ValueError(
+            f"{path!r} is no path: give letters, digits, '.', '_', '~' and '-' between slashes, as in /silo"
+        )
+    if (first := path.split("/")[1:2]) and first[0] in OWN_PATHS:
+        raise ValueError(
+            f"the service has addresses of its own below /{first[0]}: take another one"
+        )
+    return path
+
+
 Hosts = Annotated[
     list[Annotated[str, AfterValidator(_is_host)]], NoDecode, BeforeValidator(_listed)
 ]
@@ -158,6 +178,7 @@ class ServerConfig(_Section):
     trusted_proxies: Networks = []
     https: bool = False
     http_lane: bool = True
+    base_path: Annotated[str, AfterValidator(_is_base_path)] = ""
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_in_small_letters)] = "text"
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_in_capitals)

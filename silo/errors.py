@@ -162,7 +162,7 @@ class EnvelopeMiddleware:
         response = self._get_response(request)
         if response.status_code == 400 and _is_host_refused(request):
             return envelope(400, CODES[400][0], HOST_REFUSED)
-        if response.status_code < 400 or (is_page(request.path) and _says_something(response)):
+        if response.status_code < 400 or (is_page(request.path_info) and _says_something(response)):
             return response
         if response.headers.get("Content-Type") == "application/json":
             # The API's own, or `/ready`.

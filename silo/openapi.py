@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.conf import settings
 from ninja import NinjaAPI
 from ninja.openapi.schema import REF_TEMPLATE, OpenAPISchema
 from ninja.operation import Operation
@@ -49,7 +50,10 @@ class DescribedAPI(NinjaAPI):
         self, *, path_prefix: str | None = None, path_params: Json | None = None
     ) -> OpenAPISchema:
         if path_prefix is None:
-            path_prefix = self.get_root_path(path_params or {})
+            # What the service is shown below stands in `servers`.
+            path_prefix = self.get_root_path(path_params or {}).removeprefix(
+                settings.EVENTS_BASE_PATH
+            )
         return Description(self, path_prefix)
 
     def get_openapi_operation_id(self, operation: Operation) -> str:

@@ -30,7 +30,7 @@ class PlainHttpMiddleware:
         if is_head:
             request.method = "HEAD"
             response = _without_stream(response)
-        if request.path not in MAY_BE_KEPT:
+        if request.path_info not in MAY_BE_KEPT:
             response.headers.setdefault("Cache-Control", "no-store")
         if "Allow" in response:
             response["Allow"] = _with_head(response["Allow"])

@@ -88,7 +88,7 @@ class PageLoginMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         has_login = settings.SESSION_COOKIE_NAME in request.COOKIES
-        if has_login and is_page(request.path) and hasattr(request, "scope"):
+        if has_login and is_page(request.path_info) and hasattr(request, "scope"):
             user = request.user
             known = None if isinstance(user, AnonymousUser) else user.pk
             request_gate.authenticated(request.scope, known)

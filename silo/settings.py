@@ -57,6 +57,10 @@ CORS_EXPOSE_HEADERS = (
 )
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SERVER.https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SERVER.https else None
+# Where the service is shown below a path, the addresses that Django makes begin with it, and its cookies are for it
+# alone.
+FORCE_SCRIPT_NAME = SERVER.base_path or None
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = SERVER.base_path or "/"
 SESSION_COOKIE_HTTPONLY = True
 SECURE_HSTS_SECONDS = security_headers.HSTS_SECONDS if SERVER.https else 0
 X_FRAME_OPTIONS = "DENY"
@@ -142,7 +146,8 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-STATIC_URL = "static/"
+# Whole: Django would put FORCE_SCRIPT_NAME before a relative one only in threads that serve a request.
+STATIC_URL = f"{SERVER.base_path}/static/"
 # Static files come straight from the installed packages: nothing to collect before the first start.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
@@ -174,6 +179,7 @@ EVENTS_DEAD_PEER_SECONDS = SESSIONS.dead_peer_seconds
 EVENTS_DISCONNECT_GRACE = SESSIONS.disconnect_grace
 EVENTS_SESSION_TIMEOUT = SESSIONS.session_timeout
 EVENTS_EVENT_RETENTION = SESSIONS.event_retention
+EVENTS_BASE_PATH = SERVER.base_path
 EVENTS_TRUSTED_PROXIES = SERVER.trusted_proxies
 EVENTS_HTTP_LANE = SERVER.http_lane
 EVENTS_STREAMS_PER_USER = LIMITS.streams_per_user

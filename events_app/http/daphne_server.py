@@ -79,6 +79,7 @@ class EventServer(Server):
         # The channel has a clock of its own.
         factory.timeOut = None
         build = factory.buildProtocol
+        base_path = settings.EVENTS_BASE_PATH.encode()
         hot_calls = import_string(settings.EVENTS_HOT_CALLS) if settings.EVENTS_HTTP_LANE else None
 
         def build_limited(address: Any) -> Any:
@@ -89,6 +90,7 @@ class EventServer(Server):
             protocol = build(address)
             protocol.requestFactory = LimitedRequest
             protocol.hot_calls = hot_calls
+            protocol.base_path = base_path
             protocol.registry = self.open_connections
             protocol.turned_away = room is Room.FULL
             return protocol

@@ -38,7 +38,7 @@ class LaneChannel(Channel):
                 return
             data = self._taken_back()
         if self.hot_calls is not None and self._at_beginning:
-            found = lane_parser.read(data, self.hot_calls)
+            found = lane_parser.read(data, self.hot_calls, self.base_path)
             if isinstance(found, PlainRequest):
                 return self._begin(found)
             if isinstance(found, Unfinished):

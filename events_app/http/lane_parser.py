@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from events_app.http import base_path
 from events_app.http.body import LEAST_LIMIT, READ_AT_ONCE, limit_of
 from events_app.http.request import is_utf_8
 
@@ -80,12 +81,15 @@ class Unfinished(NamedTuple):
     size: int
 
 
-def read(data: bytes, hot_calls: re.Pattern[bytes]) -> PlainRequest | Unfinished | None:
+def read(
+    data: bytes, hot_calls: re.Pattern[bytes], base: bytes = b""
+) -> PlainRequest | Unfinished | None:
     """Read a request of the lane.
 
     Args:
         data: what has come, from the first byte of a request.
         hot_calls: matches method and address of the lane's calls, with one space between them.
+        base: the path that may stand before these addresses, and is taken away.
 
     Returns:
         the request; or `Unfinished`, where only a part of its body lacks; or None, where it is no request of the lane,
@@ -96,6 +100,9 @@ def read(data: bytes, hot_calls: re.Pattern[bytes]) -> PlainRequest | Unfinished
     if line_end < 0 or not line.endswith(_VERSION):
         return None
     line = line[: -len(_VERSION)]
+    if base:
+        method, _, target = line.partition(b" ")
+        line = b"%b %b" % (method, base_path.without(base, target))
     if not hot_calls.fullmatch(line):
         return None
     method, _, target = line.partition(b" ")

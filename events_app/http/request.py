@@ -13,7 +13,7 @@ from daphne.server import twisted_loop  # isort: skip
 
 from daphne.http_protocol import WebRequest
 
-from events_app.http import refusals
+from events_app.http import base_path, refusals
 from events_app.http.body import READ_AT_ONCE, BodyRefused, limit_of
 from events_app.http.body_memory import Place
 from events_app.http.refusals import Refusal
@@ -61,7 +61,7 @@ class LimitedRequest(WebRequest):
         self.content = BytesIO()
         if self.server.draining:
             self.close_when_answered()
-        self._limit = limit_of(self.channel.command, _split_url(self.channel.target)[1])
+        self._limit = limit_of(self.channel.command, self._address(self.channel.target)[1])
         if length is None:
             # A client that sends `Expect` waits for the answer to it.
             if self._limit > READ_AT_ONCE and self.requestHeaders.hasHeader(b"Expect"):
@@ -136,7 +136,7 @@ class LimitedRequest(WebRequest):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Take a whole URL for the address in it, whose host then counts (RFC 9112, 3.2.2)."""
-        host, path = _split_url(path)
+        host, path = self._address(path)
         if host:
             self.requestHeaders.setRawHeaders(b"Host", [host])
         elif (command, path) == (b"OPTIONS", b"*"):
@@ -150,6 +150,11 @@ class LimitedRequest(WebRequest):
         elif self.requestHeaders.getRawHeaders(b"Upgrade", [b""])[0].lower() == b"websocket":
             self._fault = refusals.NO_WEBSOCKETS
         super().requestReceived(command, path, version)
+
+    def _address(self, target: bytes) -> tuple[bytes, bytes]:
+        """Return host and address, see `_split_url`, without the path below which the service is shown."""
+        host, path = _split_url(target)
+        return host, base_path.without(self.channel.base_path, path)
 
     def process(self) -> Any:
         """Do nothing for a request that was refused, or that comes too late."""

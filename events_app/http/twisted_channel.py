@@ -59,6 +59,8 @@ class Channel(http.HTTPChannel):
     _networkProducer: Any
     _command: bytes
     _path: Any
+    # The path below which a proxy shows the service; see `base_path.py`.
+    base_path = b""
     _HTTPChannel__first_line: int
 
     # The connections of the server; None where there is no server.

@@ -154,8 +154,8 @@ _taken: ContextVar[list[Taken]] = ContextVar("_taken")
 
 
 def _noting(read: Any) -> Any:
-    def noting(data: bytes, hot_calls: Any) -> Any:
-        found = read(data, hot_calls)
+    def noting(data: bytes, *how: Any) -> Any:
+        found = read(data, *how)
         if isinstance(found, PlainRequest) and (taken := _taken.get(None)) is not None:
             taken.append(Taken(data, found))
         return found

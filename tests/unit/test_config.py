@@ -83,6 +83,7 @@ def test_nothing_said_is_the_defaults(load, text):
         "trusted_proxies": [],
         "https": False,
         "http_lane": True,
+        "base_path": "",
         "log_format": "text",
         "log_level": "INFO",
         "secret_key": None,
@@ -465,3 +466,27 @@ def test_a_limit_is_a_whole_number_of_at_least_one(load, refusal, monkeypatch):
     assert load(in_limits("streams_per_user", 7))[2].streams_per_user == 8
     monkeypatch.setenv("SILO_STREAM_PER_USER", "8")
     assert "did you mean SILO_STREAMS_PER_USER?" in refusal()
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [("''", ""), ("/", ""), ("/silo", "/silo"), ("/silo/", "/silo"), ("/a.b/c~1", "/a.b/c~1")],
+)
+def test_a_base_path_ends_without_a_slash(load, written, path):
+    assert load(in_server("base_path", written))[1].base_path == path
+
+
+@pytest.mark.parametrize(
+    "path", ["silo", "/si lo", "//silo", "/../x", "/silo?", "/sil%C3%B6", "https://h/silo"]
+)
+def test_a_base_path_is_a_path(refusal, path):
+    assert "is no path: give letters" in refusal(in_server("base_path", f"'{path}'"))
+
+
+def test_a_base_path_is_none_of_the_services_own(refusal):
+    from silo.urls import urlpatterns
+
+    own = {str(pattern.pattern).split("/")[0] for pattern in urlpatterns} - {""}
+    assert own <= config.OWN_PATHS
+    for path in config.OWN_PATHS:
+        assert "addresses of its own" in refusal(in_server("base_path", f"/{path}/x"))

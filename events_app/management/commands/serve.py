@@ -102,7 +102,7 @@ class Command(BaseCommand):
             sys.exit(Workers(count, command, listening=said).run())
 
     def _say_listening(self, address: str, port: int) -> None:
-        self.stdout.write(f"Listening on http://{address}:{port}")
+        self.stdout.write(f"Listening on http://{address}:{port}{settings.EVENTS_BASE_PATH}")
         self.stdout.flush()
 
 

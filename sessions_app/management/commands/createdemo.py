@@ -71,7 +71,7 @@ class Command(BaseCommand):
             load_examples()
             token_file = keep_token(var / "demo-token")
             login = keep_admin(var / "admin-password")
-        text = watching(f"http://127.0.0.1:{port}", token_file, login)
+        text = watching(f"http://127.0.0.1:{port}{settings.EVENTS_BASE_PATH}", token_file, login)
         if to is not None:
             _keep(to, text)  # it has a password in it
         elif verbosity:
