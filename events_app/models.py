@@ -116,6 +116,11 @@ class ServerProcess(models.Model):
         db_default=0.0,
         help_text="For how long, at its last beat, an acknowledgement that had come waited to be written",
     )
+    unready = models.TextField(
+        default="",
+        db_default="",
+        help_text="Why it was not ready at its last beat; empty if it was",
+    )
 
     class Meta:
         verbose_name_plural = "server processes"

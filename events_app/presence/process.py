@@ -34,7 +34,7 @@ class Presence:
         self.stopping = False
         self.observed = ObservedClock(configured.beat)
         self._groups = StreamGroups()
-        process = ProcessIdentity(port=port)
+        process = self.identity = ProcessIdentity(port=port)
         self._acknowledgements = Acknowledgements(self.observed, configured.acknowledge)
         self.alive_requests = AliveRequests(self.observed, self._acknowledged)
         # The writer, the beat, and heartbeats with housekeeping have one thread and one connection each.

@@ -3,6 +3,7 @@
 import os
 import socket
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -27,11 +28,11 @@ _BEATEN: Final = Statement(
 
 
 @lru_cache(maxsize=2)
-def _beating(behind_seconds: float) -> Statement:
-    """Return the statement of a beat. Nearly always no request waits."""
+def _beating(behind_seconds: float, unready: str) -> Statement:
+    """Return the statement of a beat. Nearly always no request waits, and the server is ready."""
     return Statement(
         lambda ids: ServerProcess.objects.filter(pk__any=ids, given_up=False),
-        update={"last_beat": Now(), "behind_seconds": behind_seconds},
+        update={"last_beat": Now(), "behind_seconds": behind_seconds, "unready": unready},
     )
 
 
@@ -48,6 +49,8 @@ class ProcessIdentity:
     pid: int = field(default_factory=os.getpid)
     port: int | None = None
     version: str = field(default_factory=lambda: settings.EVENTS_VERSION)
+    # Why it is not ready, for its beats; "" if it is.
+    why_unready: Callable[[], str] = str
 
     def renew(self) -> None:
         """Take a new id; the rows of the former one are left to the clean-up."""
@@ -99,7 +102,7 @@ def beat(process: ProcessIdentity, server_dead: timedelta, behind_seconds: float
     with transaction.atomic():
         # Without its row the process writes nothing else: the transaction is rolled back.
         _, beaten, _, ahead = together(
-            _beating(behind_seconds)([process.id]),
+            _beating(behind_seconds, process.why_unready())([process.id]),
             _BEATEN([process.id]),
             outages.recording(server_dead)(),
             outages.AHEAD(),

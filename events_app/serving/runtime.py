@@ -1,6 +1,7 @@
 """The relay, presence, keep-alives and database probe of this process; there are none outside of `manage.py serve`."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from events_app import timings
 from events_app.database.probe import DatabaseProbe, WriteCheck
@@ -61,4 +62,6 @@ def start(port: int | None = None) -> Runtime:
     relay = Relay(on_gap=lambda: presence.close_all("the event log has a gap"))
     probe = DatabaseProbe(WriteCheck(), timings.PROBE_SECONDS, timings.PROBE_KEPT_SECONDS)
     _current = Runtime(relay, presence, probe, KeepAlives(configured.keepalive))
+    # Each beat writes it, for who asks which of the servers are ready.
+    presence.identity.why_unready = partial(getattr, _current, "unready")
     return _current

@@ -79,11 +79,12 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
 
     @admin.display(description="state", ordering="last_beat")
     def state(self, process: Any) -> str:
-        """Whether it beats, as the other servers judge it."""
+        """Whether it beats, as the other servers judge it; and whether it was ready when it last did."""
         if process.given_up:
             return "dead, being cleaned up"
-        dead = timedelta(seconds=timings.configured().server_dead)
-        return "silent" if process.silence > dead else "beating"
+        if process.silence > timedelta(seconds=timings.configured().server_dead):
+            return "silent"
+        return f"not ready: {process.unready}" if process.unready else "ready"
 
     @admin.display(description="workstations' streams", ordering="stream_count")
     def streams(self, process: Any) -> str:

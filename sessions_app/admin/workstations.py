@@ -30,6 +30,8 @@ from sessions_app.models import EditSession, PlaceInLine, Workstation
 
 # Their ids have 370 kB in a form of at most 1 MB. They are deleted in steps, all in one request.
 MAX_AT_ONCE = 10_000
+# Of what they hold together: releasing them takes some 10 s.
+MAX_SESSIONS = 10_000
 # Of the selected ones, named on the page that asks.
 MAX_LISTED = 100
 
@@ -169,6 +171,11 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
         if len(ids) > MAX_AT_ONCE:
             self.message_user(request, too_many("workstations", MAX_AT_ONCE), messages.ERROR)
             return None
+        held = EditSession.objects.filter(workstation__any=ids)[: MAX_SESSIONS + 1].count()
+        if held > MAX_SESSIONS:
+            text = f"They hold more than {MAX_SESSIONS} sessions: select fewer at once."
+            self.message_user(request, text, messages.ERROR)
+            return None
         given = {
             "workstations": ids,
             "unseen": request.GET.get(UnseenFilter.parameter_name, ""),
@@ -182,7 +189,7 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
             "form": DeleteForm(initial=given),
             "lines": _lines(few.order_by("name", "pk")),
             "count": len(ids),
-            "held": EditSession.objects.filter(workstation__any=ids).count(),
+            "held": held,
             "more": max(0, len(ids) - MAX_LISTED),
             "media": self.media,
         }

@@ -219,7 +219,11 @@ def test_connections_and_servers_lead_to_each_other(boss):
         assert text in text_of(boss.get(servers))
     assert " ago" in page
     assert f'href="{streams}?server={stream.process_id}"' in text_of(boss.get(servers))
-    assert "beating" in text_of(boss.get(servers))
+    assert ">ready<" in text_of(boss.get(servers))
+    ServerProcess.objects.update(unready="the relay has no connection")
+    assert "not ready: the relay has no connection" in text_of(boss.get(servers))
+    ServerProcess.objects.update(last_beat=Now() - timedelta(hours=1))
+    assert ">silent<" in text_of(boss.get(servers))
     assert str(stream.pk) in text_of(boss.get(f"{servers}{stream.process_id}/change/"))
 
 

@@ -100,6 +100,14 @@ def test_deletion_of_many_is_for_admins_and_has_a_limit(onlooker, boss, monkeypa
     assert Workstation.objects.count() == 2
 
 
+def test_a_deletion_of_too_many_sessions_is_refused(boss, monkeypatch):
+    monkeypatch.setattr(workstations, "MAX_SESSIONS", 1)
+    selected = [session.workstation_id for session in make_sessions(2)]
+    body = {"action": "delete_many", "_selected_action": selected}
+    answer = boss.post(PAGE, body, follow=True)
+    assert messages_of(answer) == ["They hold more than 1 sessions: select fewer at once."]
+
+
 def test_workstations_show_presence_and_sessions(boss):
     session, _ = make_sessions(2)
     acquire(session.workstation, make_item("second"))

@@ -134,6 +134,11 @@ def test_who_inspects_finds_out_where_both_ends_are(station, settings):
     assert Connection.objects.get().address == "192.0.2.7"
     server = ServerProcess.objects.get()
     assert (server.port, server.version) == (8123, "9.8.7")
+    for reason in ("the relay has no connection", ""):
+        process.why_unready = lambda reason=reason: reason
+        server_processes.beat(process, timedelta(seconds=10))
+        server.refresh_from_db()
+        assert server.unready == reason
 
 
 def test_a_set_that_is_written_twice_changes_nothing(station, server):
