@@ -102,10 +102,12 @@ class Heartbeats:
             self._acknowledgements.asked(asked.intersection(still), still)
         else:
             withdrawn = await in_thread(self._worker, backend().withdrawn, grants)
-        for stream in streams:
-            if stream.grant.key is None or stream.connection_id in registered:
-                stream.heartbeat()
-        measured.heartbeats.value += len(streams)
+        beating = [
+            one for one in streams if one.grant.key is None or one.connection_id in registered
+        ]
+        for stream in beating:
+            stream.heartbeat()
+        measured.heartbeats.value += len(beating)
         _close_withdrawn(streams, withdrawn)
 
     @property

@@ -78,7 +78,8 @@ def publish_slowly(killed) -> None:
 
 
 def test_a_stream_gets_each_event_once_and_in_order(serve, client_of):
-    streams = [client_of(serve(), name).stream(all="true") for name in ("ada", "bob")]
+    clients = [client_of(serve(), name) for name in ("ada", "bob")]
+    streams = [client.stream(all="true") for client in clients]
     with relays_killed() as killed:
         publish_slowly(killed)
     assert sum(killed) >= EVENTS / 50
@@ -87,6 +88,10 @@ def test_a_stream_gets_each_event_once_and_in_order(serve, client_of):
         assert numbers(stream) == list(range(EVENTS))
         assert len(stream.named("stream-open")) == 1
         assert not stream.named("stream-reset")
+    # What was notified while nothing listened is no sign of a pooler.
+    for client in clients:
+        assert "relay lost the database" in client.server.output
+        assert "notifications are lost" not in client.server.output
 
 
 def test_a_client_that_changes_between_servers_misses_nothing(serve, client_of):
