@@ -22,7 +22,7 @@ IN_DEMO = exec env -u DATABASE_URL SILO_VAR="$(DEMO_VAR)" SILO_HEARTBEAT_SECONDS
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run demo docs lint audit coverage clean python port installed install test test-together test-integration test-processes test-alone test-client \
-  test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
+  test-browser test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
 .NOTPARALLEL:
 .SUFFIXES:
 
@@ -31,6 +31,7 @@ help:
 	@echo "make demo   run it with 30 simulated engineers at work (ENGINEERS, SEED, PORT) until Ctrl-C"
 	@echo "make test   run every test but the client's and the slow ones"
 	@echo "make test-client  run those of the client and the command line as programs"
+	@echo "make test-browser  run those of the board in Chromium, which the distribution has, in two minutes"
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
 	@echo "make test-proxies  run those of the proxies of Debian 12, in two minutes"
@@ -75,6 +76,14 @@ test-processes: installed
 # The client and the command line as programs.
 test-client: installed
 	@$(IN_VENV) -m pytest -n $(WORKERS) --dist worksteal tests/processes/client $(PYTEST)
+
+# The board in the distribution's Chromium. What drives it is installed only here.
+test-browser: installed
+	@cmp -s requirements-browser.txt "$(VENV)/.installed-browser" || { \
+	  echo "Installing requirements-browser.txt into $(VENV)"; \
+	  "$(VENV)/bin/python" -m pip install -qq --disable-pip-version-check -r requirements-browser.txt && \
+	  cp requirements-browser.txt "$(VENV)/.installed-browser"; }
+	@$(IN_VENV) -m pytest tests/browser $(PYTEST)
 
 # The server against a model of it: up to 20 minutes.
 test-slow: test-model test-real

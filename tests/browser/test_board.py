@@ -1,0 +1,142 @@
+"""The board in a real browser: live, right again by itself, usable by keyboard, screen reader and phone."""
+
+import time
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+# What a change may take to everybody's eyes.
+SHOWN_WITHIN_MS = 1_000
+# The longest pause between two readings, and the answer.
+NOTICED_WITHIN_MS = 15_000
+BACK_WITHIN_MS = 20_000
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+LOOKS = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"color_scheme": "light", **PHONE},
+    "dark phone": {"color_scheme": "dark", **PHONE},
+}
+
+
+def row(page, session_id):
+    return page.locator(f"#s{session_id}")
+
+
+def wait_for_state(page, state, within):
+    page.wait_for_selector(f"#live[data-state={state}]", timeout=within)
+
+
+def test_two_boards_show_a_killed_client_within_a_second(log_in, cad):
+    boards = [log_in("vi"), log_in("ada")]
+    program = cad("bob")
+    held = program.acquire("A01-0001", object_id="Sketch001")
+    for board in boards:
+        row(board, held).wait_for(timeout=SHOWN_WITHIN_MS * 5)
+        assert "Bob Noyce" in row(board, held).inner_text()
+    program.stream.kill()
+    killed = time.monotonic()
+    for board in boards:
+        row(board, held).wait_for(state="detached", timeout=SHOWN_WITHIN_MS * 10)
+    assert (time.monotonic() - killed) * 1000 < SHOWN_WITHIN_MS
+
+
+def test_a_change_is_seen_to_change_and_interference_marks_both_sides(log_in, cad):
+    board = log_in("vi")
+    ada, bob = cad("ada"), cad("bob")
+    one = ada.acquire("A01-0002", object_id="Sketch001", dependency_cone=["Pad001"])
+    board.wait_for_selector(f"#s{one}.changed")
+    board.wait_for_selector(f"#s{one}:not(.changed)")
+    other = bob.acquire("A01-0002", object_id="Sketch002", dependency_cone=["Pad001"])
+    for session, met in ((one, "Bob Noyce on cad-bob"), (other, "Ada Lovelace on cad-ada")):
+        board.wait_for_selector(f"#s{session}.changed:has-text('soft interference with {met}')")
+
+
+def test_a_filter_stays_while_others_work(log_in, cad):
+    board = log_in("vi", "/?user=ada")
+    ada, bob = cad("ada"), cad("bob")
+    other = bob.acquire("A01-0003")
+    mine = ada.acquire("A01-0004")
+    row(board, mine).wait_for()
+    assert not row(board, other).count()
+    assert "user=ada" in board.url
+
+
+def test_the_board_is_right_again_after_a_restart_of_the_server(log_in, cad, world):
+    board = log_in("vi")
+    ada = cad("ada", world.other)
+    held = ada.acquire("A01-0005")
+    row(board, held).wait_for()
+    world.server.kill()
+    wait_for_state(board, "lost", NOTICED_WITHIN_MS)
+    assert "Connection lost at" in board.inner_text("#live")
+    path = f"/api/workstations/{ada.workstation_id}/edit-sessions"
+    assert ada.client.call("DELETE", path).status_code == 200
+    later = ada.acquire("A01-0006")
+    assert row(board, held).count()
+    world.start_again()
+    wait_for_state(board, "live", BACK_WITHIN_MS)
+    row(board, later).wait_for()
+    row(board, held).wait_for(state="detached")
+
+
+def test_the_board_is_right_again_after_a_restart_of_the_database(log_in, cad, world):
+    board = log_in("vi")
+    ada = cad("ada")
+    world.database.stop()
+    wait_for_state(board, "lost", NOTICED_WITHIN_MS)
+    world.database.start()
+    wait_for_state(board, "live", BACK_WITHIN_MS)
+    world.server.ready()
+    held = ada.acquire("A01-0007")
+    row(board, held).wait_for()
+
+
+def test_a_log_out_elsewhere_leads_to_the_page_for_logging_in(log_in, world):
+    board = log_in("vi")
+    second = board.context.new_page()
+    second.goto(world.url)
+    second.get_by_role("button", name="Log out").click()
+    board.wait_for_url("**/board/log-in?next=/", timeout=NOTICED_WITHIN_MS)
+
+
+def test_one_logs_in_and_waits_in_line_by_keyboard_alone(chromium, world, stack, cad):
+    bob = cad("bob")
+    cad("ada")
+    bob.acquire("A01-0008")
+    page = chromium.new_page()
+    stack.callback(page.close)
+    page.goto(world.url)
+    keys = page.keyboard
+    page.locator("#id_username").focus()
+    keys.type("ada")
+    keys.press("Tab")
+    keys.type("correct horse")
+    keys.press("Enter")
+    page.wait_for_selector("#live[data-state=live]")
+    page.locator("[data-what=act]").focus()
+    keys.press("Enter")
+    page.get_by_role("button", name="Stand in line").focus()
+    keys.press("Enter")
+    page.wait_for_selector(".messages:has-text('You stand in line for A01-0008')")
+    page.wait_for_selector("#board:has-text('Ada Lovelace on cad-ada')")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing(log_in, cad, world, look):
+    bob, ada = cad("bob"), cad("ada")
+    held = bob.acquire("A01-0009", object_id="Sketch001", note="until noon", dependency_cone=["P"])
+    own = ada.acquire("A01-0009", object_id="Sketch002", dependency_cone=["P"])
+    page = log_in("ada", **LOOKS[look])
+    places = ["/", f"/board/sessions/{held}", f"/board/sessions/{own}", "/board/password"]
+    for path in (*places, "/?user=nobody", "/board/sessions/00000000-0000-0000-0000-000000000000"):
+        page.goto(world.url + path)
+        found = Axe().run(page)
+        assert not found.violations_count, found.generate_report()
+        # Nothing is wider than the screen; a table scrolls by itself.
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.evaluate("violations") == []
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/board/log-in")
+    assert not Axe().run(page).violations_count
