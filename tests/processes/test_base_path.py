@@ -48,6 +48,21 @@ def test_a_client_lives_below_the_path(server, client_of, connect, part):
     stream.event("edit.session_released")
 
 
+def test_the_command_line_and_its_package_are_below_the_path(server, at, cli_user_of, part):
+    ada = cli_user_of(server)
+    assert ada.run("edit", part, "--", "true").returncode == 0
+    assert ada.run("history", part).stdout.startswith(f"{part}\t")
+    elsewhere = ada.run("who", SILO_URL=f"{server.url}/api")
+    assert elsewhere.returncode == 8
+    assert f"has no API below {BASE}/api" in elsewhere.stderr
+    for address in ways("/client"):
+        page = at.get(address, headers={"Accept": "text/html"}, follow_redirects=True)
+        assert f"pip install {server.url}/client/silo_client-" in page.text
+        assert f"silo login {server.url}\n" in page.text
+        package = at.get(address, follow_redirects=True)
+        assert package.headers["Content-Type"] == "application/gzip"
+
+
 def test_either_kind_of_proxy_gets_the_same_answers(at, client_of, server, part):
     ada = client_of(server)
     headers = {"Authorization": f"Bearer {ada.token}"}
