@@ -173,7 +173,7 @@
     if (items === null) {
       count.textContent = found.dataset.count;
       next.hidden = !goesOn;
-      if (goesOn) next.href = `/${found.dataset.next}`;
+      if (goesOn) next.href = found.dataset.next;
     }
     cutOff();
     nobody.hidden = rowsNow().length > 0;
@@ -212,7 +212,7 @@
     for (const row of rows.slice(MAX_ROWS)) row.remove();
     const query = new URLSearchParams(chosen);
     query.set("before", rows[MAX_ROWS - 1].dataset.token);
-    next.href = `/?${query}`;
+    next.href = `?${query}`;
     next.hidden = false;
   }
 
