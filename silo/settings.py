@@ -145,6 +145,8 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
+# ISO dates, and times with seconds, on all pages.
+FORMAT_MODULE_PATH = "silo.formats"
 
 # Whole: Django would put FORCE_SCRIPT_NAME before a relative one only in threads that serve a request.
 STATIC_URL = f"{SERVER.base_path}/static/"

@@ -1,5 +1,7 @@
 """Users in the admin site: a role is chosen, Django's permissions count, and the other groups are kept."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
@@ -72,6 +74,13 @@ def test_who_may_look_only_gives_no_role(onlooker, boss):
     body = {"username": "ada", "is_active": "on", "role": "admin"}
     assert client.post(f"{PAGE}{user.pk}/change/", body).status_code == 403
     assert Role.of(user) == Role.EDITOR
+
+
+def test_djangos_own_pages_write_iso_dates_too(root_site):
+    user = make_user("ada", Role.EDITOR)
+    posted(root_site, user, role="viewer")
+    history = text_of(root_site.get(f"{PAGE}{user.pk}/history/"))
+    assert re.search(r"<th scope=\"row\">\d{4}-\d\d-\d\d \d\d:\d\d:\d\d<", history)
 
 
 def test_users_are_listed_with_their_roles_in_a_fixed_number_of_queries(root_site):
