@@ -1,5 +1,5 @@
-// Tells the server the reader's time zone, in which it draws days and hours, and reads the page once again where it was
-// drawn in another one.
+// Tells the server the reader's time zone, in which it draws days and hours. A page that names the zone in which it was
+// drawn is read once again where that was another one: so only if it is the first page of all.
 "use strict";
 
 {
@@ -12,6 +12,6 @@
     const secure = location.protocol === "https:" ? "; Secure" : "";
     document.cookie = `${value}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
     // Where cookies are off, once is enough; a zone that the server does not know is UTC there.
-    if (zone !== drawn && document.cookie.split("; ").includes(value)) location.reload();
+    if (drawn && zone !== drawn && document.cookie.split("; ").includes(value)) location.reload();
   }
 }
