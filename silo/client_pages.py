@@ -108,7 +108,7 @@ def _file(request: HttpRequest, wanted: File) -> HttpResponse:
 
 
 urlpatterns: list[URLPattern] = [
-    path("", page),
+    path("", page, name="client"),
     path("simple/", index),
     path(f"simple/{NAME}/", project),
     path("<str:name>", file),
