@@ -65,6 +65,8 @@ class NotifiedCache(Generic[K, V]):
         # Changes with everything that is cleared: an answer to a question from before is not kept.
         self._generation = 0
         self._proved_at = float("-inf")
+        # Whether notifications do not arrive, though the connection works.
+        self._is_deaf = False
 
     def known(self, key: K) -> V | None:
         """Return what is known about a key without a query; None if that is nothing."""
@@ -124,6 +126,13 @@ class NotifiedCache(Generic[K, V]):
             self._proved_at = float("-inf")
             self._forget()
 
+    def deafened(self, deaf: bool) -> None:
+        """Notifications do not arrive, or arrive again. While they do not, nothing is known."""
+        with self._lock:
+            self._generation += 1
+            self._is_deaf = deaf
+            self._forget()
+
     # -- under the lock --
 
     def _look(self, key: K, now: float) -> V | None:
@@ -138,7 +147,9 @@ class NotifiedCache(Generic[K, V]):
     def _keep(self, answers: Mapping[K, Answer[V]], asked_at: float, generation: int) -> None:
         with self._lock:
             # A change may have come after the answer; and where nobody listens, nothing would drop it.
-            if generation != self._generation or self._proved_at == float("-inf"):
+            if generation != self._generation or self._is_deaf:
+                return
+            if self._proved_at == float("-inf"):
                 return
             for key, answer in answers.items():
                 if key in self._kept:

@@ -12,6 +12,7 @@ answers of the database, not in seconds, so neither a busy machine nor a restart
 
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 import psycopg
@@ -39,6 +40,8 @@ class NotifyWatch:
     """Whether notifications reach one process. It is used in the event loop only."""
 
     def __init__(self) -> None:
+        # Called when a loss begins (true) and ends (false).
+        self.on_change: Callable[[bool], None] = lambda lost: None
         # The token of a round trip begins with it, however late it comes.
         self._own = secrets.token_hex(8)
         self._number = 0
@@ -131,6 +134,7 @@ class NotifyWatch:
     def _tell(self, sign: str) -> None:
         if self.lost != self._told:
             self._told = self.lost
+            self.on_change(self.lost)
             if self.lost:
                 logger.warning("notifications are lost", extra={"found_by": sign, "error": ADVICE})
             else:

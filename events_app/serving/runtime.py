@@ -7,6 +7,7 @@ from events_app import timings
 from events_app.database.probe import DatabaseProbe, WriteCheck
 from events_app.log.notify_watch import ADVICE
 from events_app.log.relay import Relay
+from events_app.presence.backend import backend
 from events_app.presence.process import Presence
 from events_app.serving.keep_alives import KeepAlives
 
@@ -60,8 +61,14 @@ def start(port: int | None = None) -> Runtime:
     configured = timings.configured()
     presence = Presence(configured, port)
     relay = Relay(on_gap=lambda: presence.close_all("the event log has a gap"))
+    relay.notify_watch.on_change = _deafen_caches
     probe = DatabaseProbe(WriteCheck(), timings.PROBE_SECONDS, timings.PROBE_KEPT_SECONDS)
     _current = Runtime(relay, presence, probe, KeepAlives(configured.keepalive))
     # Each beat writes it, for who asks which of the servers are ready.
     presence.identity.why_unready = partial(getattr, _current, "unready")
     return _current
+
+
+def _deafen_caches(lost: bool) -> None:
+    for cache in backend().caches:
+        cache.deafened(lost)

@@ -122,6 +122,22 @@ def test_a_loss_empties_it(listening):
     assert listening.find("a")[1] == 1
 
 
+def test_while_notifications_do_not_arrive_every_look_up_is_a_query(listening):
+    listening.find("a")
+    listening.cache.deafened(True)
+    listening.cache.proved(listening.now)
+    assert [listening.find("a")[1] for _ in range(2)] == [1, 1]
+    assert listening.cache.known("a") is None
+    listening.cache.deafened(False)
+    assert [listening.find("a")[1] for _ in range(2)] == [1, 0]
+
+
+def test_an_answer_from_before_notifications_were_lost_is_not_kept(listening):
+    listening.while_asking = lambda: [listening.cache.deafened(lost) for lost in (True, False)]
+    listening.find("a")
+    assert listening.cache.known("a") is None
+
+
 def test_an_answer_holds_as_long_as_the_database_said(listening):
     listening.find("a")
     listening.now += 59.9

@@ -150,6 +150,18 @@ def test_a_restart_of_the_database_neither_begins_nor_ends_a_loss(watch):
     assert watch.lost
 
 
+def test_others_learn_of_each_change_once(watch):
+    changes = []
+    watch.on_change = changes.append
+    lost_trips(watch)
+    silent_polls(watch)
+    assert changes == [True]
+    for _ in range(NOTIFICATIONS):
+        good_trip(watch)
+        watch.heard()
+    assert changes == [True, False]
+
+
 def test_loss_and_end_are_each_logged_once(watch, caplog):
     caplog.set_level(logging.INFO)
     lost_trips(watch)
