@@ -1,12 +1,12 @@
-"""The reference of the HTTP API and of the events, in Markdown, made from the API's own description.
+"""The reference of HTTP API and events, made from the API's own description, and the findings: in Markdown.
 
-python -m tools.reference FOLDER      writes http.md and events.md into the folder
+python -m tools.reference FOLDER      writes http.md, events.md and findings.md into the folder
 """
 
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,13 @@ ignore events and members that they do not know. How streams work: [streams](../
 
 """
 
+FINDINGS = """# Findings
+
+Surprises about other software, where a good guess from memory is wrong. A script in `findings/` shows each.
+
+"""
+ROOT = Path(__file__).parents[1]
+
 
 def main(folder: Path) -> None:
     """Write both pages."""
@@ -41,6 +48,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "http.md").write_text(http_page(schema, set(shapes.values())), encoding="utf-8")
     (folder / "events.md").write_text(events_page(schema, shapes), encoding="utf-8")
+    (folder / "findings.md").write_text(findings_page(), encoding="utf-8")
 
 
 def http_page(schema: Json, of_events: set[str]) -> str:
@@ -70,6 +78,24 @@ def events_page(schema: Json, shapes: Mapping[str, str]) -> str:
         parts += [f"## {event}\n\n", text_of(shape.get("description", "")), "\n\n"]
         parts += [*members_table(shape), *example_of(shape), "\n"]
     return "".join(parts)
+
+
+def findings_page() -> str:
+    """Return the page of the findings: the first comment of each script."""
+    parts = [FINDINGS]
+    for script in sorted((ROOT / "findings").glob("*.sh")):
+        comment = script.read_text(encoding="utf-8").partition("\nset -euo pipefail\n")[0]
+        title, *lines = (line.removeprefix("#").strip() for line in comment.splitlines()[1:])
+        parts += [f"## {title}\n\n", *finding_lines(lines), f"\nThe script: `{script.name}`\n\n"]
+    return "".join(parts)
+
+
+def finding_lines(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a finding, each part of it in a paragraph of its own."""
+    for line in lines:
+        if line.startswith(("One would guess:", "What is so:", "Seen", "Needs")):
+            yield "\n"
+        yield f"{line}\n"
 
 
 def operation_lines(method: str, path: str, operation: Json) -> Iterator[str]:

@@ -62,12 +62,7 @@ def terminal(server, tmp_path, processes):
     env = {name: value for name, value in (environment() | own).items() if name not in LOGIN}
 
     def type_line(command, functions):
-        for there, instead in here.items():
-            # Not in the middle of another path.
-            found = re.compile(rf"(?<![\w./]){re.escape(there)}")
-            command, functions = (
-                found.sub(lambda _, text=instead: text, one) for one in (command, functions)
-            )
+        command, functions = replaced(command, here), replaced(functions, here)
         service = SERVICES.keys() & set(shlex.split(command, comments=True))
         if service:
             run_for_a_moment(command, SERVICES[service.pop()])
@@ -83,7 +78,7 @@ def terminal(server, tmp_path, processes):
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        return done.stdout + done.stderr
+        return done.stdout
 
     def run_for_a_moment(command, said):
         process = Process("bash", "-c", f"exec {command}", env=env)
@@ -92,7 +87,16 @@ def terminal(server, tmp_path, processes):
         process.signal(signal.SIGTERM)
         assert process.wait() == 0, process.output
 
+    type_line.here = here
     return type_line
+
+
+def replaced(text, here):
+    """Put what is this test's in the place of what the page names, but for what is in the middle of another path."""
+    for there, instead in here.items():
+        found = re.compile(rf"(?<![\w./]){re.escape(there)}")
+        text = found.sub(lambda _, instead=instead: instead, text)
+    return text
 
 
 def test_every_block_that_is_to_be_run_works(server, terminal, tmp_path, subtests):
@@ -108,11 +112,13 @@ def test_every_block_that_is_to_be_run_works(server, terminal, tmp_path, subtest
                         typed.type(block.code)
                     case "python":
                         names |= surroundings(server, tmp_path) if not names else {}
-                        exec(compile(block.code, str(block), "exec"), names)
+                        code = replaced(block.code, terminal.here)
+                        exec(compile(code, str(block), "exec"), names)
                     case "yaml":
                         load_configuration(block.code, tmp_path / "silo.yaml")
                     case "json":
-                        json.loads(block.code)
+                        # It shows what the command before has answered.
+                        assert shape(json.loads(typed.said[-1])) == shape(json.loads(block.code))
         said[page.name if page.parent == ROOT else page.parent.name] = typed.said
         if page.name == "fencing.md":
             with subtests.test("the vault of docs/fencing.md"):
@@ -120,6 +126,15 @@ def test_every_block_that_is_to_be_run_works(server, terminal, tmp_path, subtest
     # The examples are on parts that are there, and did something.
     assert "released" in "".join(said["README.md"])
     assert "A01-0002" in "".join(said["README.md"])
+
+
+def shape(value):
+    """What is there, without the values."""
+    if isinstance(value, dict):
+        return {name: shape(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [shape(one) for one in value[:1]]
+    return type(value).__name__
 
 
 class Shell:

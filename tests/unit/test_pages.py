@@ -46,6 +46,13 @@ def test_every_link_of_the_reference_leads_to_an_object(written):
     assert linked <= labels
 
 
+def test_every_finding_is_told(written):
+    scripts = [script.name for script in ROOT.glob("findings/*.sh")]
+    assert scripts
+    assert set(scripts) == set(re.findall(r"The script: `(.*)`", written["findings.md"]))
+    assert written["findings.md"].count("\n\nWhat is so:") == len(scripts)
+
+
 def test_a_cell_stays_in_its_row():
     assert reference.cell("one|two\n  three") == "one\\|two three"
 
