@@ -255,3 +255,41 @@ def test_the_index_counts_what_the_reader_may_see():
     user.user_permissions.set(Permission.objects.filter(codename="view_editsession"))
     index = text_of(client_of(user).get("/admin/"))
     assert index.count("<dt>") == 1
+
+
+def test_lists_of_a_hundred_rows_take_as_many_queries_as_those_of_one(boss):
+    (session,) = make_sessions(1)
+    waiting_for(session)
+    items = Item.objects.bulk_create(Item(part_number=f"H-{n}") for n in range(101))
+    lock = {"user": session.user, "workstation": session.workstation, "context_level": "sketch"}
+
+    def queries(page: str) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            boss.get(page)
+        return len(captured)
+
+    let_go(EditSession.objects.create(item=items.pop(), **lock).pk)
+    pages = [SESSIONS, PLACES, RECORD, f"{SESSIONS}csv/", f"{RECORD}csv/"]
+    few = [queries(page) for page in pages]
+    held = EditSession.objects.bulk_create(EditSession(item=item, **lock) for item in items)
+    for other in items:
+        PlaceInLine.objects.create(
+            item=other, workstation=session.workstation, context_level="assembly"
+        )
+    EndedSession.objects.bulk_create(
+        EndedSession(
+            item_id=one.item_id,
+            part_number=one.item.part_number,
+            user_id=one.user_id,
+            username="P-user-0",
+            workstation_id=one.workstation_id,
+            context_level="sketch",
+            fencing_token=number,
+            acquired_at=one.workstation.created_at,
+            last_heartbeat=one.workstation.created_at,
+            reason="released",
+        )
+        for number, one in enumerate(held)
+    )
+    assert len(boss.get(SESSIONS).context["cl"].result_list) == 100
+    assert [queries(page) for page in pages] == few
