@@ -40,20 +40,28 @@ def _of_servers() -> Iterator[Finding]:
         default=Value(False),
         output_field=BooleanField(),
     )
-    rows = ServerProcess.objects.order_by("hostname", "pid").values_list(
-        "hostname", "pid", beats, Now() - F("last_beat")
+    rows = list(
+        ServerProcess.objects.annotate(beats=beats, silence=Now() - F("last_beat")).order_by(
+            "hostname", "pid"
+        )
     )
-    alive = [f"{host}:{pid}" for host, pid, beat, _ in rows if beat]
-    if alive:
-        yield ok("servers", f"{_listed(alive)}: alive.")
-    else:
+    alive = [one for one in rows if one.beats]
+    if not alive:
         yield problem("servers", "No server beats.", START.format("serve"))
-    for host, pid, beat, silence in rows:
-        if not beat:
+    for one in rows:
+        if not one.beats:
             yield warning(
                 "servers",
-                f"{host}:{pid} has not beaten for {_told(silence)}.",
+                f"{one} has not beaten for {_told(one.silence)}.",
                 "Another server removes it; where there is none, start one.",
+            )
+        elif one.unready:
+            yield warning("servers", f"{one} is not ready: {one.unready}.", "See its log.")
+        else:
+            yield ok("servers", f"{one} beats.")
+        if one.beats and one.version not in {"", __version__}:
+            yield warning(
+                "servers", f"{one} runs version {one.version}, not {__version__}.", "Restart it."
             )
 
 
@@ -90,10 +98,6 @@ def _of_sweepers() -> Iterator[Finding]:
             "No sweeper runs: nothing expires, and the event log grows.",
             START.format("runsweeper"),
         )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names)
 
 
 def _told(duration: timedelta) -> str:

@@ -119,6 +119,15 @@ def test_sweeps_by_a_timer_count_for_a_while():
     assert ("sweepers", Level.PROBLEM) in levels(processes.findings())
 
 
+def test_a_server_of_another_version_and_one_that_is_not_ready():
+    one, other = server(silent=1), server(silent=1)
+    ServerProcess.objects.filter(pk=one.pk).update(version="0.1")
+    ServerProcess.objects.filter(pk=other.pk).update(unready="the relay has no connection")
+    found = [one for one in processes.findings() if one.level == Level.WARNING]
+    assert any("0.1" in one.text for one in found)
+    assert any("the relay has no connection" in one.text for one in found)
+
+
 def test_a_sweeper_of_another_version():
     sweeper(silent=1, version="0.1")
     assert any("0.1" in one.text for one in processes.findings())
