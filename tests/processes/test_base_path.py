@@ -102,7 +102,7 @@ def test_pages_keep_below_the_path(at, committed_db):
     logged_in = at.post(f"{BASE}/admin/login/?next={BASE}/", data=data)
     assert (logged_in.status_code, logged_in.headers["Location"]) == (302, f"{BASE}/")
     assert {cookie.path for cookie in at.cookies.jar} == {BASE}
-    for address in (f"{BASE}/", f"{BASE}/admin/", f"{BASE}/api/docs"):
+    for address in (f"{BASE}/", f"{BASE}/admin/", f"{BASE}/api/docs", f"{BASE}/users/root"):
         page = at.get(address)
         assert page.status_code == 200
         links = re.findall(r'(?:href|src|action|data-[a-z]+)="(/[^"]*)"', page.text)
