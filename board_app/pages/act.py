@@ -46,6 +46,8 @@ def show(request: HttpRequest, who: Principal, session_id: uuid.UUID) -> HttpRes
     elif who.may(Role.EDITOR):
         context["own"] = _own(who)
         context["own_places"] = _own_places(who, row)
+        standing = {place.workstation_id for place in context["own_places"]}
+        context["could_stand"] = [one for one in context["own"] if one.pk not in standing]
     context["may_edit"] = who.may(Role.EDITOR)
     context["may_force"] = who.may(Role.ADMIN)
     return shown(request, who, "board/session.html", context)

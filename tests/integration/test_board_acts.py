@@ -58,7 +58,9 @@ def test_one_stands_in_line_and_leaves_it(bob, held):
     assert "at place 1" in act(bob, held, "stand", workstation=bob.pk)
     place = PlaceInLine.objects.get()
     assert (place.workstation, place.object_id) == (bob, "Sketch001")
-    assert "Leave the line" in text_of(client_of(bob.user).get(address(held)))
+    page = text_of(client_of(bob.user).get(address(held)))
+    assert "Leave the line" in page
+    assert ">Stand in line</button>" not in page
     assert "You have left the line" in act(bob, held, "leave", place=place.pk)
     assert not PlaceInLine.objects.exists()
 
