@@ -1,5 +1,6 @@
 """`manage.py setrole`, `tokens` and `revoketoken`."""
 
+import logging
 from io import StringIO
 
 import pytest
@@ -25,6 +26,14 @@ def test_a_role_is_given_instead_of_the_one_before():
     assert ada.groups.count() == 1
     assert run("setrole", "ada", "editor") == "ada is editor now; before: admin.\n"
     assert Role.of(ada) == Role.EDITOR
+
+
+def test_a_role_is_set_in_the_log(caplog):
+    make_user()
+    caplog.set_level(logging.INFO, "sessions_app")
+    run("setrole", "ada", "none")
+    [said] = [record for record in caplog.records if record.message == "role set"]
+    assert (said.user, said.role, said.before) == ("ada", "none", "editor")
 
 
 def test_a_role_is_taken_away_at_once():
