@@ -56,7 +56,7 @@ def test_a_token_for_one_server_is_not_sent_to_another(ada):
     assert ada.run("login", ada.client.server.url, "--token-stdin", given=given).returncode == 0
     done = ada.run("who", SILO_URL="http://127.0.0.1:1")
     assert done.returncode == 3
-    assert "There is no token for http://127.0.0.1:1." in done.stderr
+    assert "There is no token for http://127.0.0.1:1; you are logged in to" in done.stderr
 
 
 def test_asks_at_a_terminal_and_does_not_show_the_token(ada):
