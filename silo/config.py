@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -43,6 +43,8 @@ SecondsOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=Fal
 Minutes = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
 MinutesOrZero = Annotated[Number, Field(ge=0, le=YEAR_SECONDS / 60, allow_inf_nan=False)]
 Hours = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 3600, allow_inf_nan=False)]
+# The bits before the IPv4 address in `::ffff:10.1.2.3`.
+MAPPED_BITS = 96
 # The database counts in 64 bits; a limit above a thousand million is a typing error.
 Count = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=1, le=10**9)]
 
@@ -78,11 +80,16 @@ def _is_host(name: str) -> str:
 
 def _is_network(name: str) -> str:
     try:
-        return str(ip_network(name, strict=False))
+        network = ip_network(name, strict=False)
     except ValueError:
         raise ValueError(
             f"{name!r} is neither an address nor a network: give one such as 10.1.2.3 or 10.1.2.0/24"
         ) from None
+    # Peers are compared as IPv4 addresses, also where a socket of IPv6 shows them in this way.
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped and network.prefixlen >= MAPPED_BITS:
+        return str(ip_network((mapped, network.prefixlen - MAPPED_BITS)))
+    return str(network)
 
 
 def _is_origin(origin: str) -> str:

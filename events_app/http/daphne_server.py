@@ -12,6 +12,7 @@ from channels.routing import get_default_application
 from daphne.http_protocol import HTTPFactory
 from django.conf import settings
 from django.utils.module_loading import import_string
+from twisted.internet import reactor as twisted_reactor
 
 from events_app.fairness.request_gate import ABORT, STREAMED
 from events_app.http.body import Bodies
@@ -20,6 +21,9 @@ from events_app.http.lane import LaneChannel
 from events_app.http.lane_request import DirectCalls, LaneRequest
 from events_app.http.request import LimitedRequest
 from events_app.http.stream_answer import LEAVING, TAKE_OVER
+
+# Its module stands for an object that only exists once a loop is chosen.
+reactor: Any = twisted_reactor
 
 
 class Backpressure:
@@ -61,13 +65,27 @@ class EventServer(Server):
         self.direct_calls = import_string(settings.EVENTS_DIRECT_CALLS)
         super().__init__(
             application=get_default_application(),
-            # Twisted closes the descriptor that it is given; it gets it for good.
-            endpoints=[f"fd:fileno={listening.detach()}"],
+            # Not opened: Daphne's endpoint for a descriptor knows IPv4 only.
+            endpoints=["fd:fileno=-1"],
             signal_handlers=False,
             server_name="",
             # A body is one message: the application has the only copy.
             request_buffer_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1,
         )
+
+        self.endpoints: list[str] = []
+        self._listening = listening
+
+    def run(self) -> None:
+        """Serve until the reactor is stopped."""
+        reactor.callWhenRunning(self._listen)
+        super().run()
+
+    def _listen(self) -> None:
+        # Twisted has a descriptor of its own of the same socket.
+        with self._listening as ours:
+            port = reactor.adoptStreamPort(ours.fileno(), ours.family, self.http_factory)
+        self.listen_success(port)
 
     def listen_success(self, port: Any) -> None:
         """Keep the port, so that it can be closed, and have it make limited requests."""

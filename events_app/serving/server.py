@@ -25,6 +25,7 @@ from events_app.database.notification_thread import NotificationThread
 from events_app.database.unavailable import backoff
 from events_app.fairness import request_gate
 from events_app.http.daphne_server import EventServer
+from events_app.http.listening import open_socket
 from events_app.presence.backend import backend
 from events_app.serving import runtime
 from events_app.serving.exit_deadline import END_SECONDS, exit_after
@@ -70,7 +71,7 @@ def reserved_port(host: str, port: int) -> socket.socket:
     Raises:
         OSError: the address is in use, or not permitted.
     """
-    reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    reserved = open_socket(host)
     try:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind((host, port))
@@ -98,8 +99,7 @@ def listening_socket(
     Raises:
         OSError: the address is in use, or not permitted.
     """
-    # IPv4: Daphne's endpoint for a descriptor knows no other family. A proxy in front may speak both.
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening = open_socket(host)
     try:
         idle, interval, count = KEEPALIVE_PROBES
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -490,3 +490,16 @@ def test_a_base_path_is_none_of_the_services_own(refusal):
     assert own <= config.OWN_PATHS
     for path in config.OWN_PATHS:
         assert "addresses of its own" in refusal(in_server("base_path", f"/{path}/x"))
+
+
+@pytest.mark.parametrize(
+    ("written", "network"),
+    [
+        ("::ffff:10.1.2.3", "10.1.2.3/32"),
+        ("::ffff:10.1.2.0/120", "10.1.2.0/24"),
+        ("2001:db8::1", "2001:db8::1/128"),
+        ("::/0", "::/0"),
+    ],
+)
+def test_an_ipv4_address_may_be_written_as_one_of_ipv6(load, written, network):
+    assert load(in_server("trusted_proxies", f"['{written}']"))[1].trusted_proxies == [network]

@@ -19,6 +19,7 @@ from django.utils.autoreload import get_child_arguments
 from events_app import timings
 from events_app.database import sql, start
 from events_app.database.unavailable import DATABASE_UNAVAILABLE
+from events_app.http.listening import shown, without_brackets
 from events_app.presence.backend import backend
 from events_app.serving import metrics_port, server
 from events_app.serving.workers import Lifeline, Workers
@@ -33,7 +34,12 @@ class Command(BaseCommand):
     help = "Serve HTTP and event streams until SIGTERM or Ctrl-C."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+        parser.add_argument(
+            "--host",
+            type=without_brackets,
+            default="127.0.0.1",
+            help="the address to listen on, of IPv4 or IPv6; :: for all of both",
+        )
         parser.add_argument(
             "--port",
             type=int,
@@ -72,7 +78,7 @@ class Command(BaseCommand):
         # Requests come each in a thread of its own; without a pool each would open a connection.
         connections.settings["default"]["OPTIONS"]["pool"] = settings.EVENTS_CONNECTION_POOL
         migrated = _looks_migrated()
-        address, chosen = listening.getsockname()
+        address, chosen = listening.getsockname()[:2]
         if worker is None:
             logger.info("configuration", extra=settings.EVENTS_SAID_AT_START)
         logger.info("server started", extra={"pid": os.getpid(), "port": chosen})
@@ -94,7 +100,7 @@ class Command(BaseCommand):
             warn_of_too_few_connections(count)
             connections.close_all()
         logger.info("configuration", extra=settings.EVENTS_SAID_AT_START)
-        address, port = reserved.getsockname()
+        address, port = reserved.getsockname()[:2]
         # Checked already, and the port is known now. Of two the last one counts.
         command = [*get_child_arguments(), "--port", str(port), "--skip-checks"]
         with reserved:
@@ -102,7 +108,7 @@ class Command(BaseCommand):
             sys.exit(Workers(count, command, listening=said).run())
 
     def _say_listening(self, address: str, port: int) -> None:
-        self.stdout.write(f"Listening on http://{address}:{port}{settings.EVENTS_BASE_PATH}")
+        self.stdout.write(f"Listening on http://{shown(address, port)}{settings.EVENTS_BASE_PATH}")
         self.stdout.flush()
 
 
@@ -131,7 +137,7 @@ def _explained(host: str, port: int) -> Iterator[None]:
         yield
     except (OSError, OverflowError) as error:
         raise CommandError(
-            f"Cannot listen on {host}:{port} ({error}); choose another one with --port or PORT."
+            f"Cannot listen on {shown(host, port)} ({error}); choose another one with --port or PORT."
         ) from error
 
 
