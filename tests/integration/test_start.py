@@ -1,9 +1,11 @@
 """What `serve` and `runsweeper` look at before they begin."""
 
 import logging
+import os
 
 import psycopg
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.db.migrations.loader import MigrationLoader
 
@@ -126,3 +128,13 @@ def test_each_reason_is_an_error_once(caplog):
         wait.log(one, 0.2)
     levels = [logging.WARNING, logging.WARNING, logging.ERROR, logging.WARNING]
     assert [record.levelno for record in caplog.records] == levels
+
+
+@pytest.mark.parametrize("command", ["serve", "runsweeper"])
+def test_timings_that_do_not_fit_end_a_service_with_the_code_of_its_configuration(
+    settings, command
+):
+    settings.EVENTS_DEAD_PEER_SECONDS = settings.EVENTS_HEARTBEAT_SECONDS
+    with pytest.raises(CommandError, match="dead_peer_seconds is") as caught:
+        call_command(command, skip_checks=False)
+    assert caught.value.returncode == os.EX_CONFIG

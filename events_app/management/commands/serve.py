@@ -12,7 +12,7 @@ from socket import socket
 from typing import Any, NoReturn
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import OperationalError, connections
 from django.utils.autoreload import get_child_arguments
 
@@ -20,6 +20,7 @@ from events_app import timings
 from events_app.database import sql, start
 from events_app.database.unavailable import DATABASE_UNAVAILABLE
 from events_app.http.listening import shown, without_brackets
+from events_app.management.service_command import ServiceCommand
 from events_app.presence.backend import backend
 from events_app.serving import metrics_port, server
 from events_app.serving.workers import Lifeline, Workers
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 MOST_WORKERS = 64
 
 
-class Command(BaseCommand):
+class Command(ServiceCommand):
     help = "Serve HTTP and event streams until SIGTERM or Ctrl-C."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

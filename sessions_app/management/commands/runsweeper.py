@@ -10,12 +10,13 @@ from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import OperationalError, close_old_connections, connection
 
 from events_app import measured
 from events_app.database import start
 from events_app.database.unavailable import DATABASE_UNAVAILABLE, backoff
+from events_app.management.service_command import ServiceCommand
 from events_app.serving import metrics_port
 from events_app.serving.exit_deadline import END_SECONDS, exit_after
 from sessions_app.models.sweeper_process import SIGN_SECONDS, SweeperSigns
@@ -27,7 +28,7 @@ STOP_SECONDS = 0.8
 logger = logging.getLogger(__name__)
 
 
-class Command(BaseCommand):
+class Command(ServiceCommand):
     help = "Expire stale edit sessions and trim the event log until SIGTERM or Ctrl-C."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
