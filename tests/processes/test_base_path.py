@@ -12,16 +12,9 @@ from tests.processes.service import Serve
 BASE = "/silo"
 
 
-class ServeBelow(Serve):
-    """A server that does not fail of Django's warning that it serves static files in the way of WhiteNoise."""
-
-    def start_command(self, *command):
-        return [word for word in command if word not in ("-W", "error")]
-
-
 @pytest.fixture
 def server(processes):
-    server = ServeBelow(SILO_BASE_PATH=f"{BASE}/")
+    server = Serve(SILO_BASE_PATH=f"{BASE}/")
     processes.callback(server.close)
     return server.ready()
 
