@@ -22,7 +22,7 @@ IN_DEMO = exec env -u DATABASE_URL SILO_VAR="$(DEMO_VAR)" SILO_HEARTBEAT_SECONDS
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run demo docs lint audit coverage clean python port installed install test test-together test-integration test-processes test-alone test-client \
-  test-browser test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
+  test-browser test-directory test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
 .NOTPARALLEL:
 .SUFFIXES:
 
@@ -32,6 +32,7 @@ help:
 	@echo "make test   run every test but the client's and the slow ones"
 	@echo "make test-client  run those of the client and the command line as programs"
 	@echo "make test-browser  run those of the board in Chromium, which the distribution has, in two minutes"
+	@echo "make test-directory  run those of log-ins by LDAP, with the distribution's slapd, in seconds"
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
 	@echo "make test-proxies  run those of the proxies of Debian 12, in two minutes"
@@ -77,13 +78,21 @@ test-processes: installed
 test-client: installed
 	@$(IN_VENV) -m pytest -n $(WORKERS) --dist worksteal tests/processes/client $(PYTEST)
 
-# The board in the distribution's Chromium. What drives it is installed only here.
+# Installs what some tests need that nothing else does.
+IN_VENV_TOO = cmp -s requirements-$(1).txt "$(VENV)/.installed-$(1)" || { \
+	  echo "Installing requirements-$(1).txt into $(VENV)"; \
+	  "$(VENV)/bin/python" -m pip install -qq --disable-pip-version-check -r requirements-$(1).txt && \
+	  cp requirements-$(1).txt "$(VENV)/.installed-$(1)"; }
+
+# The board in the distribution's Chromium.
 test-browser: installed
-	@cmp -s requirements-browser.txt "$(VENV)/.installed-browser" || { \
-	  echo "Installing requirements-browser.txt into $(VENV)"; \
-	  "$(VENV)/bin/python" -m pip install -qq --disable-pip-version-check -r requirements-browser.txt && \
-	  cp requirements-browser.txt "$(VENV)/.installed-browser"; }
+	@$(call IN_VENV_TOO,browser)
 	@$(IN_VENV) -m pytest tests/browser $(PYTEST)
+
+# Log-ins by a directory: the distribution's slapd.
+test-directory: installed
+	@$(call IN_VENV_TOO,directory)
+	@$(IN_VENV) -m pytest tests/directory $(PYTEST)
 
 # The server against a model of it: up to 20 minutes.
 test-slow: test-model test-real

@@ -14,6 +14,7 @@ from typing import Any
 
 OPTIONS = (
     *("-r", "requirements.txt", "-r", "constraints.txt", "-r", "requirements-docs.txt"),
+    *("-r", "requirements-browser.txt", "-r", "requirements-directory.txt"),
     # The files pin everything, so nothing has to be resolved. This repository's own packages are on no index.
     *("--no-deps", "--disable-pip", "--skip-editable"),
     *("--format", "json", "--progress-spinner", "off"),

@@ -1,25 +1,21 @@
 """Log-ins by a directory, with the settings of docs/accounts.md, against a slapd."""
 
-import shutil
 import socket
 import subprocess
 
+import ldap
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from sessions_app import wrong_credentials
 from sessions_app.roles import Role
 from tests.documents import ROOT, blocks_of
 from tests.factories import make_user
 from tests.waiting import eventually
 
-ldap = pytest.importorskip("ldap", reason="python-ldap is not installed: see docs/accounts.md")
-pytest.importorskip("django_auth_ldap", reason="it is not installed: see docs/accounts.md")
-SLAPD = shutil.which("slapd", path="/usr/sbin:/usr/local/sbin")
-pytestmark = [
-    pytest.mark.django_db,
-    pytest.mark.skipif(SLAPD is None, reason="slapd is not installed"),
-]
+SLAPD = "/usr/sbin/slapd"
+pytestmark = pytest.mark.django_db
 
 PASSWORD = "correct horse"
 CONFIGURATION = """
@@ -64,6 +60,14 @@ objectClass: groupOfNames
 cn: {role}
 member: uid={uid},ou=people,dc=example,dc=com
 """
+
+
+@pytest.fixture(autouse=True)
+def no_wrong_credentials():
+    """What other tests have tried slows nobody down."""
+    wrong_credentials.forget()
+    yield
+    wrong_credentials.forget()
 
 
 @pytest.fixture
