@@ -14,7 +14,13 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # it h
     @staticmethod
     def serve(static_file: StaticFile, request: HttpRequest) -> HttpResponse:
         """Return the answer with the whole content, of some 300 kB at most."""
-        pieces = WhiteNoiseMiddleware.serve(static_file, request)
-        content = b"".join(pieces.streaming_content)
-        pieces.close()
-        return HttpResponse(content, status=pieces.status_code, headers=pieces.headers)
+        found = static_file.get_response(request.method, request.META)
+        content = b""
+        if found.file is not None:
+            with found.file as file:
+                content = file.read()
+        answer = HttpResponse(content, status=int(found.status))
+        del answer["Content-Type"]
+        for name, value in found.headers:
+            answer[name] = value
+        return answer
