@@ -14,6 +14,8 @@ from django.views.decorators.debug import sensitive_variables
 from sessions_app.wrong_credentials import LogIn
 
 _WAIT = "_seconds_to_wait"
+# Of the refusal of a user whose password was right, but who has no role.
+NO_ROLE_CODE = "no_role"
 
 
 class LogInForm(AuthenticationForm):
@@ -30,8 +32,11 @@ class LogInForm(AuthenticationForm):
         _take(attempt, self.request)
         try:
             cleaned = super().clean()
-        except ValidationError:
-            attempt.failed()
+        except ValidationError as error:
+            if error.code == NO_ROLE_CODE:
+                attempt.succeeded()
+            else:
+                attempt.failed()
             raise
         attempt.succeeded()
         return cleaned

@@ -1,6 +1,7 @@
 """Which `SILO_...` variables there are: every other one is refused, as it would be a setting that does nothing."""
 
 import os
+import re
 from collections.abc import Collection
 from difflib import get_close_matches
 from typing import Final
@@ -29,6 +30,11 @@ OF_TOOLS: Final = ("SILO_ATTACK_TREE", "SILO_AUDIT", "SILO_OLD_PYTHON")
 TESTS: Final = "SILO_TEST_"
 # Without the prefix, which some people put before them.
 OTHERS: Final = ("DATABASE_URL", "PORT")
+# Kubernetes tells every container of a service that is called `silo`, or `silo-database`.
+_OF_A_SERVICE: Final = re.compile(
+    r"SILO_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT_[0-9]+_(TCP|UDP|SCTP)\w*)=.*"
+    r"|SILO_(\w+_)?PORT=(tcp|udp|sctp)://.*"
+)
 # How long a value may be in a message.
 SHOWN_LENGTH: Final = 80
 
@@ -45,10 +51,11 @@ def refuse_unknown(keys: Collection[str]) -> None:
     known = {variable(key) for key in keys} | {*OF_SETTINGS, *OF_CLIENTS, *OF_TOOLS}
     faults = [
         f"{name} is unknown{meant(name.upper(), {*known, *OTHERS})}"
-        for name in sorted(os.environ)
+        for name, value in sorted(os.environ.items())
         if (upper := name.upper()).startswith(PREFIX)
         and upper not in known
         and not upper.startswith(TESTS)
+        and not _OF_A_SERVICE.fullmatch(f"{upper}={value}")
     ]
     if faults:
         raise ImproperlyConfigured(

@@ -4,6 +4,7 @@ page belongs to."""
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponseBase
 
 from events_app import measured
+from events_app.database.unavailable import DATABASE_UNAVAILABLE
 from events_app.fairness import request_gate
 from events_app.fairness.callers import Scope
 from events_app.fairness.request_gate import Application
@@ -89,7 +91,9 @@ class PageLoginMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         has_login = settings.SESSION_COOKIE_NAME in request.COOKIES
         if has_login and is_page(request.path_info) and hasattr(request, "scope"):
-            user = request.user
-            known = None if isinstance(user, AnonymousUser) else user.pk
-            request_gate.authenticated(request.scope, known)
+            # Without a database the view asks again, and answers with a page that says so.
+            with suppress(*DATABASE_UNAVAILABLE):
+                user = request.user
+                known = None if isinstance(user, AnonymousUser) else user.pk
+                request_gate.authenticated(request.scope, known)
         return self._get_response(request)

@@ -3,6 +3,7 @@
 import zoneinfo
 from functools import lru_cache
 from typing import Final
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest
@@ -12,8 +13,8 @@ COOKIE: Final = "board_zone"
 
 def zone_of(request: HttpRequest) -> ZoneInfo:
     """Return the time zone of whoever asks, or UTC where it is not named or not known here."""
-    # Percent-encoded, as a slash is not allowed in every cookie.
-    name = request.COOKIES.get(COOKIE, "").replace("%2F", "/")
+    # Percent-encoded, as a slash and a plus are not allowed in every cookie.
+    name = unquote(request.COOKIES.get(COOKIE, ""))
     return ZoneInfo(name if name in _known() else "UTC")
 
 

@@ -20,7 +20,7 @@ from sessions_app import operations
 from sessions_app.authentication import Principal
 from sessions_app.errors import DomainError, Forbidden, Invalid, NotFound
 from sessions_app.models import HandoffRequest, PlaceInLine, Workstation
-from sessions_app.models.results import Acquired, Wanted
+from sessions_app.models.results import Standing, Wanted
 from sessions_app.operations.release import Release
 from sessions_app.roles import Role
 from sessions_app.text import name_of, text_fault
@@ -97,9 +97,8 @@ def _ask(who: Principal, session: Any, given: QueryDict) -> str:
 def _stand(who: Principal, session: Any, given: QueryDict) -> str:
     who.require(Role.EDITOR)
     wanted = Wanted(session.item.part_number, session.context_level, session.object_id)
-    answer = operations.line.stand(who.user, _id(given, "workstation"), wanted)
-    if isinstance(answer, Acquired):
-        return f"{session} was free: your workstation has it now."
+    answer = operations.line.stand(who.user, _id(given, "workstation"), wanted, only_wait=True)
+    assert isinstance(answer, Standing)
     return f"You stand in line for {session}, at place {answer.place.position}."
 
 
@@ -182,7 +181,10 @@ def _text(given: QueryDict, name: str) -> str:
 
 def _back(request: HttpRequest) -> str:
     """Return the page that led here, to which an act leads back; the board where it was none of ours."""
-    came = urlsplit(request.headers.get("Referer", ""))
+    try:
+        came = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:
+        return reverse("board:sessions")
     here = came.netloc == request.get_host() and came.path != request.path
     address = came.path + (f"?{came.query}" if came.query else "")
     return _checked(request, address if here else "")

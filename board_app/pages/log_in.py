@@ -20,7 +20,7 @@ class LogInForm(log_in_forms.LogInForm):
         """Refuse a user without a role, whose password was right, in words that help."""
         super().confirm_login_allowed(user)
         if Role.of(user) is None:
-            raise ValidationError(NO_ROLE, code="no_role")
+            raise ValidationError(NO_ROLE, code=log_in_forms.NO_ROLE_CODE)
 
 
 class _LogInPage(LoginView):

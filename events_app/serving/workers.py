@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # A worker ends two seconds after it was told to, by itself. This is for one that the kernel does not let run.
 KILL_AFTER_SECONDS: Final = 8.0
-# The exit code of a worker whose database is not migrated.
+# The exit code of a worker with a wrong configuration, or whose database is not migrated.
 EX_CONFIG: Final = os.EX_CONFIG
 # Of a worker that has just closed its lifeline.
 REAP_SECONDS: Final = 2.0
@@ -104,8 +104,8 @@ class Workers:
         """Keep them running until a signal, then stop them all.
 
         Returns:
-            The exit code: 0 if each has stopped in order. That of a worker which ended before all had started, or with
-            `EX_CONFIG`: what keeps it from starting would keep the next one, too.
+            The exit code: 0 if each has stopped in order. That of a worker which ended before all had started, or that
+            was the last one and ended with `EX_CONFIG`: what keeps it from starting would keep the next one, too.
         """
         with self._selector, _StopSignals(self._selector) as signals:
             for _ in range(self._count):
@@ -167,13 +167,16 @@ class Workers:
 
     def _ended(self, worker: _Worker) -> None:
         code = self._reap(worker, REAP_SECONDS)
-        if not self._announced or code == EX_CONFIG:
+        misconfigured = code == EX_CONFIG
+        if not self._announced or (misconfigured and not self._workers):
             # The worker has said why, and another one would say the same.
             self._failure = code if code > 0 else 1
             return
         lived = time.monotonic() - worker.started_at
         early = 0 if lived >= STEADY_SECONDS else worker.early + 1
-        pause = RESTART_SECONDS[min(max(early - 1, 0), len(RESTART_SECONDS) - 1)]
+        # During an upgrade the others serve on with what they have loaded, until there is a person.
+        last = len(RESTART_SECONDS) - 1
+        pause = RESTART_SECONDS[last if misconfigured else min(max(early - 1, 0), last)]
         self._restarts.append((time.monotonic() + pause, early))
         logger.warning(
             "worker ended; another one is started",

@@ -171,10 +171,8 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
         if len(ids) > MAX_AT_ONCE:
             self.message_user(request, too_many("workstations", MAX_AT_ONCE), messages.ERROR)
             return None
-        held = EditSession.objects.filter(workstation__any=ids)[: MAX_SESSIONS + 1].count()
-        if held > MAX_SESSIONS:
-            text = f"They hold more than {MAX_SESSIONS} sessions: select fewer at once."
-            self.message_user(request, text, messages.ERROR)
+        held = self._held(request, ids)
+        if held is None:
             return None
         given = {
             "workstations": ids,
@@ -210,6 +208,8 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
             self.message_user(request, "Select the workstations again.", messages.ERROR)
             return HttpResponseRedirect(list_of(Workstation))
         ids, unseen = form.cleaned_data["workstations"], form.cleaned_data["unseen"]
+        if self._held(request, ids) is None:
+            return HttpResponseRedirect(list_of(Workstation))
         text = f"Workstations that were deleted: {self._delete(request, ids, unseen)} of {len(set(ids))}."
         self.message_user(request, text, messages.SUCCESS)
         filters = form.cleaned_data["filters"]
@@ -217,12 +217,18 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
             f"{list_of(Workstation)}?{filters}" if filters else list_of(Workstation)
         )
 
+    def _held(self, request: HttpRequest, ids: Collection[uuid.UUID]) -> int | None:
+        """Return how many sessions workstations hold; None where these are too many, which the page says."""
+        held = EditSession.objects.filter(workstation__any=ids)[: MAX_SESSIONS + 1].count()
+        if held <= MAX_SESSIONS:
+            return held
+        text = f"They hold more than {MAX_SESSIONS} sessions: select fewer at once."
+        self.message_user(request, text, messages.ERROR)
+        return None
+
     def _delete(self, request: HttpRequest, ids: Collection[uuid.UUID], unseen: str) -> int:
-        if unseen in UnseenFilter.options:
-            _, rows = UnseenFilter.options[unseen]
-            still = Workstation.objects.with_presence().filter(rows, pk__any=ids)
-            ids = list(still.values_list("pk", flat=True))
-        return operations.workstations.delete(ids, request.user.get_username())
+        _, only = UnseenFilter.options.get(unseen, ("", None))
+        return operations.workstations.delete(ids, request.user.get_username(), only=only)
 
     def get_deleted_objects(
         self, objs: Iterable[Any], request: HttpRequest

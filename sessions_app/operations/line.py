@@ -34,6 +34,8 @@ def stand(
     workstation_id: uuid.UUID,
     wanted: Wanted,
     connection_id: uuid.UUID | None = None,
+    *,
+    only_wait: bool = False,
 ) -> Acquired | Standing:
     """Stand in line for a session, or acquire it if it is free now.
 
@@ -42,9 +44,11 @@ def stand(
         workstation_id: the workstation. Whoever stands in line hears of its turn, so it needs a live stream.
         wanted: what it wants to edit.
         connection_id: the stream that the client has open; None for any of the workstation's.
+        only_wait: refuse where nobody holds it, or the workstation itself does. For callers that are not the program
+            which edits: it would hold a session that it does not know of.
 
     Raises:
-        NotFound: no such workstation or item.
+        NotFound: no such workstation or item; with `only_wait`, nothing to wait for.
         Forbidden: somebody else's workstation, or a deactivated user.
         NotConnected: without a live stream.
         TooManyPlaces, TooManyNodeKeys, TooManySessions: the user, or the workstation, may not have so many.
@@ -61,6 +65,12 @@ def stand(
         holder = facts.held.get(lock)
         mine = holder and holder.workstation_id == workstation_id
         if mine or not (holder or line.before(workstation).reachable().exists()):
+            if only_wait:
+                raise NotFound(
+                    "Your workstation holds it."
+                    if mine
+                    else "Nobody holds it any more: open it in your program."
+                )
             check_free(admitted, facts)
             return carry_out([admitted], facts)[0][0]
         item.check_not_retired()

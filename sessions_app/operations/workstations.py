@@ -81,13 +81,20 @@ def register(
     return registered
 
 
-def delete(ids: Collection[uuid.UUID], ended_by: str = "", *, only_empty: bool = False) -> int:
+def delete(
+    ids: Collection[uuid.UUID],
+    ended_by: str = "",
+    *,
+    only_empty: bool = False,
+    only: Q | None = None,
+) -> int:
     """Delete these workstations and release what they hold, in steps; return how many were deleted.
 
     Args:
         ids: the workstations.
         ended_by: the name of who does it, if it is not their user.
         only_empty: leave those alone that hold something or wait for it.
+        only: leave those alone for which this is not so when they are locked; of workstations `with_presence`.
     """
 
     def remove(some: Collection[uuid.UUID], also: Collection[uuid.UUID]) -> int | None:
@@ -96,6 +103,9 @@ def delete(ids: Collection[uuid.UUID], ended_by: str = "", *, only_empty: bool =
             Workstation.objects.filter(pk__in={*some, *also}).order_by("pk").select_for_update()
         )
         found = set(locked.values_list("pk", flat=True)) & set(some)
+        if only is not None:
+            rows = Workstation.objects.with_presence().filter(only, pk__in=found)
+            found = set(rows.values_list("pk", flat=True))
         if only_empty:
             found -= set(
                 Workstation.objects.filter(_has_something(), pk__in=found).values_list(

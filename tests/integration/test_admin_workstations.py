@@ -84,6 +84,24 @@ def test_who_comes_back_meanwhile_is_kept(boss):
     assert set(Workstation.objects.all()) == {back, recent}
 
 
+def test_who_comes_back_while_others_are_deleted_is_kept(boss, monkeypatch):
+    """Whether a workstation was seen is asked when it is locked, after the steps of others."""
+    gone, back = sorted(make_workstation(make_user(name)).pk for name in ("gone", "back"))
+    Workstation.objects.update(last_seen=Now() - timedelta(days=100))
+
+    def one_by_one(ids, _):
+        for one in ids:
+            yield [one]
+            Workstation.objects.filter(pk=back).update(last_seen=Now())
+
+    selected = {"action": "delete_many", "_selected_action": [gone, back]}
+    asked = boss.post(PAGE + "?unseen=90d", selected)
+    monkeypatch.setattr("sessions_app.operations.workstations.batched", one_by_one)
+    answer = boss.post(DELETE_MANY, filled(asked), follow=True)
+    assert messages_of(answer) == ["Workstations that were deleted: 1 of 2."]
+    assert Workstation.objects.get().pk == back
+
+
 def test_deletion_of_many_is_for_admins_and_has_a_limit(onlooker, boss, monkeypatch):
     first, second = (make_workstation(make_user(name)) for name in ("one", "two"))
     body = {"workstations": f"{first.pk},{second.pk}"}
@@ -104,8 +122,11 @@ def test_a_deletion_of_too_many_sessions_is_refused(boss, monkeypatch):
     monkeypatch.setattr(workstations, "MAX_SESSIONS", 1)
     selected = [session.workstation_id for session in make_sessions(2)]
     body = {"action": "delete_many", "_selected_action": selected}
-    answer = boss.post(PAGE, body, follow=True)
-    assert messages_of(answer) == ["They hold more than 1 sessions: select fewer at once."]
+    refused = ["They hold more than 1 sessions: select fewer at once."]
+    assert messages_of(boss.post(PAGE, body, follow=True)) == refused
+    body = {"workstations": ",".join(map(str, selected))}
+    assert messages_of(boss.post(DELETE_MANY, body, follow=True)) == refused
+    assert Workstation.objects.count() == len(selected)
 
 
 def test_workstations_show_presence_and_sessions(boss):

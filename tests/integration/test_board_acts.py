@@ -5,6 +5,7 @@ import uuid
 import pytest
 from django.urls import reverse
 
+from board_app import rows
 from events_app.models import Connection, LogEntry
 from sessions_app.models import EditSession, EndedSession, HandoffRequest, PlaceInLine
 from sessions_app.roles import Role
@@ -52,6 +53,25 @@ def test_the_page_offers_what_its_reader_may_do(ada, bob, held):
 def test_the_holder_releases(ada, held):
     assert "was released" in act(ada, held, "release")
     assert EndedSession.objects.get().reason == "released"
+
+
+def test_nobody_begins_on_the_board_what_no_program_knows_of(ada, bob, held, monkeypatch):
+    """It is released after the page's look, before the line's."""
+    look = rows.one
+    monkeypatch.setattr(
+        rows,
+        "one",
+        lambda *given: (look(*given), EditSession.objects.release_for_workstation([ada.pk]))[0],
+    )
+    assert "Nobody holds it any more" in act(bob, held, "stand", workstation=bob.pk)
+    assert not EditSession.objects.exists()
+    assert not PlaceInLine.objects.exists()
+
+
+def test_a_page_that_led_here_by_no_address_leads_back_to_the_board(bob, held):
+    answer = client_of(bob.user).get(address(held), headers={"Referer": "http://["})
+    assert answer.status_code == 200
+    assert answer.context["back"] == "/"
 
 
 def test_one_stands_in_line_and_leaves_it(bob, held):

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 
 from sessions_app.roles import Role
+from silo.request_shares import PageLoginMiddleware
 from tests.factories import make_user
 from tests.integration.admin_site import client_of, text_of
 from tests.integration.test_security_headers import check_page
@@ -77,6 +79,29 @@ def test_a_role_that_is_lost_later_closes_every_page(path):
     check_page(answer)
     assert "This user has no role" in text_of(answer)
     assert "Log out" in text_of(answer)
+
+
+def test_a_right_password_without_a_role_counts_as_no_wrong_one(caplog):
+    """A department whose roles are still missing comes from one address."""
+    caplog.set_level(logging.WARNING)
+    for number in range(60):
+        make_user(f"new-{number}").groups.clear()
+        _, answer = log_in(f"new-{number}")
+        assert answer.status_code == 200
+        assert "This user has no role" in text_of(answer)
+    assert "wrong log-in" not in caplog.text
+
+
+def test_the_user_of_a_page_is_looked_for_again_by_the_page(settings):
+    """Without a database the middleware that is first to look says nothing, and the page says what is wrong."""
+
+    def fail():
+        raise OperationalError("gone")
+
+    request = RequestFactory().get("/")
+    request.COOKIES[settings.SESSION_COOKIE_NAME] = "of ada"
+    request.scope, request.user = {}, SimpleLazyObject(fail)
+    assert PageLoginMiddleware(lambda _: "the page's answer")(request) == "the page's answer"
 
 
 def test_wrong_passwords_are_slowed_down_and_logged_without_them(caplog):

@@ -195,6 +195,14 @@ def test_every_unknown_variable_is_named(refusal, monkeypatch):
 def test_other_variables_are_none_of_its_business(load, monkeypatch):
     for name in ("SILO_CONFIG", "SILO_STATE", "SILO_TEST_SECONDS", "SILO_URL", "HEARTBEAT_SECOND"):
         monkeypatch.setenv(name, "1")
+    # Of services of Kubernetes.
+    for name, value in {
+        "SILO_PORT": "tcp://10.0.0.7:8000",
+        "SILO_PORT_8000_TCP_ADDR": "10.0.0.7",
+        "SILO_DATABASE_SERVICE_HOST": "10.0.0.8",
+        "SILO_SERVICE_PORT_HTTP": "8000",
+    }.items():
+        monkeypatch.setenv(name, value)
     load()
 
 

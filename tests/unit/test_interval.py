@@ -81,6 +81,7 @@ def test_what_is_later_may_be_partly_to_come():
         ("Europe%2FBerlin", "Europe/Berlin"),
         ("Europe/Berlin", "Europe/Berlin"),
         ("UTC", "UTC"),
+        ("Etc%2FGMT%2B5", "Etc/GMT+5"),
         # As Chromium calls Kathmandu; some systems have no former names of zones.
         ("Asia%2FKatmandu", "Asia/Katmandu"),
         ("", "UTC"),

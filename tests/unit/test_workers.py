@@ -35,6 +35,13 @@ if 2 < len(list(folder.glob("started-*"))) < 6: sys.exit(4)
 {GOOD}
 """
 
+# Of those that are started after the first two, all find their configuration wrong.
+WRONG_LATER = f"""
+if 2 < len(list(folder.glob("started-*"))): sys.exit(os.EX_CONFIG)
+life.send(b"l")
+{GOOD}
+"""
+
 PARENT = """
 import logging, sys
 from events_app.serving import workers
@@ -130,6 +137,18 @@ def test_one_that_ends_again_and_again_is_started_ever_later(watch):
     # Of the one that was killed soon after its start, and of the three after it.
     assert re.findall(r"pause_seconds=(\S+)", parent.text()) == ["0.05", "0.1", "0.1", "0.1"]
     assert parent.end(signal.SIGTERM) == 0
+
+
+def test_others_serve_on_beside_one_whose_configuration_is_wrong_until_none_is_left(watch):
+    parent = watch(WRONG_LATER)
+    parent.said("all listen")
+    first, other = sorted(parent.pids())
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: len(parent.pids()) >= 4)
+    assert is_running(other)
+    assert parent.text().count(f"exit_code={os.EX_CONFIG}") >= 1
+    os.kill(other, signal.SIGKILL)
+    assert parent.process.wait(20) == os.EX_CONFIG
 
 
 def test_one_that_cannot_be_started_is_tried_again(watch):
