@@ -246,7 +246,7 @@ class LoginAuth(APIKeyCookie):
 
     param_name = settings.SESSION_COOKIE_NAME
     openapi_description = (
-        "The login session of the admin site. What writes needs the header `X-CSRFToken` too."
+        "The login session of the board or the admin site. Writes need the header `X-CSRFToken`."
     )
 
     def __init__(self, right: Right) -> None:

@@ -102,8 +102,19 @@ def _is_origin(origin: str) -> str:
 
 # First parts of the service's own paths: one that begins with a base path could not be told from it.
 OWN_PATHS = frozenset(
-    {"admin", "api", "board", "client", "health", "items", "ready", "static", "users"}
-    | {"workstations"}
+    [
+        "admin",
+        "api",
+        "board",
+        "client",
+        "docs",
+        "health",
+        "items",
+        "ready",
+        "static",
+        "users",
+        "workstations",
+    ]
 )
 
 

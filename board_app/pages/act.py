@@ -1,4 +1,4 @@
-"""The page of one session, on which people act on it: wait, ask, hand over, release, end it by force.
+"""The page of one session, on which people act on it: wait, ask, hand off, release, force-release.
 
 Each act is the operation that the API calls, with the API's rights. Its answer is a message on the page that follows.
 """
@@ -58,7 +58,7 @@ def _act(
 ) -> HttpResponse:
     act = ACTS.get(request.POST.get("act", ""))
     if act is None:
-        raise Invalid("There is no such act.")
+        raise Invalid("This page has no such action.")
     back = _checked(request, request.POST.get("back", ""))
     if row is None:
         messages.error(request, "The session has ended meanwhile; nothing was done.")
@@ -84,7 +84,7 @@ def _release(who: Principal, session: Any, given: QueryDict) -> str:
 def _hand_over(who: Principal, session: Any, given: QueryDict) -> str:
     who.require_letting_go()
     to = operations.handoff.hand_off(who.user, session.pk, _id(given, "workstation")).session
-    return f"{session} was handed over to {name_of(to.user)} on {to.workstation.name}."
+    return f"{session} was handed off to {name_of(to.user)} on {to.workstation.name}."
 
 
 def _ask(who: Principal, session: Any, given: QueryDict) -> str:
@@ -119,7 +119,7 @@ def _force_release(who: Principal, session: Any, given: QueryDict) -> str:
     if not reason:
         raise Invalid("A reason is required: the record keeps it, and the holder sees it.")
     operations.release.force_release(session.pk, by=who.user.get_username(), note=reason)
-    return f"The session of {name_of(session.user)} on {session} was ended."
+    return f"The session of {name_of(session.user)} on {session} was force-released."
 
 
 ACTS: Final[Mapping[str, Callable[[Principal, Any, QueryDict], str]]] = {

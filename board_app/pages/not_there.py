@@ -17,15 +17,15 @@ _SHORTER_BY = 2
 
 def item(request: HttpRequest, who: Principal, part_number: str) -> HttpResponse:
     """Answer that there is no such item; the page names some whose numbers begin alike."""
-    text = "There is no item of this part number, and there was none that is on record."
+    text = "No item has this part number, and the record has no session on one."
     return _answer(request, who, f"There is no item {part_number}", text, _alike(part_number))
 
 
 def workstation(request: HttpRequest, who: Principal) -> HttpResponse:
     """Answer that there is no such workstation."""
     text = (
-        "No workstation of this id holds anything, waits for anything, or is on record. An admin also sees those "
-        "that never held anything, and you see your own."
+        "No workstation with this id holds a session, waits in line or is in the record. Workstations that never "
+        "held a session are shown to their user and to admins only."
     )
     return _answer(request, who, "There is no such workstation", text)
 
@@ -33,7 +33,7 @@ def workstation(request: HttpRequest, who: Principal) -> HttpResponse:
 def user(request: HttpRequest, who: Principal) -> HttpResponse:
     """Answer that there is no such user."""
     text = (
-        "Nobody of this name holds anything, waits for anything, or is on record. The name is that of the account, "
+        "No user with this name holds a session, waits in line or is in the record. Give the name of the account, "
         "not the full name."
     )
     return _answer(request, who, "There is no such user", text)

@@ -17,10 +17,11 @@ from typing import Any, Final
 # First: it installs the reactor that everything of Twisted must use.
 from daphne.server import twisted_loop  # isort: skip
 
+from django.conf import settings
 from twisted.internet import reactor as twisted_reactor
 
 from events_app import timings
-from events_app.database import start
+from events_app.database import sql, start
 from events_app.database.notification_thread import NotificationThread
 from events_app.database.unavailable import backoff
 from events_app.fairness import request_gate
@@ -122,6 +123,21 @@ def listening_socket(
         listening.close()
         raise
     return listening
+
+
+def most_connections() -> int:
+    """Return how many connections to PostgreSQL one server may have: the pool, the relay, each notified cache, and one
+    for moments."""
+    return int(settings.EVENTS_CONNECTION_POOL["max_size"]) + 2 + len(backend().caches)
+
+
+def connections_allowed() -> int:
+    """Return how many connections PostgreSQL allows to users who are no superusers.
+
+    Raises:
+        django.db.Error: the database cannot be asked.
+    """
+    return int(sql.setting("max_connections")) - int(sql.setting("superuser_reserved_connections"))
 
 
 def raise_open_files_limit() -> None:

@@ -42,7 +42,7 @@ def numbers(request: HttpRequest) -> list[Number]:
         ("Places in line", PlaceInLine.objects.all(), {}),
         ("Workstations, connected", Workstation.objects.filter(streams), {"connected": "yes"}),
         ("Workstations", Workstation.objects.all(), {}),
-        ("Streams of workstations", Connection.objects.all(), {}),
+        ("Connections", Connection.objects.all(), {}),
         ("Servers", ServerProcess.objects.all(), {}),
         ("Sweepers", SweeperProcess.objects.all(), {}),
         ("Ended sessions", EndedSession.objects.all(), {}),

@@ -65,7 +65,7 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
             section(
                 request,
                 Connection,
-                "Workstations' streams",
+                "Connections",
                 list_of(Connection, server=obj.pk),
                 columns,
                 lambda rows: rows.filter(process=obj.pk).order_by("-opened_at", "pk"),
@@ -86,7 +86,7 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
             return "silent"
         return f"not ready: {process.unready}" if process.unready else "ready"
 
-    @admin.display(description="workstations' streams", ordering="stream_count")
+    @admin.display(description="connections", ordering="stream_count")
     def streams(self, process: Any) -> str:
         """How many streams of workstations it serves; it leads to them."""
         return to_list(process, Connection, process.stream_count, server=process.pk)
@@ -134,7 +134,7 @@ class SweeperProcessAdmin(ReadOnlyModelAdmin):
         "pause",
         "version",
         TimeColumn("started_at", "started"),
-        TimeColumn("last_sign", "last sign of life"),
+        TimeColumn("last_sign", "last sign"),
         "id",
     )
     readonly_fields: ClassVar[Any] = fields

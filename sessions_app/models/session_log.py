@@ -42,7 +42,7 @@ def acquired(answers: Sequence[Sequence[Acquired]]) -> None:
 
 
 def granted(answers: Sequence[Acquired]) -> None:
-    """Log what workstations got by their turn, or by a hand-over, when that is committed."""
+    """Log what workstations got by their turn, or by a hand-off, when that is committed."""
     if logger.isEnabledFor(logging.INFO):
         transaction.on_commit(partial(_granted, answers), robust=True)
 
@@ -104,7 +104,7 @@ def _ended(records: Sequence[Record], to: Sequence[Acquired], manner: Manner) ->
             targets = [one.session.workstation for one in to]
             for record, target in zip(records, targets, strict=True):
                 extra = {"to": target.name, "to_workstation_id": target.pk}
-                logger.info("session handed over", extra={**named(record), **extra})
+                logger.info("session handed off", extra={**named(record), **extra})
         case EndReason.DISCONNECTED | EndReason.WORKSTATION_DELETED:
             _departed(records, manner)
 

@@ -78,7 +78,7 @@ def _of_checks() -> Iterator[Finding]:
     for fault in faults:
         yield problem("settings", str(fault.msg), fault.hint or "See README.md, Configuration.")
     if not faults:
-        yield ok("settings", "They fit together.")
+        yield ok("settings", "The settings fit together.")
 
 
 def _of_proxy() -> Iterator[Finding]:
@@ -138,7 +138,8 @@ def _of_sockets() -> Iterator[Finding]:
             "Raise LimitNOFILE of systemd, or ulimit -Hn, to 65536.",
         )
     else:
-        yield ok("descriptors", f"A process started here may open {descriptors} files.")
+        count = "any number of" if descriptors == resource.RLIM_INFINITY else descriptors
+        yield ok("descriptors", f"A process started here may open {count} files.")
 
 
 def _most_waiting() -> int | None:

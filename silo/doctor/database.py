@@ -8,16 +8,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 import psycopg
-from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.models.functions import Now
 
 from events_app.database import sql, start
 from events_app.database.probe import WriteCheck
-from events_app.log.notify_watch import ADVICE
 from events_app.models import EventLog, ServerProcess
-from events_app.presence.backend import backend
+from events_app.serving import server
 from silo.doctor.findings import Finding, ok, problem, warning
 
 # Django 5.2 needs 14; time-outs and plans are tested from 15 on.
@@ -39,14 +37,14 @@ def findings() -> Iterator[Finding]:
     except start.Unreachable as unreachable:
         yield problem(
             "database",
-            f"It cannot be used: {unreachable} ({_in_a_line(unreachable.error)}).",
+            f"The database cannot be used: {unreachable} ({_in_a_line(unreachable.error)}).",
             "Correct DATABASE_URL, or start PostgreSQL and let this machine in.",
         )
         return
     except start.NotMigrated as lacking:
         yield problem("migrations", str(lacking), "Run manage.py migrate; take a backup before.")
         return
-    yield ok("migrations", "All are applied.")
+    yield ok("migrations", "All migrations are applied.")
     try:
         yield from _of_version()
         yield from _of_settings()
@@ -55,7 +53,9 @@ def findings() -> Iterator[Finding]:
         yield of_notifications()
     except (DatabaseError, psycopg.Error, OSError) as error:
         yield problem(
-            "database", f"It was lost: {_in_a_line(error)}.", "See the log of PostgreSQL."
+            "database",
+            f"The connection was lost: {_in_a_line(error)}.",
+            "See the log of PostgreSQL.",
         )
 
 
@@ -71,9 +71,11 @@ def _in_a_line(error: Exception) -> str:
 def _of_version() -> Iterator[Finding]:
     version = sql.setting("server_version")
     if int(sql.setting("server_version_num")) < OLDEST:
-        yield problem("PostgreSQL", f"Its version is {version}.", "Upgrade it to 15 or newer.")
+        yield problem(
+            "PostgreSQL", f"PostgreSQL has version {version}.", "Upgrade it to 15 or newer."
+        )
     else:
-        yield ok("PostgreSQL", f"Version {version} is new enough.")
+        yield ok("PostgreSQL", f"PostgreSQL {version} is new enough.")
 
 
 def _of_settings() -> Iterator[Finding]:
@@ -99,16 +101,14 @@ def _of_settings() -> Iterator[Finding]:
     if unsafe:
         yield problem(
             "durability",
-            f"{' and '.join(unsafe)} off: a crash of PostgreSQL forgets locks that were granted.",
+            f"{' and '.join(unsafe)}: off. A crash of PostgreSQL can lose locks that were granted.",
             f"Turn {' and '.join(unsafe)} on.",
         )
     else:
         yield ok("durability", "A granted lock survives a crash of PostgreSQL.")
-    most = int(sql.setting("max_connections")) - int(sql.setting("superuser_reserved_connections"))
+    most = server.connections_allowed()
     servers = max(1, ServerProcess.objects.filter(given_up=False).count())
-    # The pool, the relay, each cache that is notified, and one for moments; and the sweeper's.
-    each = settings.EVENTS_CONNECTION_POOL["max_size"] + 2 + len(backend().caches)
-    needed = servers * each + 1
+    needed = servers * server.most_connections() + 1  # the sweeper's
     if needed > most:
         yield warning(
             "connections",
@@ -165,9 +165,12 @@ def of_notifications() -> Finding:
     """Return whether a notification comes from one connection to another."""
     for _ in range(ROUND_TRIPS):
         if _round_trip():
-            return ok("notifications", "They arrive.")
-    text, _, advice = ADVICE.partition("? ")
-    return problem("notifications", f"{text[0].upper()}{text[1:]}?", f"{advice}.")
+            return ok("notifications", "Notifications arrive.")
+    return problem(
+        "notifications",
+        "Notifications do not arrive, so events are late. The usual cause is a pooler in transaction mode.",
+        "Let DATABASE_URL lead to PostgreSQL itself, or use session mode.",
+    )
 
 
 def _round_trip() -> bool:

@@ -29,7 +29,7 @@ def findings() -> Iterator[Finding]:
         yield warning(
             "outage rule",
             "Stale sessions are kept: no server was there for a part of the last session_timeout_minutes.",
-            "Nothing, if servers were down: it ends by itself. Otherwise see why no server beats.",
+            "Wait, if servers were down: the rule ends by itself. Otherwise look in their logs why none beats.",
         )
 
 

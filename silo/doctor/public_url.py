@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from silo import __version__
-from silo.doctor.findings import Finding, ok, problem, skipped, warning
+from silo.doctor.findings import Finding, Level, ok, problem, skipped, warning
 
 ANSWER_SECONDS: Final = 10.0
 # The first event of a stream comes within milliseconds; a busy server may take a second or two.
@@ -131,7 +131,7 @@ def findings(service: Service, *, token_is_good: bool, https: bool) -> Iterator[
     except ssl.SSLCertVerificationError as error:
         yield problem(
             "url",
-            f"Its certificate is not trusted: {error.verify_message}.",
+            f"The certificate is not trusted: {error.verify_message}.",
             "Give the proxy a valid one.",
         )
         return
@@ -139,7 +139,7 @@ def findings(service: Service, *, token_is_good: bool, https: bool) -> Iterator[
         yield problem("url", f"No answer: {error}.", "See whether name, port and proxy are right.")
         return
     yield from (found := list(_of_health(health)))
-    if any(one.advice for one in found):
+    if any(one.level is Level.PROBLEM for one in found):
         return
     for look in (_of_scheme, _of_api, _of_stream):
         try:
@@ -152,7 +152,7 @@ def _of_health(answer: Answer) -> Iterator[Finding]:
     if answer.status in REDIRECTS:
         yield problem(
             "url",
-            f"It redirects to {answer.headers.get('Location', 'nowhere')}: clients do not follow.",
+            f"The URL redirects to {answer.headers.get('Location', 'nowhere')}: clients do not follow.",
             "Give clients the address behind the redirect, and have the proxy redirect no request of the service.",
         )
     elif answer.status == 400:
@@ -281,11 +281,11 @@ def _watched(response: http.client.HTTPResponse, seconds: float) -> Iterator[Fin
     )
     more, ended = _names_until(response, begun + seconds)
     if "stream-reset" in more:
-        yield ok("Last-Event-ID", "It passes, so a stream goes on where it was.")
+        yield ok("Last-Event-ID", "Last-Event-ID passes, so a stream resumes where it broke off.")
     else:
         yield problem(
             "Last-Event-ID",
-            "It does not pass: after each break clients miss events.",
+            "Last-Event-ID does not pass: after each break clients miss events.",
             "Have the proxy pass Last-Event-ID on.",
         )
     if ended:

@@ -37,7 +37,7 @@ def act(workstation_or_user, session, name, **given):
 
 def test_the_page_offers_what_its_reader_may_do(ada, bob, held):
     viewer, root = make_user("vi", Role.VIEWER), make_user("chief", Role.ADMIN)
-    offers = {"Release", "Hand over", "Stand in line", "Ask", "Force-release"}
+    offers = {"Release", "Hand off", "Stand in line", "Ask", "Force-release"}
     for user, expected in {
         ada.user: {"Release"},
         bob.user: {"Stand in line", "Ask"},
@@ -97,7 +97,7 @@ def test_one_asks_and_gets_it_handed_over(ada, bob, held):
     assert "please" in entry.data
     assert HandoffRequest.objects.get().workstation == bob
     assert ", has asked<" in text_of(client_of(ada.user).get(address(held)))
-    assert "was handed over to bob" in act(ada, held, "hand_over", workstation=bob.pk)
+    assert "was handed off to bob" in act(ada, held, "hand_over", workstation=bob.pk)
     assert EditSession.objects.get().workstation == bob
 
 
@@ -111,7 +111,7 @@ def test_whoever_asks_for_any_workstation_is_offered_with_those_that_are_connect
 def test_an_admin_ends_a_session_with_a_reason_only(root, held):
     assert "A reason is required" in act(root, held, "force_release", reason=" ")
     assert EditSession.objects.exists()
-    assert "was ended" in act(root, held, "force_release", reason="gone home")
+    assert "was force-released" in act(root, held, "force_release", reason="gone home")
     record = EndedSession.objects.get()
     assert (record.reason, record.note, record.ended_by) == ("force_released", "gone home", "root")
 

@@ -106,7 +106,7 @@ def test_the_admin_can_log_in_with_the_password_that_is_printed(var: Path) -> No
     admin = User.objects.get(username="admin")
     assert admin.is_superuser
     assert admin.check_password(password)
-    assert f"login admin, password {password} " in output
+    assert f"as admin with the password {password} " in output
     assert (var / "admin-password").stat().st_mode & 0o777 == 0o600
 
 

@@ -126,7 +126,7 @@ def test_a_hand_over_is_told_with_whom_it_goes_to(ada, bob, said):
     stand(bob, held.item)
     operations.handoff.hand_off(ada.user, held.pk, bob.pk)
     lines = said("session", "to", "to_workstation_id", least=logging.INFO)
-    assert ("INFO", "session handed over", held.pk, "bob's", bob.pk) in lines
+    assert ("INFO", "session handed off", held.pk, "bob's", bob.pk) in lines
 
 
 def test_what_is_rolled_back_is_not_told(ada, said, monkeypatch):

@@ -40,7 +40,7 @@ def test_it_runs_shows_itself_and_runs_again(
     for name in ("demo-token", "admin-password"):
         assert (var / name).stat().st_mode & 0o777 == 0o600
     password = (var / "admin-password").read_text().strip()
-    assert f"login admin, password {password} " in first.output
+    assert f"as admin with the password {password} " in first.output
     assert may_administrate(url, password)
     watch_it_work(first.output)
 
@@ -53,7 +53,7 @@ def test_it_runs_shows_itself_and_runs_again(
     assert is_ready(url)
     assert (var / "demo-token").read_text().strip() == token
     assert items(url, token)
-    assert f"login admin, password {password} " in second.output
+    assert f"as admin with the password {password} " in second.output
     second.signal(signal.SIGTERM)
     second.wait(within=STOP_SECONDS)
     nothing_is_left(var)

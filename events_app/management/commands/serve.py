@@ -17,11 +17,10 @@ from django.db import OperationalError, connections
 from django.utils.autoreload import get_child_arguments
 
 from events_app import timings
-from events_app.database import sql, start
+from events_app.database import start
 from events_app.database.unavailable import DATABASE_UNAVAILABLE
 from events_app.http.listening import shown, without_brackets
 from events_app.management.service_command import ServiceCommand
-from events_app.presence.backend import backend
 from events_app.serving import metrics_port, server
 from events_app.serving.workers import Lifeline, Workers
 
@@ -150,11 +149,9 @@ def _number_of_workers(text: str) -> int:
 
 def warn_of_too_few_connections(workers: int) -> None:
     """Say so where PostgreSQL refuses connections that workers may need. A database that is not there yet is none."""
-    # The pool, the relay, and one for each cache that is notified.
-    needed = workers * (settings.EVENTS_CONNECTION_POOL["max_size"] + 1 + len(backend().caches))
+    needed = workers * server.most_connections()
     with suppress(*DATABASE_UNAVAILABLE):
-        for_anybody = int(sql.setting("max_connections"))
-        for_anybody -= int(sql.setting("superuser_reserved_connections"))
+        for_anybody = server.connections_allowed()
         if needed > for_anybody:
             logger.warning(
                 "max_connections of PostgreSQL is too small for all workers",

@@ -31,7 +31,10 @@ USER = "demo"
 ADMIN = "admin"
 
 WATCH = """\
-Silo Sessions: {url}   API: {url}/api/docs   Admin: {url}/admin/, {login}
+Who edits what, live:  {url}/
+Admin site:            {url}/admin/
+API:                   {url}/api/docs
+Log in {login}.
 
 Watch it work. In one terminal, open a stream on a part:
 
@@ -112,8 +115,8 @@ def keep_admin(file: Path) -> str:
         admin = _make_admin(file)
     password = _content(file)
     if admin is not None and admin.is_superuser and password and admin.check_password(password):
-        return f"login {ADMIN}, password {password} (kept in {_shown(file)})"
-    return "with a login of yours (manage.py createsuperuser makes one)"
+        return f"as {ADMIN} with the password {password} (kept in {_shown(file)})"
+    return "as an account of yours (manage.py createsuperuser makes one)"
 
 
 def _make_admin(file: Path) -> User:
