@@ -6,9 +6,9 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "silo.settings")
 
-from django.core.asgi import get_asgi_application
+import django
 
-_django = get_asgi_application()
+django.setup(set_prefix=False)
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
@@ -20,7 +20,10 @@ from events_app.serving import alive, no_websocket, openings
 from sessions_app.writer import writer
 from silo import health, request_shares, set_way, short_way
 from silo.database import POOL_MAX_SIZE
+from silo.django_handler import Handler
 from silo.stream_answers import as_djangos, completed
+
+_django = Handler()
 
 
 async def django_application(scope: Any, receive: Any, send: Any) -> None:
