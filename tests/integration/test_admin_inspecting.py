@@ -151,11 +151,11 @@ def test_an_items_page_shows_who_has_it_its_line_and_its_record(boss, monkeypatc
     page = text_of(boss.get(address))
     for text in ("P-user-1", "P-user-2", "part 0", "waiter", "Released", f"{RECORD}?item=P-0"):
         assert text in page
-    assert "There are more" not in page
+    assert "Show all" not in page
     monkeypatch.setattr(sections, "MAX_SHOWN", 1)
     page = text_of(boss.get(address))
-    assert page.count("There are more") == 1
-    assert f'href="{SESSIONS}?item=P-0">There are more' in page
+    assert page.count("Show all") == 1
+    assert f'href="{SESSIONS}?item=P-0">Show all' in page
 
 
 def test_pages_of_one_thing_take_as_many_queries_for_much_as_for_little(boss):

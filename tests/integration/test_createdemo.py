@@ -112,7 +112,7 @@ def test_the_admin_can_log_in_with_the_password_that_is_printed(var: Path) -> No
 
 def test_no_admin_is_made_where_there_is_one(var: Path) -> None:
     User.objects.create_superuser("root", password="secret")
-    assert "with a login of yours" in create_demo()
+    assert "as an account of yours" in create_demo()
     assert not User.objects.filter(username="admin").exists()
     assert not (var / "admin-password").exists()
 
@@ -129,7 +129,7 @@ def test_a_password_that_was_changed_is_not_printed(var: Path) -> None:
 
 def test_a_user_called_admin_stays_what_it_is(var: Path) -> None:
     make_user("admin", Role.VIEWER)
-    assert "with a login of yours" in create_demo()
+    assert "as an account of yours" in create_demo()
     assert not User.objects.filter(is_superuser=True).exists()
 
 
