@@ -1,7 +1,8 @@
-"""Which texts are accepted from outside, which are one and the same name, and how a person is named."""
+"""Which texts are accepted from outside, which are one and the same name, and how people and durations are said."""
 
 import re
 import unicodedata
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -122,3 +123,21 @@ def name_by(first_name: str, last_name: str, username: str) -> str:
 def person(user: str, user_name: str) -> str:
     """Return a person in a sentence: the full name, and the account's name where that is another one."""
     return user if user_name == user else f"{user_name} ({user})"
+
+
+def duration(time: timedelta) -> str:
+    """Return a time as a person says it, in at most two units; one below zero is said as zero."""
+    seconds = max(0, int(time.total_seconds()))
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    if minutes:
+        return f"{minutes} min {seconds % 60} s"
+    return f"{seconds} s"
+
+
+def unbroken(text: str) -> str:
+    """Return a text that a browser keeps on one line: its blanks are no-break spaces."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")

@@ -15,11 +15,10 @@ from board_app.history.interval import Interval
 from board_app.history.record import MOST
 from board_app.history.timeline import ACTIVE, Held, Layout, lay_out
 from events_app.models import is_connected
-from sessions_app.admin.shown import duration
 from sessions_app.interference import lists
 from sessions_app.models import ContextLevel, EditSession, EndReason, PlaceInLine
 from sessions_app.paging import first_page
-from sessions_app.text import name_of, person
+from sessions_app.text import duration, name_of, person, unbroken
 
 if TYPE_CHECKING:
     from sessions_app.models import EndedSession
@@ -116,7 +115,7 @@ def _of_active(session: Any, now: datetime, met: Iterable[Any] | None = ()) -> R
         began=session.acquired_at,
         ended=None,
         last_heartbeat=session.last_heartbeat,
-        held_for=duration(now - session.acquired_at),
+        held_for=unbroken(duration(now - session.acquired_at)),
         how=ACTIVE,
         note=session.note,
         away_since=session.workstation.away_since,
@@ -140,7 +139,7 @@ def of_record(record: "EndedSession") -> Row:
         began=record.acquired_at,
         ended=record.released_at,
         last_heartbeat=record.last_heartbeat,
-        held_for=duration(record.released_at - record.acquired_at),
+        held_for=unbroken(duration(record.released_at - record.acquired_at)),
         how=record.reason,
         note=record.session_note,
         ended_by=record.ended_by,

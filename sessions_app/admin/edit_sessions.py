@@ -41,7 +41,7 @@ from sessions_app.admin.sections import Section, section
 from sessions_app.admin.shown import (
     NOTHING,
     TimeColumn,
-    duration,
+    duration_shown,
     list_of,
     time_shown,
     to_list,
@@ -262,12 +262,12 @@ class EditSessionAdmin(PartNumberSearch, LockColumns, ReadOnlyModelAdmin):
     @admin.display(description="held for", ordering="-fencing_token")
     def held_for(self, session: Any) -> str:
         """Its age. The tokens are in the order of beginnings, and have an index."""
-        return duration(session.age)
+        return duration_shown(session.age)
 
     @admin.display(description="silent for", ordering="silence")
     def silent_for(self, session: Any) -> str:
         """Since the last heartbeat."""
-        return duration(session.silence)
+        return duration_shown(session.silence)
 
     @admin.display(description="waiting")
     def waiting(self, session: Any) -> str:

@@ -15,7 +15,7 @@ from sessions_app.admin.filters import (
     WorkstationFilter,
 )
 from sessions_app.admin.related import Related, of_workstation
-from sessions_app.admin.shown import TimeColumn, duration, to_list, to_page
+from sessions_app.admin.shown import TimeColumn, duration_shown, to_list, to_page
 from sessions_app.api.history_csv import HISTORY
 from sessions_app.models import EditSession, EndedSession, Item, Workstation
 from sessions_app.text import person
@@ -107,7 +107,7 @@ class EndedSessionAdmin(LockColumns, ReadOnlyModelAdmin):
     @admin.display(description="held for")
     def held_for(self, record: Any) -> str:
         """From the acquire to the end."""
-        return duration(record.age)
+        return duration_shown(record.age)
 
     def note_all(self, rows: Sequence[Any]) -> None:
         """Find out which of the items and workstations are there yet: the record outlives them."""

@@ -14,7 +14,7 @@ from events_app.models import Connection, ServerProcess
 from sessions_app.admin.base import ReadOnlyModelAdmin, how_many
 from sessions_app.admin.filters import ConnectionWorkstationFilter, ServerFilter
 from sessions_app.admin.sections import Section, section
-from sessions_app.admin.shown import NOTHING, TimeColumn, duration, list_of, to_list, to_page
+from sessions_app.admin.shown import NOTHING, TimeColumn, duration_shown, list_of, to_list, to_page
 from sessions_app.models import EditSession, SweeperProcess, Workstation
 
 
@@ -94,7 +94,7 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
     @admin.display(description="silent for", ordering="silence")
     def silent_for(self, process: Any) -> str:
         """Since its last beat."""
-        return duration(process.silence)
+        return duration_shown(process.silence)
 
     @admin.display(description="behind", ordering="behind_seconds")
     def behind(self, process: Any) -> str:
@@ -159,7 +159,7 @@ class SweeperProcessAdmin(ReadOnlyModelAdmin):
     @admin.display(description="silent for", ordering="last_sign")
     def silent_for(self, sweeper: Any) -> str:
         """Since its last sign of life."""
-        return duration(sweeper.silence)
+        return duration_shown(sweeper.silence)
 
     @admin.display(description="pause", ordering="every_seconds")
     def pause(self, sweeper: Any) -> str:
@@ -242,12 +242,12 @@ class ConnectionAdmin(ReadOnlyModelAdmin):
     @admin.display(description="open for", ordering="age")
     def open_for(self, connection: Any) -> str:
         """Its age."""
-        return duration(connection.age)
+        return duration_shown(connection.age)
 
     @admin.display(ordering="heartbeat_at")
     def asked(self, connection: Any) -> str:
         """How long ago its client was asked for a sign of life, where it acknowledges heartbeats."""
-        return f"{duration(connection.asked_ago)} ago" if connection.ack else "(never)"
+        return f"{duration_shown(connection.asked_ago)} ago" if connection.ack else "(never)"
 
     @admin.display(ordering="acked_at")
     def acknowledged(self, connection: Any) -> str:
@@ -256,4 +256,4 @@ class ConnectionAdmin(ReadOnlyModelAdmin):
             return "(does not)"
         if connection.acked_ago is None:
             return "not yet"
-        return f"{duration(connection.acked_ago)} ago"
+        return f"{duration_shown(connection.acked_ago)} ago"

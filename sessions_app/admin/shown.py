@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from sessions_app.text import name_of, person
+from sessions_app.text import duration, name_of, person, unbroken
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
@@ -24,21 +24,9 @@ NOTE_SHOWN = 80
 NOTHING = "-"
 
 
-def duration(time: timedelta) -> str:
+def duration_shown(time: timedelta) -> str:
     """Return a time as a person says it, in at most two units and on one line."""
-    return _units(time).replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _units(time: timedelta) -> str:
-    seconds = max(0, int(time.total_seconds()))
-    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    if minutes:
-        return f"{minutes} min {seconds % 60} s"
-    return f"{seconds} s"
+    return unbroken(duration(time))
 
 
 def time_shown(time: datetime | None) -> str:

@@ -1,7 +1,6 @@
 """The servers and sweepers that run on the database, by their rows."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
@@ -12,6 +11,7 @@ from events_app import timings
 from events_app.models import EventLog, ServerProcess
 from events_app.presence.outages import observed_for
 from sessions_app.models import SweeperProcess
+from sessions_app.text import duration
 from silo import __version__
 from silo.doctor.findings import Finding, ok, problem, warning
 
@@ -52,7 +52,7 @@ def _of_servers() -> Iterator[Finding]:
         if not one.beats:
             yield warning(
                 "servers",
-                f"{one} has not beaten for {_told(one.silence)}.",
+                f"{one} has not beaten for {duration(one.silence)}.",
                 "Another server removes it; where there is none, start one.",
             )
         elif one.unready:
@@ -78,14 +78,14 @@ def _of_sweepers() -> Iterator[Finding]:
     ]
     for one in rows:
         swept = (
-            f"its last sweep ended {_told(one.ago)} ago" if one.ago else "no sweep has ended yet"
+            f"its last sweep ended {duration(one.ago)} ago" if one.ago else "no sweep has ended yet"
         )
         if one in alive:
             yield ok("sweepers", f"{one}: {swept}, and released {one.released}.")
         else:
             yield warning(
                 "sweepers",
-                f"{one} has given no sign for {_told(one.silent)}.",
+                f"{one} has given no sign for {duration(one.silent)}.",
                 "It was killed or hangs. Another sweeper removes its row after an hour.",
             )
         if one.version != __version__:
@@ -98,8 +98,3 @@ def _of_sweepers() -> Iterator[Finding]:
             "No sweeper runs: nothing expires, and the event log grows.",
             START.format("runsweeper"),
         )
-
-
-def _told(duration: timedelta) -> str:
-    seconds = duration.total_seconds()
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
