@@ -72,7 +72,11 @@ def shown(
         context: what the template needs besides.
         status: of the answer.
     """
-    return TemplateResponse(request, template, {**(context or {}), "who": who}, status=status)
+    response = TemplateResponse(request, template, {**(context or {}), "who": who}, status=status)
+    if status >= 400:
+        # Django would log each of them.
+        response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def refused(
@@ -80,7 +84,5 @@ def refused(
 ) -> TemplateResponse:
     """Return a page that says in a sentence why there is no other one."""
     response = shown(request, who, "board/refused.html", {"message": message}, status)
-    # Django would log each of them.
-    response._has_been_logged = True  # type: ignore[attr-defined]
     response.render()
     return response

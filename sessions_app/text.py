@@ -125,6 +125,11 @@ def person(user: str, user_name: str) -> str:
     return user if user_name == user else f"{user_name} ({user})"
 
 
+def person_of(user: "User") -> str:
+    """Return a user in a sentence; see `person`."""
+    return person(user.get_username(), name_of(user))
+
+
 def duration(time: timedelta) -> str:
     """Return a time as a person says it, in at most two units; one below zero is said as zero."""
     seconds = max(0, int(time.total_seconds()))

@@ -51,7 +51,4 @@ def _answer(
     request: HttpRequest, who: Principal, title: str, text: str, alike: Any = ()
 ) -> HttpResponse:
     context = {"title": title, "text": text, "alike": alike}
-    response = shown(request, who, "board/not_there.html", context, 404)
-    # Django would log each of them.
-    response._has_been_logged = True  # type: ignore[attr-defined]
-    return response
+    return shown(request, who, "board/not_there.html", context, 404)

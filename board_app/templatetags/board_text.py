@@ -3,14 +3,14 @@
 from datetime import UTC, datetime, tzinfo
 
 from django import template
-from django.contrib.auth.models import User
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sessions_app.text import name_of
+from sessions_app.text import name_of, person_of
 
 register = template.Library()
 register.filter("full_name", name_of)
+register.filter("person", person_of)
 
 
 @register.filter
@@ -20,10 +20,3 @@ def moment(at: datetime, zone: tzinfo | None = None) -> SafeString:
     return format_html(
         '<time datetime="{}">{}</time>', f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", shown
     )
-
-
-@register.filter
-def person(user: User) -> str:
-    """Return the full name of a user, with that of the account where it is another one."""
-    name, account = name_of(user), user.get_username()
-    return account if name == account else f"{name} ({account})"

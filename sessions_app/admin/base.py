@@ -25,11 +25,10 @@ from sessions_app.admin.shown import (
     object_shown,
     time_shown,
     to_list,
-    user_shown,
 )
 from sessions_app.models import EditSession
 from sessions_app.roles import Role
-from sessions_app.text import name_key
+from sessions_app.text import name_key, person_of
 
 if TYPE_CHECKING:
     AnyModelAdmin = admin.ModelAdmin[Any]
@@ -274,7 +273,7 @@ class ReadOnlyModelAdmin(RoleModelAdmin):
     @admin.display(description="user", ordering="user__username")
     def owner(self, row: Any) -> str:
         """Whose it is; it leads to what this user has."""
-        return to_list(row, EditSession, user_shown(row.user), user=row.user.get_username())
+        return to_list(row, EditSession, person_of(row.user), user=row.user.get_username())
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -46,12 +46,11 @@ from sessions_app.admin.shown import (
     time_shown,
     to_list,
     to_page,
-    user_shown,
 )
 from sessions_app.csv_answer import Table, fields
 from sessions_app.interference import lists
 from sessions_app.models import EditSession, Item, PlaceInLine, Workstation
-from sessions_app.text import name_of, text_fault
+from sessions_app.text import name_of, person_of, text_fault
 
 # One transaction ends them all; an acquire of the same items waits for it.
 MAX_AT_ONCE = 1000
@@ -237,7 +236,7 @@ class EditSessionAdmin(PartNumberSearch, LockColumns, ReadOnlyModelAdmin):
         """Whose sessions interfere softly with it."""
         if session.met is None:
             return "(not compared)"
-        shown = [f"{user_shown(one.user)} on {one.workstation.name}" for one in session.met]
+        shown = [f"{person_of(one.user)} on {one.workstation.name}" for one in session.met]
         names = list(dict.fromkeys(shown))
         more = f" and {len(names) - MAX_MET_SHOWN} more" if len(names) > MAX_MET_SHOWN else ""
         return (", ".join(names[:MAX_MET_SHOWN]) + more) or NOTHING

@@ -23,9 +23,10 @@ from sessions_app.admin.filters import (
     WorkstationUserFilter,
 )
 from sessions_app.admin.related import Related, of_item
-from sessions_app.admin.shown import TimeColumn, to_list, to_page, user_shown
+from sessions_app.admin.shown import TimeColumn, to_list, to_page
 from sessions_app.locks import Lock, by_lock, rows_about
 from sessions_app.models import EditSession, Item, PlaceInLine, Workstation
+from sessions_app.text import person_of
 
 
 @admin.register(PlaceInLine)
@@ -104,7 +105,7 @@ class PlaceInLineAdmin(PartNumberSearch, LockColumns, ConnectedColumn, ReadOnlyM
     def owner(self, row: Any) -> str:
         """Whose workstation it is; it leads to what this user has."""
         user = row.workstation.user
-        return to_list(row, EditSession, user_shown(user), user=user.get_username())
+        return to_list(row, EditSession, person_of(user), user=user.get_username())
 
     @admin.display(description="workstation", ordering="workstation__name")
     def workstation_link(self, place: Any) -> str:
@@ -122,5 +123,5 @@ class PlaceInLineAdmin(PartNumberSearch, LockColumns, ConnectedColumn, ReadOnlyM
         held = place.held
         if held is None:
             return "(nobody)"
-        text = f"{user_shown(held.user)} on {held.workstation.name}"
+        text = f"{person_of(held.user)} on {held.workstation.name}"
         return to_page(place, EditSession, held.pk, text)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
@@ -14,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from sessions_app.text import duration, name_of, person, unbroken
+from sessions_app.text import duration, unbroken
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
@@ -72,11 +71,6 @@ def object_shown(row: Any) -> str:
 def note_shown(note: str) -> str:
     """Return the beginning of a note."""
     return Truncator(note).chars(NOTE_SHOWN) or NOTHING
-
-
-def user_shown(user: User) -> str:
-    """Return the full name of a user, and that of the account."""
-    return person(user.get_username(), name_of(user))
 
 
 def note_reader(request: HttpRequest, rows: Iterable[Any]) -> None:
