@@ -3,16 +3,17 @@
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, Q
 from django.http import QueryDict
 
 from sessions_app import accounts
 from sessions_app.authentication import Principal
-from sessions_app.models import EditSession, Item, PlaceInLine
+from sessions_app.models import EditSession, Item
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
+from sessions_app.models.place_in_line import line_of_outer
 from sessions_app.text import name_key, text_fault
 
 # A session is touched every half minute, so one that is silent for a minute has missed a heartbeat.
@@ -94,7 +95,7 @@ class Filters:
         if self.silent:
             sessions = sessions.stale(timedelta(minutes=self.silent))
         if self.waited:
-            sessions = sessions.filter(Exists(_line_for_the_outer()))
+            sessions = sessions.filter(Exists(line_of_outer()))
         for word in self.search.split()[:MAX_WORDS]:
             sessions = sessions.filter(_contains(word))
         return sessions
@@ -103,14 +104,6 @@ class Filters:
 def _text(query: QueryDict, name: str) -> str:
     text = query.get(name, "").strip()
     return "" if text_fault(text) or len(text) > MAX_LENGTH else text
-
-
-def _line_for_the_outer() -> QuerySet[Any]:
-    return PlaceInLine.objects.filter(
-        item=OuterRef("item"),
-        context_level=OuterRef("context_level"),
-        object_id=OuterRef("object_id"),
-    )
 
 
 def _contains(word: str) -> Q:

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, IntegerField, OuterRef, Subquery
-from django.db.models.functions import Coalesce
-
 from board_app.history.interval import Interval
 from board_app.history.record import MOST
 from board_app.history.timeline import ACTIVE, Held, Layout, lay_out
@@ -154,17 +151,8 @@ def in_line(places: Any) -> tuple[list[PlaceInLine], bool]:
     Args:
         places: a query of `PlaceInLine`.
     """
-    ahead = PlaceInLine.objects.filter(
-        item=OuterRef("item"),
-        context_level=OuterRef("context_level"),
-        object_id=OuterRef("object_id"),
-        number__lt=OuterRef("number"),
-    )
-    counted = ahead.order_by().values("item").annotate(count=Count("pk")).values("count")
-    position = Coalesce(Subquery(counted, IntegerField()), 0) + 1
-    page, last = first_page(
-        places.with_names().annotate(position=position).order_by("number"), MOST
-    )
+    named = places.with_names().with_counted_position()
+    page, last = first_page(named.order_by("number"), MOST)
     return page, last is not None
 
 

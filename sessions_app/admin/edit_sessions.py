@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import display_for_value
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -50,6 +50,7 @@ from sessions_app.admin.shown import (
 from sessions_app.csv_answer import Table, fields
 from sessions_app.interference import lists
 from sessions_app.models import EditSession, Item, PlaceInLine, Workstation
+from sessions_app.models.place_in_line import line_of_outer
 from sessions_app.text import name_of, person_of, text_fault
 
 # One transaction ends them all; an acquire of the same items waits for it.
@@ -69,10 +70,6 @@ HEADINGS = (
 MAX_NODE_KEYS_SHOWN = 100
 # Of those whom a session meets.
 MAX_MET_SHOWN = 3
-# The places of the workstations that wait for a session.
-THEIR_LINE = PlaceInLine.objects.filter(
-    item=OuterRef("item"), context_level=OuterRef("context_level"), object_id=OuterRef("object_id")
-).order_by()
 ASKED = TimeColumn("requested_at", "since")
 CSV = Table(
     {
@@ -101,7 +98,7 @@ class WaitedForFilter(ChoiceFilter):
 
     title = "waited for"
     parameter_name = "waited_for"
-    options = {"yes": ("Yes", Q(Exists(THEIR_LINE)))}
+    options = {"yes": ("Yes", Q(Exists(line_of_outer())))}
 
 
 class ForceReleaseForm(forms.Form):
@@ -198,7 +195,7 @@ class EditSessionAdmin(PartNumberSearch, LockColumns, ReadOnlyModelAdmin):
             age=Now() - F("acquired_at"),
             silence=Now() - F("last_heartbeat"),
             idleness=Now() - F("workstation__idle_since"),
-            in_line=counted(THEIR_LINE),
+            in_line=counted(line_of_outer()),
         )
         return sessions
 

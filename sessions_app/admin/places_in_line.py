@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from events_app.models import is_connected
@@ -13,7 +13,6 @@ from sessions_app.admin.base import (
     LockColumns,
     PartNumberSearch,
     ReadOnlyModelAdmin,
-    counted,
 )
 from sessions_app.admin.filters import (
     ConnectedFilter,
@@ -77,11 +76,8 @@ class PlaceInLineAdmin(PartNumberSearch, LockColumns, ConnectedColumn, ReadOnlyM
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return them with their names, presence and position."""
-        lock = {name: OuterRef(name) for name in ("item", "context_level", "object_id")}
-        before = PlaceInLine.objects.filter(**lock, number__lte=OuterRef("number")).order_by()
-        places: QuerySet[Any] = PlaceInLine.objects.with_names().annotate(
-            connected=is_connected("workstation_id"), place=counted(before)
-        )
+        counted = PlaceInLine.objects.with_names().with_counted_position()
+        places: QuerySet[Any] = counted.annotate(connected=is_connected("workstation_id"))
         return places
 
     def note_all(self, rows: Sequence[Any]) -> None:
@@ -115,7 +111,7 @@ class PlaceInLineAdmin(PartNumberSearch, LockColumns, ConnectedColumn, ReadOnlyM
     @admin.display(description="place")
     def place(self, place: Any) -> int:
         """Its position in its line, from 1."""
-        return int(place.place)
+        return int(place.position)
 
     @admin.display(description="held by")
     def holder(self, place: Any) -> str:

@@ -8,8 +8,8 @@ from typing import Any, Final, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
-from django.db.models import Exists, F, Func, OuterRef, Q, Window
-from django.db.models.functions import Now, RowNumber
+from django.db.models import Count, Exists, F, Func, IntegerField, OuterRef, Q, Subquery, Window
+from django.db.models.functions import Coalesce, Now, RowNumber
 
 from events_app.database.lock_retry import NeedsLocks
 from events_app.database.round_trip import Query, Statement
@@ -48,6 +48,12 @@ class PlaceInLineQuerySet(models.QuerySet["PlaceInLine"]):
             order_by="number",
         )
         return self.with_names().annotate(position=position)
+
+    def with_counted_position(self) -> Self:
+        """Load places with their `position`, from 1, however they are filtered: what stands before is counted."""
+        before = line_of_outer().filter(number__lt=OuterRef("number"))
+        counted = before.values("item").annotate(count=Count("pk")).values("count")
+        return self.annotate(position=Coalesce(Subquery(counted, IntegerField()), 0) + 1)
 
     def page(
         self, after: tuple[str, str, int] | None, limit: int
@@ -194,7 +200,7 @@ class PlaceInLine(models.Model):
     )
     requested_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    # Not a column: from 1; only rows loaded by `with_position` or `page` have it.
+    # Not a column: from 1; only rows loaded by `with_position`, `with_counted_position` or `page` have it.
     position: int
 
     objects = PlaceInLineManager()
@@ -210,6 +216,16 @@ class PlaceInLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.item} {self.context_level} {self.object_id}".strip()
+
+
+def line_of_outer() -> PlaceInLineQuerySet:
+    """Return the places in the line for the lock of the row of an outer query, in no order."""
+    places = PlaceInLine.objects.filter(
+        item=OuterRef("item"),
+        context_level=OuterRef("context_level"),
+        object_id=OuterRef("object_id"),
+    )
+    return places.order_by()
 
 
 _ANYBODY: Final = Statement(

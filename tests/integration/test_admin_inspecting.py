@@ -131,11 +131,11 @@ def test_places_show_position_and_holder(boss):
     (session,) = make_sessions(1)
     first, second = (waiting_for(session, name) for name in ("first", "second"))
     rows = {row.pk: row for row in boss.get(PLACES).context["cl"].result_list}
-    assert [rows[place.pk].place for place in (first, second)] == [1, 2]
+    assert [rows[place.pk].position for place in (first, second)] == [1, 2]
     assert rows[second.pk].held == session
     assert "P-user-0 on P-cad-0" in text_of(boss.get(PLACES))
     filtered = boss.get(PLACES + "?user=second").context["cl"].result_list
-    assert [(row.pk, row.place) for row in filtered] == [(second.pk, 2)]
+    assert [(row.pk, row.position) for row in filtered] == [(second.pk, 2)]
 
 
 def test_an_items_page_shows_who_has_it_its_line_and_its_record(boss, monkeypatch):
