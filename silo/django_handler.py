@@ -12,7 +12,7 @@ class Handler(ASGIHandler):
     """
 
     async def run_get_response(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the answer. Whoever asks the request for its body afterwards gets an empty one."""
+        """Return the answer. Afterwards the request has an empty body."""
         try:
             return await super().run_get_response(request)
         finally:
