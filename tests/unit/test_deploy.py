@@ -1,4 +1,4 @@
-"""The files of deploy/ that need no other program: units of systemd."""
+"""The files of deploy/ that need no other program: units of systemd, an example of the configuration."""
 
 import configparser
 import os
@@ -12,8 +12,15 @@ from django.core.management import load_command_class
 
 from events_app.database import start
 from events_app.serving import workers
+from silo import config, silo_yaml
 from tests.documents import ROOT
 
+EXAMPLE = ROOT / "deploy/silo.yaml"
+SECTIONS = {
+    "modules.sessions": config.SessionsConfig,
+    "server": config.ServerConfig,
+    "limits": config.LimitsConfig,
+}
 SYSTEMD = ROOT / "deploy/systemd"
 UNITS = ("silo-serve@.service", "silo-sweeper.service")
 PYTHON = "/opt/silo/.venv/bin/python"
@@ -146,3 +153,51 @@ def test_systemd_knows_every_directive(analyze, name, tmp_path):
     unit = tmp_path / name.replace("@.", f"@{PORT}.")
     unit.write_text((SYSTEMD / name).read_text().replace(PYTHON, "/bin/true"))
     assert analyze("verify", "--man=no", str(unit)) == ""
+
+
+@pytest.fixture
+def _bare_environment(monkeypatch):
+    for name in os.environ:
+        if name.upper().startswith("SILO_"):
+            monkeypatch.delenv(name)
+
+
+def defaults():
+    return {
+        name: {key: field.default for key, field in section.model_fields.items()}
+        for name, section in SECTIONS.items()
+    }
+
+
+def dumped(path):
+    """Return the values of a configuration file as the server has them."""
+    loaded = config.load(path, required=True)
+    return {name: one.model_dump() for name, one in zip(SECTIONS, loaded, strict=True)}
+
+
+@pytest.mark.usefixtures("_bare_environment")
+def test_the_example_of_the_configuration_changes_nothing():
+    assert dumped(EXAMPLE) == defaults()
+    assert re.findall(r"(?m)^ *\w+: *\S", EXAMPLE.read_text()) == []
+
+
+@pytest.mark.usefixtures("_bare_environment")
+def test_the_example_has_every_key_with_its_default(tmp_path):
+    every = tmp_path / "silo.yaml"
+    every.write_text(re.sub(r"(?m)^( *)#(\w+:)", r"\1\2", EXAMPLE.read_text()))
+    document = silo_yaml.load(every.read_text())
+    given = {"modules.sessions": document["modules"]["sessions"]}
+    given |= {name: document[name] for name in document if name != "modules"}
+    assert {name: list(values) for name, values in given.items()} == {
+        name: list(values) for name, values in defaults().items()
+    }
+    assert dumped(every) == defaults()
+
+
+def test_the_example_explains_every_key_in_one_line():
+    lines = EXAMPLE.read_text().splitlines()
+    keys = [number for number, line in enumerate(lines) if re.match(r" *#\w+:", line)]
+    assert len(keys) == sum(len(values) for values in defaults().values())
+    for number in keys:
+        assert re.match(r" *# \w.*\.$", lines[number - 1]), lines[number]
+        assert not lines[number - 2].lstrip().startswith("# "), lines[number]
