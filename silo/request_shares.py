@@ -4,12 +4,13 @@ page belongs to."""
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Final
+from functools import partial
+from typing import Final, NoReturn
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponseBase
+from django.utils.functional import SimpleLazyObject
 
 from events_app import measured
 from events_app.database.unavailable import DATABASE_UNAVAILABLE
@@ -82,6 +83,10 @@ def _line(scope: Scope) -> str:
     return f"{scope['method']} {scope['path']}"
 
 
+def _raise(error: Exception) -> NoReturn:
+    raise error
+
+
 class PageLoginMiddleware:
     """Reports the user of a request for a page to the gate; the API's own authentication does it for the API."""
 
@@ -91,9 +96,11 @@ class PageLoginMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         has_login = settings.SESSION_COOKIE_NAME in request.COOKIES
         if has_login and is_page(request.path_info) and hasattr(request, "scope"):
-            # Without a database the view asks again, and answers with a page that says so.
-            with suppress(*DATABASE_UNAVAILABLE):
+            try:
                 user = request.user
                 known = None if isinstance(user, AnonymousUser) else user.pk
                 request_gate.authenticated(request.scope, known)
+            except DATABASE_UNAVAILABLE as error:
+                # The view answers with a page that says so, and does not wait for the database once more.
+                request.user = SimpleLazyObject(partial(_raise, error))  # type: ignore[assignment]
         return self._get_response(request)

@@ -10,6 +10,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
+from board_app.pages import sessions
 from sessions_app.roles import Role
 from silo.request_shares import PageLoginMiddleware
 from tests.factories import make_user
@@ -92,16 +93,20 @@ def test_a_right_password_without_a_role_counts_as_no_wrong_one(caplog):
     assert "wrong log-in" not in caplog.text
 
 
-def test_the_user_of_a_page_is_looked_for_again_by_the_page(settings):
-    """Without a database the middleware that is first to look says nothing, and the page says what is wrong."""
+def test_a_database_that_is_away_is_waited_for_once_and_then_said_by_the_page(settings):
+    """The middleware is the first to ask for the user."""
+    asked = []
 
     def fail():
+        asked.append(True)
         raise OperationalError("gone")
 
     request = RequestFactory().get("/")
     request.COOKIES[settings.SESSION_COOKIE_NAME] = "of ada"
     request.scope, request.user = {}, SimpleLazyObject(fail)
-    assert PageLoginMiddleware(lambda _: "the page's answer")(request) == "the page's answer"
+    answer = PageLoginMiddleware(sessions.show)(request)
+    assert (answer.status_code, asked) == (503, [True])
+    assert "Reload this page" in text_of(answer)
 
 
 def test_wrong_passwords_are_slowed_down_and_logged_without_them(caplog):
