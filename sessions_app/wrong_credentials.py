@@ -137,5 +137,5 @@ def _known_token(token: str) -> dict[str, str]:
     with suppress(Error):
         row = ApiToken.objects.once_good(token)
         if row is not None:
-            return {"token": row.shown, "why": row.fault()}
+            return {"token": row.shown, "why": row.state}
     return {}

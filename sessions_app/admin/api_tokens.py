@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Case, CharField, Q, QuerySet, Value, When
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -17,9 +17,8 @@ from sessions_app.admin.filters import ChoiceFilter, UserFilter
 from sessions_app.admin.new_token import NewTokenForm, make
 from sessions_app.admin.shown import TimeColumn, list_of
 from sessions_app.models import ApiToken
+from sessions_app.models.api_token import TokenState
 from sessions_app.roles import Role
-
-STATES = ["valid", "expired", "revoked", "user deactivated"]
 
 
 class RoleFilter(ChoiceFilter):
@@ -33,7 +32,7 @@ class StateFilter(ChoiceFilter):
     """By whether a token is good, and why not."""
 
     title = parameter_name = "state"
-    options = {state: (state, Q(state=state)) for state in STATES}
+    options = {state.label: (state.label, Q(state=state.value)) for state in TokenState}
 
 
 @admin.register(ApiToken)
@@ -77,16 +76,7 @@ class ApiTokenAdmin(ReadOnlyModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return them without their hash, and with whether they are good by the database's clock."""
-        valid, expired, revoked, deactivated = map(Value, STATES)
-        return ApiToken.objects.defer("digest").annotate(
-            state=Case(
-                When(revoked_at__isnull=False, then=revoked),
-                When(expires_at__lte=Now(), then=expired),
-                When(user__is_active=False, then=deactivated),
-                default=valid,
-                output_field=CharField(),
-            )
-        )
+        return ApiToken.objects.defer("digest").with_state()
 
     @admin.display(ordering="shown")
     def prefix(self, token: Any) -> str:
@@ -96,7 +86,7 @@ class ApiTokenAdmin(ReadOnlyModelAdmin):
     @admin.display(ordering="state")
     def state(self, token: Any) -> str:
         """Whether it is good."""
-        return str(token.state)
+        return str(TokenState(token.state).label)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return is_admin(request)

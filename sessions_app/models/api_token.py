@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import DEFAULT_DB_ALIAS, models, transaction
-from django.db.models import OuterRef, Q
+from django.db.models import Case, CharField, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 
 from events_app.database.pipeline import Row
@@ -36,6 +36,15 @@ TOKEN_COLUMNS: Final = ("id", "user_id", "role", "digest", "expires_at", "last_u
 USER_COLUMNS: Final = ("id", "is_superuser", "username", "first_name", "last_name", "is_active")
 
 
+class TokenState(models.TextChoices):
+    """Whether a token is good, or the first reason why it is not: the value for the log, the label for a page."""
+
+    REVOKED = "revoked", "revoked"
+    DEACTIVATED = "deactivated", "user deactivated"
+    EXPIRED = "expired", "expired"
+    VALID = "valid", "valid"
+
+
 def hashed(token: str) -> str:
     """Return what is stored of a token. It is random, so a plain fast hash is enough."""
     return hashlib.sha256(token.encode()).hexdigest()
@@ -52,6 +61,17 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         groups = Group.objects.filter(user=OuterRef("user"), name__in=Role.groups())
         return self.annotate(groups=ArraySubquery(groups.values("name")))
 
+    def with_state(self) -> Self:
+        """Load `state`: the value of `TokenState`, by the database's clock."""
+        state = Case(
+            When(revoked_at__isnull=False, then=Value(TokenState.REVOKED.value)),
+            When(user__is_active=False, then=Value(TokenState.DEACTIVATED.value)),
+            When(expires_at__lte=Now(), then=Value(TokenState.EXPIRED.value)),
+            default=Value(TokenState.VALID.value),
+            output_field=CharField(),
+        )
+        return self.annotate(state=state)
+
     def valid(self) -> Self:
         """Those that are not revoked or expired, of active users."""
         return self.filter(
@@ -61,10 +81,10 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         )
 
     def once_good(self, token: str) -> "ApiToken | None":
-        """Return the token with this text, good or not, with its user; None if there never was one."""
+        """Return the token with this text, good or not, with its `state`; None if there never was one."""
         if not TOKEN_FORM.fullmatch(token):
             return None
-        return self.select_related("user").filter(digest=hashed(token)).first()
+        return self.with_state().filter(digest=hashed(token)).first()
 
     def issue(
         self, user: User, name: str, role: str, lifetime: timedelta | None
@@ -146,6 +166,8 @@ class ApiToken(models.Model):
     asked_at: datetime
     # By `authenticate_all`.
     groups: list[str]
+    # By `with_state`.
+    state: str
 
     objects = ApiTokenQuerySet.as_manager()
 
@@ -177,12 +199,6 @@ class ApiToken(models.Model):
         if self.expires_at is not None:
             left = min(left, self.expires_at - self.asked_at)
         return left
-
-    def fault(self) -> str:
-        """Return why it is no good, in a word for the log."""
-        if self.revoked_at is not None:
-            return "revoked"
-        return "expired" if self.user.is_active else "deactivated"
 
 
 def _log_revoked(tokens: Collection[ApiToken], by: str) -> None:

@@ -23,22 +23,21 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, user: str | None, all: bool, **options: Any) -> None:
-        tokens = ApiToken.objects.select_related("user").order_by("pk")
+        tokens = ApiToken.objects.with_state().select_related("user").order_by("pk")
         if user is not None:
             owner = accounts.find(user)
             if owner is None:
                 raise CommandError(f"There is no user {user}.")
             tokens = tokens.filter(user=owner)
-        valid = set(tokens.valid().values_list("pk", flat=True))
         self.stdout.write("\t".join(HEADINGS))
-        for token in (tokens if all else tokens.filter(pk__in=valid)).iterator(1000):
+        for token in (tokens if all else tokens.valid()).iterator(1000):
             cells = (
                 token.shown,
                 token.user.get_username(),
                 token.role,
                 _when(token.expires_at),
                 _when(token.last_used_at),
-                "valid" if token.pk in valid else token.fault(),
+                token.state,
                 token.name,
             )
             self.stdout.write("\t".join(map(without_refused, cells)))
