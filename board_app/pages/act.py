@@ -18,7 +18,7 @@ from board_app import rows
 from board_app.access import page, shown
 from sessions_app import operations
 from sessions_app.authentication import Principal
-from sessions_app.errors import DomainError, Forbidden, Invalid, NotFound
+from sessions_app.errors import DomainError, Invalid, NotFound
 from sessions_app.models import HandoffRequest, PlaceInLine, Workstation
 from sessions_app.models.results import Standing, Wanted
 from sessions_app.operations.release import Release
@@ -104,12 +104,8 @@ def _stand(who: Principal, session: Any, given: QueryDict) -> str:
 
 def _leave(who: Principal, session: Any, given: QueryDict) -> str:
     who.require_letting_go()
-    place = PlaceInLine.objects.filter(pk=_id(given, "place")).select_related("workstation").first()
-    if place is None:
-        raise NotFound("There is no such place in line.")
-    if not who.owns(place.workstation):
-        raise Forbidden("Another user has this place in line.")
-    operations.line.step_out(place.pk)
+    places = PlaceInLine.objects.filter(pk=_id(given, "place"))
+    operations.line.leave(who.user, places, as_admin=who.may(Role.ADMIN))
     return f"You have left the line for {session}."
 
 

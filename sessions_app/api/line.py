@@ -14,7 +14,6 @@ from sessions_app.api.fields import WHOLE_PAGE, AfterPlace, PageLimit, PartNumbe
 from sessions_app.api.request_schemas import AcquireIn
 from sessions_app.authentication import EDITOR, LETTING_GO, VIEWER, principal
 from sessions_app.errors import (
-    Forbidden,
     NotConnected,
     NotFound,
     Retired,
@@ -101,15 +100,7 @@ def leave_line(request: HttpRequest, part_number: PartNumber, request_id: UUID) 
 
     The workstation's hand-off request to the holder is withdrawn with it.
     """
-    place = (
-        PlaceInLine.objects.filter(of_item(part_number), pk=request_id)
-        .select_related("workstation")
-        .first()
-    )
-    if place is None:
-        raise NotFound("There is no such place in line.")
     who = principal(request)
-    if not who.owns(place.workstation) and not who.may(Role.ADMIN):
-        raise Forbidden("Another user has this place in line.")
-    operations.line.step_out(request_id)
+    places = PlaceInLine.objects.filter(of_item(part_number), pk=request_id)
+    operations.line.leave(who.user, places, as_admin=who.may(Role.ADMIN))
     return Status(204, None)

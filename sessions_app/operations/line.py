@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef
 from events_app.database.lock_retry import NeedsLocks
 from events_app.log import event_log
 from sessions_app import channels, payloads
-from sessions_app.errors import NotFound
+from sessions_app.errors import Forbidden, NotFound
 from sessions_app.locks import Lock, rows_about
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.handoff_request import HandoffRequest
@@ -93,6 +93,26 @@ def stand(
         standing = next(one for one in line.with_position() if one.pk == place.pk)
         event_log.append(here)
         return Standing(standing, existing=not created, holder=holder)
+
+
+def leave(user: User, places: PlaceInLineQuerySet, *, as_admin: bool) -> None:
+    """Leave the line, from whichever client of the user.
+
+    Args:
+        user: the user who asks.
+        places: the place, or none where it is not there.
+        as_admin: whether the user may remove the places of others, too.
+
+    Raises:
+        NotFound: there is no such place; it was lost, or its turn has come.
+        Forbidden: another user has it.
+    """
+    place = places.select_related("workstation").defer("dependency_cone").first()
+    if place is None:
+        raise NotFound("There is no such place in line.")
+    if place.workstation.user_id != user.pk and not as_admin:
+        raise Forbidden("Another user has this place in line.")
+    step_out(place.pk)
 
 
 def step_out(place_id: uuid.UUID) -> None:
