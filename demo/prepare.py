@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from django.conf import settings
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from demo.bill import bill_of_materials
@@ -83,7 +83,7 @@ def make_editor(username: str, name: str) -> str:
     if made:
         user.set_unusable_password()
         user.save()
-    user.groups.add(Group.objects.get(name=Role.EDITOR.group))
+    Role.give(user, Role.EDITOR)
     ApiToken.objects.filter(user=user).delete()
     return ApiToken.objects.issue(user, "make demo", Role.EDITOR.group, None)[1]
 

@@ -5,7 +5,8 @@ from enum import IntEnum
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 
@@ -44,6 +45,15 @@ class Role(IntEnum):
         if user.is_superuser:
             return cls.ADMIN
         return max((role for role in cls if role.group in groups), default=None)
+
+    @classmethod
+    def give(cls, user: User, role: "Role | None") -> None:
+        """Give a user a role instead of the one before, or with None take it away; other groups stay."""
+        wanted = role.group if role else ""
+        with transaction.atomic():
+            user.groups.remove(*Group.objects.filter(name__in=cls.groups()).exclude(name=wanted))
+            if role is not None:
+                user.groups.add(Group.objects.get(name=wanted))
 
     @classmethod
     def groups(cls) -> list[str]:

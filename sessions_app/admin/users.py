@@ -35,11 +35,6 @@ ROLE = forms.ChoiceField(
 )
 
 
-def groups_of(role: str) -> QuerySet[Group]:
-    """Return the group that is a role; none where it is empty."""
-    return Group.objects.filter(name=role)
-
-
 class UserForm(AnyUserChangeForm):
     """A user with a role; the other groups are kept."""
 
@@ -57,12 +52,9 @@ class UserForm(AnyUserChangeForm):
                 group for group in self.initial.get("groups", ()) if group.name not in Role.groups()
             ]
 
-    def clean(self) -> dict[str, Any]:
-        """Put the group of the role to the others."""
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if "groups" in cleaned and "role" in cleaned:
-            cleaned["groups"] = [*cleaned["groups"], *groups_of(cleaned["role"])]
-        return cleaned
+    def _save_m2m(self) -> None:
+        super()._save_m2m()  # type: ignore[misc]
+        _give_role(self)
 
 
 class NewUserForm(AnyUserCreationForm):
@@ -72,7 +64,14 @@ class NewUserForm(AnyUserCreationForm):
 
     def _save_m2m(self) -> None:
         super()._save_m2m()  # type: ignore[misc]
-        self.instance.groups.add(*groups_of(self.cleaned_data["role"]))
+        _give_role(self)
+
+
+def _give_role(form: Any) -> None:
+    """Give the user of a valid form the role that was chosen, where the form has that field."""
+    if "role" in form.cleaned_data:
+        role = form.cleaned_data["role"]
+        Role.give(form.instance, Role[role.upper()] if role else None)
 
 
 class RoleFilter(ChoiceFilter):

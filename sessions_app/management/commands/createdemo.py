@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
@@ -96,7 +96,7 @@ def keep_token(file: Path) -> Path:
         user.set_unusable_password()
     user.is_active = True
     user.save()
-    user.groups.add(Group.objects.get(name=Role.EDITOR.group))
+    Role.give(user, Role.EDITOR)
     if not _is_token_of(user, _content(file)):
         _, token = ApiToken.objects.issue(user, USER, Role.EDITOR.group, None)
         _keep(file, token + "\n")

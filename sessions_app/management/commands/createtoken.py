@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
@@ -81,5 +80,5 @@ class Command(BaseCommand):
                 f"{username!r} is not a username: {' '.join(error.messages)}"
             ) from error
         user.save()
-        user.groups.add(Group.objects.get(name=role.group))
+        Role.give(user, role)
         return user

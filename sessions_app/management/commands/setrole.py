@@ -4,9 +4,7 @@ import logging
 from argparse import ArgumentParser
 from typing import Any
 
-from django.contrib.auth.models import Group
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
 
 from sessions_app import accounts
 from sessions_app.roles import Role
@@ -36,11 +34,7 @@ class Command(BaseCommand):
                 f"{owner.username} is a superuser, who may do everything; /admin/ takes that away."
             )
         before = Role.of(owner)
-        with transaction.atomic():
-            others = Group.objects.filter(name__in=Role.groups()).exclude(name=role)
-            owner.groups.remove(*others)
-            if role != NONE:
-                owner.groups.add(Group.objects.get(name=role))
+        Role.give(owner, None if role == NONE else Role[role.upper()])
         said = {"user": owner.username, "role": role, "before": before.group if before else NONE}
         logger.info("role set", extra=said)
         what = "has no role" if role == NONE else f"is {role}"
