@@ -12,6 +12,8 @@ PART_NUMBER_MAX = 200
 MACHINE_MAX = 200
 # What a holder says of a session, in characters.
 NOTE_MAX = 500
+# Why somebody wants a session, or ends one by force.
+REASON_MAX = 2000
 # A ligature may stand for many letters; the database has to index all of them.
 PART_NUMBER_KEY_MAX = 600
 

@@ -23,10 +23,8 @@ from sessions_app.models import HandoffRequest, PlaceInLine, Workstation
 from sessions_app.models.results import Standing, Wanted
 from sessions_app.operations.release import Release
 from sessions_app.roles import Role
-from sessions_app.text import name_of, text_fault
+from sessions_app.text import REASON_MAX, name_of, text_fault
 
-# As in the API.
-MAX_TEXT: Final = 2000
 # Whom a session is offered to, on its page; a line may be long.
 MAX_OFFERED: Final = 50
 
@@ -170,8 +168,8 @@ def _text(given: QueryDict, name: str) -> str:
     text = given.get(name, "")
     if fault := text_fault(text):
         raise Invalid(f"{name}: {fault}.")
-    if len(text) > MAX_TEXT:
-        raise Invalid(f"{name}: at most {MAX_TEXT} characters.")
+    if len(text) > REASON_MAX:
+        raise Invalid(f"{name}: at most {REASON_MAX} characters.")
     return text
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST
@@ -13,24 +12,20 @@ from django.views.decorators.http import require_http_methods, require_POST
 from board_app.access import page, shown
 from sessions_app.authentication import Principal
 from sessions_app.errors import DomainError
+from sessions_app.form_texts import PlainTextField
 from sessions_app.models import ApiToken
 from sessions_app.operations import tokens
 from sessions_app.roles import Role
-from sessions_app.text import text_fault
+from sessions_app.token_rules import MAX_NAME
 
 # As many as one page shows; a user may make fewer.
 ROWS_AT_ONCE = 200
 
 
-def _is_plain(text: str) -> None:
-    if fault := text_fault(text):
-        raise ValidationError(f"{fault[0].upper()}{fault[1:]}.")
-
-
 class TokenForm(forms.Form):
     """What a new token is for, what it allows, and for how long."""
 
-    name = forms.CharField(label="What is it for?", max_length=200, validators=[_is_plain])
+    name = PlainTextField(label="What is it for?", max_length=MAX_NAME)
     role = forms.ChoiceField(label="It allows at most the role")
     days = forms.IntegerField(
         label="Days until it ends", min_value=1, max_value=tokens.MOST_DAYS, initial=90

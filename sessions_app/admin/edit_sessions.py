@@ -48,10 +48,11 @@ from sessions_app.admin.shown import (
     to_page,
 )
 from sessions_app.csv_answer import Table, fields
+from sessions_app.form_texts import PlainTextField
 from sessions_app.interference import lists
 from sessions_app.models import EditSession, Item, PlaceInLine, Workstation
 from sessions_app.models.place_in_line import line_of_outer
-from sessions_app.text import name_of, person_of, text_fault
+from sessions_app.text import REASON_MAX, name_of, person_of
 
 # One transaction ends them all; an acquire of the same items waits for it.
 MAX_AT_ONCE = 1000
@@ -106,18 +107,11 @@ class ForceReleaseForm(forms.Form):
 
     sessions = IdsField("sessions", MAX_AT_ONCE)
     filters = forms.CharField(required=False, widget=forms.HiddenInput)
-    reason = forms.CharField(
-        max_length=2000,
+    reason = PlainTextField(
+        max_length=REASON_MAX,
         widget=forms.TextInput(attrs={"size": 80, "autofocus": True}),
         help_text="The reason, in one line. The record keeps it, and the holders see it.",
     )
-
-    def clean_reason(self) -> str:
-        """Refuse what the API refuses."""
-        reason: str = self.cleaned_data["reason"]
-        if fault := text_fault(reason):
-            raise ValidationError(f"{fault}.")
-        return reason
 
 
 def note_meetings(sessions: Sequence[Any]) -> None:

@@ -1,7 +1,7 @@
 """The page of items."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -15,10 +15,11 @@ from sessions_app.admin.related import Related, of_item
 from sessions_app.admin.sections import Section, section
 from sessions_app.admin.shown import TimeColumn, list_of
 from sessions_app.errors import DomainError
+from sessions_app.form_texts import PlainTextField
 from sessions_app.models import EditSession, EndedSession, Item, PlaceInLine
 from sessions_app.operations import items
 from sessions_app.operations.items import taken
-from sessions_app.text import part_number_fault, text_fault, trimmed
+from sessions_app.text import part_number_fault, trimmed
 
 if TYPE_CHECKING:
     AnyItemForm = forms.ModelForm[Item]
@@ -38,6 +39,7 @@ class ItemForm(AnyItemForm):
     class Meta:
         model = Item
         fields = ("part_number", "description", "item_type")
+        field_classes: ClassVar[Any] = {"description": PlainTextField, "item_type": PlainTextField}
 
     def clean_part_number(self) -> str:
         """Refuse what cannot be a part number."""
@@ -47,20 +49,6 @@ class ItemForm(AnyItemForm):
         if why := taken([text], but=self.instance):
             raise ValidationError(why[text])
         return trimmed(text)
-
-    def clean_description(self) -> str:
-        """Refuse what no text has."""
-        return self._text("description")
-
-    def clean_item_type(self) -> str:
-        """Refuse what no text has."""
-        return self._text("item_type")
-
-    def _text(self, name: str) -> str:
-        text: str = self.cleaned_data[name]
-        if fault := text_fault(text):
-            raise ValidationError(f"{fault}.")
-        return text
 
 
 class RetiredFilter(ChoiceFilter):

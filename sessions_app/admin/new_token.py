@@ -11,9 +11,9 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from sessions_app import accounts
+from sessions_app.form_texts import PlainTextField
 from sessions_app.models import ApiToken
 from sessions_app.roles import Role
-from sessions_app.text import text_fault
 from sessions_app.token_rules import MAX_DAYS, MAX_NAME, why_not
 
 DAYS = 90
@@ -27,7 +27,7 @@ class NewTokenForm(forms.Form):
         choices=[(role.group, role.group) for role in Role],
         help_text="The most that the token allows; the user's own role limits it too.",
     )
-    name = forms.CharField(
+    name = PlainTextField(
         label="What for",
         max_length=MAX_NAME,
         required=False,
@@ -47,13 +47,6 @@ class NewTokenForm(forms.Form):
         if user is None:
             raise ValidationError("There is no such user.")
         return user
-
-    def clean_name(self) -> str:
-        """Refuse what no text has."""
-        name: str = self.cleaned_data["name"]
-        if fault := text_fault(name):
-            raise ValidationError(f"{fault}.")
-        return name
 
     def clean(self) -> dict[str, Any]:
         """Refuse a role that the user does not have."""

@@ -16,6 +16,7 @@ from sessions_app.models.abstract_edit_session import ContextLevel
 from sessions_app.text import (
     MACHINE_MAX,
     PART_NUMBER_MAX,
+    REASON_MAX,
     REFUSED,
     part_number_fault,
     text_fault,
@@ -113,7 +114,7 @@ PartNumber = Annotated[
 ]
 ObjectId = Annotated[Text, Field(max_length=500)]
 NodeKey = Annotated[Text, Field(min_length=1, max_length=500)]
-Reason = Annotated[Text, Field(max_length=2000)]
+Reason = Annotated[Text, Field(max_length=REASON_MAX)]
 Machine = Annotated[
     Text,
     # Ninja wants it last, and does not find the default of the signature beside other annotations.

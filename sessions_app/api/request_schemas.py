@@ -21,7 +21,7 @@ from sessions_app.models.results import Wanted
 from sessions_app.operations.tokens import MOST_DAYS
 from sessions_app.payloads import examples
 from sessions_app.payloads.me import RoleName
-from sessions_app.text import NOTE_MAX
+from sessions_app.text import NOTE_MAX, REASON_MAX
 
 MAX_NODE_KEYS = 10_000
 MAX_BATCH = 1_000
@@ -181,7 +181,7 @@ class ReleaseIn(Input):
 class HandoffRequestIn(Input):
     model_config = shown(message=examples.MESSAGE, workstation_id=examples.WORKSTATION_ID)
 
-    message: Annotated[Text, Field(max_length=2000)] = Field(
+    message: Annotated[Text, Field(max_length=REASON_MAX)] = Field(
         description="The reason, for the holder."
     )
     workstation_id: UUID | None = Field(

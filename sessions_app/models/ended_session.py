@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from sessions_app.models.item import Item
-from sessions_app.text import NOTE_MAX, name_by
+from sessions_app.text import NOTE_MAX, REASON_MAX, name_by
 
 
 class EndReason(models.TextChoices):
@@ -140,7 +140,9 @@ class EndedSession(models.Model):
     released_at = models.DateTimeField(db_default=Now())
     reason = models.CharField(max_length=30, choices=EndReason)
     ended_by = models.CharField(max_length=150, blank=True, help_text="Who ended it by force")
-    note = models.CharField(max_length=2000, blank=True, help_text="Why it was ended by force")
+    note = models.CharField(
+        max_length=REASON_MAX, blank=True, help_text="Why it was ended by force"
+    )
     session_note = models.CharField(
         max_length=NOTE_MAX, blank=True, db_default="", help_text="Its holder's words"
     )
