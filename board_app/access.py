@@ -7,7 +7,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
 from django.db import InterfaceError, InternalError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
@@ -77,6 +77,12 @@ def shown(
         # Django would log each of them.
         response._has_been_logged = True  # type: ignore[attr-defined]
     return response
+
+
+def moved(request: HttpRequest, address: str) -> HttpResponseRedirect:
+    """Lead to another address of the same page, with the query of the request."""
+    query = request.META.get("QUERY_STRING", "")
+    return HttpResponseRedirect(f"{address}?{query}" if query else address)
 
 
 def refused(

@@ -39,12 +39,12 @@ class Interval:
     @property
     def start(self) -> datetime:
         """The first moment, in UTC."""
-        return _midnight(self.first, self.zone)
+        return midnight(self.first, self.zone)
 
     @property
     def end(self) -> datetime:
         """The first moment after it, in UTC."""
-        return _midnight(self.last + timedelta(days=1), self.zone)
+        return midnight(self.last + timedelta(days=1), self.zone)
 
     @property
     def days(self) -> int:
@@ -117,6 +117,6 @@ def _day(text: str) -> date:
     return day
 
 
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
+def midnight(day: date, zone: ZoneInfo) -> datetime:
     """Return when a day begins. Where its midnight was left out, by a change of the clocks, that is the next moment."""
     return datetime.combine(day, time(), zone).astimezone(UTC)

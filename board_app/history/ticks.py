@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from board_app.history.interval import midnight
+
 # So many have room beside each other.
 MOST: Final = 10
 _HOURS: Final = (1, 2, 3, 6, 12)
@@ -67,13 +69,13 @@ def _clock(start: datetime, end: datetime, zone: ZoneInfo, minutes: int) -> Iter
 
 def _days(start: datetime, end: datetime, zone: ZoneInfo, days: int) -> Iterator[Tick]:
     for day in list(_dates(start, end, zone))[::days]:
-        yield Tick(_begin(day, zone), _named(day), day.day == 1 or day.weekday() == 0)
+        yield Tick(midnight(day, zone), _named(day), day.day == 1 or day.weekday() == 0)
 
 
 def _months(start: datetime, end: datetime, zone: ZoneInfo, months: int) -> Iterator[Tick]:
     for day in _dates(start, end, zone):
         if day.day == 1 and (day.month - 1) % months == 0:
-            yield Tick(_begin(day, zone), f"{day:%b %Y}", day.month == 1)
+            yield Tick(midnight(day, zone), f"{day:%b %Y}", day.month == 1)
 
 
 def _dates(start: datetime, end: datetime, zone: ZoneInfo) -> Iterator[date]:
@@ -81,10 +83,6 @@ def _dates(start: datetime, end: datetime, zone: ZoneInfo) -> Iterator[date]:
     while day <= last:
         yield day
         day += timedelta(days=1)
-
-
-def _begin(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def _named(day: date) -> str:

@@ -3,12 +3,11 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from board_app import links
-from board_app.access import page
+from board_app.access import moved, page
 from board_app.history import record
 from board_app.history.page import Subject, answer
 from board_app.history.rows import by_object
@@ -34,9 +33,7 @@ def show(request: HttpRequest, who: Principal, part_number: str) -> HttpResponse
     if item is None:
         return _of_the_record(request, who, number)
     if item.part_number != part_number:
-        query = request.META.get("QUERY_STRING", "")
-        address = links.item_page(item.part_number)
-        return redirect(f"{address}?{query}" if query else address)
+        return moved(request, links.item_page(item.part_number))
     merged = item.former_part_numbers.order_by("-pk")[: MOST_FORMER + 1]
     former = [one.part_number for one in merged if one.part_number != item.part_number]
     return _answer(

@@ -6,12 +6,11 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from board_app import links
-from board_app.access import page
+from board_app.access import moved, page
 from board_app.history import record
 from board_app.history.page import Subject, answer
 from board_app.history.rows import Row, by_item
@@ -40,10 +39,9 @@ def show(request: HttpRequest, who: Principal, username: str) -> HttpResponse:
         raise NotFound(f"This is no name of a user: {fault}.")
     own = accounts.own_spelling(username)
     if own != username:
-        query = request.META.get("QUERY_STRING", "")
-        address = links.user_page(own)
-        return redirect(f"{address}?{query}" if query else address)
+        return moved(request, links.user_page(own))
     user = User.objects.filter(username=username).first()
+    may_see_all = user == who.user or who.may(Role.ADMIN)
     records = EndedSession.objects.filter(username=username)
     latest = record.latest([records])
     if user is None:
@@ -54,7 +52,6 @@ def show(request: HttpRequest, who: Principal, username: str) -> HttpResponse:
     else:
         sessions = EditSession.objects.filter(user=user)
         places = PlaceInLine.objects.filter(workstation__user=user)
-        may_see_all = user == who.user or who.may(Role.ADMIN)
         if not (may_see_all or latest or sessions.exists() or places.exists()):
             return not_there.user(request, who)
         named = name_of(user)
@@ -67,7 +64,7 @@ def show(request: HttpRequest, who: Principal, username: str) -> HttpResponse:
             "account": user,
             "is_of_one_user": True,
         }
-        if user is not None and (user == who.user or who.may(Role.ADMIN)):
+        if user is not None and may_see_all:
             return context | _all_workstations(user)
         return context | {"workstations": _named_by(rows)}
 

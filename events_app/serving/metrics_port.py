@@ -16,6 +16,8 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils.module_loading import import_string
 
+from events_app.http import listening
+
 logger = logging.getLogger(__name__)
 
 # Prometheus gives a scrape up after ten seconds.
@@ -34,7 +36,7 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return listening.shown(self.host, self.port)
 
 
 def address(text: str) -> Address:
@@ -108,7 +110,7 @@ def start(wanted: Address, process: str, processes: int = 1) -> Address:
 
 
 def _listening(wanted: Address, processes: int) -> WSGIServer:
-    kind = _Server6 if ":" in wanted.host else _Server
+    kind = _Server6 if listening.is_ipv6(wanted.host) else _Server
     assert kind.address_family in {AF_INET, AF_INET6}
     for port in range(wanted.port, wanted.port + processes):
         try:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from django.conf import settings
-from django.db.models import BooleanField, Case, F, Q, Value, When
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from events_app import timings
@@ -35,11 +35,7 @@ def findings() -> Iterator[Finding]:
 
 def _of_servers() -> Iterator[Finding]:
     dead = timings.configured().server_dead_time
-    beats = Case(
-        When(Q(last_beat__gte=Now() - dead, given_up=False), then=Value(True)),
-        default=Value(False),
-        output_field=BooleanField(),
-    )
+    beats = Q(last_beat__gte=Now() - dead, given_up=False)
     rows = list(
         ServerProcess.objects.annotate(beats=beats, silence=Now() - F("last_beat")).order_by(
             "hostname", "pid"
