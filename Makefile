@@ -78,20 +78,20 @@ test-processes: installed
 test-client: installed
 	@$(IN_VENV) -m pytest -n $(WORKERS) --dist worksteal tests/processes/client $(PYTEST)
 
-# Installs what some tests need that nothing else does.
-IN_VENV_TOO = cmp -s requirements-$(1).txt "$(VENV)/.installed-$(1)" || { \
-	  echo "Installing requirements-$(1).txt into $(VENV)"; \
-	  "$(VENV)/bin/python" -m pip install -qq --disable-pip-version-check -r requirements-$(1).txt && \
-	  cp requirements-$(1).txt "$(VENV)/.installed-$(1)"; }
+# Installs into an environment (2) what only some targets need (1).
+INSTALLED_TOO = cmp -s requirements-$(1).txt "$(2)/.installed-$(1)" || { \
+	  echo "Installing requirements-$(1).txt into $(2)"; \
+	  "$(2)/bin/python" -m pip install -qq --disable-pip-version-check -r requirements-$(1).txt && \
+	  cp requirements-$(1).txt "$(2)/.installed-$(1)"; }
 
 # The board in the distribution's Chromium.
 test-browser: installed
-	@$(call IN_VENV_TOO,browser)
+	@$(call INSTALLED_TOO,browser,$(VENV))
 	@$(IN_VENV) -m pytest tests/browser $(PYTEST)
 
 # Log-ins by a directory: the distribution's slapd.
 test-directory: installed
-	@$(call IN_VENV_TOO,directory)
+	@$(call INSTALLED_TOO,directory,$(VENV))
 	@$(IN_VENV) -m pytest tests/directory $(PYTEST)
 
 # The server against a model of it: up to 20 minutes.
@@ -138,11 +138,8 @@ bench-quick: installed
 
 # The site of the pages; a server that finds it serves it at /docs/. Its requirements are in an environment of their own.
 docs: installed
-	@cmp -s requirements-docs.txt "$(DOCS_VENV)/.installed" || { \
-	  echo "Installing requirements-docs.txt into $(DOCS_VENV)"; \
-	  "$(PYTHON)" -m venv --clear "$(DOCS_VENV)" && \
-	  "$(DOCS_VENV)/bin/python" -m pip install -qq --disable-pip-version-check -r requirements-docs.txt && \
-	  cp requirements-docs.txt "$(DOCS_VENV)/.installed"; }
+	@"$(DOCS_VENV)/bin/python" -c "import pip" 2>/dev/null || exec "$(PYTHON)" -m venv --clear "$(DOCS_VENV)"
+	@$(call INSTALLED_TOO,docs,$(DOCS_VENV))
 	@mkdir -p site
 	@exec $(NO_DATABASE) "$(VENV)/bin/python" -W ignore::RuntimeWarning -m tools.pages "$(DOCS_VENV)/bin/sphinx-build" site/docs
 	@echo "The pages are in site/docs/; a server that is started now has them at /docs/"
