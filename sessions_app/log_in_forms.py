@@ -73,7 +73,7 @@ class PasswordPage(PasswordChangeView):
         return form
 
 
-def told(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+def as_429_where_braked(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """Return the answer of such a page; as a 429 where nobody looked at the password."""
     if seconds := getattr(request, _WAIT, 0):
         response.status_code = 429

@@ -254,7 +254,7 @@ def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig, L
     )
 
 
-def said(*sections: _Section) -> dict[str, Any]:
+def for_log(*sections: _Section) -> dict[str, Any]:
     """Return all values by their keys, for the log: none of them is a secret."""
     dumped = (one.model_dump(exclude={"secret_key"}) for one in sections)
     return {key: value for values in dumped for key, value in values.items()}

@@ -183,7 +183,7 @@ def _from_url(url: str) -> dict[str, Any]:
     }
 
 
-def said(database: Mapping[str, Any]) -> dict[str, Any]:
+def for_log(database: Mapping[str, Any]) -> dict[str, Any]:
     """Return which database these settings name, for the log: never its password."""
     values = ((key, database.get(key.upper())) for key in ("host", "port", "name", "user"))
     return {f"database_{key}": str(value) for key, value in values if value}

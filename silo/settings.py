@@ -194,8 +194,8 @@ EVENTS_VERSION = SESSIONS_VERSION = __version__
 
 LOGGING = logs.configuration(SERVER.log_format, SERVER.log_level)
 # What a server and a sweeper log when they start.
-EVENTS_SAID_AT_START = {
+EVENTS_CONFIGURATION_LOGGED = {
     "version": __version__,
-    **database.said(DATABASES["default"]),
-    **config.said(SESSIONS, SERVER, LIMITS),
+    **database.for_log(DATABASES["default"]),
+    **config.for_log(SESSIONS, SERVER, LIMITS),
 }

@@ -32,7 +32,7 @@ class _LogInPage(LoginView):
 
 def log_in(request: HttpRequest) -> HttpResponseBase:
     """Answer with the page for logging in; with 429 where nobody looked at the password."""
-    return log_in_forms.told(request, _LogInPage.as_view()(request))
+    return log_in_forms.as_429_where_braked(request, _LogInPage.as_view()(request))
 
 
 log_out = LogoutView.as_view(next_page=reverse_lazy("board:log_in"))

@@ -25,5 +25,5 @@ class _PasswordPage(log_in_forms.PasswordPage):
 def change(request: HttpRequest, who: Principal) -> Any:
     """Answer with the page; with 429 where nobody looked at the old password."""
     view = _PasswordPage.as_view(extra_context={**_PasswordPage.extra_context, "who": who})
-    answer: HttpResponseBase = log_in_forms.told(request, view(request))
+    answer: HttpResponseBase = log_in_forms.as_429_where_braked(request, view(request))
     return answer

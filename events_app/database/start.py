@@ -103,7 +103,7 @@ def look() -> None:
         with psycopg.connect(**sql.parameters_for("start"), autocommit=True) as connection:
             applied = _applied(connection)
             if lacking := needed() - applied:
-                raise NotMigrated(_told(lacking, bool(applied)))
+                raise NotMigrated(_not_migrated_text(lacking, bool(applied)))
             rows = connection.execute(sql.SINGLE_ROWS).fetchone()
     except (psycopg.Error, DatabaseError, OSError) as error:
         raise Unreachable(error) from error
@@ -125,7 +125,7 @@ def lacking() -> str:
         django.db.Error: the database cannot be asked.
     """
     missing = needed() - sql.applied_migrations()
-    return _told(missing, True) if missing else ""
+    return _not_migrated_text(missing, True) if missing else ""
 
 
 @cache
@@ -155,7 +155,7 @@ def _applied(connection: "psycopg.Connection[tuple[str, str]]") -> frozenset[Mig
         return frozenset()
 
 
-def _told(lacking: frozenset[Migration], begun: bool) -> str:
+def _not_migrated_text(lacking: frozenset[Migration], begun: bool) -> str:
     if not begun:
         return "The database has no tables yet: run `manage.py migrate`."
     first = ".".join(min(lacking))

@@ -20,7 +20,7 @@ class PasswordForm(log_in_forms.PasswordForm, AdminPasswordChangeForm):
 
 def log_in(request: HttpRequest) -> HttpResponseBase:
     """Answer with the page of the admin site; with 429 where nobody looked at the password."""
-    return log_in_forms.told(request, admin.site.login(request))
+    return log_in_forms.as_429_where_braked(request, admin.site.login(request))
 
 
 class _PasswordPage(log_in_forms.PasswordPage):
@@ -34,4 +34,4 @@ class _PasswordPage(log_in_forms.PasswordPage):
 def change_password(request: HttpRequest) -> HttpResponseBase:
     """Answer with the page of the admin site on which users change their own password."""
     request.current_app = admin.site.name
-    return log_in_forms.told(request, _PasswordPage.as_view()(request))
+    return log_in_forms.as_429_where_braked(request, _PasswordPage.as_view()(request))

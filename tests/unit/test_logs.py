@@ -133,7 +133,7 @@ def test_a_traceback_is_a_member():
 
 def test_no_secret_is_said_at_the_start():
     server = config.ServerConfig(secret_key="hunter2" * 5)
-    said = config.said(config.SessionsConfig(), server, config.LimitsConfig())
+    said = config.for_log(config.SessionsConfig(), server, config.LimitsConfig())
     assert said["heartbeat_seconds"] == 30
     assert "secret_key" not in said
     assert "hunter2" not in repr(said)
@@ -141,4 +141,4 @@ def test_no_secret_is_said_at_the_start():
     parts = ("host", "port", "name", "user")
     named = ("db.example.com", "5432", "parts", "silo")
     expected = {f"database_{part}": value for part, value in zip(parts, named, strict=True)}
-    assert database.said(database._from_url(url)) == expected
+    assert database.for_log(database._from_url(url)) == expected

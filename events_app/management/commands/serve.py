@@ -80,7 +80,7 @@ class Command(ServiceCommand):
         migrated = _looks_migrated()
         address, chosen = listening.getsockname()[:2]
         if worker is None:
-            logger.info("configuration", extra=settings.EVENTS_SAID_AT_START)
+            logger.info("configuration", extra=settings.EVENTS_CONFIGURATION_LOGGED)
         logger.info("server started", extra={"pid": os.getpid(), "port": chosen})
         lifeline = None if worker is None else Lifeline(worker)
         service = server.Service(listening, workers, lifeline, migrated=migrated)
@@ -99,7 +99,7 @@ class Command(ServiceCommand):
         if _looks_migrated():
             warn_of_too_few_connections(count)
             connections.close_all()
-        logger.info("configuration", extra=settings.EVENTS_SAID_AT_START)
+        logger.info("configuration", extra=settings.EVENTS_CONFIGURATION_LOGGED)
         address, port = reserved.getsockname()[:2]
         # Checked already, and the port is known now. Of two the last one counts.
         command = [*get_child_arguments(), "--port", str(port), "--skip-checks"]

@@ -58,7 +58,7 @@ class Command(ServiceCommand):
             metrics_port.start(metrics, "runsweeper")
         stop = threading.Event()
         _stop_on_signals(stop)
-        logger.info("configuration", extra=settings.EVENTS_SAID_AT_START)
+        logger.info("configuration", extra=settings.EVENTS_CONFIGURATION_LOGGED)
         logger.info("sweeper started", extra={"every_seconds": settings.SESSIONS_SWEEP_SECONDS})
         if once:
             try:
