@@ -32,7 +32,7 @@ WATCHER = "demo"
 WELCOME = """
 Silo Sessions: {engineers} simulated engineers edit the {parts} parts of a belt conveyor. Look at who edits what, live:
 
-    {url}/   {login}
+    {url}/   (log in {login})
 
 * Several want the same part: one edits it, the others stand in line, and each gets it in turn.
 * Somebody asks for a part, and its holder hands it over.

@@ -11,7 +11,7 @@ ENGINEERS = 4
 def test_engineers_edit_crash_and_leave_nothing(make, migrated_var, port):
     demo = make("demo", ENGINEERS=str(ENGINEERS))
     demo.line(f"http://127.0.0.1:{port}/ ", within=60)
-    demo.line("login admin, password ")
+    demo.line("log in as admin with the password ")
     # What happens to the first ones is scripted.
     assert "Anna Bergmann begins to edit " in demo.line("begins to edit", within=30)
     demo.line("Ben Carter stands in line for ")
