@@ -8,7 +8,7 @@ class Handler(ASGIHandler):
     """Django's, which gives the body of a request back with its answer.
 
     A request of Django's refers to itself (by its user and its messages, say), and so is kept until Python collects
-    garbage, which may be long after. Of some bodies of 8 MB, a hundred megabytes stayed.
+    garbage, which may be long after (findings/django-keeps-answered-bodies.sh).
     """
 
     async def run_get_response(self, request: HttpRequest) -> HttpResponseBase:
