@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from django.http import HttpResponse
 from django.test import RequestFactory
-from whitenoise.middleware import WhiteNoiseMiddleware
 
 from sessions_app.payloads.events import EVENTS
 from silo.api import api
+from silo.static_files import StaticFilesMiddleware
 from tools import pages, reference
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +88,5 @@ def test_the_site_is_served_where_there_is_one(settings, tmp_path, path, status)
     for name in ("index.html", "a.html"):
         (tmp_path / "docs" / name).write_text("page")
     settings.WHITENOISE_ROOT = tmp_path
-    server = WhiteNoiseMiddleware(lambda request: HttpResponse(status=404))
-    answer = server(RequestFactory().get(path))
-    assert answer.status_code == status
-    answer.close()
+    server = StaticFilesMiddleware(lambda request: HttpResponse(status=404))
+    assert server(RequestFactory().get(path)).status_code == status
