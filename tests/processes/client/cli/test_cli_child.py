@@ -2,17 +2,27 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from silo_client.cli.editing import child
 from silo_client.cli.editing.child import Child, check_command
-from silo_client.cli.editing.descendants import set_subreaper
+from silo_client.cli.editing.descendants import Descendants, set_subreaper
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.signals import Terminated, handling, terminated
 from tests.waiting import eventually
 
+# Each of many processes starts the next one and ends; the last one writes to the pipe.
+CHAIN = """
+import os
+for _ in range(200):
+    if os.fork():
+        os._exit(0)
+os.write({}, b"x")
+"""
 FOREVER = "while :; do sleep 0.02; done"
 
 
@@ -106,3 +116,19 @@ def test_command_is_checked_before_waiting_for_a_session(tmp_path):
         with pytest.raises(CommandError) as refused:
             check_command([name])
         assert refused.value.code == code
+
+
+def test_the_last_of_a_chain_of_processes_is_not_missed_between_two_of_them():
+    descendants = Descendants(set)
+    descendants.watch()
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    command = [sys.executable, "-c", CHAIN.format(writing)]
+    with subprocess.Popen(command, pass_fds=[writing]) as process:
+        descendants.command = process.pid
+        os.close(writing)
+        process.wait()
+        eventually(lambda: not descendants.living())
+        # It would raise BlockingIOError if one of them still ran.
+        assert os.read(reading, 1) == b"x"
+    os.close(reading)

@@ -6,11 +6,20 @@ from pathlib import Path
 
 from tests.waiting import eventually
 
-# As an opener does it: the program is nobody's child, and in a session of its own.
-HANDS_OVER = (
-    "import os; os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0);"
-    " os.execvp('sh', ['sh', '-c', {!r}])"
-)
+# As an opener does it: the program is nobody's child, and in a session of its own. The command ends once the program
+# runs, as the pipe is closed then.
+HANDS_OVER = """
+import os
+reading, writing = os.pipe()
+if os.fork():
+    os.close(writing)
+    os.read(reading, 1)
+    os._exit(0)
+os.setsid()
+if os.fork():
+    os._exit(0)
+os.execvp("sh", ["sh", "-c", {!r}])
+"""
 
 
 def opener(gate):

@@ -71,8 +71,5 @@ def _may_be_open(child: Child, code: int) -> bool:
 
 def _wait_for_descendants(child: Child, guard: Guard) -> None:
     # If the session is lost meanwhile, the guard says so, and ends the processes where that is wanted.
-    none = 0
-    while none < 2:
+    while child.descendants.living():
         guard.pause(LOOK_SECONDS)
-        # One that ends while the list is read may hide another one.
-        none = 0 if child.descendants.living() else none + 1

@@ -35,17 +35,24 @@ class Descendants:
         """Return the names of those that run, by their process ids; reap those that have ended."""
         if not self.can_be_seen:
             return {}
+        left, has_ended = self._look()
+        # One that ended while the list was read may have started another one since its beginning.
+        while has_ended and not left:
+            left, has_ended = self._look()
+        return left
+
+    def _look(self) -> tuple[dict[int, str], bool]:
+        """Return those that run, and whether one has ended; reap those that have."""
         not_left = {self.command, *self._before, *self._own()}
-        left = {}
+        left, has_ended = {}, False
         for pid, name, state in _children():
             if pid in not_left:
                 continue
-            if state in ENDED:
-                with suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
+            if state in ENDED and _reap(pid):
+                has_ended = True
             else:
                 left[pid] = name
-        return left
+        return left, has_ended
 
     def signal(self, number: int) -> None:
         """Send a signal to those that run."""
@@ -67,6 +74,14 @@ def set_subreaper(wanted: bool) -> bool:
         return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0) == 0)
     except (OSError, AttributeError):
         return False
+
+
+def _reap(pid: int) -> bool:
+    """Reap a child; return whether it has ended. One whose first thread alone has ended still runs."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:  # it was reaped meanwhile
+        return True
 
 
 def _children() -> Iterator[tuple[int, str, str]]:
