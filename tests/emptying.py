@@ -32,9 +32,11 @@ def empty() -> None:
     deletes = "; ".join(f"DELETE FROM {table}" for table in tables)
     every = ", ".join(tables)
     with transaction.atomic(), connection.cursor() as cursor:
-        # No trigger is asked: neither those of the foreign keys nor the one that keeps the record as it is.
+        # No trigger is asked: neither those of the foreign keys nor the one that keeps the record as it is. In a
+        # deadlock with what a killed process has not finished, that ends: it looks for one after a second.
         cursor.execute(f"""
             SET LOCAL session_replication_role = replica;
+            SET LOCAL deadlock_timeout = '30s';
             LOCK TABLE {every};
             DO $$ BEGIN
                 IF (SELECT sum(pg_table_size(name::regclass)) > {LARGE_BYTES} FROM unnest('{{{every}}}'::text[]) name)
