@@ -1,18 +1,26 @@
-"""Who may see a page of the board: anybody who is logged in, is active, and has a role. One rule for all pages."""
+"""Who may see a page of the board: anybody who is logged in, is active, and has a role. One rule for all pages.
+
+Whoever has lost the role may let go of what is still theirs, as by the API.
+"""
 
 import logging
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
 from django.db import InterfaceError, InternalError, OperationalError
+from django.db.models import Exists, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from sessions_app.authentication import NO_ROLE, Principal, principal_of_login
+from sessions_app.authentication import LETTING_GO_RIGHT, Principal, Right, principal_of_login
 from sessions_app.errors import DomainError
+from sessions_app.models import EditSession
+from sessions_app.models.edit_session_queryset import EditSessionQuerySet
+from sessions_app.models.place_in_line import line_of_outer
+from sessions_app.roles import Role
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +28,8 @@ Given = ParamSpec("Given")
 # Said to people, who need not know what a database is.
 UNAVAILABLE = "The service cannot answer at the moment. Reload this page in a few seconds."
 RETRY_AFTER = "2"
+# Of what a user without a role has left, so many are named at once.
+MOST_LEFT: Final = 100
 
 
 def page(
@@ -30,7 +40,22 @@ def page(
     Nobody logged in is led to the page for logging in. Errors of the domain, addresses of what is not there, and a
     database that is away are answered with a page that says so.
     """
+    return _answering(view, Right.of_role(Role.VIEWER))
 
+
+def page_to_let_go(
+    view: Callable[Concatenate[HttpRequest, Principal, Given], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, Given], HttpResponse]:
+    """Decorate a view as `page` does, which also users without a role may see where something on it is theirs.
+
+    The view itself refuses the others.
+    """
+    return _answering(view, LETTING_GO_RIGHT)
+
+
+def _answering(
+    view: Callable[Concatenate[HttpRequest, Principal, Given], HttpResponse], right: Right
+) -> Callable[Concatenate[HttpRequest, Given], HttpResponse]:
     @wraps(view)
     def answer(request: HttpRequest, /, *args: Given.args, **kwargs: Given.kwargs) -> HttpResponse:
         who = None
@@ -38,8 +63,7 @@ def page(
             who = principal_of_login(request)
             if who is None:
                 return redirect_to_login(request.get_full_path(), reverse("board:log_in"))
-            if who.role is None:
-                return refused(request, who, 403, NO_ROLE)
+            right.check(who)
             response = view(request, who, *args, **kwargs)
             # Here, where a database that is away while the rows are read is caught.
             return response.render() if isinstance(response, TemplateResponse) else response
@@ -89,6 +113,15 @@ def refused(
     request: HttpRequest, who: Principal | None, status: int, message: str
 ) -> TemplateResponse:
     """Return a page that says in a sentence why there is no other one."""
-    response = shown(request, who, "board/refused.html", {"message": message}, status)
+    left = list(_left(who)[:MOST_LEFT]) if who and who.role is None else []
+    context = {"message": message, "left": left}
+    response = shown(request, who, "board/refused.html", context, status)
     response.render()
     return response
+
+
+def _left(who: Principal) -> EditSessionQuerySet:
+    """Return the sessions that a user holds or waits for."""
+    waits = Exists(line_of_outer().filter(workstation__user=who.user))
+    theirs = EditSession.objects.filter(Q(user=who.user) | Q(waits))
+    return theirs.with_names().order_by("-fencing_token")

@@ -15,7 +15,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from board_app import rows
-from board_app.access import page, shown
+from board_app.access import page_to_let_go, shown
 from sessions_app import operations
 from sessions_app.authentication import Principal
 from sessions_app.errors import DomainError, Invalid, NotFound
@@ -30,24 +30,36 @@ MAX_OFFERED: Final = 50
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@page
+@page_to_let_go
 def show(request: HttpRequest, who: Principal, session_id: uuid.UUID) -> HttpResponse:
-    """GET: answer with the page. POST: act, and lead back to where one came from, or here where it was refused."""
+    """GET: answer with the page. POST: act, and lead back to where one came from, or here where it was refused.
+
+    Without a role one sees only what one holds or waits for.
+    """
     row = rows.one(who, session_id)
     if request.method == "POST":
         return _act(request, who, session_id, row)
+    own_places = _own_places(who, row) if row else []
+    if not (row and row.mine) and not own_places:
+        who.require(Role.VIEWER)
     if row is None:
         raise NotFound("There is no such session, or it has ended.")
-    context: dict[str, Any] = {"row": row, "session": row.session, "back": _back(request)}
+    context: dict[str, Any] = {
+        "row": row,
+        "session": row.session,
+        "back": _back(request),
+        "own_places": own_places,
+        "may_edit": who.may(Role.EDITOR),
+        "may_force": who.may(Role.ADMIN),
+    }
     if row.mine:
         context["offered"] = _offered(session_id, row)
     elif who.may(Role.EDITOR):
         context["own"] = _own(who)
-        context["own_places"] = _own_places(who, row)
-        standing = {place.workstation_id for place in context["own_places"]}
+        standing = {place.workstation_id for place in own_places}
         context["could_stand"] = [one for one in context["own"] if one.pk not in standing]
-    context["may_edit"] = who.may(Role.EDITOR)
-    context["may_force"] = who.may(Role.ADMIN)
+    if who.may(Role.ADMIN):
+        context["removable"] = [place for place in row.line if not who.owns(place.workstation)]
     return shown(request, who, "board/session.html", context)
 
 
@@ -103,8 +115,11 @@ def _stand(who: Principal, session: Any, given: QueryDict) -> str:
 def _leave(who: Principal, session: Any, given: QueryDict) -> str:
     who.require_letting_go()
     places = PlaceInLine.objects.filter(pk=_id(given, "place"))
-    operations.line.leave(who.user, places, as_admin=who.may(Role.ADMIN))
-    return f"You have left the line for {session}."
+    left = operations.line.leave(who.user, places, as_admin=who.may(Role.ADMIN))
+    if not who.owns(left.workstation):
+        theirs = f"{name_of(left.workstation.user)} on {left.workstation.name}"
+        return f"The place of {theirs} in the line for {left} was removed."
+    return f"You have left the line for {left}."
 
 
 def _force_release(who: Principal, session: Any, given: QueryDict) -> str:

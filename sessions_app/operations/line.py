@@ -95,8 +95,8 @@ def stand(
         return Standing(standing, existing=not created, holder=holder)
 
 
-def leave(user: User, places: PlaceInLineQuerySet, *, as_admin: bool) -> None:
-    """Leave the line, from whichever client of the user.
+def leave(user: User, places: PlaceInLineQuerySet, *, as_admin: bool) -> PlaceInLine:
+    """Leave the line, from whichever client of the user; return the place that was given up.
 
     Args:
         user: the user who asks.
@@ -107,12 +107,13 @@ def leave(user: User, places: PlaceInLineQuerySet, *, as_admin: bool) -> None:
         NotFound: there is no such place; it was lost, or its turn has come.
         Forbidden: another user has it.
     """
-    place = places.select_related("workstation").defer("dependency_cone").first()
+    place = places.with_names().first()
     if place is None:
         raise NotFound("There is no such place in line.")
     if place.workstation.user_id != user.pk and not as_admin:
         raise Forbidden("Another user has this place in line.")
     step_out(place.pk)
+    return place
 
 
 def step_out(place_id: uuid.UUID) -> None:

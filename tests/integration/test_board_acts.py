@@ -1,5 +1,6 @@
 """What people do on the page of a session, each answered in words; the API's operations and rights decide."""
 
+import re
 import uuid
 
 import pytest
@@ -89,6 +90,55 @@ def test_nobody_takes_the_place_of_another_away(bob, carol, held):
     place = wait_for(bob, held).place
     assert "Another user has this place" in act(carol, held, "leave", place=place.pk)
     assert PlaceInLine.objects.exists()
+
+
+def test_an_admin_removes_the_place_of_another(bob, carol, root, held):
+    for workstation in (bob, carol, root):
+        wait_for(workstation, held)
+    page = text_of(client_of(root.user).get(address(held)))
+    [form] = re.findall(r'<select id="place".*?</select>', page, re.DOTALL)
+    places = {place.workstation: place.pk for place in PlaceInLine.objects.all()}
+    assert [str(pk) in form for pk in map(places.get, (bob, carol, root))] == [True, True, False]
+    said = act(root, held, "leave", place=places[bob])
+    assert "The place of bob on bob&#x27;s in the line for A01-0009 sketch Sketch001 was" in said
+    assert "You have left" not in said
+    assert "You have left the line" in act(root, held, "leave", place=places[root])
+    assert PlaceInLine.objects.get().workstation == carol
+    assert 'id="place"' not in text_of(client_of(bob.user).get(address(held)))
+
+
+def test_who_has_lost_the_role_lets_go_as_by_the_api(ada, bob, carol, held):
+    """Of what is theirs, and of nothing else: the pages of others are refused, and so is anything but letting go."""
+    other = acquire(bob, make_item("A01-0010")).session
+    third = acquire(bob, make_item("A01-0011")).session
+    place = wait_for(ada, other).place
+    ada.user.groups.clear()
+    browser = client_of(ada.user)
+    for refused in ("/", address(third), reverse("board:session", args=[uuid.uuid4()])):
+        page = browser.get(refused)
+        check_page(page)
+        assert page.status_code == 403
+        assert "This user has no role" in text_of(page)
+        named = re.findall(r"/board/sessions/([0-9a-f-]{36})", text_of(page))
+        assert set(named) == {str(held.pk), str(other.pk)}
+    text = text_of(browser.get(address(other)))
+    assert ">Leave the line</button>" in text
+    assert ">Ask</button>" not in text
+    for session, name, given in (
+        (other, "ask", {"message": ""}),
+        (other, "stand", {"workstation": ada.pk}),
+        (third, "release", {}),
+        (held, "force_release", {"reason": "so"}),
+    ):
+        browser.post(address(session), {"act": name, **given})
+    assert EditSession.objects.count() == 3
+    assert not HandoffRequest.objects.exists()
+    said = browser.post(address(held), {"act": "release"}, follow=True)
+    assert "Your session on A01-0009 sketch Sketch001 was released." in text_of(said)
+    said = browser.post(address(other), {"act": "leave", "place": place.pk}, follow=True)
+    assert "You have left the line" in text_of(said)
+    assert "You still hold" not in text_of(said)
+    assert not PlaceInLine.objects.exists()
 
 
 def test_one_asks_and_gets_it_handed_over(ada, bob, held):

@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
@@ -93,6 +95,22 @@ def test_pages_of_foreign_origins_do_neither(ada):
     for path in (PAGE, revoking(ApiToken.objects.get())):
         assert client.post(path, GIVEN).status_code == 403
     assert ApiToken.objects.valid().count() == 1
+
+
+def test_a_token_has_the_first_of_its_states(ada):
+    """Revoked goes before deactivated, and that before expired: what somebody did goes before what time did."""
+    token, _ = ApiToken.objects.issue(ada, "one", Role.VIEWER.group, None)
+    row = ApiToken.objects.filter(pk=token.pk)
+    for table, change, state in (
+        (row, {}, "valid"),
+        (row, {"expires_at": Now()}, "expired"),
+        (User.objects, {"is_active": False}, "deactivated"),
+        (row, {"revoked_at": Now()}, "revoked"),
+    ):
+        if change:
+            table.update(**change)
+        assert row.with_state().get().state == state
+        assert row.valid().exists() == (state == "valid")
 
 
 def test_names_are_shown_as_text(ada, browser):
