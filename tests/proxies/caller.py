@@ -95,9 +95,10 @@ class Stream:
 
 
 class Caller:
-    """One user's calls to one URL."""
+    """One user's calls to one URL; paths are those behind its own."""
 
     def __init__(self, url: str, name: str, certificate: str, token: str) -> None:
+        self.base = urlsplit(url).path
         self.url, self.name, self.certificate, self.token = url, name, certificate, token
         self.opened: list[Connection] = []
 
@@ -117,7 +118,7 @@ class Caller:
         given = {key: value for key, value in given.items() if value}
         # The answer may come before all is sent.
         with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLError):
-            connection.request(method, path, body, given)
+            connection.request(method, self.base + path, body, given)
         return connection, connection.getresponse()
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:

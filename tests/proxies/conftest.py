@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from tests.proxies.caller import Caller
 from tests.proxies.checks import Behind
 from tests.proxies.kinds import KINDS
 from tests.proxies.lame_server import LameServer
-from tests.proxies.proxy import SECURE, TLS_ONLY_NAME, Kind, Proxy, make_certificate
+from tests.proxies.proxy import BASE, SECURE, TLS_ONLY_NAME, Kind, Proxy, make_certificate
 from tests.waiting import eventually
 
 # A line a second, against proxies' time-outs of three.
 LINES = {"SILO_DEAD_PEER_SECONDS": "5", "SILO_HEARTBEAT_SECONDS": "4"}
-CONFIGURED = ("recommended", "minimal")
+# Another configuration than the recommended one: for a service below a path.
+BELOW = "below a path"
+DOCS_PAGE = "<!doctype html><title>Silo Sessions</title>"
 
 _notes: dict[str, float] = {}
 
@@ -45,9 +48,7 @@ class World:
         self.number = itertools.count(1)
         self.token = make_token(make_user("ada"))
         make_user("admin", Role.ADMIN, is_staff=True, is_superuser=True)
-        self.server = Serve(**SECURE, **LINES)
-        stack.callback(self.server.close)
-        self.server.ready()
+        self.server = self.serve()
         make_certificate(folder, "127.0.0.1")
         self.certificate = str(folder / "silo.crt")
         self.lame = LameServer()
@@ -55,6 +56,24 @@ class World:
         stack.callback(self.lame.shutdown)
         self.callers: list[Caller] = []
         self.proxies: dict[tuple[Any, ...], Proxy] = {}
+
+    def serve(self, **env: str) -> Serve:
+        """Start a server; wait until it may be sent traffic."""
+        server = Serve(**SECURE, **LINES, **env)
+        self.stack.callback(server.close)
+        return server.ready()
+
+    @cached_property
+    def server_below(self) -> Serve:
+        """A server that is shown below a path, with a site of documents."""
+        docs = self.folder / "site/docs"
+        docs.mkdir(parents=True)
+        (docs / "index.html").write_text(DOCS_PAGE)
+        return self.serve(SILO_BASE_PATH=BASE, SILO_TEST_SITE=str(docs.parent))
+
+    def server_of(self, configured: str) -> Serve:
+        """Return the server that a proxy in this configuration is for."""
+        return self.server_below if configured == BELOW else self.server
 
     def caller(self, url: str, kind: Kind) -> Caller:
         self.callers.append(Caller(url, kind.host_name, self.certificate, self.token))
@@ -67,7 +86,7 @@ class World:
 
     def proxy(self, kind: Kind, configured: str, url: str = "", quick: bool = False) -> Proxy:
         """Start a proxy, or return the one that runs."""
-        url = url or self.server.url
+        url = url or self.server_of(configured).url
         key = kind.program, configured, url, quick
         if key not in self.proxies:
             if not shutil.which(kind.program):
@@ -80,8 +99,13 @@ class World:
             for place in (folder, *folder.parents[:3]):
                 place.chmod(0o755)
             folder.chmod(0o777)
-            changes = kind.quick if quick else None
-            proxy = kind.start(folder, [url, url], changes=changes, minimal=configured == "minimal")
+            proxy = kind.start(
+                folder,
+                [url, url],
+                changes=kind.quick if quick else None,
+                minimal=configured == "minimal",
+                below=configured == BELOW,
+            )
             self.proxies[key] = proxy
             self.stack.callback(proxy.close)
         proxy = self.proxies[key]
@@ -125,7 +149,7 @@ def behind(world: World, kind: Kind) -> Iterator[Callable[[str], Behind]]:
         number = next(world.number)
         part = f"DIN {number}/M5 größe"
         Item.objects.create(part_number=part)
-        direct = world.caller(world.server.url, kind)
+        direct = world.caller(world.server_of(configured).url, kind)
 
         def over_lame() -> tuple[Caller, LameServer]:
             proxy = world.proxy(kind, configured, world.lame.url)

@@ -10,7 +10,7 @@ class Handler(BaseHTTPRequestHandler):
     server: "LameServer"
 
     def do_GET(self) -> None:
-        ready = self.path == "/ready"
+        ready = self.path.endswith("/ready")
         body = json.dumps(dict(self.headers)).encode()
         self.send_response(200 if ready else 503)
         self.send_header("Content-Type", "application/json")

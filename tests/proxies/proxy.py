@@ -33,6 +33,21 @@ def changed(text: str, changes: Mapping[str, str]) -> str:
     return re.sub("|".join(map(re.escape, longest_first)), lambda found: changes[found[0]], text)
 
 
+# In a file of deploy/proxies: a heading, lines that are comments, and the line instead of which they are.
+BELOW_A_PATH = re.compile(
+    r"^[ \t]*# Below a path \(server\.base_path: /silo\) .*:\n((?:[ \t]*#.*\n)+)[ \t]*[^#\s].*\n",
+    re.MULTILINE,
+)
+BASE = "/silo"
+
+
+def below_a_path(text: str) -> str:
+    """Return a configuration as its comments say that it is for a service below a path."""
+    text, count = BELOW_A_PATH.subn(lambda found: re.sub(r"(?m)^([ \t]*)#", r"\1", found[1]), text)
+    assert count == 1, "the configuration does not say what is different below a path"
+    return text
+
+
 def free_port(host: str) -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
@@ -62,10 +77,11 @@ class Proxy(Process):
         super().__init__(*command, env=dict(os.environ) | env)
         self.kind, self.folder, self.host, self.scheme = kind, folder, host, scheme
         self.plain = self.port = 0
+        self.base = ""
 
     @property
     def url(self) -> str:
-        return f"{self.scheme}://{self.host}:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}{self.base}"
 
     def is_ready(self) -> bool:
         """Whether a server answers through it."""
@@ -132,6 +148,7 @@ class Kind:
         host: str = "127.0.0.1",
         changes: Mapping[str, str] | None = None,
         minimal: bool = False,
+        below: bool = False,
     ) -> Proxy:
         """Start it, with what `make_certificate` made in the folder.
 
@@ -141,6 +158,7 @@ class Kind:
             host: the address on which it listens.
             changes: what else is different in its file.
             minimal: with the least that its manual shows.
+            below: as its file says for a service below a path.
         """
         plain, port = free_port(host), free_port(host)
         first, second = (urlsplit(url) for url in servers)
@@ -151,6 +169,8 @@ class Kind:
             return re.sub(r"\{(\w+)\}", lambda found: str(words.get(found[1], found[0])), text)
 
         text = self.minimal if minimal else (CONFIGURATIONS / self.file).read_text()
+        if below:
+            text = below_a_path(text)
         ours = {old: filled(new) for old, new in self.ours.items()} | {"/etc/silo/tls": str(folder)}
         servers_here = {"127.0.0.1": str(first.hostname), "8001": str(first.port)}
         if "8002" in text:
@@ -164,4 +184,5 @@ class Kind:
         command = [filled(word) for word in self.command]
         proxy = Proxy(self, folder, command, host, "http" if minimal else self.scheme)
         proxy.plain, proxy.port = plain, port
+        proxy.base = BASE if below else ""
         return proxy
