@@ -8,8 +8,8 @@ with Workstation.connect("https://silo.example.com", token) as workstation:
 
 Two processes run this package, the program's own and the helper that it starts:
 
-* program: `workstation`, `api`, `callbacks`, `compat`, `credentials`, `forking`, and the folders `sessions`, `link`,
-  `identity` and `cli`;
+* program: `workstation`, `messages`, `api`, `callbacks`, `compat`, `credentials`, `forking`, and the folders
+  `sessions`, `link`, `identity` and `cli`;
 * helper: the folder `helper`;
 * both: `data`, `errors`, `version`, and the folders `common` and `network`.
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from silo_client.api import Api
 from silo_client.callbacks import (
-    Callbacks,
     Dispatch,
     OnConflict,
     OnEvent,
@@ -18,79 +16,25 @@ from silo_client.callbacks import (
     OnRefused,
 )
 from silo_client.common import clock
-from silo_client.common.protocol import Message, Plan
-from silo_client.common.visible import get_logger
-from silo_client.data import HandoffRequest, Wanted
-from silo_client.errors import ClosedError, HelperError, IdentityInUseError, SiloError, refusal
+from silo_client.data import Wanted
+from silo_client.errors import ClosedError
 from silo_client.identity.instances import Instance
-from silo_client.identity.registration import Registration, register
-from silo_client.link.helper_link import HelperLink
-from silo_client.sessions.acquire import Acquirer
-from silo_client.sessions.conflicts import ConflictChange
+from silo_client.identity.registration import register
+from silo_client.messages import Messages
 from silo_client.sessions.edit_session import EditSession, EditSessions
-from silo_client.sessions.held import HeldSessions
 from silo_client.sessions.line import Line, OnWait
-from silo_client.sessions.reconcile import Reconciler
-
-logger = get_logger()
 
 # How long a call goes on trying while the server cannot be reached. A restart takes less.
 PATIENCE_SECONDS = 15.0
 FOREVER = float("inf")
 
 
-class Workstation:
+class Workstation(Messages):
     """A connected workstation. Made by `connect`; close it, or use it in a `with` block.
 
     All methods may be called from any thread. Those that send a request wait for its answer. In a forked child of the
     process that has connected they raise `ForkedError`, and `close` and the end of a `with` block do nothing.
     """
-
-    def __init__(
-        self,
-        api: Api,
-        registration: Registration,
-        *,
-        patience: float,
-        dispatch: Dispatch | None,
-        python: str | None,
-    ) -> None:
-        self.api = api
-        instance = registration.instance
-        self.id = str(registration.workstation["id"])
-        self.name = str(registration.workstation["name"])
-        # The workstation whose machine this one turned out, just now, to be a copy of; "" if it is no copy.
-        self.copied_from = registration.copied_from
-        self.held = HeldSessions(lambda: instance.sole)
-        self.on_lost: OnLost | None = None
-        self.on_conflict: OnConflict | None = None
-        self.on_conflict_over: OnConflict | None = None
-        self.on_handoff_request: OnHandoffRequest | None = None
-        self.on_event: OnEvent | None = None
-        self.on_refused: OnRefused | None = None
-        self._registration = registration
-        self._closed = False
-        memory = instance.new_memory()
-        plan = Plan(
-            url=api.url,
-            token=api.token,
-            ca_file=str(Path(api.ca_file).absolute()) if api.ca_file else None,
-            workstation_id=self.id,
-            memory=str(memory.path),
-            touched=str(instance.touched.file),
-            running=registration.running,
-            files=[str(file) for file in instance.files],
-        )
-        self._link = HelperLink(
-            plan, memory, self._on_message, lambda: self.held.position, python, instance.new_memory
-        )
-        self._callbacks = Callbacks(dispatch)
-        self._reconciler = Reconciler(
-            api, self.id, self.held, self._report_lost, self._report_changes
-        )
-        self._acquirer = Acquirer(
-            self.id, api, self._link, self.held, self._reconciler, instance, patience
-        )
 
     @classmethod
     def connect(
@@ -302,93 +246,3 @@ class Workstation:
 
     def __repr__(self) -> str:
         return f"<Workstation {self.name!r} on {self.api.url}>"
-
-    # -- messages of the helper --
-
-    def _on_message(self, message: Message) -> None:
-        """Handle a message. Waits for nothing."""
-        try:
-            self._handle(message)
-        except Exception:
-            logger.exception("a message of the helper could not be handled: %s", message)
-
-    def _handle(self, message: Message) -> None:
-        if "event" in message:
-            self.held.position = message["id"]
-            self._event(message["event"], message["data"])
-        elif "open" in message:
-            self.held.position = message["id"]
-            # Before a session is acquired by this connection.
-            self._link.note(connected=[message["open"]["connection_id"]])
-            opening = message["open"]
-            self._report_changes(self.held.opened(opening["connection_id"], opening["sessions"]))
-            self._reconciler.soon()
-        elif "lapsed" in message:
-            self.held.mark_unconfirmed()
-            self._reconciler.soon()
-        elif "vanished" in message:
-            self._registration.renew()
-        elif "releasing" in message:
-            self.held.releasing(message["releasing"])
-        elif "done" in message:
-            self._link.note(**message["done"])
-        elif "interrupted" in message:
-            logger.info("the event stream is replaced: %s", message["interrupted"])
-            if message["ended"]:
-                self.held.interrupted()
-        elif "trying" in message:
-            logger.info("no event stream yet: %s", message["trying"])
-        elif "refused" in message:
-            error = refusal(
-                message["refused"], {"error": message["code"], "message": message["message"]}
-            )
-            self._give_up(error or SiloError(message["message"]))
-        elif "died" in message:
-            self.held.interrupted()
-            logger.warning("the helper has ended (%s): %s", message["died"], message["why"])
-            if message["final"]:
-                why = f"The helper process did not start ({message['died']}): {message['why']}"
-                self._give_up(HelperError(why))
-
-    def _give_up(self, why: SiloError) -> None:
-        if isinstance(why, IdentityInUseError):
-            why = why.saying(
-                f"While this machine was cut off, a copy of it became the workstation {self.name}:"
-                " connect again; this machine then gets an identity of its own."
-            )
-        self.held.give_up(why)
-        if isinstance(why, IdentityInUseError):
-            # Its sessions have ended with that.
-            self.held.mark_unconfirmed()
-            self._reconciler.soon()
-        self._callbacks.call(self.on_refused, why)
-
-    def _event(self, name: str, data: Mapping[str, Any]) -> None:
-        if name == "edit.session_released":
-            lost = self.held.ended(data["session_id"], data["reason"])
-            if lost is not None:
-                self._report_lost(lost)
-        elif name == "edit.force_released":
-            self.held.forced(data)
-        elif name == "stream-reset":
-            # Ends of sessions may be among the events that the log no longer has.
-            self.held.missed()
-            self._reconciler.soon()
-        elif name == "edit.interference":
-            self._report_changes(self.held.interfering(data))
-        elif name == "edit.interference_resolved":
-            self._report_changes(self.held.resolved(data))
-        elif name == "edit.session_granted":
-            self.held.granted(data)
-        elif name == "edit.handoff_requested":
-            self._callbacks.call(self.on_handoff_request, HandoffRequest.from_payload(data))
-        self._callbacks.call(self.on_event, name, data)
-
-    def _report_changes(self, changes: list[ConflictChange]) -> None:
-        for change in changes:
-            callback = self.on_conflict if change.begins else self.on_conflict_over
-            self._callbacks.call(callback, change.session, change.conflict)
-
-    def _report_lost(self, session: EditSession) -> None:
-        self._link.send(drop=[session.id])
-        self._callbacks.call(self.on_lost, session, session.lost)
