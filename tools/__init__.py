@@ -1,1 +1,1 @@
-"""What the Makefile runs; no part of the service."""
+"""What the Makefile runs, and what people who ship the client run; no part of the service."""

@@ -9,12 +9,19 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+# Those of one environment at a time: pip-audit refuses two versions of one package.
+ENVIRONMENTS = (
+    (
+        *("requirements.txt", "constraints.txt", "requirements-docs.txt"),
+        *("requirements-browser.txt", "requirements-directory.txt"),
+    ),
+    ("client/vendored.txt",),
+)
 OPTIONS = (
-    *("-r", "requirements.txt", "-r", "constraints.txt", "-r", "requirements-docs.txt"),
-    *("-r", "requirements-browser.txt", "-r", "requirements-directory.txt"),
     # The files pin everything, so nothing has to be resolved. This repository's own packages are on no index.
     *("--no-deps", "--disable-pip", "--skip-editable"),
     *("--format", "json", "--progress-spinner", "off"),
@@ -22,18 +29,24 @@ OPTIONS = (
 
 
 def main() -> None:
+    required = os.environ.get("SILO_AUDIT") == "required"
+    sys.exit(max(audit(files, required=required) for files in ENVIRONMENTS))
+
+
+def audit(files: Iterable[str], *, required: bool) -> int:
+    """Audit some files of requirements, print what is found; return the exit code."""
+    named = [word for file in files for word in ("-r", file)]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         done = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "pip_audit", *OPTIONS, "--output", str(report)],
+            [sys.executable, "-m", "pip_audit", *named, *OPTIONS, "--output", str(report)],
             capture_output=True,
             text=True,
             check=False,
         )
         # Without the service pip-audit writes no report.
         text = report.read_text() if report.exists() else ""
-    required = os.environ.get("SILO_AUDIT") == "required"
-    sys.exit(judge(text, said=done.stderr, required=required))
+    return judge(text, said=done.stderr, required=required)
 
 
 def judge(report: str, *, said: str, required: bool) -> int:

@@ -54,6 +54,22 @@ def test_odd_environments_are_no_bug(shell, line, env, code):
     assert done.returncode == code, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("missing", "named"), [(["typer"], "typer"), (["rich", "typer"], "rich and typer")]
+)
+def test_without_the_extra_one_sentence_says_what_to_install(missing, named):
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({missing}));"
+        " from silo_client.cli import run; run()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"silo: The command line needs {named}: install ")
+    assert 'pip install "silo-client[cli] @ http' in line
+
+
 def test_words_are_read_as_they_were_typed_and_a_commands_are_left_alone():
     typed = "größe".encode().decode("ascii", "surrogateescape")
     words = ["edit", "größe", "--", "cat", typed]

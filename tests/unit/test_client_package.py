@@ -60,7 +60,8 @@ def test_the_address_without_a_name_is_a_page_for_people_and_the_sources_for_pip
     page = get("/client/", accept=BROWSER)
     assert page["Content-Type"] == "text/html; charset=utf-8"
     text = page.content.decode()
-    assert f"pip install http://testserver/client/{WHEEL}" in text
+    assert f'pip install "silo-client[cli] @ http://testserver/client/{WHEEL}"' in text
+    assert f"pip install http://testserver/client/{WHEEL}<" in text
     assert "silo login http://testserver\n" in text
     package = get("/client/", accept="*/*")
     assert package["Content-Disposition"] == f'attachment; filename="{SOURCES}"'

@@ -21,6 +21,7 @@ class ClientProgram(Process):
         token: a user's.
         before: what its command begins with, to run it elsewhere.
         python: the interpreter; that of the tests without it.
+        script: its arguments before those of the program: the program, which a child of the tests finds installed.
         options: of `Workstation.connect`.
     """
 
@@ -32,9 +33,10 @@ class ClientProgram(Process):
         token: str,
         before: tuple[str, ...] = (),
         python: str = sys.executable,
+        script: tuple[str, ...] = ("-W", "error", SCRIPT),
         **options: Any,
     ) -> None:
-        arguments = ("-W", "error", SCRIPT, url, token, json.dumps(options))
+        arguments = (*script, url, token, json.dumps(options))
         super().__init__(*before, python, *arguments, env=dict(os.environ), stdin=subprocess.PIPE)
         told = json.loads(self.line('"connected"'))
         self.workstation_id: str = told["connected"]

@@ -48,10 +48,14 @@ def test_pip_installs_it_from_a_server(serve, tmp_path, built):
 
 def test_pip_finds_it_by_the_address_alone_and_in_the_index(serve, tmp_path):
     address = f"{serve().url}/client"
-    for words in (
-        ("--no-index", address),
-        ("--pre", "--index-url", f"{address}/simple/", "silo-client"),
+    for number, words in enumerate(
+        (
+            ("--no-index", address),
+            ("--no-index", f"silo-client[cli] @ {address}"),
+            ("--no-index", f"silo-client[cli] @ {address}/{WHEEL}"),
+            ("--pre", "--index-url", f"{address}/simple/", "silo-client"),
+        )
     ):
-        folder = tmp_path / words[0]
+        folder = tmp_path / str(number)
         pip("install", *OFFLINE, "--target", str(folder), *words)
         assert f'"{__version__}"' in (folder / "silo_client" / "version.py").read_text()

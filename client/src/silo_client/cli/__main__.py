@@ -1,6 +1,6 @@
 """`python -m silo_client.cli` is `silo`."""
 
-from silo_client.cli.main import run
+from silo_client.cli import run
 
 if __name__ == "__main__":
     run()
