@@ -13,7 +13,7 @@ from silo_client import HelperError
 from silo_client.common.protocol import Plan
 from silo_client.link import helper_process, interpreter
 from silo_client.link.helper_process import HelperProcess
-from silo_client.link.interpreter import find_python
+from silo_client.link.interpreter import Interpreter, find_python
 
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 TOKEN = "secret-token"
@@ -22,6 +22,10 @@ TOKEN = "secret-token"
 LAYOUTS = {
     "POSIX, in a prefix": ("bin/cad", "", f"bin/python{VERSION}"),
     "FreeCAD's AppImage": ("usr/bin/freecad", "usr", "usr/bin/python"),
+    "Debian's FreeCAD": ("usr/bin/freecad", "usr", f"usr/bin/python{VERSION}"),
+    "Fedora's FreeCAD": ("usr/lib64/freecad/bin/FreeCAD", "usr", "usr/bin/python3"),
+    "FreeCAD's Flatpak": ("app/freecad/bin/FreeCAD", "usr", f"usr/bin/python{VERSION}"),
+    "a snap with an interpreter": ("snap/1/usr/bin/FreeCAD", "snap/1/usr", "snap/1/usr/bin/python3"),
     "conda on POSIX": ("bin/FreeCAD", "", "bin/python3"),
     "Blender on POSIX": ("blender", "4.2/python", f"4.2/python/bin/python{VERSION}"),
     "Blender on Windows": ("blender.exe", "4.2/python", "4.2/python/bin/python.exe"),
@@ -52,8 +56,12 @@ LAYOUTS = {
 
 
 @pytest.fixture(autouse=True)
-def no_name(monkeypatch):
+def system(monkeypatch, tmp_path):
+    """The folder of the system's programs; and nobody names an interpreter."""
     monkeypatch.delenv(interpreter.PYTHON_VARIABLE, raising=False)
+    folder = tmp_path / "system" / "bin"
+    monkeypatch.setattr(interpreter, "SYSTEM_FOLDER", folder)
+    return folder
 
 
 @pytest.fixture
@@ -128,6 +136,30 @@ def test_another_python_that_works_is_not_this_one(embedded):
     home = embedded()
     make_python(home / "bin/python3", "/usr/bin/python3")
     with pytest.raises(HelperError, match="not the Python of this program"):
+        find_python()
+
+
+def test_the_systems_own_is_the_last_and_may_be_another_correction(embedded, system):
+    """As in FreeCAD's snap, whose Python has its library in the snap and its interpreter in the system."""
+    home = embedded("usr/bin/FreeCAD", "usr")
+    answer = [sys.implementation.name, sys.hexversion ^ 0x100, sys.maxsize, "/usr"]
+    trap, _ = make_trap(system / f"python{VERSION}", json.dumps(answer))
+    found = find_python()
+    assert (found.path, found.named) == (str(trap), False)
+    own = make_python(home / "usr/bin/python3")
+    assert find_python().path == str(own)
+
+
+@pytest.mark.parametrize(
+    "other", [{0: "pypy"}, {1: sys.hexversion ^ 0x10000}, {2: 2**31 - 1}, {1: "3"}, {3: None}]
+)
+def test_the_systems_own_is_not_taken_where_it_is_of_another_version(embedded, system, other):
+    embedded()
+    answer = [sys.implementation.name, sys.hexversion, sys.maxsize, "/usr"]
+    for place, value in other.items():
+        answer[place] = value
+    make_trap(system / "python3", json.dumps(answer))
+    with pytest.raises(HelperError, match="SILO_PYTHON"):
         find_python()
 
 
@@ -259,6 +291,37 @@ def test_the_helper_has_nothing_of_the_programs_but_what_it_needs(tmp_path, monk
     assert environment["SSL_CERT_FILE"] == str(tmp_path / "here/ca.pem")
     assert environment["HTTPS_PROXY"] == "http://proxy.example"
     assert not [name for name in files if "open by the program" in name]
+
+
+OLD = sorted(Path.home().glob(".pyenv/versions/[23].[678].*/bin/python"))
+
+
+@pytest.mark.skipif(not OLD, reason="needs a Python of before 3.9")
+@pytest.mark.parametrize("python", OLD, ids=lambda python: python.parts[-3])
+def test_named_python_that_is_too_old_says_so(python):
+    done = subprocess.run(
+        Interpreter(str(python), named=True).command(helper_process.CODE),
+        capture_output=True,
+        text=True,
+    )
+    version = ".".join(python.parts[-3].split(".")[:2])
+    assert done.stderr.strip().splitlines()[-1] == (
+        f"Python 3.9 or newer is needed, and {python} is Python {version}"
+    )
+
+
+def test_named_python_without_what_the_client_needs_says_so(tmp_path):
+    (tmp_path / "silo_client").mkdir()
+    (tmp_path / "silo_client" / "__init__.py").write_text("import unheard_of")
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", helper_process.CODE, str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"{sys.executable} cannot import the client: ModuleNotFoundError: No module named 'unheard_of'\n"
+    )
 
 
 def test_found_python_has_only_the_programs_packages(tmp_path, monkeypatch):

@@ -18,11 +18,18 @@ from silo_client.forking import close_in_child
 from silo_client.link.interpreter import PYTHON_VARIABLE, Interpreter, surroundings
 
 # Nothing is imported from the current folder, to which many may write. The folders from which this process imports the
-# client come after those of the interpreter.
-CODE = (
-    "import sys; sys.path[:] = [p for p in sys.path if p] + sys.argv[1:];"
-    " from silo_client.helper.main import main; main()"
-)
+# client come after those of the interpreter. A named interpreter may be one that cannot run this: any version reads it.
+CODE = """
+import sys
+if sys.version_info < (3, 9):
+    sys.exit("Python 3.9 or newer is needed, and %s is Python %d.%d" % ((sys.executable,) + sys.version_info[:2]))
+sys.path[:] = [p for p in sys.path if p] + sys.argv[1:]
+try:
+    from silo_client.helper.main import main
+except Exception as error:
+    sys.exit("%s cannot import the client: %s: %s" % (sys.executable, type(error).__name__, error))
+main()
+"""
 READ_AT_ONCE = 65536
 
 

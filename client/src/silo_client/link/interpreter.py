@@ -2,6 +2,9 @@
 
 In a program that embeds Python, `sys.executable` may be that program, empty, or a Python that was found on the PATH. So
 each candidate is asked, before it gets any data, whether it is this Python. A named one is used without a question.
+
+A program of a snap has the library of Python in its own folder, and the interpreter in the system's. So the system's is
+asked last, and need not have this Python's folder: only root can put something there.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ TOKEN_VARIABLE = "SILO_TOKEN"  # noqa: S105  (its name)
 ANSWER_SECONDS = 10.0
 # A program that embeds Python would open its windows if it was started.
 NAMES = re.compile(r"(python|pypy)(_d|w)?[0-9.]*[a-z]?(\.exe)?", re.IGNORECASE)
+# Of the system's own programs, on POSIX.
+SYSTEM_FOLDER = Path("/usr/bin")
 # A Python that differs in one of these cannot load this program's packages.
 ASKED = "[sys.implementation.name, sys.hexversion, sys.maxsize, sys.base_prefix]"
 # The packages that the helper imports, and those that they import where they are installed.
@@ -98,6 +103,9 @@ def find_python(named: str | None = None) -> Interpreter:
         if _is_this(candidate):
             return Interpreter(str(candidate), named=False)
         others.append(str(candidate))
+    for name in _names() if os.name == "posix" else ():
+        if (SYSTEM_FOLDER / name).is_file() and _is_alike(SYSTEM_FOLDER / name):
+            return Interpreter(str(SYSTEM_FOLDER / name), named=False)
     seen = f" ({', '.join(others)}: not the Python of this program)" if others else ""
     raise HelperError(
         f"The Python interpreter of this program was not found{seen}: name one with python=, or in the"
@@ -144,9 +152,16 @@ def surroundings() -> dict[str, Any]:
     return options | {"start_new_session": True}
 
 
+def _version() -> str:
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def _names() -> Sequence[str]:
+    return f"python{_version()}", "python3", "python"
+
+
 def _places_of_python() -> Iterator[Path]:
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    names = [f"python{version}", "python3", "python"]
+    names = _names()
     for path in (sys.executable, getattr(sys, "_base_executable", "")):
         if path:
             yield Path(path)
@@ -167,7 +182,7 @@ def _places_of_python() -> Iterator[Path]:
         contents = folder.parent
         yield from (contents / "bin" / name for name in names)
         yield from (contents / "Resources/bin" / name for name in names)
-        framework = contents / "Frameworks/Python.framework/Versions" / version
+        framework = contents / "Frameworks/Python.framework/Versions" / _version()
         yield from (framework / "bin" / name for name in names)
 
 
@@ -181,8 +196,23 @@ def _folders_of_program() -> Iterator[Path]:
 
 def _is_this(candidate: Path) -> bool:
     """Whether an interpreter answers that it is the one that runs this program."""
+    its = _asked(candidate)
+    return its[:3] == _mine()[:3] and _is_one_folder(str(its[3]), sys.base_prefix)
+
+
+def _is_alike(candidate: Path) -> bool:
+    """Whether an interpreter answers that it can load what this program's can: it may be of another correction."""
+    its, mine = _asked(candidate), _mine()
+    return bool(its) and (its[0], its[1] >> 16, its[2]) == (mine[0], mine[1] >> 16, mine[2])
+
+
+def _mine() -> list[Any]:
+    return [sys.implementation.name, sys.hexversion, sys.maxsize, sys.base_prefix]
+
+
+def _asked(candidate: Path) -> list[Any]:
+    """Return what an interpreter says it is; nothing where it does not answer so."""
     code = f"import json, sys; print(json.dumps({ASKED}))"
-    mine = [sys.implementation.name, sys.hexversion, sys.maxsize, sys.base_prefix]
     try:
         answer = subprocess.run(
             [str(candidate), "-I", "-S", "-c", code],
@@ -193,10 +223,11 @@ def _is_this(candidate: Path) -> bool:
             check=True,
             **surroundings(),
         )
-        its: Sequence[Any] = json.loads(answer.stdout)
-        return list(its[:3]) == mine[:3] and _is_one_folder(str(its[3]), str(mine[3]))
-    except (OSError, ValueError, TypeError, LookupError, subprocess.SubprocessError):
-        return False
+        its = json.loads(answer.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
+    kinds = [type(one) for one in its] if isinstance(its, list) else []
+    return its if kinds == [str, int, int, str] else []
 
 
 def _is_one_folder(one: str, other: str) -> bool:
