@@ -14,6 +14,7 @@ from sessions_app.api import (
     event_streams,
     handoff,
     history,
+    in_use,
     items,
     line,
     me,
@@ -76,6 +77,7 @@ api.add_router("/me", me.router)
 api.add_router("", history.router)
 api.add_router("", handoff.router)
 api.add_router("", line.router)
+api.add_router("", in_use.router)
 api.add_router("", edit_sessions.router)
 api.add_router("", event_streams.router)
 api.add_router("/items", items.router)

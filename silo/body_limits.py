@@ -21,7 +21,7 @@ FORMS: Final = 1024 * KILOBYTE
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # The first that matches counts. Part numbers in paths may hold slashes.
 _LISTS: Final = re.compile(
-    r"/api/(events|edit-sessions/batch|items/[\s\S]+/(edit-sessions|edit-session-requests))"
+    r"/api/(events|edit-sessions/(batch|in-use)|items/[\s\S]+/(edit-sessions|edit-session-requests))"
 )
 _NOTHING: Final = re.compile(r"/api/(workstations/[^/]+/alive|items/[\s\S]+/(retire|restore))")
 

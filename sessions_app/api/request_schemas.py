@@ -172,6 +172,12 @@ class StreamIn(Input):
     last_event_id: str = Field("", max_length=200, description="As the header `Last-Event-ID`.")
 
 
+class ItemsIn(Input):
+    model_config = shown(items=[examples.PART_NUMBER])
+
+    items: Annotated[list[PartNumber], Field(min_length=1, max_length=MAX_BATCH)]
+
+
 class ReleaseIn(Input):
     model_config = shown(session_ids=[examples.SESSION_ID])
 

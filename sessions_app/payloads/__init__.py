@@ -20,6 +20,7 @@ from sessions_app.payloads.events import (
     restored_event,
     retired_event,
 )
+from sessions_app.payloads.in_use import in_use_json
 from sessions_app.payloads.item import item_json, workstation_json
 from sessions_app.payloads.place import place_json, standing_json
 from sessions_app.payloads.session import (
@@ -43,6 +44,7 @@ __all__ = [
     "held_item_json",
     "holder_json",
     "idle_event",
+    "in_use_json",
     "interference_event",
     "item_json",
     "listed_json",

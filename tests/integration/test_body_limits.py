@@ -70,7 +70,7 @@ def test_most_operations_read_much_less_than_the_largest():
     lists = {
         name for name, limit in limits.items() if limit == settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     }
-    assert lists == {"acquire", "acquire_batch", "stand_in_line", "events_of_many"}
+    assert lists == {"acquire", "acquire_batch", "stand_in_line", "events_of_many", "in_use"}
     assert max(limit for name, limit in limits.items() if name not in lists) <= 64 * 1024
     assert limits["alive"] == 4 * 1024
 

@@ -98,6 +98,13 @@ OPERATIONS: dict[str, tuple[Any, str, str, Any, int]] = {
         204,
     ),
     "verify": (VIEWER, "POST", SESSION + "/{held}/verify", {"fencing_token": "{token}"}, 200),
+    "in_use": (
+        VIEWER,
+        "POST",
+        "/api/edit-sessions/in-use",
+        {"items": ["A01-0001"]},
+        200,
+    ),
     "list_all": (VIEWER, "GET", "/api/edit-sessions", None, 200),
     "events": (VIEWER, "GET", "/api/events?workstation_id={own}", None, 501),
     "events_of_many": (VIEWER, "POST", "/api/events", {"workstation_id": "{own}"}, 501),

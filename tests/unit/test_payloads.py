@@ -16,6 +16,7 @@ from sessions_app.models.ended_session import Ending, Record
 from sessions_app.models.results import Acquired, Conflict, Standing, Wanted
 from sessions_app.payloads import events, me
 from sessions_app.payloads.ended import EndedSessionOut, HistoryOut
+from sessions_app.payloads.in_use import InUseOut, ItemInUseOut
 from sessions_app.payloads.item import ItemOut, ItemsOut, WorkstationOut, WorkstationsOut
 from sessions_app.payloads.me import MeOut, NewTokenOut, TokenOut, TokensOut
 from sessions_app.payloads.members import OfItem, WorkstationRef
@@ -104,6 +105,7 @@ ANSWERS = [
     (HeldItemOut, payloads.held_item_json(SESSION)),
     (VerifiedOut, payloads.verified_json(SESSION)),
     (PlaceOut, payloads.place_json(PLACE)),
+    (ItemInUseOut, payloads.in_use_json(ITEM, ["A01-0001"], [SESSION], [PLACE], 1)),
     (StandingOut, payloads.standing_json(Standing(PLACE, existing=False, holder=OTHER))),
     (EndedSessionOut, payloads.ended_json(RECORD)),
     (ItemOut, payloads.item_json(ITEM)),
@@ -133,6 +135,7 @@ WITHOUT_BUILDER = {
     BegunSession,
     ConflictOut,
     HistoryOut,
+    InUseOut,
     ItemsOut,
     LineOut,
     MetOut,

@@ -8,8 +8,8 @@ with Workstation.connect("https://silo.example.com", token) as workstation:
 
 Two processes run this package, the program's own and the helper that it starts:
 
-* program: `workstation`, `messages`, `api`, `callbacks`, `compat`, `credentials`, `forking`, and the folders
-  `sessions`, `link`, `identity` and `cli`;
+* program: `workstation`, `messages`, `api`, `callbacks`, `compat`, `credentials`, `forking`, `watching`, and the
+  folders `sessions`, `link`, `identity` and `cli`;
 * helper: the folder `helper`;
 * both: `data`, `errors`, `version`, and the folders `common` and `network`.
 
@@ -50,6 +50,7 @@ from silo_client.errors import (
 )
 from silo_client.sessions.edit_session import EditSession, EditSessions
 from silo_client.version import __version__
+from silo_client.watching import Watched, WatchedItem, WatchedPlace, WatchedSession
 from silo_client.workstation import Workstation
 
 __all__ = [
@@ -83,6 +84,10 @@ __all__ = [
     "WaitTimeoutError",
     "Waiting",
     "Wanted",
+    "Watched",
+    "WatchedItem",
+    "WatchedPlace",
+    "WatchedSession",
     "Workstation",
     "__version__",
 ]

@@ -27,11 +27,12 @@ from silo_client.sessions.conflicts import ConflictChange
 from silo_client.sessions.edit_session import EditSession
 from silo_client.sessions.held import HeldSessions
 from silo_client.sessions.reconcile import Reconciler
+from silo_client.watching import OnChange, Watches, WatchList
 
 logger = get_logger()
 
 
-class Messages:
+class Messages(Watches):
     """A workstation as its helper sees it: handles the helper's messages, and calls the program's callbacks.
 
     `Workstation` extends it by what a program calls.
@@ -66,6 +67,7 @@ class Messages:
         self.on_handoff_request: OnHandoffRequest | None = None
         self.on_event: OnEvent | None = None
         self.on_refused: OnRefused | None = None
+        self.on_change: OnChange | None = None
         self._registration = registration
         self._closed = False
         memory = instance.new_memory()
@@ -83,6 +85,7 @@ class Messages:
             plan, memory, self._on_message, lambda: self.held.position, python, instance.new_memory
         )
         self._callbacks = Callbacks(dispatch)
+        self._watching = WatchList(self._link.send, self._callbacks.call, lambda: self.on_change)
         self._reconciler = Reconciler(
             api, self.id, self.held, self._report_lost, self._report_changes
         )
@@ -98,6 +101,7 @@ class Messages:
             logger.exception("a message of the helper could not be handled: %s", message)
 
     def _handle(self, message: Message) -> None:
+        self._watching.hear(message)
         if "event" in message:
             self.held.position = message["id"]
             self._event(message["event"], message["data"])

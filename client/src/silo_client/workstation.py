@@ -23,6 +23,7 @@ from silo_client.identity.registration import register
 from silo_client.messages import Messages
 from silo_client.sessions.edit_session import EditSession, EditSessions
 from silo_client.sessions.line import Line, OnWait
+from silo_client.watching import OnChange
 
 # How long a call goes on trying while the server cannot be reached. A restart takes less.
 PATIENCE_SECONDS = 15.0
@@ -56,6 +57,7 @@ class Workstation(Messages):
         on_handoff_request: OnHandoffRequest | None = None,
         on_event: OnEvent | None = None,
         on_refused: OnRefused | None = None,
+        on_change: OnChange | None = None,
     ) -> Workstation:
         """Register this workstation, open its event stream, and return when it is open.
 
@@ -85,6 +87,8 @@ class Workstation(Messages):
             on_handoff_request: called when another user asks for a session of this workstation.
             on_event: called with name and payload of every event for this workstation.
             on_refused: called when the server refuses the workstation for good: its token was withdrawn, for example.
+            on_change: called with the picture of the items that `watch` names, and the part numbers of which it is
+                another one than in the call before: none where only `stale` has changed.
 
         Raises:
             ConfigurationError: the server URL, the token or the CA file is invalid.
@@ -116,6 +120,7 @@ class Workstation(Messages):
         workstation.on_handoff_request = on_handoff_request
         workstation.on_event = on_event
         workstation.on_refused = on_refused
+        workstation.on_change = on_change
         try:
             workstation._link.start()
             workstation.held.await_connection(deadline)
@@ -230,6 +235,7 @@ class Workstation(Messages):
         if self._closed or not self._acquirer.owner.is_here:
             return
         self._closed = True
+        self._watching.close()
         self.held.give_up(ClosedError("The workstation was closed."))
         self._link.close()
         for session in self.sessions:

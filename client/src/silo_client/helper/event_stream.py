@@ -54,6 +54,8 @@ FINAL = frozenset({401, 403, 404, 413, 414, 422, 431})
 
 # What every proxy takes in a request line, with room for the address before it, in characters.
 LONGEST_QUERY = 4000
+# So many parameters the server takes in one, of which 200 may be items.
+MOST_IN_QUERY = 200
 FLAGS = {"true": True, "false": False}
 
 Handler = Callable[[ServerSentEvent], None]
@@ -302,13 +304,13 @@ class EventStream:
         if error is not None and (error.status in FINAL or isinstance(error, IdentityInUseError)):
             raise error
         why = error.message if error else f"The server answered {response.status_code}."
-        raise Unavailable(why, _seconds(response.headers.get("Retry-After", "")))
+        raise Unavailable(why, seconds_of(response))
 
 
 def _request(params: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return the request for a stream: a GET, or a POST where its items are too many for a request line."""
     query = httpx.QueryParams(list(params))
-    if len(str(query)) <= LONGEST_QUERY:
+    if len(params) <= MOST_IN_QUERY and len(str(query)) <= LONGEST_QUERY:
         return {"method": "GET", "url": "/api/events", "params": query}
     body: dict[str, Any] = {name: FLAGS.get(value, value) for name, value in params}
     body.pop("item", None)
@@ -347,5 +349,7 @@ def _silence(timings: Timings) -> float:
     return max(LEAST_KEEPALIVES * timings.keepalive, most)
 
 
-def _seconds(text: str) -> float:
+def seconds_of(response: httpx.Response) -> float:
+    """Return the seconds after which an answer asks its client to come back; 0 where it says none."""
+    text: str = response.headers.get("Retry-After", "")
     return float(text) if text.isdecimal() else 0.0

@@ -30,6 +30,7 @@ from silo_client.errors import ApiError
 from silo_client.helper.cleanup import Cleanup
 from silo_client.helper.event_stream import LONGEST_PAUSE_SECONDS, EventStream, Unavailable, pause
 from silo_client.helper.lease import Lease
+from silo_client.helper.watcher import Watcher
 from silo_client.network.requests import CONNECT_SECONDS, headers, machine_header
 from silo_client.network.route import UNREACHED, route_to
 
@@ -102,6 +103,7 @@ class Helper:
             **route_to(plan.url, plan.ca_file).options,
         )
         self._cleanup = Cleanup(self._http, plan.workstation_id, parent.send)
+        self._watcher = Watcher(self._http, parent.send)
 
     async def run(self) -> None:
         """Keep connected until the parent is gone or says so, then leave.
@@ -112,7 +114,13 @@ class Helper:
         self._cleanup.apply(self._plan.obligations)
         tasks = {
             asyncio.create_task(work())
-            for work in (self._keep, self._share_touches, self._cleanup.run, self._leaving.wait)
+            for work in (
+                self._keep,
+                self._share_touches,
+                self._cleanup.run,
+                self._watcher.run,
+                self._leaving.wait,
+            )
         }
         done, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in running:
@@ -132,6 +140,8 @@ class Helper:
         for stream in self._streams:
             if stream.connection_id == command.get("not_connected", ""):
                 stream.condemned = "the server no longer has this connection"
+        if "watch" in command:
+            self._watcher.watch(command["watch"])
         if "confirm" in command:
             self._parent.send({"confirmed": command["confirm"]})
         if command.get("leave"):
