@@ -3,10 +3,28 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from django.core.management.base import CommandError
 from django.db import connection
 from psycopg.pq import Conninfo
+
+
+def write(file: Path) -> None:
+    """Write the database into a new file, which its user alone may read.
+
+    Raises:
+        CommandError: the file exists, or there is no `pg_dump`, or it failed; then there is no file.
+    """
+    # A backup that was interrupted must not look like one.
+    unfinished = file.with_name(f"{file.name}.unfinished-{os.getpid()}")
+    if file.exists():
+        raise CommandError(f"{file} exists; nothing was written.")
+    try:
+        run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={unfinished}")
+        unfinished.rename(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def run(program: str, *arguments: str) -> None:

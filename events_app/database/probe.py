@@ -31,9 +31,14 @@ class DatabaseCheck(Protocol):
 
 class WriteCheck:
     """Checks that the database is migrated, that a row can be written, and that its commit is acknowledged as that
-    of an acquire would be."""
+    of an acquire would be.
 
-    def __init__(self) -> None:
+    Args:
+        migrated: False where it need not be migrated.
+    """
+
+    def __init__(self, *, migrated: bool = True) -> None:
+        self._migrated = migrated
         self.unanswered = _AN_ANSWER
 
     def run(self) -> str:
@@ -41,7 +46,7 @@ class WriteCheck:
         self.unanswered = _AN_ANSWER
         try:
             with transaction.atomic():
-                if lacking := start.lacking():
+                if self._migrated and (lacking := start.lacking()):
                     return lacking
                 sql.write_for_probe()
                 self.unanswered = _A_COMMIT

@@ -308,6 +308,33 @@ def applied_migrations() -> frozenset[tuple[str, str]]:
         return frozenset(cursor.fetchall())
 
 
+# Connections of programs to this database. An autovacuum worker has no user; it gives way to whoever waits for it.
+OTHERS: Final = """
+    SELECT pid, coalesce(application_name, ''), coalesce(host(client_addr), '')
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+    ORDER BY 2, 3, 1
+"""
+# Transactions of others that hold locks on tables or indexes. Names of other users' are seen by administrators only.
+LOCKING: Final = """
+    SELECT DISTINCT held.virtualtransaction, held.pid, coalesce(application_name, ''), coalesce(host(client_addr), '')
+    FROM pg_locks held
+    JOIN pg_class ON pg_class.oid = held.relation
+    JOIN pg_stat_activity activity ON activity.pid = held.pid AND activity.usesysid IS NOT NULL
+    WHERE held.locktype = 'relation' AND held.granted AND held.pid <> pg_backend_pid()
+        AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND pg_class.relnamespace NOT IN ('pg_catalog'::regnamespace, 'pg_toast'::regnamespace)
+    ORDER BY held.pid
+"""
+
+
+def answer_to(statement: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement without parameters."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
 def parameters_for(purpose: str) -> dict[str, Any]:
     """Return psycopg's connection parameters for a connection outside of Django's.
 

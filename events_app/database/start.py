@@ -111,11 +111,16 @@ def look() -> None:
         raise NotMigrated(
             "The database lacks rows that `manage.py migrate` creates: run `manage.py migrate`."
         )
-    if newer := sorted(one for one in applied - needed() if one[0] in _apps()):
+    if unknown := newer(applied):
         logger.warning(
             "the database is newer than this version",
-            extra={"migrations": len(newer), "newest": ".".join(newer[-1])},
+            extra={"migrations": len(unknown), "newest": ".".join(unknown[-1])},
         )
+
+
+def newer(applied: frozenset[Migration]) -> list[Migration]:
+    """Return those of the applied migrations, in order, that are of a newer version than this one."""
+    return sorted(one for one in applied - needed() if one[0] in _apps())
 
 
 def lacking() -> str:

@@ -42,14 +42,18 @@ def findings() -> Iterator[Finding]:
         )
         return
     except start.NotMigrated as lacking:
-        yield problem("migrations", str(lacking), "Run manage.py migrate; take a backup before.")
+        yield problem(
+            "migrations",
+            str(lacking),
+            "Run manage.py upgrade, which takes a backup; the first time manage.py migrate.",
+        )
         return
     yield ok("migrations", "All migrations are applied.")
     try:
-        yield from _of_version()
+        yield from of_version()
         yield from _of_settings()
         yield from _of_clock()
-        yield _of_commit()
+        yield of_commit()
         yield of_notifications()
     except (DatabaseError, psycopg.Error, OSError) as error:
         yield problem(
@@ -68,7 +72,8 @@ def _in_a_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _of_version() -> Iterator[Finding]:
+def of_version() -> Iterator[Finding]:
+    """Yield whether PostgreSQL is new enough."""
     version = sql.setting("server_version")
     if int(sql.setting("server_version_num")) < OLDEST:
         yield problem(
@@ -138,8 +143,13 @@ def _of_clock() -> Iterator[Finding]:
         yield ok("clocks", f"PostgreSQL's and this machine's are {abs(apart):.1f} s apart.")
 
 
-def _of_commit() -> Finding:
-    check, answers = WriteCheck(), []
+def of_commit(*, migrated: bool = True) -> Finding:
+    """Return whether something can be written and committed, in time.
+
+    Args:
+        migrated: False where the database need not be migrated for that.
+    """
+    check, answers = WriteCheck(migrated=migrated), []
 
     def run() -> None:
         try:

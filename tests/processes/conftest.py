@@ -12,12 +12,13 @@ from sessions_app.roles import Role
 from silo_client import Workstation
 from silo_client.identity.folders import STATE_VARIABLE
 from tests.factories import make_item, make_token, make_user
-from tests.processes import making, warm
+from tests.processes import databases, making, warm
 from tests.processes.client.cli_user import CliUser, Gate
 from tests.processes.client.client_processes import ClientProgram
 from tests.processes.service import Client, Process, Serve, Sweeper
 
 make, port, venv = making.make, making.port, making.venv
+empty_database, manage = databases.empty_database, databases.manage
 var, migrated_once, migrated_var = making.var, making.migrated_once, making.migrated_var
 
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

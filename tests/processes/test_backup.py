@@ -1,54 +1,12 @@
 """`manage.py backup` and `restore`, from one database into another one."""
 
-import os
 import stat
-import sys
-import uuid
-from pathlib import Path
 
 import httpx
 import pytest
-from django.db import connection
 
-from django_embedded_postgres import binaries
 from sessions_app.models.api_token import TOKEN_FORM
-from tests.processes import warm
-from tests.processes.service import Serve, database_url, environment
-
-
-@pytest.fixture
-def empty_database(processes):
-    """Make an empty database beside the tests' one; return its URL."""
-
-    def make():
-        name = f"test_backup_{uuid.uuid4().hex}"
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {name}")
-        processes.callback(drop, name)
-        return f"postgresql:///{name}?{database_url().partition('?')[2]}"
-
-    return make
-
-
-def drop(name):
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-def manage():
-    """Run a management command on a database; return its exit code and what it prints."""
-    version = connection.pg_version // 10_000
-    embedded = binaries.installs(binaries.wheel_folder())
-    install = embedded.get(version, Path(f"/usr/lib/postgresql/{version}"))
-
-    def run(database, *arguments, path=f"{install}/bin:{os.environ['PATH']}"):
-        command = (sys.executable, "-W", "error", "manage.py", *map(str, arguments))
-        own = environment(DATABASE_URL=database, DJANGO_SETTINGS_MODULE="silo.settings", PATH=path)
-        done = warm.run(command, own)
-        return done.returncode, done.stdout + done.stderr
-
-    return run
+from tests.processes.service import Serve
 
 
 @pytest.fixture

@@ -54,6 +54,8 @@ class Command(ServiceCommand):
             connection.get_connection_params()
         except OperationalError as error:
             raise CommandError(str(error), returncode=start.EXIT_CODE) from error
+        # Kept between two sweeps, so that PostgreSQL lists every sweeper that runs; probed before each.
+        connection.settings_dict["CONN_MAX_AGE"] = None
         if metrics:
             metrics_port.start(metrics, "runsweeper")
         stop = threading.Event()

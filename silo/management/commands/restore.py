@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
+from events_app.database import others
 from sessions_app.management.commands.newepoch import Command as NewEpoch
 from silo import dumps
 
@@ -15,7 +16,7 @@ from silo import dumps
 class Command(BaseCommand):
     help = (
         "Read a file of `backup` into an empty database by pg_restore, migrate it, and begin a new epoch as `newepoch`"
-        " does. Stop servers and sweepers before."
+        " does. Stop servers and sweepers before: it refuses while one is connected."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,6 +29,11 @@ class Command(BaseCommand):
         if connection.introspection.table_names():
             raise CommandError(
                 "The database has tables; nothing was changed. Name an empty one in DATABASE_URL, by createdb."
+            )
+        if running := others.services():
+            raise CommandError(
+                f"Connected to this database: {others.listed(running)}. Nothing was changed. Stop every server and"
+                " sweeper: they would work on what is restored before its new epoch."
             )
         connection.close()
         # All of it or nothing.
