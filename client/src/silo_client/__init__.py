@@ -8,8 +8,8 @@ with Workstation.connect("https://silo.example.com", token) as workstation:
 
 Two processes run this package, the program's own and the helper that it starts:
 
-* program: `workstation`, `messages`, `api`, `callbacks`, `compat`, `credentials`, `forking`, `watching`, and the
-  folders `sessions`, `link`, `identity` and `cli`;
+* program: `workstation`, `messages`, `api`, `callbacks`, `gui`, `compat`, `credentials`, `forking`,
+  `watching`, and the folders `sessions`, `link`, `identity` and `cli`;
 * helper: the folder `helper`;
 * both: `data`, `errors`, `version`, and the folders `common` and `network`.
 
@@ -17,6 +17,7 @@ Plug-ins import from `silo_client` itself; everything below it may move.
 """
 
 from silo_client.api import Api
+from silo_client.callbacks import Undelivered
 from silo_client.compat import SiloClient
 from silo_client.data import (
     Conflict,
@@ -81,6 +82,7 @@ __all__ = [
     "SiloError",
     "StaleTokenError",
     "StateError",
+    "Undelivered",
     "WaitTimeoutError",
     "Waiting",
     "Wanted",

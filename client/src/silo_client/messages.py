@@ -150,7 +150,7 @@ class Messages(Watches):
             # Its sessions have ended with that.
             self.held.mark_unconfirmed()
             self._reconciler.soon()
-        self._callbacks.call(self.on_refused, why)
+        self._callbacks.call("on_refused", self.on_refused, why)
 
     def _event(self, name: str, data: Mapping[str, Any]) -> None:
         if name == "edit.session_released":
@@ -170,14 +170,15 @@ class Messages(Watches):
         elif name == "edit.session_granted":
             self.held.granted(data)
         elif name == "edit.handoff_requested":
-            self._callbacks.call(self.on_handoff_request, HandoffRequest.from_payload(data))
-        self._callbacks.call(self.on_event, name, data)
+            request = HandoffRequest.from_payload(data)
+            self._callbacks.call("on_handoff_request", self.on_handoff_request, request)
+        self._callbacks.call("on_event", self.on_event, name, data)
 
     def _report_changes(self, changes: list[ConflictChange]) -> None:
         for change in changes:
-            callback = self.on_conflict if change.begins else self.on_conflict_over
-            self._callbacks.call(callback, change.session, change.conflict)
+            name = "on_conflict" if change.begins else "on_conflict_over"
+            self._callbacks.call(name, getattr(self, name), change.session, change.conflict)
 
     def _report_lost(self, session: EditSession) -> None:
         self._link.send(drop=[session.id])
-        self._callbacks.call(self.on_lost, session, session.lost)
+        self._callbacks.call("on_lost", self.on_lost, session, session.lost)

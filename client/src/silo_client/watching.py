@@ -104,7 +104,7 @@ class WatchList:
 
     Args:
         send: sends a command to the helper.
-        call: has a function called where callbacks are wanted.
+        call: has a function called where callbacks are wanted; its first argument is the name of the callback.
         on_change: returns the program's callback, or None.
     """
 
@@ -183,7 +183,7 @@ class WatchList:
             if not self._wanted:
                 return
             self._picture = replace(self._picture, stale=why)
-        self._call(self._deliver)
+        self._call("on_change", self._deliver)
 
     def _take(self, told: Message) -> None:
         with self._condition:
@@ -199,7 +199,7 @@ class WatchList:
             stale = told.get("stale", self._picture.stale)
             self._picture = Watched(MappingProxyType(items), stale)
             self._condition.notify_all()
-        self._call(self._deliver)
+        self._call("on_change", self._deliver)
 
     def _deliver(self) -> None:
         """Call the callback with what is new. Runs where callbacks are wanted; a later call may have said it all."""

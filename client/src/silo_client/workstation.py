@@ -14,6 +14,7 @@ from silo_client.callbacks import (
     OnHandoffRequest,
     OnLost,
     OnRefused,
+    Undelivered,
 )
 from silo_client.common import clock
 from silo_client.data import Wanted
@@ -77,8 +78,8 @@ class Workstation(Messages):
                 `unclaimed` sessions are those of a dead process.
             ca_file: a PEM file of the certificates to trust; by default the usual ones.
             patience: seconds for which a call goes on trying while the server cannot be reached.
-            dispatch: takes a function and has it called in the thread in which callbacks are wanted; by default a
-                thread of the workstation calls them.
+            dispatch: takes a function and has it called in the thread in which callbacks are wanted, as `qt_dispatch()`
+                and `tk_dispatch(root)` of `silo_client.gui` do; by default a thread of the workstation calls them.
             python: the absolute path of the helper's interpreter, where that of this program is not found.
             on_lost: called with a session that was lost, and how.
             on_conflict: called with a session and one of its `conflicts` when that begins. Conflicts that a session
@@ -221,6 +222,14 @@ class Workstation(Messages):
     def helper_pid(self) -> int:
         """The process id of the helper."""
         return self._link.pid
+
+    @property
+    def undelivered(self) -> list[Undelivered]:
+        """Calls of callbacks that `dispatch` has refused (the latest 100), or has not had made for a minute.
+
+        Each is also logged as an error. Empty without a `dispatch`.
+        """
+        return self._callbacks.undelivered
 
     def touched(self) -> None:
         """Note that somebody uses this workstation. Call it at every input: it costs nothing.
