@@ -22,7 +22,7 @@ IN_DEMO = exec env -u DATABASE_URL SILO_VAR="$(DEMO_VAR)" SILO_HEARTBEAT_SECONDS
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run demo docs lint audit coverage clean python port installed install test test-together test-integration test-processes test-alone test-client \
-  test-browser test-directory test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
+  test-browser freecad-addon test-freecad test-directory test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
 .NOTPARALLEL:
 .SUFFIXES:
 
@@ -32,6 +32,7 @@ help:
 	@echo "make test   run every test but the client's and the slow ones"
 	@echo "make test-client  run those of the client and the command line as programs"
 	@echo "make test-browser  run those of the board in Chromium, which the distribution has, in two minutes"
+	@echo "make test-freecad  run those of the add-on in the distribution's FreeCAD, in five minutes"
 	@echo "make test-directory  run those of log-ins by LDAP, with the distribution's slapd, in seconds"
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
@@ -40,6 +41,7 @@ help:
 	@echo "make lint   check style and types, and that no migration is missing"
 	@echo "make bench  measure speed beside an earlier build and others, and renew docs/performance.md, in an hour or two"
 	@echo "make bench-quick  compare speed with what is kept, beside plain floors, in a minute"
+	@echo "make freecad-addon  make the zip of the FreeCAD add-on, site/freecad/SiloSessions.zip"
 	@echo "make docs   build the site of the pages into site/docs, which servers have at /docs/"
 	@echo "make audit  look for known vulnerabilities in the pinned requirements"
 	@echo "make clean  remove .venv, the site and the caches; var/, the data, stays"
@@ -88,6 +90,14 @@ INSTALLED_TOO = cmp -s requirements-$(1).txt "$(2)/.installed-$(1)" || { \
 test-browser: installed
 	@$(call INSTALLED_TOO,browser,$(VENV))
 	@$(IN_VENV) -m pytest tests/browser $(PYTEST)
+
+# The add-on with the client in it, for FreeCAD's folder Mod.
+freecad-addon: installed
+	@$(IN_VENV) -m tools.freecad_addon site/freecad
+
+# The add-on in the distribution's FreeCAD, on a screen of Xvfb.
+test-freecad: installed
+	@$(IN_VENV) -m pytest tests/freecad $(PYTEST)
 
 # Log-ins by a directory: the distribution's slapd.
 test-directory: installed

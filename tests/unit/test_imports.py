@@ -16,6 +16,7 @@ FORBIDDEN = {
     "silo": {"silo_client"},
     "client/src/silo_client": {*SERVER, "django"},
     "embedded_postgres/src/django_embedded_postgres": {*SERVER, "silo_client"},
+    "freecad/freecad/silo_sessions": {*SERVER, "django"},
 }
 
 
@@ -44,6 +45,7 @@ WITHOUT_CIRCLES = [
     "events_app",
     "embedded_postgres/src/django_embedded_postgres",
     "client/src/silo_client",
+    "freecad/freecad/silo_sessions",
 ]
 
 
@@ -110,6 +112,23 @@ def test_a_circle_is_found(back, tmp_path):
     assert circle_of(package) is None
     (package / "two.py").write_text(back)
     assert circle_of(package)
+
+
+# The add-on's files that know FreeCAD; its logic is tested without.
+WITH_FREECAD = {
+    *("application", "commands", "dialogs", "gate", "init_gui", "observers", "panel"),
+    *("preferences", "windows"),
+}
+
+
+def test_logic_of_the_add_on_imports_no_freecad():
+    files = (ROOT / "freecad/freecad/silo_sessions").glob("*.py")
+    knowing = {
+        file.stem
+        for file in files
+        if {"FreeCAD", "FreeCADGui", "PySide"}.intersection(imported(file))
+    }
+    assert knowing == WITH_FREECAD
 
 
 # The files of the client that run in its helper, and those that run in the program too, may import only these.

@@ -1,0 +1,288 @@
+"""The add-on as it runs in FreeCAD: what FreeCAD tells, what the server tells, and what is done about it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import FreeCAD as App
+import FreeCADGui as Gui
+from PySide import QtCore, QtGui
+
+from silo_client import EditSession, HandoffRequest, Lock, ServerUnavailableError
+from silo_client.credentials import CredentialsError, NotLoggedInError, kept_url
+
+from . import overview, parts, preferences
+from .cone import cone_of
+from .connection import Connection, PartState
+from .edits import Edits, reason
+from .gate import Gate
+from .locks import lock_of
+from .observers import AppObserver, GuiObserver
+from .places import Place
+from .waits import Waits
+from .windows import Windows
+from .worker import Outcome
+
+# How often the connection and the pointer are looked at.
+LOOK_MS = 1_000
+# So often the lists of the open parts are asked for, beside what events cause.
+LIST_SECONDS = 10
+# Events that come together cause one list.
+SOON_MS = 200
+# A server that was not there at the start is tried again so often.
+RETRY_SECONDS = 10
+
+_running: Application | None = None
+
+
+def running() -> Application:
+    """Return the add-on of this FreeCAD."""
+    assert _running is not None
+    return _running
+
+
+def start() -> None:
+    """Start the add-on, once."""
+    global _running
+    if _running is None:
+        _running = Application()
+        _running.begin()
+
+
+class Application:
+    """Brings FreeCAD, the logic and the server together: `observers.Target` and `connection.Listener`."""
+
+    def __init__(self) -> None:
+        self._gate = Gate()
+        self.windows = Windows(self)
+        self.connection = Connection(self._gate.post, self, preferences.helper_python())
+        self.edits = Edits(self.connection, self.windows)
+        self.waits = Waits(self.connection, self.edits, self.windows)
+        self.states: dict[str, PartState] = {}
+        self._numbers: dict[str, str] = {}
+        self._observers: list[Any] = [GuiObserver(self), AppObserver(self)]
+        self._was_connected = False
+        self._pointer: Any = None
+        self._ticks = 0
+        self._no_retry = False
+        self._list_timer = QtCore.QTimer()
+        self._list_timer.setSingleShot(True)
+        self._list_timer.timeout.connect(self.list_parts)
+        self._timer = QtCore.QTimer()
+        self._timer.timeout.connect(self._look)
+        # True while a refused change is undone.
+        self.undoing = False
+
+    def begin(self) -> None:
+        """Show the dock, observe FreeCAD, and connect."""
+        logger = logging.getLogger("silo_client")
+        logger.addHandler(ReportView())
+        preferences.register()
+        Gui.addDocumentObserver(self._observers[0])
+        App.addDocumentObserver(self._observers[1])
+        QtGui.QApplication.instance().aboutToQuit.connect(self.end)
+        self.windows.begin(preferences.show_dock())
+        if preferences.connect_at_start():
+            self.connection.start()
+        self._timer.start(LOOK_MS)
+        self.documents_changed()
+
+    def end(self) -> None:
+        """Stop observing and disconnect, which releases everything."""
+        self._timer.stop()
+        Gui.removeDocumentObserver(self._observers[0])
+        App.removeDocumentObserver(self._observers[1])
+        self.connection.close()
+
+    # -- what FreeCAD tells --
+
+    def place_of(self, obj: Any) -> Place | None:
+        """Return what is locked where an object is edited; None where its document has no part number."""
+        number = self.part_number(obj.Document)
+        if not number:
+            return None
+        level, locked = lock_of(obj)
+        return Place(
+            Lock(number, level, locked.Name),
+            obj.Document.Name,
+            obj.Name,
+            locked.Label,
+            cone_of(locked),
+        )
+
+    def entered(self, obj: Any) -> bool:
+        """See `observers.Target`."""
+        if obj is None or not self.part_number(obj.Document):
+            self.edits.leave()
+            return True
+        if getattr(obj.Document, "Partial", False):
+            self.windows.load_whole(obj.Document)
+            return False
+        place = self.place_of(obj)
+        assert place is not None
+        return self.edits.enter(place)
+
+    def left(self) -> None:
+        """See `observers.Target`."""
+        self.edits.leave()
+
+    def part_number(self, document: Any) -> str:
+        """See `observers.Target`."""
+        name = document.Name
+        if name not in self._numbers:
+            self._numbers[name] = parts.part_number_of(document)
+        return self._numbers[name]
+
+    def changed_in_edit(self, obj: Any) -> None:
+        """See `observers.Target`."""
+        self.edits.changed(obj.Document.Name)
+
+    def changed_directly(self, obj: Any) -> None:
+        """See `observers.Target`."""
+        if self.undoing or not preferences.direct_changes():
+            return
+        place = self.place_of(obj)
+        if place is not None:
+            self.edits.change_directly(place)
+
+    def saving(self, document: Any, file: str) -> None:
+        """See `observers.Target`."""
+        if self.part_number(document):
+            parts.about_to_save(document, file)
+
+    def saved(self, document: Any, file: str) -> None:
+        """See `observers.Target`. A copy that is written beside the document saves nothing."""
+        if Path(file).absolute() == Path(document.FileName).absolute():
+            self.documents_changed()
+            self.edits.saved(document.Name)
+            number, original = parts.copied_from(document)
+            if number:
+                self.windows.copied(document, number, original)
+
+    def closed(self, document: Any) -> None:
+        """See `observers.Target`."""
+        self.edits.closed(document.Name)
+        self.waits.closed(document.Name)
+        self._numbers.pop(document.Name, None)
+        self._soon()
+
+    def documents_changed(self) -> None:
+        """See `observers.Target`."""
+        self._numbers.clear()
+        self._observers[1].new.clear()
+        self._soon()
+
+    # -- what the server tells --
+
+    def on_open(self) -> None:
+        """See `connection.Listener`."""
+        self._no_retry = False
+        self._look()
+        self.edits.connected()
+        self.list_parts()
+
+    def on_failed(self, why: Exception) -> None:
+        """See `connection.Listener`."""
+        # Without a log-in, or with one that is refused, trying again does not help.
+        self._no_retry = not isinstance(why, ServerUnavailableError)
+        if not isinstance(why, (NotLoggedInError, ServerUnavailableError)):
+            self.windows.say(f"Not connected: {reason(why)}.")
+        self.windows.update()
+
+    def on_lost(self, session: EditSession) -> None:
+        """See `connection.Listener`."""
+        assert session.lost is not None
+        self.edits.lost(session.id, session.lost)
+
+    def on_conflict(self, session: EditSession) -> None:
+        """See `connection.Listener`."""
+        hold = self.edits.hold_of(session.id)
+        if hold is not None and session.conflicts:
+            holder = session.conflicts[-1].holder
+            self.windows.note(
+                f"{holder.person} edits {holder.object_id or 'the part'}: your changes of {hold.place} may meet."
+            )
+        self.windows.update()
+
+    def on_asked(self, request: HandoffRequest) -> None:
+        """See `connection.Listener`."""
+        self.edits.asked(request)
+
+    def on_event(self, name: str, payload: Any) -> None:
+        """See `connection.Listener`."""
+        self._soon()
+
+    def numbers(self) -> list[str]:
+        """Return the part numbers of the open documents."""
+        return overview.names(self.part_number(one) for one in App.listDocuments().values())
+
+    def list_parts(self) -> None:
+        """Ask who holds and waits for what in the open parts."""
+        numbers = self.numbers()
+        if numbers and self.connection.open:
+            self.connection.state_of(numbers, self._listed)
+        else:
+            self.states = {}
+            self.windows.update()
+
+    def _listed(self, outcome: Outcome[dict[str, PartState]]) -> None:
+        if outcome.value is not None:
+            self.states = outcome.value
+            self.windows.update()
+
+    def _soon(self) -> None:
+        if not self._list_timer.isActive():
+            self._list_timer.start(SOON_MS)
+
+    def _look(self) -> None:
+        self._ticks += 1
+        self._observers[1].new.clear()
+        connected = self.connection.connected
+        if connected and not self._was_connected:
+            self.edits.connected()
+        if connected != self._was_connected:
+            self._was_connected = connected
+            self.windows.update()
+        pointer = QtGui.QCursor.pos()
+        if pointer != self._pointer:
+            self._pointer = pointer
+            self.connection.touched()
+        if self._ticks % LIST_SECONDS == 0 and connected:
+            self.list_parts()
+        if self._ticks % RETRY_SECONDS == 0 and not (self.connection.open or self._no_retry):
+            self.connection.start()
+
+    # -- commands --
+
+    def show_dock(self) -> None:
+        """Show the dock."""
+        self.windows.show_dock()
+
+    def ask_log_in(self) -> None:
+        """Ask for server and token."""
+        try:
+            url = self.connection.url or kept_url()
+        except CredentialsError:
+            url = ""
+        self.windows.ask_log_in(url)
+
+    def ask_part_number(self) -> None:
+        """Ask for the part number of the active document."""
+        if App.ActiveDocument is not None:
+            self.windows.ask_part_number(App.ActiveDocument)
+
+    def set_part_number(self, document: Any, number: str) -> None:
+        """Give a document a part number, and ask whether the server knows it."""
+        parts.set_part_number(document, number)
+        self.documents_changed()
+
+
+class ReportView(logging.Handler):
+    """Shows the client's warnings in FreeCAD's report view, from any thread."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record."""
+        if record.levelno >= logging.WARNING:
+            App.Console.PrintWarning(f"Silo Sessions: {record.getMessage()}\n")

@@ -1,0 +1,293 @@
+"""The connection of this FreeCAD to the server: everything that asks it, in the worker's thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from silo_client import (
+    ApiError,
+    EditSession,
+    HandoffRequest,
+    NotFoundError,
+    ServerUnavailableError,
+    Waiting,
+    Workstation,
+)
+from silo_client.credentials import Login, current, store
+
+from .places import Place
+from .worker import Outcome, Post, Then, Worker
+
+# What distinguishes the workstations of several programs on one machine.
+PROGRAM = "FreeCAD"
+# A request goes on trying for so long; the GUI does not wait for it.
+PATIENCE_SECONDS = 1.0
+# The first connection may take longer, in the background; it is tried again.
+CONNECT_SECONDS = 5.0
+# At the end of FreeCAD, which closes the window first.
+CLOSE_SECONDS = 2.0
+
+
+class Listener(Protocol):
+    """Gets what the server says. Its methods are called in the GUI thread."""
+
+    def on_open(self) -> None:
+        """The workstation was connected, for the first time or after a new log-in."""
+
+    def on_failed(self, why: Exception) -> None:
+        """It could not be connected, or the server refuses it for good."""
+
+    def on_lost(self, session: EditSession) -> None:
+        """A session was lost."""
+
+    def on_conflict(self, session: EditSession) -> None:
+        """The conflicts of a session have changed."""
+
+    def on_asked(self, request: HandoffRequest) -> None:
+        """Another user asks for a session."""
+
+    def on_event(self, name: str, payload: Any) -> None:
+        """Something happened to a part that is watched."""
+
+
+class Left(Exception):
+    """The user has left the line."""
+
+
+class Connection:
+    """The workstation, and the thread that asks the server.
+
+    Args:
+        post: has a function called in the GUI thread.
+        listener: gets what the server says.
+        python: the interpreter of the helper; None for FreeCAD's own.
+    """
+
+    def __init__(self, post: Post, listener: Listener, python: str | None = None) -> None:
+        self._post = post
+        self._listener = listener
+        self._python = python
+        self._worker = Worker(post)
+        self._workstation: Workstation | None = None
+        self._closed = threading.Event()
+        self.url = ""
+        self.user = ""
+        # Why there is no workstation.
+        self.why = "not connected yet"
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server certainly has this workstation's connection now."""
+        workstation = self._workstation
+        return workstation is not None and workstation.connected
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a workstation, which connects again by itself."""
+        return self._workstation is not None
+
+    def start(self) -> None:
+        """Connect in the background, with the log-in that is kept."""
+
+        def task() -> None:
+            # What went wrong, the listener was told.
+            with suppress(Exception):
+                self._connect(current)
+
+        self._worker.do(task)
+
+    def log_in(self, url: str, token: str, then: Then[None]) -> None:
+        """Connect with another log-in; keep it if the server accepts it."""
+
+        def task() -> None:
+            login = Login(url.strip(), token.strip())
+            self._connect(lambda: login)
+            store(login)
+
+        self._worker.do(task, then)
+
+    def _connect(self, find: Callable[[], Login]) -> None:
+        if self._closed.is_set():
+            return
+        old, self._workstation = self._workstation, None
+        if old is not None:
+            old.close()
+        try:
+            login = find()
+            self.url = login.url
+            workstation = Workstation.connect(
+                login.url,
+                login.token,
+                program=PROGRAM,
+                ca_file=login.ca_file,
+                patience=CONNECT_SECONDS,
+                dispatch=self._post,
+                python=self._python,
+                on_lost=lambda session, how: self._listener.on_lost(session),
+                on_conflict=lambda session, other: self._listener.on_conflict(session),
+                on_conflict_over=lambda session, other: self._listener.on_conflict(session),
+                on_handoff_request=self._listener.on_asked,
+                on_event=self._listener.on_event,
+                on_refused=self._refused,
+            )
+        except Exception as error:
+            self._fail(error)
+            raise
+        with suppress(ServerUnavailableError, ApiError):
+            self.user = str(workstation.api.call("GET", "/api/me").json()["user"])
+        self._workstation, self.why = workstation, ""
+        self._post(self._listener.on_open)
+
+    def _fail(self, error: Exception) -> None:
+        self.why = str(error)
+        self._post(lambda: self._listener.on_failed(error))
+
+    def _refused(self, error: Exception) -> None:
+        self.why = str(error)
+        self._listener.on_failed(error)
+
+    def _there(self) -> Workstation:
+        if self._workstation is None:
+            raise ServerUnavailableError(self.why)
+        return self._workstation
+
+    # -- sessions --
+
+    def _acquire(self, place: Place) -> EditSession:
+        lock = place.lock
+        return self._there().edit(
+            lock.part_number, level=lock.level, object_id=lock.object_id, cone=place.cone
+        )
+
+    def acquire(
+        self, place: Place, seconds: float, late: Then[EditSession]
+    ) -> Outcome[EditSession] | None:
+        """See `edits.Server`."""
+        return self._worker.ask(lambda: self._acquire(place), seconds, late)
+
+    def acquire_later(self, place: Place, then: Then[EditSession]) -> None:
+        """See `edits.Server`."""
+        self._worker.do(lambda: self._acquire(place), then)
+
+    def release(self, session: EditSession) -> None:
+        """See `edits.Server`."""
+        self._worker.do(session.release)
+
+    def leave(self, session: EditSession) -> None:
+        """See `edits.Server`."""
+        self._worker.do(lambda: session.__exit__())
+
+    def hand_over(self, session: EditSession, workstation_id: str, then: Then[None]) -> None:
+        """See `edits.Server`."""
+        self._worker.do(lambda: session.hand_over(workstation_id), then)
+
+    def wait(
+        self, place: Place, ask: str, report: Callable[[Waiting], Any], then: Then[EditSession]
+    ) -> Callable[[], None]:
+        """Stand in line until the turn comes, in a thread of its own.
+
+        Args:
+            place: what is waited for.
+            ask: if not "", the holder is asked for a hand-over, with this message.
+            report: called in the GUI thread when the place in line or the holder has changed.
+            then: called in the GUI thread with the session, or with `Left`.
+
+        Returns:
+            a function that leaves the line.
+        """
+        left = threading.Event()
+        known: list[Any] = [None]
+
+        def on_wait(waiting: Waiting) -> None:
+            if left.is_set() or self._closed.is_set():
+                raise Left
+            now = waiting.position, waiting.holder
+            if known[0] != now:
+                known[0] = now
+                self._post(lambda: report(waiting))
+
+        def run() -> None:
+            lock = place.lock
+            try:
+                session = self._there().edit(
+                    lock.part_number,
+                    level=lock.level,
+                    object_id=lock.object_id,
+                    cone=place.cone,
+                    wait=True,
+                    on_wait=on_wait,
+                    ask=ask,
+                )
+            except Exception as error:
+                outcome = Outcome[EditSession](error=error)
+            else:
+                outcome = Outcome(value=session)
+            self._post(lambda: then(outcome))
+
+        threading.Thread(target=run, daemon=True, name="silo line").start()
+        return left.set
+
+    # -- parts --
+
+    def state_of(self, part_numbers: list[str], then: Then[dict[str, PartState]]) -> None:
+        """Ask for the sessions and lines of parts in the background."""
+
+        def task() -> dict[str, PartState]:
+            api = self._there().api
+            states: dict[str, PartState] = {}
+            for number in part_numbers:
+                try:
+                    states[number] = PartState(
+                        api.sessions_of(number)["sessions"], api.line(number)
+                    )
+                except NotFoundError:
+                    states[number] = PartState([], [], known=False)
+            return states
+
+        self._worker.do(task, then)
+
+    def create_part(self, part_number: str, then: Then[Any]) -> None:
+        """Have the server know a part number."""
+        self._worker.do(lambda: self._there().api.create_item(part_number), then)
+
+    # -- presence and the end --
+
+    def touched(self) -> None:
+        """Note that somebody uses this FreeCAD."""
+        if self._workstation is not None:
+            self._workstation.touched()
+
+    @property
+    def workstation_id(self) -> str:
+        """The id of the workstation, "" while there is none."""
+        return self._workstation.id if self._workstation else ""
+
+    def close(self) -> None:
+        """Disconnect, which releases everything. Waits no longer than `CLOSE_SECONDS`."""
+        self._closed.set()
+
+        def task() -> None:
+            workstation, self._workstation = self._workstation, None
+            if workstation is not None:
+                workstation.close()
+
+        self._worker.do(task)
+        self._worker.close(CLOSE_SECONDS)
+
+
+class PartState:
+    """Who holds and who waits for objects of a part.
+
+    Args:
+        sessions: the active sessions, as the API answers them.
+        line: the places in line, as the API answers them.
+        known: whether the server knows the part.
+    """
+
+    def __init__(self, sessions: list[Any], line: list[Any], *, known: bool = True) -> None:
+        self.sessions = sessions
+        self.line = line
+        self.known = known

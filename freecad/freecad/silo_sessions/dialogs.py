@@ -1,0 +1,122 @@
+"""The questions to the user. None of them blocks FreeCAD; text of other people is shown as it is, never as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import FreeCADGui as Gui
+from PySide import QtCore, QtGui
+
+from silo_client import Holder
+from silo_client.common.visible import visible
+
+Answer = tuple[str, Callable[[], Any]]
+
+
+def shown(text: Any) -> str:
+    """Return text of others as it may be shown: without characters that cannot be seen or turn its direction."""
+    return "\n".join(visible(line) for line in str(text).splitlines())
+
+
+def holder_text(what: str, holder: Holder) -> str:
+    """Say who edits something, where, and since when."""
+    since = f" since {holder.acquired_at.astimezone():%H:%M:%S}" if holder.acquired_at else ""
+    note = f" ({holder.note})" if holder.note else ""
+    return f"{holder.person} is editing {what} on {holder.workstation}{since}{note}."
+
+
+class Question(QtGui.QDialog):
+    """A window with a text and a button for each answer, which stays until it is answered or closed.
+
+    Args:
+        title: of the window.
+        text: the question.
+        answers: the buttons and what they do; the first one is the default.
+        message: the label of a line of text to write, "" for none.
+    """
+
+    def __init__(self, title: str, text: str, answers: Sequence[Answer], message: str = "") -> None:
+        super().__init__(Gui.getMainWindow())
+        self.setWindowTitle(title)
+        self.setModal(False)
+        self.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        self.setObjectName("SiloQuestion")
+        layout = QtGui.QVBoxLayout(self)
+        label = QtGui.QLabel(shown(text))
+        label.setTextFormat(QtCore.Qt.PlainText)
+        label.setWordWrap(True)
+        label.setMinimumWidth(380)
+        layout.addWidget(label)
+        self.text = shown(text)
+        self._line: Any = None
+        if message:
+            self._line = QtGui.QLineEdit()
+            self._line.setPlaceholderText(message)
+            layout.addWidget(self._line)
+        row = QtGui.QHBoxLayout()
+        row.addStretch(1)
+        for name, act in answers:
+            button = QtGui.QPushButton(name)
+            button.clicked.connect(self._answering(act))
+            row.addWidget(button)
+        layout.addLayout(row)
+
+    @property
+    def message(self) -> str:
+        """What the user has written."""
+        return self._line.text().strip() if self._line is not None else ""
+
+    def _answering(self, act: Callable[[], Any]) -> Callable[..., None]:
+        def answer(*_: Any) -> None:
+            # The action may open another edit or window.
+            QtCore.QTimer.singleShot(0, act)
+            QtCore.QTimer.singleShot(0, self.close)
+
+        return answer
+
+
+class LogIn(QtGui.QDialog):
+    """Address and token of a server.
+
+    Args:
+        url: the address to begin with.
+        log_in: called with address and token; answers by `answered`.
+    """
+
+    def __init__(self, url: str, log_in: Callable[[str, str], None]) -> None:
+        super().__init__(Gui.getMainWindow())
+        self.setWindowTitle("Log in to Silo Sessions")
+        self.setObjectName("SiloLogIn")
+        self.setModal(False)
+        form = QtGui.QFormLayout(self)
+        self.url = QtGui.QLineEdit(url or "https://")
+        self.url.setMinimumWidth(320)
+        self.token = QtGui.QLineEdit()
+        self.token.setEchoMode(QtGui.QLineEdit.Password)
+        self.status = QtGui.QLabel(
+            "Make a token on the server's board (Tokens). It is kept where `silo login` keeps it."
+        )
+        self.status.setTextFormat(QtCore.Qt.PlainText)
+        self.status.setWordWrap(True)
+        self.button = QtGui.QPushButton("Log in")
+        self.button.setDefault(True)
+        form.addRow("Server", self.url)
+        form.addRow("Token", self.token)
+        form.addRow(self.status)
+        form.addRow(self.button)
+        self._log_in = log_in
+        self.button.clicked.connect(self._clicked)
+
+    def _clicked(self, *_: Any) -> None:
+        self.button.setEnabled(False)
+        self.status.setText("Logging in…")
+        self._log_in(self.url.text(), self.token.text())
+
+    def answered(self, error: Exception | None) -> None:
+        """Close, or say why it did not work."""
+        self.button.setEnabled(True)
+        if error is None:
+            self.accept()
+        else:
+            self.status.setText(shown(error))

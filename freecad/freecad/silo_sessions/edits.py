@@ -1,0 +1,378 @@
+"""What this FreeCAD edits and holds: entering and leaving an edit, direct changes, saving, losing, handing over.
+
+All methods are called in the GUI thread, and none of them waits longer than `ACQUIRE_SECONDS`. This module does not
+know FreeCAD: `Server` is the connection, `View` is what the user sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from silo_client import (
+    ApiError,
+    EditSession,
+    HandoffRequest,
+    HardInterferenceError,
+    Holder,
+    Lock,
+    Lost,
+    ServerUnavailableError,
+)
+
+from .places import Place
+from .worker import Outcome, Then
+
+# The GUI waits so long for an answer when an edit is entered; a server answers in 20 ms.
+ACQUIRE_SECONDS = 1.0
+
+# Ways of losing a session after which it may be acquired again: nobody took it on purpose.
+COME_BACK = ("disconnected", "expired", "unknown")
+
+LATE = f"the server did not answer within {ACQUIRE_SECONDS:g} s"
+
+
+class Server(Protocol):
+    """The connection to the server. `then` and `late` are called in the GUI thread."""
+
+    def acquire(
+        self, place: Place, seconds: float, late: Then[EditSession]
+    ) -> Outcome[EditSession] | None:
+        """Acquire a session, and wait so long for it. A late outcome goes to `late`."""
+
+    def acquire_later(self, place: Place, then: Then[EditSession]) -> None:
+        """Acquire a session in the background."""
+
+    def release(self, session: EditSession) -> None:
+        """End a session in the background."""
+
+    def leave(self, session: EditSession) -> None:
+        """Give up a session that another window of this workstation has, which goes on there."""
+
+    def hand_over(self, session: EditSession, workstation_id: str, then: Then[None]) -> None:
+        """Hand a session over in the background."""
+
+
+class View(Protocol):
+    """What the user sees and decides. None of the methods waits for the user."""
+
+    def refused(self, place: Place, holder: Holder) -> None:
+        """Another user edits this: the edit was not entered."""
+
+    def other_window(self, place: Place) -> None:
+        """Another FreeCAD window of the same user edits this: the edit was not entered."""
+
+    def refused_late(self, place: Place, holder: Holder | None) -> None:
+        """The edit was entered while the server was away, and another user (None: another window) has the lock."""
+
+    def change_refused(self, place: Place, holder: Holder | None) -> None:
+        """A direct change met the lock of another user (None: of another window). Offer to undo it."""
+
+    def lost(self, place: Place, how: Lost) -> None:
+        """The lock was lost while it was in use."""
+
+    def asked(self, request: HandoffRequest) -> None:
+        """Another user asks for a lock that is held here."""
+
+    def end_edit(self) -> None:
+        """Leave the present edit."""
+
+    def save(self, document: str) -> bool:
+        """Save a document; return whether it is saved."""
+
+    def say(self, text: str) -> None:
+        """Tell the user something that needs no answer."""
+
+    def update(self) -> None:
+        """Something that is shown has changed."""
+
+
+@dataclass(eq=False)
+class Hold:
+    """A lock in use: held, or wanted as soon as the server can be reached.
+
+    Args:
+        place: the locked object.
+        session: the session; None while there is none.
+        editing: the object is in edit.
+        changed: it has changes that are not saved.
+        granted: its turn came in the line, and it was not entered yet.
+        asking: an acquire is under way.
+        handing: it is about to be handed over.
+        why: why it is not locked; "" where it is.
+    """
+
+    place: Place
+    session: EditSession | None = None
+    editing: bool = False
+    changed: bool = False
+    granted: bool = False
+    asking: bool = False
+    handing: bool = False
+    why: str = ""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is a reason to hold it."""
+        return self.editing or self.changed or self.granted
+
+
+class Edits:
+    """The locks of this FreeCAD.
+
+    Args:
+        server: the connection.
+        view: what the user sees.
+    """
+
+    def __init__(self, server: Server, view: View) -> None:
+        self._server = server
+        self._view = view
+        self._holds: dict[Lock, Hold] = {}
+        # Locks whose refusal the user knows: changes of them are not asked about again until the document is saved.
+        self._refused: dict[Lock, Place] = {}
+        self.requests: list[HandoffRequest] = []
+
+    @property
+    def holds(self) -> list[Hold]:
+        """The locks in use, held or not."""
+        return list(self._holds.values())
+
+    @property
+    def current(self) -> Hold | None:
+        """The lock of the object that is in edit."""
+        return next((hold for hold in self._holds.values() if hold.editing), None)
+
+    def hold_of(self, session_id: str) -> Hold | None:
+        """Return the lock of a session."""
+        return next(
+            (one for one in self.holds if one.session and one.session.id == session_id), None
+        )
+
+    # -- edits --
+
+    def enter(self, place: Place) -> bool:
+        """Note that the user enters an edit; return whether it may go on. If not, the user was told why."""
+        self.leave()
+        self._refused.pop(place.lock, None)
+        hold = self._holds.get(place.lock)
+        if hold is not None and (hold.session or hold.asking):
+            hold.editing, hold.granted = True, False
+            self._view.update()
+            return True
+        hold = Hold(place, editing=True, changed=hold is not None and hold.changed, asking=True)
+        self._holds[place.lock] = hold
+        outcome = self._server.acquire(
+            place, ACQUIRE_SECONDS, lambda late: self._answered(hold, late)
+        )
+        if outcome is None:
+            hold.why = LATE
+            self._view.update()
+            return True
+        hold.asking = False
+        session, error = outcome.value, outcome.error
+        if isinstance(error, HardInterferenceError) or (session and session.existing):
+            self._drop(hold)
+            if session:
+                self._server.leave(session)
+                self._view.other_window(place)
+            elif isinstance(error, HardInterferenceError):
+                self._view.refused(place, error.holder)
+            return False
+        hold.session = session
+        hold.why = reason(error) if error else ""
+        self._view.update()
+        return True
+
+    def leave(self) -> None:
+        """Note that the user has left the edit. What was changed stays held until it is saved or closed."""
+        hold = self.current
+        if hold is None:
+            return
+        hold.editing = False
+        self._settle(hold)
+
+    def changed(self, document: str) -> None:
+        """Note a change by the edit that is open; it may change another document than the one in edit."""
+        hold = self.current
+        if hold is not None and hold.place.document == document and not hold.changed:
+            hold.changed = True
+            self._view.update()
+
+    def change_directly(self, place: Place) -> None:
+        """Note a change that was made without an edit (property editor, spreadsheet, delete, undo)."""
+        if place.lock in self._refused:
+            return
+        hold = self._holds.get(place.lock)
+        if hold is None:
+            hold = self._holds[place.lock] = Hold(place)
+        if not hold.changed:
+            hold.changed = True
+            self._view.update()
+        if hold.session is None and not hold.asking and not hold.why:
+            self._ask_again(hold)
+
+    def undone(self, place: Place) -> None:
+        """Note that a change which was refused was undone."""
+        self._refused.pop(place.lock, None)
+
+    def saved(self, document: str) -> None:
+        """Note that a document was saved: what was changed in it is free again, unless it is in edit."""
+        self._refused = {lock: p for lock, p in self._refused.items() if p.document != document}
+        for hold in self.holds:
+            if hold.place.document == document and hold.changed:
+                hold.changed = False
+                self._settle(hold)
+
+    def closed(self, document: str) -> None:
+        """Note that a document was closed, saved or not: nothing of it is held any longer."""
+        self._refused = {lock: p for lock, p in self._refused.items() if p.document != document}
+        for hold in self.holds:
+            if hold.place.document == document:
+                hold.changed = hold.editing = hold.granted = False
+                self._settle(hold)
+
+    def give_up(self, lock: Lock) -> None:
+        """Release a lock because the user says so, although there are changes."""
+        hold = self._holds.get(lock)
+        if hold is not None and not hold.editing:
+            hold.changed = hold.granted = False
+            self._settle(hold)
+
+    # -- what the server says later --
+
+    def connected(self) -> None:
+        """Note that the server can be reached (again): acquire what is in use without a lock."""
+        for hold in self.holds:
+            if hold.session is None and hold.wanted and not hold.asking:
+                self._ask_again(hold)
+
+    def granted(self, place: Place, session: EditSession) -> None:
+        """Note that the turn for a place has come."""
+        hold = self._holds.setdefault(place.lock, Hold(place))
+        hold.session, hold.why = session, ""
+        hold.granted = not (hold.editing or hold.changed)
+        self._view.update()
+
+    def lost(self, session_id: str, how: Lost) -> None:
+        """Note that a session was lost."""
+        self.requests = [one for one in self.requests if one.session_id != session_id]
+        hold = self.hold_of(session_id)
+        if hold is None:
+            self._view.update()
+            return
+        hold.session = None
+        hold.granted = hold.handing = False
+        if not hold.wanted:
+            self._drop(hold)
+            return
+        hold.why = f"it was lost: {how}"
+        self._view.lost(hold.place, how)
+        if how.reason in COME_BACK:
+            self._ask_again(hold)
+        self._view.update()
+
+    def _ask_again(self, hold: Hold) -> None:
+        hold.asking = True
+        self._server.acquire_later(hold.place, lambda outcome: self._answered(hold, outcome))
+
+    def _answered(self, hold: Hold, outcome: Outcome[EditSession]) -> None:
+        """Handle an answer that nobody waited for."""
+        hold.asking = False
+        if self._holds.get(hold.place.lock) not in (None, hold):
+            # The object was left and entered again meanwhile: the later request has the same answer.
+            return
+        session, error = outcome.value, outcome.error
+        if session and session.existing:
+            self._server.leave(session)
+            self._refuse_late(hold, None)
+        elif isinstance(error, HardInterferenceError):
+            self._refuse_late(hold, error.holder)
+        elif session:
+            hold.session, hold.why = session, ""
+            self._settle(hold)
+        else:
+            hold.why = reason(error) if error else LATE
+            self._settle(hold)
+
+    def _refuse_late(self, hold: Hold, holder: Holder | None) -> None:
+        place, editing, changed = hold.place, hold.editing, hold.changed
+        self._drop(hold)
+        if editing:
+            self._view.refused_late(place, holder)
+        elif changed:
+            self._refused[place.lock] = place
+            self._view.change_refused(place, holder)
+
+    # -- handing over --
+
+    def asked(self, request: HandoffRequest) -> None:
+        """Note that another user asks for a lock."""
+        if self.hold_of(request.session_id) is None:
+            return
+        self.requests = [one for one in self.requests if one.session_id != request.session_id]
+        self.requests.append(request)
+        self._view.asked(request)
+        self._view.update()
+
+    def decline(self, request: HandoffRequest) -> None:
+        """Do not show a request any longer. The other user stays in line."""
+        self.requests = [one for one in self.requests if one is not request]
+        self._view.update()
+
+    def hand_over(self, request: HandoffRequest) -> None:
+        """Leave the edit, save what was changed, and hand the lock over."""
+        hold = self.hold_of(request.session_id)
+        self.decline(request)
+        if hold is None or hold.session is None:
+            return
+        session = hold.session
+        hold.handing = True
+        if hold.editing:
+            self._view.end_edit()
+        if hold.changed and not self._view.save(hold.place.document):
+            hold.handing = False
+            self._settle(hold)
+            self._view.say(f"{hold.place} was not handed over, because it could not be saved.")
+            return
+        hold.changed = False
+        self._server.hand_over(
+            session,
+            request.workstation_id,
+            lambda outcome: self._handed_over(hold, request, outcome),
+        )
+
+    def _handed_over(self, hold: Hold, request: HandoffRequest, outcome: Outcome[None]) -> None:
+        hold.handing = False
+        if outcome.error is None:
+            hold.session = None
+            hold.granted = False
+            self._view.say(f"{hold.place} was handed over to {request.person}.")
+        else:
+            self._view.say(f"{hold.place} was not handed over: {outcome.error}")
+        self._settle(hold)
+
+    # -- the rest --
+
+    def _settle(self, hold: Hold) -> None:
+        """Release a lock that nothing needs any more."""
+        if not hold.wanted and not hold.handing:
+            session, hold.session = hold.session, None
+            self._drop(hold)
+            if session:
+                self._server.release(session)
+        self._view.update()
+
+    def _drop(self, hold: Hold) -> None:
+        if self._holds.get(hold.place.lock) is hold:
+            del self._holds[hold.place.lock]
+        self._view.update()
+
+
+def reason(error: Exception) -> str:
+    """Say in a few words why there is no lock."""
+    if isinstance(error, ServerUnavailableError):
+        return "the server cannot be reached"
+    if isinstance(error, ApiError):
+        return error.message.rstrip(".")
+    return str(error).rstrip(".")

@@ -1,0 +1,135 @@
+"""What the dock shows: rows of text, with what each of them is about. Knows no FreeCAD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from silo_client import HandoffRequest
+from silo_client.data import person, time_of
+
+from .connection import PartState
+from .edits import Edits, Hold
+from .waits import Wait, Waits
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the dock.
+
+    Args:
+        text: what it says.
+        hint: more, shown when the pointer rests on it.
+        about: the lock, place in line or request that its buttons act on; None where it has none.
+    """
+
+    text: str
+    hint: str = ""
+    about: Hold | Wait | HandoffRequest | None = None
+
+
+def held(edits: Edits) -> list[Row]:
+    """Return a row for each lock in use."""
+    return [_hold(hold) for hold in edits.holds]
+
+
+def _hold(hold: Hold) -> Row:
+    if hold.asking and not hold.session:
+        state = "asking for the lock…"
+    elif hold.session is None:
+        state = f"NOT LOCKED: {hold.why}"
+    elif hold.editing:
+        state = "in edit"
+    elif hold.granted:
+        state = "your turn: enter it, or release it"
+    else:
+        state = "changed, held until saved"
+    if hold.editing and hold.changed and hold.session:
+        state = "in edit, changed"
+    others = hold.session.conflicts if hold.session else []
+    met = ", ".join(sorted({f"{one.holder.user}" for one in others}))
+    return Row(
+        f"{hold.place} · {state}" + (f" · also reached by {met}" if met else ""),
+        "\n".join(_conflict(one) for one in others),
+        hold,
+    )
+
+
+def _conflict(conflict: Any) -> str:
+    holder = conflict.holder
+    what = holder.object_id or "the whole part"
+    shared = f"; both reach {', '.join(conflict.shared[:8])}" if conflict.shared else ""
+    return f"{holder.person} edits {what} on {holder.workstation}{shared}"
+
+
+def waiting(waits: Waits) -> list[Row]:
+    """Return a row for each line in which this FreeCAD stands."""
+    rows = []
+    for wait in waits.all:
+        who = f", {wait.holder.user} has it" if wait.holder else ""
+        place = f"place {wait.position}" if wait.position else "standing in line…"
+        rows.append(Row(f"{wait.place} · {place}{who}", about=wait))
+    return rows
+
+
+def requests(edits: Edits) -> list[Row]:
+    """Return a row for each user who asks for a lock that is held here."""
+    rows = []
+    for request in edits.requests:
+        hold = edits.hold_of(request.session_id)
+        what = str(hold.place) if hold else str(request.lock)
+        rows.append(Row(f"{request.person} asks for {what}", request.message, request))
+    return rows
+
+
+def others(states: Mapping[str, PartState], workstation_id: str) -> list[Row]:
+    """Return a row for each session and place in line of other workstations in the open parts."""
+    rows = []
+    for number, state in sorted(states.items()):
+        if not state.known:
+            rows.append(Row(f"{number}: the server does not know this part"))
+        for session in state.sessions:
+            if session["workstation"]["id"] != workstation_id:
+                since = _clock(time_of(session.get("acquired_at")))
+                rows.append(
+                    Row(
+                        f"{person(session)} edits {_what(session)} · since {since}",
+                        "\n".join(filter(None, (session["workstation"]["name"], session["note"]))),
+                    )
+                )
+        for place in state.line:
+            if place["workstation"]["id"] != workstation_id:
+                rows.append(
+                    Row(f"{person(place)} waits for {_what(place)} · place {place['position']}")
+                )
+    return rows
+
+
+def _what(payload: Mapping[str, Any]) -> str:
+    return f"{payload['object_id'] or 'all'} of {payload['part_number']}"
+
+
+def _clock(moment: datetime | None) -> str:
+    return f"{moment.astimezone():%H:%M}" if moment else "?"
+
+
+def banner(edits: Edits, *, logged_in: bool, connected: bool, why: str) -> str:
+    """Return the warning that is shown above everything; "" where there is none."""
+    unlocked = [hold for hold in edits.holds if hold.session is None and not hold.asking]
+    unlocked += [hold for hold in edits.holds if hold.asking and hold.why]
+    if unlocked:
+        hold = unlocked[0]
+        return f"{hold.place} is not locked: {hold.why or why}. Others may change it too."
+    doubtful = [hold for hold in edits.holds if hold.session and not hold.session.valid]
+    if doubtful and not connected:
+        return f"The connection is interrupted: {doubtful[0].place} may no longer be locked."
+    if not logged_in:
+        return f"Nothing is locked: {why.rstrip('.')}."
+    return "" if connected else "The connection is interrupted; it is opened again by itself."
+
+
+def names(numbers: Iterable[str]) -> list[str]:
+    """Return part numbers once each, in order."""
+    return sorted({number for number in numbers if number})

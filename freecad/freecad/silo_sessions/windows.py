@@ -1,0 +1,363 @@
+"""What the user sees of the add-on: the dock, the questions, the messages. This is the `View` of `edits`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol
+
+import FreeCAD as App
+import FreeCADGui as Gui
+from PySide import QtCore, QtGui
+
+from silo_client import HandoffRequest, Holder, Lost
+
+from . import overview
+from .connection import Connection, PartState
+from .dialogs import Answer, LogIn, Question, holder_text
+from .edits import Edits, Hold
+from .panel import Button, Panel, Section
+from .places import Place
+from .waits import Wait, Waits
+from .worker import Outcome
+
+# The dock keeps so many messages.
+MESSAGES = 8
+# Several changes of what is shown are drawn at once.
+DRAW_MS = 50
+OTHER_WINDOW = "Your other FreeCAD window has {}: edit it there, or leave it there first."
+
+
+class Application(Protocol):
+    """What the windows show and act on; see `application.Application`."""
+
+    edits: Edits
+    waits: Waits
+    connection: Connection
+    states: dict[str, PartState]
+    undoing: bool
+
+    def part_number(self, document: Any) -> str:
+        """Return a document's part number, or ""."""
+
+    def set_part_number(self, document: Any, number: str) -> None:
+        """Give a document a part number."""
+
+    def ask_part_number(self) -> None:
+        """Ask for the part number of the active document."""
+
+    def ask_log_in(self) -> None:
+        """Ask for server and token."""
+
+
+class Windows:
+    """The dock and the questions.
+
+    Args:
+        application: what they show and act on.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._panel: Any = None
+        self._messages: list[str] = []
+        self._timer = QtCore.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._draw)
+        self._questions: dict[Any, Question] = {}
+        self._log_in: Any = None
+
+    def begin(self, visible: bool) -> None:
+        """Make the dock."""
+        self._panel = Panel(self._application.ask_log_in, self._application.ask_part_number)
+        Gui.getMainWindow().addDockWidget(QtCore.Qt.RightDockWidgetArea, self._panel)
+        self._panel.setVisible(visible)
+        self._draw()
+
+    @property
+    def panel(self) -> Panel:
+        """The dock."""
+        assert isinstance(self._panel, Panel)
+        return self._panel
+
+    def show_dock(self) -> None:
+        """Show the dock, in front of others."""
+        self.panel.setVisible(True)
+        self.panel.raise_()
+
+    # -- what `edits` and `waits` tell --
+
+    def refused(self, place: Place, holder: Holder) -> None:
+        """See `edits.View`."""
+        question = self._ask(
+            place.lock,
+            "Being edited",
+            holder_text(str(place), holder),
+            [
+                ("Wait in line", lambda: self._application.waits.stand(place)),
+                ("Ask for it", lambda: self._ask_for(place, question.message)),
+                ("Only look", lambda: None),
+            ],
+            message=f"Message to {holder.user}, if you ask",
+        )
+
+    def _ask_for(self, place: Place, message: str) -> None:
+        self._application.waits.stand(place, message or "May I edit it?")
+
+    def other_window(self, place: Place) -> None:
+        """See `edits.View`."""
+        self._ask(place.lock, "Open elsewhere", OTHER_WINDOW.format(place), [("OK", _nothing)])
+
+    def refused_late(self, place: Place, holder: Holder | None) -> None:
+        """See `edits.View`."""
+        who = holder_text(str(place), holder) if holder else OTHER_WINDOW.format(place)
+        self._ask(
+            place.lock,
+            "Being edited",
+            f"{who}\nYou began to edit it while the server could not be reached."
+            " What you change may be lost when both of you save.",
+            [("Leave the edit", self.end_edit), ("Go on without a lock", _nothing)],
+        )
+
+    def change_refused(self, place: Place, holder: Holder | None) -> None:
+        """See `edits.View`."""
+        who = holder_text(str(place), holder) if holder else OTHER_WINDOW.format(place)
+        self._ask(
+            place.lock,
+            "Being edited",
+            f"{who}\nYour change is not protected.",
+            [
+                ("Undo my change", lambda: self._undo(place)),
+                ("Keep it", _nothing),
+            ],
+        )
+
+    def _undo(self, place: Place) -> None:
+        document = App.listDocuments().get(place.document)
+        if document is None:
+            return
+        self._application.undoing = True
+        try:
+            document.undo()
+            document.recompute()
+        finally:
+            self._application.undoing = False
+        self._application.edits.undone(place)
+
+    def lost(self, place: Place, how: Lost) -> None:
+        """See `edits.View`."""
+        self._ask(
+            place.lock,
+            "Lock lost",
+            f"You no longer have the lock of {place} ({how}). Others may edit it now.",
+            [("OK", _nothing)],
+        )
+
+    def asked(self, request: HandoffRequest) -> None:
+        """See `edits.View`."""
+        edits = self._application.edits
+        hold = edits.hold_of(request.session_id)
+        what = str(hold.place) if hold else str(request.lock)
+        note = "\nIt is saved first." if hold and hold.changed else ""
+        self._ask(
+            request.session_id,
+            "Asked for",
+            f"{request.person} asks for {what}: {request.message}{note}",
+            [
+                ("Hand it over", lambda: edits.hand_over(request)),
+                ("Not now", lambda: edits.decline(request)),
+            ],
+        )
+
+    def turn(self, place: Place) -> None:
+        """See `waits.WaitView`."""
+        self._ask(
+            place.lock,
+            "Your turn",
+            f"It is your turn: you have the lock of {place}."
+            " Open the file again first if somebody has saved it meanwhile.",
+            [
+                ("Edit it", lambda: self.edit(place)),
+                ("Release it", lambda: self._application.edits.give_up(place.lock)),
+            ],
+        )
+
+    def edit(self, place: Place) -> None:
+        """Enter the edit of a place."""
+        if place.document in App.listDocuments():
+            App.setActiveDocument(place.document)
+            Gui.getDocument(place.document).setEdit(place.entered)
+
+    def end_edit(self) -> None:
+        """See `edits.View`."""
+        document = Gui.editDocument()
+        if document is not None:
+            document.resetEdit()
+
+    def save(self, document: str) -> bool:
+        """See `edits.View`."""
+        found = App.listDocuments().get(document)
+        if found is None or not found.FileName:
+            return False
+        try:
+            found.save()
+        except Exception as error:
+            self.say(f"{found.Label} could not be saved: {error}")
+            return False
+        return True
+
+    def say(self, text: str) -> None:
+        """See `edits.View`."""
+        self.note(text)
+        App.Console.PrintWarning(f"Silo Sessions: {text}\n")
+
+    def note(self, text: str) -> None:
+        """Add a message to the dock."""
+        self._messages = [f"{datetime.now().astimezone():%H:%M} {text}", *self._messages][:MESSAGES]
+        self.update()
+
+    def forget_messages(self) -> None:
+        """Show no message any longer."""
+        self._messages = []
+        self.update()
+
+    def update(self) -> None:
+        """Draw the dock again, soon."""
+        if not self._timer.isActive():
+            self._timer.start(DRAW_MS)
+
+    # -- documents --
+
+    def load_whole(self, document: Any) -> None:
+        """Load a document whole that was opened in part, as links need it; then the edit is to be begun again."""
+        file, label = document.FileName, document.Label
+
+        def load() -> None:
+            App.openDocument(file)
+            self.say(
+                f"{label} was loaded in part, for its links only. It is whole now: edit again."
+            )
+
+        QtCore.QTimer.singleShot(0, load)
+
+    def copied(self, document: Any, number: str, original: str) -> None:
+        """Ask what a copy of a part is."""
+        self._ask(
+            document.Name,
+            "Another part?",
+            f"{document.Label} was saved under another name. It was the part {number} ({original})."
+            " Is it another part now? Without a part number nothing of it is locked.",
+            [
+                ("Part number…", lambda: self.ask_part_number(document)),
+                (
+                    f"It is still {number}",
+                    lambda: self._application.set_part_number(document, number),
+                ),
+                ("No part", _nothing),
+            ],
+        )
+
+    def ask_part_number(self, document: Any) -> None:
+        """Ask for a document's part number."""
+        application = self._application
+        before = application.part_number(document)
+        number, good = QtGui.QInputDialog.getText(
+            Gui.getMainWindow(),
+            "Part number",
+            f"Part number of {document.Label} on the server (empty: none):",
+            QtGui.QLineEdit.Normal,
+            before,
+        )
+        if good and number.strip() != before:
+            application.set_part_number(document, number.strip())
+
+    def ask_log_in(self, url: str) -> None:
+        """Ask for server and token."""
+        connection = self._application.connection
+
+        def answered(outcome: Outcome[None]) -> None:
+            self._log_in.answered(outcome.error)
+
+        self._log_in = LogIn(url, lambda server, token: connection.log_in(server, token, answered))
+        self._log_in.show()
+
+    # -- drawing --
+
+    def _ask(
+        self, about: Any, title: str, text: str, answers: Sequence[Answer], message: str = ""
+    ) -> Question:
+        """Show a question, in place of an earlier one about the same. It may be asked within a slot of FreeCAD."""
+        before = self._questions.pop(about, None)
+        question = self._questions[about] = Question(title, text, answers, message)
+        question.destroyed.connect(partial(self._closed, about, question))
+        if before is not None:
+            QtCore.QTimer.singleShot(0, before.close)
+        QtCore.QTimer.singleShot(0, question.show)
+        return question
+
+    def _closed(self, about: Any, question: Question, *_: Any) -> None:
+        if self._questions.get(about) is question:
+            del self._questions[about]
+
+    def _draw(self) -> None:
+        if self._panel is None:
+            return
+        application = self._application
+        connection, edits, waits = application.connection, application.edits, application.waits
+        connected = connection.connected
+        if connected:
+            state = f"Connected to {connection.url} as {connection.user}"
+        elif connection.open:
+            state = f"Connecting to {connection.url} again…"
+        else:
+            state = f"Not connected: {connection.why}"
+        banner = overview.banner(
+            edits, logged_in=connection.open, connected=connected, why=connection.why
+        )
+        sections: list[Section] = [
+            (
+                "Asked of me",
+                [(row, self._request_buttons(row)) for row in overview.requests(edits)],
+            ),
+            ("I hold", [(row, self._hold_buttons(row)) for row in overview.held(edits)]),
+            ("I wait for", [(row, self._wait_buttons(row)) for row in overview.waiting(waits)]),
+            (
+                "Others in the open parts",
+                [
+                    (row, [])
+                    for row in overview.others(application.states, connection.workstation_id)
+                ],
+            ),
+            ("Messages", [(overview.Row(text), []) for text in self._messages]),
+        ]
+        self.panel.show_state(state, banner, sections)
+
+    def _request_buttons(self, row: overview.Row) -> list[Button]:
+        request, edits = row.about, self._application.edits
+        assert isinstance(request, HandoffRequest)
+        return [
+            ("Hand over", lambda: edits.hand_over(request)),
+            ("Not now", lambda: edits.decline(request)),
+        ]
+
+    def _hold_buttons(self, row: overview.Row) -> list[Button]:
+        hold = row.about
+        assert isinstance(hold, Hold)
+        place, edits = hold.place, self._application.edits
+        if hold.editing:
+            return [("Leave", self.end_edit)]
+        act: list[Button] = [("Edit", lambda: self.edit(place))] if hold.granted else []
+        if hold.changed:
+            act.append(("Save", lambda: self.save(place.document)))
+        return [*act, ("Release", lambda: edits.give_up(place.lock))]
+
+    def _wait_buttons(self, row: overview.Row) -> list[Button]:
+        wait = row.about
+        assert isinstance(wait, Wait)
+        waits = self._application.waits
+        return [("Leave the line", lambda: waits.leave(wait.place.lock))]
+
+
+def _nothing() -> None:
+    """The window closes."""

@@ -1,0 +1,315 @@
+"""The FreeCAD add-on without FreeCAD: locks, cones, part numbers, the worker, the line, what the dock shows."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from silo_client import Holder, ServerUnavailableError, Waiting
+from silo_sessions import overview, parts
+from silo_sessions.cone import cone_of
+from silo_sessions.connection import Left, PartState
+from silo_sessions.edits import Edits
+from silo_sessions.locks import lock_of
+from silo_sessions.waits import Waits
+from silo_sessions.worker import Outcome, Worker
+from tests.unit.freecad_fakes import (
+    HOLDER,
+    Document,
+    FakeServer,
+    FakeView,
+    place,
+    refusal,
+    session,
+)
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def part():
+    """Two bodies in an App::Part, a spreadsheet whose value the second one uses, and a folder."""
+    made = Document()
+    sheet = made.add("Spreadsheet::Sheet", "Spreadsheet")
+    for number in ("", "001"):
+        sketch = made.add("Sketcher::SketchObject", f"Sketch{number}", *([sheet] if number else []))
+        pad = made.add("PartDesign::Pad", f"Pad{number}", sketch)
+        other = made.add("PartDesign::Pocket", f"Pocket{number}", pad)
+        made.add("PartDesign::Body", f"Body{number}", group=[sketch, pad, other], tip=other)
+    bodies = [made.objects["Body"], made.objects["Body001"]]
+    made.add("App::Part", "Part", group=bodies)
+    made.add("App::DocumentObjectGroup", "Group", group=[sheet])
+    return made.objects
+
+
+# -- cones --
+
+
+def test_a_cone_follows_features_to_the_body_but_not_into_what_only_groups(part):
+    assert cone_of(part["Sketch"]) == ("Body", "Pad", "Pocket", "Sketch")
+
+
+def test_the_cone_of_a_body_has_all_its_features(part):
+    assert cone_of(part["Body"]) == ("Body", "Pad", "Pocket", "Sketch")
+
+
+def test_edits_of_two_bodies_do_not_meet_but_a_spreadsheet_meets_its_users(part):
+    assert not set(cone_of(part["Sketch"])) & set(cone_of(part["Sketch001"]))
+    assert set(cone_of(part["Spreadsheet"])) & set(cone_of(part["Sketch001"]))
+    assert "Group" not in cone_of(part["Spreadsheet"])
+
+
+def test_a_feature_behind_which_others_follow_is_no_tip(part):
+    loose = part["Body"].Document.add("PartDesign::Pad", "Loose")
+    part["Body"].Group.append(loose)
+    loose.InList.append(part["Body"])
+    assert cone_of(loose) == ("Loose",)
+
+
+def test_a_container_that_names_an_object_in_an_expression_uses_it(part):
+    part["Group"].ExpressionEngine = [("Label", "Spreadsheet.width")]
+    assert "Group" in cone_of(part["Spreadsheet"])
+
+
+def test_objects_of_other_documents_are_other_parts(part):
+    elsewhere = Document("Other").add("App::Link", "Link", part["Body"])
+    assert elsewhere in part["Body"].InList
+    assert "Link" not in cone_of(part["Body"])
+
+
+def test_circles_end(part):
+    part["Sketch"].InList.append(part["Pad"])
+    part["Pad"].InList.append(part["Sketch"])
+    assert "Pocket" in cone_of(part["Sketch"])
+
+
+def test_a_joint_moves_its_assembly():
+    made = Document()
+    box = made.add("Part::Box", "Box")
+    joint = made.add("App::FeaturePython", "Joint", box)
+    joints = made.add("Assembly::JointGroup", "Joints", group=[joint])
+    made.add("Assembly::AssemblyObject", "Assembly", group=[box, joints])
+    assert cone_of(box) == ("Assembly", "Box", "Joint", "Joints")
+    level, locked = lock_of(joint)
+    assert (level, locked.Name) == ("assembly", "Assembly")
+
+
+# -- locks --
+
+
+@pytest.mark.parametrize(
+    ("edited", "level", "locked"),
+    [
+        ("Sketch", "sketch", "Sketch"),
+        ("Pad", "partdesign", "Body"),
+        ("Body001", "partdesign", "Body001"),
+        ("Spreadsheet", "partdesign", "Spreadsheet"),
+        ("Part", "assembly", "Part"),
+    ],
+)
+def test_the_lock_of_an_object(part, edited, level, locked):
+    found = lock_of(part[edited])
+    assert (found[0], found[1].Name) == (level, locked)
+
+
+def test_a_link_in_a_part_is_the_parts_and_a_loose_one_its_own():
+    made = Document()
+    inside, loose = made.add("App::Link", "Link"), made.add("App::Link", "Link001")
+    made.add("App::Part", "Part", group=[inside])
+    assert lock_of(inside)[1].Name == "Part"
+    assert lock_of(loose)[1].Name == "Link001"
+    assert lock_of(loose)[0] == "assembly"
+
+
+# -- part numbers --
+
+
+def test_a_part_number_counts_in_its_file_wherever_that_lies():
+    made = Document()
+    assert parts.part_number_of(made) == ""
+    parts.set_part_number(made, "FC-0001")
+    made.FileName = "C:\\other\\FC-0001.FCStd"
+    assert parts.part_number_of(made) == "FC-0001"
+    assert parts.copied_from(made) == ("", "")
+
+
+def test_a_copy_has_no_part_number_until_it_is_given_one():
+    made = Document()
+    parts.set_part_number(made, "FC-0001")
+    made.FileName = "/parts/copy.FCStd"
+    assert parts.part_number_of(made) == ""
+    assert parts.copied_from(made) == ("FC-0001", "FC-0001.FCStd")
+    parts.set_part_number(made, "FC-0002")
+    assert parts.part_number_of(made) == "FC-0002"
+
+
+def test_a_number_that_was_given_before_the_first_save_gets_its_file_then():
+    made = Document(file="")
+    made.Meta = {"author": "ada"}
+    parts.set_part_number(made, "FC-0001")
+    assert parts.part_number_of(made) == "FC-0001"
+    parts.about_to_save(made, "/parts/new.FCStd")
+    made.FileName = "/parts/copy.FCStd"
+    assert parts.part_number_of(made) == ""
+    parts.set_part_number(made, "")
+    assert made.Meta == {"author": "ada"}
+
+
+# -- the worker --
+
+
+def test_the_worker_answers_in_time_or_later_and_in_order():
+    posted = []
+    worker = Worker(posted.append)
+    go_on = threading.Event()
+    late = []
+    begun = time.monotonic()
+    assert worker.ask(lambda: go_on.wait(20) and 1, 0.05, late.append) is None
+    assert time.monotonic() - begun < 5
+    later = []
+    worker.do(lambda: 2, later.append)
+    go_on.set()
+    eventually(lambda: len(posted) == 2, "both answers")
+    for call in posted:
+        call()
+    assert late == [Outcome(1)]
+    assert later == [Outcome(2)]
+    assert worker.ask(lambda: 3, 20, late.append) == Outcome(3)
+    worker.close(20)
+
+
+def test_the_worker_hands_on_errors_and_goes_on():
+    worker = Worker(lambda call: call())
+
+    def fail():
+        raise ServerUnavailableError("away")
+
+    outcome = worker.ask(fail, 20, lambda _: None)
+    assert isinstance(outcome.error, ServerUnavailableError)
+    worker.do(fail)
+    assert worker.ask(lambda: 1, 20, lambda _: None) == Outcome(1)
+    worker.close(20)
+
+
+# -- the line --
+
+
+class Lines(FakeServer):
+    def __init__(self):
+        super().__init__()
+        self.waits = []
+
+    def wait(self, wanted, ask, report, then):
+        entry = SimpleNamespace(ask=ask, report=report, then=then, left=False)
+        self.waits.append(entry)
+        return lambda: setattr(entry, "left", True)
+
+
+@pytest.fixture
+def line():
+    server, view = Lines(), FakeView()
+    edits = Edits(server, view)
+    return SimpleNamespace(server=server, view=view, edits=edits, waits=Waits(server, edits, view))
+
+
+def test_the_turn_holds_the_lock_until_it_is_entered_or_given_up(line):
+    line.waits.stand(place())
+    line.waits.stand(place())
+    [entry] = line.server.waits
+    entry.report(Waiting(place().lock, 2, Holder.from_payload(HOLDER), 1.0))
+    [row] = overview.waiting(line.waits)
+    assert row.text == "Sketch of FC-0001 · place 2, ada has it"
+    entry.then(Outcome(session()))
+    assert line.view.seen == [("turn", "Sketch of FC-0001")]
+    assert line.waits.all == []
+    [row] = overview.held(line.edits)
+    assert row.text == "Sketch of FC-0001 · your turn: enter it, or release it"
+    assert line.edits.enter(place())
+    assert line.server.calls == []
+    line.edits.leave()
+    assert line.server.released == ["s1"]
+
+
+def test_a_turn_that_comes_while_the_line_is_left_is_released(line):
+    line.waits.stand(place())
+    line.waits.leave(place().lock)
+    [entry] = line.server.waits
+    assert entry.left
+    entry.then(Outcome(session()))
+    assert line.server.released == ["s1"]
+    assert line.edits.holds == []
+
+
+def test_closing_the_document_leaves_its_lines(line):
+    line.waits.stand(place())
+    line.waits.closed("Other")
+    assert line.waits.all
+    line.waits.closed("Doc")
+    assert line.server.waits[0].left
+    line.server.waits[0].then(Outcome(error=Left()))
+    assert line.view.seen == []
+
+
+def test_asking_while_one_waits_asks_the_holder(line):
+    line.waits.stand(place())
+    line.waits.stand(place(), "may I?")
+    assert [entry.ask for entry in line.server.waits] == ["", "may I?"]
+    assert [entry.left for entry in line.server.waits] == [True, False]
+
+
+def test_a_line_that_ends_by_an_error_is_told(line):
+    line.waits.stand(place())
+    line.server.waits[0].then(Outcome(error=ServerUnavailableError("no")))
+    assert line.view.seen == [
+        ("say", "You no longer wait for Sketch of FC-0001: the server cannot be reached.")
+    ]
+
+
+# -- what the dock shows --
+
+
+def test_the_dock_names_states_and_conflicts(line):
+    conflict = {**HOLDER, "object_id": "Sketch001", "shared": ["Body"]}
+    line.server.answers["Sketch"] = session(conflicts=[conflict])
+    line.edits.enter(place())
+    [row] = overview.held(line.edits)
+    assert row.text == "Sketch of FC-0001 · in edit · also reached by ada"
+    assert row.hint == "ada edits Sketch001 on desk; both reach Body"
+    line.edits.changed("Doc")
+    assert "in edit, changed" in overview.held(line.edits)[0].text
+    line.edits.leave()
+    assert "changed, held until saved" in overview.held(line.edits)[0].text
+
+
+def test_the_banner_says_what_is_not_locked(line):
+    def banner(**more):
+        said = {"logged_in": True, "connected": True, "why": "not logged in."}
+        return overview.banner(line.edits, **(said | more))
+
+    assert banner() == ""
+    assert banner(logged_in=False) == "Nothing is locked: not logged in."
+    assert "opened again by itself" in banner(connected=False)
+    line.server.answers["Sketch"] = ServerUnavailableError("no")
+    line.edits.enter(place())
+    assert banner() == (
+        "Sketch of FC-0001 is not locked: the server cannot be reached. Others may change it too."
+    )
+
+
+def test_the_dock_shows_others_and_not_oneself():
+    mine = {**HOLDER, "workstation": {"id": "w-me", "name": "me"}}
+    sessions = [{**one, "part_number": "FC-0001", "note": ""} for one in (HOLDER, mine)]
+    waits = [{**one, "position": number} for number, one in enumerate(sessions, 1)]
+    rows = overview.others(
+        {"FC-0001": PartState(sessions, waits), "FC-9": PartState([], [], known=False)}, "w-me"
+    )
+    texts = [row.text.partition(" · since")[0] for row in rows]
+    assert texts == [
+        "ada edits Sketch of FC-0001",
+        "ada waits for Sketch of FC-0001 · place 1",
+        "FC-9: the server does not know this part",
+    ]
+
+
+def test_refusals_are_of_this_kind():
+    assert refusal().holder.user == "ada"
