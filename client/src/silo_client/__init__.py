@@ -13,9 +13,11 @@ Two processes run this package, the program's own and the helper that it starts:
 * helper: the folder `helper`;
 * both: `data`, `errors`, `version`, and the folders `common` and `network`.
 
-Plug-ins import from `silo_client` itself; everything below it may move.
+Plug-ins import from `silo_client` itself, and the names of `__all__` from `silo_client.credentials`; everything else
+below it may move.
 """
 
+from silo_client import credentials
 from silo_client.api import Api
 from silo_client.callbacks import Undelivered
 from silo_client.compat import SiloClient
@@ -92,4 +94,5 @@ __all__ = [
     "WatchedSession",
     "Workstation",
     "__version__",
+    "credentials",
 ]

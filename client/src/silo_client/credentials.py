@@ -1,4 +1,16 @@
-"""The server and the token that `silo login` keeps. A plug-in gets them by `current()`.
+"""One log-in for the command line and every plug-in: the server and the token that either of them keeps.
+
+from silo_client import Workstation, credentials
+
+try:
+    login = credentials.current()
+except credentials.NotLoggedInError:
+    login = credentials.by_password("https://silo.example.com", user, password)
+    credentials.store(login)
+workstation = Workstation.connect(login.url, login.token, program="my CAD", ca_file=login.ca_file)
+
+`current` reads what is kept, `kept_url` only the server's URL, to be the default in a dialog; `by_password` and
+`by_token` ask the server, `store` keeps, `forget` removes. Neither passwords nor tokens are logged or in a message.
 
 URLs are kept in a file of the user's configuration; tokens in the system's keyring where the package `keyring` is
 installed and has one, else in that file, which only its user can read.
@@ -8,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,9 +30,24 @@ from typing import Any
 
 from platformdirs import user_config_path
 
+from silo_client.api import Api
+from silo_client.common.visible import visible
 from silo_client.errors import ConfigurationError, SiloError
 from silo_client.identity.folders import user_folder
+from silo_client.network import log_in
 from silo_client.network.address import check_token, check_url
+
+__all__ = [
+    "CredentialsError",
+    "Login",
+    "NotLoggedInError",
+    "by_password",
+    "by_token",
+    "current",
+    "forget",
+    "kept_url",
+    "store",
+]
 
 URL_VARIABLE = "SILO_URL"
 TOKEN_VARIABLE = "SILO_TOKEN"  # noqa: S105  (its name)
@@ -29,6 +57,9 @@ FOLDER_VARIABLE = "SILO_CONFIG_HOME"
 FILE = "credentials.json"
 # The service name in the keyring; the user name there is the URL.
 SERVICE = "silo"
+# Of a token that the server makes for a password; then the user logs in again.
+DAYS = 90
+MOST_IN_A_NAME = 200
 
 
 class NotLoggedInError(SiloError):
@@ -41,7 +72,7 @@ class CredentialsError(SiloError):
 
 @dataclass(frozen=True)
 class Login:
-    """A server and its token.
+    """A server and its token, which its text does not show.
 
     Args:
         url: the server's URL.
@@ -72,6 +103,9 @@ def current(environment: Mapping[str, str] = os.environ) -> Login:
     """Return the login to use now: the variables of the environment, and kept values for the rest.
 
     A kept token is sent only to the server for which it was kept.
+
+    Args:
+        environment: the variables SILO_URL, SILO_TOKEN and SILO_CA_FILE, where they are set.
 
     Raises:
         NotLoggedInError: no URL or no token is known.
@@ -108,7 +142,7 @@ def _naming(variable: str) -> Iterator[None]:
 
 
 def kept_url() -> str:
-    """Return the URL of the kept login, "" if there is none.
+    """Return the URL of the server that was logged in to last, the default of a dialog; "" if there is none.
 
     Raises:
         CredentialsError: the file cannot be read.
@@ -116,8 +150,76 @@ def kept_url() -> str:
     return str(_read().get("current") or "")
 
 
+def by_password(
+    url: str,
+    user: str,
+    password: str,
+    ca_file: str | None = None,
+    *,
+    name: str = "",
+    role: str = "editor",
+    days: int = DAYS,
+) -> Login:
+    """Have the server make a token for a user's name and password. `store` keeps what is returned.
+
+    Args:
+        url: the server's URL.
+        user: the user's name.
+        password: the user's; it is sent to the server, and neither kept nor logged.
+        ca_file: a PEM file of the certificates to trust; None for the usual ones.
+        name: what the token is for, as its user sees it on the board; by default `silo-client` and this machine.
+        role: the most that it allows: "viewer", "editor" or "admin"; less, where the user's own role is lower.
+        days: for how long it is valid, 366 at most.
+
+    Raises:
+        AuthenticationError: the server refuses name and password.
+        ApiError: it makes no token: its user has too many, or something given is invalid.
+        ServerUnavailableError: it cannot be reached, cannot serve now, takes no log-in for some seconds because too
+            many were wrong, or is older than this function.
+        ConfigurationError: the URL, the CA file, or a variable of the environment is invalid.
+    """
+    url = check_url(url)
+    name = name or f"silo-client on {visible(platform.node() or 'a machine')}"
+    token = log_in.token_for(
+        url, user, password, ca_file=ca_file, name=name[:MOST_IN_A_NAME], role=role, days=days
+    )
+    return Login(url, check_token(token), _whole(ca_file))
+
+
+def by_token(url: str, token: str, ca_file: str | None = None) -> Login:
+    """Check with the server that a token is valid. `store` keeps what is returned.
+
+    Args:
+        url: the server's URL.
+        token: a bearer token.
+        ca_file: a PEM file of the certificates to trust; None for the usual ones.
+
+    Raises:
+        AuthenticationError: the token is not valid.
+        ServerUnavailableError: the server cannot be reached, or cannot serve now.
+        ConfigurationError: the URL, the token, the CA file, or a variable of the environment is invalid.
+    """
+    api = Api(url, token, ca_file)
+    try:
+        api.workstations()
+    finally:
+        api.close()
+    return Login(api.url, api.token, _whole(ca_file))
+
+
+def _whole(ca_file: str | None) -> str | None:
+    """Return the path of a file as every program understands it, whatever its folder."""
+    return str(Path(ca_file).absolute()) if ca_file else None
+
+
 def store(login: Login) -> str:
-    """Keep a login as the current one; return where the token is.
+    """Keep a login as the current one, for every program of this user.
+
+    Args:
+        login: of `by_password` or `by_token`: a server that was asked.
+
+    Returns:
+        Where the token is, in words.
 
     Raises:
         CredentialsError: the file cannot be written.
@@ -141,7 +243,13 @@ def store(login: Login) -> str:
 
 
 def forget(url: str) -> bool:
-    """Remove the login of a server; return whether there was one.
+    """Remove the login of a server. The token stays valid: its user, or an administrator, can revoke it.
+
+    Args:
+        url: the server's URL, as `kept_url` returns it.
+
+    Returns:
+        Whether there was one.
 
     Raises:
         CredentialsError: the file cannot be written, or the keyring cannot remove the token.

@@ -36,9 +36,12 @@ def test_its_first_example_edits(ada, capsys):
 
 
 @pytest.mark.parametrize("block", BLOCKS[1:])
-def test_the_others_do_too(ada, connect, block, capsys):
-    workstation = connect(ada)
-    run(block, ada, {"workstation": workstation})
+def test_the_others_do_too(ada, connect, block, monkeypatch):
+    monkeypatch.setenv("SILO_URL", ada.server.url)
+    monkeypatch.setenv("SILO_TOKEN", ada.token)
+    names = {"workstation": connect(ada)}
+    run(block, ada, names)
+    names["workstation"].close()
     assert not EditSession.objects.exists()
 
 

@@ -9,12 +9,11 @@ from urllib.parse import urlsplit
 import typer
 
 from silo_client import credentials
-from silo_client.cli.connection import make_api
 from silo_client.cli.exit_codes import CommandError, ExitCode
 from silo_client.cli.output import WARNING, say
 from silo_client.credentials import CredentialsError, Login
 from silo_client.errors import ConfigurationError
-from silo_client.network.address import check_token, check_url
+from silo_client.network.address import check_url
 
 Url = Annotated[
     Optional[str],
@@ -31,6 +30,14 @@ def login(
     token_stdin: Annotated[
         bool, typer.Option("--token-stdin", help="Read the token from the standard input.")
     ] = False,
+    user: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="NAME",
+            help="Log in with this user's password, for which the server makes a token for 90 days.",
+            show_default=False,
+        ),
+    ] = None,
     ca_file: Annotated[
         Optional[Path],
         typer.Option(
@@ -45,18 +52,13 @@ def login(
 ) -> None:
     """Log in: check a server's URL and your token with the server, and keep them.
 
-    An admin gives you the token. It is kept in the system's keyring where the package keyring is installed
-    (pip install 'silo-client[keyring]'), else in a file that only you can read. SILO_URL, SILO_TOKEN and SILO_CA_FILE
-    override the kept values.
+    You make the token on the board, or an admin gives it to you, or the server makes it where you give --user and your
+    password. It is kept in the system's keyring where the package keyring is installed (pip install
+    'silo-client[keyring]'), else in a file that only you can read. SILO_URL, SILO_TOKEN and SILO_CA_FILE override the
+    kept values. Plug-ins that use silo_client.credentials use the same log-in.
     """
     address = _address(url or _ask_url())
-    token = _token(token_stdin)
-    found = Login(address, token, str(ca_file) if ca_file else None)
-    api = make_api(found)
-    try:
-        api.workstations()
-    finally:
-        api.close()
+    found = _asked(address, str(ca_file) if ca_file else None, user, token_stdin)
     where = credentials.store(found)
     say(f"Logged in to {address}. The token is in {where}.")
     if not _is_private(address):
@@ -95,21 +97,28 @@ def _address(url: str) -> str:
         raise CommandError(f"{error}.", code=ExitCode.USAGE) from error
 
 
-def _token(from_stdin: bool) -> str:
-    if from_stdin:
-        token = sys.stdin.read().strip()
-    elif sys.stdin.isatty():
-        token = str(typer.prompt("Token", hide_input=True, err=True)).strip()
-    else:
-        raise CommandError(
-            "There is no terminal to ask for the token.",
-            "Pass it on standard input: `silo login URL --token-stdin < FILE`.",
-            ExitCode.USAGE,
-        )
+def _asked(url: str, ca_file: str | None, user: str | None, from_stdin: bool) -> Login:
+    """Return what the server says to a token or a password."""
     try:
-        return check_token(token)
+        if user is None:
+            return credentials.by_token(url, _secret("Token", from_stdin), ca_file)
+        if from_stdin:
+            raise CommandError("Give --user or --token-stdin, not both.", code=ExitCode.USAGE)
+        return credentials.by_password(url, user, _secret("Password", False), ca_file)
     except ConfigurationError as error:
         raise CommandError(f"{error}.", code=ExitCode.USAGE) from error
+
+
+def _secret(what: str, from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.read().strip()
+    if sys.stdin.isatty():
+        return str(typer.prompt(what, hide_input=True, err=True))
+    raise CommandError(
+        f"There is no terminal to ask for the {what.lower()}.",
+        "Pass a token on standard input: `silo login URL --token-stdin < FILE`.",
+        ExitCode.USAGE,
+    )
 
 
 def _is_private(url: str) -> bool:
