@@ -22,7 +22,7 @@ IN_DEMO = exec env -u DATABASE_URL SILO_VAR="$(DEMO_VAR)" SILO_HEARTBEAT_SECONDS
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run demo docs lint audit coverage clean python port installed install test test-together test-integration test-processes test-alone test-client \
-  test-browser freecad-addon test-freecad test-directory test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
+  test-browser freecad-addon test-freecad test-directory test-oidc test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
 .NOTPARALLEL:
 .SUFFIXES:
 
@@ -34,6 +34,7 @@ help:
 	@echo "make test-browser  run those of the board in Chromium, which the distribution has, in two minutes"
 	@echo "make test-freecad  run those of the add-on in the distribution's FreeCAD, in five minutes"
 	@echo "make test-directory  run those of log-ins by LDAP, with the distribution's slapd, in seconds"
+	@echo "make test-oidc  run those of log-ins by OpenID Connect, with oidc-provider of npm on Node.js, in seconds"
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
 	@echo "make test-proxies  run those of the proxies of Debian 12, in two minutes"
@@ -103,6 +104,17 @@ test-freecad: installed
 test-directory: installed
 	@$(call INSTALLED_TOO,directory,$(VENV))
 	@$(IN_VENV) -m pytest tests/directory $(PYTEST)
+
+# Log-ins by OpenID Connect: oidc-provider of npm, on Node.js.
+test-oidc: installed
+	@$(call INSTALLED_TOO,oidc,$(VENV))
+	@mkdir -p "$(VENV)/oidc-provider"
+	@cmp -s tests/oidc/package-lock.json "$(VENV)/oidc-provider/.installed" || { \
+	  echo "Installing tests/oidc/package-lock.json into $(VENV)/oidc-provider"; \
+	  cp tests/oidc/package.json tests/oidc/package-lock.json "$(VENV)/oidc-provider" && \
+	  (cd "$(VENV)/oidc-provider" && npm ci --silent --no-audit --no-fund --ignore-scripts) && \
+	  cp tests/oidc/package-lock.json "$(VENV)/oidc-provider/.installed"; }
+	@$(IN_VENV) -m pytest tests/oidc $(PYTEST)
 
 # The server against a model of it: up to 20 minutes.
 test-slow: test-model test-real

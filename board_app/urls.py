@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from board_app.pages import act, item, log_in, password, sessions, tokens, user, workstation
+from board_app.pages import act, item, log_in, openid, password, sessions, tokens, user, workstation
 from sessions_app.api import paths  # noqa: F401  registers the converter of part numbers
 
 app_name = "board"
@@ -12,6 +12,8 @@ urlpatterns = [
     path("board/rows", sessions.changed, name="changed"),
     path("board/sessions/<uuid:session_id>", act.show, name="session"),
     path("board/log-in", log_in.log_in, name="log_in"),
+    path("board/log-in/openid", openid.begin, name="openid"),
+    path("board/log-in/openid/answer", openid.answer, name="openid_answer"),
     path("board/log-out", log_in.log_out, name="log_out"),
     path("board/password", password.change, name="password"),
     path("board/tokens", tokens.show, name="tokens"),

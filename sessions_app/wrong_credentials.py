@@ -109,6 +109,41 @@ class LogIn:
         _log("wrong log-in", self._request, **({"user": self._username} if known else {}))
 
 
+class OpenIdLogIn:
+    """One attempt to log in by OpenID Connect: the provider knows the names, so only addresses are slowed down.
+
+    Args:
+        request: the request with which the provider's answer comes.
+    """
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self._address = _share(request)
+
+    def seconds_to_wait(self) -> int:
+        """Count the attempt, before the provider is asked; return 0, or for how long there may be none."""
+        return ceil(LOG_INS_OF_ADDRESS.take(self._address))
+
+    def not_wrong(self) -> None:
+        """Do not count it: it was right, or nobody could tell."""
+        LOG_INS_OF_ADDRESS.give_back(self._address)
+
+    def succeeded(self, username: str) -> None:
+        self.not_wrong()
+        extra = {"address": callers.source(_scope(self._request)), "user": username}
+        logger.info("log-in by OpenID Connect accepted", extra=extra)
+
+    def refused(self, why: str, username: str) -> None:
+        """Log that somebody whom the provider knows may not log in: no guess, so it does not count as a wrong one."""
+        self.not_wrong()
+        extra = {"address": callers.source(_scope(self._request)), "why": why, "user": username}
+        logger.warning("log-in by OpenID Connect refused", extra=extra)
+
+    def failed(self, why: str) -> None:
+        """Log an answer that is not the provider's, or not to this attempt."""
+        _log("wrong log-in", self._request, why=why)
+
+
 def forget() -> None:
     for brake in (TOKENS, LOG_INS, LOG_INS_OF_ADDRESS, LINES, KNOWN_PLACES):
         brake.clear()

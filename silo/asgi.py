@@ -19,7 +19,7 @@ from events_app.http.lane_request import either
 from events_app.serving import alive, no_websocket, openings
 from sessions_app.writer import writer
 from silo import health, request_shares, set_way, short_way
-from silo.database import POOL_MAX_SIZE
+from silo.database import CALLING_AT_ONCE, POOL_MAX_SIZE
 from silo.django_handler import Handler
 from silo.stream_answers import as_djangos, completed
 
@@ -53,11 +53,13 @@ streams = as_djangos(openings.application)
 # All other requests wait in fair turns: docs/architecture.md, "How many at once".
 _limits = request_shares.limits()
 requests = request_shares.timed(
-    request_shares.with_hashing_apart(
+    request_shares.with_slow_ones_apart(
         request_gate.limited(
             short_way.application(django_application, REQUESTS_AT_ONCE), REQUESTS_AT_ONCE, _limits
         ),
         request_gate.limited(django_application, HASHING_AT_ONCE, _limits),
+        # A provider of OpenID Connect that does not answer keeps nobody waiting but those who log in by it.
+        request_gate.limited(django_application, CALLING_AT_ONCE, _limits),
     )
 )
 

@@ -131,6 +131,18 @@ def _is_base_path(path: str) -> str:
     return path
 
 
+def _is_issuer(address: str) -> str:
+    if address and not re.fullmatch(
+        r"https://[^\s/?#@]+(/[^\s?#]*)?|http://(localhost|127\.0\.0\.1)(:\d+)?(/[^\s?#]*)?",
+        address,
+    ):
+        raise ValueError(
+            f"{address!r} is no issuer: give the provider's address as its discovery document has it, as in"
+            " https://login.example.com/realms/company"
+        )
+    return address
+
+
 Hosts = Annotated[
     list[Annotated[str, AfterValidator(_is_host)]], NoDecode, BeforeValidator(_listed)
 ]
@@ -140,6 +152,7 @@ Origins = Annotated[
 Networks = Annotated[
     list[Annotated[str, AfterValidator(_is_network)]], NoDecode, BeforeValidator(_listed)
 ]
+Names = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 
 
 class _Section(BaseSettings):
@@ -205,6 +218,23 @@ class ServerConfig(_Section):
     secret_key: Annotated[str | None, Field(min_length=32, repr=False)] = None
 
 
+class AccountsConfig(_Section):
+    """`accounts` in the file: log-ins by OpenID Connect. docs/accounts.md says what they mean."""
+
+    openid_issuer: Annotated[str, AfterValidator(_is_issuer)] = ""
+    openid_name: Annotated[str, Field(min_length=1, max_length=40)] = "single sign-on"
+    openid_client_id: str = ""
+    # repr=False: a secret, which no message shows.
+    openid_client_secret: Annotated[str, Field(repr=False)] = ""
+    openid_scopes: Names = ["openid", "profile"]
+    openid_username_claim: Annotated[str, Field(min_length=1)] = "preferred_username"
+    openid_groups_claim: str = "groups"
+    openid_viewer_groups: Names = ["viewer"]
+    openid_editor_groups: Names = ["editor"]
+    openid_admin_groups: Names = ["admin"]
+    openid_take_over: bool = False
+
+
 class LimitsConfig(_Section):
     """`limits` in the file: the share of common resources that one user, workstation or address may use.
 
@@ -225,7 +255,9 @@ class LimitsConfig(_Section):
 Section = TypeVar("Section", bound=_Section)
 
 
-def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig, LimitsConfig]:
+def load(
+    path: Path, *, required: bool
+) -> tuple[SessionsConfig, ServerConfig, LimitsConfig, AccountsConfig]:
     """Read the configuration.
 
     Args:
@@ -240,24 +272,30 @@ def load(path: Path, *, required: bool) -> tuple[SessionsConfig, ServerConfig, L
     sessions = _mapping(modules.pop("sessions", None), "modules.sessions", path)
     server = _mapping(document.pop("server", None), "server", path)
     limits = _mapping(document.pop("limits", None), "limits", path)
+    accounts = _mapping(document.pop("accounts", None), "accounts", path)
     unknown = [*document, *(f"modules.{key}" for key in modules)]
     if unknown:
-        known = ("modules.sessions", "server", "limits")
+        known = ("modules.sessions", "server", "limits", "accounts")
         faults = (f"unknown key {key}{environment.meant(key, known)}" for key in unknown)
         raise ImproperlyConfigured(f"{path}: {'; '.join(faults)}")
-    sections = (SessionsConfig, ServerConfig, LimitsConfig)
+    sections = (SessionsConfig, ServerConfig, LimitsConfig, AccountsConfig)
     environment.refuse_unknown([key for section in sections for key in section.model_fields])
     return (
         _section(SessionsConfig, sessions, "modules.sessions", path),
         _section(ServerConfig, server, "server", path),
         _section(LimitsConfig, limits, "limits", path),
+        _section(AccountsConfig, accounts, "accounts", path),
     )
 
 
 def for_log(*sections: _Section) -> dict[str, Any]:
     """Return all values by their keys, for the log: none of them is a secret."""
-    dumped = (one.model_dump(exclude={"secret_key"}) for one in sections)
-    return {key: value for values in dumped for key, value in values.items()}
+    return {
+        key: getattr(section, key)
+        for section in sections
+        for key, field in type(section).model_fields.items()
+        if field.repr
+    }
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:

@@ -24,6 +24,19 @@ POOL = {
     # pauses would double up to minutes after an outage.
     "reconnect_timeout": 1,
 }
+# Of log-ins by OpenID Connect, which wait for nothing but the provider and for each other (silo/asgi.py).
+CALLING_AT_ONCE = 1
+
+
+def pool(*, calls_provider: bool) -> dict[str, Any]:
+    """Return the settings of a server's pool of connections.
+
+    Args:
+        calls_provider: whether users log in by OpenID Connect: then there is one connection more.
+    """
+    return POOL | {"max_size": POOL_MAX_SIZE + CALLING_AT_ONCE * calls_provider}
+
+
 # A server that cannot be reached gives an error then; libpq would wait for minutes.
 CONNECT_TIMEOUT_SECONDS = 5
 

@@ -1,5 +1,5 @@
-"""Rules for the gates of requests: which are urgent, which hash passwords, and which user a request for a
-page belongs to."""
+"""Rules for the gates of requests: which are urgent, which hash passwords or call the provider of OpenID Connect, and
+which user a request for a page belongs to."""
 
 import re
 import time
@@ -35,6 +35,8 @@ OTHER: Final = "other"
 _HASHING: Final = re.compile(
     r"POST /(admin/(login/|password_change/|auth/user/(add/|[^/]+/password/))|board/(log-in|password))"
 )
+# The pages that call the provider of OpenID Connect, which may be slow.
+_CALLING: Final = re.compile(r"GET /board/log-in/openid(/answer)?")
 
 
 def is_urgent(scope: Scope) -> bool:
@@ -52,11 +54,24 @@ def limits() -> request_gate.Limits:
     )
 
 
-def with_hashing_apart(ordinary: Application, hashing: Application) -> Application:
-    """Return an application that sends requests which hash a password to `hashing`, and all others to `ordinary`."""
+def with_slow_ones_apart(
+    ordinary: Application, hashing: Application, calling: Application
+) -> Application:
+    """Return an application that sends slow requests elsewhere.
+
+    Args:
+        ordinary: gets all others.
+        hashing: gets those that hash a password.
+        calling: gets those that call the provider of OpenID Connect.
+    """
 
     async def choose(scope: Scope, receive: object, send: object) -> None:
-        application = hashing if _HASHING.fullmatch(_line(scope)) else ordinary
+        line = _line(scope)
+        application = ordinary
+        if _HASHING.fullmatch(line):
+            application = hashing
+        elif _CALLING.fullmatch(line):
+            application = calling
         await application(scope, receive, send)
 
     return choose

@@ -22,7 +22,7 @@ CLIENT_FOLDER = BASE_DIR / "client"
 VAR_DIR = Path(os.environ.get("SILO_VAR") or BASE_DIR / "var").resolve()
 
 _config_file = os.environ.get("SILO_CONFIG")
-SESSIONS, SERVER, LIMITS = config.load(
+SESSIONS, SERVER, LIMITS, ACCOUNTS = config.load(
     Path(_config_file or BASE_DIR / "silo.yaml"), required=bool(_config_file)
 )
 
@@ -170,11 +170,12 @@ EVENTS_DIRECT_CALLS = "silo.asgi.direct_calls"
 EVENTSTREAM_STORAGE_CLASS = "events_app.log.storage.EventLogStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "sessions_app.stream_grants.ChannelManager"
 EVENTS_PRESENCE_BACKEND = "sessions_app.presence_backend.WorkstationPresence"
-EVENTS_CONNECTION_POOL = database.POOL
+EVENTS_CONNECTION_POOL = database.pool(calls_provider=bool(ACCOUNTS.openid_issuer))
 EVENTS_METRICS = "silo.metrics.collectors"
 
 # From the configuration: a value has the name of its key, behind the prefix of the lowest app that reads it. Durations
-# that are a timedelta have no unit in the name. `LIMITS` above is read under the keys themselves.
+# that are a timedelta have no unit in the name. `LIMITS` and `ACCOUNTS` above are read under the keys
+# themselves.
 EVENTS_HEARTBEAT_SECONDS = SESSIONS.heartbeat_seconds
 EVENTS_SERVER_DEAD_SECONDS = SESSIONS.server_dead_seconds
 EVENTS_DEAD_PEER_SECONDS = SESSIONS.dead_peer_seconds
@@ -197,5 +198,5 @@ LOGGING = logs.configuration(SERVER.log_format, SERVER.log_level)
 EVENTS_CONFIGURATION_LOGGED = {
     "version": __version__,
     **database.for_log(DATABASES["default"]),
-    **config.for_log(SESSIONS, SERVER, LIMITS),
+    **config.for_log(SESSIONS, SERVER, LIMITS, ACCOUNTS),
 }

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import ValidationError
@@ -29,10 +30,35 @@ class _LogInPage(LoginView):
     next_page: Any = reverse_lazy("board:sessions")
     extra_context: Any = {"title": "Log in"}
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Name the provider of OpenID Connect, where there is one."""
+        accounts = settings.ACCOUNTS
+        named = {"openid_name": accounts.openid_name if accounts.openid_issuer else ""}
+        return named | super().get_context_data(**kwargs)
+
 
 def log_in(request: HttpRequest) -> HttpResponseBase:
     """Answer with the page for logging in; with 429 where nobody looked at the password."""
     return log_in_forms.as_429_where_braked(request, _LogInPage.as_view()(request))
+
+
+def log_in_page(
+    request: HttpRequest, status: int, message: str, following: str
+) -> HttpResponseBase:
+    """Return the page for logging in as the answer to an attempt to log in by OpenID Connect.
+
+    Args:
+        request: a GET.
+        status: of the answer.
+        message: says why nobody was logged in.
+        following: the address that the user wanted to see; "" for the board.
+    """
+    context = {"title": "Log in", "openid_message": message, "next": following}
+    response: Any = _LogInPage.as_view(extra_context=context)(request)
+    response.status_code = status
+    # Django would log each of them.
+    response._has_been_logged = True
+    return response.render()  # type: ignore[no-any-return]
 
 
 log_out = LogoutView.as_view(next_page=reverse_lazy("board:log_in"))

@@ -18,6 +18,7 @@ admin.site.site_title = "Silo Sessions"
 admin.site.enable_nav_sidebar = False
 admin.site.index_template = "admin/sessions_app/index.html"
 admin.site.login_form = LogInForm
+admin.site.login_template = "admin/sessions_app/log_in.html"
 admin.site.index_title = "Who edits what, and who held what"
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.http import HttpRequest, HttpResponseBase
@@ -20,7 +21,9 @@ class PasswordForm(log_in_forms.PasswordForm, AdminPasswordChangeForm):
 
 def log_in(request: HttpRequest) -> HttpResponseBase:
     """Answer with the page of the admin site; with 429 where nobody looked at the password."""
-    return log_in_forms.as_429_where_braked(request, admin.site.login(request))
+    accounts = settings.ACCOUNTS
+    context = {"openid_name": accounts.openid_name if accounts.openid_issuer else ""}
+    return log_in_forms.as_429_where_braked(request, admin.site.login(request, context))
 
 
 class _PasswordPage(log_in_forms.PasswordPage):

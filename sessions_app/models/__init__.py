@@ -6,6 +6,7 @@ from sessions_app.models.edit_session import EditSession
 from sessions_app.models.ended_session import EndedSession, EndReason
 from sessions_app.models.handoff_request import HandoffRequest
 from sessions_app.models.item import FormerPartNumber, Item
+from sessions_app.models.openid_account import OpenIdAccount
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.models.sweeper_process import SweeperProcess
 from sessions_app.models.workstation import Workstation
@@ -20,6 +21,7 @@ __all__ = [
     "FormerPartNumber",
     "HandoffRequest",
     "Item",
+    "OpenIdAccount",
     "PlaceInLine",
     "SweeperProcess",
     "Workstation",

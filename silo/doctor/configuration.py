@@ -16,6 +16,7 @@ from silo import environment
 from silo.doctor.findings import Finding, ok, problem, warning
 
 HIDDEN: Final = "(hidden)"
+NOT_SET: Final = "(not set)"
 # One for each open stream, beside those of the server itself.
 FEW_DESCRIPTORS: Final = 4_096
 
@@ -35,17 +36,18 @@ def values() -> Iterator[Value]:
         ("modules.sessions", settings.SESSIONS),
         ("server", settings.SERVER),
         ("limits", settings.LIMITS),
+        ("accounts", settings.ACCOUNTS),
     ):
         for key, field in type(section).model_fields.items():
             value = getattr(section, key)
-            # Only the secret key has no value of its own: it is made in the data folder.
-            shown = (
-                HIDDEN
-                if not field.repr and value
-                else "(generated)"
-                if value is None
-                else str(value)
-            )
+            shown = str(value)
+            if not field.repr and value:
+                shown = HIDDEN
+            elif value is None:
+                # Only the secret key has no value of its own: it is made in the data folder.
+                shown = "(generated)"
+            elif value == "":
+                shown = NOT_SET
             given = config if key in section.model_fields_set else "default"
             yield Value(f"{name}.{key}", shown, environment.where(key) or given)
     yield _database_url()

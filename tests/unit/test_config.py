@@ -18,7 +18,7 @@ MAY_BE_ZERO = {"disconnect_grace_seconds", "idle_timeout_minutes"}
     "text", ["", "\n", "# nothing\n", "modules:\n", "modules:\n  sessions:\n", "server: {}"]
 )
 def test_nothing_said_is_the_defaults(load, text):
-    sessions, server, _ = load(text)
+    sessions, server, *_ = load(text)
     assert sessions.model_dump() == NUMBERS
     assert server.model_dump() == {
         "allowed_hosts": ["127.0.0.1", "localhost", "[::1]"],
@@ -339,3 +339,30 @@ def test_a_base_path_is_none_of_the_services_own(refusal):
 )
 def test_an_ipv4_address_may_be_written_as_one_of_ipv6(load, written, network):
     assert load(in_server("trusted_proxies", f"['{written}']"))[1].trusted_proxies == [network]
+
+
+@pytest.mark.parametrize(
+    "issuer", ["https://login.example.com/realms/a", "http://127.0.0.1:8080", "https://a.example/"]
+)
+def test_an_issuer_is_taken_letter_for_letter(load, issuer):
+    *_, accounts = load(f"accounts:\n  openid_issuer: {issuer}\n")
+    assert accounts.openid_issuer == issuer
+
+
+@pytest.mark.parametrize(
+    "issuer", ["http://login.example.com", "login.example.com", "https://a:b@c.example", "https://"]
+)
+def test_an_issuer_is_reached_by_https(refusal, issuer):
+    assert "accounts.openid_issuer" in refusal(f"accounts:\n  openid_issuer: {issuer}\n")
+
+
+def test_the_clients_secret_is_in_no_message(refusal):
+    said = refusal("accounts:\n  openid_client_secret: [hunter2]\n")
+    assert "accounts.openid_client_secret" in said
+
+
+def test_groups_are_a_list_or_separated_by_commas(load, monkeypatch):
+    *_, accounts = load("accounts:\n  openid_editor_groups: [a, b c]\n")
+    assert accounts.openid_editor_groups == ["a", "b c"]
+    monkeypatch.setenv("SILO_OPENID_EDITOR_GROUPS", "a, b c")
+    assert load()[-1].openid_editor_groups == ["a", "b c"]

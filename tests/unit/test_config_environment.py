@@ -89,7 +89,12 @@ def test_every_variable_that_the_project_names_is_known(monkeypatch):
                     r"\bSILO_[A-Z][A-Z_]*[A-Z]\b", file.read_text(errors="ignore")
                 ):
                     monkeypatch.setenv(name, "1")
-    sections = (config.SessionsConfig, config.ServerConfig, config.LimitsConfig)
+    sections = (
+        config.SessionsConfig,
+        config.ServerConfig,
+        config.LimitsConfig,
+        config.AccountsConfig,
+    )
     environment.refuse_unknown([key for section in sections for key in section.model_fields])
 
 

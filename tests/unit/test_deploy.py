@@ -20,6 +20,7 @@ SECTIONS = {
     "modules.sessions": config.SessionsConfig,
     "server": config.ServerConfig,
     "limits": config.LimitsConfig,
+    "accounts": config.AccountsConfig,
 }
 SYSTEMD = ROOT / "deploy/systemd"
 UNITS = ("silo-serve@.service", "silo-sweeper.service")

@@ -136,7 +136,12 @@ def test_health_is_whether_the_server_is_ready(services, status, code):
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_variable_is_known(services, name):
-    sections = (config.SessionsConfig, config.ServerConfig, config.LimitsConfig)
+    sections = (
+        config.SessionsConfig,
+        config.ServerConfig,
+        config.LimitsConfig,
+        config.AccountsConfig,
+    )
     known = {environment.variable(key) for one in sections for key in one.model_fields}
     given = services[name]["environment"]
     assert given.keys() <= known | {*environment.OTHERS, *environment.OF_SETTINGS}

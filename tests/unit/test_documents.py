@@ -15,7 +15,7 @@ from tests.documents import BLOCK, PAGES, ROOT, blocks_of, commands_of
 RUN = {"sh", "python", "yaml", "json"}
 # Nothing that anybody types.
 SHOWN = {"text"}
-SECTIONS = {"modules", "server", "limits"}
+SECTIONS = {"modules", "server", "limits", "accounts"}
 OF_THE_SYSTEM = re.compile(
     r"\b(?:systemctl|systemd-\w+|sudo|apt(?:-get)?|useradd|createuser|createdb|docker|podman|install -|reboot)"
 )

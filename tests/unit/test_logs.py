@@ -133,9 +133,10 @@ def test_a_traceback_is_a_member():
 
 def test_no_secret_is_said_at_the_start():
     server = config.ServerConfig(secret_key="hunter2" * 5)
-    said = config.for_log(config.SessionsConfig(), server, config.LimitsConfig())
+    accounts = config.AccountsConfig(openid_client_secret="hunter2")
+    said = config.for_log(config.SessionsConfig(), server, config.LimitsConfig(), accounts)
     assert said["heartbeat_seconds"] == 30
-    assert "secret_key" not in said
+    assert not {"secret_key", "openid_client_secret"} & said.keys()
     assert "hunter2" not in repr(said)
     url = "postgresql://silo:hunter2@db.example.com:5432/parts"
     parts = ("host", "port", "name", "user")

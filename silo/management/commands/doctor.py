@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from sessions_app.models.api_token import ApiToken, hashed
-from silo.doctor import configuration, database, findings, processes, public_url
+from silo.doctor import configuration, database, findings, openid, processes, public_url
 from silo.doctor.findings import Finding, Level
 
 
@@ -31,7 +31,7 @@ class Command(BaseCommand):
     def handle(
         self, *args: Any, url: public_url.Service | None, json: bool, **options: Any
     ) -> None:
-        found = [*configuration.findings(), *database.findings()]
+        found = [*configuration.findings(), *openid.findings(), *database.findings()]
         usable = database.is_usable(found)
         if usable:
             found += processes.findings()
