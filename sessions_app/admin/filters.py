@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -49,17 +49,30 @@ class LevelFilter(ChoiceFilter):
     options = {level: (level, Q(context_level=level)) for level in ContextLevel.values}
 
 
+_DURATIONS: Final = {
+    "1m": ("1 min", {"minutes": 1}),
+    "5m": ("5 min", {"minutes": 5}),
+    "15m": ("15 min", {"minutes": 15}),
+    "30m": ("30 min", {"minutes": 30}),
+    "1h": ("1 h", {"hours": 1}),
+    "2h": ("2 h", {"hours": 2}),
+    "8h": ("8 h", {"hours": 8}),
+    "1d": ("1 d", {"days": 1}),
+    "7d": ("7 d", {"days": 7}),
+}
+
+
+def longer_than(field: str, *durations: str) -> dict[str, tuple[str, Q]]:
+    """Return the options of a filter by how long ago a time is."""
+    return {one: (_DURATIONS[one][0], before(field, **_DURATIONS[one][1])) for one in durations}
+
+
 class SilentFilter(ChoiceFilter):
-    """By the time since the last heartbeat, by the database's clock."""
+    """By the time since the last heartbeat."""
 
     title = "silent for longer than"
     parameter_name = "silent"
-    options = {
-        "1m": ("1 min", before("last_heartbeat", minutes=1)),
-        "5m": ("5 min", before("last_heartbeat", minutes=5)),
-        "15m": ("15 min", before("last_heartbeat", minutes=15)),
-        "1h": ("1 h", before("last_heartbeat", hours=1)),
-    }
+    options = longer_than("last_heartbeat", "1m", "5m", "15m", "1h")
 
 
 class IdleFilter(ChoiceFilter):
@@ -68,9 +81,7 @@ class IdleFilter(ChoiceFilter):
     title = "idle for longer than"
     parameter_name = "idle"
     options = {
-        "5m": ("5 min", before("workstation__idle_since", minutes=5)),
-        "30m": ("30 min", before("workstation__idle_since", minutes=30)),
-        "2h": ("2 h", before("workstation__idle_since", hours=2)),
+        **longer_than("workstation__idle_since", "5m", "30m", "2h"),
         "no": ("not idle", Q(workstation__idle_since__isnull=True)),
     }
 
@@ -80,12 +91,7 @@ class HeldFilter(ChoiceFilter):
 
     title = "held for longer than"
     parameter_name = "held"
-    options = {
-        "1h": ("1 h", before("acquired_at", hours=1)),
-        "8h": ("8 h", before("acquired_at", hours=8)),
-        "1d": ("1 d", before("acquired_at", days=1)),
-        "7d": ("7 d", before("acquired_at", days=7)),
-    }
+    options = longer_than("acquired_at", "1h", "8h", "1d", "7d")
 
 
 class TextFilter(admin.SimpleListFilter):
@@ -170,8 +176,11 @@ class RecordItemFilter(ItemFilter):
         return Q(item_id__in=ids) if ids else Q(part_number=text)
 
 
-class LinkFilter(admin.SimpleListFilter):
-    """A filter that only links set; it stands on the page while it filters."""
+class IdFilter(admin.SimpleListFilter):
+    """A filter by an id, which only links set; it stands on the page while it filters."""
+
+    # The column with the id.
+    field = ""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return none but what was set."""
@@ -182,8 +191,12 @@ class LinkFilter(admin.SimpleListFilter):
         """Return what the chosen value is called."""
         return value
 
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(**{self.field: _uuid(value)}) if value else queryset
 
-class WorkstationFilter(LinkFilter):
+
+class WorkstationFilter(IdFilter):
     """By the id of a workstation."""
 
     title = parameter_name = "workstation"
@@ -195,10 +208,6 @@ class WorkstationFilter(LinkFilter):
         name = Workstation.objects.filter(pk=pk).values_list("name", flat=True).first()
         return name or value
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value()
-        return queryset.filter(**{self.field: _uuid(value)}) if value else queryset
-
 
 class ConnectionWorkstationFilter(WorkstationFilter):
     """By the key of a connection."""
@@ -206,14 +215,11 @@ class ConnectionWorkstationFilter(WorkstationFilter):
     field = "key"
 
 
-class ServerFilter(LinkFilter):
+class ServerFilter(IdFilter):
     """By the id of a server process."""
 
     title = parameter_name = "server"
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value()
-        return queryset.filter(process_id=_uuid(value)) if value else queryset
+    field = "process_id"
 
 
 def _uuid(text: str) -> uuid.UUID:

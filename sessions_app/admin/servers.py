@@ -18,37 +18,40 @@ from sessions_app.admin.shown import NOTHING, TimeColumn, duration_shown, list_o
 from sessions_app.models import EditSession, SweeperProcess, Workstation
 
 
-@admin.register(ServerProcess)
-class ServerProcessAdmin(ReadOnlyModelAdmin):
-    """Running servers: looked at by the role admin and staff with the view permission."""
+class ProcessAdmin(ReadOnlyModelAdmin):
+    """Processes that prove that they live: looked at by the role admin and staff with the view permission."""
 
-    list_help = "Every running manage.py serve. A killed server is listed until another server finds it dead."
-    list_display = (
-        "process",
-        "state",
-        "silent_for",
-        "streams",
-        "behind",
-        "port",
-        "version",
-        TimeColumn("started_at", "started"),
-        TimeColumn("last_beat"),
-    )
     search_fields = ("hostname",)
     ordering = ("hostname", "pid", "pk")
-    fields: ClassVar[Any] = (
-        "hostname",
-        "pid",
-        "port",
-        "version",
+
+    @admin.display(description="process", ordering="hostname")
+    def process(self, process: Any) -> str:
+        """Host and process id."""
+        return str(process)
+
+    @admin.display(description="silent for", ordering="silence")
+    def silent_for(self, process: Any) -> str:
+        """Since its last proof, by the annotation `silence`."""
+        return duration_shown(process.silence)
+
+
+@admin.register(ServerProcess)
+class ServerProcessAdmin(ProcessAdmin):
+    """Running servers."""
+
+    list_help = "Every running manage.py serve. A killed server is listed until another server finds it dead."
+    columns: ClassVar[Any] = (
         "state",
         "silent_for",
         "streams",
         "behind",
+        "port",
+        "version",
         TimeColumn("started_at", "started"),
         TimeColumn("last_beat"),
-        "id",
     )
+    list_display = ("process", *columns)
+    fields: ClassVar[Any] = ("hostname", "pid", *columns, "id")
     readonly_fields: ClassVar[Any] = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -72,11 +75,6 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
             )
         ]
 
-    @admin.display(description="process", ordering="hostname")
-    def process(self, process: Any) -> str:
-        """Host and process id."""
-        return str(process)
-
     @admin.display(description="state", ordering="last_beat")
     def state(self, process: Any) -> str:
         """Whether it beats, as the other servers judge it; and whether it was ready when it last did."""
@@ -91,11 +89,6 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
         """How many streams of workstations it serves; it leads to them."""
         return to_list(process, Connection, process.stream_count, server=process.pk)
 
-    @admin.display(description="silent for", ordering="silence")
-    def silent_for(self, process: Any) -> str:
-        """Since its last beat."""
-        return duration_shown(process.silence)
-
     @admin.display(description="behind", ordering="behind_seconds")
     def behind(self, process: Any) -> str:
         """For how long an acknowledgement waited to be written at its last beat."""
@@ -103,15 +96,14 @@ class ServerProcessAdmin(ReadOnlyModelAdmin):
 
 
 @admin.register(SweeperProcess)
-class SweeperProcessAdmin(ReadOnlyModelAdmin):
-    """Sweepers: looked at by the role admin and staff with the view permission."""
+class SweeperProcessAdmin(ProcessAdmin):
+    """Sweepers."""
 
     list_help = (
         "Every running manage.py runsweeper, and the last one with --once. Without a sweeper no session of a silent"
         " workstation ends. A killed sweeper is listed, as silent, until another one has swept for an hour."
     )
-    list_display = (
-        "process",
+    columns: ClassVar[Any] = (
         "state",
         "silent_for",
         TimeColumn("sweep_ended", "last sweep ended"),
@@ -121,19 +113,11 @@ class SweeperProcessAdmin(ReadOnlyModelAdmin):
         "version",
         TimeColumn("started_at", "started"),
     )
-    search_fields = ("hostname",)
-    ordering = ("hostname", "pid", "pk")
+    list_display = ("process", *columns)
     fields: ClassVar[Any] = (
         "hostname",
         "pid",
-        "state",
-        "silent_for",
-        TimeColumn("sweep_ended", "last sweep ended"),
-        TimeColumn("sweep_began", "last sweep began"),
-        "released",
-        "pause",
-        "version",
-        TimeColumn("started_at", "started"),
+        *columns,
         TimeColumn("last_sign", "last sign"),
         "id",
     )
@@ -143,11 +127,6 @@ class SweeperProcessAdmin(ReadOnlyModelAdmin):
         """Return them with the time since their last sign of life."""
         return SweeperProcess.objects.annotate(silence=Now() - F("last_sign"))
 
-    @admin.display(description="process", ordering="hostname")
-    def process(self, sweeper: Any) -> str:
-        """Host and process id."""
-        return str(sweeper)
-
     @admin.display(description="state")
     def state(self, sweeper: Any) -> str:
         """Whether it sweeps."""
@@ -155,11 +134,6 @@ class SweeperProcessAdmin(ReadOnlyModelAdmin):
             return "swept once"
         silent = sweeper.silence.total_seconds() > sweeper.silent_after
         return "silent: it may be dead" if silent else "sweeping"
-
-    @admin.display(description="silent for", ordering="last_sign")
-    def silent_for(self, sweeper: Any) -> str:
-        """Since its last sign of life."""
-        return duration_shown(sweeper.silence)
 
     @admin.display(description="pause", ordering="every_seconds")
     def pause(self, sweeper: Any) -> str:

@@ -1,5 +1,6 @@
 """The page of users: a role is chosen, not looked for among groups and permissions. Django's permissions count here."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -7,14 +8,17 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group, User
-from django.db.models import Q, QuerySet
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 
 from sessions_app.admin.base import Inspected
+from sessions_app.admin.deleting import MAX_AT_ONCE, DeleteForm, DeletesMany
 from sessions_app.admin.filters import ChoiceFilter
+from sessions_app.admin.ids import IdsField
 from sessions_app.admin.related import Related, of_user
 from sessions_app.admin.shown import NOTHING, TimeColumn, to_list
-from sessions_app.models import EditSession
+from sessions_app.models import ApiToken, EditSession, Workstation
 from sessions_app.roles import Role
 
 if TYPE_CHECKING:
@@ -91,17 +95,24 @@ class RoleFilter(ChoiceFilter):
     }
 
 
+class UsersForm(DeleteForm):
+    """Their ids are numbers."""
+
+    ids = IdsField("users", MAX_AT_ONCE, int)
+
+
 admin.site.unregister(User)
 
 
 @admin.register(User)
-class UserPage(Inspected, AnyUserAdmin):
+class UserPage(DeletesMany, Inspected, AnyUserAdmin):
     """Users: made, put into a role and deactivated by superusers and who else has Django's permissions."""
 
     list_help = (
         "A user without a role sees nothing. Staff may log in here. Deactivate users instead of deleting them: that"
         " ends their streams and sessions within a heartbeat, and is undone by one click."
     )
+    delete_form = UsersForm
     form = UserForm
     add_form = NewUserForm
     fieldsets: ClassVar[Any] = (
@@ -140,6 +151,30 @@ class UserPage(Inspected, AnyUserAdmin):
         users: QuerySet[User] = super().get_queryset(request)
         return users.prefetch_related("groups")
 
+    def question(self, request: HttpRequest, ids: Collection[int]) -> str:
+        """Return how many of them are kept."""
+        kept = len(ids) - _deletable(request, ids).count()
+        return (
+            f"Kept, because they have workstations or tokens, or are you: {kept}. Deactivate those instead."
+            if kept
+            else "None of them has a workstation or a token."
+        )
+
+    def lines(self, rows: QuerySet[Any]) -> list[str]:
+        """Name them."""
+        return list(rows.order_by("username").values_list("username", flat=True))
+
+    def delete(self, request: HttpRequest, given: dict[str, Any]) -> int:
+        """Delete those that have neither workstations nor tokens, each with a line in the admin site's history."""
+        with transaction.atomic():
+            # No workstation or token is made for a user whose row is locked like this.
+            locked = User.objects.select_for_update().filter(pk__in=given["ids"]).order_by("pk")
+            pks = list(locked.values_list("pk", flat=True))
+            users = list(_deletable(request, pks))
+            self.log_deletions(request, users)  # type: ignore[arg-type]  # it only iterates
+            User.objects.filter(pk__in=[one.pk for one in users]).delete()
+        return len(users)
+
     def related(self, request: HttpRequest, obj: Any) -> Related:
         """Return where it leads."""
         return of_user(request, obj)
@@ -159,3 +194,11 @@ class UserPage(Inspected, AnyUserAdmin):
     def sessions(self, user: User) -> str:
         """It leads to the user's sessions."""
         return to_list(user, EditSession, "sessions", user=user.get_username())
+
+
+def _deletable(request: HttpRequest, ids: Collection[int]) -> QuerySet[User]:
+    """Return those users who leave nothing behind, as the page of one user demands it; not who asks."""
+    users = User.objects.filter(pk__in=ids).exclude(username=request.user.get_username())
+    for model in (Workstation, ApiToken):
+        users = users.exclude(Exists(model._default_manager.filter(user=OuterRef("pk"))))
+    return users

@@ -1,4 +1,4 @@
-"""The page of workstations, and the one that asks before many are deleted."""
+"""The page of workstations."""
 
 import uuid
 from collections import Counter
@@ -6,12 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.http import HttpRequest
 
 from events_app.models import Connection
 from sessions_app import operations
@@ -21,19 +18,15 @@ from sessions_app.admin.base import (
     how_many,
     is_admin,
 )
+from sessions_app.admin.deleting import DeleteForm, DeletesMany
 from sessions_app.admin.filters import ChoiceFilter, ConnectedFilter, UserFilter, before
-from sessions_app.admin.ids import IdsField, too_many
 from sessions_app.admin.related import Related, of_workstation
 from sessions_app.admin.sections import Section, section
 from sessions_app.admin.shown import TimeColumn, list_of, to_list
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 
-# Their ids have 370 kB in a form of at most 1 MB. They are deleted in steps, all in one request.
-MAX_AT_ONCE = 10_000
 # Of what they hold together: releasing them takes some 10 s.
 MAX_SESSIONS = 10_000
-# Of the selected ones, named on the page that asks.
-MAX_LISTED = 100
 
 
 def _unseen(**time: float) -> Q:
@@ -54,16 +47,14 @@ class UnseenFilter(ChoiceFilter):
     }
 
 
-class DeleteForm(forms.Form):
-    """Which workstations; the list's filters come along, to return to it, and that for the time not seen counts."""
+class WorkstationsForm(DeleteForm):
+    """The filter by the time not seen counts again when they are deleted."""
 
-    workstations = IdsField("workstations", MAX_AT_ONCE)
     unseen = forms.CharField(required=False, widget=forms.HiddenInput)
-    filters = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
 @admin.register(Workstation)
-class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
+class WorkstationAdmin(DeletesMany, ConnectedColumn, ReadOnlyModelAdmin):
     """Workstations: looked at, and removed by the role admin.
 
     Clients register them. Removing one goes the way of the API: its sessions are released, recorded and told.
@@ -72,7 +63,7 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
     list_help = (
         "Clients register their workstations themselves. Deleting one releases its sessions."
     )
-    actions = ("delete_many",)
+    delete_form = WorkstationsForm
     list_display = (
         "name",
         "owner",
@@ -156,79 +147,34 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_admin(request)
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Return what can be done, without Django's deletion, whose page lists all that is selected."""
-        actions: dict[str, Any] = super().get_actions(request)
-        actions.pop("delete_selected", None)
-        return actions
+    def given(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the filter by the time not seen."""
+        return {"unseen": request.GET.get(UnseenFilter.parameter_name, "")}
 
-    @admin.action(description="Delete…", permissions=["delete"])
-    def delete_many(
-        self, request: HttpRequest, queryset: QuerySet[Workstation]
-    ) -> HttpResponse | None:
-        """Ask, for the selected workstations."""
-        ids = list(queryset.order_by().values_list("pk", flat=True)[: MAX_AT_ONCE + 1])
-        if len(ids) > MAX_AT_ONCE:
-            self.message_user(request, too_many("workstations", MAX_AT_ONCE), messages.ERROR)
-            return None
-        held = self._held(request, ids)
-        if held is None:
-            return None
-        given = {
-            "workstations": ids,
-            "unseen": request.GET.get(UnseenFilter.parameter_name, ""),
-            "filters": request.GET.urlencode(),
-        }
-        few = queryset.model.objects.filter(pk__in=ids[:MAX_LISTED]).select_related("user")
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Delete workstations",
-            "opts": self.opts,
-            "form": DeleteForm(initial=given),
-            "lines": _lines(few.order_by("name", "pk")),
-            "count": len(ids),
-            "held": held,
-            "more": max(0, len(ids) - MAX_LISTED),
-            "media": self.media,
-        }
-        return TemplateResponse(request, "admin/sessions_app/workstation/delete_many.html", context)
+    def question(self, request: HttpRequest, ids: Collection[uuid.UUID]) -> str:
+        """Return how many sessions they hold, and whether some may be kept.
 
-    def get_urls(self) -> list[URLPattern]:
-        """Return the addresses, that of the deletion of many among them."""
-        view = self.admin_site.admin_view(self.delete_many_view)
-        own = path("delete-many/", view, name="sessions_app_workstation_delete_many")
-        return [own, *super().get_urls()]
+        Raises:
+            ValueError: these are too many sessions.
+        """
+        text = f"Sessions that will be released: {_held(ids)}."
+        if self.given(request)["unseen"]:
+            text += " Workstations that are seen again before you confirm are kept."
+        return text
 
-    def delete_many_view(self, request: HttpRequest) -> HttpResponse:
-        """POST: delete them. Those that were seen again since they were selected by the time not seen are kept."""
-        if not self.has_delete_permission(request):
-            raise PermissionDenied
-        form = DeleteForm(request.POST)
-        if request.method != "POST" or not form.is_valid():
-            self.message_user(request, "Select the workstations again.", messages.ERROR)
-            return HttpResponseRedirect(list_of(Workstation))
-        ids, unseen = form.cleaned_data["workstations"], form.cleaned_data["unseen"]
-        if self._held(request, ids) is None:
-            return HttpResponseRedirect(list_of(Workstation))
-        text = f"Workstations that were deleted: {self._delete(request, ids, unseen)} of {len(set(ids))}."
-        self.message_user(request, text, messages.SUCCESS)
-        filters = form.cleaned_data["filters"]
-        return HttpResponseRedirect(
-            f"{list_of(Workstation)}?{filters}" if filters else list_of(Workstation)
-        )
+    def lines(self, rows: QuerySet[Any]) -> list[str]:
+        """Name them, with what they hold."""
+        return _lines(rows.select_related("user").order_by("name", "pk"))
 
-    def _held(self, request: HttpRequest, ids: Collection[uuid.UUID]) -> int | None:
-        """Return how many sessions workstations hold; None where these are too many, which the page says."""
-        held = EditSession.objects.filter(workstation__any=ids)[: MAX_SESSIONS + 1].count()
-        if held <= MAX_SESSIONS:
-            return held
-        text = f"They hold more than {MAX_SESSIONS} sessions: select fewer at once."
-        self.message_user(request, text, messages.ERROR)
-        return None
+    def delete(self, request: HttpRequest, given: dict[str, Any]) -> int:
+        """Delete them in steps. Those that were seen again since they were selected by the time not seen are kept.
 
-    def _delete(self, request: HttpRequest, ids: Collection[uuid.UUID], unseen: str) -> int:
-        _, only = UnseenFilter.options.get(unseen, ("", None))
-        return operations.workstations.delete(ids, request.user.get_username(), only=only)
+        Raises:
+            ValueError: they hold too many sessions.
+        """
+        _held(given["ids"])
+        _, only = UnseenFilter.options.get(given["unseen"], ("", None))
+        return operations.workstations.delete(given["ids"], request.user.get_username(), only=only)
 
     def get_deleted_objects(
         self, objs: Iterable[Any], request: HttpRequest
@@ -241,6 +187,18 @@ class WorkstationAdmin(ConnectedColumn, ReadOnlyModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         operations.workstations.delete([obj.pk], request.user.get_username())
+
+
+def _held(ids: Collection[uuid.UUID]) -> int:
+    """Return how many sessions workstations hold.
+
+    Raises:
+        ValueError: these are too many to be released at once.
+    """
+    held = EditSession.objects.filter(workstation__any=ids)[: MAX_SESSIONS + 1].count()
+    if held > MAX_SESSIONS:
+        raise ValueError(f"They hold more than {MAX_SESSIONS} sessions: select fewer at once.")
+    return held
 
 
 def _lines(workstations: Iterable[Workstation]) -> list[str]:

@@ -3,13 +3,21 @@
 import re
 
 import pytest
+from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app.roles import Role
-from tests.factories import make_user
-from tests.integration.admin_site import client_of, listed, make_sessions, text_of
+from tests.factories import make_token, make_user, make_workstation
+from tests.integration.admin_site import (
+    client_of,
+    filled,
+    listed,
+    make_sessions,
+    messages_of,
+    text_of,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -100,3 +108,46 @@ def test_users_are_listed_with_their_roles_in_a_fixed_number_of_queries(root_sit
     assert listed(root_site.get(PAGE + "?role=superuser")) == {root.pk}
     assert User.objects.get(username="ada").pk in listed(root_site.get(PAGE + "?role=editor"))
     assert "/admin/sessions_app/editsession/?user=ada" in text_of(root_site.get(PAGE))
+
+
+def test_thousands_are_deleted_at_once_but_not_who_leaves_something_behind(root_site):
+    root = User.objects.get(username="root")
+    editor, token_of = make_user("editor"), make_user("token")
+    make_workstation(editor)
+    make_token(token_of)
+    for one in (editor, token_of):
+        root_site.post(f"{PAGE}{one.pk}/delete/", {"post": "yes"})
+        assert User.objects.filter(pk=one.pk).exists()
+    User.objects.bulk_create(User(username=f"u{n}") for n in range(1001))
+    body = {"action": "delete_many", "select_across": 1, "_selected_action": root.pk}
+    asked = root_site.post(PAGE, body)
+    assert "Kept, because they have workstations or tokens, or are you: 3." in text_of(asked)
+    assert "and 904 more" in text_of(asked)
+    answer = root_site.post(f"{PAGE}delete-many/", filled(asked), follow=True)
+    assert messages_of(answer) == ["Users that were deleted: 1001 of 1004."]
+    assert set(User.objects.all()) == {root, editor, token_of}
+    assert LogEntry.objects.filter(action_flag=DELETION, user=root).count() == 1001
+
+
+def test_deleting_selected_users_is_set_based_and_undoes_their_roles(root_site):
+    def queries(count):
+        users = [make_user(f"{count}-{n}") for n in range(count)]
+        with CaptureQueriesContext(connection) as captured:
+            body = {"action": "delete_many", "_selected_action": [one.pk for one in users]}
+            asked = root_site.post(PAGE, body)
+            assert "None of them has a workstation or a token." in text_of(asked)
+            root_site.post(f"{PAGE}delete-many/", filled(asked))
+        return len(captured)
+
+    assert queries(2) == queries(6)
+    assert User.objects.count() == 1
+
+
+def test_deletion_of_users_needs_djangos_permission():
+    staff = client_of(make_user("staff", Role.ADMIN, is_staff=True))
+    user = make_user("ada")
+    assert staff.post(f"{PAGE}delete-many/", {"ids": f"{user.pk}"}).status_code == 403
+    root = client_of(make_user("root", None, is_staff=True, is_superuser=True))
+    answer = root.post(f"{PAGE}delete-many/", {"ids": "1,x"}, follow=True)
+    assert messages_of(answer) == ["Select the users again."]
+    assert User.objects.filter(pk=user.pk).exists()

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from events_app.models import LogEntry
-from sessions_app.admin import workstations
+from sessions_app.admin import deleting, workstations
 from sessions_app.models import EditSession, EndedSession, EndReason, Workstation
 from tests.factories import acquire, make_item, make_user, make_workstation
 from tests.integration.admin_site import (
@@ -62,7 +62,7 @@ def test_thousands_are_deleted_at_once(boss):
     asked = boss.post(
         PAGE, {"action": "delete_many", "select_across": 1, "_selected_action": names[0].pk}
     )
-    assert text_of(asked).count("<li>cad-") == workstations.MAX_LISTED
+    assert text_of(asked).count("<li>cad-") == deleting.MAX_LISTED
     assert "and 901 more" in text_of(asked)
     answer = boss.post(DELETE_MANY, filled(asked), follow=True)
     assert messages_of(answer) == ["Workstations that were deleted: 1001 of 1001."]
@@ -104,14 +104,14 @@ def test_who_comes_back_while_others_are_deleted_is_kept(boss, monkeypatch):
 
 def test_deletion_of_many_is_for_admins_and_has_a_limit(onlooker, boss, monkeypatch):
     first, second = (make_workstation(make_user(name)) for name in ("one", "two"))
-    body = {"workstations": f"{first.pk},{second.pk}"}
+    body = {"ids": f"{first.pk},{second.pk}"}
     assert onlooker.post(DELETE_MANY, body).status_code == 403
-    monkeypatch.setattr(workstations, "MAX_AT_ONCE", 1)
-    monkeypatch.setattr(workstations.DeleteForm.base_fields["workstations"], "most", 1)
+    monkeypatch.setattr(deleting, "MAX_AT_ONCE", 1)
+    monkeypatch.setattr(workstations.WorkstationsForm.base_fields["ids"], "most", 1)
     selected = {"action": "delete_many", "_selected_action": [first.pk, second.pk]}
     answer = boss.post(PAGE, selected, follow=True)
     assert messages_of(answer) == ["Select at most 1 workstations at once."]
-    for wrong in (body, {"workstations": "x"}, {}):
+    for wrong in (body, {"ids": "x"}, {}):
         answer = boss.post(DELETE_MANY, wrong, follow=True)
         assert messages_of(answer) == ["Select the workstations again."]
     assert boss.get(DELETE_MANY, follow=True).redirect_chain == [(PAGE, 302)]
@@ -124,7 +124,7 @@ def test_a_deletion_of_too_many_sessions_is_refused(boss, monkeypatch):
     body = {"action": "delete_many", "_selected_action": selected}
     refused = ["They hold more than 1 sessions: select fewer at once."]
     assert messages_of(boss.post(PAGE, body, follow=True)) == refused
-    body = {"workstations": ",".join(map(str, selected))}
+    body = {"ids": ",".join(map(str, selected))}
     assert messages_of(boss.post(DELETE_MANY, body, follow=True)) == refused
     assert Workstation.objects.count() == len(selected)
 
