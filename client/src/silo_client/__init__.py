@@ -9,7 +9,7 @@ with Workstation.connect("https://silo.example.com", token) as workstation:
 Two processes run this package, the program's own and the helper that it starts:
 
 * program: `workstation`, `messages`, `api`, `callbacks`, `gui`, `compat`, `credentials`, `forking`,
-  `watching`, and the folders `sessions`, `link`, `identity` and `cli`;
+  `state`, `watching`, and the folders `sessions`, `link`, `identity` and `cli`;
 * helper: the folder `helper`;
 * both: `data`, `errors`, `version`, and the folders `common` and `network`.
 

@@ -16,6 +16,7 @@ from silo_client.callbacks import (
     OnLost,
     OnRefused,
 )
+from silo_client.common import clock
 from silo_client.common.protocol import Message, Plan
 from silo_client.common.visible import get_logger
 from silo_client.data import HandoffRequest
@@ -27,6 +28,7 @@ from silo_client.sessions.conflicts import ConflictChange
 from silo_client.sessions.edit_session import EditSession
 from silo_client.sessions.held import HeldSessions
 from silo_client.sessions.reconcile import Reconciler
+from silo_client.state import OnState, State, StateWatch
 from silo_client.watching import OnChange, Watches, WatchList
 
 logger = get_logger()
@@ -92,6 +94,26 @@ class Messages(Watches):
         self._acquirer = Acquirer(
             self.id, api, self._link, self.held, self._reconciler, instance, patience
         )
+        self._state = StateWatch(self._read_state, self._callbacks.call)
+
+    @property
+    def on_state(self) -> OnState | None:
+        """The callback for `connected` and `valid`: called once it is set, and whenever one of them changes."""
+        return self._state.callback
+
+    @on_state.setter
+    def on_state(self, callback: OnState | None) -> None:
+        self._state.callback = callback
+        if callback is not None:
+            self._state.start()
+
+    def _read_state(self) -> tuple[State, float]:
+        """Return `connected` and `valid`, and until when they are certain."""
+        # In this order: what may wait for messages, what the messages have changed, and what time it is.
+        valid_until = self._link.valid_until()
+        confirmed = not self.held.unconfirmed
+        connected = clock.now() < valid_until
+        return State(connected, connected and confirmed), valid_until
 
     def _on_message(self, message: Message) -> None:
         """Handle a message. Waits for nothing."""
@@ -99,6 +121,7 @@ class Messages(Watches):
             self._handle(message)
         except Exception:
             logger.exception("a message of the helper could not be handled: %s", message)
+        self._state.look()
 
     def _handle(self, message: Message) -> None:
         self._watching.hear(message)

@@ -24,6 +24,7 @@ from silo_client.identity.registration import register
 from silo_client.messages import Messages
 from silo_client.sessions.edit_session import EditSession, EditSessions
 from silo_client.sessions.line import Line, OnWait
+from silo_client.state import OnState
 from silo_client.watching import OnChange
 
 # How long a call goes on trying while the server cannot be reached. A restart takes less.
@@ -58,6 +59,7 @@ class Workstation(Messages):
         on_handoff_request: OnHandoffRequest | None = None,
         on_event: OnEvent | None = None,
         on_refused: OnRefused | None = None,
+        on_state: OnState | None = None,
         on_change: OnChange | None = None,
     ) -> Workstation:
         """Register this workstation, open its event stream, and return when it is open.
@@ -88,6 +90,8 @@ class Workstation(Messages):
             on_handoff_request: called when another user asks for a session of this workstation.
             on_event: called with name and payload of every event for this workstation.
             on_refused: called when the server refuses the workstation for good: its token was withdrawn, for example.
+            on_state: called with `connected` and `valid` when the workstation is connected, and whenever one of them
+                changes until `close`. It gets the present state: one that is over before the call is not told.
             on_change: called with the picture of the items that `watch` names, and the part numbers of which it is
                 another one than in the call before: none where only `stale` has changed.
 
@@ -121,6 +125,7 @@ class Workstation(Messages):
         workstation.on_handoff_request = on_handoff_request
         workstation.on_event = on_event
         workstation.on_refused = on_refused
+        workstation.on_state = on_state
         workstation.on_change = on_change
         try:
             workstation._link.start()
@@ -216,7 +221,15 @@ class Workstation(Messages):
     @property
     def connected(self) -> bool:
         """Whether the server certainly has this workstation's connection now."""
-        return clock.now() < self._link.valid_until()
+        return self._read_state()[0].connected
+
+    @property
+    def valid(self) -> bool:
+        """Whether this workstation is connected, and each of its `sessions` is certainly held now.
+
+        Without sessions it says the same as `connected`. A session that was lost is none of them any more.
+        """
+        return self._read_state()[0].valid
 
     @property
     def helper_pid(self) -> int:
@@ -245,6 +258,7 @@ class Workstation(Messages):
             return
         self._closed = True
         self._watching.close()
+        self._state.close()
         self.held.give_up(ClosedError("The workstation was closed."))
         self._link.close()
         for session in self.sessions:

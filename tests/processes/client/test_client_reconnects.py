@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import threading
 
 import pytest
@@ -134,3 +135,18 @@ def test_a_new_epoch_gives_new_tokens(serve, client_of, connect, part):
     eventually(lambda: session.valid)
     [held] = ada.held(part)
     assert (held["session_id"], held["fencing_token"]) == (session.id, session.fencing_token)
+
+
+def test_a_program_is_told_when_it_is_connected_and_certain(ada, connect, part):
+    told = []
+    workstation = connect(ada, on_state=lambda connected, valid: told.append((connected, valid)))
+    eventually(lambda: told == [(True, True)])
+    assert workstation.valid
+    with workstation.edit(part, level="sketch") as session:
+        ada.server.signal(signal.SIGSTOP)
+        eventually(lambda: told[-1] == (False, False))
+        assert not session.valid
+        assert not workstation.valid
+        ada.server.signal(signal.SIGCONT)
+        eventually(lambda: told[-1] == (True, True))
+        assert session.valid or session.lost
