@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 
 from sessions_app import accounts
 from sessions_app.authentication import NO_ROLE
@@ -64,7 +65,7 @@ def account_of(identity: Identity, *, gives_roles: bool, take_over: bool) -> Use
     Args:
         identity: who it is.
         gives_roles: whether the provider gives and takes roles; else they are given here.
-        take_over: whether an account of this name that is nobody's at a provider becomes this person's.
+        take_over: whether an account of this name that is nobody's at this provider becomes this person's.
 
     Raises:
         NoEntry: the account is deactivated, has no role, cannot be made, or is another one's.
@@ -96,11 +97,14 @@ def _known(identity: Identity) -> User | None:
 
 
 def _new(identity: Identity, gives_roles: bool, take_over: bool) -> User:
-    """Return the account that becomes this person's: a new one, or one that was nobody's at a provider."""
+    """Return the account that becomes this person's: a new one, or one that was nobody's at this provider."""
     name = identity.username
     user = accounts.find(name)
     if user is not None:
-        if not take_over or OpenIdAccount.objects.filter(user=user).exists():
+        if (
+            not take_over
+            or OpenIdAccount.objects.filter(user=user, issuer=identity.issuer).exists()
+        ):
             raise NoEntry(
                 "name taken",
                 f"The name {user.username} belongs to another account here. Ask an administrator.",
@@ -114,7 +118,8 @@ def _new(identity: Identity, gives_roles: bool, take_over: bool) -> User:
         user = User(username=name)
         user.set_unusable_password()
         user.save()
-    OpenIdAccount.objects.create(user=user, issuer=identity.issuer, subject=identity.subject)
+    whose = {"issuer": identity.issuer, "subject": identity.subject, "since": Now()}
+    OpenIdAccount.objects.update_or_create(user=user, defaults=whose)
     logger.info("account linked", extra={"user": user.username, "issuer": identity.issuer})
     return user
 

@@ -4,7 +4,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group, User
@@ -18,7 +19,7 @@ from sessions_app.admin.filters import ChoiceFilter
 from sessions_app.admin.ids import IdsField
 from sessions_app.admin.related import Related, of_user
 from sessions_app.admin.shown import NOTHING, TimeColumn, to_list
-from sessions_app.models import ApiToken, EditSession, Workstation
+from sessions_app.models import ApiToken, EditSession, OpenIdAccount, Workstation
 from sessions_app.roles import Role
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class UserPage(DeletesMany, Inspected, AnyUserAdmin):
     add_form = NewUserForm
     fieldsets: ClassVar[Any] = (
         (None, {"fields": ("username", "password", "role", "is_active", "is_staff")}),
-        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("Person", {"fields": ("first_name", "last_name", "email", "openid")}),
         ("Since", {"fields": (TimeColumn("last_login"), TimeColumn("date_joined"))}),
         (
             "Seldom needed: superuser, further groups, Django's permissions",
@@ -133,7 +134,8 @@ class UserPage(DeletesMany, Inspected, AnyUserAdmin):
             },
         ),
     )
-    readonly_fields: ClassVar[Any] = fieldsets[2][1]["fields"]
+    readonly_fields: ClassVar[Any] = ("openid", *fieldsets[2][1]["fields"])
+    actions = ("delete_many", "forget_openid")
     list_display = (
         "username",
         "name",
@@ -183,6 +185,24 @@ class UserPage(DeletesMany, Inspected, AnyUserAdmin):
     def name(self, user: User) -> str:
         """The full name."""
         return user.get_full_name() or NOTHING
+
+    @admin.display(description="OpenID Connect")
+    def openid(self, user: User) -> str:
+        """Who it is at the provider, by which the user logs in."""
+        whose = OpenIdAccount.objects.filter(user=user).first()
+        return f"{whose.subject} at {whose.issuer}" if whose else NOTHING
+
+    @admin.action(description="Forget who it is by OpenID Connect", permissions=["change"])
+    def forget_openid(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Have the selected ones be nobody's at the provider, as before their first log-in by it."""
+        who: Any = request.user
+        with transaction.atomic():
+            users = list(queryset.filter(openid_account__isnull=False).order_by("pk"))
+            OpenIdAccount.objects.filter(user__in=users).delete()
+            if users:
+                LogEntry.objects.log_actions(who.pk, users, CHANGE, "Forgot OpenID Connect.")
+        level = messages.SUCCESS if users else messages.WARNING
+        self.message_user(request, f"Users that were forgotten: {len(users)}.", level)
 
     @admin.display(description="role")
     def role(self, user: User) -> str:

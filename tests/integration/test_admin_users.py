@@ -8,6 +8,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from sessions_app.models import OpenIdAccount
 from sessions_app.roles import Role
 from tests.factories import make_token, make_user, make_workstation
 from tests.integration.admin_site import (
@@ -151,3 +152,15 @@ def test_deletion_of_users_needs_djangos_permission():
     answer = root.post(f"{PAGE}delete-many/", {"ids": "1,x"}, follow=True)
     assert messages_of(answer) == ["Select the users again."]
     assert User.objects.filter(pk=user.pk).exists()
+
+
+def test_who_a_user_is_at_a_provider_is_shown_and_forgotten(root_site):
+    ada, bob = make_user("ada"), make_user("bob")
+    OpenIdAccount.objects.create(user=ada, issuer="https://login.example.com", subject="a-1")
+    assert "a-1 at https://login.example.com" in text_of(root_site.get(f"{PAGE}{ada.pk}/change/"))
+    assert root_site.get(f"{PAGE}{bob.pk}/change/").status_code == 200
+    body = {"action": "forget_openid", "_selected_action": [ada.pk, bob.pk]}
+    answer = root_site.post(PAGE, body, follow=True)
+    assert "Users that were forgotten: 1." in text_of(answer)
+    assert not OpenIdAccount.objects.exists()
+    assert User.objects.filter(username="ada").exists()

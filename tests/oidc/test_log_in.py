@@ -113,6 +113,11 @@ def test_an_account_of_this_name_is_not_taken_over(provider, new_browser, settin
     # It is somebody's by now.
     provider.set_people(PEOPLE | {"4": PEOPLE["1"]})
     refused(new_browser().log_in("4"), 403, "belongs to another account")
+    # Of a provider from before nobody comes any more.
+    OpenIdAccount.objects.update(issuer="https://before.example.com")
+    assert new_browser().log_in("4").status_code == 302
+    whose = OpenIdAccount.objects.get()
+    assert (whose.user_id, whose.issuer, whose.subject) == (own.pk, provider.issuer, "4")
 
 
 def test_a_mail_address_says_nothing(provider, browser):
