@@ -9,7 +9,7 @@ from typing import Any
 from events_app.log import event_log
 from events_app.presence import outages
 from events_app.presence.outages import observed_for
-from sessions_app import clock
+from sessions_app import clock, operations
 from sessions_app.models import EditSession, PlaceInLine, session_log
 from sessions_app.models.edit_session_queryset import EditSessionQuerySet
 from sessions_app.models.ended_session import Record
@@ -74,7 +74,7 @@ class Sweep:
             "the end of a place in line",
             lambda *but_not: _places(PlaceInLine.objects.lost(timeout), *but_not),
             PlaceInLine.objects.in_the_log,
-            lambda some: PlaceInLine.objects.lose(timeout, len(some), ids_of(some)),
+            lambda some: operations.line.lose(timeout, len(some), ids_of(some)),
             pace=Pace(),
         )
         self._jump_told = False

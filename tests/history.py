@@ -22,6 +22,7 @@ INTERFERENCE: Final = "edit.interference"
 RESOLVED: Final = "edit.interference_resolved"
 IDLE: Final = "edit.session_idle"
 ACTIVE: Final = "edit.session_active"
+LINE: Final = "edit.line_changed"
 
 Json = Mapping[str, Any]
 
@@ -161,11 +162,14 @@ class Entry:
 
     @cached_property
     def session(self) -> str:
-        return str(self.data["session_id"])
+        """The session that it is about; "" of a line."""
+        return "" if self.type == LINE else str(self.data["session_id"])
 
     @cached_property
     def row(self) -> Row:
-        """The session as this event tells it."""
+        """The session as this event tells it; of a line its lock alone."""
+        if self.type == LINE:
+            return Row("", lock_of(self.data), "", 0)
         workstation, token = self.data["workstation"]["id"], self.data["fencing_token"]
         reason = self.data["reason"] if self.type == RELEASED else ""
         return Row(self.session, lock_of(self.data), workstation, token, reason)

@@ -31,7 +31,7 @@ from sessions_app.models.edit_session_queryset import EditSessionQuerySet, holde
 from sessions_app.models.ended_session import EndedSession, EndReason, Record
 from sessions_app.models.item import Item
 from sessions_app.models.place_in_line import PlaceInLine
-from sessions_app.models.results import Acquired, Ended, Manner
+from sessions_app.models.results import Acquired, Ended, Manner, Step, all_steps
 from sessions_app.models.session_rows import (
     Beginning,
     Drawn,
@@ -45,9 +45,6 @@ from sessions_app.models.workstation import Workstation
 from sessions_app.steps import STEP_NODE_KEYS, STEP_SESSIONS, few_enough
 
 Ids = Collection[uuid.UUID]
-# One step of an end, which also locks these workstations.
-Step = Callable[[Ids], Ended]
-
 
 _Manager = models.Manager.from_queryset(EditSessionQuerySet)
 
@@ -205,12 +202,15 @@ class EditSessionManager(_Manager[AbstractEditSession]):
             # Their sessions begin where these have ended. Elsewhere all is written with the events.
             together(*writes)
             writes = []
+        lines = {*manner.lines, *(Lock.of(one) for one in next_ones if not one._state.adding)}
         granted, met = self.grant(next_ones, holders)
-        audiences = channels.audiences_of(holders, items if granted else ())
+        audiences = channels.audiences_of(holders, items if granted or lines else ())
         events += payloads.grant_events(granted, audiences)
         events += (payloads.resolved_event(left, ended) for left, ended in freed)
+        lengths = PlaceInLine.objects.lengths(lines)
+        events += [*met, *payloads.line_events(lengths, items, audiences)]
         more = len(first) < len(found) or len(ending) < len(locked)
-        event_log.append([*events, *met], ahead=writes, commits=commits and not more)
+        event_log.append(events, ahead=writes, commits=commits and not more)
         session_log.ended(records, granted, manner)
         return Ended(records, granted, more)
 
@@ -222,7 +222,7 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         Returns:
             The part numbers by the items' ids, and whose turn it is then.
         """
-        items = {lock.item_id for lock in locks}
+        items = {lock.item_id for lock in (*locks, *manner.lines)}
         locked, *_, anybody = together(
             Item.objects.locking_names(items),
             *([PlaceInLine.objects.leaving_all(manner.leaving)] if manner.leaving else []),
@@ -298,8 +298,10 @@ class EditSessionManager(_Manager[AbstractEditSession]):
         `commits` is that of `end_found`.
         """
         reading = self._reading_held(STEP_SESSIONS + 1)(set(workstation_ids))
-        *_, held = together(*ahead, reading)
-        manner = Manner(reason, ended_by, leaving=leaving)
+        lines = [PlaceInLine.objects.lines_of(leaving)] if leaving else []
+        read = together(*ahead, reading, *lines)[len(ahead) :]
+        held, in_line = read if lines else (*read, [])
+        manner = Manner(reason, ended_by, leaving=leaving, lines={Lock(*row) for row in in_line})
         # None of them changes its workstation.
         found = [Found(*row) for row in held]
         return self.end_found(found, self.any_to_end.locking, manner, commits=commits)
@@ -387,13 +389,3 @@ class EditSessionManager(_Manager[AbstractEditSession]):
     def of_deactivated(self) -> EditSessionQuerySet:
         """Return the sessions of users who are not active."""
         return self.filter(user__is_active=False)
-
-
-def all_steps(step: Step) -> list[Record]:
-    """Take a step, each in a transaction of its own, until nothing is left to end; return the records."""
-    records = []
-    while True:
-        ended = with_lock_retry(step)
-        records += ended.records
-        if not ended.more:
-            return records

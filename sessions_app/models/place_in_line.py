@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final, Self
 
 from django.contrib.postgres.fields import ArrayField
-from django.db import models, transaction
+from django.db import models
 from django.db.models import Count, Exists, F, Func, IntegerField, OuterRef, Q, Subquery, Window
 from django.db.models.functions import Coalesce, Now, RowNumber
 
@@ -115,34 +115,23 @@ _Manager = models.Manager.from_queryset(PlaceInLineQuerySet)
 
 
 class PlaceInLineManager(_Manager["PlaceInLine"]):
-    """How places are lost, and whose turn it is. What people do with the line is in `operations/line.py`."""
+    """How long lines are, and whose turn it is. What people and time do with them is in `operations/line.py`."""
 
-    def lose(
-        self, timeout: timedelta, limit: int, among: Collection[uuid.UUID] | None = None
-    ) -> list["PlaceInLine"]:
-        """Delete the places that are lost by the time-out, or with their user; return them.
-
-        Args:
-            timeout: how long a workstation without a stream keeps its places.
-            limit: at most so many.
-            among: only these.
-        """
-        lost = self.lost(timeout)
-        if among is not None:
-            lost = lost.filter(pk__in=among)
-        found = dict(lost.values_list("pk", "workstation_id")[:limit])
-        if not found:
-            return []
-        with transaction.atomic():
-            Workstation.objects.lock(set(found.values()))
-            # A workstation that is back has said so under this lock: asked again by a later statement.
-            gone = list(lost.filter(pk__in=found).select_related("item", "workstation__user"))
-            self.filter(pk__in=[place.pk for place in gone]).delete()
-        return gone
+    def lengths(self, locks: Collection[Lock]) -> dict[Lock, int]:
+        """Return how many places the line for each of these locks has, in the order of the locks."""
+        if not locks:
+            return {}
+        rows = self.filter(rows_about(locks)).values_list(*Lock._fields).annotate(Count("pk"))
+        counted = {Lock(*lock): count for *lock, count in rows}
+        return {lock: counted.get(lock, 0) for lock in sorted(locks)}
 
     def anybody(self, locks: Collection[Lock]) -> Query:
         """Return the statement that has a row if anybody may stand in a line for one of these locks."""
         return _ANYBODY(*lists_about(locks))
+
+    def lines_of(self, ids: Collection[uuid.UUID]) -> Query:
+        """Return the statement that reads for which locks these (locked) workstations stand in line."""
+        return _LINES_OF(ids)
 
     def leaving_all(self, ids: Collection[uuid.UUID]) -> Query:
         """Return the statement that deletes the places of these (locked) workstations."""
@@ -232,6 +221,11 @@ _ANYBODY: Final = Statement(
     lambda items, levels, objects: PlaceInLine.objects.filter(
         about(items, levels, objects)
     ).values_list("pk")[:1]
+)
+_LINES_OF: Final = Statement(
+    lambda workstations: PlaceInLine.objects.filter(workstation__any=workstations).values_list(
+        *Lock._fields
+    )
 )
 _DELETE_OF: Final = Statement(
     lambda workstations: PlaceInLine.objects.filter(workstation__any=workstations), delete=True

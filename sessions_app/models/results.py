@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from events_app.database.lock_retry import with_lock_retry
 from events_app.log.event_log import NewEvent
 from sessions_app.locks import Lock
 from sessions_app.models.abstract_edit_session import AbstractEditSession
@@ -103,6 +104,7 @@ class Manner:
         ended_by: who ends them, if it is not their user.
         note: why they are ended by force.
         leaving: workstations, locked by the caller, that lose their places in line with it.
+        lines: for which locks these are.
         turns: whose turn it is then, if it is not the line that says so.
         told_first: events of the caller's, which come before those of the ends.
     """
@@ -111,6 +113,7 @@ class Manner:
     ended_by: str = ""
     note: str = ""
     leaving: Collection[uuid.UUID] = ()
+    lines: Collection[Lock] = ()
     turns: Turns | None = None
     told_first: Sequence[NewEvent] = ()
 
@@ -128,6 +131,20 @@ class Ended:
     records: list[Record] = field(default_factory=list)
     granted: list[Acquired] = field(default_factory=list)
     more: bool = False
+
+
+# One step of an end, which also locks these workstations.
+Step = Callable[[Collection[uuid.UUID]], Ended]
+
+
+def all_steps(step: Step) -> list[Record]:
+    """Take a step, each in a transaction of its own, until nothing is left to end; return the records."""
+    records = []
+    while True:
+        ended = with_lock_retry(step)
+        records += ended.records
+        if not ended.more:
+            return records
 
 
 @dataclass(frozen=True)

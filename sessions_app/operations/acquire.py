@@ -148,11 +148,12 @@ def carry_out(admitted: Sequence[Admitted], facts: Facts) -> list[list[Acquired]
     events = come_back(admitted, facts)
     new = [_new_sessions(one, facts) for one in admitted]
     every = [session for some in new for session in some]
+    left = facts.places_of(admitted)
     writes = [
-        *([_LEAVE_LINES(places)] if (places := facts.places_of(admitted)) else []),
+        *([_LEAVE_LINES(left)] if left else []),
         *EditSession.objects.beginning(every),
     ]
-    if any(facts.held_of(one) or facts.company_of(one) for one in admitted):
+    if left or any(facts.held_of(one) or facts.company_of(one) for one in admitted):
         # Further statements see what has begun. Elsewhere it goes with the events.
         together(*writes)
         writes = []
@@ -165,9 +166,23 @@ def carry_out(admitted: Sequence[Admitted], facts: Facts) -> list[list[Acquired]
         answer, told = _answer(one, begun, facts)
         answers.append(answer)
         events += told
+    if left:
+        events += _lines_left(admitted, set(left.values()), facts)
     event_log.append(events, ahead=writes, commits=True)
     session_log.acquired(answers)
     return answers
+
+
+def _lines_left(
+    admitted: Collection[Admitted], lines: Collection[Lock], facts: Facts
+) -> Iterable[event_log.NewEvent]:
+    """Yield the events of lines that workstations have left, as they have what they waited for."""
+    items = {item.pk: item.part_number for one in admitted for item in one.items.values()}
+    audiences = channels.audiences_of(facts.holders, items)
+    for one in admitted:
+        for item in one.items.values():
+            audiences[item.pk].add(channels.workstation(one.workstation.pk))
+    return payloads.line_events(PlaceInLine.objects.lengths(lines), items, audiences)
 
 
 def _new_sessions(admitted: Admitted, facts: Facts) -> list[AbstractEditSession]:

@@ -136,12 +136,12 @@ class Facts:
         on_items = {item.pk: self.holders.get(item.pk, {}) for item in admitted.items.values()}
         return {pk: held for pk, held in on_items.items() if held.keys() - {own}}
 
-    def places_of(self, admitted: Collection["Admitted"]) -> list[uuid.UUID]:
-        """Return the places of workstations in the lines for what they want."""
+    def places_of(self, admitted: Collection["Admitted"]) -> dict[uuid.UUID, Lock]:
+        """Return the places of workstations in the lines for what they want, each with the lock that it is for."""
         if not self.places:
-            return []
+            return {}
         wanted = ((one.workstation.pk, lock) for one in admitted for lock in one.wanted)
-        return [self.places[place] for place in wanted if place in self.places]
+        return {self.places[place]: place[1] for place in wanted if place in self.places}
 
 
 @dataclass(frozen=True)

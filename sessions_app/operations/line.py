@@ -1,8 +1,9 @@
 """The line for an edit session that another workstation has: standing in it, leaving it, and what it gives."""
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -13,6 +14,7 @@ from events_app.database.lock_retry import NeedsLocks
 from events_app.log import event_log
 from sessions_app import channels, payloads
 from sessions_app.errors import Forbidden, NotFound
+from sessions_app.interference.holdings import Holders
 from sessions_app.locks import Lock, rows_about
 from sessions_app.models.edit_session import EditSession
 from sessions_app.models.handoff_request import HandoffRequest
@@ -91,7 +93,8 @@ def stand(
             _renew(place, wanted, connection_id)
         here = come_back([admitted], facts)
         standing = next(one for one in line.with_position() if one.pk == place.pk)
-        event_log.append(here)
+        changed = _changed([lock], [item], facts.holders) if created else ()
+        event_log.append([*here, *changed])
         return Standing(standing, existing=not created, holder=holder)
 
 
@@ -130,6 +133,8 @@ def step_out(place_id: uuid.UUID) -> None:
         place = PlaceInLine.objects.filter(pk=place_id).defer("dependency_cone").first()
         if place is None:
             raise NotFound("There is no such place in line.")
+        # It stays on its item as long as its workstation is locked.
+        items = Item.objects.lock([place.item_id])
         PlaceInLine.objects.filter(pk=place_id).delete()
         HandoffRequest.objects.filter(
             workstation=place.workstation_id,
@@ -137,6 +142,31 @@ def step_out(place_id: uuid.UUID) -> None:
             session__context_level=place.context_level,
             session__object_id=place.object_id,
         ).delete()
+        event_log.append([*_changed([Lock.of(place)], items)])
+
+
+def lose(timeout: timedelta, limit: int, among: Ids | None = None) -> list[PlaceInLine]:
+    """Delete the places that are lost by the time-out, or with their user; return them.
+
+    Args:
+        timeout: how long a workstation without a stream keeps its places.
+        limit: at most so many.
+        among: only these.
+    """
+    lost = PlaceInLine.objects.lost(timeout)
+    if among is not None:
+        lost = lost.filter(pk__in=among)
+    found = dict(lost.values_list("pk", "workstation_id")[:limit])
+    if not found:
+        return []
+    with transaction.atomic():
+        Workstation.objects.lock(set(found.values()))
+        # A workstation that is back has said so under this lock: asked again by a later statement.
+        gone = list(lost.filter(pk__in=found).select_related("item", "workstation__user"))
+        items = Item.objects.lock({place.item_id for place in gone})
+        PlaceInLine.objects.filter(pk__in=[place.pk for place in gone]).delete()
+        event_log.append([*_changed({Lock.of(place) for place in gone}, items)])
+    return gone
 
 
 def of_free_locks() -> PlaceInLineQuerySet:
@@ -174,13 +204,32 @@ def grant_free(places: Ids) -> list[Acquired]:
 def _grant_free(locks: Collection[Lock]) -> list[Acquired]:
     items = {lock.item_id for lock in locks}
     with transaction.atomic():
-        Item.objects.lock(items)
+        names = {item.pk: item.part_number for item in Item.objects.lock(items)}
         free = set(locks) - EditSession.objects.held(locks).keys()
         holders = EditSession.objects.holders(items)
         audiences = channels.audiences_of(holders, items)
-        granted, met = EditSession.objects.grant(PlaceInLine.objects.turns(free), holders)
-        event_log.append([*payloads.grant_events(granted, audiences), *met])
+        turns = PlaceInLine.objects.turns(free)
+        granted, met = EditSession.objects.grant(turns, holders)
+        events = [*payloads.grant_events(granted, audiences), *met]
+        lengths = PlaceInLine.objects.lengths({Lock.of(place) for place in turns})
+        event_log.append([*events, *payloads.line_events(lengths, names, audiences)])
     return granted
+
+
+def _changed(
+    locks: Collection[Lock], items: Collection[Item], holders: Holders | None = None
+) -> Iterator[event_log.NewEvent]:
+    """Yield the events of lines that have changed.
+
+    Args:
+        locks: what the lines are for.
+        items: their items, locked.
+        holders: who holds how much on these, if that is known.
+    """
+    names = {item.pk: item.part_number for item in items}
+    known = EditSession.objects.holders(names) if holders is None else holders
+    audiences = channels.audiences_of(known, names)
+    return payloads.line_events(PlaceInLine.objects.lengths(locks), names, audiences)
 
 
 def _renew(place: PlaceInLine, wanted: Wanted, connection_id: uuid.UUID | None) -> None:

@@ -12,10 +12,9 @@ from events_app.database.lock_retry import with_lock_retry
 from events_app.database.round_trip import Statement, rows_of, together
 from sessions_app.errors import DomainError, Forbidden, NotFound
 from sessions_app.models.edit_session import EditSession
-from sessions_app.models.edit_session_manager import Step, all_steps
 from sessions_app.models.ended_session import EndReason, Record
 from sessions_app.models.item import Item, of_item
-from sessions_app.models.results import Ended, Manner
+from sessions_app.models.results import Ended, Manner, Step, all_steps
 from sessions_app.models.session_rows import Found
 from sessions_app.models.workstation import Workstation
 from sessions_app.steps import STEP_SESSIONS, batched

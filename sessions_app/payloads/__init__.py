@@ -22,7 +22,7 @@ from sessions_app.payloads.events import (
 )
 from sessions_app.payloads.in_use import in_use_json
 from sessions_app.payloads.item import item_json, workstation_json
-from sessions_app.payloads.place import place_json, standing_json
+from sessions_app.payloads.place import line_events, place_json, standing_json
 from sessions_app.payloads.session import (
     acquired_json,
     held_item_json,
@@ -47,6 +47,7 @@ __all__ = [
     "in_use_json",
     "interference_event",
     "item_json",
+    "line_events",
     "listed_json",
     "place_json",
     "renamed_event",

@@ -20,6 +20,7 @@ from sessions_app.payloads.members import (
     OfItem,
     SharedKeys,
 )
+from sessions_app.payloads.place import LineChangedEvent
 from sessions_app.payloads.session import (
     AcquiredOut,
     BegunSession,
@@ -352,6 +353,7 @@ EVENTS: dict[str, type[Shape]] = {
     "edit.session_idle": SessionIdleEvent,
     "edit.session_active": SessionIdleEvent,
     "edit.session_granted": SessionGrantedEvent,
+    "edit.line_changed": LineChangedEvent,
     "edit.handoff_requested": HandoffRequestedEvent,
     "edit.interference": InterferenceEvent,
     "edit.interference_resolved": InterferenceResolvedEvent,

@@ -1,10 +1,15 @@
-"""Places in line: their shapes, each with the function that builds it."""
+"""Places in line and lines: their shapes, each with the function that builds it."""
 
+import uuid
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import Field
 
+from events_app.log.event_log import NewEvent
+from sessions_app import channels
+from sessions_app.locks import Lock
 from sessions_app.models.place_in_line import PlaceInLine
 from sessions_app.payloads import examples
 from sessions_app.payloads.members import (
@@ -92,3 +97,41 @@ def standing_json(standing: "Standing") -> Json:
 class LineOut(Shape):
     requests: list[PlaceOut] = Field(description="By level and object, each line in its order.")
     next: NextPage
+
+
+class LineChangedEvent(OfItem):
+    """To those who get the item's events: the line for one of its locks has got longer or shorter.
+
+    Where `item.renamed` or `item.retired` says that all lines of an item may have changed, none of these follows.
+    """
+
+    context_level: Level
+    object_id: ObjectId
+    length: Annotated[int, Example(1)] = Field(
+        description="How many places the line has now. Who stands there is in the list of the line."
+    )
+
+
+def line_events(
+    lengths: Mapping[Lock, int],
+    part_numbers: Mapping[uuid.UUID, str],
+    audiences: Mapping[uuid.UUID, Collection[str]],
+) -> Iterator[NewEvent]:
+    """Yield `edit.line_changed` for each of these lines, whose items are locked.
+
+    Args:
+        lengths: how many places each has now, by the lock for which it is.
+        part_numbers: of the items.
+        audiences: by item, the channels that get its events.
+    """
+    shared = {item: frozenset(audiences[item]) for item in {lock.item_id for lock in lengths}}
+    for lock, length in lengths.items():
+        data = {
+            "item_id": lock.item_id,
+            "part_number": part_numbers[lock.item_id],
+            "context_level": lock.context_level,
+            "object_id": lock.object_id,
+            "length": length,
+        }
+        to = {channels.ALL, channels.item(lock.item_id)}
+        yield NewEvent(to, "edit.line_changed", data, shared[lock.item_id])

@@ -67,7 +67,9 @@ def test_the_old_one_ends_as_handed_off_once(held, bob, want):
     hand_over(held, bob)
     record = EndedSession.objects.get()
     assert (record.session_id, record.reason, record.ended_by) == (held.pk, "handed_off", "")
-    (released, _, end), (acquired, _, begin), (granted, _, turn) = events()[told:]
+    (released, _, end), (acquired, _, begin), (granted, _, turn), *line = events()[told:]
+    # Who has only asked has no place to lose.
+    assert [kind for kind, _, _ in line] == ["edit.line_changed"] * (want is wait_for)
     assert (released, end["reason"]) == ("edit.session_released", "handed_off")
     assert acquired == "edit.session_acquired"
     assert granted == "edit.session_granted"

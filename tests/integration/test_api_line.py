@@ -64,7 +64,7 @@ def test_a_place_in_line_is_answered_with_its_holder(ada, bob, item):
         "holder": holder_of(held),
     }
     assert place.dependency_cone == ["n1"]
-    assert counts() == before | {"PlaceInLine": 1}
+    assert counts() == before | {"PlaceInLine": 1, "LogEntry": before["LogEntry"] + 1}
 
 
 def test_a_free_lock_is_acquired_without_a_place(ada, item):

@@ -112,6 +112,7 @@ def test_a_turn_is_told_to_both_after_what_it_resolves(ada, bob, carol, item):
         "interference_resolved",
         "interference",
         "interference",
+        "line_changed",
     ]
 
 

@@ -104,7 +104,11 @@ def test_where_all_are_away_it_is_free_and_given_to_who_comes_back(held, bob, go
     assert holder() == bob
     assert granted.session.dependency_cone == ["n1"]
     assert granted.session.fencing_token > held.fencing_token
-    assert kinds_since(told) == ["edit.session_acquired", "edit.session_granted"]
+    assert kinds_since(told) == [
+        "edit.session_acquired",
+        "edit.session_granted",
+        "edit.line_changed",
+    ]
     assert not PlaceInLine.objects.exists()
     assert grant_what_is_free(10) == []
 

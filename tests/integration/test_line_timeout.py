@@ -7,6 +7,7 @@ import pytest
 from django.db.models.functions import Now
 
 from events_app.models import Connection, Observation
+from sessions_app import operations
 from sessions_app.models import EditSession, PlaceInLine, Workstation
 from sessions_app.sweeper import Sweep
 from tests.factories import (
@@ -41,7 +42,7 @@ def place(item):
 
 
 def lose(limit=10):
-    return [place.pk for place in PlaceInLine.objects.lose(TIMEOUT, limit)]
+    return [place.pk for place in operations.line.lose(TIMEOUT, limit)]
 
 
 def check_is_kept():
@@ -53,7 +54,7 @@ def test_a_place_without_stream_is_lost_after_the_timeout(place):
     before = counts()
     assert lose() == [place.pk]
     assert lose() == []
-    assert counts() == before | {"PlaceInLine": 0}
+    assert counts() == before | {"PlaceInLine": 0, "LogEntry": before["LogEntry"] + 1}
 
 
 def test_a_place_of_a_workstation_seen_since_is_kept(place):

@@ -56,6 +56,7 @@ def test_every_way_to_end_grants_the_first_in_line(
         "edit.session_released",
         "edit.session_acquired",
         "edit.session_granted",
+        "edit.line_changed",
     ]
 
 
@@ -66,7 +67,8 @@ def test_a_turn_notifies_watchers_of_an_acquire_and_its_workstation_alone(held, 
     told = len(events())
     let_go(held.pk)
     session = check_is_held_by(bob, held)
-    [_, (_, watchers, acquired), (_, own, granted), *both] = events()[told:]
+    [_, (_, watchers, acquired), (_, own, granted), *both, line] = events()[told:]
+    assert line[0] == "edit.line_changed"
     assert [kind for kind, _, _ in both] == ["edit.interference"] * 2
     watching = {"all", f"item:{held.item_id}", f"workstation:{dora.pk}"}
     assert watchers == watching | {f"workstation:{bob.pk}"}
@@ -87,7 +89,7 @@ def test_a_turn_notifies_watchers_of_an_acquire_and_its_workstation_alone(held, 
 def test_a_granted_session_reads_like_the_answer_of_an_acquire(held, bob):
     wait_for(bob, held, ("n2",))
     let_go(held.pk)
-    granted = events()[-1][2]
+    [granted] = [data for kind, _, data in events() if kind == "edit.session_granted"]
     again = api_of(bob.user)(
         "POST",
         "/api/items/A01-0001/edit-sessions",

@@ -205,7 +205,7 @@ class World:
         get_user_model().objects.filter(pk=self.bob.user.pk).update(is_active=False)
 
     def lose_places(self) -> None:
-        assert PlaceInLine.objects.lose(timedelta(0), 10)
+        assert operations.line.lose(timedelta(0), 10)
 
     def _before_find_a_turn(self) -> None:
         EditSession.objects.filter(pk=self.session.pk).delete()

@@ -18,7 +18,8 @@ from events_app.presence import clean_up, store
 from events_app.presence.backend import backend
 from events_app.presence.server_processes import ProcessIdentity
 from events_app.presence.store import Arrival, Departure
-from sessions_app.models import EditSession, PlaceInLine, Workstation
+from sessions_app import operations
+from sessions_app.models import EditSession, Workstation
 from sessions_app.roles import Role
 from tests.factories import Api, api_of, clean_up_one, make_item, make_user
 from tests.slow.comparison import Entry
@@ -166,7 +167,7 @@ class InProcess:
         EditSession.objects.expire_idle(timedelta(seconds=timeout), LIMIT)
 
     def lose_places(self, timeout: float) -> None:
-        PlaceInLine.objects.lose(timedelta(seconds=timeout), LIMIT)
+        operations.line.lose(timedelta(seconds=timeout), LIMIT)
 
     def set_role(self, user: str, role: int) -> None:
         set_role(self.users[user], role)

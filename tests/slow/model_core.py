@@ -1,5 +1,6 @@
 """What all operations of the model are made of: acquire, end, whose turn it is, who is told, and the refusals."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
 from typing import Any
@@ -10,6 +11,7 @@ from tests.slow.model_state import (
     Event,
     Expected,
     Got,
+    Line,
     Lock,
     Place,
     Refused,
@@ -23,6 +25,7 @@ from tests.slow.model_state import (
     shared,
 )
 
+LINE_CHANGED = "edit.line_changed"
 # Between two operations: less than any clock counts, more than nothing.
 MOMENT = 0.001
 
@@ -38,6 +41,7 @@ def operation(method: Callable[..., Any]) -> Callable[..., Expected]:
         self.events, self.ended = [], []
         try:
             status, answer = method(self, *args, **kwargs) or (0, None)
+            self.tell_lines()
         except Refused as refusal:
             assert not self.events
             assert not self.ended
@@ -69,6 +73,16 @@ class Core(State):
     def _tell_of(self, workstations: Collection[Workstation], kind: str) -> None:
         for session in self.held_by(workstations):
             self.events.append(Event(kind, session, self.watchers(session.lock.item), {}))
+
+    def tell_lines(self) -> None:
+        """Tell of each line that is longer or shorter than it was: a transaction does so at its end."""
+        now = Counter(place.lock for place in self.places)
+        for lock in {*now, *self.lengths}:
+            if now[lock] != self.lengths[lock]:
+                data = {"length": now[lock]}
+                to = self.watchers(lock.item)
+                self.events.append(Event(LINE_CHANGED, Line(lock), to, data))
+        self.lengths = now
 
     def _acquire(
         self, at: Workstation, wanted: Sequence[Wanted], stream: Stream | None

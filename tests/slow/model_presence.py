@@ -91,6 +91,7 @@ class Model(Sessions):
     def age(self, at: Workstation) -> None:
         """Nothing was heard of it, which has no stream, for longer than any time-out; the sweeper finds it."""
         self._end(self.held_by([at]), "expired")
+        self.tell_lines()
         self.places = [place for place in self.places if place.workstation is not at]
 
     @operation
@@ -104,6 +105,7 @@ class Model(Sessions):
         self._end(self.held_by(over), "disconnected", leaving=over)
         for at in over:
             at.away_since = at.idle_since = None
+        self.tell_lines()
         free = {place.lock for place in self.free_places()}
         granted = self.grant([self.next_in_line(lock) for lock in free])
         self._tell_met(got.session for got in granted)

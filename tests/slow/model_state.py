@@ -4,6 +4,7 @@ The checker of histories (`tests/history_checker.py`) judges by the same functio
 told; there a session is a `Row` of `tests/history.py`, and a workstation its id.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -94,11 +95,20 @@ class Place:
     id: str = ""
 
 
+class Line(NamedTuple):
+    """The line for a lock."""
+
+    lock: Lock
+
+
 class Event(NamedTuple):
-    """An event about a session, the channels that get it, and what it says beside whose session it is."""
+    """An event about a session, the channels that get it, and what it says beside whose session it is.
+
+    `edit.line_changed` is about a line.
+    """
 
     type: str
-    session: Session
+    session: Session | Line
     to: frozenset[str]
     data: dict[str, Any]
 
@@ -195,6 +205,8 @@ class State:
         self.past: list[Session] = []
         self.events: list[Event] = []
         self.ended: list[End] = []
+        # How long each line was when that was last told.
+        self.lengths: Counter[Lock] = Counter()
 
     def live(self, session: Session) -> bool:
         return self.sessions.get(session.lock) is session

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.slow.comparison import IDENTITY, Entry
+from tests.slow.model_core import LINE_CHANGED
 
 Json = Any
 TIMES = ("acquired_at", "away_since", "idle_since")
@@ -38,6 +39,9 @@ class Snapshot:
 
     def _apply_one(self, entry: Entry, shift: timedelta) -> None:
         data, known = entry.data, self.sessions
+        if entry.type == LINE_CHANGED:
+            # Of no session.
+            return
         pk = data["session_id"]
         if entry.type == "edit.session_acquired":
             assert pk not in known, "acquired twice"

@@ -10,6 +10,7 @@ from tests.slow.model_state import (
     VIEWER,
     Expected,
     Got,
+    Line,
     Lock,
     Server,
     Session,
@@ -68,6 +69,17 @@ class World:
         """What an honest server tells."""
         told = []
         for event in expected.events:
+            if isinstance(event.session, Line):
+                lock, number = event.session.lock, len(self.entries) + len(told) + 1
+                data = {
+                    "part_number": lock.item,
+                    "context_level": lock.level,
+                    "object_id": lock.object_id,
+                    **event.data,
+                }
+                to = {one.replace(":", ":id-of-") for one in event.to}
+                told.append(Entry(number, event.type, frozenset(to), data))
+                continue
             # The comparison has yet to learn which id and token it is.
             first = id(event.session) not in self._known
             self._known.add(id(event.session))

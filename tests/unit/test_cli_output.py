@@ -236,6 +236,24 @@ def test_events_in_words(event, more, words):
     assert told.endswith(words)
 
 
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [(0, "nobody waits in line"), (1, "1 waits in line"), (7, "7 wait in line")],
+)
+def test_a_line_in_words(length, words):
+    line = {
+        "item_id": "i",
+        "part_number": "DIN 912/M5",
+        "context_level": "sketch",
+        "object_id": "Sketch001",
+        "length": length,
+    }
+    assert sentence("edit.line_changed", line) == f"DIN 912/M5 / sketch / Sketch001: {words}"
+    board = Board("Parts")
+    board.apply("edit.line_changed", line)
+    assert words in _shown(board)
+
+
 def test_the_help_names_every_exit_code():
     shown = CliRunner().invoke(main.app, ["--help"], env={"COLUMNS": "200"}).output
     for code in ExitCode:

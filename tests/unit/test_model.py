@@ -31,7 +31,7 @@ def test_a_release_passes_on_and_frees() -> None:
     session = world.model.sessions[BOLT]
     expected = world.model.release(world.user("ada"), session)
     assert kinds(expected)[:4] == ["released", "acquired", "granted", "interference_resolved"]
-    assert kinds(expected)[4:] == ["interference"] * 2
+    assert kinds(expected)[4:] == ["interference", "interference", "line_changed"]
     world.check(expected)
     assert world.model.sessions[BOLT].workstation.name == "bob-1"
     assert not world.model.places
@@ -122,19 +122,25 @@ FORGED_EVENTS: dict[str, Callable[[Told], Told]] = {
     "told to too many": lambda told: _to(told, lambda to: to | {"user:1"}),
     "another reason": lambda told: [*_changed(told[:1], reason="expired"), *told[1:]],
     "another instance's": lambda told: [*told[:1], *_changed(told[1:], connection_id="another")],
+    "a line of another length": lambda told: _changed(told, length=9),
     "a token that does not grow": lambda told: _changed(told, fencing_token=1),
     "somebody else is next": lambda told: [
         *told[:1],
         *_changed(told[1:], workstation=CYN, user="cyn"),
     ],
     "interference that only one knows": lambda told: [
-        e for e in told if (e.type, e.data["user"]) != ("edit.interference", "cyn")
+        e for e in told if (e.type, e.data.get("user")) != ("edit.interference", "cyn")
     ],
     "interference with somebody else": lambda told: [
-        *told[:-1],
-        *_changed(told[-1:], **{"with": told[-1].data}),
+        *told[:-2],
+        *_changed(told[-2:-1], **{"with": told[-2].data}),
+        told[-1],
     ],
-    "a node that is not shared": lambda told: [*told[:-1], *_changed(told[-1:], shared=["z"])],
+    "a node that is not shared": lambda told: [
+        *told[:-2],
+        *_changed(told[-2:-1], shared=["z"]),
+        told[-1],
+    ],
 }
 
 

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 
 from events_app import timings
 from sessions_app import payloads
+from sessions_app.locks import Lock
 from sessions_app.models import ApiToken, EditSession, EndedSession, EndReason, Item, Workstation
 from sessions_app.models.ended_session import Ending, Record
 from sessions_app.models.results import Acquired, Conflict, Standing, Wanted
@@ -124,6 +125,7 @@ BUILT_EVENTS = [
     payloads.away_event(SESSION, set()),
     payloads.back_event(SESSION, set()),
     payloads.active_event(SESSION, set()),
+    *payloads.line_events({Lock(ITEM.pk, "sketch", ""): 1}, {ITEM.pk: "A1"}, NO_CHANNELS),
     payloads.renamed_event(ITEM, "A0", set()),
     payloads.retired_event(ITEM, set()),
     payloads.restored_event(ITEM, set()),

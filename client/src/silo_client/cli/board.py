@@ -49,6 +49,8 @@ class Board:
         """Apply an event. An event that the list already contains changes nothing."""
         if event.startswith("item."):
             self._apply_to_item(event, data)
+        if event == "edit.line_changed":
+            self._tell(data, sentence(event, data), sentence(event, data, short=True))
         if "session_id" not in data:
             return
         session_id = str(data["session_id"])
@@ -148,6 +150,10 @@ def _changed(event: str, data: Json) -> Json:
 
 def sentence(event: str, data: Json, *, short: bool = False) -> str:
     """Return an event as a sentence; in short, with the part, the account and what has happened only."""
+    if event == "edit.line_changed":
+        what = str(data["part_number"]) if short else str(Lock.from_payload(data))
+        waiting = {0: "nobody waits", 1: "1 waits"}.get(data["length"], f"{data['length']} wait")
+        return f"{what}: {waiting} in line"
     who = f"{person(data)} on {data['workstation']['name']}"
     what = str(Lock.from_payload(data))
     if short:

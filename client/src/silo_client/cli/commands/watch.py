@@ -75,7 +75,7 @@ def _line(event: str, event_id: str, data: dict[str, Any]) -> None:
     if event == "sessions":
         for session in data["sessions"]:
             write(clock_time(session), sentence("edit.session_acquired", session))
-    elif "session_id" in data:
+    elif "session_id" in data or event == "edit.line_changed":
         write(clock_time(data), sentence(event, data))
 
 
