@@ -161,8 +161,8 @@ def _checked(text: str, source: str) -> ProxyChoice:
         )
     if scheme.startswith("socks") and not HAS_SOCKS:
         raise ConfigurationError(
-            f"{source} names a SOCKS proxy ({_shown(url)}), which needs a package:"
-            " run pip install 'silo-client[socks]', or list the server in NO_PROXY"
+            f"{source} names a SOCKS proxy ({_shown(url)}), which needs the extra"
+            " socks: run pip install socksio, as 'silo-client[socks]' does, or list the server in NO_PROXY"
         )
     return ProxyChoice(url, source)
 

@@ -53,9 +53,9 @@ def login(
     """Log in: check a server's URL and your token with the server, and keep them.
 
     You make the token on the board, or an admin gives it to you, or the server makes it where you give --user and your
-    password. It is kept in the system's keyring where the package keyring is installed (pip install
-    'silo-client[keyring]'), else in a file that only you can read. SILO_URL, SILO_TOKEN and SILO_CA_FILE override the
-    kept values. Plug-ins that use silo_client.credentials use the same log-in.
+    password. It is kept in the system's keyring where the package keyring is installed, else in a file that only you
+    can read. SILO_URL, SILO_TOKEN and SILO_CA_FILE override the kept values. Plug-ins that use silo_client.credentials
+    use the same log-in.
     """
     address = _address(url or _ask_url())
     found = _asked(address, str(ca_file) if ca_file else None, user, token_stdin)
