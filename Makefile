@@ -22,7 +22,7 @@ IN_DEMO = exec env -u DATABASE_URL SILO_VAR="$(DEMO_VAR)" SILO_HEARTBEAT_SECONDS
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run demo docs lint audit coverage clean python port installed install test test-together test-integration test-processes test-alone test-client \
-  test-browser freecad-addon test-freecad test-directory test-oidc test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
+  test-browser freecad-addon test-freecad test-directory test-oidc test-ha test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
 .NOTPARALLEL:
 .SUFFIXES:
 
@@ -35,6 +35,7 @@ help:
 	@echo "make test-freecad  run those of the add-on in the distribution's FreeCAD, in five minutes"
 	@echo "make test-directory  run those of log-ins by LDAP, with the distribution's slapd, in seconds"
 	@echo "make test-oidc  run those of log-ins by OpenID Connect, with oidc-provider of npm on Node.js, in seconds"
+	@echo "make test-ha  run those of a PostgreSQL on three machines that fail, with the distribution's etcd and HAProxy, in four minutes"
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
 	@echo "make test-proxies  run those of the proxies of Debian 12, in two minutes"
@@ -115,6 +116,11 @@ test-oidc: installed
 	  (cd "$(VENV)/oidc-provider" && npm ci --silent --no-audit --no-fund --ignore-scripts) && \
 	  cp tests/oidc/package-lock.json "$(VENV)/oidc-provider/.installed"; }
 	@$(IN_VENV) -m pytest tests/oidc $(PYTEST)
+
+# The primary of three PostgreSQL machines is killed, frozen and cut off: network namespaces, so as root.
+test-ha: installed
+	@$(call INSTALLED_TOO,ha,$(VENV))
+	@$(IN_VENV) -m pytest tests/ha $(PYTEST)
 
 # The server against a model of it: up to 20 minutes.
 test-slow: test-model test-real

@@ -47,6 +47,8 @@ Hours = Annotated[Number, Field(gt=0, le=YEAR_SECONDS / 3600, allow_inf_nan=Fals
 MAPPED_BITS = 96
 # The database counts in 64 bits; a limit above a thousand million is a typing error.
 Count = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=1, le=10**9)]
+# More are a typing error.
+Standbys = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=0, le=100)]
 
 
 def _listed(value: Any) -> Any:
@@ -210,6 +212,7 @@ class ServerConfig(_Section):
     https: bool = False
     http_lane: bool = True
     base_path: Annotated[str, AfterValidator(_is_base_path)] = ""
+    database_standbys: Standbys = 0
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_in_small_letters)] = "text"
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_in_capitals)

@@ -175,6 +175,11 @@ def _of_runtime() -> Iterator[Metric]:
             process and process.relay.notify_watch.lost,
         ),
         (
+            "silo_standbys_missing",
+            "Standbys that are expected and do not acknowledge commits, as /ready has last seen",
+            process and process.standbys.missing,
+        ),
+        (
             "silo_alive_requests_behind_seconds",
             "How long the oldest alive request has waited to be written",
             process and process.presence.alive_requests.behind,

@@ -10,6 +10,7 @@ from django.db import Error as DatabaseError
 from django.db import transaction
 
 from events_app.database import sql, start
+from events_app.database.standbys import StandbyWatch
 from events_app.database.threads import in_thread
 from events_app.database.unavailable import message_of
 
@@ -35,11 +36,13 @@ class WriteCheck:
 
     Args:
         migrated: False where it need not be migrated.
+        standbys: looks at them on the way; what it finds does not make the database bad.
     """
 
-    def __init__(self, *, migrated: bool = True) -> None:
+    def __init__(self, *, migrated: bool = True, standbys: StandbyWatch | None = None) -> None:
         self._migrated = migrated
         self.unanswered = _AN_ANSWER
+        self._standbys = standbys or StandbyWatch()
 
     def run(self) -> str:
         """Return the database's reason why not, "" if it can."""
@@ -48,6 +51,7 @@ class WriteCheck:
             with transaction.atomic():
                 if self._migrated and (lacking := start.lacking()):
                     return lacking
+                self._standbys.look()
                 sql.write_for_probe()
                 self.unanswered = _A_COMMIT
         except DatabaseError as error:

@@ -254,6 +254,17 @@ def write_for_probe() -> None:
         )
 
 
+def standbys() -> tuple[int, bool]:
+    """Return how many standbys acknowledge commits, and whether this user may see that; who may not sees none."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FILTER (WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')),"
+            " pg_has_role('pg_read_all_stats', 'USAGE') FROM pg_stat_replication"
+        )
+        found, visible = cursor.fetchone()
+    return int(found), bool(visible)
+
+
 def read_log(
     channels: Collection[str], after_id: int, limit: int, most_bytes: int
 ) -> list[tuple[int, str, str, int]]:

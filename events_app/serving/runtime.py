@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from functools import partial
 
+from django.conf import settings
+
 from events_app import timings
 from events_app.database.probe import DatabaseProbe, WriteCheck
+from events_app.database.standbys import StandbyWatch
 from events_app.log.notify_watch import ADVICE
 from events_app.log.relay import Relay
 from events_app.presence.backend import backend
@@ -20,6 +23,7 @@ class Runtime:
     presence: Presence
     database: DatabaseProbe
     keep_alives: KeepAlives
+    standbys: StandbyWatch
     # Why this process still waits for the database after its start; "" once it is there.
     database_missing: str = ""
 
@@ -44,7 +48,8 @@ class Runtime:
     @property
     def warning(self) -> str:
         """A fault that does not keep traffic away from this process; "" if there is none."""
-        return ADVICE if self.relay.notify_watch.lost else ""
+        late = ADVICE if self.relay.notify_watch.lost else ""
+        return "; ".join(filter(None, [late, self.standbys.warning]))
 
 
 _current: Runtime | None = None
@@ -62,8 +67,10 @@ def start(port: int | None = None) -> Runtime:
     presence = Presence(configured, port)
     relay = Relay(on_gap=lambda: presence.close_all("the event log has a gap"))
     relay.notify_watch.on_change = _deafen_caches
-    probe = DatabaseProbe(WriteCheck(), timings.PROBE_SECONDS, timings.PROBE_KEPT_SECONDS)
-    _current = Runtime(relay, presence, probe, KeepAlives(configured.keepalive))
+    standbys = StandbyWatch(settings.EVENTS_DATABASE_STANDBYS)
+    check = WriteCheck(standbys=standbys)
+    probe = DatabaseProbe(check, timings.PROBE_SECONDS, timings.PROBE_KEPT_SECONDS)
+    _current = Runtime(relay, presence, probe, KeepAlives(configured.keepalive), standbys)
     # Each beat writes it, for who asks which of the servers are ready.
     presence.identity.why_unready = partial(getattr, _current, "unready")
     return _current

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 import psycopg
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.models.functions import Now
 
 from events_app.database import sql, start
 from events_app.database.probe import WriteCheck
+from events_app.database.standbys import StandbyWatch
 from events_app.models import EventLog, ServerProcess
 from events_app.serving import server
 from silo.doctor.findings import Finding, ok, problem, warning
@@ -53,6 +55,7 @@ def findings() -> Iterator[Finding]:
         yield from of_version()
         yield from _of_settings()
         yield from _of_clock()
+        yield of_standbys(settings.EVENTS_DATABASE_STANDBYS)
         yield of_commit()
         yield of_notifications()
     except (DatabaseError, psycopg.Error, OSError) as error:
@@ -141,6 +144,44 @@ def _of_clock() -> Iterator[Finding]:
         )
     else:
         yield ok("clocks", f"PostgreSQL's and this machine's are {abs(apart):.1f} s apart.")
+
+
+def of_standbys(expected: int) -> Finding:
+    """Return whether as many standbys acknowledge commits as are expected, and commits wait for them."""
+    watch = StandbyWatch(expected)
+    watch.look()
+    if watch.missing:
+        return problem(
+            "standbys",
+            f"A standby is missing: {watch.warning}.",
+            "See pg_stat_replication, and patronictl list. docs/high-availability.md",
+        )
+    if expected and (weak := _weak_settings()):
+        return problem(
+            "standbys",
+            f"A commit may be answered that no standby has: {' and '.join(weak)}.",
+            "Remove that from the role, the database and DATABASE_URL. docs/high-availability.md",
+        )
+    found, _ = sql.standbys()
+    if found > expected:
+        return warning(
+            "standbys",
+            f"{found} standbys acknowledge commits, and {expected} are expected: no server says when one is missing.",
+            f"Set server.database_standbys: {found}.",
+        )
+    if not expected:
+        return ok("standbys", "None is expected (server.database_standbys: 0).")
+    return ok("standbys", f"All that are expected acknowledge commits: {found}.")
+
+
+def _weak_settings() -> list[str]:
+    """Return what would have a commit answered that a standby has not acknowledged."""
+    weak = []
+    if (wanted := sql.setting("synchronous_commit")) in {"off", "local"}:
+        weak.append(f"synchronous_commit is {wanted}")
+    if sql.setting("statement_timeout") not in {"0", "0ms"}:
+        weak.append(f"statement_timeout is {sql.setting('statement_timeout')}")
+    return weak
 
 
 def of_commit(*, migrated: bool = True) -> Finding:

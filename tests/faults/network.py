@@ -26,7 +26,7 @@ ADDRESSES = IPv4Network("198.18.0.0/15")
 ADDRESSES_EACH = 4
 PREFIX = 30
 
-_NAME = re.compile(r"silo-(\d+)-\d+")
+_NAME = re.compile(r"silo-(\d+)-\w+")
 _numbers = itertools.count()
 
 
@@ -49,14 +49,14 @@ class Network:
         self._link = f"silo{os.getpid()}.{number}"
 
     def __enter__(self) -> Self:
-        _remove_leftovers()
+        remove_leftovers()
         here, there = _free_addresses()
         self.host = here
         try:
-            _ip("netns", "add", self.name)
-            _ip("link", "add", self._link, "type", "veth", "peer", "eth0", "netns", self.name)
-            _ip("addr", "add", f"{here}/{PREFIX}", "dev", self._link)
-            _ip("link", "set", self._link, "up")
+            ip("netns", "add", self.name)
+            ip("link", "add", self._link, "type", "veth", "peer", "eth0", "netns", self.name)
+            ip("addr", "add", f"{here}/{PREFIX}", "dev", self._link)
+            ip("link", "set", self._link, "up")
             self._inside("addr", "add", f"{there}/{PREFIX}", "dev", "eth0")
             self._inside("link", "set", "lo", "up")
             self.plug_in()
@@ -86,10 +86,10 @@ class Network:
         return "ip", "netns", "exec", self.name, *command
 
     def _inside(self, *arguments: str) -> None:
-        _ip("-n", self.name, *arguments)
+        ip("-n", self.name, *arguments)
 
     def _remove(self) -> None:
-        _remove(self.name)
+        remove(self.name)
         subprocess.run(["ip", "link", "delete", self._link], check=False, capture_output=True)
 
 
@@ -113,7 +113,8 @@ def stream_inside(
     return stream
 
 
-def _ip(*arguments: str) -> str:
+def ip(*arguments: str) -> str:
+    """Run `ip`; return what it prints."""
     done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True)
     assert not done.returncode, f"ip {' '.join(arguments)}: {done.stderr}"
     return done.stdout
@@ -124,12 +125,12 @@ def _free_addresses() -> tuple[str, str]:
     while True:
         first = ADDRESSES[random.randrange(count) * ADDRESSES_EACH]
         network = IPv4Network(f"{first}/{PREFIX}")
-        if not _ip("-o", "addr", "show", "to", str(network)):
+        if not ip("-o", "addr", "show", "to", str(network)):
             here, there = network.hosts()
             return str(here), str(there)
 
 
-def _remove(name: str) -> None:
+def remove(name: str) -> None:
     """Remove a namespace; what still runs in it would keep it alive."""
     pids = subprocess.run(
         ["ip", "netns", "pids", name], check=False, capture_output=True, text=True
@@ -140,9 +141,9 @@ def _remove(name: str) -> None:
     subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 
 
-def _remove_leftovers() -> None:
+def remove_leftovers() -> None:
     """Remove the namespaces of tests that were killed."""
-    for line in _ip("netns", "list").splitlines():
+    for line in ip("netns", "list").splitlines():
         found = _NAME.match(line)
         if found and not Path(f"/proc/{found[1]}").exists():
-            _remove(found[0])
+            remove(found[0])

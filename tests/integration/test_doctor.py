@@ -62,6 +62,47 @@ def test_time_outs_that_are_not_taken():
     assert "SET lock_timeout = '4s'" in found.advice
 
 
+@pytest.fixture
+def standbys(monkeypatch):
+    """Have so many standbys acknowledge commits."""
+
+    def have(found, visible=True):
+        monkeypatch.setattr(sql, "standbys", lambda: (found, visible))
+
+    return have
+
+
+def test_without_standbys_none_is_missing():
+    found = database.of_standbys(0)
+    assert (found.level, found.advice) == (Level.OK, "")
+    assert "pg_stat_replication" in database.of_standbys(1).advice
+
+
+def test_a_missing_standby_is_a_problem_and_one_too_many_a_warning(standbys):
+    standbys(1)
+    assert database.of_standbys(2).level == Level.PROBLEM
+    assert "1 of 2 standbys" in database.of_standbys(2).text
+    assert database.of_standbys(1).level == Level.OK
+    assert "server.database_standbys: 1" in database.of_standbys(0).advice
+    standbys(0, visible=False)
+    assert "pg_read_all_stats" in database.of_standbys(1).text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("synchronous_commit", "local"), ("statement_timeout", "5s")]
+)
+def test_a_commit_that_would_not_wait_for_its_standby_is_a_problem(standbys, name, value):
+    standbys(1)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET {name} = '{value}'")
+        try:
+            found = database.of_standbys(1)
+        finally:
+            cursor.execute(f"RESET {name}")
+    assert found.level == Level.PROBLEM
+    assert f"{name} is {value}" in found.text
+
+
 @contextmanager
 def path(name):
     with connection.cursor() as cursor:

@@ -27,6 +27,7 @@ def test_nothing_said_is_the_defaults(load, text):
         "https": False,
         "http_lane": True,
         "base_path": "",
+        "database_standbys": 0,
         "log_format": "text",
         "log_level": "INFO",
         "secret_key": None,
@@ -302,6 +303,14 @@ def test_a_limit_is_a_whole_number_of_at_least_one(load, refusal, monkeypatch):
     assert load(in_limits("streams_per_user", 7))[2].streams_per_user == 8
     monkeypatch.setenv("SILO_STREAM_PER_USER", "8")
     assert "did you mean SILO_STREAMS_PER_USER?" in refusal()
+
+
+def test_the_number_of_standbys_is_a_small_whole_one(load, refusal, monkeypatch):
+    assert load(in_server("database_standbys", 2))[1].database_standbys == 2
+    for wrong in ("-1", "1.5", "yes", "101"):
+        assert "server.database_standbys" in refusal(in_server("database_standbys", wrong))
+    monkeypatch.setenv("SILO_DATABASE_STANDBYS", "1")
+    assert load(in_server("database_standbys", 2))[1].database_standbys == 1
 
 
 @pytest.mark.parametrize(
