@@ -6,6 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 
+from board_app.openid import BACKEND
+
 
 @checks.register("accounts")
 def check_openid(**_: Any) -> list[checks.CheckMessage]:
@@ -36,6 +38,14 @@ def check_openid(**_: Any) -> list[checks.CheckMessage]:
                 "accounts.openid_issuer is set, and accounts.openid_client_id is not.",
                 hint="Register this service at the provider, and name the id that it got there.",
                 id="board_app.E003",
+            )
+        )
+    if BACKEND not in settings.AUTHENTICATION_BACKENDS:
+        faults.append(
+            checks.Error(
+                f"AUTHENTICATION_BACKENDS lacks {BACKEND}, without which log-ins by OpenID Connect are not kept.",
+                hint="Add it, last.",
+                id="board_app.E005",
             )
         )
     if "openid" not in accounts.openid_scopes:

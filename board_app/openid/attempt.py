@@ -1,6 +1,8 @@
-"""An attempt to log in by OpenID Connect, kept in the browser that makes it: strangers cost no row of the database.
+"""What a browser keeps for log-ins by OpenID Connect: the attempt that it makes, and whether somebody has logged out.
 
-The cookie is signed, and only this browser has it: so an answer of the provider is worth something only where it was
+So strangers cost no row of the database.
+
+The attempt is signed, and only this browser has it: so an answer of the provider is worth something only where it was
 asked for, and nobody is logged in as somebody else by a link.
 """
 
@@ -15,9 +17,13 @@ from django.utils.crypto import constant_time_compare
 from board_app.openid.provider import Begun
 
 COOKIE: Final = "silo_openid"
+LEFT_COOKIE: Final = "silo_openid_left"
+_LEFT: Final = "1"
 _SALT: Final = "board_app.openid"
 # For typing a password at the provider, with a second factor.
 LASTS_SECONDS: Final = 600
+# Longer than log-ins at providers last.
+LEFT_SECONDS: Final = 366 * 24 * 3600
 # A browser refuses cookies over 4 kB.
 NEXT_MAX: Final = 1500
 
@@ -38,16 +44,7 @@ class Attempt:
         """Have the browser keep it."""
         begun = self.begun
         kept = [begun.state, begun.nonce, begun.verifier, self.next[:NEXT_MAX]]
-        response.set_cookie(
-            COOKIE,
-            signing.dumps(kept, salt=_SALT),
-            max_age=LASTS_SECONDS,
-            path=settings.SESSION_COOKIE_PATH,
-            secure=settings.SESSION_COOKIE_SECURE,
-            httponly=True,
-            # Sent with the redirect from the provider, which is another site.
-            samesite="Lax",
-        )
+        _set(response, COOKIE, signing.dumps(kept, salt=_SALT), LASTS_SECONDS)
 
 
 def of(request: HttpRequest) -> Attempt | None:
@@ -66,4 +63,41 @@ def of(request: HttpRequest) -> Attempt | None:
 
 def forget(response: HttpResponseBase) -> None:
     """Have the browser forget its attempt."""
-    response.delete_cookie(COOKIE, path=settings.SESSION_COOKIE_PATH, samesite="Lax")
+    _delete(response, COOKIE)
+
+
+def leave(response: HttpResponseBase) -> None:
+    """Have the browser keep that somebody has logged out.
+
+    The log-in at the provider lasts longer; without this, whoever comes next to the computer would be logged in as the
+    one before by a press of the button.
+    """
+    if settings.ACCOUNTS.openid_issuer:
+        _set(response, LEFT_COOKIE, _LEFT, LEFT_SECONDS)
+
+
+def has_left(request: HttpRequest) -> bool:
+    """Say whether somebody has logged out in this browser, and nobody has logged in by the provider since."""
+    return request.COOKIES.get(LEFT_COOKIE) == _LEFT
+
+
+def come_back(response: HttpResponseBase) -> None:
+    """Have the browser keep that somebody has logged in."""
+    _delete(response, LEFT_COOKIE)
+
+
+def _set(response: HttpResponseBase, name: str, value: str, max_age: int) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=max_age,
+        path=settings.SESSION_COOKIE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        # Sent with the redirect from the provider, which is another site.
+        samesite="Lax",
+    )
+
+
+def _delete(response: HttpResponseBase, name: str) -> None:
+    response.delete_cookie(name, path=settings.SESSION_COOKIE_PATH, samesite="Lax")

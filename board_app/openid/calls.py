@@ -21,7 +21,16 @@ Answer = TypeVar("Answer")
 
 
 class Unavailable(Exception):
-    """The provider cannot be used at the moment; the text says why, for the log."""
+    """The provider cannot be used at the moment; the text says why, for the log.
+
+    Args:
+        why: the text.
+        repeated: whether it was said before, and nothing was tried since.
+    """
+
+    def __init__(self, why: str, *, repeated: bool = False) -> None:
+        super().__init__(why)
+        self.repeated = repeated
 
 
 class NotUsable(Unavailable):
@@ -87,7 +96,7 @@ class Rest:
             NotUsable: its answer cannot be used.
         """
         if self.seconds():
-            raise Unavailable(self._why)
+            raise Unavailable(self._why, repeated=True)
         try:
             return call()
         except NotUsable:

@@ -63,16 +63,18 @@ class Provider:
         self._lock = Lock()
         self._kept: tuple[float, Any] | None = None
 
-    def begin(self, redirect_uri: str) -> Begun:
+    def begin(self, redirect_uri: str, *, ask: bool = False) -> Begun:
         """Begin an attempt.
 
         Args:
             redirect_uri: where the provider is to send the browser back to.
+            ask: whether the provider is to ask who it is, also where it knows somebody in this browser.
 
         Raises:
             Unavailable: the provider cannot be used.
         """
-        made = self._rest.run(lambda: self._client().create_authorization_url(redirect_uri))
+        more = {"prompt": "login"} if ask else {}
+        made = self._rest.run(lambda: self._client().create_authorization_url(redirect_uri, **more))
         return Begun(made["url"], made["state"], made["nonce"], made["code_verifier"])
 
     def identity(self, code: str, begun: Begun, redirect_uri: str) -> Identity:

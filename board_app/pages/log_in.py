@@ -3,12 +3,14 @@
 from typing import Any
 
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse_lazy
 
+from board_app.openid.attempt import leave
 from sessions_app import log_in_forms
 from sessions_app.authentication import NO_ROLE
 from sessions_app.roles import Role
@@ -61,4 +63,15 @@ def log_in_page(
     return response.render()  # type: ignore[no-any-return]
 
 
-log_out = LogoutView.as_view(next_page=reverse_lazy("board:log_in"))
+def log_out(request: HttpRequest) -> HttpResponseBase:
+    """Log out; and have the provider of OpenID Connect, where there is one, ask who comes next."""
+    response = LogoutView.as_view(next_page=reverse_lazy("board:log_in"))(request)
+    leave(response)
+    return response
+
+
+def log_out_of_admin_site(request: HttpRequest) -> HttpResponseBase:
+    """Do the same at the admin site, with the page that it has for this."""
+    response = admin.site.logout(request)
+    leave(response)
+    return response

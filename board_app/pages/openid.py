@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from board_app.access import RETRY_AFTER, UNAVAILABLE
-from board_app.openid import attempt
+from board_app.openid import BACKEND, attempt
 from board_app.openid.attempt import Attempt
 from board_app.openid.calls import REST_SECONDS, Unavailable
 from board_app.openid.provider import PROVIDER, NotBelieved
@@ -23,8 +23,6 @@ from sessions_app.wrong_credentials import OpenIdLogIn
 
 logger = logging.getLogger(__name__)
 
-# Its log-in sessions end as those by a password: with the account, a new password, or after their time.
-BACKEND = "django.contrib.auth.backends.ModelBackend"
 NOT_FROM_HERE = "This log-in was not begun in this browser, or too long ago. Begin again."
 NOT_BELIEVED = "The answer of {name} is no good, perhaps because it was used before. Begin again."
 GIVEN_UP = "The log-in at {name} was given up, or refused there."
@@ -39,7 +37,7 @@ def begin(request: HttpRequest) -> HttpResponseBase:
     _check_configured()
     following = request.GET.get("next", "")
     try:
-        begun = PROVIDER.begin(_redirect_uri(request))
+        begun = PROVIDER.begin(_redirect_uri(request), ask=attempt.has_left(request))
     except Unavailable as error:
         return _away(request, error, following)
     response = HttpResponseRedirect(begun.url)
@@ -100,7 +98,9 @@ def _answer(request: HttpRequest, log_in: OpenIdLogIn) -> HttpResponseBase:
         response["Retry-After"] = RETRY_AFTER
         return response
     log_in.succeeded(user.username)
-    return HttpResponseRedirect(_safe(request, following) or resolve_url("board:sessions"))
+    response = HttpResponseRedirect(_safe(request, following) or resolve_url("board:sessions"))
+    attempt.come_back(response)
+    return response
 
 
 def _check_configured() -> None:
@@ -122,7 +122,9 @@ def _safe(request: HttpRequest, following: str) -> str:
 
 
 def _away(request: HttpRequest, error: Unavailable, following: str) -> HttpResponseBase:
-    logger.warning("the provider of OpenID Connect cannot be used", extra={"why": str(error)})
+    # However many press the button meanwhile.
+    if not error.repeated:
+        logger.warning("the provider of OpenID Connect cannot be used", extra={"why": str(error)})
     response = _refused(request, 503, AWAY, following)
     response["Retry-After"] = f"{REST_SECONDS:g}"
     return response

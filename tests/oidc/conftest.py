@@ -134,6 +134,10 @@ class Browser:
                 page = self._followed(self.there.post(action, data=filled))
         return page
 
+    def passes(self, address):
+        """Say whether the provider sends the browser back without asking anything."""
+        return isinstance(self._followed(self.there.get(address)), str)
+
     def _followed(self, answer):
         """Follow redirects at the provider; return a page of it, or the address of this service."""
         there = answer.url.host, answer.url.port

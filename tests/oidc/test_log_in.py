@@ -233,10 +233,19 @@ def test_staff_come_to_the_admin_site(provider, browser):
     assert browser.silo.get("/admin/").status_code == 200
 
 
-def test_a_log_out_ends_the_log_in_here(provider, browser):
-    browser.log_in("1")
-    browser.silo.post("/board/log-out")
+@pytest.mark.parametrize("way_out", ["/board/log-out", "/admin/logout/"])
+def test_a_log_out_ends_the_log_in_here_and_the_next_one_is_asked_who_it_is(
+    provider, browser, way_out
+):
+    browser.log_in("2")
+    # The provider knows the browser by now, and shows no page.
+    assert browser.passes(browser.begin())
+    browser.silo.post(way_out)
     assert browser.silo.get("/api/me").status_code == 401
+    assert not browser.passes(browser.begin())
+    browser.log_in("2")
+    assert browser.silo.get("/api/me").json()["user"] == "bob"
+    assert browser.passes(browser.begin())
 
 
 def test_a_success_says_who_and_from_where(provider, browser, caplog):

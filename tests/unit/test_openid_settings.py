@@ -37,6 +37,13 @@ def test_settings_by_which_nobody_could_log_in_are_refused(
     assert [one.id for one in checks.check_openid()] == [f"board_app.{id_}" for id_ in ids]
 
 
+def test_log_ins_are_kept_by_djangos_backend(settings):
+    given = {"openid_issuer": ISSUER, "openid_client_id": "silo"}
+    settings.ACCOUNTS = settings.ACCOUNTS.model_copy(update=given)
+    settings.AUTHENTICATION_BACKENDS = ["django_auth_ldap.backend.LDAPBackend"]
+    assert "board_app.E005" in [one.id for one in checks.check_openid()]
+
+
 def test_doctor_says_whether_the_secret_is_set(settings):
     def shown():
         [value] = [
