@@ -23,6 +23,7 @@ from sessions_app.models import Item
 for name, first, last in (("ada", "Ada", "Lovelace"), ("bob", "Bob", "Noyce"), ("cy", "", "")):
     user = User.objects.create_user(name, first_name=first, last_name=last)
     user.groups.add(Group.objects.get(name="editor"))
+User.objects.create_user("root").groups.add(Group.objects.get(name="admin"))
 for number in {NUMBERS!r}:
     Item.objects.create(part_number=number)
 """
@@ -81,7 +82,8 @@ class World:
 
     def token(self, name: str) -> str:
         if name not in self._tokens:
-            self._tokens[name] = self.database.manage("createtoken", name, "--role", "editor")
+            role = "admin" if name == "root" else "editor"
+            self._tokens[name] = self.database.manage("createtoken", name, "--role", role)
         return self._tokens[name]
 
     def client(self, name: str) -> Client:

@@ -46,9 +46,9 @@ class Driver:
             self.text += got
         while b"\n" in self.text:
             line, _, self.text = self.text.partition(b"\n")
-            answer = self.execute(json.loads(line))
+            answer = json.dumps(self.execute(json.loads(line)))
             self.client.setblocking(True)
-            self.client.sendall(json.dumps(answer).encode() + b"\n")
+            self.client.sendall(answer.encode() + b"\n")
             self.client.setblocking(False)
 
     def execute(self, code):
@@ -56,6 +56,7 @@ class Driver:
         self.names["answer"] = None
         try:
             exec(code, self.names)
+            json.dumps(self.names["answer"])
         except Exception:
             return {"error": traceback.format_exc()}
         return {"answer": self.names["answer"]}

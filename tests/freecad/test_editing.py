@@ -1,21 +1,182 @@
-"""Real edits in real FreeCADs: entered, refused, left, held until saved."""
+"""Real edits in real FreeCADs: entered, refused, left, held until saved; direct changes; part numbers."""
+
+from pathlib import Path
+
+import pytest
 
 from tests.waiting import eventually
 
+# A double-click on an object in the tree, as the mouse does it.
+DOUBLE_CLICK = """
+combo = Gui.getMainWindow().findChild(QtGui.QDockWidget, "Combo View")
+combo.show()
+combo.findChild(QtGui.QTabWidget).setCurrentIndex(0)
+trees = [one for one in Gui.getMainWindow().findChildren(QtGui.QTreeWidget)
+         if one.metaObject().className() == "Gui::TreeWidget" and one.isVisible()]
+trees[0].expandAll()
+item = trees[0].findItems({label!r}, QtCore.Qt.MatchExactly | QtCore.Qt.MatchRecursive)[0]
+trees[0].scrollToItem(item)
+place = QtCore.QPointF(trees[0].visualItemRect(item).center())
+for kind in (
+    QtCore.QEvent.MouseButtonPress, QtCore.QEvent.MouseButtonRelease,
+    QtCore.QEvent.MouseButtonDblClick, QtCore.QEvent.MouseButtonRelease,
+):
+    left = QtCore.Qt.LeftButton
+    event = QtGui.QMouseEvent(kind, place, left, left, QtCore.Qt.NoModifier)
+    QtGui.QApplication.sendEvent(trees[0].viewport(), event)
+"""
+DRAW = """
+import Part
+App.ActiveDocument.Sketch.addGeometry(Part.Circle(App.Vector(5, 5, 0), App.Vector(0, 0, 1), 1))
+"""
+# A change in the property editor: FreeCAD opens a transaction for it.
+SET_LENGTH = """
+App.setActiveTransaction("Edit Pad.Length")
+App.ActiveDocument.Pad.Length = {length}
+App.closeActiveTransaction()
+App.ActiveDocument.recompute()
+"""
+LENGTH = "App.ActiveDocument.Pad.Length.Value"
 
-def test_an_edit_locks_and_another_one_is_refused(ada, bob, part, world):
+
+def free(world):
+    eventually(lambda: world.holders() == [], "everything is free")
+
+
+@pytest.mark.parametrize("way", ["setEdit", "double-click"])
+def test_an_edit_locks_and_another_one_is_refused(ada, bob, part, world, way):
+    def enter(user):
+        if way == "setEdit":
+            user.enters("Sketch")
+        else:
+            user.do(DOUBLE_CLICK.format(label="Sketch"))
+
     part(ada)
     part(bob)
-    assert ada.enters("Sketch")
+    enter(ada)
+    assert ada.in_edit
+    ada.shows("Sketch of FC-0001 · in edit")
     assert world.holders() == [("ada", "Sketch")]
-    assert not bob.enters("Sketch")
+    enter(bob)
     text = bob.asked("is editing")
     assert text.startswith("ada (Ada Lovelace) is editing Sketch of FC-0001 on ")
     assert not bob.in_edit
+    bob.shows("ada (Ada Lovelace) edits Sketch of FC-0001")
+    bob.answers("Only look")
     # Looking changes nothing, so the lock is free at once.
     ada.leaves()
-    eventually(lambda: world.holders() == [], "released")
-    assert bob.enters("Sketch")
+    free(world)
+    bob.shows_not("edits Sketch of FC-0001")
+    enter(bob)
     assert world.holders() == [("bob", "Sketch")]
+
+
+@pytest.mark.parametrize("end", ["save", "close"])
+def test_a_change_is_held_until_it_is_saved_or_closed(ada, part, world, end):
+    part(ada)
+    ada.enters("Sketch")
+    ada.do(DRAW)
+    ada.shows("in edit, changed")
+    ada.leaves()
+    ada.shows("changed, held until saved")
+    assert world.holders() == [("ada", "Sketch")]
+    close = "App.closeDocument(App.ActiveDocument.Name)"
+    ada.do("App.ActiveDocument.save()" if end == "save" else close)
+    free(world)
+    ada.shows_not("held until saved")
+
+
+def test_a_feature_is_edited_with_its_body_and_soft_interference_is_named_on_both_sides(
+    ada, bob, part, world
+):
+    part(ada)
+    part(bob)
+    assert ada.enters("Sketch")
+    assert bob.enters("Pad")
+    assert world.holders() == [("ada", "Sketch"), ("bob", "Body")]
+    ada.shows("Sketch of FC-0001 · in edit · also reached by bob")
+    bob.shows("Body of FC-0001 · in edit · also reached by ada")
+    ada.shows("bob (Bob Noyce) edits Body")
+    # The other body has nothing in common with these.
     bob.leaves()
-    eventually(lambda: world.holders() == [], "released")
+    ada.shows_not("also reached by")
+    assert bob.enters("Pad001")
+    eventually(lambda: world.holders() == [("ada", "Sketch"), ("bob", "Body001")], "both")
+    bob.shows("Body001 of FC-0001 · in edit")
+    bob.shows_not("also reached by")
+
+
+def test_a_refused_property_edit_is_offered_back(ada, bob, part, world):
+    part(ada)
+    part(bob)
+    assert ada.enters("Pad")
+    bob.do(SET_LENGTH.format(length=9))
+    assert bob.value(LENGTH) == 9
+    bob.asked("Your change is not protected")
+    bob.answers("Undo my change")
+    bob.until(f"{LENGTH} == 5")
+    assert world.holders() == [("ada", "Body")]
+    # Again, and kept: it is not asked about a second time.
+    bob.do(SET_LENGTH.format(length=8))
+    bob.asked("Your change is not protected")
+    bob.answers("Keep it")
+    bob.do(SET_LENGTH.format(length=7))
+    bob.until(
+        "not [one for one in QtGui.QApplication.topLevelWidgets() if isinstance(one, Question)]"
+    )
+    assert bob.value(LENGTH) == 7
+
+
+def test_direct_changes_lock_until_they_are_saved(ada, part, world):
+    part(ada)
+    ada.do("App.ActiveDocument.Spreadsheet.set('A1', '8')")
+    ada.do(SET_LENGTH.format(length=6))
+    eventually(lambda: world.holders() == [("ada", "Body"), ("ada", "Spreadsheet")], "both")
+    ada.do("App.ActiveDocument.save()")
+    free(world)
+    ada.do("App.ActiveDocument.removeObject('Sketch001')")
+    eventually(lambda: ("ada", "Sketch001") in world.holders(), "a deleted object")
+
+
+def test_opening_recomputing_and_looking_lock_nothing(ada, part, world):
+    part(ada)
+    ada.do("[one.touch() for one in App.ActiveDocument.Objects]\nApp.ActiveDocument.recompute()")
+    ada.do("Gui.ActiveDocument.getObject('Pad').Visibility = False")
+    ada.do("Gui.Selection.addSelection(App.ActiveDocument.Pad)\nGui.SendMsgToActiveView('ViewFit')")
+    # The worker answers in order: with this answer, the others would have come.
+    ada.do("silo().connection.create_part('FC-0001', lambda outcome: setattr(App, 'asked', 1))")
+    ada.until("getattr(App, 'asked', 0)")
+    assert world.holders() == []
+
+
+def test_nothing_is_locked_without_a_part_number_and_a_copy_is_another_part(
+    ada, part, world, tmp_path
+):
+    file = part(ada)
+    ada.do(f"App.ActiveDocument.saveAs({str(tmp_path / 'copy.FCStd')!r})")
+    ada.asked("Is it another part now?")
+    assert ada.enters("Sketch")
+    ada.leaves()
+    assert world.holders() == []
+    ada.answers("It is still FC-0001")
+    ada.until("silo().part_number(App.ActiveDocument) == 'FC-0001'")
+    assert ada.enters("Sketch")
+    assert world.holders() == [("ada", "Sketch")]
+    # A copy beside the document is no save of it.
+    ada.do(DRAW)
+    ada.leaves()
+    ada.do(f"App.ActiveDocument.saveCopy({str(tmp_path / 'beside.FCStd')!r})")
+    assert world.holders() == [("ada", "Sketch")]
+    assert Path(file).exists()
+
+
+def test_another_window_of_the_same_user_is_named_as_such(ada, start, part, world):
+    part(ada)
+    assert ada.enters("Sketch")
+    second = start("ada")
+    second.opens(Path(ada.value("App.ActiveDocument.FileName")))
+    assert not second.enters("Sketch")
+    second.asked("Your other FreeCAD window has Sketch of FC-0001")
+    second.kill()
+    assert world.holders() == [("ada", "Sketch")]
+    ada.shows("Sketch of FC-0001 · in edit")

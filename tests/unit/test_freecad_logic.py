@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from silo_client import Holder, ServerUnavailableError, Waiting
+from silo_client import Holder, ServerUnavailableError, Waiting, Watched, WatchedItem
+from silo_client.watching import WatchedPlace, WatchedSession
 from silo_sessions import overview, parts
 from silo_sessions.cone import cone_of
-from silo_sessions.connection import Left, PartState
+from silo_sessions.connection import Left
 from silo_sessions.edits import Edits
 from silo_sessions.locks import lock_of
 from silo_sessions.waits import Waits
@@ -20,7 +21,6 @@ from tests.unit.freecad_fakes import (
     FakeServer,
     FakeView,
     place,
-    refusal,
     session,
 )
 from tests.waiting import eventually
@@ -297,19 +297,17 @@ def test_the_banner_says_what_is_not_locked(line):
 
 
 def test_the_dock_shows_others_and_not_oneself():
-    mine = {**HOLDER, "workstation": {"id": "w-me", "name": "me"}}
-    sessions = [{**one, "part_number": "FC-0001", "note": ""} for one in (HOLDER, mine)]
-    waits = [{**one, "position": number} for number, one in enumerate(sessions, 1)]
-    rows = overview.others(
-        {"FC-0001": PartState(sessions, waits), "FC-9": PartState([], [], known=False)}, "w-me"
+    me = {**HOLDER, "workstation": {"id": "w-me", "name": "me"}}
+    holders = [Holder.from_payload({**one, "part_number": "FC-0001"}) for one in (HOLDER, me)]
+    item = WatchedItem(
+        "FC-0001",
+        tuple(WatchedSession(**vars(one)) for one in holders),
+        tuple(WatchedPlace(**vars(one), position=at) for at, one in enumerate(holders, 1)),
     )
-    texts = [row.text.partition(" · since")[0] for row in rows]
+    picture = Watched({"FC-0001": item, "FC-9": WatchedItem("FC-9", problem="There is no FC-9.")})
+    texts = [row.text.partition(" · since")[0] for row in overview.others(picture, "w-me")]
     assert texts == [
         "ada edits Sketch of FC-0001",
         "ada waits for Sketch of FC-0001 · place 1",
-        "FC-9: the server does not know this part",
+        "FC-9: There is no FC-9.",
     ]
-
-
-def test_refusals_are_of_this_kind():
-    assert refusal().holder.user == "ada"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,22 @@ from PySide import QtCore, QtGui
 
 from silo_client import EditSession, HandoffRequest, Lock, ServerUnavailableError
 from silo_client.credentials import CredentialsError, NotLoggedInError, kept_url
+from silo_client.gui import qt_dispatch
 
 from . import overview, parts, preferences
 from .cone import cone_of
-from .connection import Connection, PartState
+from .connection import Connection
 from .edits import Edits, reason
-from .gate import Gate
 from .locks import lock_of
-from .observers import AppObserver, GuiObserver
+from .observers import AppObserver, GuiObserver, guarded
 from .places import Place
 from .waits import Waits
 from .windows import Windows
-from .worker import Outcome
 
 # How often the connection and the pointer are looked at.
 LOOK_MS = 1_000
-# So often the lists of the open parts are asked for, beside what events cause.
-LIST_SECONDS = 10
-# Events that come together cause one list.
-SOON_MS = 200
+# What happens when a document is opened is looked at once.
+SOON_MS = 100
 # A server that was not there at the start is tried again so often.
 RETRY_SECONDS = 10
 
@@ -55,21 +53,25 @@ class Application:
     """Brings FreeCAD, the logic and the server together: `observers.Target` and `connection.Listener`."""
 
     def __init__(self) -> None:
-        self._gate = Gate()
+        dispatch = qt_dispatch()
+
+        def post(call: Callable[[], Any]) -> None:
+            dispatch(lambda: guarded(call)())
+
         self.windows = Windows(self)
-        self.connection = Connection(self._gate.post, self, preferences.helper_python())
+        self.connection = Connection(post, self, preferences.helper_python())
         self.edits = Edits(self.connection, self.windows)
         self.waits = Waits(self.connection, self.edits, self.windows)
-        self.states: dict[str, PartState] = {}
         self._numbers: dict[str, str] = {}
         self._observers: list[Any] = [GuiObserver(self), AppObserver(self)]
         self._was_connected = False
         self._pointer: Any = None
         self._ticks = 0
         self._no_retry = False
-        self._list_timer = QtCore.QTimer()
-        self._list_timer.setSingleShot(True)
-        self._list_timer.timeout.connect(self.list_parts)
+        self._watched: list[str] = []
+        self._watch_timer = QtCore.QTimer()
+        self._watch_timer.setSingleShot(True)
+        self._watch_timer.timeout.connect(self._watch)
         self._timer = QtCore.QTimer()
         self._timer.timeout.connect(self._look)
         # True while a refused change is undone.
@@ -181,7 +183,8 @@ class Application:
         self._no_retry = False
         self._look()
         self.edits.connected()
-        self.list_parts()
+        self._watched = []
+        self._watch()
 
     def on_failed(self, why: Exception) -> None:
         """See `connection.Listener`."""
@@ -210,31 +213,24 @@ class Application:
         """See `connection.Listener`."""
         self.edits.asked(request)
 
-    def on_event(self, name: str, payload: Any) -> None:
+    def on_change(self) -> None:
         """See `connection.Listener`."""
-        self._soon()
+        self.windows.update()
 
     def numbers(self) -> list[str]:
         """Return the part numbers of the open documents."""
         return overview.names(self.part_number(one) for one in App.listDocuments().values())
 
-    def list_parts(self) -> None:
-        """Ask who holds and waits for what in the open parts."""
+    def _watch(self) -> None:
         numbers = self.numbers()
-        if numbers and self.connection.open:
-            self.connection.state_of(numbers, self._listed)
-        else:
-            self.states = {}
-            self.windows.update()
-
-    def _listed(self, outcome: Outcome[dict[str, PartState]]) -> None:
-        if outcome.value is not None:
-            self.states = outcome.value
-            self.windows.update()
+        if numbers != self._watched and self.connection.open:
+            self._watched = numbers
+            self.connection.watch(numbers)
+        self.windows.update()
 
     def _soon(self) -> None:
-        if not self._list_timer.isActive():
-            self._list_timer.start(SOON_MS)
+        if not self._watch_timer.isActive():
+            self._watch_timer.start(SOON_MS)
 
     def _look(self) -> None:
         self._ticks += 1
@@ -249,8 +245,6 @@ class Application:
         if pointer != self._pointer:
             self._pointer = pointer
             self.connection.touched()
-        if self._ticks % LIST_SECONDS == 0 and connected:
-            self.list_parts()
         if self._ticks % RETRY_SECONDS == 0 and not (self.connection.open or self._no_retry):
             self.connection.start()
 

@@ -11,9 +11,9 @@ from silo_client import (
     ApiError,
     EditSession,
     HandoffRequest,
-    NotFoundError,
     ServerUnavailableError,
     Waiting,
+    Watched,
     Workstation,
 )
 from silo_client.credentials import Login, current, store
@@ -49,8 +49,8 @@ class Listener(Protocol):
     def on_asked(self, request: HandoffRequest) -> None:
         """Another user asks for a session."""
 
-    def on_event(self, name: str, payload: Any) -> None:
-        """Something happened to a part that is watched."""
+    def on_change(self) -> None:
+        """The picture of the watched parts has changed."""
 
 
 class Left(Exception):
@@ -130,7 +130,7 @@ class Connection:
                 on_conflict=lambda session, other: self._listener.on_conflict(session),
                 on_conflict_over=lambda session, other: self._listener.on_conflict(session),
                 on_handoff_request=self._listener.on_asked,
-                on_event=self._listener.on_event,
+                on_change=lambda watched, numbers: self._listener.on_change(),
                 on_refused=self._refused,
             )
         except Exception as error:
@@ -232,22 +232,16 @@ class Connection:
 
     # -- parts --
 
-    def state_of(self, part_numbers: list[str], then: Then[dict[str, PartState]]) -> None:
-        """Ask for the sessions and lines of parts in the background."""
+    def watch(self, part_numbers: list[str]) -> None:
+        """Watch who holds and who waits for parts, in place of those before."""
+        if self._workstation is not None:
+            workstation = self._workstation
+            self._worker.do(lambda: workstation.watch(part_numbers))
 
-        def task() -> dict[str, PartState]:
-            api = self._there().api
-            states: dict[str, PartState] = {}
-            for number in part_numbers:
-                try:
-                    states[number] = PartState(
-                        api.sessions_of(number)["sessions"], api.line(number)
-                    )
-                except NotFoundError:
-                    states[number] = PartState([], [], known=False)
-            return states
-
-        self._worker.do(task, then)
+    @property
+    def watched(self) -> Watched:
+        """The present picture of the watched parts."""
+        return self._workstation.watched if self._workstation else Watched()
 
     def create_part(self, part_number: str, then: Then[Any]) -> None:
         """Have the server know a part number."""
@@ -276,18 +270,3 @@ class Connection:
 
         self._worker.do(task)
         self._worker.close(CLOSE_SECONDS)
-
-
-class PartState:
-    """Who holds and who waits for objects of a part.
-
-    Args:
-        sessions: the active sessions, as the API answers them.
-        line: the places in line, as the API answers them.
-        known: whether the server knows the part.
-    """
-
-    def __init__(self, sessions: list[Any], line: list[Any], *, known: bool = True) -> None:
-        self.sessions = sessions
-        self.line = line
-        self.known = known

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from silo_client import HandoffRequest
-from silo_client.data import person, time_of
+from silo_client import HandoffRequest, Holder, Watched
 
-from .connection import PartState
 from .edits import Edits, Hold
 from .waits import Wait, Waits
 
@@ -84,31 +82,31 @@ def requests(edits: Edits) -> list[Row]:
     return rows
 
 
-def others(states: Mapping[str, PartState], workstation_id: str) -> list[Row]:
+def others(watched: Watched, workstation_id: str) -> list[Row]:
     """Return a row for each session and place in line of other workstations in the open parts."""
     rows = []
-    for number, state in sorted(states.items()):
-        if not state.known:
-            rows.append(Row(f"{number}: the server does not know this part"))
-        for session in state.sessions:
-            if session["workstation"]["id"] != workstation_id:
-                since = _clock(time_of(session.get("acquired_at")))
+    for number, item in sorted(watched.items.items()):
+        if item.problem:
+            rows.append(Row(f"{number}: {item.problem}"))
+        for one in item.holders:
+            if one.workstation_id != workstation_id:
+                away = " · away" if one.away_since else " · idle" if one.idle_since else ""
                 rows.append(
                     Row(
-                        f"{person(session)} edits {_what(session)} · since {since}",
-                        "\n".join(filter(None, (session["workstation"]["name"], session["note"]))),
+                        f"{one.person} edits {_what(one)} · since {_clock(one.acquired_at)}{away}",
+                        "\n".join(filter(None, (one.workstation, one.note))),
                     )
                 )
-        for place in state.line:
-            if place["workstation"]["id"] != workstation_id:
+        for place in item.waiting:
+            if place.workstation_id != workstation_id:
                 rows.append(
-                    Row(f"{person(place)} waits for {_what(place)} · place {place['position']}")
+                    Row(f"{place.person} waits for {_what(place)} · place {place.position}")
                 )
     return rows
 
 
-def _what(payload: Mapping[str, Any]) -> str:
-    return f"{payload['object_id'] or 'all'} of {payload['part_number']}"
+def _what(holder: Holder) -> str:
+    return f"{holder.object_id or 'all'} of {holder.part_number}"
 
 
 def _clock(moment: datetime | None) -> str:

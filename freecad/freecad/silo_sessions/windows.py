@@ -14,7 +14,7 @@ from PySide import QtCore, QtGui
 from silo_client import HandoffRequest, Holder, Lost
 
 from . import overview
-from .connection import Connection, PartState
+from .connection import Connection
 from .dialogs import Answer, LogIn, Question, holder_text
 from .edits import Edits, Hold
 from .panel import Button, Panel, Section
@@ -35,7 +35,6 @@ class Application(Protocol):
     edits: Edits
     waits: Waits
     connection: Connection
-    states: dict[str, PartState]
     undoing: bool
 
     def part_number(self, document: Any) -> str:
@@ -326,7 +325,7 @@ class Windows:
                 "Others in the open parts",
                 [
                     (row, [])
-                    for row in overview.others(application.states, connection.workstation_id)
+                    for row in overview.others(connection.watched, connection.workstation_id)
                 ],
             ),
             ("Messages", [(overview.Row(text), []) for text in self._messages]),

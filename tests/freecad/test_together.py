@@ -1,0 +1,241 @@
+"""Two FreeCADs and a `silo edit`: the line, asking and handing over, deaths, a server that is away, the end."""
+
+import os
+import signal
+import sys
+import time
+
+from tests.freecad.test_editing import DRAW, free
+from tests.processes.service import Process
+from tests.waiting import eventually
+
+# A killed FreeCAD frees what it held at once; two busy cores may take longer.
+KILLED_SECONDS = 5.0
+# Python's interpreter lock is held for so long, as by a recompute.
+RECOMPUTE_SECONDS = 6
+# More than the heartbeats and the time-outs of this server, several times.
+RECOMPUTE = f"""
+import ctypes
+# A call of a C function by PyDLL keeps the lock.
+ctypes.PyDLL(None).sleep({RECOMPUTE_SECONDS})
+"""
+
+
+def test_the_turn_comes_when_the_holder_leaves(ada, bob, part, world):
+    part(ada)
+    part(bob)
+    ada.enters("Sketch")
+    bob.enters("Sketch")
+    bob.asked("ada (Ada Lovelace) is editing")
+    bob.answers("Wait in line")
+    bob.shows("Sketch of FC-0001 · place 1, ada has it")
+    ada.shows("bob (Bob Noyce) waits for Sketch of FC-0001 · place 1")
+    ada.leaves()
+    bob.asked("It is your turn: you have the lock of Sketch of FC-0001")
+    bob.shows("your turn: enter it, or release it")
+    assert world.holders() == [("bob", "Sketch")]
+    bob.answers("Edit it")
+    bob.until("Gui.editDocument() is not None")
+    bob.shows("Sketch of FC-0001 · in edit")
+    assert not ada.enters("Sketch")
+    ada.asked("bob (Bob Noyce) is editing")
+
+
+def test_leaving_the_line_gives_nothing(ada, bob, part, world):
+    part(ada)
+    part(bob)
+    ada.enters("Sketch")
+    bob.enters("Sketch")
+    bob.asked("is editing")
+    bob.answers("Wait in line")
+    ada.shows("bob (Bob Noyce) waits")
+    bob.clicks("Leave the line")
+    ada.shows_not("bob (Bob Noyce) waits")
+    ada.leaves()
+    free(world)
+
+
+def test_who_is_asked_saves_and_hands_over_by_one_click(ada, bob, part, world):
+    file = part(ada)
+    part(bob)
+    ada.enters("Sketch")
+    ada.do(DRAW)
+    before = file.stat().st_mtime_ns
+    bob.enters("Sketch")
+    bob.asked("is editing")
+    bob.do(
+        "[one for one in QtGui.QApplication.topLevelWidgets() if isinstance(one, Question)"
+        " and one.isVisible()][0].findChildren(QtGui.QLineEdit)[0].setText('I need the hole')"
+    )
+    bob.answers("Ask for it")
+    ada.asked("bob (Bob Noyce) asks for Sketch of FC-0001: I need the hole\nIt is saved first.")
+    ada.shows("bob (Bob Noyce) asks for Sketch of FC-0001")
+    ada.clicks("Hand over")
+    bob.asked("It is your turn")
+    assert world.holders() == [("bob", "Sketch")]
+    assert not ada.in_edit
+    assert file.stat().st_mtime_ns > before
+    ada.shows("was handed over to bob (Bob Noyce)")
+    ada.shows_not("I hold")
+
+
+def test_a_killed_freecad_frees_at_once(users, ada, bob, part, world):
+    part(ada)
+    part(bob)
+    ada.enters("Sketch")
+    ada.do(DRAW)
+    bob.enters("Sketch")
+    bob.asked("is editing")
+    bob.answers("Wait in line")
+    bob.shows("place 1, ada has it")
+    killed = time.monotonic()
+    ada.kill()
+    bob.asked("It is your turn", KILLED_SECONDS)
+    print(f"killed until the other has it: {time.monotonic() - killed:.2f} s")
+    assert world.holders() == [("bob", "Sketch")]
+
+
+def test_the_user_goes_on_without_the_server_and_is_locked_when_it_is_back(ada, bob, part, world):
+    part(ada)
+    part(bob)
+    world.server.close()
+    bob.until("not silo().connection.connected", 60)
+    begun = time.monotonic()
+    assert ada.enters("Sketch")
+    # The GUI waits one second for the answer.
+    assert time.monotonic() - begun < 5
+    ada.shows("Sketch of FC-0001 is not locked: ")
+    ada.do(DRAW)
+    world.start_again()
+    eventually(lambda: world.holders() == [("ada", "Sketch")], "locked", 60)
+    ada.shows_not("is not locked")
+    bob.connected()
+    assert not bob.enters("Sketch")
+    ada.leaves()
+    ada.do("App.ActiveDocument.save()")
+    free(world)
+
+
+def test_what_was_entered_without_the_server_may_be_another_users_afterwards(ada, bob, part, world):
+    part(ada)
+    part(bob)
+    world.server.close()
+    bob.until("not silo().connection.connected", 60)
+    assert bob.enters("Sketch")
+    bob.shows("Sketch of FC-0001 is not locked: ")
+    # Another one comes first, while bob's FreeCAD is stopped.
+    bob.signal(signal.SIGSTOP)
+    world.start_again()
+    ada.connected()
+    assert ada.enters("Sketch")
+    eventually(lambda: world.holders() == [("ada", "Sketch")], "ada has it", 60)
+    bob.signal(signal.SIGCONT)
+    bob.asked("You began to edit it while the server could not be reached", 60)
+    bob.answers("Leave the edit")
+    bob.until("Gui.editDocument() is None")
+    assert world.holders() == [("ada", "Sketch")]
+
+
+def test_a_long_recompute_loses_nothing(ada, part, world):
+    part(ada)
+    ada.enters("Sketch")
+    ada.shows("in edit")
+    [session] = world.client("cy").held("FC-0001")
+    ada.do(RECOMPUTE)
+    assert ada.value("silo().edits.current.session.valid")
+    assert world.client("cy").held("FC-0001")[0]["session_id"] == session["session_id"]
+
+
+def test_a_quit_with_an_unsaved_change_holds_until_the_question_is_answered(ada, part, world):
+    part(ada)
+    ada.enters("Sketch")
+    ada.do(DRAW)
+    ada.do("QtCore.QTimer.singleShot(0, Gui.getMainWindow().close)")
+    ada.until(
+        "[one.text() for box in QtGui.QApplication.topLevelWidgets()"
+        " if isinstance(box, QtGui.QMessageBox) and box.isVisible() for one in box.buttons()]"
+    )
+    # The edit is over, the change is not saved.
+    assert not ada.in_edit
+    assert world.holders() == [("ada", "Sketch")]
+    ada.do(
+        "[box.button(QtGui.QMessageBox.Discard).click() for box in"
+        " QtGui.QApplication.topLevelWidgets() if isinstance(box, QtGui.QMessageBox)]"
+    )
+    ended = time.monotonic()
+    assert ada.wait() == 0
+    print(f"FreeCAD ends within {time.monotonic() - ended:.1f} s")
+    free(world)
+
+
+def test_silo_edit_and_freecad_exclude_each_other(ada, part, world, tmp_path):
+    part(ada)
+    env = os.environ | {
+        "SILO_URL": world.url,
+        "SILO_TOKEN": world.token("cy"),
+        "SILO_STATE": str(tmp_path / "state"),
+        "SILO_CONFIG_HOME": str(tmp_path / "config"),
+    }
+    command = (sys.executable, "-m", "silo_client.cli", "edit", "FC-0001", "--level", "sketch")
+    terminal = Process(*command, "--object", "Sketch", "--", "sleep", "600", env=env)
+    try:
+        eventually(lambda: world.holders() == [("cy", "Sketch")], terminal.output)
+        assert not ada.enters("Sketch")
+        ada.asked("cy is editing Sketch of FC-0001 on ")
+        ada.answers("Wait in line")
+        ada.shows("place 1, cy has it")
+        terminal.signal(signal.SIGINT)
+        ada.asked("It is your turn")
+        assert world.holders() == [("ada", "Sketch")]
+    finally:
+        terminal.close()
+
+
+def test_a_lock_that_an_admin_took_is_told(ada, part, world):
+    part(ada)
+    ada.enters("Sketch")
+    [session] = world.client("cy").held("FC-0001")
+    admin = world.client("root")
+    path = f"/api/items/FC-0001/edit-sessions/{session['session_id']}/force-release"
+    assert admin.call("DELETE", path, {"reason": "on holiday"}).status_code == 204
+    ada.asked(
+        "You no longer have the lock of Sketch of FC-0001 (force_released by root: on holiday)"
+    )
+    ada.shows("Sketch of FC-0001 is not locked: it was lost")
+    ada.leaves()
+    ada.shows_not("is not locked")
+
+
+def test_a_new_user_logs_in_and_gives_a_part_number(start, world, made_part, tmp_path):
+    cy = start("cy", logged_in=False)
+    cy.shows("Not connected: No server is known.")
+    cy.clicks("Log in…")
+    cy.until("silo().windows._log_in is not None")
+    cy.do(
+        f"window = silo().windows._log_in\nwindow.url.setText({world.url!r})\n"
+        "window.token.setText('wrong')\nwindow.button.click()"
+    )
+    cy.until("'token' in window.status.text().lower() and window.button.isEnabled()")
+    cy.do(f"window.token.setText({world.token('cy')!r})\nwindow.button.click()")
+    cy.connected()
+    cy.shows(f"Connected to {world.url} as cy")
+    cy.until("not window.isVisible()")
+    cy.do("App.newDocument('New').addObject('PartDesign::Body', 'Body')")
+    cy.do(f"App.ActiveDocument.saveAs({str(tmp_path / 'new.FCStd')!r})")
+    cy.clicks("Part number…")
+    cy.until(
+        "any(isinstance(one, QtGui.QInputDialog) for one in QtGui.QApplication.topLevelWidgets())"
+    )
+    cy.do(
+        "box = [one for one in QtGui.QApplication.topLevelWidgets()"
+        " if isinstance(one, QtGui.QInputDialog)][0]\nbox.setTextValue('FC-0002')\nbox.accept()"
+    )
+    cy.until("silo().part_number(App.ActiveDocument) == 'FC-0002'")
+    cy.do("App.ActiveDocument.Body.Label = 'Lid'")
+    eventually(lambda: world.holders("FC-0002") == [("cy", "Body")], "locked")
+    # The log-in is kept.
+    cy.do("App.closeDocument('New')")
+    cy.kill()
+    again = start("cy", logged_in=False)
+    again.connected()
+    again.kill()
