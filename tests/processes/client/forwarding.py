@@ -42,6 +42,15 @@ class _Forwarding(socketserver.BaseRequestHandler):
     server: Proxy
     request: socket.socket
 
+    def handle(self) -> None:
+        """Serve one connection; one that ends early has ended."""
+        with suppress(OSError):
+            self.serve()
+
+    def serve(self) -> None:
+        """Find out where it leads, and forward it."""
+        raise NotImplementedError
+
     def forward(self, host: str, port: int, begun: bytes = b"") -> None:
         """Pass on what either side sends, until one ends."""
         self.server.reached.append((host, port))
@@ -67,7 +76,7 @@ class _Forwarding(socketserver.BaseRequestHandler):
 
 
 class _Http(_Forwarding):
-    def handle(self) -> None:
+    def serve(self) -> None:
         head = self.request.recv(65536)
         if found := re.match(rb"[A-Z]+ http://([^/:]+):(\d+)/", head):
             self.forward(found[1].decode(), int(found[2]), head)
@@ -78,7 +87,7 @@ class _Http(_Forwarding):
 
 
 class _Socks(_Forwarding):
-    def handle(self) -> None:
+    def serve(self) -> None:
         _, count = self._read(2)
         self._read(count)
         refused = self.server.refusing == "method"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes.client.client_processes import SCRIPT
+from tests.processes.client.forwarding import Proxy
 from tests.waiting import eventually
 from tools import vendor_client
 
@@ -18,7 +19,8 @@ COMPILED = {".so", ".pyd", ".dll", ".dylib", ".exe", ".pyc", ".a", ".lib"}
 # Those that the client promises to run on.
 VERSIONS = range(9, 14)
 # As FreeCAD 1.0 embeds Python: what the environment and the user's folders have is ignored.
-ISOLATED = ("-I", "-S", "-W", "error")
+WARNINGS = ("-W", "error")
+ISOLATED = ("-I", "-S", *WARNINGS)
 
 
 def pythons():
@@ -56,10 +58,30 @@ def vendored(tmp_path_factory):
     return folder
 
 
-def program_of(folder, script=SCRIPT):
-    """The arguments of a Python that begins isolated, and gets the folder as its last one in `sys.path`."""
+# What Debian 12 has where its python3-httpx is installed.
+OF_THE_SYSTEM = (
+    *("httpx==0.23.3", "httpcore==0.16.3", "anyio==3.6.2", "h11==0.14.0", "sniffio==1.2.0"),
+    *("certifi==2022.9.24", "idna==3.3", "rfc3986==1.5.0", "typing_extensions==4.4.0"),
+    "platformdirs==2.6.0",
+)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    """A folder of older packages of the same names, which comes first in the program."""
+    folder = tmp_path_factory.mktemp("system")
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(folder)]
+    done = subprocess.run([*command, *OF_THE_SYSTEM], check=False, capture_output=True, text=True)
+    if done.returncode and not os.environ.get("SILO_TEST_VENDORED"):
+        pytest.skip(f"needs an index of packages: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def program_of(*folders, script=SCRIPT):
+    """The arguments of a Python that begins isolated, and gets the folders as its last ones in `sys.path`."""
     code = (
-        f"import sys, runpy; sys.path.append({str(folder)!r}); del sys.argv[0];"
+        f"import sys, runpy; sys.path += {[str(folder) for folder in folders]}; del sys.argv[0];"
         " runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     return (*ISOLATED, "-c", code, script)
@@ -82,6 +104,25 @@ def test_an_isolated_program_edits_and_dies(
     eventually(lambda: ada.held(part) == [])
 
 
+@pytest.mark.parametrize("scheme", ["", "http", "socks5"])
+def test_older_packages_of_the_system_that_come_first_do_no_harm(
+    ada, processes, run_program, part, vendored, system, monkeypatch, scheme
+):
+    with monkeypatch.context() as environment:
+        if scheme:
+            proxy = Proxy(scheme)
+            processes.callback(proxy.close)
+            environment.setenv("ALL_PROXY", f"{scheme}://127.0.0.1:{proxy.port}")
+        # Warnings are no errors, as the old packages have some.
+        script = program_of(system, vendored)
+        program = run_program(ada, script=tuple(word for word in script if word not in WARNINGS))
+    assert program.edit(part)["valid"]
+    assert not scheme or proxy.reached
+    # The helper has ours.
+    command = Path(f"/proc/{program.helper_pid}/cmdline").read_text().split("\0")
+    assert [word for word in command if word.startswith("/")][1] == str(vendored)
+
+
 def test_every_module_can_be_imported(python, vendored, tmp_path):
     script = tmp_path / "imports.py"
     script.write_text(
@@ -92,7 +133,7 @@ def test_every_module_can_be_imported(python, vendored, tmp_path):
         "modules += [httpx, httpx_sse, httpcore, anyio, h11, certifi, idna, platformdirs, socksio]\n"
         "print(json.dumps([one.__file__ for one in modules]), open(certifi.where()).read(0))\n"
     )
-    command = [python, *program_of(vendored, str(script))]
+    command = [python, *program_of(vendored, script=str(script))]
     told = subprocess.run(command, check=False, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     files = json.loads(told.stdout)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 # Desktops write this where they mean SOCKS 5.
 OTHER_NAMES = {"socks": "socks5"}
 DEFAULT_PORTS = {"http": 80, "https": 443}
+# Where the client is shipped with a plug-in, the program's own httpx comes first, which may be older than ours.
+PROXY_ARGUMENT = "proxy" if "proxy" in signature(httpx.Client).parameters else "proxies"
 HAS_SOCKS = find_spec("socksio") is not None
 # Exceptions where a request gets no answer that can be read. httpx raises the first.
 UNREACHED: tuple[type[Exception], ...] = (httpx.RequestError,)
@@ -68,12 +71,12 @@ class Route:
     @property
     def options(self) -> dict[str, Any]:
         """The arguments of an httpx client, which then reads nothing of the environment by itself."""
-        proxy = None
+        options: dict[str, Any] = {"verify": self.verify, "trust_env": False}
         if self.proxy is not None:
-            trusted = self.verify if isinstance(self.verify, ssl.SSLContext) else None
-            secure = self.proxy.url.scheme == "https"
-            proxy = httpx.Proxy(self.proxy.url, ssl_context=trusted if secure else None)
-        return {"verify": self.verify, "proxy": proxy, "trust_env": False}
+            trusted = isinstance(self.verify, ssl.SSLContext) and self.proxy.url.scheme == "https"
+            more: Any = {"ssl_context": self.verify} if trusted else {}
+            options[PROXY_ARGUMENT] = httpx.Proxy(self.proxy.url, **more)
+        return options
 
     @property
     def through(self) -> str:
