@@ -7,8 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.contrib.auth import get_user_model
 from django.core import signing
+from joserfc.jwk import RSAKey
 
 from board_app.openid import attempt
+from board_app.openid.provider import PROVIDER
 from sessions_app.models import OpenIdAccount
 from sessions_app.roles import Role
 from silo.log_format import FieldsFormatter
@@ -185,6 +187,35 @@ def test_nonce_and_verifier_are_those_of_the_attempt(provider, browser, caplog, 
     browser.silo.cookies[attempt.COOKIE] = signing.dumps(kept, salt=attempt._SALT)
     refused(browser.back(address), 400, "no good")
     assert why in lines_of(caplog)[-1]
+
+
+def test_an_id_token_for_somebody_else_is_not_believed(provider, browser, settings, caplog):
+    address = browser.at_provider(browser.begin(), "1")
+    # What is known of the provider still has the name from before.
+    configure(settings, provider.issuer, openid_client_id="another")
+    refused(browser.back(address), 400, "no good")
+    assert "invalid_claim" in lines_of(caplog)[-1]
+
+
+def test_a_signature_is_by_a_key_of_the_provider(provider, browser, caplog):
+    address = browser.at_provider(browser.begin(), "1")
+    known = PROVIDER._client()
+    [kid] = [key["kid"] for key in known.fetch_jwk_set()["keys"] if key["kty"] == "RSA"]
+    known.server_metadata["jwks"] = {"keys": [a_key(kid)]}
+    refused(browser.back(address), 400, "no good")
+    assert "bad_signature" in lines_of(caplog)[-1]
+
+
+def test_a_key_that_is_new_is_asked_for(provider, browser):
+    address = browser.at_provider(browser.begin(), "1")
+    PROVIDER._client().server_metadata["jwks"] = {"keys": [a_key("from before")]}
+    assert browser.back(address).status_code == 302
+
+
+def a_key(kid):
+    return RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"}).as_dict(
+        private=False
+    )
 
 
 def test_another_providers_answer_is_none(provider, browser):
