@@ -150,7 +150,7 @@ class Provider:
             if status >= 500:
                 raise
             raise NotUsable(f"the provider answers {status}") from error
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise NotUsable(f"its answer cannot be read: {type(error).__name__}") from error
         return identity_in(claims)
 
@@ -226,15 +226,22 @@ def _discovered() -> dict[str, Any]:
         address = document.get(name)
         if not isinstance(address, str) or not address.startswith(("https://", f"{scheme}://")):
             raise Unavailable(f"the discovery document has no usable {name}")
-    algorithms = document.get("id_token_signing_alg_values_supported", ["RS256"])
-    usable = [one for one in algorithms if one in ALGORITHMS]
+    usable = _listed(document, "id_token_signing_alg_values_supported", "RS256") & ALGORITHMS
     if not usable:
         raise Unavailable("the provider signs ID tokens by no algorithm that is usable here")
     kept = {name: document[name] for name in (*_REQUIRED, "userinfo_endpoint") if name in document}
     return kept | {
-        "id_token_signing_alg_values_supported": usable,
-        "methods": document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"]),
+        "id_token_signing_alg_values_supported": sorted(usable),
+        "methods": _listed(
+            document, "token_endpoint_auth_methods_supported", "client_secret_basic"
+        ),
     }
+
+
+def _listed(document: dict[str, Any], name: str, otherwise: str) -> set[str]:
+    """Return the texts in a list; the standard's own one where there is no list."""
+    given = document.get(name, [otherwise])
+    return {one for one in given if isinstance(one, str)} if isinstance(given, list) else set()
 
 
 def _client_of(metadata: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.core.management import call_command
@@ -45,7 +46,7 @@ def imitation(settings):
     """Starts a server with a discovery document; returns how often it was asked."""
     with ExitStack() as ending:
 
-        def start(document=None, *, status=200, body=None, pause=0.0, **changed):
+        def start(*, status=200, body=None, token=b"", pause=0.0, **changed):
             asked = []
             stopped = threading.Event()
 
@@ -62,6 +63,11 @@ def imitation(settings):
                             self.wfile.write(bytes([byte]) if pause else byte)
                             if stopped.wait(pause):
                                 return
+
+                def do_POST(self):
+                    self.send_response(200)
+                    self.end_headers()
+                    self.wfile.write(token)
 
                 def log_message(self, *_):
                     pass
@@ -117,7 +123,7 @@ def test_a_slow_provider_is_given_up(imitation, monkeypatch, caplog):
     asked = imitation(pause=SOON / 10)
     begun = time.monotonic()
     check_away(Client().get(BEGIN))
-    assert time.monotonic() - begun < SOON * 5
+    assert time.monotonic() - begun < SOON * 15
     check_away(Client().get(BEGIN))
     assert len(asked) == 1
     assert why(caplog) == [f"an answer takes longer than {SOON:g} s"]
@@ -136,6 +142,8 @@ def test_a_slow_provider_is_given_up(imitation, monkeypatch, caplog):
         ({"jwks_uri": "file:///etc/passwd"}, "no usable jwks_uri"),
         ({"authorization_endpoint": "javascript:x"}, "no usable authorization_endpoint"),
         ({"id_token_signing_alg_values_supported": ["none", "HS256"]}, "no algorithm"),
+        ({"id_token_signing_alg_values_supported": None}, "no algorithm"),
+        ({"id_token_signing_alg_values_supported": [{}, 5]}, "no algorithm"),
         ({"body": b"x" * (calls.MAX_BYTES + 1)}, "more than"),
     ],
 )
@@ -147,6 +155,34 @@ def test_a_document_that_is_wrong_is_not_used(imitation, caplog, answer, said):
     level, text = doctor()
     assert level == "problem"
     assert said in text
+
+
+@pytest.mark.parametrize("methods", [["client_secret_post"], 5, None])
+def test_how_the_client_shows_its_secret_is_the_providers_choice(imitation, methods):
+    imitation(token_endpoint_auth_methods_supported=methods)
+    assert Client().get(BEGIN).status_code == 302
+    client = PROVIDER._client()
+    assert client.client_kwargs["token_endpoint_auth_method"] == "client_secret_post"
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (b"<html>", "cannot be read"),
+        (b"[]", "cannot be read"),
+        (b'"x"', "cannot be read"),
+        (b"5", "cannot be read"),
+        (b"null", "cannot be read"),
+        (b"{}", "no ID token"),
+        (b'{"id_token": 5, "access_token": "x"}', "cannot be read"),
+    ],
+)
+def test_a_token_of_another_shape_is_not_used(imitation, caplog, token, said):
+    imitation(token=token)
+    client = Client()
+    state = parse_qs(urlsplit(client.get(BEGIN)["Location"]).query)["state"][0]
+    check_away(client.get(f"{BEGIN}/answer", {"code": "x", "state": state}))
+    assert said in why(caplog)[0]
 
 
 def test_the_document_is_read_once(imitation):
