@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import termios
@@ -12,6 +13,8 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
 from sessions_app.models.api_token import ApiToken
+from sessions_app.roles import Role
+from silo_client import AuthenticationError, ServerUnavailableError, credentials
 from tests.processes import warm
 from tests.processes.client.cli_user import SILO
 from tests.waiting import eventually
@@ -101,6 +104,33 @@ def test_a_wrong_password_keeps_nothing_and_is_nowhere(ada, plug_in):
     assert "wrong and secret" not in told
     assert ada.run("who").returncode == 3
     assert ApiToken.objects.count() == before
+
+
+def test_the_token_allows_no_more_than_its_user(ada, cli_user_of):
+    url = ada.client.server.url
+    for name, role in (("vera", Role.VIEWER), ("root", Role.ADMIN)):
+        cli_user_of(ada.client.server, name, role)
+        user = User.objects.get(username=name)
+        user.set_password(PASSWORD)
+        user.save()
+    for name, role, allowed in (
+        ("vera", "editor", "viewer"),
+        ("root", "editor", "editor"),
+        ("root", "admin", "admin"),
+    ):
+        login = credentials.by_password(url, name, PASSWORD, role=role)
+        assert (login.url, ApiToken.objects.latest("pk").role) == (url, allowed)
+
+
+def test_many_wrong_passwords_are_slowed_down_and_the_error_says_for_how_long(ada):
+    told = ""
+    for _ in range(20):
+        with pytest.raises((AuthenticationError, ServerUnavailableError)) as caught:
+            credentials.by_password(ada.client.server.url, "ada", "wrong")
+        if isinstance(caught.value, ServerUnavailableError):
+            told = str(caught.value)
+            break
+    assert re.search(r"too many were wrong: try again in \d+ seconds", told)
 
 
 def test_a_server_without_the_page_is_named(ada, plug_in):

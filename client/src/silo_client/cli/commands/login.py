@@ -97,7 +97,7 @@ def _address(url: str) -> str:
         raise CommandError(f"{error}.", code=ExitCode.USAGE) from error
 
 
-def _asked(url: str, ca_file: str | None, user: str | None, from_stdin: bool) -> Login:
+def _asked(url: str, ca_file: Optional[str], user: Optional[str], from_stdin: bool) -> Login:
     """Return what the server says to a token or a password."""
     try:
         if user is None:
