@@ -183,7 +183,7 @@ class WatchList:
             if not self._wanted:
                 return
             self._picture = replace(self._picture, stale=why)
-        self._call("on_change", self._deliver)
+        self._report()
 
     def _take(self, told: Message) -> None:
         with self._condition:
@@ -199,7 +199,12 @@ class WatchList:
             stale = told.get("stale", self._picture.stale)
             self._picture = Watched(MappingProxyType(items), stale)
             self._condition.notify_all()
-        self._call("on_change", self._deliver)
+        self._report()
+
+    def _report(self) -> None:
+        # Without a callback nothing is queued in a GUI that may not run yet.
+        if self._on_change() is not None:
+            self._call("on_change", self._deliver)
 
     def _deliver(self) -> None:
         """Call the callback with what is new. Runs where callbacks are wanted; a later call may have said it all."""

@@ -18,8 +18,6 @@ CHANGED = {
     "edit.session_active": "idle_since",
 }
 OVER = {"edit.session_back", "edit.session_active"}
-# With these a place in line may have got its turn.
-TURNS = {"edit.session_acquired", "edit.session_released"}
 
 
 class _Item:
@@ -107,7 +105,7 @@ class Picture:
         elif event in CHANGED and session_id in item.sessions:
             member = CHANGED[event]
             item.sessions[session_id][member] = None if event in OVER else data[member]
-        if event == "edit.line_changed" or (event in TURNS and item.places):
+        elif event == "edit.line_changed":
             self._lines.add(item.id)
 
     # -- to be told --
