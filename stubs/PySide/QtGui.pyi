@@ -3,18 +3,15 @@ from typing import Any
 
 from PySide.QtCore import QObject, Signal
 
-QAbstractItemView: Any
 QApplication: Any
 QCursor: Any
 QFormLayout: Any
 QHBoxLayout: Any
-QHeaderView: Any
 QInputDialog: Any
 QLabel: Any
 QLineEdit: Any
 QPushButton: Any
-QTreeWidget: Any
-QTreeWidgetItem: Any
+QScrollArea: Any
 QVBoxLayout: Any
 
 class QWidget(QObject):

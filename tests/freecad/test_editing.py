@@ -180,3 +180,43 @@ def test_another_window_of_the_same_user_is_named_as_such(ada, start, part, worl
     second.kill()
     assert world.holders() == [("ada", "Sketch")]
     ada.shows("Sketch of FC-0001 · in edit")
+
+
+# An assembly of FC-0002 that links the body of FC-0001. Opening it opens the part only as far as the link needs it.
+MAKE_ASSEMBLY = """
+part = App.ActiveDocument
+assembly = App.newDocument("Assembly")
+assembly.saveAs({file!r})
+container = assembly.addObject("App::Part", "Assembly")
+link = assembly.addObject("App::Link", "Link")
+link.LinkedObject = part.Body
+container.addObject(link)
+assembly.recompute()
+silo().set_part_number(assembly, "FC-0002")
+assembly.save()
+[App.closeDocument(name) for name in list(App.listDocuments())]
+opened = App.openDocument({file!r})
+App.setActiveDocument(opened.Name)
+"""
+IN_CONTEXT = "Gui.getDocument(opened.Name).setEdit(opened.Assembly, 0, 'Link.Sketch.')"
+
+
+def test_an_edit_in_an_assembly_locks_the_part_which_is_loaded_whole_first(ada, part, world):
+    folder = part(ada).parent
+    ada.do(MAKE_ASSEMBLY.format(file=str(folder / "assembly.FCStd")))
+    partial = "[one.Partial for one in App.listDocuments().values()]"
+    assert sorted(ada.value(partial)) == [False, True]
+    ada.do(IN_CONTEXT)
+    ada.shows("was loaded in part, for its links only. It is whole now: edit again.")
+    assert not ada.in_edit
+    assert ada.value(partial) == [False, False]
+    ada.do(IN_CONTEXT)
+    assert ada.in_edit
+    ada.shows("Sketch of FC-0001 · in edit")
+    assert world.holders() == [("ada", "Sketch")]
+    assert world.holders("FC-0002") == []
+    ada.leaves()
+    free(world)
+    # Moving what is in the assembly changes the assembly.
+    ada.do("opened.Link.Placement.Base.x = 5")
+    eventually(lambda: world.holders("FC-0002") == [("ada", "Assembly")], "the assembly")

@@ -116,6 +116,24 @@ def test_the_user_goes_on_without_the_server_and_is_locked_when_it_is_back(ada, 
     free(world)
 
 
+def test_a_server_that_hangs_does_not_stop_freecad(ada, part, world):
+    part(ada)
+    world.server.signal(signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        assert ada.enters("Sketch")
+        assert time.monotonic() - begun < 5
+        ada.shows("Sketch of FC-0001 is not locked: ")
+        begun = time.monotonic()
+        ada.leaves()
+        assert time.monotonic() - begun < 5
+        assert ada.enters("Sketch001")
+    finally:
+        world.server.signal(signal.SIGCONT)
+    eventually(lambda: world.holders() == [("ada", "Sketch001")], "only what is in edit", 60)
+    ada.shows_not("is not locked", 60)
+
+
 def test_what_was_entered_without_the_server_may_be_another_users_afterwards(ada, bob, part, world):
     part(ada)
     part(bob)

@@ -12,6 +12,7 @@ from silo_client import (
     EditSession,
     HandoffRequest,
     ServerUnavailableError,
+    SiloError,
     Waiting,
     Watched,
     Workstation,
@@ -151,7 +152,7 @@ class Connection:
 
     def _there(self) -> Workstation:
         if self._workstation is None:
-            raise ServerUnavailableError(self.why)
+            raise SiloError(self.why)
         return self._workstation
 
     # -- sessions --

@@ -5,7 +5,7 @@ from __future__ import annotations
 import FreeCADGui as Gui
 from PySide import QtCore
 
-from . import commands
+from . import commands, preferences
 from .application import start
 
 
@@ -14,6 +14,7 @@ class SiloWorkbench(Gui.Workbench):
 
     MenuText = "Silo Sessions"
     ToolTip = "Edit parts without getting in each other's way"
+    Icon = str(preferences.ICON)
 
     def Initialize(self) -> None:
         """Add the commands; called by FreeCAD at the first activation."""

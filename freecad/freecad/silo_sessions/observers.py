@@ -68,6 +68,20 @@ def object_in_edit() -> Any:
     return obj.getSubObject(sub, 1) if sub else obj
 
 
+def by_itself(document: Any) -> bool:
+    """Whether what changes in a document now is FreeCAD's doing: it reads or recomputes it.
+
+    While another document is read, links to it are set again. A part that is recomputed with the assembly in which it
+    was edited does not say so itself: only the assembly does.
+    """
+    return bool(
+        App.isRestoring()
+        or document.Restoring
+        or document.Recomputing
+        or any(one.Recomputing for one in App.listDocuments().values())
+    )
+
+
 class GuiObserver:
     """Only these two slots: those of changes hand out view providers that are not ready, which crashes FreeCAD."""
 
@@ -100,7 +114,7 @@ class AppObserver:
         document = obj.Document
         if prop in NO_CHANGES or not self._target.part_number(document):
             return
-        if document.Restoring or document.Recomputing:
+        if by_itself(document):
             return
         if Gui.editDocument() is not None:
             self._target.changed_in_edit(obj)
@@ -117,7 +131,7 @@ class AppObserver:
     def slotDeletedObject(self, obj: Any) -> None:
         """An object is about to be deleted."""
         document = obj.Document
-        if self._target.part_number(document) and not document.Restoring:
+        if self._target.part_number(document) and not by_itself(document):
             if Gui.editDocument() is not None:
                 self._target.changed_in_edit(obj)
             elif (document.Name, obj.Name) not in self.new:

@@ -10,6 +10,8 @@ import FreeCADGui as Gui
 
 GROUP = "User parameter:BaseApp/Preferences/Mod/SiloSessions"
 PAGE = Path(__file__).with_name("preferences.ui")
+ICONS = Path(__file__).with_name("icons")
+ICON = ICONS / "preferences-silo_sessions.svg"
 
 
 def _group() -> Any:
@@ -37,5 +39,6 @@ def helper_python() -> str | None:
 
 
 def register() -> None:
-    """Add the page to FreeCAD's preferences."""
+    """Add the page to FreeCAD's preferences. Its icon is found by the group's name."""
+    Gui.addIconPath(str(ICONS))
     Gui.addPreferencePage(str(PAGE), "Silo Sessions")
