@@ -8,11 +8,13 @@ from urllib.parse import urlencode
 
 from django.contrib.auth import get_user_model
 from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import get_script_prefix
 from django.utils import timezone
 
+from board_app import live
 from board_app.access import shown
+from board_app.filters import Filters
 from board_app.history import interval as intervals
 from board_app.history import record
 from board_app.history.interval import NAMED, BadInterval, Interval
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from sessions_app.models.ended_session import EndedSessionQuerySet
 
 _PARAMETERS: Final = ("range", "from", "to")
-# What the board is filtered by, too.
-_FILTERS: Final = {"item", "user"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Subject:
         places: a query of its places in line; None as well.
         records: its records, one query for each value of an index.
         lane_of: in which lane of the picture a session is.
-        named: by which parameter the history of the API names it, and its value.
+        named: by which parameter the board and the history of the API name it, and its value.
     """
 
     sessions: Any
@@ -53,9 +53,9 @@ class Subject:
         return self.sessions is not None
 
     @property
-    def on_the_board(self) -> str:
-        """The query by which the board shows the same sessions, live; "" where it cannot."""
-        return urlencode([self.named]) if self.is_there and self.named[0] in _FILTERS else ""
+    def filters(self) -> Filters:
+        """By which the board shows the same sessions."""
+        return Filters.of(QueryDict(urlencode([self.named])))
 
     def csv(self, interval: Interval) -> str:
         """Return the address of what the record has of an interval, as CSV."""
@@ -106,7 +106,7 @@ def answer(
         wrong, interval = str(error), intervals.of_query({}, now, zone)
     # A session that ends meanwhile is either among the active ones or in the record.
     with sql.one_snapshot():
-        held, has_more_held = active(subject.sessions, now) if subject.is_there else ([], False)
+        held = active(subject.sessions, now) if subject.is_there else []
         places, has_more_places = in_line(subject.places) if subject.is_there else ([], False)
         found = record.between(subject.records, interval.start, interval.end, now)
     then = [row for row in held if row.began < interval.end]
@@ -114,19 +114,18 @@ def answer(
     layout = picture(rows, subject.lane_of, interval, now)
     today = now.astimezone(zone).date()
     context = {
+        **(_live(who, subject) if subject.is_there else {}),
+        "subject": subject,
         "now": now,
         "zone": zone,
         "zone_name": zone.key,
         "interval": interval,
         "csv": subject.csv(interval),
-        "on_the_board": subject.on_the_board,
         "wrong": wrong,
         "asked": {key: request.GET.get(key, "") for key in _PARAMETERS} if wrong else {},
         "choices": _choices(interval),
         "earlier": interval.shifted(-1, today),
         "later": interval.shifted(1, today),
-        "held": held,
-        "has_more_held": has_more_held,
         "places": places,
         "has_more_places": has_more_places,
         "rows": rows,
@@ -139,6 +138,12 @@ def answer(
         **more([*held, *rows]),
     }
     return shown(request, who, template, context, 400 if wrong else 200)
+
+
+def _live(who: Principal, subject: Subject) -> dict[str, Any]:
+    kind, value = subject.named
+    number = value if kind == "item" else ""
+    return {**live.table(who, subject.filters, part_number=number), "of": kind}
 
 
 def _choices(interval: Interval) -> list[Choice]:

@@ -1,7 +1,7 @@
 """Sessions, active ones and ended ones, as the rows of one table and as the bars of one picture."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -11,9 +11,7 @@ from zoneinfo import ZoneInfo
 from board_app.history.interval import Interval
 from board_app.history.record import MOST
 from board_app.history.timeline import ACTIVE, Held, Layout, lay_out
-from events_app.models import is_connected
-from sessions_app.interference import lists
-from sessions_app.models import ContextLevel, EditSession, EndReason, PlaceInLine
+from sessions_app.models import ContextLevel, EndReason, PlaceInLine
 from sessions_app.paging import first_page
 from sessions_app.text import duration, name_of, person, unbroken
 
@@ -56,12 +54,6 @@ class Row:
     # Of an ended one: by whom, and why, where that was by force.
     ended_by: str = ""
     reason: str = ""
-    # Of an active one.
-    away_since: datetime | None = None
-    idle_since: datetime | None = None
-    connected: bool = False
-    # Those of others that interfere softly with it; None where that was not compared.
-    meets: "Sequence[Row] | None" = ()
 
     @property
     def key(self) -> str:
@@ -84,22 +76,18 @@ class Row:
         return HOW.get(self.how, self.how)
 
 
-def active(sessions: Any, now: datetime) -> tuple[list[Row], bool]:
-    """Return active sessions, the latest first and at most `MOST`, and whether there are more.
-
-    A fixed number of queries.
+def active(sessions: Any, now: datetime) -> list[Row]:
+    """Return active sessions, the latest first and at most `MOST`.
 
     Args:
         sessions: a query of `EditSession`.
         now: by the database's clock.
     """
-    named = sessions.with_names().annotate(connected=is_connected("workstation"))
-    page, last = first_page(named.order_by("-fencing_token"), MOST)
-    met = lists.met_in_list(EditSession.objects.all(), page)
-    return [_of_active(one, now, met[one.pk]) for one in page], last is not None
+    latest = sessions.with_names().order_by("-fencing_token")
+    return [_of_active(one, now) for one in latest[:MOST]]
 
 
-def _of_active(session: Any, now: datetime, met: Iterable[Any] | None = ()) -> Row:
+def _of_active(session: Any, now: datetime) -> Row:
     return Row(
         session_id=session.pk,
         part_number=session.item.part_number,
@@ -115,10 +103,6 @@ def _of_active(session: Any, now: datetime, met: Iterable[Any] | None = ()) -> R
         held_for=unbroken(duration(now - session.acquired_at)),
         how=ACTIVE,
         note=session.note,
-        away_since=session.workstation.away_since,
-        idle_since=session.workstation.idle_since,
-        connected=getattr(session, "connected", False),
-        meets=None if met is None else [_of_active(other, now) for other in met],
     )
 
 

@@ -17,6 +17,10 @@ register.filter("person", person_of)
 def moment(at: datetime, zone: tzinfo | None = None) -> SafeString:
     """Return a time in a zone that the page names, or in UTC; the script writes it in the reader's zone."""
     shown = f"{at.astimezone(zone or UTC):%Y-%m-%d %H:%M:%S}{'' if zone else ' UTC'}"
-    return format_html(
-        '<time datetime="{}">{}</time>', f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", shown
-    )
+    return format_html('<time datetime="{}">{}</time>', moment_iso(at), shown)
+
+
+@register.filter
+def moment_iso(at: datetime) -> str:
+    """Return a time as the script reads it."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

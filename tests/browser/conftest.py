@@ -59,8 +59,13 @@ class World:
         # Another one on the same database, by which something happens while the first one is stopped.
         self.other = self._serve(0)
 
-    def _serve(self, port: int) -> ServeAt:
-        return ServeAt("127.0.0.1", port, DATABASE_URL=self.database.url, **PATIENT).ready()
+    def _serve(self, port: int, **more: str) -> ServeAt:
+        settings = {"DATABASE_URL": self.database.url, **PATIENT, **more}
+        return ServeAt("127.0.0.1", port, **settings).ready()
+
+    def serve_below(self, base_path: str) -> ServeAt:
+        """Start one more server, which shows the service below a path; the caller closes it."""
+        return self._serve(0, SILO_BASE_PATH=base_path)
 
     @property
     def url(self) -> str:
@@ -116,14 +121,14 @@ def stack(world: World) -> Iterator[ExitStack]:
 def log_in(chromium: Browser, world: World, stack: ExitStack) -> Callable[..., Page]:
     """Log a user in, in a browser of its own; the page that it ends with has broken no rule."""
 
-    def open_board(name: str, path: str = "/", **options: Any) -> Page:
+    def open_board(name: str, path: str = "/", base: str = "", **options: Any) -> Page:
         context = chromium.new_context(**options)
         stack.callback(context.close)
         context.add_init_script(NOTE_VIOLATIONS)
         page = context.new_page()
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(world.url + path)
+        page.goto((base or world.url) + path)
         page.get_by_label("Username").fill(name)
         page.get_by_label("Password", exact=False).fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
@@ -151,6 +156,18 @@ class Cad:
         answer = self.client.acquire(part_number, self.workstation_id, **body)
         assert answer.status_code == 200, answer.text
         return uuid.UUID(answer.json()["session_id"])
+
+    def stand(self, part_number: str, **body: Any) -> str:
+        """Stand in line; return the id of the place."""
+        path = f"/api/items/{part_number}/edit-session-requests"
+        given = {"workstation_id": str(self.workstation_id), "context_level": "sketch", **body}
+        answer = self.client.call("POST", path, given)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["request_id"])
+
+    def leave(self, part_number: str, place: str) -> None:
+        path = f"/api/items/{part_number}/edit-session-requests/{place}"
+        assert self.client.call("DELETE", path).status_code == 204
 
 
 @pytest.fixture

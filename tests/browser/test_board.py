@@ -93,6 +93,110 @@ def test_the_board_is_right_again_after_a_restart_of_the_database(log_in, cad, w
     row(board, held).wait_for()
 
 
+def test_a_line_is_shown_within_a_second_of_its_change(log_in, cad):
+    board = log_in("vi")
+    ada, bob = cad("ada"), cad("bob")
+    held = ada.acquire("A01-0001", object_id="Sketch001")
+    row(board, held).wait_for()
+    waits = f"#s{held}:has-text('Bob Noyce on cad-bob')"
+    place = bob.stand("A01-0001", object_id="Sketch001")
+    board.wait_for_selector(waits, timeout=SHOWN_WITHIN_MS)
+    bob.leave("A01-0001", place)
+    board.wait_for_selector(waits, state="detached", timeout=SHOWN_WITHIN_MS)
+
+
+def hide(page, hidden):
+    """Say to a page that it is hidden, or seen again: a browser without a screen never does."""
+    page.evaluate(
+        """(hidden) => {
+          Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+def test_a_page_that_was_hidden_is_right_when_it_is_seen_again(log_in, cad, world):
+    board = log_in("vi")
+    ada = cad("ada")
+    before = ada.acquire("A01-0001")
+    row(board, before).wait_for()
+    streams = []
+    board.on("request", lambda one: "/api/events" in one.url and streams.append(one))
+    hide(board, hidden=True)
+    assert "Paused" in board.inner_text("#live")
+    path = f"/api/workstations/{ada.workstation_id}/edit-sessions"
+    assert ada.client.call("DELETE", path).status_code == 200
+    later = ada.acquire("A01-0002")
+    # What a board shows that is seen proves that the events have come.
+    row(log_in("vi"), later).wait_for()
+    assert row(board, before).count()
+    assert not row(board, later).count()
+    assert not streams
+    hide(board, hidden=False)
+    wait_for_state(board, "live", BACK_WITHIN_MS)
+    row(board, later).wait_for()
+    row(board, before).wait_for(state="detached")
+    assert len(streams) == 1
+
+
+def test_after_a_stream_reset_everything_is_read_again(log_in, cad, world):
+    board = log_in("vi")
+    sent = "event: stream-reset\nid: 1-1\ndata: {}\n\n"
+    board.route(
+        "**/api/events*",
+        lambda route: route.fulfill(body=sent, content_type="text/event-stream"),
+    )
+    # No stream says that it is open, so nothing but the reset has the page read.
+    with board.expect_request(lambda one: one.url.endswith("/board/rows?")):
+        board.goto(world.url)
+    board.unroute("**/api/events*")
+    wait_for_state(board, "live", BACK_WITHIN_MS)
+
+
+def test_the_board_is_right_again_after_the_network_was_cut(log_in, cad):
+    board = log_in("vi")
+    ada = cad("ada")
+    held = ada.acquire("A01-0003")
+    row(board, held).wait_for()
+    board.context.set_offline(True)
+    wait_for_state(board, "lost", NOTICED_WITHIN_MS)
+    later = ada.acquire("A01-0004")
+    assert "This may be out of date" in board.inner_text("#live")
+    assert not row(board, later).count()
+    board.context.set_offline(False)
+    wait_for_state(board, "live", BACK_WITHIN_MS)
+    row(board, later).wait_for()
+    assert row(board, held).count()
+
+
+def test_earlier_sessions_are_reached_below_a_base_path(log_in, cad, world, stack):
+    server = world.serve_below("/silo/")
+    stack.callback(server.close)
+    ada = cad("ada")
+    wanted = [
+        {"part_number": "A01-0005", "context_level": "sketch", "object_id": f"S{number}"}
+        for number in range(101)
+    ]
+    body = {"workstation_id": str(ada.workstation_id), "sessions": wanted}
+    answer = ada.client.call("POST", "/api/edit-sessions/batch", body)
+    assert answer.status_code == 200, answer.text
+    first = answer.json()["sessions"][0]["session_id"]
+    board = log_in("vi", base=server.url)
+    board.wait_for_selector("#next:not([hidden])")
+    # Read anew by the script, the link leads to the same page.
+    before = board.get_attribute("#next", "href")
+    with board.expect_response(lambda one: "/silo/board/rows" in one.url):
+        hide(board, hidden=True)
+        hide(board, hidden=False)
+    wait_for_state(board, "live", BACK_WITHIN_MS)
+    assert board.get_attribute("#next", "href") == before
+    board.click("#next")
+    row(board, first).wait_for()
+    assert board.url.startswith(f"{server.url}/?before=")
+    assert board.locator("#rows tr").count() == 1
+
+
 def test_a_log_out_elsewhere_leads_to_the_page_for_logging_in(log_in, world):
     board = log_in("vi")
     second = board.context.new_page()

@@ -64,6 +64,34 @@ def test_the_picture_is_drawn_in_the_readers_zone(log_in, past, world):
     assert page.locator("text=time zone Asia/Tokyo").count()
 
 
+def test_what_they_show_of_now_is_live(log_in, past, cad, world):
+    """The pages of the item, of its holder and of the workstation show both the session and who waits, or for what."""
+    ada, held, _ = past
+    bob = cad("bob")
+    of_ada = ("/users/ada", f"/workstations/{ada.workstation_id}")
+    of_bob = ("/users/bob", f"/workstations/{bob.workstation_id}")
+    # The latter two are not there as long as bob has nothing.
+    bob.acquire("A01-0009")
+    pages = {}
+    for path in (PAGE, *of_ada, *of_bob):
+        page = pages[path] = log_in("vi")
+        page.goto(world.url + path)
+        page.wait_for_selector("#live[data-state=live]")
+    place = bob.stand(ITEM, object_id="Sketch001")
+    for path in (PAGE, *of_ada):
+        pages[path].wait_for_selector(f"#s{held}:has-text('Bob Noyce on cad-bob')")
+    pages[PAGE].wait_for_selector("#places:has-text('Bob Noyce')")
+    for path in of_bob:
+        pages[path].wait_for_selector(f"#places:has-text('{ITEM}')")
+    bob.leave(ITEM, place)
+    for path in (PAGE, *of_bob):
+        pages[path].wait_for_selector("#places:not(:has(table))", state="attached")
+    ada.stream.kill()
+    for path in (PAGE, *of_ada):
+        pages[path].wait_for_selector(f"#s{held}", state="detached")
+        assert pages[path].is_visible("#nobody")
+
+
 def test_everything_leads_to_everything(log_in, past):
     ada, held, _ = past
     page = log_in("vi")
@@ -74,6 +102,6 @@ def test_everything_leads_to_everything(log_in, past):
     page.get_by_role("link", name="cad-ada").first.click()
     page.wait_for_url(f"**/workstations/{ada.workstation_id}")
     page.get_by_role("link", name=ITEM).first.click()
-    page.get_by_role("link", name="see it live on the board").click()
+    page.get_by_role("link", name="The same on the board").click()
     page.wait_for_url(f"**/?item={ITEM}")
     page.wait_for_selector(f"#s{held}")

@@ -50,5 +50,10 @@ def shown(answer):
     return [row.object_id for row in answer.context["rows"]]
 
 
+def held_now(answer):
+    """The ids of the sessions that an answer shows live."""
+    return [row.session.pk for row in answer.context["page"].rows]
+
+
 def drawn(answer):
     return [bar.key for lane in answer.context["layout"].lanes for bar in lane.bars]

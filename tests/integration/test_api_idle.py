@@ -290,8 +290,9 @@ def test_a_session_granted_to_an_idle_workstation_is_announced_as_idle(say, ada,
         "edit.session_acquired",
         "edit.session_granted",
         "edit.session_idle",
+        "edit.line_changed",
     ]
-    _, (_, watching, _), (_, _, granted), (_, channels, idle) = events()[told:]
+    _, (_, watching, _), (_, _, granted), (_, channels, idle), _ = events()[told:]
     assert channels == watching
     assert listed(ada) == [idle["idle_since"]] == [granted["idle_since"]] == [A_TIME]
 

@@ -20,9 +20,10 @@ from tests.factories import (
     make_user,
     make_workstation,
     stand,
+    wait_for,
 )
 from tests.integration.admin_site import client_of, text_of
-from tests.integration.board_history import DAY, NOW, addresses, drawn, records, shown
+from tests.integration.board_history import DAY, NOW, addresses, drawn, held_now, records, shown
 
 pytestmark = pytest.mark.django_db
 
@@ -59,7 +60,7 @@ def test_each_shows_what_is_held_waited_for_and_was_held(viewer, ada, bob, item,
         answer = viewer.get(address)
         assert shown(answer) == ["Sketch001", "Pad"]
         assert set(drawn(answer)) == {f"s-{held.pk}", f"s-{was.pk}"}
-        assert [row.session_id for row in answer.context["held"]] == [held.pk]
+        assert held_now(answer) == [held.pk]
         text = text_of(answer)
         for key in drawn(answer):
             assert f'href="#{key}"' in text
@@ -77,10 +78,36 @@ def test_each_shows_what_is_held_waited_for_and_was_held(viewer, ada, bob, item,
 
 def test_the_board_shows_the_same_live(viewer, held, bob):
     acquire(bob, make_item("B"))
-    for address in (links.item_page(held.item.part_number), links.user_page("ada")):
-        [query] = re.findall(r'href="(/\?[^"]*)">see it live', text_of(viewer.get(address)))
-        rows = viewer.get(unescape(query)).context["page"].rows
-        assert [row.session for row in rows] == [held]
+    for address in addresses(held):
+        page = viewer.get(address)
+        [query] = re.findall(r'href="(/\?[^"]*)">The same on the board', text_of(page))
+        assert held_now(viewer.get(unescape(query))) == held_now(page) == [held.pk]
+        # By what the script reads it anew.
+        [query] = re.findall(r'data-query="([^"]*)"', text_of(page))
+        text = text_of(viewer.get(f"/board/rows?places=1&{unescape(query)}"))
+        assert re.findall(r'id="s([^"]*)" data-item', text) == [str(held.pk)]
+        [stream] = re.findall(r'data-stream="([^"]*)"', text_of(page))
+        item = address == links.item_page(held.item.part_number)
+        assert stream == f"/api/events?{'item=A01-0001' if item else 'all=true'}"
+
+
+def test_the_places_in_line_are_read_anew_with_the_rows(viewer, held, bob, carol):
+    def places(query):
+        text = text_of(viewer.get(f"/board/rows?places=1&{query}"))
+        [table] = re.findall(r'<div id="places">(.*?)</div>\s*$', text, re.DOTALL)
+        return " ".join(re.sub(r"<[^>]*>", " ", table).split())
+
+    assert places("item=A01-0001") == ""
+    wait_for(bob, held)
+    wait_for(carol, held)
+    for query in ("item=a01-0001", f"item=A01-0001&items={held.item_id}"):
+        assert re.findall(r"(\d) (bob|carol) ", places(query)) == [("1", "bob"), ("2", "carol")]
+    for query in ("user=carol", f"workstation={carol.pk}", "workstation=Carol%27s"):
+        shown_places = places(query)
+        assert "A01-0001 Sketch001 partdesign 2" in shown_places
+        assert "bob" not in shown_places
+    assert places("user=ada") == ""
+    assert "places" not in text_of(viewer.get("/board/rows?item=A01-0001"))
 
 
 def test_of_several_in_line_each_has_its_position(viewer, held, bob, carol):
@@ -96,7 +123,7 @@ def test_both_sides_of_a_soft_interference_say_so(viewer, held, bob):
     other = acquire(bob, held.item, "Pad", cone=("n1",)).session
     for mine, met in ((held, other), (other, held)):
         text = text_of(viewer.get(links.workstation_page(mine.workstation_id)))
-        assert f"interferes softly with {met.user.username}" in text
+        assert f">soft interference</span> with {met.user.username}" in text
 
 
 @pytest.mark.parametrize(
@@ -105,7 +132,7 @@ def test_both_sides_of_a_soft_interference_say_so(viewer, held, bob):
 def test_a_part_number_of_any_kind_has_a_page(viewer, ada, number):
     held = acquire(ada, make_item(number)).session
     answer = viewer.get(links.item_page(number))
-    assert [row.session_id for row in answer.context["held"]] == [held.pk]
+    assert held_now(answer) == [held.pk]
     text = text_of(answer)
     assert "<b>old" not in text
     assert f'href="{links.item_page(number)}"' in text_of(viewer.get(links.user_page("ada")))
@@ -143,7 +170,7 @@ def test_another_spelling_and_a_former_number_lead_to_the_item(viewer, ada):
         assert answer["Location"] == "/items/B%2002%2F1?range=30d"
     answer = viewer.get("/items/B%2002%2F1")
     assert "A01-0001" in text_of(answer)
-    assert answer.context["held"][0].part_number == "B 02/1"
+    assert answer.context["page"].rows[0].session.item.part_number == "B 02/1"
 
 
 def test_a_merged_item_has_the_record_of_both(viewer, ada):

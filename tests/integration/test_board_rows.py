@@ -120,6 +120,9 @@ def test_filters_are_in_the_address(board):
         "user=nobody": set(),
         "item=a01-0001": {one.pk},
         "item=nothing": set(),
+        f"workstation={ada.pk}": {one.pk},
+        "workstation=BOB%27s": {other.pk},
+        "workstation=ada": set(),
         "silent=5": {other.pk},
         "silent=15": set(),
         "waited=1": {one.pk},
@@ -160,7 +163,7 @@ def test_what_is_no_choice_is_none(board, query):
 
 
 def test_choices_are_kept_from_page_to_page():
-    query = QueryDict("q=a+b&mine=1&user=ada&item=A%2F1&silent=5&waited=1&before=7")
+    query = QueryDict("q=a+b&mine=1&user=ada&item=A%2F1&workstation=cad&silent=5&waited=1&before=7")
     filters = Filters.of(query)
     assert parse_qs(urlsplit(filters.query_before(7)).query) == dict(query.lists())
     assert Filters.of(QueryDict(filters.query[1:])) == Filters.of(

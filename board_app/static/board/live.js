@@ -5,7 +5,7 @@
 (() => {
   // Changes within this time are read together, so that many changes a second are a few requests a second.
   const GAP_MS = 250;
-  // Heartbeats, lines and the time of silence change without an event to everybody.
+  // Heartbeats, new cones and the time of silence change without an event to everybody.
   const POLL_MS = 10_000;
   // A request that gets no answer for so long is lost.
   const PATIENCE_MS = 10_000;
@@ -23,7 +23,9 @@
   const count = document.getElementById("count");
   const nobody = document.getElementById("nobody");
   const next = document.getElementById("next");
-  const chosen = new URLSearchParams(location.search);
+  // The places in line of a page about one item, user or workstation; the board has none.
+  const places = document.getElementById("places");
+  const chosen = new URLSearchParams(board.dataset.query);
   const isFirstPage = !chosen.has("before");
 
   let stream = null;
@@ -94,7 +96,8 @@
   function change(event) {
     const item = JSON.parse(event.data).item_id;
     const begins = event.type === "edit.session_acquired" && isFirstPage;
-    if (begins || body.querySelector(`tr[data-item="${item}"]`)) {
+    const waits = event.type === "edit.line_changed" && places;
+    if (begins || waits || body.querySelector(`tr[data-item="${item}"]`)) {
       changedItems.add(item);
       pump();
     }
@@ -137,6 +140,7 @@
       const last = [...rowsNow()].at(-1);
       query.set("lowest", last && !next.hidden ? last.dataset.token : "0");
     }
+    if (places) query.set("places", "1");
     const answer = await fetch(`${board.dataset.rows}?${query}`, {
       redirect: "manual",
       signal: AbortSignal.timeout(PATIENCE_MS),
@@ -144,13 +148,14 @@
     // Logged out, or without a role by now: the page itself says so.
     if (answer.type === "opaqueredirect" || answer.status === 403) location.reload();
     if (!answer.ok) throw new Error(`status ${answer.status}`);
-    return new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("tbody");
+    return new DOMParser().parseFromString(await answer.text(), "text/html");
   }
 
   // What a change is, in words: a heartbeat is none.
   function looksOf(row) {
     const copy = row.cloneNode(true);
     copy.querySelector(".beat").remove();
+    copy.querySelector(".ago").textContent = "";
     for (const time of copy.querySelectorAll("time")) {
       time.textContent = time.dateTime;
       time.removeAttribute("title");
@@ -159,7 +164,8 @@
   }
 
   // items: those that were asked for; null for the whole page.
-  function show(found, items) {
+  function show(answer, items) {
+    const found = answer.getElementById("rows");
     const fresh = [...found.rows];
     const ids = new Set(fresh.map((row) => row.id));
     const lowest = fresh.length ? tokenOf(fresh.at(-1)) : 0;
@@ -173,15 +179,24 @@
     if (items === null) {
       count.textContent = found.dataset.count;
       next.hidden = !goesOn;
-      if (goesOn) next.href = found.dataset.next;
+      if (goesOn) next.href = board.dataset.home + found.dataset.next;
     }
     cutOff();
     nobody.hidden = rowsNow().length > 0;
+    if (places) showPlaces(answer.getElementById("places"));
+  }
+
+  function showPlaces(now) {
+    showLocalTimes(now);
+    if (now.innerHTML.trim() === places.innerHTML.trim()) return;
+    if (places.contains(document.activeElement)) board.parentElement.focus();
+    places.replaceChildren(...now.childNodes);
   }
 
   function put(row) {
     const old = document.getElementById(row.id);
     showLocalTimes(row);
+    showDurations(row);
     if (old && looksOf(old) === looksOf(row)) {
       const beat = old.querySelector(".beat");
       const now = row.querySelector(".beat");
@@ -212,7 +227,7 @@
     for (const row of rows.slice(MAX_ROWS)) row.remove();
     const query = new URLSearchParams(chosen);
     query.set("before", rows[MAX_ROWS - 1].dataset.token);
-    next.href = `?${query}`;
+    next.href = `${board.dataset.home}?${query}`;
     next.hidden = false;
   }
 
