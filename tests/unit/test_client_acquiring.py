@@ -6,6 +6,7 @@ import pytest
 
 from silo_client import HardInterferenceError, NotConnectedError, ServerUnavailableError, Wanted
 from silo_client.common.obligations import Obligations
+from silo_client.link.helper_link import Sent
 from silo_client.sessions.acquire import Acquirer
 from silo_client.sessions.held import HeldSessions
 
@@ -23,6 +24,7 @@ class Link:
 
     def send(self, **command):
         self.obligations.apply(command)
+        return Sent(None)
 
     send_and_confirm = send
 

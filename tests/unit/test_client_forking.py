@@ -121,7 +121,7 @@ def test_child_sends_no_command(link, tmp_path):
 
 def test_child_sends_no_command_while_a_thread_was_sending(link):
     with link._sending:
-        assert in_child(lambda: link.send(release=["s1"])) == "None"
+        assert in_child(lambda: link.send(release=["s1"]).check()) == "None"
 
 
 def test_child_that_exits_normally_sends_no_command(tmp_path):

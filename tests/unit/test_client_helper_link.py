@@ -2,12 +2,13 @@
 
 import json
 import os
+import signal
 import sys
-import threading
+import time
 
 import pytest
 
-from silo_client import HelperError
+from silo_client import HelperError, ServerUnavailableError, within
 from silo_client.common import clock
 from silo_client.common.protocol import Plan
 from silo_client.common.shared_memory import SharedMemory
@@ -103,19 +104,47 @@ def test_next_helper_gets_the_obligations(link, tmp_path, monkeypatch):
     }
 
 
-def test_helper_that_reads_nothing_does_not_block_close(link, tmp_path, monkeypatch):
-    monkeypatch.setattr(helper_link, "SEND_SECONDS", 0.1)
+@pytest.fixture
+def deaf(link, tmp_path, monkeypatch):
+    """A helper that reads nothing, and does not leave."""
+    monkeypatch.setattr(helper_link, "END_SECONDS", 0.2)
     python = make_program(
         tmp_path / "python", "#!/bin/sh\necho '{\"started\": 1}'\nexec sleep 60\n"
     )
     started, messages = link(python)
     eventually(lambda: messages)
-    sending = threading.Thread(target=started.send, kwargs={"hold": ["x" * 500_000]}, daemon=True)
-    sending.start()
-    eventually(started._sending.locked)
-    started.close()
-    sending.join(5)
-    assert not sending.is_alive()
+    return started
+
+
+def test_helper_that_reads_nothing_holds_nobody(deaf):
+    begun = time.monotonic()
+    sent = deaf.send(hold=["x" * 500_000])
+    deaf.send(hold=["s1"])
+    with within(0.1), pytest.raises(ServerUnavailableError, match="does not read"):
+        sent.check()
+    with within(0.1):
+        deaf.send_and_confirm(hold=["s2"])
+    deaf.close(0.1)
+    assert time.monotonic() - begun < 1.5
+    # It is ended nevertheless.
+    eventually(lambda: not deaf._process.is_running)
+    eventually(lambda: not deaf.memory.is_there)
+
+
+def test_helper_that_is_stopped_gets_all_when_it_goes_on(link, tmp_path):
+    python = make_program(
+        tmp_path / "python",
+        f"#!/bin/sh\necho '{{\"started\": 1}}'\ncat >{tmp_path}/read\n",
+    )
+    started, messages = link(python)
+    eventually(lambda: messages)
+    os.kill(started.pid, signal.SIGSTOP)
+    sent = [started.send(hold=[f"{number}-{'x' * 100_000}"]) for number in range(3)]
+    started.send(release=["s1"])
+    os.kill(started.pid, signal.SIGCONT)
+    for one in sent:
+        one.check()
+    eventually(lambda: '"release": ["s1"]' in (tmp_path / "read").read_text())
 
 
 def test_nothing_of_the_current_folder_is_run(link, tmp_path, monkeypatch):

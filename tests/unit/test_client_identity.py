@@ -14,6 +14,7 @@ from silo_client import IdentityInUseError
 from silo_client.identity import machine, machine_identity, registration
 from silo_client.identity.fingerprint import _user, default_fingerprint, default_name
 from silo_client.identity.installation import installation
+from silo_client.network.time_limit import TimeLimit
 
 pytestmark = pytest.mark.usefixtures("state")
 
@@ -188,7 +189,9 @@ def ask(be, monkeypatch):
         clock = count(running_for)
         monkeypatch.setattr(registration.clock, "now", lambda: float(next(clock)))
         monkeypatch.setattr(registration.time, "sleep", lambda _: None)
-        found = registration.register(server, 1.0, "", "", fingerprint, numbered=False)
+        found = registration.register(
+            server, TimeLimit(0.0), 1.0, "", "", fingerprint, numbered=False
+        )
         found.instance.close()
         return found
 

@@ -8,7 +8,7 @@ with Workstation.connect("https://silo.example.com", token) as workstation:
 
 Two processes run this package, the program's own and the helper that it starts:
 
-* program: `workstation`, `messages`, `api`, `callbacks`, `gui`, `compat`, `credentials`, `forking`,
+* program: `workstation`, `connecting`, `messages`, `api`, `callbacks`, `gui`, `compat`, `credentials`, `forking`,
   `state`, `watching`, and the folders `sessions`, `link`, `identity` and `cli`;
 * helper: the folder `helper`;
 * both: `data`, `errors`, `version`, and the folders `common` and `network`.
@@ -34,6 +34,7 @@ from silo_client.data import (
 from silo_client.errors import (
     ApiError,
     AuthenticationError,
+    CancelledError,
     ClosedError,
     ConfigurationError,
     ForbiddenError,
@@ -51,6 +52,7 @@ from silo_client.errors import (
     StateError,
     WaitTimeoutError,
 )
+from silo_client.network.time_limit import within
 from silo_client.sessions.edit_session import EditSession, EditSessions
 from silo_client.version import __version__
 from silo_client.watching import Watched, WatchedItem, WatchedPlace, WatchedSession
@@ -60,6 +62,7 @@ __all__ = [
     "Api",
     "ApiError",
     "AuthenticationError",
+    "CancelledError",
     "ClosedError",
     "ConfigurationError",
     "Conflict",
@@ -95,4 +98,5 @@ __all__ = [
     "Workstation",
     "__version__",
     "credentials",
+    "within",
 ]

@@ -13,6 +13,7 @@ from silo_client.errors import ClosedError, ServerUnavailableError, refusal
 from silo_client.forking import Owner
 from silo_client.network import wrong_address
 from silo_client.network.address import check_token, check_url
+from silo_client.network.bounded import bound
 from silo_client.network.requests import (
     CONNECT_SECONDS,
     PAGE,
@@ -22,10 +23,14 @@ from silo_client.network.requests import (
     part_path,
 )
 from silo_client.network.route import UNREACHED, route_to
+from silo_client.network.time_limit import left, until
 
 # An answer takes milliseconds; a request that takes longer is sent again. The largest batch takes seconds.
 ANSWER_SECONDS = 10.0
 BATCH_SECONDS = 30.0
+# A page of a list is the largest answer, and a line may be slow.
+PAGE_SECONDS = 60.0
+FOREVER = float("inf")
 # The server, or a proxy for it, cannot serve now.
 UNAVAILABLE = frozenset({429, 502, 503, 504})
 RETRY_SECONDS = 0.5
@@ -40,15 +45,19 @@ class Api:
         url: the server's address.
         token: a bearer token.
         ca_file: the certificates to trust, in a PEM file; the usual ones without it.
+        patience: seconds within which each call returns or raises, a list of many pages included.
 
     Raises:
         ConfigurationError: the URL, the token or the CA file is invalid.
     """
 
-    def __init__(self, url: str, token: str, ca_file: str | None = None) -> None:
+    def __init__(
+        self, url: str, token: str, ca_file: str | None = None, patience: float = FOREVER
+    ) -> None:
         self.url = check_url(url)
         self.token = check_token(token)
         self.ca_file = ca_file
+        self._patience = patience
         self._closed = False
         self._route = route_to(self.url, ca_file)
         self._running = ""
@@ -64,10 +73,12 @@ class Api:
             self._http.close()
 
     def _client(self) -> httpx.Client:
-        client = httpx.Client(
-            base_url=self.url,
-            headers=headers(self.token) | machine_header(self._running),
-            **self._route.options,
+        client = bound(
+            httpx.Client(
+                base_url=self.url,
+                headers=headers(self.token) | machine_header(self._running),
+                **self._route.options,
+            )
         )
         self._clients.append(client)
         return client
@@ -87,8 +98,14 @@ class Api:
         body: Any = None,
         params: Any = None,
         seconds: float = ANSWER_SECONDS,
+        whole: float | None = None,
     ) -> httpx.Response:
-        """Send one request, and wait at most `seconds` for its answer.
+        """Send one request, and wait for its answer.
+
+        Args:
+            method, path, body, params: the request.
+            seconds: how long to wait for the whole answer or, where `whole` is given, for each piece of it.
+            whole: how long to wait for the whole answer.
 
         Raises:
             ClosedError: `close` was called.
@@ -99,9 +116,10 @@ class Api:
         if self._closed:
             raise ClosedError("The workstation was closed.")
         try:
-            answer = self._own().request(
-                method, path, json=body, params=params, timeout=_timeout(seconds)
-            )
+            with until(time.monotonic() + min(whole or seconds, self._patience)):
+                answer = self._own().request(
+                    method, path, json=body, params=params, timeout=_timeout(left(seconds))
+                )
         except UNREACHED as error:
             raise self._unreached(error) from error
         except RuntimeError as error:
@@ -144,7 +162,8 @@ class Api:
         """Send an idempotent request until it is answered or `time.monotonic` is at the deadline."""
         while True:
             try:
-                return self.call(method, path, body)
+                with until(deadline):
+                    return self.call(method, path, body)
             except ServerUnavailableError:
                 if time.monotonic() + RETRY_SECONDS > deadline:
                     raise
@@ -170,17 +189,19 @@ class Api:
         following: Any = None
         if most == 0:
             return {members: found, "next": None}
-        while True:
-            asked = params | {"limit": PAGE if most is None else min(PAGE, most - len(found))}
-            if following is not None:
-                asked[cursor] = following
-            page = _object(self.call("GET", path, params=asked), members)
-            first = first or page
-            found += page[members]
-            # An older server has no pages of some lists.
-            following = page.get("next")
-            if following is None or (most is not None and len(found) >= most):
-                return {**first, members: found, "next": following}
+        with until(time.monotonic() + self._patience):
+            while True:
+                asked = params | {"limit": PAGE if most is None else min(PAGE, most - len(found))}
+                if following is not None:
+                    asked[cursor] = following
+                answer = self.call("GET", path, params=asked, whole=PAGE_SECONDS)
+                page = _object(answer, members)
+                first = first or page
+                found += page[members]
+                # An older server has no pages of some lists.
+                following = page.get("next")
+                if following is None or (most is not None and len(found) >= most):
+                    return {**first, members: found, "next": following}
 
     # -- workstations --
 

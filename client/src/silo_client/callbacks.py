@@ -134,8 +134,8 @@ class Callbacks:
             late = [one.undelivered for one in self._waiting.values() if one.is_late]
             return [*self._refused, *late]
 
-    def close(self) -> None:
-        """Finish the calls that are queued, and wait for them a little, unless a callback closes.
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Finish the calls that are queued, and wait for them so many seconds, unless a callback closes.
 
         The wait is limited because a callback may wait for the very thread that closes.
         """
@@ -146,7 +146,7 @@ class Callbacks:
         if self._thread is not None:
             self._calls.put(None)
             if self._thread is not threading.current_thread():
-                self._thread.join(CLOSE_SECONDS)
+                self._thread.join(seconds)
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:

@@ -41,6 +41,10 @@ class ClosedError(SiloError):
     """The workstation was closed."""
 
 
+class CancelledError(SiloError):
+    """The connecting was cancelled; nothing is left of it."""
+
+
 class ForkedError(SiloError):
     """The workstation belongs to the parent of this forked process."""
 

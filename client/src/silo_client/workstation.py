@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from silo_client.api import Api
 from silo_client.callbacks import (
+    CLOSE_SECONDS,
     Dispatch,
     OnConflict,
     OnEvent,
@@ -17,11 +19,14 @@ from silo_client.callbacks import (
     Undelivered,
 )
 from silo_client.common import clock
+from silo_client.connecting import Connecting
 from silo_client.data import Wanted
 from silo_client.errors import ClosedError
 from silo_client.identity.instances import Instance
 from silo_client.identity.registration import register
+from silo_client.link.helper_link import END_SECONDS
 from silo_client.messages import Messages
+from silo_client.network.time_limit import deadline, left
 from silo_client.sessions.edit_session import EditSession, EditSessions
 from silo_client.sessions.line import Line, OnWait
 from silo_client.state import OnState
@@ -53,6 +58,7 @@ class Workstation(Messages):
         patience: float = PATIENCE_SECONDS,
         dispatch: Dispatch | None = None,
         python: str | None = None,
+        cancel: threading.Event | None = None,
         on_lost: OnLost | None = None,
         on_conflict: OnConflict | None = None,
         on_conflict_over: OnConflict | None = None,
@@ -79,10 +85,14 @@ class Workstation(Messages):
             numbered: connect as the program's first numbered workstation that no other process is an instance of. Its
                 `unclaimed` sessions are those of a dead process.
             ca_file: a PEM file of the certificates to trust; by default the usual ones.
-            patience: seconds for which a call goes on trying while the server cannot be reached.
+            patience: seconds within which this call, and every other one by default, returns or raises, whatever the
+                server does: while it cannot be reached, a call goes on trying. This one may wait longer where it has
+                to learn whether another machine is this one.
             dispatch: takes a function and has it called in the thread in which callbacks are wanted, as `qt_dispatch()`
                 and `tk_dispatch(root)` of `silo_client.gui` do; by default a thread of the workstation calls them.
             python: the absolute path of the helper's interpreter, where that of this program is not found.
+            cancel: an event that another thread sets to have this call raise `CancelledError` at once; what was begun
+                is ended in the background.
             on_lost: called with a session that was lost, and how.
             on_conflict: called with a session and one of its `conflicts` when that begins. Conflicts that a session
                 has when it is acquired are in its `conflicts` only.
@@ -98,42 +108,51 @@ class Workstation(Messages):
         Raises:
             ConfigurationError: the server URL, the token or the CA file is invalid.
             ServerUnavailableError: the server cannot be reached in time.
+            CancelledError: `cancel` was set.
             AuthenticationError, ForbiddenError: the token is not valid, or the fingerprint is another user's.
             IdentityInUseError: another machine is connected with the `fingerprint` that was given.
             HelperError: the helper process cannot be started.
             StateError: the state folder cannot be used.
             NoWindowError: as many instances of the workstation run as there may be.
         """
-        api = Api(url, token, ca_file)
-        instance: Instance | None = None
-        try:
-            registration = register(api, patience, name, program, fingerprint, numbered=numbered)
-            instance = registration.instance
-            # Only now: waiting for another machine to come back is no waiting for the server.
-            deadline = time.monotonic() + patience
-            workstation = cls(
-                api, registration, patience=patience, dispatch=dispatch, python=python
-            )
-        except BaseException:
-            api.close()
-            if instance is not None:
-                instance.close()
-            raise
-        workstation.on_lost = on_lost
-        workstation.on_conflict = on_conflict
-        workstation.on_conflict_over = on_conflict_over
-        workstation.on_handoff_request = on_handoff_request
-        workstation.on_event = on_event
-        workstation.on_refused = on_refused
-        workstation.on_state = on_state
-        workstation.on_change = on_change
-        try:
-            workstation._link.start()
-            workstation.held.await_connection(deadline)
-        except BaseException:
-            workstation.close()
-            raise
-        return workstation
+        connecting: Connecting[Workstation] = Connecting(patience)
+
+        def connect() -> Workstation:
+            api = Api(url, token, ca_file, patience)
+            instance: Instance | None = None
+            try:
+                registration = register(
+                    api, connecting.limit, patience, name, program, fingerprint, numbered=numbered
+                )
+                instance = registration.instance
+                connecting.check()
+                workstation = cls(
+                    api, registration, patience=patience, dispatch=dispatch, python=python
+                )
+            except BaseException:
+                api.close()
+                if instance is not None:
+                    instance.close()
+                raise
+            workstation.on_lost = on_lost
+            workstation.on_conflict = on_conflict
+            workstation.on_conflict_over = on_conflict_over
+            workstation.on_handoff_request = on_handoff_request
+            workstation.on_event = on_event
+            workstation.on_refused = on_refused
+            workstation.on_state = on_state
+            workstation.on_change = on_change
+            connecting.wake = workstation.held.give_up
+            try:
+                workstation._link.start()
+                connecting.check()
+                workstation.held.await_connection(connecting.limit.deadline)
+            except BaseException:
+                workstation.close()
+                raise
+            return workstation
+
+        return connecting.run(connect, cancel)
 
     # -- editing --
 
@@ -148,6 +167,7 @@ class Workstation(Messages):
         wait: bool | float = False,
         on_wait: OnWait | None = None,
         ask: str = "",
+        patience: float | None = None,
     ) -> EditSession:
         """Acquire an edit session. Use it in a `with` block, or release it.
 
@@ -163,28 +183,35 @@ class Workstation(Messages):
             wait: whether to stand in line where another workstation has the lock; a number limits the seconds.
             on_wait: called several times a second in this thread while waiting; an exception of it ends the waiting.
             ask: if not "", the holder is asked for a hand-off, with this message. Implies waiting.
+            patience: seconds within which the call returns or raises, after the time to wait in line; by default the
+                workstation's.
 
         Raises:
             HardInterferenceError: another workstation has the lock, and `wait` is False.
             WaitTimeoutError: the turn did not come in time.
             NotFoundError: there is no such item.
-            ServerUnavailableError: the server could not be reached for as long as `patience`. If it has granted the
-                session nevertheless, the helper releases it.
+            ServerUnavailableError: there was no answer within `patience`. If the server has granted the session
+                nevertheless, or does so later, the helper releases it.
         """
         wanted = Wanted(part_number, level, object_id, tuple(cone), note)
         if wait is False and not ask:
             [session] = self._acquirer.acquire(
-                [wanted], lambda connection: [self.api.acquire(wanted, self.id, connection)]
+                [wanted],
+                lambda connection: [self.api.acquire(wanted, self.id, connection)],
+                patience,
             )
             return session
         seconds = FOREVER if wait is True or wait is False else float(wait)
-        return Line(self._acquirer, wanted, on_wait, ask).wait(time.monotonic() + seconds)
+        line = Line(self._acquirer, wanted, on_wait, ask, patience)
+        return line.wait(min(time.monotonic() + seconds, deadline()))
 
-    def take_over(self, wanted: Wanted, session_id: str, reason: str) -> EditSession:
+    def take_over(
+        self, wanted: Wanted, session_id: str, reason: str, *, patience: float | None = None
+    ) -> EditSession:
         """Force-release a session and begin one in its place, ahead of the line; else like `edit`. For admins."""
-        return self._acquirer.take_over(wanted, session_id, reason)
+        return self._acquirer.take_over(wanted, session_id, reason, patience)
 
-    def edit_all(self, wanted: Iterable[Wanted]) -> EditSessions:
+    def edit_all(self, wanted: Iterable[Wanted], *, patience: float | None = None) -> EditSessions:
         """Acquire up to 1,000 sessions, all or nothing, for example of an assembly.
 
         Raises:
@@ -192,14 +219,19 @@ class Workstation(Messages):
         """
         several = list(wanted)
         sessions = self._acquirer.acquire(
-            several, lambda connection: self.api.acquire_batch(several, self.id, connection)
+            several,
+            lambda connection: self.api.acquire_batch(several, self.id, connection),
+            patience,
         )
         return EditSessions(self._acquirer, sessions)
 
-    def request_handoff(self, session_id: str, part_number: str, message: str) -> None:
+    def request_handoff(
+        self, session_id: str, part_number: str, message: str, *, patience: float | None = None
+    ) -> None:
         """Ask the holder of a session to hand it over to this workstation. `edit(ask=)` also waits for it."""
         self._acquirer.owner.check()
-        self.api.request_handoff(part_number, session_id, message, self.id)
+        with self._acquirer.within(patience):
+            self.api.request_handoff(part_number, session_id, message, self.id)
 
     @property
     def sessions(self) -> list[EditSession]:
@@ -207,13 +239,14 @@ class Workstation(Messages):
         self._acquirer.owner.check()
         return self.held.sessions
 
-    def unclaimed(self) -> list[dict[str, Any]]:
+    def unclaimed(self, *, patience: float | None = None) -> list[dict[str, Any]]:
         """Ask the server for sessions of this workstation that this process does not have.
 
         Another instance has acquired them, or a predecessor that died before its grace was over.
         """
         here = {session.id for session in self.sessions}
-        listed, _ = self.api.sessions(workstation=self.id)
+        with self._acquirer.within(patience):
+            listed, _ = self.api.sessions(workstation=self.id)
         return [session for session in listed if session["session_id"] not in here]
 
     # -- presence --
@@ -252,20 +285,26 @@ class Workstation(Messages):
         self._acquirer.owner.check()
         self._link.memory.touched = clock.now()
 
-    def close(self) -> None:
-        """Disconnect, which releases this process's sessions. A second call, or one in a forked child, does nothing."""
+    def close(self, *, patience: float | None = None) -> None:
+        """Disconnect, which releases this process's sessions. A second call, or one in a forked child, does nothing.
+
+        Args:
+            patience: seconds within which the call returns; by default the workstation's. What is not released by then
+                is released in the background, also after this program's end.
+        """
         if self._closed or not self._acquirer.owner.is_here:
             return
         self._closed = True
         self._watching.close()
         self._state.close()
         self.held.give_up(ClosedError("The workstation was closed."))
-        self._link.close()
-        for session in self.sessions:
-            self.held.let_go(session)
-        self.api.close()
-        self._registration.instance.close()
-        self._callbacks.close()
+        with self._acquirer.within(patience):
+            self._link.close(left(END_SECONDS))
+            for session in self.sessions:
+                self.held.let_go(session)
+            self.api.close()
+            self._registration.instance.close()
+            self._callbacks.close(left(CLOSE_SECONDS))
 
     def __enter__(self) -> Workstation:
         return self

@@ -49,7 +49,7 @@ def lose_answers(monkeypatch):
 @pytest.fixture(params=[1, 2], ids=["alone", "two windows"])
 def workstation(request, ada, connect):
     """Ada's, and perhaps another window of it."""
-    windows = [connect(ada, patience=2) for _ in range(request.param)]
+    windows = [connect(ada, patience=4) for _ in range(request.param)]
     yield windows[0]
     assert all(window.connected for window in windows[1:])
 
@@ -85,7 +85,7 @@ def test_session_of_a_lost_answer_stays_when_another_thread_asks(workstation, pa
 
 
 def test_session_of_another_instance_is_not_released(ada, connect, part, lose_answers):
-    first, second = connect(ada), connect(ada, patience=3)
+    first, second = connect(ada), connect(ada, patience=4)
     held = first.edit(part, level="sketch")
     lose_answers("acquire")
     with pytest.raises(ServerUnavailableError):

@@ -19,6 +19,7 @@ from silo_client.identity.folders import state_folder
 from silo_client.identity.installation import installation
 from silo_client.identity.instances import Instance
 from silo_client.identity.machine_identity import Identity, KeptIdentity
+from silo_client.network.time_limit import TimeLimit
 
 logger = get_logger()
 
@@ -58,13 +59,21 @@ class Registration:
 
 
 def register(
-    api: Api, patience: float, name: str, program: str, fingerprint: str, *, numbered: bool
+    api: Api,
+    limit: TimeLimit,
+    patience: float,
+    name: str,
+    program: str,
+    fingerprint: str,
+    *,
+    numbered: bool,
 ) -> Registration:
     """Register the workstation, with a new identity if another running machine has this one.
 
     Args:
         api: the server.
-        patience: seconds for which to try while the server cannot be reached.
+        limit: how long to try. It begins anew with each wait for another machine, which is no wait for the server.
+        patience: the limit's seconds.
         name, program, fingerprint, numbered: those of `Workstation.connect`.
 
     Raises:
@@ -74,9 +83,7 @@ def register(
     while True:
         one = machine_identity.current()
         running = machine.running_name(state_folder())
-        attempt = _Attempt(
-            api, time.monotonic() + patience, running, one, name, program, fingerprint
-        )
+        attempt = _Attempt(api, limit, running, one, name, program, fingerprint)
         try:
             workstation, instance = attempt.numbered() if numbered else attempt.only()
             return Registration(
@@ -89,6 +96,7 @@ def register(
                     "waiting: the other machine may be this one before its restart: %s", error
                 )
                 time.sleep(RETRY_SECONDS)
+                limit.ends = time.monotonic() + patience
                 continue
             if fingerprint:
                 raise _two_of_one_fingerprint(error) from error
@@ -122,7 +130,7 @@ class _Attempt:
     """One try to register, with one identity."""
 
     api: Api
-    deadline: float
+    limit: TimeLimit
     running: str
     identity: Identity
     name: str
@@ -157,4 +165,4 @@ class _Attempt:
 
     def _register(self, program: str, fingerprint: str) -> Mapping[str, Any]:
         shown = default_name(program, self.identity.number, self.name)
-        return self.api.register(shown, fingerprint, self.deadline, self.running)
+        return self.api.register(shown, fingerprint, self.limit.deadline, self.running)

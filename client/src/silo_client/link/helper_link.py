@@ -18,10 +18,11 @@ from silo_client.common.protocol import LEAVING_SECONDS, Message, Plan
 from silo_client.common.shared_memory import SharedMemory
 from silo_client.common.visible import get_logger
 from silo_client.data import Lock
-from silo_client.errors import HelperError, StateError
+from silo_client.errors import HelperError, ServerUnavailableError, StateError
 from silo_client.forking import Owner, close_in_child
 from silo_client.link.helper_process import HelperProcess
 from silo_client.link.interpreter import find_python
+from silo_client.network.time_limit import left
 
 logger = get_logger()
 
@@ -32,12 +33,32 @@ RESTART_SECONDS = 1.0
 LONGEST_RESTART_SECONDS = 30.0
 # The helper carries a command out in milliseconds.
 CONFIRM_SECONDS = 1.0
-# A helper that reads nothing (it was stopped) is ended.
-SEND_SECONDS = 1.0
+# A helper reads in milliseconds what it is sent; one that was stopped, never.
+SEND_SECONDS = 10.0
 # More than the helper needs to leave.
 END_SECONDS = LEAVING_SECONDS + 2.0
 
 Handler = Callable[[Message], None]
+
+
+class Sent:
+    """A command on its way to the helper.
+
+    Args:
+        written: is set when it is in the pipe; None where nothing was sent.
+    """
+
+    def __init__(self, written: threading.Event | None) -> None:
+        self._written = written
+
+    def check(self) -> None:
+        """Wait until the helper has it, also if this process dies now.
+
+        Raises:
+            ServerUnavailableError: it has not within the thread's time limit.
+        """
+        if self._written is not None and not self._written.wait(left(SEND_SECONDS)):
+            raise ServerUnavailableError("The helper process does not read what it is sent.")
 
 
 class HelperLink:
@@ -112,16 +133,21 @@ class HelperLink:
             done = self._caught_up.wait_for(lambda: self._read >= sent, CATCH_UP_SECONDS)
         return valid_until if done else 0.0
 
-    def send(self, **command: Any) -> None:
-        """Send a command, of verbs of `Obligations` and others. A helper that is started later gets it too."""
+    def send(self, **command: Any) -> Sent:
+        """Send a command, of verbs of `Obligations` and others. Waits for nothing.
+
+        A helper that is started later gets it too. Returns what says whether the helper has got it.
+        """
         if not self._owner.is_here:
-            return
+            return Sent(None)
         with self._sending:
             self._obligations.apply(command)
-            self._process.write(command)
+            return Sent(self._process.write(command))
 
     def send_and_confirm(self, **command: Any) -> None:
         """Send a command, and wait until it is carried out and all earlier messages are here, or for a second.
+
+        The wait is also limited by the thread's time limit.
 
         Not to be called by the thread that reads messages.
         """
@@ -130,7 +156,7 @@ class HelperLink:
         number = next(self._confirmations)
         self.send(**command, confirm=number)
         with self._caught_up:
-            self._caught_up.wait_for(lambda: self._confirmed >= number, CONFIRM_SECONDS)
+            self._caught_up.wait_for(lambda: self._confirmed >= number, left(CONFIRM_SECONDS))
 
     def owns(self, payload: Mapping[str, Any]) -> bool:
         """See `Obligations.owns`."""
@@ -147,27 +173,44 @@ class HelperLink:
         with self._sending:
             self._obligations.apply(command)
 
-    def close(self) -> None:
-        """Have the helper leave, and wait for its end. A second call does nothing."""
+    def close(self, seconds: float = END_SECONDS) -> None:
+        """Have the helper leave, and wait for its end. A second call does nothing.
+
+        Args:
+            seconds: how long to wait. A helper that takes longer goes on leaving, and is ended if it does not get
+                there.
+        """
         if not self._owner.is_here or self._closing.is_set():
             return
         self._closing.set()
-        # Another thread may be waiting to write to a helper that reads nothing.
-        if self._sending.acquire(timeout=SEND_SECONDS):
-            try:
-                self._process.write({"leave": True})
-                self._process.close_input()
-            finally:
-                self._sending.release()
-        else:
-            self._process.kill()
+        with self._sending:
+            self._process.write({"leave": True})
+            self._process.close_input()
+        self.memory.valid_until = 0.0
+        if self._has_ended_within(seconds):
+            self._clean_up()
+            return
+        # Where the interpreter ends, and makes no threads any more, the helper leaves by itself.
+        with suppress(RuntimeError):
+            threading.Thread(target=self._end, daemon=True, name="silo ending").start()
+
+    def _has_ended_within(self, seconds: float) -> bool:
         try:
-            self._process.wait(END_SECONDS)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _end(self) -> None:
+        """End a helper that may not leave by itself."""
+        if not self._has_ended_within(END_SECONDS):
             self._process.kill()
             self._process.wait()
+        self._clean_up()
+
+    def _clean_up(self) -> None:
         if self._thread.ident is not None and self._thread is not threading.current_thread():
-            self._thread.join(END_SECONDS)
+            self._thread.join(left(END_SECONDS))
         self._process.close_pipes()
         self.memory.valid_until = 0.0
         with suppress(OSError):

@@ -1,5 +1,7 @@
 """A running helper, as the program sees it: a process, and a pipe to it and from it.
 
+A thread writes to the pipe, so nobody waits for a helper that reads nothing: it was stopped, for example.
+
 The pipes have no buffers in this process: a forked child would have a copy of them, and write their contents again.
 """
 
@@ -7,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import queue
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO, Any
@@ -61,6 +65,8 @@ class HelperProcess:
                 f" with python= or {PYTHON_VARIABLE}."
             ) from error
         close_in_child(self, HelperProcess._forget)
+        self._lines: queue.SimpleQueue[tuple[bytes, threading.Event] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._write_lines, daemon=True, name="to the helper").start()
         # The token goes by the pipe, because other users can see a command line. If the helper has ended already, the
         # end of its output shows that.
         self.write(dataclasses.asdict(plan))
@@ -73,13 +79,27 @@ class HelperProcess:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
-    def write(self, command: Message) -> None:
-        """Send a line. A helper that has ended gets nothing."""
+    def write(self, command: Message) -> threading.Event:
+        """Have a line written, after those before it. Waits for nothing.
+
+        Returns:
+            What is set when the line is in the pipe: the helper reads it, also if this process dies before. A helper
+            that has ended gets nothing.
+        """
+        written = threading.Event()
+        self._lines.put((json.dumps(command).encode() + b"\n", written))
+        return written
+
+    def _write_lines(self) -> None:
         pipe: Any = self._process.stdin
-        left = memoryview(json.dumps(command).encode() + b"\n")
-        with suppress(OSError, ValueError):
-            while left:
-                left = left[pipe.write(left) :]
+        while (line := self._lines.get()) is not None:
+            left, written = memoryview(line[0]), line[1]
+            with suppress(OSError, ValueError):
+                while left:
+                    left = left[pipe.write(left) :]
+            written.set()
+        with suppress(OSError):
+            pipe.close()
 
     def lines(self) -> Iterator[bytes]:
         """Yield its output line by line until it ends, an unfinished last line included."""
@@ -93,10 +113,8 @@ class HelperProcess:
             yield rest
 
     def close_input(self) -> None:
-        """Close its standard input: no more commands come."""
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.close()
+        """Close its standard input after the lines before: no more commands come."""
+        self._lines.put(None)
 
     def kill(self) -> None:
         self._process.kill()
@@ -110,7 +128,11 @@ class HelperProcess:
         return self._process.wait(seconds)
 
     def close_pipes(self) -> None:
-        """Close both ends that this process has."""
+        """Close both ends that this process has. To be called once the helper has ended."""
+        self.close_input()
+        self._close_ends()
+
+    def _close_ends(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             with suppress(OSError):
@@ -118,6 +140,6 @@ class HelperProcess:
 
     def _forget(self) -> None:
         """Close the pipes in a forked child of the program, which has nothing to do with the helper."""
-        self.close_pipes()
+        self._close_ends()
         # Else Python would wait for its end when this object is collected.
         self._process.returncode = 0

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from silo_client.api import Api
@@ -24,6 +24,7 @@ from silo_client.errors import (
 from silo_client.forking import Owner
 from silo_client.identity.instances import Instance
 from silo_client.link.helper_link import HelperLink
+from silo_client.network.time_limit import deadline, within
 from silo_client.sessions.edit_session import EditSession
 from silo_client.sessions.held import HeldSessions
 from silo_client.sessions.reconcile import Reconciler
@@ -45,7 +46,7 @@ class Acquirer:
         held: the sessions of this process.
         reconciler: asks the server about unconfirmed sessions.
         instance: this process among those of the workstation.
-        patience: seconds for which a call goes on trying while the server cannot be reached.
+        patience: seconds within which a call returns or raises.
     """
 
     def __init__(
@@ -72,6 +73,10 @@ class Acquirer:
         self._lock = threading.Lock()
         # Until when the helper may release what begins for these locks: their requests were given up.
         self._abandoned: dict[Lock, float] = {}
+
+    def within(self, patience: float | None) -> AbstractContextManager[None]:
+        """Limit what the block requests to so many seconds; to the workstation's patience where it is None."""
+        return within(self.patience if patience is None else patience)
 
     def is_valid(self, session: EditSession) -> bool:
         """See `EditSession.valid`."""
@@ -102,7 +107,7 @@ class Acquirer:
         if not session.existing:
             self.link.send(hold=[session.id])
         if session.unconfirmed:
-            self.reconciler.now(time.monotonic() + self.patience)
+            self.reconciler.now(min(deadline(), time.monotonic() + self.patience))
             self.reconciler.soon()
         return None if session.lost else session
 
@@ -122,7 +127,9 @@ class Acquirer:
         try:
             with self._lock:
                 self._asking.update(locks)
-                self.link.send(ask=locks)
+                sent = self.link.send(ask=locks)
+            # Before the request: if this process dies after it, the helper has to know.
+            sent.check()
             now = time.monotonic()
             if [lock for lock in locks if self._abandoned.pop(lock, 0.0) > now]:
                 # If the helper releases it nevertheless, this process knows that before it asks.
@@ -169,23 +176,28 @@ class Acquirer:
         """Have the helper open another stream: the server says that it has no such connection."""
         self.link.send(not_connected=connection)
 
-    def release(self, session: EditSession) -> None:
+    def release(self, session: EditSession, patience: float | None = None) -> None:
         """See `EditSession.release`."""
         self.owner.check()
-        self._release([session])
+        with self.within(patience):
+            self._release([session])
 
     def leave(self, sessions: Iterable[EditSession]) -> None:
         """End sessions whose `with` blocks have ended. In a forked child nothing ends: the parent is still in them."""
         if self.owner.is_here:
-            self._release([session for session in sessions if self.held.leave(session)])
+            with self.within(None):
+                self._release([session for session in sessions if self.held.leave(session)])
 
-    def hand_over(self, session: EditSession, to_workstation_id: str) -> None:
+    def hand_over(
+        self, session: EditSession, to_workstation_id: str, patience: float | None = None
+    ) -> None:
         """See `EditSession.hand_over`."""
         self.owner.check()
         if not self.held.let_go(session):
             raise NotFoundError(404, "not_found", "The session has ended.", {})
         try:
-            self.api.hand_off(session.part_number, session.id, to_workstation_id)
+            with self.within(patience):
+                self.api.hand_off(session.part_number, session.id, to_workstation_id)
         except ApiError:
             self.held.keep(session)
             raise
@@ -198,20 +210,29 @@ class Acquirer:
         self.link.send(drop=[session.id])
 
     def acquire(
-        self, wanted: Sequence[Wanted], ask: Callable[[str], list[dict[str, Any]]]
+        self,
+        wanted: Sequence[Wanted],
+        ask: Callable[[str], list[dict[str, Any]]],
+        patience: float | None = None,
     ) -> list[EditSession]:
-        """Acquire by an open connection; wait for one, and repeat a request that may not have arrived."""
+        """Acquire by an open connection; wait for one, and repeat a request that may not have arrived.
+
+        Where the answer does not come in time, what has begun nevertheless is released in the background.
+        """
         self.owner.check()
         taken: list[EditSession] = []
-        try:
-            self._acquire_into(taken, wanted, ask)
-        except BaseException:
-            self.leave(taken)
-            self._abandon_unread([one.lock for one in wanted])
-            raise
+        with self.within(patience):
+            try:
+                self._acquire_into(taken, wanted, ask)
+            except BaseException:
+                self.leave(taken)
+                self._abandon_unread([one.lock for one in wanted])
+                raise
         return taken
 
-    def take_over(self, wanted: Wanted, session_id: str, reason: str) -> EditSession:
+    def take_over(
+        self, wanted: Wanted, session_id: str, reason: str, patience: float | None = None
+    ) -> EditSession:
         """Force-release another user's session, and begin one in its place."""
 
         def ask(connection: str) -> list[dict[str, Any]]:
@@ -222,7 +243,7 @@ class Acquirer:
             # It has ended, perhaps by a try that got no answer. Else this returns the same session, with cone and note.
             return [self.api.acquire(wanted, self.workstation_id, connection)]
 
-        [session] = self.acquire([wanted], ask)
+        [session] = self.acquire([wanted], ask, patience)
         return session
 
     def _abandon_unread(self, locks: Iterable[Lock]) -> None:
@@ -243,11 +264,11 @@ class Acquirer:
         wanted: Sequence[Wanted],
         ask: Callable[[str], list[dict[str, Any]]],
     ) -> None:
-        deadline = time.monotonic() + self.patience
+        ends = deadline()
         gone: str | None = None
         unsure = False
         while True:
-            connection = self.held.await_connection(deadline, other_than=gone)
+            connection = self.held.await_connection(ends, other_than=gone)
             try:
                 with self.asking_for(wanted, unsure=unsure):
                     answers = ask(connection)
@@ -261,7 +282,7 @@ class Acquirer:
                 continue
             except ServerUnavailableError:
                 unsure = True
-                if time.monotonic() + RETRY_SECONDS > deadline:
+                if time.monotonic() + RETRY_SECONDS > ends:
                     raise
                 time.sleep(RETRY_SECONDS)
                 continue
@@ -270,7 +291,7 @@ class Acquirer:
             # Some have ended before they could be returned: the rest would not be the whole batch.
             self.leave(taken)
             taken.clear()
-            if time.monotonic() > deadline:
+            if time.monotonic() > ends:
                 raise ServerUnavailableError("The acquired sessions ended at once. Try again.")
             time.sleep(AGAIN_SECONDS)
 

@@ -16,10 +16,12 @@ class SessionManager(Protocol):
     def is_valid(self, session: EditSession) -> bool:
         """See `EditSession.valid`."""
 
-    def release(self, session: EditSession) -> None:
+    def release(self, session: EditSession, patience: float | None = None) -> None:
         """See `EditSession.release`."""
 
-    def hand_over(self, session: EditSession, to_workstation_id: str) -> None:
+    def hand_over(
+        self, session: EditSession, to_workstation_id: str, patience: float | None = None
+    ) -> None:
         """See `EditSession.hand_over`."""
 
     def leave(self, sessions: Iterable[EditSession]) -> None:
@@ -86,18 +88,27 @@ class EditSession:
         """
         return self._manager.is_valid(self)
 
-    def release(self) -> None:
-        """End it now. Where the server cannot be reached, the helper goes on trying. A second call does nothing."""
-        self._manager.release(self)
+    def release(self, *, patience: float | None = None) -> None:
+        """End it now. Where the server does not answer, the helper goes on trying. A second call does nothing.
 
-    def hand_over(self, to_workstation_id: str) -> None:
+        Args:
+            patience: seconds within which the call returns; by default the workstation's.
+        """
+        self._manager.release(self, patience)
+
+    def hand_over(self, to_workstation_id: str, *, patience: float | None = None) -> None:
         """End it and begin one of the other workstation, which requested it or stands in line, in one transaction.
+
+        Args:
+            to_workstation_id: the other workstation.
+            patience: seconds within which the call returns or raises; by default the workstation's.
 
         Raises:
             NotFoundError: the session has ended.
             ApiError: 409 `not_requested`, `not_connected` or `not_an_editor`; the session stays.
+            ServerUnavailableError: there was no answer. The server is then asked whether the session is still held.
         """
-        self._manager.hand_over(self, to_workstation_id)
+        self._manager.hand_over(self, to_workstation_id, patience)
 
     def __enter__(self) -> EditSession:
         return self

@@ -17,6 +17,7 @@ from silo_client.errors import (
     SiloError,
     WaitTimeoutError,
 )
+from silo_client.network.time_limit import left, until
 from silo_client.sessions.acquire import Acquirer
 from silo_client.sessions.edit_session import EditSession
 
@@ -41,10 +42,16 @@ class Line:
         wanted: the session to wait for.
         on_wait: called in this thread several times a second; an exception of it ends the waiting.
         ask: if not "", the holder, and each next one, is asked for a hand-off with this message.
+        patience: how long one look at the server, and the leaving at the end, may take; None for the workstation's.
     """
 
     def __init__(
-        self, acquirer: Acquirer, wanted: Wanted, on_wait: OnWait | None, ask: str
+        self,
+        acquirer: Acquirer,
+        wanted: Wanted,
+        on_wait: OnWait | None,
+        ask: str,
+        patience: float | None = None,
     ) -> None:
         self._acquirer = acquirer
         self._api = acquirer.api
@@ -52,6 +59,7 @@ class Line:
         self._wanted = wanted
         self._on_wait = on_wait
         self._ask = ask
+        self._patience = acquirer.patience if patience is None else patience
         # The sessions whose holders have been asked.
         self._asked: set[str] = set()
         self._begun = time.monotonic()
@@ -69,7 +77,7 @@ class Line:
         self._look_at = 0.0
 
     def wait(self, deadline: float) -> EditSession:
-        """Wait until `time.monotonic` is at the deadline, which may be infinite; return the session.
+        """Wait until `time.monotonic` is at the deadline, which may be infinite, and at most `patience` longer.
 
         Raises:
             WaitTimeoutError: the turn did not come.
@@ -78,12 +86,15 @@ class Line:
             while True:
                 # A callback may have forked this process.
                 self._acquirer.owner.check()
-                if session := self._look(deadline):
+                with until(min(time.monotonic(), deadline) + self._patience):
+                    session = self._look(deadline)
+                if session is not None:
                     return session
                 if time.monotonic() >= deadline:
                     break
                 self._report()
-            session = self._give_up()
+            with until(deadline + self._patience):
+                session = self._give_up()
         except BaseException:
             # A session that was or will be granted to an own place is released, here or by the helper.
             self._abandon()
@@ -97,9 +108,9 @@ class Line:
 
     def _look(self, deadline: float) -> EditSession | None:
         """Make sure that there is a place, then wait a little for the turn."""
-        until = min(deadline, time.monotonic() + CALL_SECONDS)
+        ends = min(deadline, time.monotonic() + CALL_SECONDS)
         with suppress(ServerUnavailableError):
-            connection = self._held.await_connection(until)
+            connection = self._held.await_connection(ends)
             try:
                 # With a new connection, the request is repeated: its answer tells whether the place is still there.
                 if self._place is None or connection != self._connection:
@@ -111,9 +122,9 @@ class Line:
                 self._acquirer.note_not_connected(connection)
             except NotFoundError as error:
                 self._follow_renaming(error)
-            payload = self._held.granted_for(self._wanted.lock, until, self._item_id)
+            payload = self._held.granted_for(self._wanted.lock, ends, self._item_id)
             return self._take(payload, connection) if payload else None
-        time.sleep(max(0.0, until - time.monotonic()))
+        time.sleep(max(0.0, ends - time.monotonic()))
         return None
 
     def _stand(self, connection: str) -> EditSession | None:
@@ -219,8 +230,8 @@ class Line:
         try:
             self._api.leave_line(self._wanted.part_number, self._place)
         except NotFoundError:
-            until = time.monotonic() + TURN_SECONDS
-            payload = self._held.granted_for(self._wanted.lock, until, self._item_id)
+            ends = time.monotonic() + left(TURN_SECONDS)
+            payload = self._held.granted_for(self._wanted.lock, ends, self._item_id)
             if payload and (session := self._take(payload, self._held.connection or "")):
                 return session
             self._abandon()

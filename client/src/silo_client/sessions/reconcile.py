@@ -12,6 +12,7 @@ from silo_client.api import Api
 from silo_client.common.visible import get_logger
 from silo_client.data import Lost
 from silo_client.errors import AuthenticationError, ClosedError, ForbiddenError, SiloError
+from silo_client.network.time_limit import until
 from silo_client.sessions.conflicts import ConflictChange
 from silo_client.sessions.edit_session import EditSession
 from silo_client.sessions.held import HeldSessions
@@ -64,12 +65,13 @@ class Reconciler:
         """Ask until no session is unconfirmed, or `time.monotonic` is at the deadline."""
         while self._held.unconfirmed and time.monotonic() < deadline:
             try:
-                self._ask(self._held.unconfirmed)
+                with until(deadline):
+                    self._ask(self._held.unconfirmed)
             except (AuthenticationError, ForbiddenError, ClosedError):
                 # The server will never answer: the sessions stay unconfirmed.
                 return
             except SiloError:
-                time.sleep(RETRY_SECONDS)
+                time.sleep(max(0.0, min(RETRY_SECONDS, deadline - time.monotonic())))
 
     def _run(self) -> None:
         while True:
