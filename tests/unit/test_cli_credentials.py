@@ -1,7 +1,9 @@
 """Where the command line keeps addresses and tokens, and which of them it uses."""
 
+import json
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import keyring
 import keyring.backend
@@ -90,7 +92,8 @@ def test_without_a_keyring_a_file_that_only_its_owner_can_read(folder):
     assert str(file(folder)) in where
     assert stat.S_IMODE(file(folder).stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert [entry.name for entry in folder.iterdir()] == ["credentials.json"]
+    names = {entry.name for entry in folder.iterdir()}
+    assert names == {"credentials.json", "credentials.lock"}
     assert credentials.current() == ONE
 
 
@@ -177,6 +180,32 @@ def test_forgotten_login_is_gone(folder):
     with pytest.raises(NotLoggedInError):
         credentials.current()
     assert credentials.kept_url() == ""
+
+
+@pytest.mark.usefixtures("no_keyring")
+def test_one_kept_with_a_slash_is_the_same_server():
+    credentials.store(Login(f"{ONE.url}/", ONE.token))
+    assert credentials.kept_url() == ONE.url
+    assert credentials.forget(f"{ONE.url}/")
+
+
+@pytest.mark.usefixtures("no_keyring")
+def test_programs_that_log_in_at_once_lose_nothing(folder):
+    urls = [f"https://{number}.example" for number in range(24)]
+    with ThreadPoolExecutor(8) as programs:
+        list(programs.map(lambda url: credentials.store(Login(url, "t")), urls))
+    assert set(json.loads(file(folder).read_text())["servers"]) == set(urls)
+    with ThreadPoolExecutor(8) as programs:
+        assert all(programs.map(credentials.forget, urls))
+    assert json.loads(file(folder).read_text()) == {"servers": {}, "current": None}
+
+
+@pytest.mark.usefixtures("no_keyring")
+def test_a_program_that_hangs_with_the_file_is_named(folder, monkeypatch):
+    monkeypatch.setattr(credentials, "LOCK_SECONDS", 0.0)
+    with credentials._locked(), pytest.raises(CredentialsError, match=r"credentials\.lock"):
+        credentials.store(ONE)
+    credentials.store(ONE)
 
 
 def test_a_folder_that_cannot_be_written(folder, monkeypatch, use):

@@ -24,7 +24,7 @@ import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from platformdirs import user_config_path
 from silo_client.api import Api
 from silo_client.common.visible import visible
 from silo_client.errors import ConfigurationError, SiloError
+from silo_client.identity.file_lock import FileLock
 from silo_client.identity.folders import user_folder
 from silo_client.network import log_in
 from silo_client.network.address import check_token, check_url
@@ -54,7 +55,9 @@ TOKEN_VARIABLE = "SILO_TOKEN"  # noqa: S105  (its name)
 CA_FILE_VARIABLE = "SILO_CA_FILE"
 FOLDER_VARIABLE = "SILO_CONFIG_HOME"
 
-FILE = "credentials.json"
+FILE, LOCK = "credentials.json", "credentials.lock"
+# The file is changed in milliseconds.
+LOCK_SECONDS = 5.0
 # The service name in the keyring; the user name there is the URL.
 SERVICE = "silo"
 # Of a token that the server makes for a password; then the user logs in again.
@@ -223,22 +226,26 @@ def store(login: Login) -> str:
 
     Raises:
         CredentialsError: the file cannot be written.
+        ConfigurationError: the URL is invalid.
     """
-    try:
-        kept = _read()
-    except CredentialsError:
-        # A broken file is replaced: else nobody could log in.
-        kept = {}
+    login = replace(login, url=check_url(login.url))
     server: dict[str, Any] = {"ca_file": login.ca_file} if login.ca_file else {}
+    # It may ask its user, for as long as that takes.
     where = _store_in_keyring(login)
     if where:
         server["keyring"] = True
     else:
         server["token"] = login.token
         where = f"the file {config_folder() / FILE}, which only you can read"
-    kept.setdefault("servers", {})[login.url] = server
-    kept["current"] = login.url
-    _write(kept)
+    with _locked():
+        try:
+            kept = _read()
+        except CredentialsError:
+            # A broken file is replaced: else nobody could log in.
+            kept = {}
+        kept.setdefault("servers", {})[login.url] = server
+        kept["current"] = login.url
+        _write(kept)
     return where
 
 
@@ -254,8 +261,8 @@ def forget(url: str) -> bool:
     Raises:
         CredentialsError: the file cannot be written, or the keyring cannot remove the token.
     """
-    kept = _read()
-    server = kept.get("servers", {}).pop(url, None)
+    url = url.rstrip("/")
+    server = _read().get("servers", {}).get(url)
     if server is None:
         return False
     if server.get("keyring"):
@@ -264,9 +271,12 @@ def forget(url: str) -> bool:
         # An earlier token may be there.
         with suppress(CredentialsError):
             _remove_from_keyring(url)
-    if kept.get("current") == url:
-        kept["current"] = None
-    _write(kept)
+    with _locked():
+        kept = _read()
+        kept.get("servers", {}).pop(url, None)
+        if kept.get("current") == url:
+            kept["current"] = None
+        _write(kept)
     return True
 
 
@@ -286,11 +296,27 @@ def _read() -> dict[str, Any]:
     return kept
 
 
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Let no other program change the file between reading and writing it."""
+    folder = config_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = FileLock.take(folder / LOCK, LOCK_SECONDS)
+    except OSError as error:
+        raise CredentialsError(f"{folder / FILE} cannot be written: {error}") from error
+    if lock is None:
+        raise CredentialsError(f"Another program has {folder / LOCK} locked.")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _write(kept: dict[str, Any]) -> None:
     """Replace the file as a whole, so that it is never incomplete, nor readable by other users."""
     folder = config_folder()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Made with mode 0600.
         handle, name = tempfile.mkstemp(dir=folder, prefix=f".{FILE}.")
         try:
