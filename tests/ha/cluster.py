@@ -87,6 +87,13 @@ class Node:
         """Start etcd."""
         self._start("etcd", self._etcd)
 
+    def has_etcd(self) -> bool:
+        """Whether its etcd serves, together with the others."""
+        with suppress(httpx.TransportError):
+            answer = httpx.get(f"http://{self.machine.address}:2379/version", timeout=ASK_SECONDS)
+            return bool(answer.json()["etcdcluster"] != "not_decided")
+        return False
+
     def start(self) -> None:
         """Start Patroni, which starts PostgreSQL."""
         patroni = str(Path(sys.executable).with_name("patroni"))
@@ -139,6 +146,10 @@ class Node:
     def kill(self) -> None:
         """SIGKILL for Patroni and PostgreSQL at once."""
         self.machine.signal(signal.SIGKILL, but="etcd")
+
+    def crash(self) -> None:
+        """SIGKILL for PostgreSQL alone."""
+        self.machine.signal(signal.SIGKILL, of="postgres")
 
     def freeze(self) -> None:
         """Stop all that runs on it, as a virtual machine is paused. Its kernel goes on acknowledging."""
@@ -222,6 +233,8 @@ def started() -> Iterator[Cluster]:
         for node in nodes:
             stack.callback(node.close)
             node.start_etcd()
+        # A Patroni that finds an etcd which has just begun ends; systemd starts it again.
+        eventually(lambda: all(node.has_etcd() for node in nodes), "etcd", START_SECONDS)
         for node in nodes:
             node.start()
         port = free_port("127.0.0.1")

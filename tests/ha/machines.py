@@ -36,15 +36,20 @@ class Machine:
         """Return the command that runs this one on it."""
         return "ip", "netns", "exec", self.namespace, *command
 
-    def pids(self, *, but: str = "") -> set[int]:
-        """Return its processes, but those of a program."""
+    def pids(self, *, of: str = "", but: str = "") -> set[int]:
+        """Return its processes: those of a program, all but those of one, or all."""
         found = map(int, ip("netns", "pids", self.namespace).split())
-        return {pid for pid in found if not but or _program(pid) != but}
+        programs = {pid: _program(pid) for pid in found}
+        return {
+            pid
+            for pid, program in programs.items()
+            if (not of or program == of) and (not but or program != but)
+        }
 
-    def signal(self, number: signal.Signals, *, but: str = "") -> None:
+    def signal(self, number: signal.Signals, *, of: str = "", but: str = "") -> None:
         """Signal all of these, until there is no new one."""
         signalled: set[int] = set()
-        while new := self.pids(but=but) - signalled:
+        while new := self.pids(of=of, but=but) - signalled:
             for pid in new:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)

@@ -16,11 +16,11 @@ from tests.processes import warm
 from tests.processes.service import Serve, Sweeper
 from tests.waiting import eventually
 
-# The defaults, but for what makes a failover harder: sessions expire after less time than a client has been silent by
-# its end, sweeps are frequent. The streams, with three heartbeats, may live through it.
+# The defaults, but for what makes a failover harder: sessions expire as soon as can be set, which is after less time
+# than a client may have been silent by its end, and sweeps are frequent. Streams live for three heartbeats without one.
 SETTINGS = {
-    "SILO_HEARTBEAT_SECONDS": "10",
-    "SILO_SESSION_TIMEOUT_MINUTES": "0.52",
+    "SILO_HEARTBEAT_SECONDS": "15",
+    "SILO_SESSION_TIMEOUT_MINUTES": "0.76",
     "SILO_SWEEP_SECONDS": "1",
     "SILO_SERVER_DEAD_SECONDS": "10",
     "SILO_DATABASE_STANDBYS": "2",

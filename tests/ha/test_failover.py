@@ -10,6 +10,9 @@ from tests.ha.holders import MOST_SECONDS
 from tests.ha.scene import SOME_PAIRS, WHOLE_SECONDS, since
 from tests.waiting import eventually
 
+# The first one also starts everything.
+pytestmark = pytest.mark.timeout(300)
+
 WITNESS = "INSERT INTO witness VALUES ({})"
 ALONE, AWAKE = 1, 2
 
@@ -67,6 +70,11 @@ def test_the_primary_is_killed(scene, measured):
     former, _ = fails_over(scene, measured, "killed", lambda node: node.kill())
     assert scene.ready().json()["warning"].startswith("1 of 2 standbys")
     former.start()
+    rejoins(scene, former)
+
+
+def test_postgresql_crashes_and_its_patroni_lives(scene, measured):
+    former, _ = fails_over(scene, measured, "crashed", lambda node: node.crash())
     rejoins(scene, former)
 
 
