@@ -144,8 +144,9 @@ def test_after_an_interruption_the_list_is_read_again(how):
             world.begin("P", "bob", "B")
         await eyes.until(lambda: len(world.lists) == (3 if how == "trimmed" else 2))
         await eyes.until(lambda: eyes.is_right)
-        stale = [picture.stale for picture, changed in eyes.told if not changed]
-        assert bool(stale) == (how != "renamed")
+        stale = {picture.stale for picture, _ in eyes.told} - {""}
+        assert len(stale) == {"ended": 1, "trimmed": 2, "renamed": 0}[how]
+        assert ("Events were missed." in stale) == (how == "trimmed")
         world.end("P", next(iter(world.sessions["P"])))
         await eyes.until(lambda: eyes.is_right)
 
@@ -166,13 +167,7 @@ def test_while_the_server_cannot_serve_the_picture_is_stale_and_then_right():
         ]
         world.break_streams()
         world.begin("P", "bob", "B")
-        seen = set()
-
-        def is_over():
-            seen.add(eyes.list.picture.stale)
-            return eyes.is_right and not world.refusals
-
-        await eyes.until(is_over)
+        await eyes.until(lambda: eyes.is_right and not world.refusals)
         whys = " ".join(picture.stale for picture, _ in eyes.told)
         assert "503" in whys
         assert "Too many." in whys
@@ -192,6 +187,41 @@ def test_a_stream_that_is_refused_after_the_list_is_tried_again():
         world.after = lambda: None
         world.refusals.clear()
         await eyes.until(lambda: eyes.is_right)
+
+    run(story, "P")
+
+
+def test_a_token_that_is_no_longer_good_is_not_tried_again_until_the_set_changes():
+    async def story(world, eyes):
+        gone = {"error": "not_authenticated", "message": "Log in."}
+        world.refusals = [httpx.Response(401, json=gone)] * 2
+        eyes.watch("P")
+        await eyes.until(lambda: eyes.list.picture.stale == "Log in.")
+        await asyncio.sleep(20 * watcher.REFUSED_SECONDS)
+        assert len(world.refusals) == 1
+        world.refusals.clear()
+        eyes.watch("P")
+        await eyes.until(lambda: eyes.is_right)
+
+    run(story, "P")
+
+
+def test_streams_that_end_at_once_are_opened_after_longer_and_longer_pauses(monkeypatch):
+    attempts = []
+    monkeypatch.setattr(watcher, "pause", lambda attempt: attempts.append(attempt) or 0.001)
+
+    async def story(world, eyes):
+        eyes.watch("P")
+        while len(attempts) < 5:
+            await eyes.until(lambda: eyes.is_right)
+            world.streams.clear()
+            world.break_streams()
+            await eyes.until(lambda: world.streams)
+        assert attempts[:5] == [1, 2, 3, 4, 5]
+        # One that has lasted begins anew.
+        monkeypatch.setattr(event_stream, "STEADY_SECONDS", -1.0)
+        world.break_streams()
+        await eyes.until(lambda: attempts[-1] == 1)
 
     run(story, "P")
 

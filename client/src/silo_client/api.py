@@ -301,6 +301,11 @@ class Api:
         """Return the sessions on an item, and the cursor of the events after them."""
         return self.pages(part_path(part_number, "edit-sessions"), "sessions", "after", {})
 
+    def in_use(self, part_numbers: Sequence[str]) -> Json:
+        """Return who holds and who waits for up to 1,000 items at one moment, and the cursor of the events after it."""
+        body = {"items": list(part_numbers)}
+        return _object(self.call("POST", "/api/edit-sessions/in-use", body), "items", "cursor")
+
     def sessions(self, **filters: Any) -> tuple[list[Json], str]:
         """Return the sessions of all pages, and the cursor of the first page."""
         answer = self.pages("/api/edit-sessions", "sessions", "after", filters)

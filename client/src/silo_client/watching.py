@@ -251,6 +251,7 @@ class Watches:
     @property
     def watched(self) -> Watched:
         """The present picture of the watched items. Sends no request."""
+        self._acquirer.owner.check()
         return self._watching.picture
 
 

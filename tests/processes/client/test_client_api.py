@@ -46,6 +46,14 @@ def test_client_without_a_stream_lives_by_alive_requests(ada, api, parts):
     assert not Connection.objects.exists()
 
 
+def test_who_uses_many_items_is_one_answer(ada, api, parts):
+    session = api.acquire(Wanted(parts[0], "sketch"), ada.workstation(), None)
+    told = api.in_use([*parts, "none"])
+    held = {one["part_number"]: [s["id"] for s in one["sessions"]] for one in told["items"]}
+    assert held == {part: [session["id"]] if part == parts[0] else [] for part in parts}
+    assert told["unknown"] == ["none"]
+
+
 def test_workstations_and_items_come_and_go(api, ada):
     workstation = ada.workstation()
     api.delete_workstation(workstation)

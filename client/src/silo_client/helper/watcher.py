@@ -89,6 +89,10 @@ class Watcher:
                 why = await self._follow_one(number, wanted)
             except ApiError as error:
                 why, again = str(error), REFUSED_SECONDS
+                if error.status == 401:
+                    # The token will never be good again, and servers slow down who tries on.
+                    self._tell(number, {}, why)
+                    await asyncio.Event().wait()
             except Unavailable as error:
                 why, again = str(error), min(error.retry_after, LONGEST_PAUSE_SECONDS)
             except Exception as error:
@@ -111,8 +115,9 @@ class Watcher:
             return await self._look_for(picture.unknown)
         stream = EventStream(self._http, [("item", one) for one in picture.known])
         try:
-            await stream.open(cursor, partial(self._hear, picture, stream), _nothing)
-            self._attempt = 0
+            await stream.open(cursor, partial(self._hear, number, picture, stream), _nothing)
+            if picture.outdated:
+                return ""
             self._tell(number, picture.all)
             why = await _first(
                 self._pump(number, picture),
@@ -121,6 +126,8 @@ class Watcher:
             )
             return "" if picture.outdated else why
         finally:
+            if stream.was_worth_opening:
+                self._attempt = 0
             await stream.close()
 
     async def _look_for(self, part_numbers: Sequence[str]) -> str:
@@ -130,9 +137,13 @@ class Watcher:
             if part_numbers and (await self._read(part_numbers))[0].known:
                 return ""
 
-    def _hear(self, picture: Picture, stream: EventStream, sse: ServerSentEvent) -> None:
+    def _hear(
+        self, number: int, picture: Picture, stream: EventStream, sse: ServerSentEvent
+    ) -> None:
         if sse.event in {"heartbeat", "stream-open"}:
             return
+        if sse.event == "stream-reset":
+            self._tell(number, {}, "Events were missed.")
         picture.apply(sse.event, json.loads(sse.data))
         if picture.outdated:
             stream.condemned = "the items have to be read again"
