@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec
 
+from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
 from django.db import InterfaceError, InternalError, OperationalError
-from django.db.models import Exists, Q
+from django.db.models import Exists, Model, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -118,6 +119,16 @@ def refused(
     response = shown(request, who, "board/refused.html", context, status)
     response.render()
     return response
+
+
+def in_admin(request: HttpRequest, row: Model | None) -> str | None:
+    """Return the address of a row's page in the admin site, for members of staff who may see it."""
+    if row is None or not (request.user.is_active and request.user.is_staff):
+        return None
+    if not admin.site.get_model_admin(type(row)).has_view_permission(request, row):
+        return None
+    name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
+    return reverse(name, args=[row.pk])
 
 
 def _left(who: Principal) -> EditSessionQuerySet:

@@ -1,5 +1,7 @@
-"""The addresses of the pages of an item, a workstation and a user. A name is percent-encoded, slashes in it too."""
+"""The addresses of the pages of items, workstations, users and sessions. Names are percent-encoded, slashes too."""
 
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
 
@@ -21,5 +23,19 @@ def user_page(username: str) -> str:
     return _address("users", username)
 
 
+def session_page(session_id: UUID | str) -> str:
+    """Return the address of the page of an active session."""
+    return _address("board/sessions", str(session_id))
+
+
 def _address(kind: str, name: str) -> str:
     return f"{get_script_prefix()}{kind}/{quote(name, safe='')}"
+
+
+# The page of a row, by its model: the setting ABSOLUTE_URL_OVERRIDES, by which the admin site leads to the board.
+OF_ROWS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "auth.user": lambda user: user_page(user.get_username()),
+    "sessions_app.editsession": lambda session: session_page(session.pk),
+    "sessions_app.item": lambda item: item_page(item.part_number),
+    "sessions_app.workstation": lambda workstation: workstation_page(workstation.pk),
+}

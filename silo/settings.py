@@ -14,6 +14,7 @@ from pathlib import Path
 
 from corsheaders.defaults import default_headers
 
+from board_app import links
 from silo import __version__, config, cross_origin, database, logs, secret_key, security_headers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -149,6 +150,8 @@ USE_TZ = True
 FORMAT_MODULE_PATH = "silo.formats"
 
 # Whole: Django would put FORCE_SCRIPT_NAME before a relative one only in threads that serve a request.
+# Where the admin site leads from a row.
+ABSOLUTE_URL_OVERRIDES = links.OF_ROWS
 STATIC_URL = f"{SERVER.base_path}/static/"
 # Static files come straight from the installed packages: nothing to collect before the first start.
 WHITENOISE_USE_FINDERS = True

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from django.contrib.auth import get_user_model
+from django.db.models import Model
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import get_script_prefix
 from django.utils import timezone
 
 from board_app import live
-from board_app.access import shown
+from board_app.access import in_admin, shown
 from board_app.filters import Filters
 from board_app.history import interval as intervals
 from board_app.history import record
@@ -38,6 +39,7 @@ class Subject:
         places: a query of its places in line; None as well.
         records: its records, one query for each value of an index.
         lane_of: in which lane of the picture a session is.
+        row: what it is about, where that is there.
         named: by which parameter the board and the history of the API name it, and its value.
     """
 
@@ -45,6 +47,7 @@ class Subject:
     places: Any
     records: "Sequence[EndedSessionQuerySet]"
     lane_of: Callable[[Row], tuple[tuple[str, ...], str, str]]
+    row: Model | None
     named: tuple[str, str]
 
     @property
@@ -116,6 +119,7 @@ def answer(
     context = {
         **(_live(who, subject) if subject.is_there else {}),
         "subject": subject,
+        "in_admin": in_admin(request, subject.row),
         "now": now,
         "zone": zone,
         "zone_name": zone.key,

@@ -15,7 +15,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from board_app import rows
-from board_app.access import page_to_let_go, shown
+from board_app.access import in_admin, page_to_let_go, shown
 from sessions_app import operations
 from sessions_app.authentication import Principal
 from sessions_app.errors import DomainError, Invalid, NotFound
@@ -49,6 +49,7 @@ def show(request: HttpRequest, who: Principal, session_id: uuid.UUID) -> HttpRes
         "session": row.session,
         "back": _back(request),
         "own_places": own_places,
+        "in_admin": in_admin(request, row.session),
         "may_edit": who.may(Role.EDITOR),
         "may_force": who.may(Role.ADMIN),
     }

@@ -58,6 +58,7 @@ def _of_the_record(request: HttpRequest, who: Principal, number: str) -> HttpRes
 def _answer(
     request: HttpRequest, who: Principal, number: str, sessions: Any, places: Any, **more: Any
 ) -> HttpResponse:
-    subject = Subject(sessions, places, record.of_item(number), by_object, ("item", number))
     context = {"part_number": number, "item": None, **more}
+    records = record.of_item(number)
+    subject = Subject(sessions, places, records, by_object, context["item"], ("item", number))
     return answer(request, who, "board/item.html", subject, lambda _: context)

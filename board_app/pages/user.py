@@ -55,7 +55,7 @@ def show(request: HttpRequest, who: Principal, username: str) -> HttpResponse:
         if not (may_see_all or latest or sessions.exists() or places.exists()):
             return not_there.user(request, who)
         named = name_of(user)
-    subject = Subject(sessions, places, [records], by_item, ("user", username))
+    subject = Subject(sessions, places, [records], by_item, user, ("user", username))
 
     def more(rows: Collection[Row]) -> Mapping[str, Any]:
         context: dict[str, Any] = {

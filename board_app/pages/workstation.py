@@ -56,7 +56,7 @@ def show(request: HttpRequest, who: Principal, workstation_id: str) -> HttpRespo
         }
     else:
         return not_there.workstation(request, who)
-    subject = Subject(sessions, places, [records], by_item, ("workstation", str(pk)))
+    subject = Subject(sessions, places, [records], by_item, found, ("workstation", str(pk)))
     return answer(request, who, "board/workstation.html", subject, lambda _: context)
 
 

@@ -156,6 +156,11 @@ class Inspected(AnyModelAdmin):
         css = {"all": ("sessions_app/admin.css",)}
         js = ("sessions_app/admin.js",)
 
+    def view_on_site(self, obj: Any) -> str | None:
+        """Return the page of a row outside of the admin site, where its model has one."""
+        address = getattr(obj, "get_absolute_url", None)
+        return address() if address else None
+
     def note_all(self, rows: Sequence[Any]) -> None:
         """Have all rows of a page know what is shown with them, in a fixed number of queries."""
 
