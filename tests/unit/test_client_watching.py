@@ -342,7 +342,7 @@ def watching():
     sent, calls, told = [], [], []
     made = WatchList(
         lambda watch: sent.append(watch),
-        lambda name, call: calls.append(call),
+        lambda name, call: calls.append(call) is None,
         lambda: lambda picture, changed: told.append((picture, changed)),
     )
     made.sent, made.calls, made.told = sent, calls, told
@@ -372,11 +372,44 @@ def test_a_late_callback_is_told_the_latest_picture_once(watching):
     tell(watching, 1, "s1", stale="")
     tell(watching, 1, "s1", "s2", stale="")
     tell(watching, 1, "s1", "s2", stale="")
-    for call in watching.calls:
-        call()
+    [call] = watching.calls
+    call()
     [(picture, changed)] = watching.told
     assert changed == ("P",)
     assert [one.session_id for one in picture.items["P"].holders] == ["s1", "s2"]
+
+
+def test_after_a_callback_the_next_change_is_told_by_another_one(watching):
+    watching.watch(["P"], 0)
+    for number in range(3):
+        tell(watching, 1, f"s{number}", stale="")
+        watching.calls[number]()
+    assert len(watching.told) == 3
+
+
+def test_a_call_that_is_refused_or_lost_is_made_again(watching, monkeypatch):
+    answers = [False, True, True]
+    monkeypatch.setattr(
+        watching, "_call", lambda name, call: watching.calls.append(call) or answers.pop(0)
+    )
+    watching.watch(["P"], 0)
+    for number in range(3):
+        tell(watching, 1, f"s{number}", stale="")
+    assert len(watching.calls) == 2
+    monkeypatch.setattr("silo_client.watching.UNDELIVERED_SECONDS", 0.0)
+    tell(watching, 1, "s4", stale="")
+    assert len(watching.calls) == 3
+    watching.calls[-1]()
+    assert len(watching.told) == 1
+
+
+def test_without_a_callback_nothing_is_queued():
+    calls = []
+    made = WatchList(lambda watch: None, lambda name, call: calls.append(call), lambda: None)
+    made.watch(["P"], 0)
+    tell(made, 1, "s1", stale="")
+    made.hear({"died": 1, "why": "", "final": False})
+    assert calls == []
 
 
 def test_messages_of_an_earlier_set_are_dropped(watching):

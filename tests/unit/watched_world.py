@@ -194,7 +194,7 @@ class Eyes:
         self.messages: list[Json] = []
         self.http = httpx.AsyncClient(base_url="http://silo", transport=world.transport)
         self.watcher = Watcher(self.http, self._pass_on)
-        self.list = WatchList(self._send, lambda name, call: call(), lambda: self._changed)
+        self.list = WatchList(self._send, lambda name, call: call() is None, lambda: self._changed)
         self._last: dict[str, tuple[int, int]] = {}
         self._before: dict[str, Any] = {}
 

@@ -17,6 +17,8 @@ from silo_client.sessions.acquire import Acquirer
 
 # More parts than an engineer has open, and as many as a batch has. Each costs the server's process half a kilobyte.
 MOST_WATCHED = 1_000
+# A call that `dispatch` has not carried out for so long may be lost: another one is queued.
+UNDELIVERED_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,15 @@ class WatchList:
 
     Args:
         send: sends a command to the helper.
-        call: has a function called where callbacks are wanted; its first argument is the name of the callback.
+        call: has a function called where callbacks are wanted; its first argument is the name of the callback. Returns
+            whether it will be called.
         on_change: returns the program's callback, or None.
     """
 
     def __init__(
         self,
         send: Callable[..., Any],
-        call: Callable[..., Any],
+        call: Callable[..., bool],
         on_change: Callable[[], OnChange | None],
     ) -> None:
         self._send = send
@@ -125,6 +128,8 @@ class WatchList:
         # What the callback has not been told yet: part numbers, and whether `stale` has changed.
         self._changed: dict[str, None] = {}
         self._told_stale = ""
+        # When a call of the callback was queued that has not begun yet.
+        self._called_at: float | None = None
 
     @property
     def picture(self) -> Watched:
@@ -202,13 +207,24 @@ class WatchList:
         self._report()
 
     def _report(self) -> None:
-        # Without a callback nothing is queued in a GUI that may not run yet.
-        if self._on_change() is not None:
-            self._call("on_change", self._deliver)
+        """Have the callback called, unless a call is under way already: it will tell the latest picture.
+
+        So a program that computes for minutes finds one call, not hundreds.
+        """
+        if self._on_change() is None:
+            return
+        now = time.monotonic()
+        with self._condition:
+            if self._called_at is not None and now - self._called_at < UNDELIVERED_SECONDS:
+                return
+            self._called_at = now
+        if not self._call("on_change", self._deliver):
+            self._called_at = None
 
     def _deliver(self) -> None:
         """Call the callback with what is new. Runs where callbacks are wanted; a later call may have said it all."""
         with self._condition:
+            self._called_at = None
             picture, changed = self._picture, tuple(self._changed)
             if self._closed or (not changed and picture.stale == self._told_stale):
                 return
