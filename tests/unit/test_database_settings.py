@@ -1,5 +1,6 @@
 """`DATABASE_URL`, and what is there without it."""
 
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -8,7 +9,9 @@ from urllib.parse import quote
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from events_app.database import names
 from silo import database
+from tests.documents import ROOT
 
 VAR = Path("/srv/var")
 
@@ -204,3 +207,31 @@ def test_a_connection_is_named_after_the_installation_and_its_purpose(
     settings = database.settings(url, VAR, purpose="serve")
     assert settings["OPTIONS"]["application_name"] == name
     assert len(name.encode()) <= 63
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("silo serve", True),
+        ("plant two relay", True),
+        ("silo sweeper", True),
+        ("", True),
+        ("psql", False),
+        ("silo command upgrade", False),
+        ("silo command serve-something", False),
+        ("observer", False),
+    ],
+)
+def test_a_connection_of_a_service_is_known_by_its_name(name, is_one):
+    assert names.is_service(name) == is_one
+
+
+def test_every_purpose_of_servers_and_sweepers_is_known():
+    given = {database.purpose(["manage.py", command]) for command in ("serve", "runsweeper")}
+    for folder in ("events_app", "sessions_app", "silo", "board_app"):
+        for path in (ROOT / folder).rglob("*.py"):
+            given |= set(
+                re.findall(r'(?:parameters_for\(|purpose: str = )"(\w+)"', path.read_text())
+            )
+    # A command that only looks.
+    assert given - {"doctor"} == names.SERVICES

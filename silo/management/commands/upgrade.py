@@ -47,8 +47,8 @@ class Command(BaseCommand):
         except OperationalError as error:
             again = "--no-backup, as the backup is there" if backup else "--no-backup"
             raise CommandError(
-                f"Not all is applied: {' '.join(str(error).split())}. A migration is applied as a whole or not at all:"
-                f" type it again with {again}."
+                f"Not all is applied: {' '.join(str(error).split())}. What is applied stays: type it again with"
+                f" {again}."
             ) from error
         self.check(databases=["default"])
         self._show(list(database.findings()), "The database is migrated.")
