@@ -277,6 +277,23 @@ def test_a_burst_is_a_few_messages():
     run(story, "P")
 
 
+def test_a_program_that_reads_nothing_finds_one_message_afterwards():
+    async def story(world, eyes):
+        eyes.watch("P")
+        await eyes.until(lambda: eyes.is_right)
+        eyes.is_behind = True
+        known = len(eyes.messages)
+        for number in range(100):
+            world.begin("P", "ada", str(number))
+            await asyncio.sleep(0.001)
+        assert len(eyes.messages) == known
+        eyes.is_behind = False
+        await eyes.until(lambda: eyes.is_right)
+        assert len(eyes.messages) <= known + 3
+
+    run(story, "P")
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_happens_in_whichever_order_the_picture_becomes_right(seed):
     chance = random.Random(seed)

@@ -193,7 +193,8 @@ class Eyes:
         self.told: list[tuple[Watched, tuple[str, ...]]] = []
         self.messages: list[Json] = []
         self.http = httpx.AsyncClient(base_url="http://silo", transport=world.transport)
-        self.watcher = Watcher(self.http, self._pass_on)
+        self.is_behind = False
+        self.watcher = Watcher(self.http, self._pass_on, lambda: self.is_behind)
         self.list = WatchList(self._send, lambda name, call: call() is None, lambda: self._changed)
         self._last: dict[str, tuple[int, int]] = {}
         self._before: dict[str, Any] = {}

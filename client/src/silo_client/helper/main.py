@@ -45,6 +45,8 @@ ALIVE_TRIES = 3
 ALIVE_PAUSE_SECONDS = 0.5
 # The number of events to remember while two streams may both bring them: far more than come while one is opened.
 REMEMBERED = 10_000
+# More than are put here before the thread that writes them has run.
+WAITING_LINES = 10
 
 
 class Parent:
@@ -67,6 +69,11 @@ class Parent:
         self._count += 1
         self._memory.message_count = self._count
         self._lines.put(json.dumps(message))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the parent reads nothing now: the pipe is full, and messages wait in this process."""
+        return self._lines.qsize() > WAITING_LINES
 
     def _pass_on(self) -> None:
         with suppress(OSError, ValueError):  # the parent is gone
@@ -103,7 +110,7 @@ class Helper:
             **route_to(plan.url, plan.ca_file).options,
         )
         self._cleanup = Cleanup(self._http, plan.workstation_id, parent.send)
-        self._watcher = Watcher(self._http, parent.send)
+        self._watcher = Watcher(self._http, parent.send, lambda: parent.is_behind)
 
     async def run(self) -> None:
         """Keep connected until the parent is gone or says so, then leave.

@@ -49,11 +49,18 @@ class Watcher:
     Args:
         http: the server.
         send: sends a message to the parent.
+        is_behind: says whether the parent reads nothing now, because it computes.
     """
 
-    def __init__(self, http: httpx.AsyncClient, send: Callable[[Message], Any]) -> None:
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        send: Callable[[Message], Any],
+        is_behind: Callable[[], bool],
+    ) -> None:
         self._http = http
         self._send = send
+        self._is_behind = is_behind
         self._number = 0
         self._wanted: list[str] = []
         self._changed = asyncio.Event()
@@ -153,6 +160,9 @@ class Watcher:
         while True:
             await picture.touched.wait()
             await asyncio.sleep(GATHER_SECONDS)
+            # All that piles up would have to be read before its sessions count as certain again.
+            while self._is_behind():  # noqa: ASYNC110  (nothing tells of it)
+                await asyncio.sleep(GATHER_SECONDS)
             picture.touched.clear()
             if lines := picture.lines_to_read():
                 newer, _ = await self._read(lines)
