@@ -50,8 +50,8 @@ class DeletesMany(AnyModelAdmin):
         """
         raise NotImplementedError
 
-    def lines(self, rows: QuerySet[Any]) -> list[str]:
-        """Name rows, in their order."""
+    def lines(self, request: HttpRequest, rows: QuerySet[Any]) -> list[str]:
+        """Name rows, in their order, and say of each where it is kept."""
         raise NotImplementedError
 
     def delete(self, request: HttpRequest, given: dict[str, Any]) -> int:
@@ -95,7 +95,7 @@ class DeletesMany(AnyModelAdmin):
             "title": f"Delete {self._things}",
             "opts": self.opts,
             "form": self.delete_form(initial=given),
-            "lines": self.lines(few),
+            "lines": self.lines(request, few),
             "count": len(ids),
             "question": question,
             "more": max(0, len(ids) - MAX_LISTED),

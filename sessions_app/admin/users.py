@@ -1,6 +1,6 @@
 """The page of users: a role is chosen, not looked for among groups and permissions. Django's permissions count here."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -157,17 +157,20 @@ class UserPage(DeletesMany, Inspected, AnyUserAdmin):
         """Return how many of them are kept."""
         kept = len(ids) - _deletable(request, ids).count()
         return (
-            f"Kept, because they have workstations or tokens, or are you: {kept}. Deactivate those instead."
+            "Kept, because they have workstations, tokens or a history as administrators, or are you:"
+            f" {kept}. Deactivate those instead."
             if kept
-            else "None of them has a workstation or a token."
+            else "None of them has a workstation, a token or a history as an administrator."
         )
 
-    def lines(self, rows: QuerySet[Any]) -> list[str]:
-        """Name them."""
-        return list(rows.order_by("username").values_list("username", flat=True))
+    def lines(self, request: HttpRequest, rows: QuerySet[Any]) -> list[str]:
+        """Name them, and say which are kept."""
+        users = dict(rows.order_by("username").values_list("pk", "username"))
+        deleted = set(_deletable(request, users).values_list("pk", flat=True))
+        return [name if pk in deleted else f"{name} (kept)" for pk, name in users.items()]
 
     def delete(self, request: HttpRequest, given: dict[str, Any]) -> int:
-        """Delete those that have neither workstations nor tokens, each with a line in the admin site's history."""
+        """Delete those that leave nothing behind, each with a line in the admin site's history."""
         with transaction.atomic():
             # No workstation or token is made for a user whose row is locked like this.
             locked = User.objects.select_for_update().filter(pk__in=given["ids"]).order_by("pk")
@@ -176,6 +179,17 @@ class UserPage(DeletesMany, Inspected, AnyUserAdmin):
             self.log_deletions(request, users)  # type: ignore[arg-type]  # it only iterates
             User.objects.filter(pk__in=[one.pk for one in users]).delete()
         return len(users)
+
+    def get_deleted_objects(
+        self, objs: Iterable[Any], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Protect also the lines of the admin site's history, which Django would delete along with a user."""
+        users = list(objs)
+        lines, counts, lacking, protected = super().get_deleted_objects(users, request)
+        did = LogEntry.objects.filter(user__in=users).count()
+        if did:
+            protected = [*protected, f"Lines in the admin site's history: {did}"]
+        return lines, counts, lacking, protected
 
     def related(self, request: HttpRequest, obj: Any) -> Related:
         """Return where it leads."""
@@ -219,6 +233,6 @@ class UserPage(DeletesMany, Inspected, AnyUserAdmin):
 def _deletable(request: HttpRequest, ids: Collection[int]) -> QuerySet[User]:
     """Return those users who leave nothing behind, as the page of one user demands it; not who asks."""
     users = User.objects.filter(pk__in=ids).exclude(username=request.user.get_username())
-    for model in (Workstation, ApiToken):
+    for model in (Workstation, ApiToken, LogEntry):
         users = users.exclude(Exists(model._default_manager.filter(user=OuterRef("pk"))))
     return users

@@ -162,7 +162,7 @@ class WorkstationAdmin(DeletesMany, ConnectedColumn, ReadOnlyModelAdmin):
             text += " Workstations that are seen again before you confirm are kept."
         return text
 
-    def lines(self, rows: QuerySet[Any]) -> list[str]:
+    def lines(self, request: HttpRequest, rows: QuerySet[Any]) -> list[str]:
         """Name them, with what they hold."""
         return _lines(rows.select_related("user").order_by("name", "pk"))
 

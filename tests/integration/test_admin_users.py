@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -113,20 +113,26 @@ def test_users_are_listed_with_their_roles_in_a_fixed_number_of_queries(root_sit
 
 def test_thousands_are_deleted_at_once_but_not_who_leaves_something_behind(root_site):
     root = User.objects.get(username="root")
-    editor, token_of = make_user("editor"), make_user("token")
+    kept = [make_user(name) for name in ("editor", "former", "token")]
+    editor, former, token_of = kept
     make_workstation(editor)
+    # Nobody can say any more what a former administrator did, if it goes with the user.
+    LogEntry.objects.log_actions(former.pk, [editor], CHANGE, "Changed role.")
     make_token(token_of)
-    for one in (editor, token_of):
+    for one in kept:
         root_site.post(f"{PAGE}{one.pk}/delete/", {"post": "yes"})
         assert User.objects.filter(pk=one.pk).exists()
     User.objects.bulk_create(User(username=f"u{n}") for n in range(1001))
     body = {"action": "delete_many", "select_across": 1, "_selected_action": root.pk}
     asked = root_site.post(PAGE, body)
-    assert "Kept, because they have workstations or tokens, or are you: 3." in text_of(asked)
-    assert "and 904 more" in text_of(asked)
+    assert "history as administrators, or are you: 4." in text_of(asked)
+    assert "and 905 more" in text_of(asked)
+    named = re.findall(r"<li>(\w+ \(kept\))</li>", text_of(asked))
+    assert named == ["editor (kept)", "former (kept)", "root (kept)", "token (kept)"]
+    assert "<li>u0</li>" in text_of(asked)
     answer = root_site.post(f"{PAGE}delete-many/", filled(asked), follow=True)
-    assert messages_of(answer) == ["Users that were deleted: 1001 of 1004."]
-    assert set(User.objects.all()) == {root, editor, token_of}
+    assert messages_of(answer) == ["Users that were deleted: 1001 of 1005."]
+    assert set(User.objects.all()) == {root, *kept}
     assert LogEntry.objects.filter(action_flag=DELETION, user=root).count() == 1001
 
 
@@ -136,7 +142,7 @@ def test_deleting_selected_users_is_set_based_and_undoes_their_roles(root_site):
         with CaptureQueriesContext(connection) as captured:
             body = {"action": "delete_many", "_selected_action": [one.pk for one in users]}
             asked = root_site.post(PAGE, body)
-            assert "None of them has a workstation or a token." in text_of(asked)
+            assert "None of them has a workstation, a token or a history" in text_of(asked)
             root_site.post(f"{PAGE}delete-many/", filled(asked))
         return len(captured)
 

@@ -45,7 +45,10 @@ def test_deleting_selected_workstations_is_set_based(boss):
         selected = [session.workstation_id for session in sessions]
         with CaptureQueriesContext(connection) as captured:
             asked = boss.post(PAGE, {"action": "delete_many", "_selected_action": selected})
-            assert f"Delete {len(sessions)} workstations" in text_of(asked)
+            assert (
+                f"Selected: {len(sessions)}. Sessions that will be released: {len(sessions)}."
+                in text_of(asked)
+            )
             assert Workstation.objects.count() == len(sessions)
             boss.post(DELETE_MANY, filled(asked))
         return len(captured)
