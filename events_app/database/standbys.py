@@ -26,6 +26,8 @@ class StandbyWatch:
         self.expected = expected
         # How many are missing, and what is to be said of it; 0 and "" as long as none is known to be.
         self.missing = 0
+        # How many were there at the last look.
+        self.found = 0
         self.warning = ""
 
     def look(self) -> None:
@@ -36,7 +38,8 @@ class StandbyWatch:
         """
         if not self.expected:
             return
-        found, visible = sql.standbys()
+        self.found, visible = sql.standbys()
+        found = self.found
         self.missing = max(0, self.expected - found)
         warning = _text(found, self.expected, visible)
         if warning == self.warning:

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from events_app.database import sql, start
 from events_app.database.probe import WriteCheck
-from events_app.database.standbys import StandbyWatch
+from events_app.database.standbys import UNSEEN, StandbyWatch
 from events_app.models import EventLog, ServerProcess
 from events_app.serving import server
 from silo.doctor.findings import Finding, ok, problem, warning
@@ -151,18 +151,20 @@ def of_standbys(expected: int) -> Finding:
     watch = StandbyWatch(expected)
     watch.look()
     if watch.missing:
+        unseen = watch.warning == UNSEEN
         return problem(
             "standbys",
-            f"A standby is missing: {watch.warning}.",
+            f"{'Standbys cannot be confirmed' if unseen else 'A standby is missing'}: {watch.warning}.",
             "See pg_stat_replication, and patronictl list. docs/high-availability.md",
         )
     if expected and (weak := _weak_settings()):
         return problem(
             "standbys",
-            f"A commit may be answered that no standby has: {' and '.join(weak)}.",
+            f"A commit may be answered that no standby has on its disk: {' and '.join(weak)}.",
             "Remove that from the role, the database and DATABASE_URL. docs/high-availability.md",
         )
-    found, _ = sql.standbys()
+    # With none expected the watch asks nothing.
+    found = watch.found if expected else sql.standbys()[0]
     if found > expected:
         return warning(
             "standbys",
@@ -175,9 +177,10 @@ def of_standbys(expected: int) -> Finding:
 
 
 def _weak_settings() -> list[str]:
-    """Return what would have a commit answered that a standby has not acknowledged."""
+    """Return what would have a commit answered that no standby has on its disk."""
     weak = []
-    if (wanted := sql.setting("synchronous_commit")) in {"off", "local"}:
+    # `remote_write` waits for the memory of the standby's machine only.
+    if (wanted := sql.setting("synchronous_commit")) not in {"on", "remote_apply"}:
         weak.append(f"synchronous_commit is {wanted}")
     if sql.setting("statement_timeout") not in {"0", "0ms"}:
         weak.append(f"statement_timeout is {sql.setting('statement_timeout')}")

@@ -85,11 +85,24 @@ def test_a_missing_standby_is_a_problem_and_one_too_many_a_warning(standbys):
     assert database.of_standbys(1).level == Level.OK
     assert "server.database_standbys: 1" in database.of_standbys(0).advice
     standbys(0, visible=False)
+    assert database.of_standbys(1).text.startswith("Standbys cannot be confirmed: ")
     assert "pg_read_all_stats" in database.of_standbys(1).text
 
 
+def test_standbys_are_asked_for_once(monkeypatch):
+    """A second answer may differ, and the text would contradict itself."""
+    answers = iter([(2, True), (0, True)])
+    monkeypatch.setattr(sql, "standbys", lambda: next(answers))
+    assert "acknowledge commits: 2." in database.of_standbys(2).text
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("synchronous_commit", "local"), ("statement_timeout", "5s")]
+    ("name", "value"),
+    [
+        ("synchronous_commit", "local"),
+        ("synchronous_commit", "remote_write"),
+        ("statement_timeout", "5s"),
+    ],
 )
 def test_a_commit_that_would_not_wait_for_its_standby_is_a_problem(standbys, name, value):
     standbys(1)
