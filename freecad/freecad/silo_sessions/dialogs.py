@@ -49,6 +49,8 @@ class Question(QtGui.QDialog):
         label.setMinimumWidth(380)
         layout.addWidget(label)
         self.text = shown(text)
+        # Whether it is still a question.
+        self.still: Callable[[], bool] = lambda: True
         self._line: Any = None
         if message:
             self._line = QtGui.QLineEdit()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -158,7 +158,7 @@ class Windows:
         edits = self._application.edits
         hold = edits.hold_of(request.session_id)
         what = str(hold.place) if hold else str(request.lock)
-        note = "\nIt is saved first." if hold and hold.changed else ""
+        note = "\nThe file is saved first." if hold and hold.changed else ""
         self._ask(
             request.session_id,
             "Asked for",
@@ -167,10 +167,12 @@ class Windows:
                 ("Hand it over", lambda: edits.hand_over(request)),
                 ("Not now", lambda: edits.decline(request)),
             ],
+            still=lambda: request in edits.requests,
         )
 
     def turn(self, place: Place) -> None:
         """See `waits.WaitView`."""
+        edits = self._application.edits
         self._ask(
             place.lock,
             "Your turn",
@@ -178,8 +180,9 @@ class Windows:
             " Open the file again first if somebody has saved it meanwhile.",
             [
                 ("Edit it", lambda: self.edit(place)),
-                ("Release it", lambda: self._application.edits.give_up(place.lock)),
+                ("Release it", lambda: edits.give_up(place.lock)),
             ],
+            still=lambda: any(one.granted and one.place == place for one in edits.holds),
         )
 
     def edit(self, place: Place) -> None:
@@ -284,11 +287,24 @@ class Windows:
     # -- drawing --
 
     def _ask(
-        self, about: Any, title: str, text: str, answers: Sequence[Answer], message: str = ""
+        self,
+        about: Any,
+        title: str,
+        text: str,
+        answers: Sequence[Answer],
+        message: str = "",
+        still: Callable[[], bool] = lambda: True,
     ) -> Question:
-        """Show a question, in place of an earlier one about the same. It may be asked within a slot of FreeCAD."""
+        """Show a question, in place of an earlier one about the same. It may be asked within a slot of FreeCAD.
+
+        Args:
+            about: of the questions about one thing, only the latest is shown.
+            title, text, answers, message: see `Question`.
+            still: whether it is still a question; if not, it is closed.
+        """
         before = self._questions.pop(about, None)
         question = self._questions[about] = Question(title, text, answers, message)
+        question.still = still
         question.destroyed.connect(partial(self._closed, about, question))
         if before is not None:
             QtCore.QTimer.singleShot(0, before.close)
@@ -302,6 +318,9 @@ class Windows:
     def _draw(self) -> None:
         if self._panel is None:
             return
+        for question in list(self._questions.values()):
+            if not question.still():
+                question.close()
         application = self._application
         connection, edits, waits = application.connection, application.edits, application.waits
         connected = connection.connected
