@@ -68,7 +68,9 @@ def test_who_is_asked_saves_and_hands_over_by_one_click(ada, bob, part, world):
         " and one.isVisible()][0].findChildren(QtGui.QLineEdit)[0].setText('I need the hole')"
     )
     bob.answers("Ask for it")
-    ada.asked("bob (Bob Noyce) asks for Sketch of FC-0001: I need the hole\nThe file is saved first.")
+    ada.asked(
+        "bob (Bob Noyce) asks for Sketch of FC-0001: I need the hole\nThe file is saved first."
+    )
     ada.shows("bob (Bob Noyce) asks for Sketch of FC-0001")
     ada.clicks("Hand over")
     bob.asked("It is your turn")

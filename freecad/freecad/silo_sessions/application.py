@@ -25,7 +25,7 @@ from .places import Place
 from .waits import Waits
 from .windows import Windows
 
-# How often the connection and the pointer are looked at.
+# How often the pointer is looked at, and whether a server is to be tried again.
 LOOK_MS = 1_000
 # What happens when a document is opened is looked at once.
 SOON_MS = 100
@@ -64,7 +64,6 @@ class Application:
         self.waits = Waits(self.connection, self.edits, self.windows)
         self._numbers: dict[str, str] = {}
         self._observers: list[Any] = [GuiObserver(self), AppObserver(self)]
-        self._was_connected = False
         self._pointer: Any = None
         self._ticks = 0
         self._no_retry = False
@@ -181,7 +180,6 @@ class Application:
     def on_open(self) -> None:
         """See `connection.Listener`."""
         self._no_retry = False
-        self._look()
         self.edits.connected()
         self._watched = []
         self._watch()
@@ -213,6 +211,12 @@ class Application:
         """See `connection.Listener`."""
         self.edits.asked(request)
 
+    def on_state(self) -> None:
+        """See `connection.Listener`."""
+        if self.connection.connected:
+            self.edits.connected()
+        self.windows.update()
+
     def on_change(self) -> None:
         """See `connection.Listener`."""
         self.windows.update()
@@ -235,12 +239,6 @@ class Application:
     def _look(self) -> None:
         self._ticks += 1
         self._observers[1].new.clear()
-        connected = self.connection.connected
-        if connected and not self._was_connected:
-            self.edits.connected()
-        if connected != self._was_connected:
-            self._was_connected = connected
-            self.windows.update()
         pointer = QtGui.QCursor.pos()
         if pointer != self._pointer:
             self._pointer = pointer

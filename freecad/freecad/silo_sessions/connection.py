@@ -50,6 +50,9 @@ class Listener(Protocol):
     def on_asked(self, request: HandoffRequest) -> None:
         """Another user asks for a session."""
 
+    def on_state(self) -> None:
+        """The connection was interrupted, or is there again; or it is certain again what is held."""
+
     def on_change(self) -> None:
         """The picture of the watched parts has changed."""
 
@@ -131,6 +134,7 @@ class Connection:
                 on_conflict=lambda session, other: self._listener.on_conflict(session),
                 on_conflict_over=lambda session, other: self._listener.on_conflict(session),
                 on_handoff_request=self._listener.on_asked,
+                on_state=lambda connected, valid: self._listener.on_state(),
                 on_change=lambda watched, numbers: self._listener.on_change(),
                 on_refused=self._refused,
             )
