@@ -42,7 +42,7 @@ def make(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{NAME}-") as place:
         new = Path(place, NAME)
-        ignored = shutil.ignore_patterns("__pycache__", "vendor", "*.png")
+        ignored = shutil.ignore_patterns("__pycache__", "vendor")
         shutil.copytree(SOURCE, new, ignore=ignored)
         shutil.copy(ROOT / "LICENSE", new)
         vendor(new / VENDOR)

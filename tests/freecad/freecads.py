@@ -26,9 +26,13 @@ USER_CFG = """<?xml version="1.0" encoding="UTF-8" standalone="no" ?>
 
 
 class Screen(Process):
-    """An X server without a screen."""
+    """An X server without a screen.
 
-    def __init__(self) -> None:
+    Args:
+        size: width, height and depth.
+    """
+
+    def __init__(self, size: str = "1280x900x24") -> None:
         reading, writing = os.pipe()
         try:
             self._read_display = reading
@@ -38,7 +42,7 @@ class Screen(Process):
                 str(writing),
                 "-screen",
                 "0",
-                "1280x900x24",
+                size,
                 "-nolisten",
                 "tcp",
             )

@@ -36,6 +36,11 @@ App.ActiveDocument.Pad.Length = {length}
 App.closeActiveTransaction()
 App.ActiveDocument.recompute()
 """
+RELABEL = """
+App.ActiveDocument.openTransaction("Relabel")
+App.ActiveDocument.Sketch001.Label = "Lid"
+App.ActiveDocument.commitTransaction()
+"""
 LENGTH = "App.ActiveDocument.Pad.Length.Value"
 
 
@@ -116,10 +121,13 @@ def test_a_refused_property_edit_is_offered_back(ada, bob, part, world):
     bob.answers("Undo my change")
     bob.until(f"{LENGTH} == 5")
     assert world.holders() == [("ada", "Body")]
-    # Again, and kept: it is not asked about a second time.
+    # Again, and not undone: it is not asked about a second time.
     bob.do(SET_LENGTH.format(length=8))
     bob.asked("Your change is not protected")
-    bob.answers("Keep it")
+    bob.do(RELABEL)
+    bob.answers("Undo my change")
+    # That would undo the later one.
+    bob.shows("There are later changes than that of Body of FC-0001: undo them yourself.")
     bob.do(SET_LENGTH.format(length=7))
     bob.until(
         "not [one for one in QtGui.QApplication.topLevelWidgets() if isinstance(one, Question)]"

@@ -219,10 +219,9 @@ def test_a_lock_that_an_admin_took_is_told(ada, part, world):
     admin = world.client("root")
     path = f"/api/items/FC-0001/edit-sessions/{session['session_id']}/force-release"
     assert admin.call("DELETE", path, {"reason": "on holiday"}).status_code == 204
-    ada.asked(
-        "You no longer have the lock of Sketch of FC-0001 (force_released by root: on holiday)"
-    )
-    ada.shows("Sketch of FC-0001 is not locked: it was lost")
+    ada.asked("You no longer have the lock of Sketch of FC-0001: an administrator ended it")
+    ada.shows("Sketch of FC-0001 is not locked: an administrator ended it (root: on holiday)")
+    assert world.holders() == []
     ada.leaves()
     ada.shows_not("is not locked")
 

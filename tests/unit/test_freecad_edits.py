@@ -1,9 +1,12 @@
 """The FreeCAD add-on's decisions: entering, refusing, leaving, holding until saved, losing, handing over."""
 
+from dataclasses import replace
+
 import pytest
 
 from silo_client import HandoffRequest, Lock, Lost, NotFoundError, ServerUnavailableError
 from silo_sessions.edits import Edits
+from silo_sessions.reasons import lost_text
 from tests.unit.freecad_fakes import FakeServer, FakeView, place, refusal, session
 
 
@@ -111,6 +114,20 @@ def test_entering_again_what_is_held_asks_nobody(edits, server):
     assert server.calls == [("acquire", "Sketch")]
     edits.leave()
     assert states(edits) == [("Sketch of FC-0001", True, False, True)]
+
+
+def test_entering_again_gives_the_server_the_cone_of_now(edits, server):
+    edits.enter(place())
+    edits.changed("Doc")
+    edits.leave()
+    wider = replace(place(), cone=("Sketch", "Pad"))
+    assert edits.enter(wider)
+    assert server.calls == [("acquire", "Sketch"), ("later", "Sketch")]
+    server.arrive()
+    assert edits.current.place.cone == ("Sketch", "Pad")
+    edits.saved("Doc")
+    edits.leave()
+    assert server.released == ["s1"]
 
 
 # -- the server is away --
@@ -259,6 +276,7 @@ def test_a_lost_lock_is_told_and_acquired_again_if_nobody_took_it(edits, server,
     edits.lost("s1", Lost(how))
     assert view.seen == [("lost", "Sketch of FC-0001", how)]
     assert edits.current.session is None
+    edits.connected()
     server.arrive()
     assert bool(edits.current.session) is again
 
@@ -268,6 +286,20 @@ def test_a_lost_lock_that_nothing_needs_is_dropped(edits, server, view):
     edits.lost("s1", Lost("force_released"))
     assert edits.holds == []
     assert view.seen == []
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (
+            Lost("force_released", "root", "on holiday"),
+            "an administrator ended it (root: on holiday)",
+        ),
+        (Lost("new"), "the server says that it has ended"),
+    ],
+)
+def test_it_is_said_how_a_lock_was_lost(how, said):
+    assert lost_text(how) == said
 
 
 # -- handing over --

@@ -18,10 +18,11 @@ from silo_client.gui import qt_dispatch
 from . import overview, parts, preferences
 from .cone import cone_of
 from .connection import Connection
-from .edits import Edits, reason
+from .edits import Edits
 from .locks import lock_of
 from .observers import AppObserver, GuiObserver, guarded
 from .places import Place
+from .reasons import reason
 from .waits import Waits
 from .windows import Windows
 

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from silo_client import (
-    ApiError,
     EditSession,
     HandoffRequest,
     HardInterferenceError,
     Holder,
     Lock,
     Lost,
-    ServerUnavailableError,
 )
 
 from .places import Place
+from .reasons import lost_text, reason
 from .worker import Outcome, Then
 
 # The GUI waits so long for an answer when an edit is entered; a server answers in 20 ms.
@@ -99,6 +98,7 @@ class Hold:
         granted: its turn came in the line, and it was not entered yet.
         asking: an acquire is under way.
         handing: it is about to be handed over.
+        taken: somebody took it on purpose, so it is not acquired again by itself.
         why: why it is not locked; "" where it is.
     """
 
@@ -109,6 +109,7 @@ class Hold:
     granted: bool = False
     asking: bool = False
     handing: bool = False
+    taken: bool = False
     why: str = ""
 
     @property
@@ -158,6 +159,10 @@ class Edits:
         hold = self._holds.get(place.lock)
         if hold is not None and (hold.session or hold.asking):
             hold.editing, hold.granted = True, False
+            if hold.session and hold.place.cone != place.cone:
+                # The server takes the new cone.
+                self._server.acquire_later(place, lambda _: None)
+            hold.place = place
             self._view.update()
             return True
         hold = Hold(place, editing=True, changed=hold is not None and hold.changed, asking=True)
@@ -244,7 +249,7 @@ class Edits:
     def connected(self) -> None:
         """Note that the server can be reached (again): acquire what is in use without a lock."""
         for hold in self.holds:
-            if hold.session is None and hold.wanted and not hold.asking:
+            if hold.session is None and hold.wanted and not hold.asking and not hold.taken:
                 self._ask_again(hold)
 
     def granted(self, place: Place, session: EditSession) -> None:
@@ -266,9 +271,10 @@ class Edits:
         if not hold.wanted:
             self._drop(hold)
             return
-        hold.why = f"it was lost: {how}"
+        hold.why = lost_text(how)
+        hold.taken = how.reason not in COME_BACK
         self._view.lost(hold.place, how)
-        if how.reason in COME_BACK:
+        if not hold.taken:
             self._ask_again(hold)
         self._view.update()
 
@@ -291,8 +297,8 @@ class Edits:
         elif session:
             hold.session, hold.why = session, ""
             self._settle(hold)
-        else:
-            hold.why = reason(error) if error else LATE
+        elif error:
+            hold.why = reason(error)
             self._settle(hold)
 
     def _refuse_late(self, hold: Hold, holder: Holder | None) -> None:
@@ -367,12 +373,3 @@ class Edits:
         if self._holds.get(hold.place.lock) is hold:
             del self._holds[hold.place.lock]
         self._view.update()
-
-
-def reason(error: Exception) -> str:
-    """Say in a few words why there is no lock."""
-    if isinstance(error, ServerUnavailableError):
-        return "the server cannot be reached"
-    if isinstance(error, ApiError):
-        return error.message.rstrip(".")
-    return str(error).rstrip(".")

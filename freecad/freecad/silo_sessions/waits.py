@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from silo_client import EditSession, Holder, Lock, Waiting
 
 from .connection import Left
-from .edits import Edits, reason
+from .edits import Edits
 from .places import Place
+from .reasons import reason
 from .worker import Outcome, Then
 
 

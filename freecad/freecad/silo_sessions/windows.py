@@ -19,6 +19,7 @@ from .dialogs import Answer, LogIn, Question, holder_text
 from .edits import Edits, Hold
 from .panel import Button, Panel, Section
 from .places import Place
+from .reasons import lost_text
 from .waits import Wait, Waits
 from .worker import Outcome
 
@@ -122,19 +123,24 @@ class Windows:
     def change_refused(self, place: Place, holder: Holder | None) -> None:
         """See `edits.View`."""
         who = holder_text(str(place), holder) if holder else OTHER_WINDOW.format(place)
+        document = App.listDocuments().get(place.document)
+        changes = list(document.UndoNames) if document else []
         self._ask(
             place.lock,
             "Being edited",
             f"{who}\nYour change is not protected.",
             [
-                ("Undo my change", lambda: self._undo(place)),
+                ("Undo my change", lambda: self._undo(place, changes)),
                 ("Keep it", _nothing),
             ],
         )
 
-    def _undo(self, place: Place) -> None:
+    def _undo(self, place: Place, changes: list[str]) -> None:
         document = App.listDocuments().get(place.document)
         if document is None:
+            return
+        if not changes or list(document.UndoNames) != changes:
+            self.say(f"There are later changes than that of {place}: undo them yourself.")
             return
         self._application.undoing = True
         try:
@@ -149,7 +155,7 @@ class Windows:
         self._ask(
             place.lock,
             "Lock lost",
-            f"You no longer have the lock of {place} ({how}). Others may edit it now.",
+            f"You no longer have the lock of {place}: {lost_text(how)}. Others may edit it now.",
             [("OK", _nothing)],
         )
 
