@@ -246,6 +246,11 @@ def test_many_items_go_in_a_body():
     assert request.headers["Last-Event-ID"] == "e-1"
 
 
+def test_no_more_items_than_a_server_takes_go_in_a_query_however_short_they_are():
+    assert asked([("item", str(number)) for number in range(200)]).method == "GET"
+    assert asked([("item", str(number)) for number in range(201)]).method == "POST"
+
+
 def test_data_in_several_lines_is_one_event():
     data = {"connection_id": "c1", "sessions": [1, 2], "timings": WITH_GRACE}
     lines = "".join(f"data: {line}\n" for line in json.dumps(data).replace(", ", ",\n").split("\n"))
