@@ -1,12 +1,20 @@
 """What the helper is told of answers that were read, were refused, or never came."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
 
-from silo_client import HardInterferenceError, NotConnectedError, ServerUnavailableError, Wanted
+from silo_client import (
+    HardInterferenceError,
+    NotConnectedError,
+    ServerUnavailableError,
+    Wanted,
+    within,
+)
 from silo_client.common.obligations import Obligations
 from silo_client.link.helper_link import Sent
+from silo_client.network.time_limit import left
 from silo_client.sessions.acquire import Acquirer
 from silo_client.sessions.held import HeldSessions
 
@@ -21,10 +29,11 @@ class Link:
 
     def __init__(self):
         self.obligations = Obligations()
+        self.sent = Sent(None)
 
     def send(self, **command):
         self.obligations.apply(command)
-        return Sent(None)
+        return self.sent
 
     send_and_confirm = send
 
@@ -84,3 +93,26 @@ def test_refusal_does_not_answer_another_thread(acquirer):
         assert obligations.asked == {LOCK}
         assert obligations.abandoned == {OTHER_LOCK}
     assert not obligations.asked
+
+
+def test_the_patience_of_a_call_is_the_limit_of_its_requests(acquirer):
+    seen = []
+
+    def ask(connection):
+        seen.append(left())
+        raise HELD
+
+    for patience in (None, 3):
+        with pytest.raises(HardInterferenceError):
+            acquirer.acquire([ONE], ask, patience)
+    with within(1), pytest.raises(HardInterferenceError):
+        acquirer.acquire([ONE], ask, 3)
+    assert [round(seconds) for seconds in seen] == [20, 3, 1]
+
+
+def test_no_session_is_asked_for_of_which_the_helper_does_not_know(acquirer):
+    acquirer.link.sent = Sent(threading.Event())
+    asked = []
+    with pytest.raises(ServerUnavailableError, match="helper"):
+        acquirer.acquire([ONE], asked.append, 0.1)
+    assert not asked

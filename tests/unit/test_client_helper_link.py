@@ -126,6 +126,9 @@ def test_helper_that_reads_nothing_holds_nobody(deaf):
         deaf.send_and_confirm(hold=["s2"])
     deaf.close(0.1)
     assert time.monotonic() - begun < 1.5
+    # Nobody waits for what is sent later.
+    deaf.send(hold=["s3"]).check()
+    assert time.monotonic() - begun < 2
     # It is ended nevertheless.
     eventually(lambda: not deaf._process.is_running)
     eventually(lambda: not deaf.memory.is_there)

@@ -32,7 +32,7 @@ from silo_client.sessions.line import Line, OnWait
 from silo_client.state import OnState
 from silo_client.watching import OnChange
 
-# How long a call goes on trying while the server cannot be reached. A restart takes less.
+# Within this a call returns or raises. While the server cannot be reached, it goes on trying: a restart takes less.
 PATIENCE_SECONDS = 15.0
 FOREVER = float("inf")
 

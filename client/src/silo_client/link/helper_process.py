@@ -65,6 +65,7 @@ class HelperProcess:
                 f" with python= or {PYTHON_VARIABLE}."
             ) from error
         close_in_child(self, HelperProcess._forget)
+        self._is_closing = False
         self._lines: queue.SimpleQueue[tuple[bytes, threading.Event] | None] = queue.SimpleQueue()
         threading.Thread(target=self._write_lines, daemon=True, name="to the helper").start()
         # The token goes by the pipe, because other users can see a command line. If the helper has ended already, the
@@ -84,9 +85,12 @@ class HelperProcess:
 
         Returns:
             What is set when the line is in the pipe: the helper reads it, also if this process dies before. A helper
-            that has ended gets nothing.
+            that has ended, or whose input is closed, gets nothing.
         """
         written = threading.Event()
+        if self._is_closing:
+            written.set()
+            return written
         self._lines.put((json.dumps(command).encode() + b"\n", written))
         return written
 
@@ -114,6 +118,7 @@ class HelperProcess:
 
     def close_input(self) -> None:
         """Close its standard input after the lines before: no more commands come."""
+        self._is_closing = True
         self._lines.put(None)
 
     def kill(self) -> None:
