@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.waiting import eventually
+
 pytestmark = pytest.mark.alone
 
 RELEASED = "edit.session_released"
@@ -20,3 +22,22 @@ def test_a_computation_that_keeps_the_interpreter_loses_nothing(
     assert program.told[-2]["valid_at_once"] is True
     assert program.ask("valid") == [True]
     assert not watching.named(RELEASED)
+
+
+def test_a_program_that_computes_is_certain_at_once_however_much_has_changed_of_what_it_watches(
+    serve, client_of, run_program, connect, part
+):
+    ada = client_of(serve())
+    program, other = run_program(ada), connect(client_of(ada.server, "bob"))
+    program.ask("look", [part])
+    program.edit(part)
+    computing = program.send("hold_the_interpreter", 2)
+    changes = 0
+    while not [told for told in program.told if "valid_at_once" in told]:
+        other.edit(part, level="sketch", object_id=str(changes)).release()
+        changes += 1
+    computing()
+    other.edit(part, level="sketch", object_id="last")
+    assert program.heard(valid_at_once=True)
+    assert changes > 10
+    eventually(lambda: program.ask("seen") == {part: ["", "last"]})

@@ -87,6 +87,12 @@ def obey(workstation: Workstation, name: str, argument: Any) -> Any:
     if name == "watch":
         watches.append(Watch(sessions[-1]))
         return None
+    if name == "look":
+        workstation.watch(argument, wait=30)
+        return None
+    if name == "seen":
+        items = workstation.watched.items
+        return {part: [one.object_id for one in item.holders] for part, item in items.items()}
     if name == "spans":
         return watches[-1].spans
     if name == "release":
