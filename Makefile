@@ -31,7 +31,7 @@ help:
 	@echo "make demo   run it with 30 simulated engineers at work (ENGINEERS, SEED, PORT) until Ctrl-C"
 	@echo "make test   run every test but the client's and the slow ones"
 	@echo "make test-client  run those of the client and the command line as programs"
-	@echo "make test-browser  run those of the board in Chromium, which the distribution has, in two minutes"
+	@echo "make test-browser  run those of the board in Chromium, which the distribution has, in three minutes"
 	@echo "make test-freecad  run those of the add-on in the distribution's FreeCAD, in five minutes"
 	@echo "make test-directory  run those of log-ins by LDAP, with the distribution's slapd, in seconds"
 	@echo "make test-oidc  run those of log-ins by OpenID Connect, with oidc-provider of npm on Node.js, in seconds"

@@ -196,6 +196,14 @@ FORGERIES: Forgeries = {
             "granted 8 .* is addressed to .*'all'",
             forged(log={8: replace(LOG[7], channels=LOG[7].channels | {"all"})}),
         ),
+        (
+            "line_changed 22 .* is addressed to",
+            forged(log={22: replace(LOG[21], channels=LOG[21].channels - {f"workstation:{ADA}"})}),
+        ),
+        (
+            "line_changed 22 .* is addressed to",
+            forged(log={22: replace(LOG[21], channels=LOG[21].channels | {f"workstation:{BOB}"})}),
+        ),
     ],
     "all_has_a_cause": [
         ("'handed_off'.*without a cause", forged(operations={8: None})),

@@ -9,6 +9,7 @@ from tests.history import (
     GRANTED,
     IDLE,
     INTERFERENCE,
+    LINE,
     RELEASED,
     REQUESTED,
     RESOLVED,
@@ -74,6 +75,9 @@ def told(number: int, at: float, kind: str, data: Any) -> Entry:
 ASKED = {"message": "please", "workstation_id": ADA, "requester": "ada"}
 IDLE_10, IDLE_20 = ({"idle_since": time_at(since)} for since in (10, 20))
 
+# Of the line for what a1 was.
+A1_LINE = {name: A1[name] for name in ("item_id", "context_level", "object_id")}
+
 MEET_B1 = B1 | {"with": A1, "shared": ["y"]}
 MEET_A1 = A1 | {"with": B1, "shared": ["y"]}
 
@@ -100,6 +104,7 @@ LOG = (
     entry(19, 40.0, IDLE, B3 | IDLE_20, ADA, BOB),
     released(20, 50.0, B2, "idle", ADA, BOB),
     released(21, 50.0, B3, "idle", ADA, BOB),
+    entry(22, 51.0, LINE, A1_LINE | {"length": 0}, ADA),
 )
 
 
