@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from events_app.database import others, sql
+from silo import dumps
 from silo.doctor import upgrading
 from silo.doctor.findings import Level
 from tests.programs import path_with_them
@@ -131,6 +132,22 @@ def test_a_long_transaction_is_found_and_a_late_one_not_waited_for(
     holding.rollback()
     said, wrong = upgrade(no_backup=True)
     assert ("All migrations are applied." in said, "Wrote" in said) == (True, False)
+
+
+def test_a_server_that_starts_during_the_backup_is_found(
+    taken_back, connect, monkeypatch, tmp_path
+):
+    before, file = taken_back(OLD), tmp_path / "before.dump"
+
+    def write(into):
+        into.touch()
+        connect("silo serve")
+
+    monkeypatch.setattr(dumps, "write", write)
+    said, wrong = upgrade(backup=file)
+    assert wrong == "There is a problem. Nothing was migrated; the backup is there."
+    assert problems(said) == ["servers"]
+    assert sql.applied_migrations() == before
 
 
 def test_a_database_of_a_newer_version_is_left_alone(taken_back):

@@ -42,6 +42,8 @@ class Command(BaseCommand):
         if backup:
             dumps.write(backup)
             self.stdout.write(f"Wrote {backup}, {backup.stat().st_size} bytes.")
+            # That took a while.
+            self._show(list(upgrading.findings()), "Nothing was migrated; the backup is there.")
         try:
             call_command("migrate", interactive=False, skip_checks=True, stdout=self.stdout)
         except OperationalError as error:
