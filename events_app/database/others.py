@@ -42,6 +42,15 @@ def services() -> list[Other]:
     return [one for one in everybody if is_service(one.name)]
 
 
+def end(some: Iterable[Other]) -> None:
+    """End connections, as far as they are of the same user as this one. Servers and sweepers make new ones.
+
+    Raises:
+        django.db.Error: the database cannot be asked.
+    """
+    sql.answer_to(sql.END_OWN, [one.pid for one in some])
+
+
 def long_locking() -> list[Other]:
     """Return the connections that keep locks on tables for longer than any server does. With locks it takes a while.
 

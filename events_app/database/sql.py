@@ -189,36 +189,27 @@ def lock_table(table: str) -> None:
 
 def last_of_sequence(sequence: str) -> int:
     """Return the last value that a sequence has given, as far as this database knows; 0 if there is none."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sequence_last_value(%s::regclass)", [sequence])
-        (last,) = cursor.fetchone()
-    return last or 0
+    return answer_to("SELECT pg_sequence_last_value(%s::regclass)", sequence)[0][0] or 0
 
 
 def setting(name: str) -> str:
     """Return a setting of this database session; empty if it is not set."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting(%s, true)", [name])
-        (value,) = cursor.fetchone()
-    return value or ""
+    return answer_to("SELECT current_setting(%s, true)", name)[0][0] or ""
 
 
 def set_for_transaction(name: str, value: str) -> None:
     """Change a setting of this database session until this transaction's end."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
+    answer_to("SELECT set_config(%s, %s, true)", name, value)
 
 
 def set_for_session(name: str, value: str) -> None:
     """Change a setting of this database session until its end."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
+    answer_to("SELECT set_config(%s, %s, false)", name, value)
 
 
 def set_sequence(sequence: str, last: int) -> None:
     """Have a sequence go on after a value; a rollback does not undo it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT setval(%s, %s)", [sequence, last])
+    answer_to("SELECT setval(%s, %s)", sequence, last)
 
 
 @contextmanager
@@ -256,12 +247,10 @@ def write_for_probe() -> None:
 
 def standbys() -> tuple[int, bool]:
     """Return how many standbys acknowledge commits, and whether this user may see that; who may not sees none."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FILTER (WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')),"
-            " pg_has_role('pg_read_all_stats', 'USAGE') FROM pg_stat_replication"
-        )
-        found, visible = cursor.fetchone()
+    [(found, visible)] = answer_to(
+        "SELECT count(*) FILTER (WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')),"
+        " pg_has_role('pg_read_all_stats', 'USAGE') FROM pg_stat_replication"
+    )
     return int(found), bool(visible)
 
 
@@ -339,11 +328,22 @@ LOCKING: Final = """
 """
 
 
-def answer_to(statement: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a statement without parameters."""
+END_OWN: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ANY(%s) AND usename = current_user"
+
+
+def let_others_write(may: bool) -> None:
+    """Have connections that are made to this database from now on write, or only read unless they say otherwise."""
+    [(name,)] = answer_to("SELECT current_database()")
+    value = "DEFAULT" if may else "on"
+    database = connection.ops.quote_name(name)
+    answer_to(f"ALTER DATABASE {database} SET default_transaction_read_only = {value}")
+
+
+def answer_to(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement; none where it returns nothing."""
     with connection.cursor() as cursor:
-        cursor.execute(statement)
-        return list(cursor.fetchall())
+        cursor.execute(statement, parameters or None)
+        return list(cursor.fetchall()) if cursor.description else []
 
 
 def parameters_for(purpose: str) -> dict[str, Any]:

@@ -1,12 +1,17 @@
 """`manage.py backup` and `restore`, from one database into another one."""
 
+import re
 import stat
+import sys
 
 import httpx
+import psycopg
 import pytest
 
 from sessions_app.models.api_token import TOKEN_FORM
 from tests.processes.service import Serve
+from tests.programs import path_with_them
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -65,9 +70,68 @@ def test_what_is_wrong_is_said(empty_database, manage, tmp_path):
     code, said = manage(empty, "restore", broken)
     assert code == 1
     assert "input file does not appear to be a valid archive" in said
+    with psycopg.connect(empty) as other:
+        assert other.execute("SHOW default_transaction_read_only").fetchone() == ("off",)
     code, said = manage(empty, "backup", tmp_path / "silo.dump", path="/nonexistent")
     assert (code, "There is no pg_dump on the PATH" in said) == (1, True), said
     code, said = manage(empty, "backup", tmp_path / "none/silo.dump")
     assert code == 1
     assert "pg_dump: error" in said
     assert list(tmp_path.iterdir()) == [broken]
+
+
+# Runs pg_restore, and then does as a server that comes at that moment: it writes down what it hears, and stays.
+MEANWHILE = """#!{python}
+import os, select, subprocess, sys
+import psycopg
+subprocess.run(["{folder}/pg_restore", *sys.argv[1:]], check=True)
+[database] = [one.partition("=")[2] for one in sys.argv if one.startswith("--dbname=")]
+# A server does not say this.
+del os.environ["PGOPTIONS"]
+if os.fork():
+    sys.exit()
+server = psycopg.connect(dbname=database, application_name="silo serve", autocommit=True)
+with open("{heard}", "w", buffering=1) as heard:
+    try:
+        server.execute("SELECT nextval('sessions_app_fencing_token')")
+    except psycopg.Error as error:
+        print(type(error).__name__, file=heard)
+    # What the command waits for.
+    for stream in (sys.stdout, sys.stderr):
+        os.close(stream.fileno())
+    if select.select([server], [], [], 30)[0]:
+        print("ended", file=heard)
+os._exit(0)
+"""
+
+
+def test_a_server_that_comes_meanwhile_writes_nothing(empty_database, manage, tmp_path):
+    old, new, file = empty_database(), empty_database(), tmp_path / "silo.dump"
+    heard, program = tmp_path / "heard", tmp_path / "pg_restore"
+    path = path_with_them()
+    texts = {"python": sys.executable, "folder": path.partition(":")[0], "heard": heard}
+    program.write_text(MEANWHILE.format(**texts))
+    program.chmod(0o755)
+    code, said = manage(old, "migrate", "--verbosity", "0")
+    assert code == 0, said
+    code, said = manage(old, "backup", file)
+    assert code == 0, said
+    code, said = manage(new, "restore", file, path=f"{tmp_path}:{path}")
+    assert (code, f"Restored {file}." in said) == (0, True), said
+    # Its connection would never write.
+    eventually(lambda: heard.read_text().split() == ["ReadOnlySqlTransaction", "ended"])
+    with psycopg.connect(new) as server:
+        assert server.execute("SELECT nextval('sessions_app_fencing_token') > 2^32").fetchone()[0]
+
+
+def test_whoever_does_not_own_the_database_cannot_restore_it(empty_database, manage, tmp_path):
+    url, file = empty_database(), tmp_path / "silo.dump"
+    file.touch()
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("CREATE ROLE test_backup_guest LOGIN")
+        try:
+            guest = re.sub(r"user=\w+", "user=test_backup_guest", url)
+            code, said = manage(guest, "restore", file)
+        finally:
+            owner.execute("DROP ROLE test_backup_guest")
+    assert (code, "has to own the database" in said) == (1, True), said
