@@ -13,6 +13,7 @@ include_patterns = [
     "SECURITY.md",
     "client/README.md",
     "embedded_postgres/README.md",
+    "freecad/README.md",
     "docs/**",
 ]
 extensions = ["myst_parser"]

@@ -30,6 +30,8 @@ from .windows import Windows
 LOOK_MS = 1_000
 # What happens when a document is opened is looked at once.
 SOON_MS = 100
+# What has no lock because the server was slow, while the connection stayed, is tried again so often.
+AGAIN_SECONDS = 3
 # A server that was not there at the start is tried again so often.
 RETRY_SECONDS = 10
 
@@ -244,6 +246,8 @@ class Application:
         if pointer != self._pointer:
             self._pointer = pointer
             self.connection.touched()
+        if self._ticks % AGAIN_SECONDS == 0 and self.connection.connected:
+            self.edits.connected()
         if self._ticks % RETRY_SECONDS == 0 and not (self.connection.open or self._no_retry):
             self.connection.start()
 

@@ -24,7 +24,7 @@ from .worker import Outcome, Post, Then, Worker
 
 # What distinguishes the workstations of several programs on one machine.
 PROGRAM = "FreeCAD"
-# A request goes on trying for so long; the GUI does not wait for it.
+# An acquire or a release goes on trying for so long, so that the next one of the worker is not far.
 PATIENCE_SECONDS = 1.0
 # The first connection may take longer, in the background; it is tried again.
 CONNECT_SECONDS = 5.0
@@ -128,6 +128,7 @@ class Connection:
                 program=PROGRAM,
                 ca_file=login.ca_file,
                 patience=CONNECT_SECONDS,
+                cancel=self._closed,
                 dispatch=self._post,
                 python=self._python,
                 on_lost=lambda session, how: self._listener.on_lost(session),
@@ -164,7 +165,11 @@ class Connection:
     def _acquire(self, place: Place) -> EditSession:
         lock = place.lock
         return self._there().edit(
-            lock.part_number, level=lock.level, object_id=lock.object_id, cone=place.cone
+            lock.part_number,
+            level=lock.level,
+            object_id=lock.object_id,
+            cone=place.cone,
+            patience=PATIENCE_SECONDS,
         )
 
     def acquire(
@@ -179,7 +184,7 @@ class Connection:
 
     def release(self, session: EditSession) -> None:
         """See `edits.Server`."""
-        self._worker.do(session.release)
+        self._worker.do(lambda: session.release(patience=PATIENCE_SECONDS))
 
     def leave(self, session: EditSession) -> None:
         """See `edits.Server`."""
@@ -271,7 +276,7 @@ class Connection:
         def task() -> None:
             workstation, self._workstation = self._workstation, None
             if workstation is not None:
-                workstation.close()
+                workstation.close(patience=PATIENCE_SECONDS)
 
         self._worker.do(task)
         self._worker.close(CLOSE_SECONDS)

@@ -34,7 +34,7 @@ def held(edits: Edits) -> list[Row]:
 
 
 def _hold(hold: Hold) -> Row:
-    if hold.asking and not hold.session:
+    if hold.asking and not hold.session and not hold.why:
         state = "asking for the lock…"
     elif hold.session is None:
         state = f"NOT LOCKED: {hold.why}"
