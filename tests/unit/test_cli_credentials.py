@@ -162,12 +162,30 @@ def test_a_complete_environment_needs_no_file(folder, monkeypatch):
     assert credentials.current() == Login("https://three.example", "token")
 
 
-@pytest.mark.parametrize("text", ["nonsense", "[]", '{"servers": 1}'])
-def test_a_file_that_something_else_has_written(folder, text):
+@pytest.mark.usefixtures("no_keyring")
+@pytest.mark.parametrize("written", [b"nonsense", b"\xff", b"[]", b'{"servers": 1}'])
+def test_a_file_that_something_else_has_written_is_replaced(folder, written):
     folder.mkdir()
-    file(folder).write_text(text)
+    file(folder).write_bytes(written)
     with pytest.raises(CredentialsError):
         credentials.current()
+    credentials.store(ONE)
+    assert credentials.current() == ONE
+
+
+@pytest.mark.usefixtures("no_keyring")
+def test_a_file_that_cannot_be_read_for_a_moment_loses_nothing(folder, monkeypatch):
+    credentials.store(ONE)
+
+    def fails(*_, **__):
+        raise PermissionError(13, "used by another process")
+
+    with monkeypatch.context() as moment:
+        moment.setattr(credentials.Path, "read_text", fails)
+        with pytest.raises(CredentialsError, match="another process"):
+            credentials.store(TWO)
+    credentials.store(TWO)
+    assert json.loads(file(folder).read_text())["servers"].keys() == {ONE.url, TWO.url}
 
 
 @pytest.mark.usefixtures("no_keyring")

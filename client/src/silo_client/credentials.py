@@ -73,6 +73,10 @@ class CredentialsError(SiloError):
     """The file or the keyring cannot be read or written."""
 
 
+class _BrokenFileError(CredentialsError):
+    """The file can be read, and no log-in can be read from it."""
+
+
 @dataclass(frozen=True)
 class Login:
     """A server and its token, which its text does not show.
@@ -225,7 +229,7 @@ def store(login: Login) -> str:
         Where the token is, in words.
 
     Raises:
-        CredentialsError: the file cannot be written.
+        CredentialsError: the file cannot be read or written.
         ConfigurationError: the URL is invalid.
     """
     login = replace(login, url=check_url(login.url))
@@ -240,8 +244,8 @@ def store(login: Login) -> str:
     with _locked():
         try:
             kept = _read()
-        except CredentialsError:
-            # A broken file is replaced: else nobody could log in.
+        except _BrokenFileError:
+            # It is replaced: else nobody could log in. One that cannot be read now may have other log-ins.
             kept = {}
         kept.setdefault("servers", {})[login.url] = server
         kept["current"] = login.url
@@ -259,7 +263,7 @@ def forget(url: str) -> bool:
         Whether there was one.
 
     Raises:
-        CredentialsError: the file cannot be written, or the keyring cannot remove the token.
+        CredentialsError: the file cannot be read or written, or the keyring cannot remove the token.
     """
     url = url.rstrip("/")
     server = _read().get("servers", {}).get(url)
@@ -289,10 +293,12 @@ def _read() -> dict[str, Any]:
         kept = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise CredentialsError(f"{file} cannot be read: {error}") from error
+    except ValueError as error:
+        raise _BrokenFileError(f"{file} cannot be read: {error}") from error
     if not isinstance(kept, dict) or not isinstance(kept.get("servers", {}), dict):
-        raise CredentialsError(f"{file} is not a file of `silo login`.")
+        raise _BrokenFileError(f"{file} is not a file of `silo login`.")
     return kept
 
 
