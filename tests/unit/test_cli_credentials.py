@@ -12,6 +12,8 @@ import pytest
 from keyring.backends import fail
 
 from silo_client import credentials
+from silo_client.cli.commands import login
+from silo_client.cli.exit_codes import CommandError
 from silo_client.credentials import CredentialsError, Login, NotLoggedInError
 
 ONE = Login("https://one.example", "token-1", "/ca.pem")
@@ -236,3 +238,24 @@ def test_a_folder_that_cannot_be_written(folder, monkeypatch, use):
 
 def test_no_token_is_shown():
     assert ONE.token not in repr(ONE)
+
+
+@pytest.mark.parametrize(
+    ("url", "user", "said"),
+    [
+        ("http://silo.example.com", "ada", "can read your password and the token."),
+        ("http://silo.example.com", None, "can read the token."),
+        ("http://127.0.0.1:8000", "ada", ""),
+        ("https://silo.example.com", "ada", ""),
+    ],
+)
+def test_who_listens_is_said_before_a_secret_is_asked_for(monkeypatch, capsys, url, user, said):
+    def asked(*_):
+        raise CommandError("asked for it")
+
+    monkeypatch.setattr(login, "_secret", asked)
+    with pytest.raises(CommandError, match="asked for it"):
+        login.login(url, user=user)
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert bool(shown) == bool(said)

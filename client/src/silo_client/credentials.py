@@ -169,6 +169,8 @@ def by_password(
 ) -> Login:
     """Have the server make a token for a user's name and password. `store` keeps what is returned.
 
+    Where the URL is not https, others on the network can read the password and the token.
+
     Args:
         url: the server's URL.
         user: the user's name.

@@ -58,11 +58,13 @@ def login(
     use the same log-in.
     """
     address = _address(url or _ask_url())
+    if not _is_private(address):
+        secrets = "the token" if user is None else "your password and the token"
+        # Before they are typed.
+        say(f"The URL is not https: others on the network can read {secrets}.", WARNING)
     found = _asked(address, str(ca_file) if ca_file else None, user, token_stdin)
     where = credentials.store(found)
     say(f"Logged in to {address}. The token is in {where}.")
-    if not _is_private(address):
-        say("The URL is not https: others on the network can read the token.", WARNING)
 
 
 def logout(url: Url = None) -> None:
