@@ -28,9 +28,16 @@ ALGORITHMS: Final = frozenset(
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 )
 _REQUIRED: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-# The provider's words for a client that it does not know, or whose secret is wrong: nobody who logs in can help it.
-_SET_UP_WRONG: Final = frozenset(
-    ["invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type"]
+# The provider's words for a client that it does not know, or whose secret or scopes are wrong, with the browser or to a
+# call: nobody who logs in can help it.
+SET_UP_WRONG: Final = frozenset(
+    [
+        "invalid_client",
+        "unauthorized_client",
+        "invalid_scope",
+        "unsupported_grant_type",
+        "unsupported_response_type",
+    ]
 )
 
 
@@ -140,8 +147,8 @@ class Provider:
             )
             claims = _with_userinfo(client, token, claims)
         except OAuthError as error:
-            if error.error in _SET_UP_WRONG:
-                raise NotUsable(f"the provider refuses this client: {error.error}") from error
+            if error.error in SET_UP_WRONG:
+                raise refuses_client(error.error) from error
             raise NotBelieved(f"refused by the provider: {error.error}") from error
         except JoseError as error:
             raise NotBelieved(f"ID token: {error.error}") from error
@@ -155,6 +162,15 @@ class Provider:
         return identity_in(claims)
 
 
+def refuses_client(error: str) -> NotUsable:
+    """Return what one of SET_UP_WRONG means.
+
+    Args:
+        error: the provider's word.
+    """
+    return NotUsable(f"the provider refuses this client: {error}")
+
+
 def identity_in(claims: Mapping[str, Any]) -> Identity:
     """Return who somebody is by the claims of the provider.
 
@@ -165,8 +181,8 @@ def identity_in(claims: Mapping[str, Any]) -> Identity:
     subject, username = claims.get("sub"), claims.get(accounts.openid_username_claim)
     if not isinstance(subject, str) or not subject or text_fault(subject):
         raise NotUsable("the provider does not say who it is: sub")
-    if not isinstance(username, str) or not username.strip():
-        raise NotUsable(f"the provider sends no claim {accounts.openid_username_claim}")
+    if not isinstance(username, str) or not username.strip() or text_fault(username.strip()):
+        raise NotUsable(f"the provider sends no usable claim {accounts.openid_username_claim}")
     groups = claims.get(accounts.openid_groups_claim) if accounts.openid_groups_claim else None
     listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
     first, last = shown_name(claims.get("given_name")), shown_name(claims.get("family_name"))
@@ -222,7 +238,8 @@ def _discovered() -> dict[str, Any]:
         # Not the other name itself: what a stranger sends is not believed.
         raise Unavailable("the discovery document names another issuer than openid_issuer")
     scheme = issuer.partition(":")[0]
-    for name in _REQUIRED:
+    # The user information is asked for with the access token.
+    for name in (*_REQUIRED, *({"userinfo_endpoint"} & document.keys())):
         address = document.get(name)
         if not isinstance(address, str) or not address.startswith(("https://", f"{scheme}://")):
             raise Unavailable(f"the discovery document has no usable {name}")

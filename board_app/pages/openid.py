@@ -15,18 +15,25 @@ from django.views.decorators.http import require_GET
 from board_app.access import RETRY_AFTER, UNAVAILABLE
 from board_app.openid import BACKEND, attempt
 from board_app.openid.attempt import Attempt
-from board_app.openid.calls import REST_SECONDS, Unavailable
-from board_app.openid.provider import PROVIDER, NotBelieved
+from board_app.openid.calls import REST_SECONDS, NotUsable, Unavailable
+from board_app.openid.provider import PROVIDER, SET_UP_WRONG, NotBelieved, refuses_client
 from board_app.pages.log_in import log_in_page
 from sessions_app.openid_accounts import NoEntry, account_of
 from sessions_app.wrong_credentials import OpenIdLogIn
 
 logger = logging.getLogger(__name__)
 
-NOT_FROM_HERE = "This log-in was not begun in this browser, or too long ago. Begin again."
-NOT_BELIEVED = "The answer of {name} is no good, perhaps because it was used before. Begin again."
+NOT_FROM_HERE = (
+    "This log-in was started in another browser or tab, or more than ten minutes ago. Begin again."
+)
+NOT_BELIEVED = (
+    "The answer of {name} could not be verified, perhaps because it was used before. Begin again."
+)
 GIVEN_UP = "The log-in at {name} was given up, or refused there."
-AWAY = "{name} cannot be asked at the moment. Try again in some seconds, or log in with a password."
+AWAY = (
+    "{name} cannot be reached at the moment. Try again in some seconds, or log in with a password."
+)
+NOT_USABLE = "The answer of {name} cannot be used here. Tell an administrator."
 TOO_MANY = "Too many log-ins from this address were wrong. Try again in {seconds} seconds."
 
 
@@ -50,23 +57,27 @@ def begin(request: HttpRequest) -> HttpResponseBase:
 def answer(request: HttpRequest) -> HttpResponseBase:
     """Log in whom the provider has sent back, or say why not."""
     _check_configured()
+    answered = attempt.of(request)
+    if answered is None:
+        # Nothing can be guessed here, and any page of the web can have somebody's browser ask for this address: so it
+        # is no wrong log-in, and the attempt of another tab goes on.
+        return _refused(request, 400, NOT_FROM_HERE)
     log_in = OpenIdLogIn(request)
     if seconds := log_in.seconds_to_wait():
         response = _refused(request, 429, TOO_MANY.format(seconds=seconds))
         response["Retry-After"] = str(seconds)
         return response
-    response = _answer(request, log_in)
+    response = _answer(request, log_in, answered)
     attempt.forget(response)
     return response
 
 
-def _answer(request: HttpRequest, log_in: OpenIdLogIn) -> HttpResponseBase:
-    answered = attempt.of(request)
-    if answered is None:
-        log_in.failed("not begun here")
-        return _refused(request, 400, NOT_FROM_HERE)
+def _answer(request: HttpRequest, log_in: OpenIdLogIn, answered: Attempt) -> HttpResponseBase:
     following = answered.next
-    if "error" in request.GET or not (code := request.GET.get("code", "")):
+    if (error_code := request.GET.get("error")) in SET_UP_WRONG:
+        log_in.not_wrong()
+        return _away(request, refuses_client(error_code), following)
+    if error_code is not None or not (code := request.GET.get("code", "")):
         log_in.not_wrong()
         return _refused(request, 403, GIVEN_UP, following)
     # RFC 9207: a provider that names itself is this one.
@@ -125,6 +136,9 @@ def _away(request: HttpRequest, error: Unavailable, following: str) -> HttpRespo
     # However many press the button meanwhile.
     if not error.repeated:
         logger.warning("the provider of OpenID Connect cannot be used", extra={"why": str(error)})
+    if isinstance(error, NotUsable):
+        # Not after some seconds either.
+        return _refused(request, 503, NOT_USABLE, following)
     response = _refused(request, 503, AWAY, following)
     response["Retry-After"] = f"{REST_SECONDS:g}"
     return response

@@ -10,14 +10,14 @@ from django.core import signing
 from joserfc.jwk import RSAKey
 
 from board_app.openid import attempt
-from board_app.openid.provider import PROVIDER
+from board_app.openid.provider import PROVIDER, SET_UP_WRONG
 from sessions_app.models import OpenIdAccount
 from sessions_app.roles import Role
 from silo.log_format import FieldsFormatter
 from tests.factories import make_user
 from tests.integration.admin_site import text_of
 from tests.integration.test_security_headers import check_page
-from tests.oidc.conftest import BEGIN, PEOPLE, configure
+from tests.oidc.conftest import ANSWER, BEGIN, PEOPLE, configure
 
 pytestmark = pytest.mark.django_db
 User = get_user_model()
@@ -34,6 +34,12 @@ def refused(answer, status, words):
     assert 'type="password"' in text
     check_page(answer)
     assert "sessionid" not in answer.cookies
+
+
+def unusable(answer):
+    """Check that the page does not have its reader try again."""
+    refused(answer, 503, "The answer of Company cannot be used here. Tell an administrator.")
+    assert "Retry-After" not in answer
 
 
 def lines_of(caplog):
@@ -129,16 +135,19 @@ def test_a_mail_address_says_nothing(provider, browser):
     assert browser.silo.get("/api/me").json()["user"] == "ada"
 
 
-@pytest.mark.parametrize("name", ["a d a", "ada\u200b", "x" * 151, "<ada>"])
+@pytest.mark.parametrize("name", ["a d a", "x" * 151, "<ada>"])
 def test_a_name_that_cannot_be_one_here_makes_no_account(provider, browser, name):
     provider.set_people({"1": PEOPLE["1"] | {"preferred_username": name}})
     refused(browser.log_in("1"), 403, "cannot be one here")
     assert not User.objects.exists()
 
 
-def test_without_the_claim_nobody_is_let_in(provider, new_browser):
-    provider.set_people({"1": {"groups": ["silo-editors"]}, "2": PEOPLE["2"]})
-    refused(new_browser().log_in("1"), 503, "cannot be asked")
+@pytest.mark.parametrize("name", [None, " ", 5, "ada\0", "ada\u200b", "x" * 200_003 + "\0"])
+def test_without_a_usable_claim_nobody_is_let_in(provider, new_browser, caplog, name):
+    provider.set_people({"1": PEOPLE["1"] | {"preferred_username": name}, "2": PEOPLE["2"]})
+    answer = new_browser().log_in("1")
+    unusable(answer)
+    assert lines_of(caplog)[-1].endswith('"the provider sends no usable claim preferred_username"')
     # It is that user's trouble only.
     assert new_browser().log_in("2").status_code == 302
 
@@ -152,12 +161,17 @@ def test_an_answer_counts_only_in_the_browser_that_asked(provider, new_browser, 
     """Else a link would log somebody in as somebody else."""
     one, other = new_browser(), new_browser()
     address = one.at_provider(one.begin(), "1")
-    refused(other.back(address), 400, "not begun in this browser")
+    refused(other.back(address), 400, "started in another browser")
     other.begin()
-    refused(other.back(address), 400, "not begun in this browser")
-    assert all(re.fullmatch(WRONG, line) for line in lines_of(caplog))
-    assert len(lines_of(caplog)) == 2
+    refused(other.back(address), 400, "started in another browser")
     assert one.back(address).status_code == 302
+
+
+def test_of_two_tabs_the_second_one_logs_in(provider, browser):
+    one = browser.at_provider(browser.begin("/items/1"), "1")
+    two = browser.at_provider(browser.begin("/items/2"), "1")
+    refused(browser.back(one), 400, "another browser or tab")
+    assert browser.back(two)["Location"] == "/items/2"
 
 
 def test_a_code_is_good_once(provider, browser, caplog):
@@ -165,10 +179,10 @@ def test_a_code_is_good_once(provider, browser, caplog):
     cookie = browser.silo.cookies[attempt.COOKIE].value
     assert browser.back(address).status_code == 302
     browser.silo.cookies.clear()
-    refused(browser.back(address), 400, "not begun in this browser")
+    refused(browser.back(address), 400, "started in another browser")
     # With the cookie from before, which somebody has kept.
     browser.silo.cookies[attempt.COOKIE] = cookie
-    refused(browser.back(address), 400, "no good")
+    refused(browser.back(address), 400, "could not be verified")
     assert "invalid_grant" in lines_of(caplog)[-1]
     assert re.fullmatch(WRONG, lines_of(caplog)[-1])
 
@@ -176,7 +190,7 @@ def test_a_code_is_good_once(provider, browser, caplog):
 def test_an_attempt_ends_after_a_while(provider, browser, monkeypatch):
     address = browser.at_provider(browser.begin(), "1")
     monkeypatch.setattr(attempt, "LASTS_SECONDS", -1)
-    refused(browser.back(address), 400, "too long ago")
+    refused(browser.back(address), 400, "more than ten minutes ago")
 
 
 @pytest.mark.parametrize(("place", "why"), [(1, "invalid_claim"), (2, "invalid_grant")])
@@ -185,7 +199,7 @@ def test_nonce_and_verifier_are_those_of_the_attempt(provider, browser, caplog, 
     kept = signing.loads(browser.silo.cookies[attempt.COOKIE].value, salt=attempt._SALT)
     kept[place] = "x" * 48
     browser.silo.cookies[attempt.COOKIE] = signing.dumps(kept, salt=attempt._SALT)
-    refused(browser.back(address), 400, "no good")
+    refused(browser.back(address), 400, "could not be verified")
     assert why in lines_of(caplog)[-1]
 
 
@@ -193,7 +207,7 @@ def test_an_id_token_for_somebody_else_is_not_believed(provider, browser, settin
     address = browser.at_provider(browser.begin(), "1")
     # What is known of the provider still has the name from before.
     configure(settings, provider.issuer, openid_client_id="another")
-    refused(browser.back(address), 400, "no good")
+    refused(browser.back(address), 400, "could not be verified")
     assert "invalid_claim" in lines_of(caplog)[-1]
 
 
@@ -202,7 +216,7 @@ def test_a_signature_is_by_a_key_of_the_provider(provider, browser, caplog):
     known = PROVIDER._client()
     [kid] = [key["kid"] for key in known.fetch_jwk_set()["keys"] if key["kty"] == "RSA"]
     known.server_metadata["jwks"] = {"keys": [a_key(kid)]}
-    refused(browser.back(address), 400, "no good")
+    refused(browser.back(address), 400, "could not be verified")
     assert "bad_signature" in lines_of(caplog)[-1]
 
 
@@ -222,22 +236,47 @@ def test_another_providers_answer_is_none(provider, browser):
     address = browser.at_provider(browser.begin(), "1")
     assert "iss=" in address
     other = re.sub(r"iss=[^&]+", "iss=https%3A%2F%2Fevil.example", address)
-    refused(browser.back(other), 400, "no good")
+    refused(browser.back(other), 400, "could not be verified")
 
 
 def test_a_wrong_secret_is_the_operators_trouble(provider, browser, settings, caplog):
     configure(settings, provider.issuer, openid_client_secret="hunter2")
-    refused(browser.log_in("1"), 503, "cannot be asked")
+    unusable(browser.log_in("1"))
     assert "refuses this client: invalid_client" in lines_of(caplog)[-1]
     assert "hunter2" not in "".join(lines_of(caplog))
 
 
+def answered(browser, **fields):
+    """Begin, and come back with an answer that the provider has not given."""
+    state = parse_qs(urlsplit(browser.begin()).query)["state"][0]
+    return browser.silo.get(ANSWER, {"state": state, **fields})
+
+
+@pytest.mark.parametrize("error", sorted(SET_UP_WRONG))
+def test_a_client_that_is_refused_in_the_redirect_is_the_operators_trouble(
+    provider, browser, caplog, error
+):
+    unusable(answered(browser, error=error))
+    [line] = lines_of(caplog)
+    assert line.endswith(f'why="the provider refuses this client: {error}"')
+
+
 def test_many_wrong_answers_wait(provider, browser):
     for _ in range(50):
-        assert browser.silo.get(f"{BEGIN}/answer?code=x&state=y").status_code == 400
-    answer = browser.silo.get(f"{BEGIN}/answer?code=x&state=y")
+        answer = answered(browser, code="x", iss="https://evil.example")
+        assert answer.status_code == 400
+    answer = answered(browser, code="x", iss="https://evil.example")
     assert answer.status_code == 429
     assert 1 <= int(answer["Retry-After"]) <= 10
+
+
+def test_no_page_of_the_web_can_have_an_address_banned(provider, browser, caplog):
+    """Anybody's pictures may have this address, and browsers send no attempt with them."""
+    with_attempt = browser.at_provider(browser.begin(), "1")
+    for _ in range(51):
+        refused(browser.silo.get(f"{ANSWER}?code=x&state=y"), 400, "started in another browser")
+    assert not lines_of(caplog)
+    assert browser.back(with_attempt).status_code == 302
 
 
 @pytest.mark.parametrize(

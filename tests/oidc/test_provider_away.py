@@ -24,7 +24,7 @@ SOON = 0.3
 
 def check_away(answer):
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
-    assert "Company cannot be asked at the moment" in text_of(answer)
+    assert "Company cannot be reached at the moment" in text_of(answer)
     assert 'type="password"' in text_of(answer)
 
 
@@ -92,7 +92,9 @@ def imitation(settings):
         yield start
 
 
-def test_a_provider_that_is_not_there_is_let_alone_and_passwords_work(settings, caplog):
+def test_a_provider_that_is_not_there_is_not_called_for_some_seconds_and_passwords_work(
+    settings, caplog
+):
     configure(settings, f"http://127.0.0.1:{free_port()}")
     make_user("boss")
     client = Client()
@@ -140,6 +142,7 @@ def test_a_slow_provider_is_given_up(imitation, monkeypatch, caplog):
         ({"issuer": "https://evil.example"}, "another issuer"),
         ({"token_endpoint": None}, "no usable token_endpoint"),
         ({"jwks_uri": "file:///etc/passwd"}, "no usable jwks_uri"),
+        ({"userinfo_endpoint": "ftp://login.example.com/me"}, "no usable userinfo_endpoint"),
         ({"authorization_endpoint": "javascript:x"}, "no usable authorization_endpoint"),
         ({"id_token_signing_alg_values_supported": ["none", "HS256"]}, "no algorithm"),
         ({"id_token_signing_alg_values_supported": None}, "no algorithm"),
@@ -181,7 +184,9 @@ def test_a_token_of_another_shape_is_not_used(imitation, caplog, token, said):
     imitation(token=token)
     client = Client()
     state = parse_qs(urlsplit(client.get(BEGIN)["Location"]).query)["state"][0]
-    check_away(client.get(f"{BEGIN}/answer", {"code": "x", "state": state}))
+    answer = client.get(f"{BEGIN}/answer", {"code": "x", "state": state})
+    assert (answer.status_code, "Retry-After" in answer) == (503, False)
+    assert "cannot be used here" in text_of(answer)
     assert said in why(caplog)[0]
 
 
