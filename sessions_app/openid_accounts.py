@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 
 from django.contrib.auth.models import User
 from django.contrib.auth.validators import UnicodeUsernameValidator
@@ -80,39 +81,46 @@ def account_of(identity: Identity, *, gives_roles: bool, take_over: bool) -> Use
 def _account_of(identity: Identity, gives_roles: bool, take_over: bool) -> User:
     with transaction.atomic():
         user = _known(identity) or _new(identity, gives_roles, take_over)
-        if user.is_active:
-            _renew(user, identity, gives_roles)
-    if not user.is_active:
-        raise NoEntry("deactivated", "This account is deactivated.", user.username)
+        if not user.is_active:
+            # Here: it is not linked.
+            raise NoEntry("deactivated", "This account is deactivated.", user.username)
+        _renew(user, identity, gives_roles)
+    # Only now: that the provider takes a role away is written.
     if Role.of(user) is None:
         raise NoEntry("no role", NO_ROLE, user.username)
     return user
 
 
 def _known(identity: Identity) -> User | None:
-    linked = OpenIdAccount.objects.select_related("user")
-    found = linked.filter(issuer=identity.issuer, subject=identity.subject).first()
-    # Two log-ins at once give roles one after the other.
-    return User.objects.select_for_update().get(pk=found.user_id) if found else None
+    # Two log-ins at once give roles one after the other. One statement: an account that is deleted meanwhile is none.
+    return (
+        User.objects.select_for_update(of=("self",))
+        .filter(openid_account__issuer=identity.issuer, openid_account__subject=identity.subject)
+        .first()
+    )
 
 
 def _new(identity: Identity, gives_roles: bool, take_over: bool) -> User:
     """Return the account that becomes this person's: a new one, or one that was nobody's at this provider."""
     name = identity.username
-    user = accounts.find(name)
+    if gives_roles and identity.role is None:
+        # Whoever has an account at a large provider leaves nothing here, takes nothing over, and learns no names.
+        raise NoEntry("no role", NO_ROLE, name[:NAME_MAX])
+    found = accounts.find(name)
+    # Locked: of two people who come with one name at once, one becomes this account.
+    user = User.objects.select_for_update().filter(pk=found.pk).first() if found else None
     if user is not None:
-        if (
-            not take_over
-            or OpenIdAccount.objects.filter(user=user, issuer=identity.issuer).exists()
-        ):
+        at_provider = OpenIdAccount.objects.filter(user=user, issuer=identity.issuer)
+        subject = at_provider.values_list("subject", flat=True).first()
+        if subject == identity.subject:
+            # Another log-in of the same person has linked it meanwhile.
+            return user
+        if not take_over or subject is not None:
             raise NoEntry(
                 "name taken",
-                f"The name {user.username} belongs to another account here. Ask an administrator.",
+                f"The name {name[:NAME_MAX]} belongs to another account here. Ask an administrator.",
                 user.username,
             )
-    elif gives_roles and identity.role is None:
-        # Whoever has an account at a large provider leaves nothing here.
-        raise NoEntry("no role", NO_ROLE, name)
     else:
         _check_name(name)
         user = User(username=name)
@@ -120,7 +128,7 @@ def _new(identity: Identity, gives_roles: bool, take_over: bool) -> User:
         user.save()
     whose = {"issuer": identity.issuer, "subject": identity.subject, "since": Now()}
     OpenIdAccount.objects.update_or_create(user=user, defaults=whose)
-    logger.info("account linked", extra={"user": user.username, "issuer": identity.issuer})
+    _log_once_committed("account linked", user=user.username, issuer=identity.issuer)
     return user
 
 
@@ -143,12 +151,16 @@ def _renew(user: User, identity: Identity, gives_roles: bool) -> None:
         if Role.of(user) is not identity.role:
             Role.give(user, identity.role)
             role = identity.role.group if identity.role else "none"
-            logger.info("role set by the provider", extra={"user": user.username, "role": role})
+            _log_once_committed("role set by the provider", user=user.username, role=role)
     changed = [name for name, value in wanted.items() if getattr(user, name) != value]
     for name in changed:
         setattr(user, name, wanted[name])
     if changed:
         user.save(update_fields=changed)
+
+
+def _log_once_committed(message: str, **extra: str) -> None:
+    transaction.on_commit(partial(logger.info, message, extra=extra), robust=True)
 
 
 def role_of(groups: Collection[str], groups_of: dict[Role, Collection[str]]) -> Role | None:
