@@ -237,6 +237,11 @@ class AccountsConfig(_Section):
     openid_admin_groups: Names = ["admin"]
     openid_take_over: bool = False
 
+    @property
+    def openid_button(self) -> str:
+        """The provider as the pages for logging in name it; "" where there is none."""
+        return self.openid_name if self.openid_issuer else ""
+
 
 class LimitsConfig(_Section):
     """`limits` in the file: the share of common resources that one user, workstation or address may use.

@@ -17,13 +17,13 @@ from django.utils.crypto import constant_time_compare
 from board_app.openid.provider import Begun
 
 COOKIE: Final = "silo_openid"
-LEFT_COOKIE: Final = "silo_openid_left"
-_LEFT: Final = "1"
+LOGGED_OUT_COOKIE: Final = "silo_openid_logged_out"
+_LOGGED_OUT: Final = "1"
 _SALT: Final = "board_app.openid"
 # For typing a password at the provider, with a second factor.
 LASTS_SECONDS: Final = 600
 # Longer than log-ins at providers last.
-LEFT_SECONDS: Final = 366 * 24 * 3600
+LOGGED_OUT_SECONDS: Final = 366 * 24 * 3600
 # A browser refuses cookies over 4 kB.
 NEXT_MAX: Final = 1500
 
@@ -43,7 +43,9 @@ class Attempt:
     def keep(self, response: HttpResponseBase) -> None:
         """Have the browser keep it."""
         begun = self.begun
-        kept = [begun.state, begun.nonce, begun.verifier, self.next[:NEXT_MAX]]
+        # One that is cut would be another address.
+        following = self.next if len(self.next) <= NEXT_MAX else ""
+        kept = [begun.state, begun.nonce, begun.verifier, following]
         _set(response, COOKIE, signing.dumps(kept, salt=_SALT), LASTS_SECONDS)
 
 
@@ -66,24 +68,28 @@ def forget(response: HttpResponseBase) -> None:
     _delete(response, COOKIE)
 
 
-def leave(response: HttpResponseBase) -> None:
-    """Have the browser keep that somebody has logged out.
+def remember_log_out(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Have the browser keep that somebody has logged out, where the request did so: a link of another page does not.
 
     The log-in at the provider lasts longer; without this, whoever comes next to the computer would be logged in as the
     one before by a press of the button.
+
+    Args:
+        request: one to log out.
+        response: the answer to it.
     """
-    if settings.ACCOUNTS.openid_issuer:
-        _set(response, LEFT_COOKIE, _LEFT, LEFT_SECONDS)
+    if request.method == "POST" and settings.ACCOUNTS.openid_issuer:
+        _set(response, LOGGED_OUT_COOKIE, _LOGGED_OUT, LOGGED_OUT_SECONDS)
 
 
-def has_left(request: HttpRequest) -> bool:
+def logged_out_before(request: HttpRequest) -> bool:
     """Say whether somebody has logged out in this browser, and nobody has logged in by the provider since."""
-    return request.COOKIES.get(LEFT_COOKIE) == _LEFT
+    return request.COOKIES.get(LOGGED_OUT_COOKIE) == _LOGGED_OUT
 
 
-def come_back(response: HttpResponseBase) -> None:
+def forget_log_out(response: HttpResponseBase) -> None:
     """Have the browser keep that somebody has logged in."""
-    _delete(response, LEFT_COOKIE)
+    _delete(response, LOGGED_OUT_COOKIE)
 
 
 def _set(response: HttpResponseBase, name: str, value: str, max_age: int) -> None:

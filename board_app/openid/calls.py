@@ -1,4 +1,4 @@
-"""Calls of the provider of OpenID Connect: each ends soon, and a provider that does not answer is let alone."""
+"""Calls of the provider of OpenID Connect: each ends soon, and after one that failed there is none for some seconds."""
 
 import time
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class Unavailable(Exception):
 
 
 class NotUsable(Unavailable):
-    """The provider answers, but what it says cannot be used. Others may still be served, so it is not let alone."""
+    """The provider answers, but what it says cannot be used. Others may still be served, so it is called as before."""
 
 
 class Bounded:
@@ -75,7 +75,7 @@ def _next_piece(response: Response) -> bytes:
 
 
 class Rest:
-    """Lets a provider alone for some seconds after a call that failed. May be used by any thread."""
+    """After a call that failed the provider is not called for some seconds. May be used by any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse_lazy
 
-from board_app.openid.attempt import leave
+from board_app.openid.attempt import remember_log_out
 from sessions_app import log_in_forms
 from sessions_app.authentication import NO_ROLE
 from sessions_app.roles import Role
@@ -34,8 +34,7 @@ class _LogInPage(LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Name the provider of OpenID Connect, where there is one."""
-        accounts = settings.ACCOUNTS
-        named = {"openid_name": accounts.openid_name if accounts.openid_issuer else ""}
+        named = {"openid_name": settings.ACCOUNTS.openid_button}
         return named | super().get_context_data(**kwargs)
 
 
@@ -66,12 +65,12 @@ def log_in_page(
 def log_out(request: HttpRequest) -> HttpResponseBase:
     """Log out; and have the provider of OpenID Connect, where there is one, ask who comes next."""
     response = LogoutView.as_view(next_page=reverse_lazy("board:log_in"))(request)
-    leave(response)
+    remember_log_out(request, response)
     return response
 
 
 def log_out_of_admin_site(request: HttpRequest) -> HttpResponseBase:
     """Do the same at the admin site, with the page that it has for this."""
     response = admin.site.logout(request)
-    leave(response)
+    remember_log_out(request, response)
     return response

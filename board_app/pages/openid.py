@@ -29,7 +29,7 @@ NOT_FROM_HERE = (
 NOT_BELIEVED = (
     "The answer of {name} could not be verified, perhaps because it was used before. Begin again."
 )
-GIVEN_UP = "The log-in at {name} was given up, or refused there."
+GIVEN_UP = "The log-in at {name} was cancelled or refused there."
 AWAY = (
     "{name} cannot be reached at the moment. Try again in some seconds, or log in with a password."
 )
@@ -44,7 +44,7 @@ def begin(request: HttpRequest) -> HttpResponseBase:
     _check_configured()
     following = request.GET.get("next", "")
     try:
-        begun = PROVIDER.begin(_redirect_uri(request), ask=attempt.has_left(request))
+        begun = PROVIDER.begin(_redirect_uri(request), ask=attempt.logged_out_before(request))
     except Unavailable as error:
         return _away(request, error, following)
     response = HttpResponseRedirect(begun.url)
@@ -110,7 +110,7 @@ def _answer(request: HttpRequest, log_in: OpenIdLogIn, answered: Attempt) -> Htt
         return response
     log_in.succeeded(user.username)
     response = HttpResponseRedirect(_safe(request, following) or resolve_url("board:sessions"))
-    attempt.come_back(response)
+    attempt.forget_log_out(response)
     return response
 
 

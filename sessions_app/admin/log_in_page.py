@@ -21,8 +21,7 @@ class PasswordForm(log_in_forms.PasswordForm, AdminPasswordChangeForm):
 
 def log_in(request: HttpRequest) -> HttpResponseBase:
     """Answer with the page of the admin site; with 429 where nobody looked at the password."""
-    accounts = settings.ACCOUNTS
-    context = {"openid_name": accounts.openid_name if accounts.openid_issuer else ""}
+    context = {"openid_name": settings.ACCOUNTS.openid_button}
     return log_in_forms.as_429_where_braked(request, admin.site.login(request, context))
 
 

@@ -135,7 +135,7 @@ class UserPage(DeletesMany, Inspected, AnyUserAdmin):
         ),
     )
     readonly_fields: ClassVar[Any] = ("openid", *fieldsets[2][1]["fields"])
-    actions = ("delete_many", "forget_openid")
+    actions = ("delete_many", "unlink_openid")
     list_display = (
         "username",
         "name",
@@ -206,17 +206,17 @@ class UserPage(DeletesMany, Inspected, AnyUserAdmin):
         whose = OpenIdAccount.objects.filter(user=user).first()
         return f"{whose.subject} at {whose.issuer}" if whose else NOTHING
 
-    @admin.action(description="Forget who it is by OpenID Connect", permissions=["change"])
-    def forget_openid(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+    @admin.action(description="Unlink from OpenID Connect", permissions=["change"])
+    def unlink_openid(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Have the selected ones be nobody's at the provider, as before their first log-in by it."""
         who: Any = request.user
         with transaction.atomic():
             users = list(queryset.filter(openid_account__isnull=False).order_by("pk"))
             OpenIdAccount.objects.filter(user__in=users).delete()
             if users:
-                LogEntry.objects.log_actions(who.pk, users, CHANGE, "Forgot OpenID Connect.")
+                LogEntry.objects.log_actions(who.pk, users, CHANGE, "Unlinked from OpenID Connect.")
         level = messages.SUCCESS if users else messages.WARNING
-        self.message_user(request, f"Users that were forgotten: {len(users)}.", level)
+        self.message_user(request, f"Users unlinked from OpenID Connect: {len(users)}.", level)
 
     @admin.display(description="role")
     def role(self, user: User) -> str:

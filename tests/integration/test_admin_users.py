@@ -160,13 +160,13 @@ def test_deletion_of_users_needs_djangos_permission():
     assert User.objects.filter(pk=user.pk).exists()
 
 
-def test_who_a_user_is_at_a_provider_is_shown_and_forgotten(root_site):
+def test_who_a_user_is_at_a_provider_is_shown_and_unlinked(root_site):
     ada, bob = make_user("ada"), make_user("bob")
     OpenIdAccount.objects.create(user=ada, issuer="https://login.example.com", subject="a-1")
     assert "a-1 at https://login.example.com" in text_of(root_site.get(f"{PAGE}{ada.pk}/change/"))
     assert root_site.get(f"{PAGE}{bob.pk}/change/").status_code == 200
-    body = {"action": "forget_openid", "_selected_action": [ada.pk, bob.pk]}
+    body = {"action": "unlink_openid", "_selected_action": [ada.pk, bob.pk]}
     answer = root_site.post(PAGE, body, follow=True)
-    assert "Users that were forgotten: 1." in text_of(answer)
+    assert "Users unlinked from OpenID Connect: 1." in text_of(answer)
     assert not OpenIdAccount.objects.exists()
     assert User.objects.filter(username="ada").exists()

@@ -153,7 +153,7 @@ def test_without_a_usable_claim_nobody_is_let_in(provider, new_browser, caplog, 
 
 
 def test_a_consent_that_is_denied_leads_back(provider, browser, caplog):
-    refused(browser.log_in("1", consents=False), 403, "given up")
+    refused(browser.log_in("1", consents=False), 403, "cancelled or refused")
     assert not lines_of(caplog)
 
 
@@ -295,6 +295,12 @@ def test_a_log_in_leads_to_where_one_wanted_and_to_no_other_service(
     assert browser.log_in("1", following)["Location"] == led_to
 
 
+def test_an_address_that_is_too_long_to_be_kept_is_not_cut(provider, browser):
+    fits = "/items/" + "x" * (attempt.NEXT_MAX - 7)
+    assert browser.log_in("1", fits)["Location"] == fits
+    assert browser.log_in("1", f"{fits}x")["Location"] == "/"
+
+
 def test_staff_come_to_the_admin_site(provider, browser):
     page = text_of(browser.silo.get("/admin/login/?next=/admin/"))
     [link] = re.findall(rf'href="({BEGIN}[^"]*)">Log in with Company<', page)
@@ -310,6 +316,10 @@ def test_a_log_out_ends_the_log_in_here_and_the_next_one_is_asked_who_it_is(
     browser.log_in("2")
     # The provider knows the browser by now, and shows no page.
     assert browser.passes(browser.begin())
+    # A link of another page logs nobody out.
+    answer = browser.silo.get(way_out)
+    assert answer.status_code == 405
+    assert attempt.LOGGED_OUT_COOKIE not in answer.cookies
     browser.silo.post(way_out)
     assert browser.silo.get("/api/me").status_code == 401
     assert not browser.passes(browser.begin())
