@@ -35,7 +35,7 @@ help:
 	@echo "make test-freecad  run those of the add-on in the distribution's FreeCAD, in five minutes"
 	@echo "make test-directory  run those of log-ins by LDAP, with the distribution's slapd, in seconds"
 	@echo "make test-oidc  run those of log-ins by OpenID Connect, with oidc-provider of npm on Node.js, in seconds"
-	@echo "make test-ha  run those of a PostgreSQL on three machines that fail, with the distribution's etcd and HAProxy, in four minutes"
+	@echo "make test-ha  run those of a PostgreSQL on three machines that fail, with the distribution's etcd and HAProxy, in five minutes"
 	@echo "make test-slow    run the long ones: the server against a model of it, sixteen clients at once, interleavings"
 	@echo "make test-faults  run the slow ones: pulled cables, killed servers, random traffic"
 	@echo "make test-proxies  run those of the proxies of Debian 12, in two minutes"

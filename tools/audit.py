@@ -18,7 +18,7 @@ ENVIRONMENTS = (
     (
         *("requirements.txt", "constraints.txt", "requirements-docs.txt"),
         *("requirements-browser.txt", "requirements-directory.txt"),
-        "requirements-oidc.txt",
+        *("requirements-oidc.txt", "requirements-ha.txt"),
     ),
     ("client/vendored.txt",),
 )

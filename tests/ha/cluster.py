@@ -26,6 +26,7 @@ PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 # The Python of this environment may be in a folder that only root may enter: its programs may read all.
 READS = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
 AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *READS)
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 NAMES = ("pg1", "pg2", "pg3")
 # As the files of deploy/ha have them.
 NETWORK = "192.0.2."
@@ -94,10 +95,17 @@ class Node:
             return bool(answer.json()["etcdcluster"] != "not_decided")
         return False
 
-    def start(self) -> None:
-        """Start Patroni, which starts PostgreSQL."""
+    def start(self, clock: float = 0.0) -> None:
+        """Start Patroni, which starts PostgreSQL.
+
+        Args:
+            clock: by how many seconds the clock of both is ahead.
+        """
         patroni = str(Path(sys.executable).with_name("patroni"))
-        self._start(patroni, self._patroni, str(self.config))
+        other = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{clock:+}s"} if clock else {}
+        # Durations are measured by another clock, which is nobody's to set.
+        same = {"DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"} if clock else {}
+        self._start(patroni, {**self._patroni, **other, **same}, str(self.config))
 
     def _start(self, program: str, variables: dict[str, str], *arguments: str) -> None:
         # Nothing of this process's own settings: libpq would read some of them.
@@ -111,6 +119,12 @@ class Node:
     def output(self) -> list[str]:
         """What its programs have written."""
         return [f"{self.name} {line}" for one in self.processes for line in one.lines]
+
+    @property
+    def credentials(self) -> tuple[str, str]:
+        """The user and the password by which its Patroni takes orders."""
+        own = self._patroni
+        return own["PATRONI_RESTAPI_USERNAME"], own["PATRONI_RESTAPI_PASSWORD"]
 
     def state(self, path: str = "patroni") -> httpx.Response | None:
         """Ask its Patroni."""
@@ -212,11 +226,32 @@ class Cluster:
         }
         return acknowledging == noted == set(NAMES) - {primary.name}
 
+    def switch(self, to: Node) -> None:
+        """Have another machine take the primary's place, in order: the third one's Patroni is asked."""
+        primary = self.primary
+        [third] = [node for node in self.nodes if node not in {primary, to}]
+        answer = httpx.post(
+            f"http://{third.machine.address}:8008/switchover",
+            json={"leader": primary.name, "candidate": to.name},
+            auth=third.credentials,
+            timeout=START_SECONDS,
+        )
+        assert answer.status_code == 200, answer.text
+
     def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run a statement as the servers do."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            cursor = connection.execute(statement, parameters)  # type: ignore[call-overload]
-            return cursor.fetchall() if cursor.description else []
+        """Ask the database as the servers do; wait for it, as HAProxy may know two primaries for a moment."""
+        answers: list[list[tuple[Any, ...]]] = []
+
+        def ask() -> bool:
+            with suppress(psycopg.OperationalError):
+                with psycopg.connect(self.url, autocommit=True) as connection:
+                    cursor = connection.execute(statement, parameters)  # type: ignore[call-overload]
+                    answers.append(cursor.fetchall())
+                return True
+            return False
+
+        eventually(ask, "the database")
+        return answers[0]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +30,7 @@ HOLDERS = 4
 # From the end of the outage: the relay's longest pause and look, on a busy machine.
 HEARD_SECONDS = 15.0
 WHOLE_SECONDS = 90.0
+SWEEP_ENDED = "SELECT sweep_ended FROM sessions_app_sweeperprocess"
 # Each holder has so many pairs before something is broken.
 SOME_PAIRS = 3
 
@@ -134,6 +136,17 @@ class Scene:
         """Return for how long nobody had an answer to an acquire that was asked for after a moment; None by now."""
         later = [one.answered_at - at for one in self.acquired if one.asked_at > at]
         return min(later, default=None)
+
+    def longest_pause(self, at: float) -> float:
+        """Return for how long nobody had an answer to an acquire, after a moment."""
+        answers = sorted([at, time.monotonic(), *(one.answered_at for one in self.acquired)])
+        return max(after - before for before, after in pairwise(answers) if before >= at)
+
+    def sweeps(self) -> None:
+        """Wait until the sweeper has swept twice more, so once from beginning to end."""
+        for _ in range(2):
+            before = self.cluster.query(SWEEP_ENDED)
+            eventually(lambda before=before: self.cluster.query(SWEEP_ENDED) != before, "a sweep")
 
     def check(self) -> None:
         """Fail where something that was answered is not there, or a live lock was lost."""

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from tests.ha.cluster import FAKETIME
 from tests.ha.holders import MOST_SECONDS
 from tests.ha.scene import SOME_PAIRS, WHOLE_SECONDS, since
 from tests.waiting import eventually
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.timeout(300)
 
 WITNESS = "INSERT INTO witness VALUES ({})"
 ALONE, AWAKE = 1, 2
+# More than the time after which sessions expire: a jump ahead by so much must not end any.
+OTHER_CLOCK_SECONDS = 60
 
 
 @pytest.fixture
@@ -108,6 +111,18 @@ def test_the_primary_is_cut_off(scene, witness, measured):
         assert numbers(node) == set()
 
 
+def switches(scene, measured, to):
+    """Have a standby take the primary's place in order; wait until everybody works again."""
+    streams, at = scene.streams(), time.monotonic()
+    scene.cluster.switch(to)
+    eventually(to.is_primary, to.name, MOST_SECONDS)
+    scene.hears_again(time.monotonic())
+    measured("planned switch, the longest pause", scene.longest_pause(at), MOST_SECONDS)
+    scene.sweeps()
+    assert scene.streams() == streams
+    scene.check()
+
+
 def test_a_standby_that_is_missing_shows_and_delays_nobody(scene, measured):
     standby = scene.cluster.standbys[0]
     at = time.monotonic()
@@ -143,3 +158,21 @@ def test_without_any_standby_nothing_is_answered(scene, measured):
     for standby in standbys:
         standby.start()
     eventually(lambda: scene.answered_since(at), "an acquire", WHOLE_SECONDS)
+
+
+@pytest.mark.skipif(not FAKETIME.exists(), reason="needs libfaketime")
+def test_the_next_primary_has_another_clock(scene, measured):
+    """Its clock is behind, so that all that was noted lies in the future; then there is one whose clock is ahead."""
+    former, behind = scene.cluster.primary, scene.cluster.standbys[0]
+    behind.kill()
+    behind.start(clock=-OTHER_CLOCK_SECONDS)
+    scene.whole()
+    switches(scene, measured, to=behind)
+    ((ahead,),) = scene.cluster.query(
+        "SELECT extract(epoch FROM now() - to_timestamp(%s))", time.time()
+    )
+    assert -OTHER_CLOCK_SECONDS - 5 < ahead < -OTHER_CLOCK_SECONDS + 5
+    for server in scene.servers:
+        server.line("the database's clock went back")
+    scene.whole()
+    switches(scene, measured, to=former)

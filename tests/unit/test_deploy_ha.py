@@ -59,9 +59,11 @@ def test_the_page_names_the_values_of_the_files():
     assert {parameters["wal_sender_timeout"], parameters["wal_receiver_timeout"]} == {"6s"}
     assert "| `wal_sender_timeout`, `wal_receiver_timeout` | 6 s |" in PAGE
     proxy = (FOLDER / "haproxy.cfg").read_text()
-    inter, fall, rise = re.search(r"inter (\d+)s fall (\d+) rise (\d+)", proxy).groups()
+    pattern = r" inter (\d+)s fastinter (\d+)ms downinter (\d+)ms fall (\d+) rise (\d+) "
+    inter, fast, down, fall, rise = re.search(pattern, proxy).groups()
     check = re.search(r"timeout check (\d+)s", proxy)[1]
     assert f"| {inter} s, {fall}, {check} s |" in PAGE
+    assert f"| {fast} ms, {down} ms |" in PAGE
     assert f"| HAProxy: `rise`, `on-marked-down shutdown-sessions` | {rise} |" in PAGE
 
 
