@@ -9,7 +9,6 @@ import pytest
 
 from silo_client import Api, ServerUnavailableError, within
 from silo_client.network import bounded
-from silo_client.network.route import HAS_SOCKS
 from silo_client.network.time_limit import TimeLimit, deadline, left, limited, until
 
 SECONDS = 0.3
@@ -114,13 +113,7 @@ def test_the_patience_of_an_api_is_a_limit(server):
     assert time.monotonic() - begun < LATEST
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "http",
-        pytest.param("socks5", marks=pytest.mark.skipif(not HAS_SOCKS, reason="needs socksio")),
-    ],
-)
+@pytest.mark.parametrize("kind", ["http", "socks5"])
 def test_a_proxy_that_says_nothing_keeps_the_limit(server, calls_end_in_time, monkeypatch, kind):
     monkeypatch.setenv("ALL_PROXY", server(say_nothing).replace("http", kind))
     calls_end_in_time(Api("http://silo.example.com", "token").items)
