@@ -121,7 +121,7 @@ class ServerMetrics(Collector):
         )
         requests = HistogramMetricFamily(
             "silo_request_seconds",
-            "From the last byte of a request to its answer, by operation",
+            "From the last byte of a request to the first of its answer, by operation",
             labels=["operation"],
         )
         for operation, durations in list(measured.requests.items()):

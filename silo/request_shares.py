@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -78,14 +78,20 @@ def with_slow_ones_apart(
 
 
 def timed(application: Application) -> Application:
-    """Return the application with the time that its requests take counted, with their wait for their turn."""
+    """Return the application with the time until its requests are answered counted, with their wait for their turn."""
 
-    async def run(scope: Scope, receive: object, send: object) -> None:
+    async def run(scope: Scope, receive: object, send: Any) -> None:
         begun = time.monotonic()
         # Who finds out which operation it is puts the name in.
         names: list[str] = []
-        await application({**scope, CALL: names}, receive, send)
-        measured.requests[names[-1] if names else OTHER].add(time.monotonic() - begun)
+
+        async def pass_on(message: Any) -> None:
+            # Then it is known what is answered. How long its client takes to read that says nothing of the server.
+            if message["type"] == "http.response.start":
+                measured.requests[names[-1] if names else OTHER].add(time.monotonic() - begun)
+            await send(message)
+
+        await application({**scope, CALL: names}, receive, pass_on)
 
     return run
 

@@ -1,13 +1,15 @@
 """The port on which a process shows its metrics to Prometheus: a small HTTP server in a thread of its own.
 
 prometheus_client has one, which begins a thread for each connection and lets it wait without end for a request. This
-one has one thread, and gives a client that is slow up after `CLIENT_SECONDS`.
+one has one thread (and one that only waits, while there is a request), and gives a client that is slow up after
+`CLIENT_SECONDS`.
 """
 
 import logging
 import threading
 from argparse import ArgumentTypeError
-from socket import AF_INET, AF_INET6
+from contextlib import suppress
+from socket import AF_INET, AF_INET6, SHUT_RDWR
 from socketserver import TCPServer
 from typing import Any, Final, NamedTuple
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -55,6 +57,20 @@ def address(text: str) -> Address:
 
 class _Handler(WSGIRequestHandler):
     timeout = CLIENT_SECONDS
+
+    def handle(self) -> None:
+        # That time-out is one of each byte; this is one of all.
+        timer = threading.Timer(self.timeout, self._give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            super().handle()
+        finally:
+            timer.cancel()
+
+    def _give_up(self) -> None:
+        with suppress(OSError):
+            self.connection.shutdown(SHUT_RDWR)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

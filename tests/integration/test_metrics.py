@@ -1,10 +1,12 @@
 """The metrics that a scrape shows, and the files for Grafana and Prometheus that use them."""
 
+import asyncio
 import json
 import logging
 import re
 import threading
 import time
+from collections import defaultdict
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +22,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from events_app import measured
 from events_app.models import Observation
 from sessions_app.models import SweeperProcess
-from silo import metrics, metrics_database
+from silo import metrics, metrics_database, request_shares
+from silo.short_way import CALL
 from tests.factories import acquire, make_item, make_user, make_workstation
 
 ROOT = Path(__file__).parents[2]
@@ -206,6 +209,23 @@ def test_durations_are_a_histogram(monkeypatch):
     assert found["silo_request_seconds_bucket", "+Inf", "acquire"] == 3
     assert found["silo_request_seconds_count", "acquire"] == 3
     assert found["silo_request_seconds_sum", "acquire"] == pytest.approx(100.005)
+
+
+def test_a_request_has_taken_what_its_answer_took_to_begin(monkeypatch):
+    """A client may read an export for minutes."""
+    monkeypatch.setattr(measured, "requests", requests := defaultdict(measured.Durations))
+    counted = []
+
+    async def streamed(scope, receive, send):
+        scope[CALL].append("verify")
+        for kind in ("start", "body", "body"):
+            await send({"type": f"http.response.{kind}"})
+
+    async def send(message):
+        counted.append(sum(requests["verify"].counts))
+
+    asyncio.run(request_shares.timed(streamed)({}, None, send))
+    assert counted == [1, 1, 1]
 
 
 def shown_names():

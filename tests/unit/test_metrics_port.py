@@ -1,7 +1,9 @@
 """The port of the metrics: its address, and clients that do not behave."""
 
+import select
 import socket
 from argparse import ArgumentTypeError
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -61,6 +63,19 @@ def test_a_client_that_says_nothing_is_given_up(shown, monkeypatch):
         assert httpx.get(f"http://{shown}/metrics").status_code == 200
         silent.settimeout(10)
         assert silent.recv(1) == b""
+
+
+def test_a_client_that_says_a_byte_at_a_time_is_given_up(shown, monkeypatch):
+    monkeypatch.setattr(metrics_port._Handler, "timeout", 0.2)
+    with socket.create_connection((shown.host, shown.port)) as slow, suppress(ConnectionError):
+        for _ in range(400):
+            if select.select([slow], [], [], 0.02)[0]:
+                assert slow.recv(1) == b""
+                break
+            slow.send(b"x")
+        else:
+            pytest.fail("it is still listened to")
+    assert httpx.get(f"http://{shown}/metrics").status_code == 200
 
 
 def test_durations_are_counted_by_their_bounds():
