@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,26 @@ def test_what_is_copied_is_what_is_not_ignored():
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert {line[1:] for line in lines if line.startswith("!")} == set(copied())
     assert all((ROOT / name).exists() for name in copied())
+
+
+def test_openid_connect_is_installed_where_it_is_asked_for(services):
+    assert of_kind("ARG") == ["OPENID="]
+    [run] = of_kind("RUN")
+    texts = {}
+    for openid in ("", "requirements-oidc.txt"):
+        done = subprocess.run(
+            ["/bin/sh", "-ec", run.replace("pip", "echo", 1)],
+            env={"OPENID": openid},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        texts[openid] = re.findall(r"-r (\S+)", done.stdout)
+    assert texts[""] == ["requirements-server.txt"]
+    assert texts["requirements-oidc.txt"] == ["requirements-server.txt", "requirements-oidc.txt"]
+    assert set(texts["requirements-oidc.txt"]) < set(copied())
+    for name in SERVICES:
+        assert services[name]["build"]["args"] == {"OPENID": "${OPENID:-}"}
 
 
 def test_what_is_copied_is_enough(tmp_path):
