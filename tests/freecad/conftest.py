@@ -20,7 +20,7 @@ NUMBERS = ("FC-0001", "FC-0002")
 USERS = f"""
 from django.contrib.auth.models import Group, User
 from sessions_app.models import Item
-for name, first, last in (("ada", "Ada", "Lovelace"), ("bob", "Bob", "Noyce"), ("cy", "", "")):
+for name, first, last in (("ada", "Ada", "Lovelace"), ("bob", "Bob", "Noyce"), ("cy", "", ""), ("dora", "", "")):
     user = User.objects.create_user(name, first_name=first, last_name=last)
     user.groups.add(Group.objects.get(name="editor"))
 User.objects.create_user("root").groups.add(Group.objects.get(name="admin"))

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,15 @@ class FreeCad(Process):
 
     def until(self, expression: str, within: float = PATIENCE_SECONDS) -> Any:
         """Wait until an expression is true; return its value."""
-        return eventually(
-            lambda: self.value(expression),
-            f"{expression} in FreeCAD, which shows {self.dock} and has said:\n{self.output}",
-            within,
-        )
+        return self._await(lambda: self.value(expression), expression, within)
+
+    def _await(self, condition: Callable[[], Any], what: str, within: float) -> Any:
+        """Wait for a condition; if it does not come, say what FreeCAD shows then."""
+        try:
+            return eventually(condition, what, within)
+        except AssertionError as error:
+            shown = f"{self.dock}, {self.questions}\n{self.output}" if self.running else self.output
+            raise AssertionError(f"{error}, but: {shown}") from None
 
     # -- what its user sees --
 
@@ -150,17 +155,11 @@ class FreeCad(Process):
 
     def shows(self, text: str, within: float = PATIENCE_SECONDS) -> None:
         """Wait until the dock shows a text."""
-        eventually(
-            lambda: any(text in line for line in self.dock), f"{text!r} in {self.dock}", within
-        )
+        self._await(lambda: any(text in line for line in self.dock), repr(text), within)
 
     def shows_not(self, text: str, within: float = PATIENCE_SECONDS) -> None:
         """Wait until the dock no longer shows a text."""
-        eventually(
-            lambda: not any(text in line for line in self.dock),
-            f"no {text!r} in {self.dock}",
-            within,
-        )
+        self._await(lambda: all(text not in line for line in self.dock), f"no {text!r}", within)
 
     @property
     def questions(self) -> list[str]:
@@ -174,13 +173,11 @@ class FreeCad(Process):
 
     def asked(self, text: str, within: float = PATIENCE_SECONDS) -> str:
         """Wait for a question that contains a text; return it."""
-        return str(
-            eventually(
-                lambda: next((one for one in self.questions if text in one), None),
-                f"a question with {text!r} in {self.questions}, {self.dock}:\n{self.output}",
-                within,
-            )
-        )
+
+        def look() -> str | None:
+            return next((one for one in self.questions if text in one), None)
+
+        return str(self._await(look, f"a question with {text!r}", within))
 
     def answers(self, button: str) -> None:
         """Click a button of the question that is open."""

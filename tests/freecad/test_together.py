@@ -21,6 +21,12 @@ ctypes.PyDLL(None).sleep({RECOMPUTE_SECONDS})
 """
 
 
+WITHDRAW = """
+    UPDATE sessions_app_apitoken SET revoked_at = now()
+    WHERE user_id = (SELECT id FROM auth_user WHERE username = 'dora')
+"""
+
+
 def test_the_turn_comes_when_the_holder_leaves(ada, bob, part, world):
     part(ada)
     part(bob)
@@ -226,6 +232,22 @@ def test_a_lock_that_an_admin_took_is_told(ada, part, world):
     ada.shows_not("is not locked")
 
 
+def test_a_withdrawn_token_is_told_and_a_new_one_locks_again(start, part, world):
+    dora = start("dora")
+    part(dora)
+    dora.enters("Sketch")
+    dora.shows("in edit")
+    world.database.query(WITHDRAW)
+    dora.shows("Not connected: ", 60)
+    dora.shows("Sketch of FC-0001 may no longer be locked")
+    token = world.database.manage("createtoken", "dora", "--role", "editor")
+    dora.do(f"silo().connection.log_in({world.url!r}, {token!r}, lambda outcome: None)")
+    dora.connected()
+    dora.shows_not("may no longer be locked")
+    eventually(lambda: world.holders() == [("dora", "Sketch")], "locked again")
+    dora.kill()
+
+
 def test_a_new_user_logs_in_and_gives_a_part_number(start, world, made_part, tmp_path):
     cy = start("cy", logged_in=False)
     cy.shows("Not connected: No server is known.")
@@ -248,11 +270,16 @@ def test_a_new_user_logs_in_and_gives_a_part_number(start, world, made_part, tmp
     )
     cy.do(
         "box = [one for one in QtGui.QApplication.topLevelWidgets()"
-        " if isinstance(one, QtGui.QInputDialog)][0]\nbox.setTextValue('FC-0002')\nbox.accept()"
+        " if isinstance(one, QtGui.QInputDialog)][0]\nbox.setTextValue('FC-0003')\nbox.accept()"
     )
-    cy.until("silo().part_number(App.ActiveDocument) == 'FC-0002'")
+    cy.until("silo().part_number(App.ActiveDocument) == 'FC-0003'")
     cy.do("App.ActiveDocument.Body.Label = 'Lid'")
-    eventually(lambda: world.holders("FC-0002") == [("cy", "Body")], "locked")
+    cy.shows("Body of FC-0003 is not locked: ")
+    cy.shows("FC-0003: There is no item FC-0003.")
+    cy.clicks("Create the part")
+    eventually(lambda: world.holders("FC-0003") == [("cy", "Body")], "locked")
+    cy.shows_not("There is no item")
+    cy.shows_not("is not locked")
     # The log-in is kept.
     cy.do("App.closeDocument('New')")
     cy.kill()

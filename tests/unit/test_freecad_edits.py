@@ -288,6 +288,16 @@ def test_a_lost_lock_that_nothing_needs_is_dropped(edits, server, view):
     assert view.seen == []
 
 
+def test_a_new_log_in_acquires_again_what_is_in_use(edits, server):
+    edits.enter(place("Sketch"))
+    edits.granted(place("Sketch001"), session("Sketch001", 9))
+    edits.reconnected()
+    server.arrive()
+    assert states(edits) == [("Sketch of FC-0001", True, True, False)]
+    assert edits.current.session.id == "s2"
+    assert server.released == []
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [

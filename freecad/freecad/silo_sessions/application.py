@@ -25,6 +25,7 @@ from .places import Place
 from .reasons import reason
 from .waits import Waits
 from .windows import Windows
+from .worker import Outcome
 
 # How often the pointer is looked at, and whether a server is to be tried again.
 LOOK_MS = 1_000
@@ -69,7 +70,8 @@ class Application:
         self._observers: list[Any] = [GuiObserver(self), AppObserver(self)]
         self._pointer: Any = None
         self._ticks = 0
-        self._no_retry = False
+        # Where the user has to log in first, or does not want to connect.
+        self._no_retry = True
         self._watched: list[str] = []
         self._watch_timer = QtCore.QTimer()
         self._watch_timer.setSingleShot(True)
@@ -89,7 +91,7 @@ class Application:
         QtGui.QApplication.instance().aboutToQuit.connect(self.end)
         self.windows.begin(preferences.show_dock())
         if preferences.connect_at_start():
-            self.connection.start()
+            self.connect()
         self._timer.start(LOOK_MS)
         self.documents_changed()
 
@@ -183,7 +185,7 @@ class Application:
     def on_open(self) -> None:
         """See `connection.Listener`."""
         self._no_retry = False
-        self.edits.connected()
+        self.edits.reconnected()
         self._watched = []
         self._watch()
 
@@ -250,6 +252,23 @@ class Application:
             self.edits.connected()
         if self._ticks % RETRY_SECONDS == 0 and not (self.connection.open or self._no_retry):
             self.connection.start()
+
+    def connect(self) -> None:
+        """Connect with the log-in that is kept, and try again until the server is there."""
+        self._no_retry = False
+        self.connection.start()
+
+    def create_part(self, number: str) -> None:
+        """Have the server know a part number, and watch it."""
+
+        def created(outcome: Outcome[Any]) -> None:
+            if outcome.error is not None:
+                self.windows.say(f"{number} was not created: {reason(outcome.error)}.")
+            self._watched = []
+            self._watch()
+            self.edits.connected()
+
+        self.connection.create_part(number, created)
 
     # -- commands --
 

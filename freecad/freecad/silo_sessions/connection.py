@@ -152,7 +152,11 @@ class Connection:
         self._post(lambda: self._listener.on_failed(error))
 
     def _refused(self, error: Exception) -> None:
+        """The server refuses the workstation for good: its token was withdrawn, say. Runs in the GUI thread."""
         self.why = str(error)
+        workstation, self._workstation = self._workstation, None
+        if workstation is not None:
+            self._worker.do(lambda: workstation.close(patience=PATIENCE_SECONDS))
         self._listener.on_failed(error)
 
     def _there(self) -> Workstation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import FreeCADGui as Gui
@@ -76,6 +77,48 @@ class Question(QtGui.QDialog):
             QtCore.QTimer.singleShot(0, self.close)
 
         return answer
+
+
+class Questions:
+    """The questions that are open, one about each thing."""
+
+    def __init__(self) -> None:
+        self._open: dict[Any, Question] = {}
+
+    def ask(
+        self,
+        about: Any,
+        title: str,
+        text: str,
+        answers: Sequence[Answer],
+        message: str = "",
+        still: Callable[[], bool] = lambda: True,
+    ) -> Question:
+        """Show a question, in place of an earlier one about the same. It may be asked within a slot of FreeCAD.
+
+        Args:
+            about: of the questions about one thing, only the latest is shown.
+            title, text, answers, message: see `Question`.
+            still: whether it is still a question.
+        """
+        before = self._open.pop(about, None)
+        question = self._open[about] = Question(title, text, answers, message)
+        question.still = still
+        question.destroyed.connect(partial(self._closed, about, question))
+        if before is not None:
+            QtCore.QTimer.singleShot(0, before.close)
+        QtCore.QTimer.singleShot(0, question.show)
+        return question
+
+    def close_answered(self) -> None:
+        """Close those that are no questions any longer."""
+        for question in list(self._open.values()):
+            if not question.still():
+                question.close()
+
+    def _closed(self, about: Any, question: Question, *_: Any) -> None:
+        if self._open.get(about) is question:
+            del self._open[about]
 
 
 class LogIn(QtGui.QDialog):

@@ -252,6 +252,16 @@ class Edits:
             if hold.session is None and hold.wanted and not hold.asking and not hold.taken:
                 self._ask_again(hold)
 
+    def reconnected(self) -> None:
+        """Note that there is another workstation, after a new log-in, say: the sessions before have ended."""
+        self.requests = []
+        for hold in self.holds:
+            hold.session = None
+            hold.granted = hold.taken = False
+            if not hold.wanted:
+                self._drop(hold)
+        self.connected()
+
     def granted(self, place: Place, session: EditSession) -> None:
         """Note that the turn for a place has come."""
         hold = self._holds.setdefault(place.lock, Hold(place))

@@ -63,7 +63,10 @@ def guarded(slot: Slot) -> Slot:
 
 def object_in_edit() -> Any:
     """Return the object that is in edit, which may be one of another document: its sketch in an assembly, say."""
-    obj, sub, *_ = Gui.editDocument().InEditInfo
+    info = Gui.editDocument().InEditInfo
+    if info is None:
+        return None
+    obj, sub, *_ = info
     # 1: the object itself, not its shape.
     return obj.getSubObject(sub, 1) if sub else obj
 

@@ -20,12 +20,12 @@ class Row:
     Args:
         text: what it says.
         hint: more, shown when the pointer rests on it.
-        about: the lock, place in line or request that its buttons act on; None where it has none.
+        about: the lock, place in line, request or part number that its buttons act on; None where it has none.
     """
 
     text: str
     hint: str = ""
-    about: Hold | Wait | HandoffRequest | None = None
+    about: Hold | Wait | HandoffRequest | str | None = None
 
 
 def held(edits: Edits) -> list[Row]:
@@ -87,7 +87,7 @@ def others(watched: Watched, workstation_id: str) -> list[Row]:
     rows = []
     for number, item in sorted(watched.items.items()):
         if item.problem:
-            rows.append(Row(f"{number}: {item.problem}"))
+            rows.append(Row(f"{number}: {item.problem}", about=number))
         for one in item.holders:
             if one.workstation_id != workstation_id:
                 away = " · away" if one.away_since else " · idle" if one.idle_since else ""

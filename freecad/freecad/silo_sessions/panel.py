@@ -26,9 +26,15 @@ class Panel(QtGui.QDockWidget):
     Args:
         log_in: asks for a log-in.
         part_number: asks for the part number of the active document.
+        connect: connects with the log-in that is kept.
     """
 
-    def __init__(self, log_in: Callable[[], Any], part_number: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        log_in: Callable[[], Any],
+        part_number: Callable[[], Any],
+        connect: Callable[[], Any],
+    ) -> None:
         super().__init__("Silo Sessions", Gui.getMainWindow())
         self.setObjectName(NAME)
         inside = QtGui.QWidget()
@@ -42,23 +48,29 @@ class Panel(QtGui.QDockWidget):
         self._scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
         for widget in (self._state, self._banner, self._scroll):
             layout.addWidget(widget)
+        self._connect = _row_of([("Connect", connect)])
+        layout.addWidget(self._connect)
         layout.addWidget(_row_of([("Part number…", part_number), ("Log in…", log_in)]))
         self.setWidget(inside)
         self._shown: Any = None
         self.lines: list[str] = []
 
-    def show_state(self, state: str, banner: str, sections: Sequence[Section]) -> None:
+    def show_state(
+        self, state: str, banner: str, sections: Sequence[Section], *, connected: bool
+    ) -> None:
         """Show the present state.
 
         Args:
             state: of the connection.
             banner: a warning, "" for none.
             sections: titles with their rows; those without rows are left out.
+            connected: whether there is nothing to connect.
         """
         texts = [(title, [row for row, _ in rows]) for title, rows in sections if rows]
         if (state, banner, texts) == self._shown:
             return
         self._shown = state, banner, texts
+        self._connect.setVisible(not connected)
         self._state.setText(shown(state))
         self._banner.setText(shown(banner))
         self._banner.setVisible(bool(banner))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any, Protocol
 
 import FreeCAD as App
@@ -15,7 +13,7 @@ from silo_client import HandoffRequest, Holder, Lost
 
 from . import overview
 from .connection import Connection
-from .dialogs import Answer, LogIn, Question, holder_text
+from .dialogs import LogIn, Questions, holder_text
 from .edits import Edits, Hold
 from .panel import Button, Panel, Section
 from .places import Place
@@ -50,6 +48,12 @@ class Application(Protocol):
     def ask_log_in(self) -> None:
         """Ask for server and token."""
 
+    def connect(self) -> None:
+        """Connect with the log-in that is kept."""
+
+    def create_part(self, number: str) -> None:
+        """Have the server know a part number."""
+
 
 class Windows:
     """The dock and the questions.
@@ -65,12 +69,15 @@ class Windows:
         self._timer = QtCore.QTimer()
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._draw)
-        self._questions: dict[Any, Question] = {}
+        self._questions = Questions()
         self._log_in: Any = None
 
     def begin(self, visible: bool) -> None:
         """Make the dock."""
-        self._panel = Panel(self._application.ask_log_in, self._application.ask_part_number)
+        application = self._application
+        self._panel = Panel(
+            application.ask_log_in, application.ask_part_number, application.connect
+        )
         Gui.getMainWindow().addDockWidget(QtCore.Qt.RightDockWidgetArea, self._panel)
         self._panel.setVisible(visible)
         self._draw()
@@ -90,7 +97,7 @@ class Windows:
 
     def refused(self, place: Place, holder: Holder) -> None:
         """See `edits.View`."""
-        question = self._ask(
+        question = self._questions.ask(
             place.lock,
             "Being edited",
             holder_text(str(place), holder),
@@ -107,12 +114,14 @@ class Windows:
 
     def other_window(self, place: Place) -> None:
         """See `edits.View`."""
-        self._ask(place.lock, "Open elsewhere", OTHER_WINDOW.format(place), [("OK", _nothing)])
+        self._questions.ask(
+            place.lock, "Open elsewhere", OTHER_WINDOW.format(place), [("OK", _nothing)]
+        )
 
     def refused_late(self, place: Place, holder: Holder | None) -> None:
         """See `edits.View`."""
         who = holder_text(str(place), holder) if holder else OTHER_WINDOW.format(place)
-        self._ask(
+        self._questions.ask(
             place.lock,
             "Being edited",
             f"{who}\nYou began to edit it while the server could not be reached."
@@ -125,7 +134,7 @@ class Windows:
         who = holder_text(str(place), holder) if holder else OTHER_WINDOW.format(place)
         document = App.listDocuments().get(place.document)
         changes = list(document.UndoNames) if document else []
-        self._ask(
+        self._questions.ask(
             place.lock,
             "Being edited",
             f"{who}\nYour change is not protected.",
@@ -152,7 +161,7 @@ class Windows:
 
     def lost(self, place: Place, how: Lost) -> None:
         """See `edits.View`."""
-        self._ask(
+        self._questions.ask(
             place.lock,
             "Lock lost",
             f"You no longer have the lock of {place}: {lost_text(how)}. Others may edit it now.",
@@ -165,7 +174,7 @@ class Windows:
         hold = edits.hold_of(request.session_id)
         what = str(hold.place) if hold else str(request.lock)
         note = "\nThe file is saved first." if hold and hold.changed else ""
-        self._ask(
+        self._questions.ask(
             request.session_id,
             "Asked for",
             f"{request.person} asks for {what}: {request.message}{note}",
@@ -179,7 +188,7 @@ class Windows:
     def turn(self, place: Place) -> None:
         """See `waits.WaitView`."""
         edits = self._application.edits
-        self._ask(
+        self._questions.ask(
             place.lock,
             "Your turn",
             f"It is your turn: you have the lock of {place}."
@@ -251,7 +260,7 @@ class Windows:
 
     def copied(self, document: Any, number: str, original: str) -> None:
         """Ask what a copy of a part is."""
-        self._ask(
+        self._questions.ask(
             document.Name,
             "Another part?",
             f"{document.Label} was saved under another name. It was the part {number} ({original})."
@@ -292,41 +301,10 @@ class Windows:
 
     # -- drawing --
 
-    def _ask(
-        self,
-        about: Any,
-        title: str,
-        text: str,
-        answers: Sequence[Answer],
-        message: str = "",
-        still: Callable[[], bool] = lambda: True,
-    ) -> Question:
-        """Show a question, in place of an earlier one about the same. It may be asked within a slot of FreeCAD.
-
-        Args:
-            about: of the questions about one thing, only the latest is shown.
-            title, text, answers, message: see `Question`.
-            still: whether it is still a question; if not, it is closed.
-        """
-        before = self._questions.pop(about, None)
-        question = self._questions[about] = Question(title, text, answers, message)
-        question.still = still
-        question.destroyed.connect(partial(self._closed, about, question))
-        if before is not None:
-            QtCore.QTimer.singleShot(0, before.close)
-        QtCore.QTimer.singleShot(0, question.show)
-        return question
-
-    def _closed(self, about: Any, question: Question, *_: Any) -> None:
-        if self._questions.get(about) is question:
-            del self._questions[about]
-
     def _draw(self) -> None:
         if self._panel is None:
             return
-        for question in list(self._questions.values()):
-            if not question.still():
-                question.close()
+        self._questions.close_answered()
         application = self._application
         connection, edits, waits = application.connection, application.edits, application.waits
         connected = connection.connected
@@ -349,13 +327,19 @@ class Windows:
             (
                 "Others in the open parts",
                 [
-                    (row, [])
+                    (row, self._part_buttons(row))
                     for row in overview.others(connection.watched, connection.workstation_id)
                 ],
             ),
             ("Messages", [(overview.Row(text), []) for text in self._messages]),
         ]
-        self.panel.show_state(state, banner, sections)
+        self.panel.show_state(state, banner, sections, connected=connection.open)
+
+    def _part_buttons(self, row: overview.Row) -> list[Button]:
+        number = row.about
+        if not isinstance(number, str):
+            return []
+        return [("Create the part", lambda: self._application.create_part(number))]
 
     def _request_buttons(self, row: overview.Row) -> list[Button]:
         request, edits = row.about, self._application.edits
