@@ -86,8 +86,8 @@ import os, select, subprocess, sys
 import psycopg
 subprocess.run(["{folder}/pg_restore", *sys.argv[1:]], check=True)
 [database] = [one.partition("=")[2] for one in sys.argv if one.startswith("--dbname=")]
-# A server does not say this.
-del os.environ["PGOPTIONS"]
+# A server does not say the one, and this one not the other: with it, it could not even connect.
+del os.environ["PGOPTIONS"], os.environ["PGTARGETSESSIONATTRS"]
 if os.fork():
     sys.exit()
 server = psycopg.connect(dbname=database, application_name="silo serve", autocommit=True)
@@ -116,12 +116,45 @@ def test_a_server_that_comes_meanwhile_writes_nothing(empty_database, manage, tm
     assert code == 0, said
     code, said = manage(old, "backup", file)
     assert code == 0, said
-    code, said = manage(new, "restore", file, path=f"{tmp_path}:{path}")
+    # As with HAProxy; the command's own connections may write.
+    url = f"{new}&target_session_attrs=read-write"
+    code, said = manage(url, "restore", file, path=f"{tmp_path}:{path}")
     assert (code, f"Restored {file}." in said) == (0, True), said
     # Its connection would never write.
     eventually(lambda: heard.read_text().split() == ["ReadOnlySqlTransaction", "ended"])
     with psycopg.connect(new) as server:
         assert server.execute("SELECT nextval('sessions_app_fencing_token') > 2^32").fetchone()[0]
+
+
+# The same, and takes away what a new epoch needs.
+WITHOUT_SESSIONS = """#!{python}
+import subprocess, sys
+import psycopg
+subprocess.run(["{folder}/pg_restore", *sys.argv[1:]], check=True)
+[database] = [one.partition("=")[2] for one in sys.argv if one.startswith("--dbname=")]
+with psycopg.connect(dbname=database) as server:
+    server.execute("DROP TABLE sessions_app_editsession CASCADE")
+"""
+
+
+def test_without_a_new_epoch_nobody_writes(empty_database, manage, tmp_path):
+    old, new, file = empty_database(), empty_database(), tmp_path / "silo.dump"
+    path, program = path_with_them(), tmp_path / "pg_restore"
+    texts = {"python": sys.executable, "folder": path.partition(":")[0]}
+    program.write_text(WITHOUT_SESSIONS.format(**texts))
+    program.chmod(0o755)
+    for words in (("migrate", "--verbosity", "0"), ("backup", file)):
+        code, said = manage(old, *words)
+        assert code == 0, said
+    code, said = manage(new, "restore", file, path=f"{tmp_path}:{path}")
+    [typed] = re.findall(r"type `(.*)` into psql", said)
+    assert code == 1
+    with psycopg.connect(new, autocommit=True) as server:
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            server.execute("CREATE TEMPORARY TABLE probe ()")
+        server.execute(typed)
+    with psycopg.connect(new) as server:
+        assert server.execute("SHOW default_transaction_read_only").fetchone() == ("off",)
 
 
 def test_whoever_does_not_own_the_database_cannot_restore_it(empty_database, manage, tmp_path):

@@ -48,8 +48,8 @@ class Command(BaseCommand):
         except BaseException:
             self.stderr.write(
                 "The data are restored, and no epoch has begun; so the database lets nobody write. See that no server"
-                f" runs. Then type `ALTER DATABASE {dumps.name()} RESET default_transaction_read_only` into psql, and"
-                " run `migrate` and `newepoch`."
+                f" runs. Then type `BEGIN READ WRITE; ALTER DATABASE {dumps.name()} RESET"
+                " default_transaction_read_only; COMMIT` into psql, and run `migrate` and `newepoch`."
             )
             raise
         sql.let_others_write(True)
