@@ -45,16 +45,12 @@ CONNECT_TIMEOUT_SECONDS = 5
 # server_dead_seconds (10). No process is idle in a transaction, or waits for a lock, for more than moments otherwise.
 IDLE_IN_TRANSACTION_MS = 4_000
 LOCK_TIMEOUT_MS = 4_000
-# A commit that waits for a standby is not undone by a time-out, but reported as done: an acquire would be answered that
-# a failover then loses. So none is set, whatever the role has.
-STATEMENT_TIMEOUT_MS = 0
 PEER_TIMEOUT_MS = 8_000
 _SERVER_OPTIONS = " ".join(
     f"-c {name}={value}"
     for name, value in {
         "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_MS,
         "lock_timeout": LOCK_TIMEOUT_MS,
-        "statement_timeout": STATEMENT_TIMEOUT_MS,
         "tcp_keepalives_idle": 3,
         "tcp_keepalives_interval": 2,
         "tcp_keepalives_count": 2,

@@ -157,10 +157,12 @@ def of_standbys(expected: int) -> Finding:
             f"{'Standbys cannot be confirmed' if unseen else 'A standby is missing'}: {watch.warning}.",
             "See pg_stat_replication, and patronictl list. docs/high-availability.md",
         )
-    if expected and (weak := _weak_settings()):
+    # `remote_write` waits for the memory of the standby's machine only.
+    strong = {"on", "remote_apply"}
+    if expected and (wanted := sql.setting("synchronous_commit")) not in strong:
         return problem(
             "standbys",
-            f"A commit may be answered that no standby has on its disk: {' and '.join(weak)}.",
+            f"A commit may be answered that no standby has on its disk: synchronous_commit is {wanted}.",
             "Remove that from the role, the database and DATABASE_URL. docs/high-availability.md",
         )
     # With none expected the watch asks nothing.
@@ -174,17 +176,6 @@ def of_standbys(expected: int) -> Finding:
     if not expected:
         return ok("standbys", "None is expected (server.database_standbys: 0).")
     return ok("standbys", f"All that are expected acknowledge commits: {found}.")
-
-
-def _weak_settings() -> list[str]:
-    """Return what would have a commit answered that no standby has on its disk."""
-    weak = []
-    # `remote_write` waits for the memory of the standby's machine only.
-    if (wanted := sql.setting("synchronous_commit")) not in {"on", "remote_apply"}:
-        weak.append(f"synchronous_commit is {wanted}")
-    if sql.setting("statement_timeout") not in {"0", "0ms"}:
-        weak.append(f"statement_timeout is {sql.setting('statement_timeout')}")
-    return weak
 
 
 def of_commit(*, migrated: bool = True) -> Finding:

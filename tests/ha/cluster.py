@@ -22,6 +22,7 @@ from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy/ha"
+PATRONI = str(Path(sys.executable).with_name("patroni"))
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 # The Python of this environment may be in a folder that only root may enter: its programs may read all.
 READS = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
@@ -95,17 +96,22 @@ class Node:
             return bool(answer.json()["etcdcluster"] != "not_decided")
         return False
 
+    def leads_etcd(self) -> bool:
+        """Whether its etcd is the leader of all, whose loss costs an election, after which locks are counted anew."""
+        url = f"http://{self.machine.address}:2379/v3/maintenance/status"
+        status = httpx.post(url, json={}, timeout=ASK_SECONDS).json()
+        return bool(status["leader"] == status["header"]["member_id"])
+
     def start(self, clock: float = 0.0) -> None:
         """Start Patroni, which starts PostgreSQL.
 
         Args:
             clock: by how many seconds the clock of both is ahead.
         """
-        patroni = str(Path(sys.executable).with_name("patroni"))
         other = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{clock:+}s"} if clock else {}
         # Durations are measured by another clock, which is nobody's to set.
         same = {"DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"} if clock else {}
-        self._start(patroni, {**self._patroni, **other, **same}, str(self.config))
+        self._start(PATRONI, {**self._patroni, **other, **same}, str(self.config))
 
     def _start(self, program: str, variables: dict[str, str], *arguments: str) -> None:
         # Nothing of this process's own settings: libpq would read some of them.

@@ -18,7 +18,8 @@ def cluster() -> Iterator[Cluster]:
     """The machines of deploy/ha."""
     if reason := networks.why_not():
         pytest.skip(reason)
-    for program in ("etcd", "haproxy", "setpriv", str(clusters.PROGRAMS / "postgres")):
+    postgres = str(clusters.PROGRAMS / "postgres")
+    for program in ("etcd", "haproxy", "setpriv", postgres, clusters.PATRONI):
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
     assert os.geteuid() == 0

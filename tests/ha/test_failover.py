@@ -36,6 +36,7 @@ def numbers(node):
 def fails_over(scene, measured, how, act):
     """Break the primary; wait until everybody works again, on another one. Return the former one and the moment."""
     former = scene.cluster.primary
+    how += " with etcd's leader" if former.leads_etcd() else ""
     streams = scene.streams()
     assert len(streams) == len(scene.holders)
     at = time.monotonic()

@@ -101,10 +101,6 @@ def test_server_options_of_the_url_win_over_ours():
     assert options.endswith("-c lock_timeout=1")
 
 
-def test_no_time_out_has_a_commit_reported_as_done_that_no_standby_has():
-    assert "-c statement_timeout=0" in parsed("postgresql://h/silo")["OPTIONS"]["options"]
-
-
 def test_a_server_that_cannot_be_reached_is_soon_an_answer():
     assert int(parsed("postgresql://h/silo")["OPTIONS"]["connect_timeout"]) <= 10
 
