@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import httpx
+import pytest
 
+from silo_client.helper import event_stream, watcher
 from silo_client.helper.watcher import Watcher
 from silo_client.watching import Watched, WatchList
 from tests.unit.test_client_evidence import WITH_GRACE
@@ -34,7 +36,14 @@ class World:
         # The ids of sessions, and those of places, that each item has had at any time, in order.
         self.had: dict[str, list[list[str]]] = {one: [[]] for one in part_numbers}
         self.had_places: dict[str, list[list[str]]] = {one: [[]] for one in part_numbers}
-        self.log: list[tuple[str, str, Json]] = []
+        # Of the part numbers of merged items: that of the item which was kept.
+        self.kept: dict[str, str] = {}
+        # Whether no list is cut off.
+        self.complete = True
+        # Each event, the part numbers of the items whose watchers get it, and what it says.
+        self.log: list[tuple[str, set[str], Json]] = []
+        # The events that streams have brought.
+        self.sent: list[str] = []
         self.trimmed = 0
         self.before: Callable[[], Any] = lambda: None
         self.after: Callable[[], Any] = lambda: None
@@ -83,11 +92,20 @@ class World:
         del self.places[part][0]
         self._tell("edit.line_changed", part, {})
 
-    def _tell(self, event: str, part: str, data: Json) -> None:
-        self.had[part].append(list(self.sessions[part]))
-        self.had_places[part].append([one["request_id"] for one in self.places[part]])
+    def merge(self, part: str, keep: str) -> None:
+        """An admin makes two items one: what the first has is the other's, which both part numbers name then."""
+        self.kept[part] = keep
+        self.sessions[keep] |= self.sessions[part]
+        self.places[keep] += self.places[part]
+        # It names the item kept, also to those who watched the other one.
+        self._tell("item.renamed", keep, {"old_part_number": part}, also=part)
+
+    def _tell(self, event: str, part: str, data: Json, also: str = "") -> None:
+        for number in [part, *(one for one, keep in self.kept.items() if keep == part)]:
+            self.had[number].append(list(self.sessions[part]))
+            self.had_places[number].append([one["request_id"] for one in self.places[part]])
         members = {"item_id": f"i-{part}", "part_number": part}
-        self.log.append((event, part, copy.deepcopy(data) | members))
+        self.log.append((event, {part, also}, copy.deepcopy(data) | members))
         self._happened.set()
 
     def tell(self, event: str, part: str) -> None:
@@ -133,16 +151,17 @@ class World:
         self.after()
         return httpx.Response(200, text=body)
 
-    def _listed(self, part: str) -> Json:
+    def _listed(self, asked: str) -> Json:
+        part = self.kept.get(asked, asked)
         places = [one | {"position": at} for at, one in enumerate(self.places[part], 1)]
         return {
             "item_id": f"i-{part}",
             "part_number": part,
-            "asked": [part],
+            "asked": [asked],
             "retired_at": None,
             "sessions": list(self.sessions[part].values()),
             "requests": places,
-            "complete": True,
+            "complete": self.complete,
         }
 
     def _stream(self, request: httpx.Request) -> httpx.Response:
@@ -161,16 +180,18 @@ class World:
             opening = {"connection_id": None, "sessions": [], "timings": WITH_GRACE}
             yield _sse("stream-open", at, opening)
             yield _sse("heartbeat", None, {})
-            if at < self.trimmed:
-                at = len(self.log)
-                yield _sse("stream-reset", at, {})
             while broken == self._broken:
-                for event, part, data in self.log[at:]:
+                if at < self.trimmed:
+                    at = len(self.log)
+                    yield _sse("stream-reset", at, {})
+                elif at < len(self.log):
+                    event, parts, data = self.log[at]
                     at += 1
-                    if part in items:
+                    if parts & set(items):
+                        self.sent.append(event)
                         yield _sse(event, at, data)
-                self._happened.clear()
-                if at == len(self.log) and broken == self._broken:
+                else:
+                    self._happened.clear()
                     await self._happened.wait()
         finally:
             self.open -= 1
@@ -255,3 +276,35 @@ async def with_limit(condition: Callable[[], Any], eyes: Eyes) -> None:
     while not condition():
         assert loop.time() < until, f"{eyes.list.picture} after {eyes.messages[-5:]}"
         await asyncio.sleep(0.002)
+
+
+def be_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten all pauses."""
+    for module, name in [
+        (watcher, "SETTLE_SECONDS"),
+        (watcher, "GATHER_SECONDS"),
+        (event_stream, "LOOK_SECONDS"),
+    ]:
+        monkeypatch.setattr(module, name, 0.001)
+    monkeypatch.setattr(watcher, "REFUSED_SECONDS", 0.01)
+    monkeypatch.setattr(watcher, "pause", lambda attempt: 0.001)
+
+
+def run(story: Callable[[World, Eyes], Coroutine[Any, Any, None]], *part_numbers: str) -> None:
+    """Run a story of a world with these items, and of eyes that watch it."""
+
+    async def main() -> None:
+        world = World(*part_numbers)
+        eyes = Eyes(world)
+        running = asyncio.create_task(eyes.watcher.run())
+        try:
+            await story(world, eyes)
+            assert not running.done()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await eyes.http.aclose()
+        # A stream that is left open would be one of the user's few.
+        assert world.open == 0
+
+    asyncio.run(main())

@@ -29,12 +29,12 @@ from silo_client.sessions.edit_session import EditSession
 from silo_client.sessions.held import HeldSessions
 from silo_client.sessions.reconcile import Reconciler
 from silo_client.state import OnState, State, StateWatch
-from silo_client.watching import OnChange, Watches, WatchList
+from silo_client.watching import OnChange, WatchList
 
 logger = get_logger()
 
 
-class Messages(Watches):
+class Messages:
     """A workstation as its helper sees it: handles the helper's messages, and calls the program's callbacks.
 
     `Workstation` extends it by what a program calls.

@@ -13,7 +13,7 @@ from typing import Any, Callable
 from silo_client.common.protocol import Message
 from silo_client.data import Holder, Lock, time_of
 from silo_client.errors import ClosedError, InvalidRequestError
-from silo_client.sessions.acquire import Acquirer
+from silo_client.network.time_limit import left
 
 # More parts than an engineer has open, and as many as a batch has. Each costs the server's process half a kilobyte.
 MOST_WATCHED = 1_000
@@ -152,7 +152,7 @@ class WatchList:
             number, command = self._number, self._command()
         # Not under the lock: the helper may take its time. It ignores a command that a later one has overtaken.
         self._send(watch=command)
-        deadline = time.monotonic() + wait
+        deadline = time.monotonic() + left(wait)
         with self._condition:
             while self._picture.stale and self._number == number and not self._closed:
                 if not self._condition.wait(max(0.0, deadline - time.monotonic())):
@@ -233,42 +233,6 @@ class WatchList:
         on_change = self._on_change()
         if on_change is not None:
             on_change(picture, changed)
-
-
-class Watches:
-    """What `Workstation` offers for watching."""
-
-    _watching: WatchList
-    _acquirer: Acquirer
-
-    def watch(self, part_numbers: Iterable[str], *, wait: float = 0.0) -> Watched:
-        """Watch items: who holds and who waits for each. Replaces the items watched until now; none ends it.
-
-        Returns at once by default. The picture comes then, and each change after it: `on_change` is called with the
-        new picture and the part numbers of which it is another one, and `watched` is the picture at any time.
-        Changes that follow each other within a tenth of a second are one.
-
-        Args:
-            part_numbers: up to 1,000, in any spelling. Where there is no such item, or the text is no part number, its
-                `problem` says so, and the others are watched.
-            wait: seconds to wait for the picture of all of them.
-
-        Returns:
-            The picture. Where the wait was too short, or the server cannot be reached, `stale` says so.
-
-        Raises:
-            TypeError: it is no list of texts.
-            InvalidRequestError: there are too many.
-            ClosedError: the workstation was closed.
-        """
-        self._acquirer.owner.check()
-        return self._watching.watch(part_numbers, wait)
-
-    @property
-    def watched(self) -> Watched:
-        """The present picture of the watched items. Sends no request."""
-        self._acquirer.owner.check()
-        return self._watching.picture
 
 
 def _checked(part_numbers: Iterable[str]) -> list[str]:

@@ -30,7 +30,7 @@ from silo_client.network.time_limit import deadline, left
 from silo_client.sessions.edit_session import EditSession, EditSessions
 from silo_client.sessions.line import Line, OnWait
 from silo_client.state import OnState
-from silo_client.watching import OnChange
+from silo_client.watching import OnChange, Watched
 
 # Within this a call returns or raises. While the server cannot be reached, it goes on trying: a restart takes less.
 PATIENCE_SECONDS = 15.0
@@ -248,6 +248,37 @@ class Workstation(Messages):
         with self._acquirer.within(patience):
             listed, _ = self.api.sessions(workstation=self.id)
         return [session for session in listed if session["session_id"] not in here]
+
+    # -- watching --
+
+    def watch(self, part_numbers: Iterable[str], *, wait: float = 0.0) -> Watched:
+        """Watch items: who holds and who waits for each. Replaces the items watched until now; none ends it.
+
+        Returns at once by default. The picture comes then, and each change after it: `on_change` is called with the
+        new picture and the part numbers of which it is another one, and `watched` is the picture at any time.
+        Changes that follow each other within a tenth of a second are one.
+
+        Args:
+            part_numbers: up to 1,000, in any spelling. Where there is no such item, or the text is no part number, its
+                `problem` says so, and the others are watched.
+            wait: seconds to wait for the picture of all of them.
+
+        Returns:
+            The picture. Where the wait was too short, or the server cannot be reached, `stale` says so.
+
+        Raises:
+            TypeError: it is no list of texts.
+            InvalidRequestError: there are too many.
+            ClosedError: the workstation was closed.
+        """
+        self._acquirer.owner.check()
+        return self._watching.watch(part_numbers, wait)
+
+    @property
+    def watched(self) -> Watched:
+        """The present picture of the watched items. Sends no request."""
+        self._acquirer.owner.check()
+        return self._watching.picture
 
     # -- presence --
 

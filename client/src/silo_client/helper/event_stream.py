@@ -120,7 +120,9 @@ class EventStream:
         # Whoever waits for it may have given up.
         self._opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
 
-    async def open(self, last_event_id: str, handle: Handler, proved: Callable[[], None]) -> None:
+    async def open(
+        self, last_event_id: str, handle: Handler, proved: Callable[[], None] = lambda: None
+    ) -> None:
         """Open it; return once `stream-open` is here, which the handler has been given.
 
         Args:

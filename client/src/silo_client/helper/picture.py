@@ -77,20 +77,19 @@ class Picture:
         for item in newer._items.values():
             if known := self._items.get(item.id):
                 known.places, known.retired_at = item.places, item.retired_at
+                known.complete = known.complete and item.complete
 
     # -- from events --
 
     def apply(self, event: str, data: Json) -> None:
         """Apply an event. One that the list already knows changes nothing."""
-        if event == "stream-reset":
+        if event == "stream-reset" or event.startswith("item."):
+            # Of an item: another number, an empty line, or it was merged into the item that the event names, which
+            # may be none of these. The list says which.
             self.outdated = True
             return
         item = self._items.get(str(data.get("item_id")))
         if item is None:
-            return
-        if event.startswith("item."):
-            # Another number, a merged item or an empty line: the list says which.
-            self.outdated = True
             return
         self._apply_to(item, event, data)
         self._changed.add(item.id)

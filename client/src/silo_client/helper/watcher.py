@@ -122,14 +122,14 @@ class Watcher:
             return await self._look_for(picture.unknown)
         stream = EventStream(self._http, [("item", one) for one in picture.known])
         try:
-            await stream.open(cursor, partial(self._hear, number, picture, stream), _nothing)
+            await stream.open(cursor, partial(self._hear, number, picture, stream))
             if picture.outdated:
                 return ""
             self._tell(number, picture.all)
             why = await _first(
                 self._pump(number, picture),
                 stream.until_replaced(),
-                self._look_for(picture.unknown),
+                self._look_for(picture.unknown, has_stream=True),
             )
             return "" if picture.outdated else why
         finally:
@@ -137,12 +137,21 @@ class Watcher:
                 self._attempt = 0
             await stream.close()
 
-    async def _look_for(self, part_numbers: Sequence[str]) -> str:
-        """Wait until there is something under one of these part numbers: somebody may make the item."""
+    async def _look_for(self, part_numbers: Sequence[str], *, has_stream: bool = False) -> str:
+        """Wait until there is something under one of these part numbers: somebody may make the item.
+
+        Raises:
+            ApiError: the server refuses.
+            Unavailable: the server cannot serve now, and there is no stream, which would end if that mattered.
+        """
         while True:
             await asyncio.sleep(REFUSED_SECONDS)
-            if part_numbers and (await self._read(part_numbers))[0].known:
-                return ""
+            try:
+                if part_numbers and (await self._read(part_numbers))[0].known:
+                    return ""
+            except Unavailable:
+                if not has_stream:
+                    raise
 
     def _hear(
         self, number: int, picture: Picture, stream: EventStream, sse: ServerSentEvent
@@ -167,6 +176,9 @@ class Watcher:
             if lines := picture.lines_to_read():
                 newer, _ = await self._read(lines)
                 picture.take_lines(newer)
+            if picture.outdated:
+                # The next list makes it right, not these changes.
+                return ""
             self._tell(number, picture.changes())
 
     async def _read(self, part_numbers: Sequence[str]) -> tuple[Picture, str]:
@@ -246,7 +258,3 @@ async def _first(*work: Coroutine[Any, Any, str]) -> str:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return done.pop().result()
-
-
-def _nothing() -> None:
-    """A stream that only watches renews no lease."""

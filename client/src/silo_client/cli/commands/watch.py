@@ -155,7 +155,7 @@ class Watching:
                 await asyncio.sleep(pause(attempt))
                 stream = EventStream(http, params)
                 try:
-                    await stream.open(self._position, lambda sse: self._hear(sse, news), _nothing)
+                    await stream.open(self._position, lambda sse: self._hear(sse, news))
                 except Unavailable as error:
                     attempt += 1
                     await asyncio.sleep(min(error.retry_after, LONGEST_PAUSE_SECONDS))
@@ -223,7 +223,3 @@ class Watching:
         self._board.connected = connected
         if changed and self._show is not None and not connected:
             say("The connection to the server is lost; trying again.")
-
-
-def _nothing() -> None:
-    """A stream that only watches renews no lease."""
