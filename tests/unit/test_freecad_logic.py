@@ -199,6 +199,14 @@ class Lines(FakeServer):
         super().__init__()
         self.waits = []
 
+        self.asked = []
+
+    def ask(self, wanted, holder, message, then):
+        self.asked.append((holder.session_id, wanted.lock.object_id, message))
+        then(self.outcome_of_asking)
+
+    outcome_of_asking = Outcome()
+
     def wait(self, wanted, ask, report, then):
         entry = SimpleNamespace(ask=ask, report=report, then=then, left=False)
         self.waits.append(entry)
@@ -250,11 +258,35 @@ def test_closing_the_document_leaves_its_lines(line):
     assert line.view.seen == []
 
 
-def test_asking_while_one_waits_asks_the_holder(line):
+def test_asking_while_one_waits_asks_the_holder_and_keeps_the_place(line):
     line.waits.stand(place())
+    [entry] = line.server.waits
     line.waits.stand(place(), "may I?")
-    assert [entry.ask for entry in line.server.waits] == ["", "may I?"]
-    assert [entry.left for entry in line.server.waits] == [True, False]
+    assert line.server.asked == []
+    entry.report(Waiting(place().lock, 2, Holder.from_payload(HOLDER), 1.0))
+    entry.report(Waiting(place().lock, 1, Holder.from_payload(HOLDER), 2.0))
+    assert line.server.asked == [("of-ada", "Sketch", "may I?")]
+    line.server.outcome_of_asking = Outcome(error=ServerUnavailableError("no"))
+    line.waits.stand(place(), "please")
+    assert line.server.asked[1:] == [("of-ada", "Sketch", "please")]
+    assert line.server.waits == [entry]
+    assert not entry.left
+    assert line.view.seen == [
+        ("say", "ada was asked for Sketch of FC-0001."),
+        ("say", "ada was not asked: the server cannot be reached."),
+    ]
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_a_turn_that_another_window_has_is_not_ended_here(line, left):
+    line.waits.stand(place())
+    if left:
+        line.waits.leave(place().lock)
+    line.server.waits[0].then(Outcome(session(existing=True)))
+    assert line.server.calls == [("leave", "s1")]
+    assert line.edits.holds == []
+    assert line.waits.all == []
+    assert line.view.seen == ([] if left else [("other window", "Sketch of FC-0001")])
 
 
 def test_a_line_that_ends_by_an_error_is_told(line):
@@ -273,7 +305,7 @@ def test_the_dock_names_states_and_conflicts(line):
     line.server.answers["Sketch"] = session(conflicts=[conflict])
     line.edits.enter(place())
     [row] = overview.held(line.edits)
-    assert row.text == "Sketch of FC-0001 · in edit · also reached by ada"
+    assert row.text == "Sketch of FC-0001 · in edit · ada's edit may conflict"
     assert row.hint == "ada edits Sketch001 on desk; both reach Body"
     line.edits.changed("Doc")
     assert "in edit, changed" in overview.held(line.edits)[0].text

@@ -11,7 +11,7 @@ import FreeCAD as App
 import FreeCADGui as Gui
 from PySide import QtCore, QtGui
 
-from silo_client import EditSession, HandoffRequest, Lock, ServerUnavailableError
+from silo_client import Conflict, EditSession, HandoffRequest, Lock, ServerUnavailableError
 from silo_client.credentials import CredentialsError, NotLoggedInError, kept_url
 from silo_client.gui import qt_dispatch
 
@@ -195,20 +195,20 @@ class Application:
         self._no_retry = not isinstance(why, ServerUnavailableError)
         if not isinstance(why, (NotLoggedInError, ServerUnavailableError)):
             self.windows.say(f"Not connected: {reason(why)}.")
-        self.windows.update()
+        self.edits.disconnected(reason(why))
 
     def on_lost(self, session: EditSession) -> None:
         """See `connection.Listener`."""
         assert session.lost is not None
         self.edits.lost(session.id, session.lost)
 
-    def on_conflict(self, session: EditSession) -> None:
+    def on_conflict(self, session: EditSession, conflict: Conflict) -> None:
         """See `connection.Listener`."""
         hold = self.edits.hold_of(session.id)
-        if hold is not None and session.conflicts:
-            holder = session.conflicts[-1].holder
+        if hold is not None:
+            holder = conflict.holder
             self.windows.note(
-                f"{holder.person} edits {holder.object_id or 'the part'}: your changes of {hold.place} may meet."
+                f"{holder.person} edits {holder.object_id or 'the part'}: your changes of {hold.place} may conflict."
             )
         self.windows.update()
 
@@ -277,7 +277,7 @@ class Application:
         self.windows.show_dock()
 
     def ask_log_in(self) -> None:
-        """Ask for server and token."""
+        """Ask for the log-in."""
         try:
             url = self.connection.url or kept_url()
         except CredentialsError:

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import platform
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from silo_client import (
     ApiError,
+    Conflict,
     EditSession,
     HandoffRequest,
+    Holder,
     ServerUnavailableError,
     SiloError,
     Waiting,
     Watched,
     Workstation,
 )
-from silo_client.credentials import Login, current, store
+from silo_client.credentials import (
+    CA_FILE_VARIABLE,
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+    Login,
+    by_password,
+    by_token,
+    current,
+    store,
+)
 
 from .places import Place
 from .worker import Outcome, Post, Then, Worker
+
+logger = logging.getLogger("silo_client.freecad")
 
 # What distinguishes the workstations of several programs on one machine.
 PROGRAM = "FreeCAD"
@@ -44,8 +61,8 @@ class Listener(Protocol):
     def on_lost(self, session: EditSession) -> None:
         """A session was lost."""
 
-    def on_conflict(self, session: EditSession) -> None:
-        """The conflicts of a session have changed."""
+    def on_conflict(self, session: EditSession, conflict: Conflict) -> None:
+        """A conflict of a session has begun."""
 
     def on_asked(self, request: HandoffRequest) -> None:
         """Another user asks for a session."""
@@ -55,6 +72,43 @@ class Listener(Protocol):
 
     def on_change(self) -> None:
         """The picture of the watched parts has changed."""
+
+
+@dataclass(frozen=True)
+class LogInForm:
+    """What the user gives to log in: a token, or user and password.
+
+    Args:
+        url: the server's URL.
+        token: "" to have the server make one for user and password.
+        user, password: of the account; not kept.
+        ca_file: a PEM file of the certificates to trust; "" for what is kept for this server, or the usual ones.
+    """
+
+    url: str
+    token: str = field(default="", repr=False)
+    user: str = ""
+    password: str = field(default="", repr=False)
+    ca_file: str = ""
+
+    def login(self) -> Login:
+        """Ask the server; see `by_token` and `by_password` for the errors."""
+        url, token = self.url.strip(), self.token.strip()
+        ca_file = self.ca_file.strip() or kept_ca_file(url)
+        if token or not self.user.strip():
+            return by_token(url, token, ca_file)
+        name = f"{PROGRAM} on {platform.node() or 'a machine'}"
+        return by_password(url, self.user.strip(), self.password, ca_file, name=name)
+
+
+def kept_ca_file(url: str) -> str | None:
+    """Return the file of certificates that is kept for a server, or that the environment names."""
+    # An empty token: the file that is kept is read.
+    wanted = {URL_VARIABLE: url, TOKEN_VARIABLE: ""}
+    try:
+        return current(os.environ | wanted).ca_file
+    except SiloError:
+        return os.environ.get(CA_FILE_VARIABLE)
 
 
 class Left(Exception):
@@ -77,6 +131,8 @@ class Connection:
         self._worker = Worker(post)
         self._workstation: Workstation | None = None
         self._closed = threading.Event()
+        # A start that is under way, or about to be.
+        self._starting = threading.Event()
         self.url = ""
         self.user = ""
         # Why there is no workstation.
@@ -94,20 +150,28 @@ class Connection:
         return self._workstation is not None
 
     def start(self) -> None:
-        """Connect in the background, with the log-in that is kept."""
+        """Connect in the background, with the log-in that is kept. Does nothing where there is a workstation."""
+        if self._starting.is_set():
+            return
+        self._starting.set()
 
         def task() -> None:
-            # What went wrong, the listener was told.
-            with suppress(Exception):
-                self._connect(current)
+            try:
+                if self._workstation is None:
+                    self._connect(current)
+            except Exception:
+                logger.debug("not connected", exc_info=True)  # The listener was told.
+            finally:
+                self._starting.clear()
 
         self._worker.do(task)
 
-    def log_in(self, url: str, token: str, then: Then[None]) -> None:
-        """Connect with another log-in; keep it if the server accepts it."""
+    def log_in(self, form: LogInForm, then: Then[None]) -> None:
+        """Connect with another log-in; keep it if the server accepts it, else all stays as it is."""
 
         def task() -> None:
-            login = Login(url.strip(), token.strip())
+            # Before the present workstation is closed, which releases everything.
+            login = form.login()
             self._connect(lambda: login)
             store(login)
 
@@ -132,8 +196,8 @@ class Connection:
                 dispatch=self._post,
                 python=self._python,
                 on_lost=lambda session, how: self._listener.on_lost(session),
-                on_conflict=lambda session, other: self._listener.on_conflict(session),
-                on_conflict_over=lambda session, other: self._listener.on_conflict(session),
+                on_conflict=self._listener.on_conflict,
+                on_conflict_over=lambda session, other: self._listener.on_change(),
                 on_handoff_request=self._listener.on_asked,
                 on_state=lambda connected, valid: self._listener.on_state(),
                 on_change=lambda watched, numbers: self._listener.on_change(),
@@ -197,6 +261,16 @@ class Connection:
     def hand_over(self, session: EditSession, workstation_id: str, then: Then[None]) -> None:
         """See `edits.Server`."""
         self._worker.do(lambda: session.hand_over(workstation_id), then)
+
+    def ask(self, place: Place, holder: Holder, message: str, then: Then[None]) -> None:
+        """See `waits.Lines`."""
+        number = place.lock.part_number
+        self._worker.do(
+            lambda: self._there().request_handoff(
+                holder.session_id, number, message, patience=PATIENCE_SECONDS
+            ),
+            then,
+        )
 
     def wait(
         self, place: Place, ask: str, report: Callable[[Waiting], Any], then: Then[EditSession]

@@ -12,6 +12,8 @@ from PySide import QtCore, QtGui
 from silo_client import Holder
 from silo_client.common.visible import visible
 
+from .connection import LogInForm
+
 Answer = tuple[str, Callable[[], Any]]
 
 
@@ -33,11 +35,13 @@ class Question(QtGui.QDialog):
     Args:
         title: of the window.
         text: the question.
-        answers: the buttons and what they do; the first one is the default.
-        message: the label of a line of text to write, "" for none.
+        answers: the buttons and what they do. None is the default: a question may come up while the user types.
+        message: what a line of text to write is for, and what Enter in it does; None for no line.
     """
 
-    def __init__(self, title: str, text: str, answers: Sequence[Answer], message: str = "") -> None:
+    def __init__(
+        self, title: str, text: str, answers: Sequence[Answer], message: Answer | None = None
+    ) -> None:
         super().__init__(Gui.getMainWindow())
         self.setWindowTitle(title)
         self.setModal(False)
@@ -53,14 +57,16 @@ class Question(QtGui.QDialog):
         # Whether it is still a question.
         self.still: Callable[[], bool] = lambda: True
         self._line: Any = None
-        if message:
+        if message is not None:
             self._line = QtGui.QLineEdit()
-            self._line.setPlaceholderText(message)
+            self._line.setPlaceholderText(message[0])
+            self._line.returnPressed.connect(self._answering(message[1]))
             layout.addWidget(self._line)
         row = QtGui.QHBoxLayout()
         row.addStretch(1)
         for name, act in answers:
             button = QtGui.QPushButton(name)
+            button.setAutoDefault(False)
             button.clicked.connect(self._answering(act))
             row.addWidget(button)
         layout.addLayout(row)
@@ -91,7 +97,7 @@ class Questions:
         title: str,
         text: str,
         answers: Sequence[Answer],
-        message: str = "",
+        message: Answer | None = None,
         still: Callable[[], bool] = lambda: True,
     ) -> Question:
         """Show a question, in place of an earlier one about the same. It may be asked within a slot of FreeCAD.
@@ -122,14 +128,14 @@ class Questions:
 
 
 class LogIn(QtGui.QDialog):
-    """Address and token of a server.
+    """The log-in at a server.
 
     Args:
         url: the address to begin with.
-        log_in: called with address and token; answers by `answered`.
+        log_in: called with what was written; answers by `answered`.
     """
 
-    def __init__(self, url: str, log_in: Callable[[str, str], None]) -> None:
+    def __init__(self, url: str, log_in: Callable[[LogInForm], None]) -> None:
         super().__init__(Gui.getMainWindow())
         self.setWindowTitle("Log in to Silo Sessions")
         self.setObjectName("SiloLogIn")
@@ -137,17 +143,25 @@ class LogIn(QtGui.QDialog):
         form = QtGui.QFormLayout(self)
         self.url = QtGui.QLineEdit(url or "https://")
         self.url.setMinimumWidth(320)
-        self.token = QtGui.QLineEdit()
-        self.token.setEchoMode(QtGui.QLineEdit.Password)
-        self.status = QtGui.QLabel(
-            "Make a token on the server's board (Tokens). It is kept where `silo login` keeps it."
-        )
+        self.user, self.password, self.token = (QtGui.QLineEdit() for _ in range(3))
+        for secret in (self.password, self.token):
+            secret.setEchoMode(QtGui.QLineEdit.Password)
+        self.token.setPlaceholderText("instead of user and password; made on the board")
+        self.ca_file = QtGui.QLineEdit()
+        self.ca_file.setPlaceholderText("a PEM file, if the server's certificate is not public")
+        self.status = QtGui.QLabel("It is kept where `silo login` keeps it.")
         self.status.setTextFormat(QtCore.Qt.PlainText)
         self.status.setWordWrap(True)
         self.button = QtGui.QPushButton("Log in")
         self.button.setDefault(True)
-        form.addRow("Server", self.url)
-        form.addRow("Token", self.token)
+        for name, widget in (
+            ("Server", self.url),
+            ("User", self.user),
+            ("Password", self.password),
+            ("or token", self.token),
+            ("CA file", self.ca_file),
+        ):
+            form.addRow(name, widget)
         form.addRow(self.status)
         form.addRow(self.button)
         self._log_in = log_in
@@ -156,7 +170,15 @@ class LogIn(QtGui.QDialog):
     def _clicked(self, *_: Any) -> None:
         self.button.setEnabled(False)
         self.status.setText("Logging in…")
-        self._log_in(self.url.text(), self.token.text())
+        self._log_in(
+            LogInForm(
+                self.url.text(),
+                self.token.text(),
+                self.user.text(),
+                self.password.text(),
+                self.ca_file.text(),
+            )
+        )
 
     def answered(self, error: Exception | None) -> None:
         """Close, or say why it did not work."""

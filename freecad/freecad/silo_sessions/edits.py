@@ -252,14 +252,21 @@ class Edits:
             if hold.session is None and hold.wanted and not hold.asking and not hold.taken:
                 self._ask_again(hold)
 
-    def reconnected(self) -> None:
-        """Note that there is another workstation, after a new log-in, say: the sessions before have ended."""
+    def disconnected(self, why: str) -> None:
+        """Note that the workstation is closed: its sessions have ended."""
         self.requests = []
         for hold in self.holds:
-            hold.session = None
-            hold.granted = hold.taken = False
+            hold.why = why if hold.session else hold.why
+            hold.session, hold.granted, hold.handing = None, False, False
             if not hold.wanted:
                 self._drop(hold)
+        self._view.update()
+
+    def reconnected(self) -> None:
+        """Note that there is another workstation, after a new log-in, say: the sessions before have ended."""
+        self.disconnected("")
+        for hold in self.holds:
+            hold.taken = False
         self.connected()
 
     def granted(self, place: Place, session: EditSession) -> None:

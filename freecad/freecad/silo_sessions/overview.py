@@ -47,9 +47,10 @@ def _hold(hold: Hold) -> Row:
     if hold.editing and hold.changed and hold.session:
         state = "in edit, changed"
     others = hold.session.conflicts if hold.session else []
-    met = ", ".join(sorted({f"{one.holder.user}" for one in others}))
+    met = sorted({f"{one.holder.user}'s" for one in others})
+    edits = f"{' and '.join(met)} edit{'s' if len(met) > 1 else ''}"
     return Row(
-        f"{hold.place} · {state}" + (f" · also reached by {met}" if met else ""),
+        f"{hold.place} · {state}" + (f" · {edits} may conflict" if met else ""),
         "\n".join(_conflict(one) for one in others),
         hold,
     )

@@ -23,6 +23,12 @@ class Lines(Protocol):
     ) -> Callable[[], None]:
         """Stand in line until the turn comes."""
 
+    def ask(self, place: Place, holder: Holder, message: str, then: Then[None]) -> None:
+        """Ask the holder for a hand-over, for the place in line that is taken."""
+
+    def leave(self, session: EditSession) -> None:
+        """Give up a session that another window of this workstation has, which goes on there."""
+
     def release(self, session: EditSession) -> None:
         """End a session in the background."""
 
@@ -32,6 +38,9 @@ class WaitView(Protocol):
 
     def turn(self, place: Place) -> None:
         """The turn has come: this FreeCAD has the lock."""
+
+    def other_window(self, place: Place) -> None:
+        """The turn has come, and another FreeCAD window of the same user, which waited too, has the lock."""
 
     def say(self, text: str) -> None:
         """Tell the user something that needs no answer."""
@@ -48,12 +57,14 @@ class Wait:
         place: what is waited for.
         position: from 1; 0 while it is not known.
         holder: the present holder, where it is known.
+        message: what the holder is yet to be asked, "" for nothing.
         leave: leaves the line.
     """
 
     place: Place
     position: int = 0
     holder: Holder | None = None
+    message: str = ""
     leave: Callable[[], None] = field(default=lambda: None)
 
 
@@ -78,9 +89,11 @@ class Waits:
         return list(self._waits.values())
 
     def stand(self, place: Place, ask: str = "") -> None:
-        """Stand in line for a lock; with a message, ask its holder too. A second call asks again."""
+        """Stand in line for a lock; with a message, ask its holder too. Where it stands there, it keeps its place."""
         before = self._waits.get(place.lock)
-        if before is not None and not ask:
+        if before is not None:
+            before.message = ask or before.message
+            self._ask(before)
             return
         wait = self._waits[place.lock] = Wait(place)
         wait.leave = self._lines.wait(
@@ -89,8 +102,6 @@ class Waits:
             lambda waiting: self._moved(wait, waiting),
             lambda outcome: self._ended(wait, outcome),
         )
-        if before is not None:
-            before.leave()
         self._view.update()
 
     def leave(self, lock: Lock) -> None:
@@ -108,14 +119,35 @@ class Waits:
 
     def _moved(self, wait: Wait, waiting: Waiting) -> None:
         wait.position, wait.holder = waiting.position, waiting.holder
+        self._ask(wait)
         self._view.update()
+
+    def _ask(self, wait: Wait) -> None:
+        """Ask the holder, as soon as it is known."""
+        holder, message = wait.holder, wait.message
+        if holder is None or not message:
+            return
+        wait.message = ""
+
+        def asked(outcome: Outcome[None]) -> None:
+            if outcome.error is None:
+                self._view.say(f"{holder.person} was asked for {wait.place}.")
+            else:
+                self._view.say(f"{holder.person} was not asked: {reason(outcome.error)}.")
+
+        self._lines.ask(wait.place, holder, message, asked)
 
     def _ended(self, wait: Wait, outcome: Outcome[EditSession]) -> None:
         present = self._waits.get(wait.place.lock) is wait
         if present:
             del self._waits[wait.place.lock]
         session = outcome.value
-        if session is not None and present:
+        if session is not None and session.existing:
+            # To end it would end the edit of the other window.
+            self._lines.leave(session)
+            if present:
+                self._view.other_window(wait.place)
+        elif session is not None and present:
             self._edits.granted(wait.place, session)
             self._view.turn(wait.place)
         elif session is not None:

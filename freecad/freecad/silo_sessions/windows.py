@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -12,14 +13,13 @@ from PySide import QtCore, QtGui
 from silo_client import HandoffRequest, Holder, Lost
 
 from . import overview
-from .connection import Connection
+from .connection import Connection, LogInForm
 from .dialogs import LogIn, Questions, holder_text
 from .edits import Edits, Hold
 from .panel import Button, Panel, Section
 from .places import Place
 from .reasons import lost_text
 from .waits import Wait, Waits
-from .worker import Outcome
 
 # The dock keeps so many messages.
 MESSAGES = 8
@@ -46,7 +46,7 @@ class Application(Protocol):
         """Ask for the part number of the active document."""
 
     def ask_log_in(self) -> None:
-        """Ask for server and token."""
+        """Ask for the log-in."""
 
     def connect(self) -> None:
         """Connect with the log-in that is kept."""
@@ -97,20 +97,23 @@ class Windows:
 
     def refused(self, place: Place, holder: Holder) -> None:
         """See `edits.View`."""
+        waits = self._application.waits
+
+        def ask() -> None:
+            waits.stand(place, question.message or "May I edit it?")
+
         question = self._questions.ask(
             place.lock,
             "Being edited",
             holder_text(str(place), holder),
             [
-                ("Wait in line", lambda: self._application.waits.stand(place)),
-                ("Ask for it", lambda: self._ask_for(place, question.message)),
-                ("Only look", lambda: None),
+                ("Wait in line", lambda: waits.stand(place)),
+                ("Ask for it", ask),
+                ("Only look", _nothing),
             ],
-            message=f"Message to {holder.user}, if you ask",
+            message=(f"Message to {holder.user}, if you ask", ask),
+            still=_is_open(place),
         )
-
-    def _ask_for(self, place: Place, message: str) -> None:
-        self._application.waits.stand(place, message or "May I edit it?")
 
     def other_window(self, place: Place) -> None:
         """See `edits.View`."""
@@ -127,6 +130,7 @@ class Windows:
             f"{who}\nYou began to edit it while the server could not be reached."
             " What you change may be lost when both of you save.",
             [("Leave the edit", self.end_edit), ("Go on without a lock", _nothing)],
+            still=_is_open(place),
         )
 
     def change_refused(self, place: Place, holder: Holder | None) -> None:
@@ -142,6 +146,7 @@ class Windows:
                 ("Undo my change", lambda: self._undo(place, changes)),
                 ("Keep it", _nothing),
             ],
+            still=_is_open(place),
         )
 
     def _undo(self, place: Place, changes: list[str]) -> None:
@@ -166,6 +171,7 @@ class Windows:
             "Lock lost",
             f"You no longer have the lock of {place}: {lost_text(how)}. Others may edit it now.",
             [("OK", _nothing)],
+            still=_is_open(place),
         )
 
     def asked(self, request: HandoffRequest) -> None:
@@ -290,14 +296,14 @@ class Windows:
             application.set_part_number(document, number.strip())
 
     def ask_log_in(self, url: str) -> None:
-        """Ask for server and token."""
+        """Ask for the log-in."""
         connection = self._application.connection
 
-        def answered(outcome: Outcome[None]) -> None:
-            self._log_in.answered(outcome.error)
+        def log_in(form: LogInForm) -> None:
+            connection.log_in(form, lambda outcome: window.answered(outcome.error))
 
-        self._log_in = LogIn(url, lambda server, token: connection.log_in(server, token, answered))
-        self._log_in.show()
+        window = self._log_in = LogIn(url, log_in)
+        window.show()
 
     # -- drawing --
 
@@ -365,6 +371,11 @@ class Windows:
         assert isinstance(wait, Wait)
         waits = self._application.waits
         return [("Leave the line", lambda: waits.leave(wait.place.lock))]
+
+
+def _is_open(place: Place) -> Callable[[], bool]:
+    """Return what says whether a place's document is still open: a lock of a closed one would never end."""
+    return lambda: place.document in App.listDocuments()
 
 
 def _nothing() -> None:
