@@ -128,7 +128,9 @@ def records_of(items: Collection[Any]) -> QuerySet[EndedSession]:
 
 def check_each_end(items: Collection[Any]) -> None:
     """Check that every session on these items that ended has one record and one event, and no other one vanished."""
-    events = LogEntry.objects.filter(channels__overlap=[channels.item(pk) for pk in items])
+    events = LogEntry.objects.filter(
+        channels__overlap=[channels.item(pk) for pk in items], type__startswith="edit.session_"
+    )
     told = Counter(
         (kind, json.loads(data)["session_id"]) for kind, data in events.values_list("type", "data")
     )
