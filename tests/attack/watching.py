@@ -63,7 +63,8 @@ class Watcher:
             self._last = place
             if f'"{self._prefix}' in data:
                 told = json.loads(data)
-                if str(told["part_number"]).startswith(self._prefix):
+                # The change of a line is of no session.
+                if "session_id" in told and str(told["part_number"]).startswith(self._prefix):
                     tell(event=name, session=told["session_id"], reason=told.get("reason", ""))
 
 
