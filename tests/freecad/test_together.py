@@ -61,6 +61,18 @@ def test_leaving_the_line_gives_nothing(ada, bob, part, world):
     free(world)
 
 
+def test_a_question_about_a_closed_document_closes(ada, bob, part):
+    part(ada)
+    part(bob)
+    ada.enters("Sketch")
+    bob.enters("Sketch")
+    bob.asked("is editing")
+    bob.do("App.closeDocument(App.ActiveDocument.Name)")
+    bob.until(
+        "not [one for one in QtGui.QApplication.topLevelWidgets() if isinstance(one, Question)]"
+    )
+
+
 def test_who_is_asked_saves_and_hands_over_by_one_click(ada, bob, part, world):
     file = part(ada)
     part(bob)
@@ -69,11 +81,15 @@ def test_who_is_asked_saves_and_hands_over_by_one_click(ada, bob, part, world):
     before = file.stat().st_mtime_ns
     bob.enters("Sketch")
     bob.asked("is editing")
+    # Enter in the line of the message asks.
     bob.do(
-        "[one for one in QtGui.QApplication.topLevelWidgets() if isinstance(one, Question)"
-        " and one.isVisible()][0].findChildren(QtGui.QLineEdit)[0].setText('I need the hole')"
+        "[line] = [line for one in QtGui.QApplication.topLevelWidgets() if isinstance(one, Question)"
+        " and one.isVisible() for line in one.findChildren(QtGui.QLineEdit)]\n"
+        "line.setText('I need the hole')\n"
+        "for kind in (QtCore.QEvent.KeyPress, QtCore.QEvent.KeyRelease):\n"
+        "    key = QtGui.QKeyEvent(kind, QtCore.Qt.Key_Return, QtCore.Qt.NoModifier)\n"
+        "    QtGui.QApplication.sendEvent(line, key)"
     )
-    bob.answers("Ask for it")
     ada.asked(
         "bob (Bob Noyce) asks for Sketch of FC-0001: I need the hole\nThe file is saved first."
     )
