@@ -26,7 +26,10 @@ class TokenForm(forms.Form):
     """What a new token is for, what it allows, and for how long."""
 
     name = PlainTextField(label="What is it for?", max_length=MAX_NAME)
-    role = forms.ChoiceField(label="It allows at most the role")
+    role = forms.ChoiceField(
+        label="It allows at most the role",
+        help_text="To edit, a program needs the role editor; with viewer it only shows.",
+    )
     days = forms.IntegerField(
         label="Days until it ends", min_value=1, max_value=tokens.MOST_DAYS, initial=90
     )

@@ -101,6 +101,7 @@ def test_an_old_database_is_looked_at_backed_up_and_migrated(
     # Nothing is left to do, not even a backup.
     said, wrong = upgrade(backup=file)
     assert (wrong, "All are applied." in said) == ("", True)
+    assert "so no backup was taken." in said
 
 
 def test_a_long_transaction_is_found_and_a_late_one_not_waited_for(

@@ -34,6 +34,8 @@ class Command(BaseCommand):
         self._show(list(upgrading.findings()), "Nothing was changed.")
         steps = upgrading.plan()
         if not steps:
+            unneeded = ", so no backup was taken" if backup else ""
+            self.stdout.write(f"The database is at this version already{unneeded}.")
             return
         call_command("migrate", plan=True, skip_checks=True, stdout=self.stdout)
         if not (backup or no_backup):

@@ -82,10 +82,14 @@ class CommandError(Exception):
 
 
 LOG_IN = "Run `silo login`, or set SILO_URL and SILO_TOKEN."
+FORBIDDEN = (
+    "`silo whoami` says which role you have, and to which one your token is limited: make another token on the board,"
+    " or ask an admin for a higher role."
+)
 _CODES: tuple[tuple[type[SiloError], ExitCode, str], ...] = (
     (NotLoggedInError, ExitCode.NOT_LOGGED_IN, LOG_IN),
     (AuthenticationError, ExitCode.NOT_LOGGED_IN, "Run `silo login` with a token that is valid."),
-    (ForbiddenError, ExitCode.NOT_ALLOWED, "An admin can give your user a higher role."),
+    (ForbiddenError, ExitCode.NOT_ALLOWED, FORBIDDEN),
     (NotFoundError, ExitCode.NOT_FOUND, ""),
     (InvalidRequestError, ExitCode.USAGE, ""),
     (HardInterferenceError, ExitCode.HELD, "`silo who` says who edits what."),
