@@ -255,7 +255,7 @@ def resolved_event(session: "AbstractEditSession", with_session_id: uuid.UUID) -
 class ItemRenamedEvent(OfItem):
     """The item has another part number, or another spelling of its own; or another item was merged into it.
 
-    To those who watch it, hold a session on it or stand in line for it, as are all events of an item.
+    To those who watch it, hold a session on it or stand in line for it.
     """
 
     old_part_number: Annotated[str, Example(examples.OLD_PART_NUMBER)]

@@ -5,15 +5,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
-from silo_client import Api
+from silo_client import Api, Workstation
 from silo_client.common.protocol import Plan
 from silo_client.common.shared_memory import SharedMemory
 from silo_client.forking import Owner
 from silo_client.identity.file_lock import FileLock
+from silo_client.identity.registration import Registration
 from silo_client.link.helper_link import HelperLink
 from tests.waiting import eventually
 
@@ -78,11 +82,16 @@ def test_locked_file_is_free_when_the_parent_is_dead_though_a_child_lives(tmp_pa
         parent.stdout.close()
 
 
-def make_link(folder):
-    """Yield a link to a helper that notes what it is told."""
+def make_python(folder):
     python = folder / "python"
     python.write_text(f"#!/bin/sh\necho '{{\"started\": 1}}'\ncat >>{folder}/heard\n")
     python.chmod(0o755)
+    return python
+
+
+def make_link(folder):
+    """Yield a link to a helper that notes what it is told."""
+    python = make_python(folder)
     shared = SharedMemory(folder / "memory", new=True)
     plan = Plan("http://127.0.0.1:1", "t", "w", str(shared.path), "/nowhere")
     messages = []
@@ -179,3 +188,56 @@ def test_child_uses_connections_of_its_own(monkeypatch):
     assert len(set(asked)) == 1
     assert in_child(api.close) == "None"
     api.close()
+
+
+@contextmanager
+def held_by_a_thread(lock):
+    """Have another thread hold a lock, which in a child nobody ever releases."""
+    taken, done = threading.Event(), threading.Event()
+
+    def hold():
+        with lock:
+            taken.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert taken.wait(20)
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.fixture
+def workstation(tmp_path):
+    instance = SimpleNamespace(
+        sole=False,
+        new_memory=lambda: SharedMemory(tmp_path / "memory", new=True),
+        touched=SimpleNamespace(file=tmp_path / "touched"),
+        files=[],
+        close=lambda: None,
+    )
+    registration = Registration({"id": "w1", "name": "cad-1"}, instance, "", None)
+    api = Api("http://127.0.0.1:1", "t")
+    python = str(make_python(tmp_path))
+    made = Workstation(api, registration, patience=5, dispatch=print, python=python)
+    made._link.start()
+    made._link.memory.valid_until = 1e12
+    yield made
+    made.close()
+
+
+def test_child_knows_that_nothing_is_its_own_while_a_thread_has_the_lock(workstation):
+    assert workstation.valid
+    with held_by_a_thread(workstation.held._changed):
+        assert in_child(lambda: (workstation.connected, workstation.valid)) == "(False, False)"
+
+
+def test_child_neither_sets_nor_asks_what_belongs_to_the_parents_threads(workstation):
+    with held_by_a_thread(workstation._state._changed):
+        told = in_child(lambda: setattr(workstation, "on_state", print))
+    assert told.startswith("ForkedError")
+    with held_by_a_thread(workstation._callbacks._lock):
+        assert in_child(lambda: workstation.undelivered).startswith("ForkedError")

@@ -22,7 +22,6 @@ class Told:
         self.waiting = None
         self.calls = []
         self.watch = StateWatch(lambda: (self.state, self.until), self.call)
-        self.watch.callback = lambda connected, valid: self.calls.append(State(connected, valid))
 
     def call(self, name, function):
         assert name == "on_state"
@@ -34,6 +33,9 @@ class Told:
         else:
             self.waiting.append(function)
         return True
+
+    def hear(self, connected, valid):
+        self.calls.append(State(connected, valid))
 
     def change(self, state, *, message=True):
         self.state = state
@@ -47,7 +49,7 @@ class Told:
 @pytest.fixture
 def told():
     told = Told()
-    told.watch.start()
+    told.watch.tell(told.hear)
     yield told
     told.watch.close()
 
@@ -123,5 +125,40 @@ def test_nothing_is_told_after_the_end(told):
     told.change(GOOD)
     eventually(lambda: told.waiting)
     told.watch.close()
+    told.waiting[0]()
+    assert told.calls == []
+
+
+def test_a_callback_that_is_set_later_is_told_the_present_state(told):
+    told.change(GOOD)
+    told.hears(GOOD)
+    later = []
+    told.watch.tell(lambda *state: later.append(state))
+    eventually(lambda: later == [GOOD])
+    told.change(UNSURE)
+    eventually(lambda: later == [GOOD, UNSURE])
+    told.hears(GOOD)
+
+
+def test_a_callback_that_is_set_during_a_refused_call_is_told_the_state(told, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    later = []
+    call = told.watch._call
+
+    def set_another(*arguments):
+        told.watch._call = call
+        told.watch.tell(lambda *state: later.append(state))
+        return False
+
+    told.watch._call = set_another
+    told.change(GOOD)
+    eventually(lambda: later == [GOOD])
+
+
+def test_none_is_told_nothing(told):
+    told.waiting = []
+    told.change(GOOD)
+    eventually(lambda: told.waiting)
+    told.watch.tell(None)
     told.waiting[0]()
     assert told.calls == []

@@ -28,7 +28,7 @@ from silo_client.sessions.conflicts import ConflictChange
 from silo_client.sessions.edit_session import EditSession
 from silo_client.sessions.held import HeldSessions
 from silo_client.sessions.reconcile import Reconciler
-from silo_client.state import OnState, State, StateWatch
+from silo_client.state import UNKNOWN, OnState, State, StateWatch
 from silo_client.watching import OnChange, WatchList
 
 logger = get_logger()
@@ -103,12 +103,13 @@ class Messages:
 
     @on_state.setter
     def on_state(self, callback: OnState | None) -> None:
-        self._state.callback = callback
-        if callback is not None:
-            self._state.start()
+        self._acquirer.owner.check()
+        self._state.tell(callback)
 
     def _read_state(self) -> tuple[State, float]:
         """Return `connected` and `valid`, and until when they are certain."""
+        if not self._acquirer.owner.is_here:
+            return UNKNOWN, 0.0
         # In this order: what may wait for messages, what the messages have changed, and what time it is.
         valid_until = self._link.valid_until()
         confirmed = not self.held.unconfirmed

@@ -48,14 +48,18 @@ class StateWatch:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._looked_at = 0
         self._messages = 0
-        self._state = self._told = UNKNOWN
+        # The present state, the last one for which a call was had, and the last one that the callback was told.
+        self._state = self._sent = self._told = UNKNOWN
 
-    def start(self) -> None:
-        """Look from now on. A second call does nothing."""
+    def tell(self, callback: OnState | None) -> None:
+        """Tell this callback the present state, and each change from now on; tell nobody where it is None."""
         with self._changed:
-            if self._thread is None and not self._closed:
+            self.callback = callback
+            self._sent = self._told = UNKNOWN
+            self._messages += 1
+            self._changed.notify_all()
+            if callback is not None and self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, daemon=True, name="silo state")
                 self._thread.start()
 
@@ -72,7 +76,6 @@ class StateWatch:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        sent = UNKNOWN
         retry, retry_at = LOOK_SECONDS, 0.0
         while True:
             with self._changed:
@@ -82,11 +85,18 @@ class StateWatch:
                 if self._closed:
                     return
                 self._state = state
-            if state != sent and time.monotonic() >= retry_at:
+                sent, callback = self._sent, self.callback
+                if is_due := state != sent and time.monotonic() >= retry_at:
+                    # Before the call: a callback that is set meanwhile is told by one of its own.
+                    self._sent = state
+            if is_due:
                 # The call may come later: what was told until then decides whether there is something to tell.
                 if self._call("on_state", self._tell):
-                    sent, retry = state, LOOK_SECONDS
+                    retry = LOOK_SECONDS
                 else:
+                    with self._changed:
+                        if self.callback is callback:
+                            self._sent = sent
                     retry_at = time.monotonic() + retry
                     retry = min(2 * retry, LONGEST_RETRY_SECONDS)
             with self._changed:

@@ -306,6 +306,7 @@ class Workstation(Messages):
 
         Each is also logged as an error. Empty without a `dispatch`.
         """
+        self._acquirer.owner.check()
         return self._callbacks.undelivered
 
     def touched(self) -> None:

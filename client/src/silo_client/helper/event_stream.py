@@ -128,7 +128,8 @@ class EventStream:
         Args:
             last_event_id: from where to go on; "" for now.
             handle: called with each event, `stream-open` included, until the stream ends or is closed.
-            proved: called after each line that proves the connection, when all events before it have been handled.
+            proved: called after each line that proves the connection, when all events before it have been handled. By
+                default nothing is called: a stream that only watches renews no lease.
 
         Raises:
             ApiError: the server refuses, for good.

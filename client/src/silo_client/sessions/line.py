@@ -23,7 +23,7 @@ from silo_client.sessions.edit_session import EditSession
 
 # Often enough for the callback to redraw a program's windows.
 CALL_SECONDS = 0.2
-# No event announces that another workstation has left the line, so the position is asked for.
+# `edit.line_changed` goes to watchers and holders, not to those in line, so the position is asked for.
 LOOK_SECONDS = 5.0
 # A turn that comes in the moment in which the line is left is announced by then.
 TURN_SECONDS = 2.0
