@@ -116,3 +116,30 @@ def test_no_session_is_asked_for_of_which_the_helper_does_not_know(acquirer):
     with pytest.raises(ServerUnavailableError, match="helper"):
         acquirer.acquire([ONE], asked.append, 0.1)
     assert not asked
+
+
+def test_each_thread_that_asks_again_waits_for_the_helper(acquirer):
+    with pytest.raises(KeyboardInterrupt):
+        acquirer.acquire([ONE], answering(KeyboardInterrupt()))
+    waiting, confirmed = threading.Barrier(3), threading.Event()
+
+    def send_and_confirm():
+        waiting.wait(20)
+        confirmed.wait(20)
+
+    def ask():
+        with pytest.raises(HardInterferenceError):
+            acquirer.acquire([ONE], answering(HELD))
+
+    acquirer.link.send_and_confirm = send_and_confirm
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        waiting.wait(20)
+    finally:
+        confirmed.set()
+        for thread in threads:
+            thread.join()
+    # It has confirmed: nobody waits any more.
+    ask()

@@ -8,7 +8,7 @@ import pytest
 
 from silo_client import callbacks as module
 from silo_client.callbacks import Callbacks
-from silo_client.gui import qt_dispatch
+from silo_client.gui import qt_dispatch, tk_dispatch
 from tests.waiting import eventually
 
 
@@ -70,6 +70,18 @@ def test_later_forgotten_callback_is_seen_too(soon_late):
     for number in range(3):
         callbacks.call("on_lost", print, number)
         eventually(lambda: len(callbacks.undelivered) == number + 1)  # noqa: B023
+
+
+def test_only_the_latest_forgotten_ones_are_kept(soon_late):
+    calls = []
+    callbacks = Callbacks(calls.append)
+    for number in range(150):
+        callbacks.call("on_event", print, number)
+    eventually(lambda: callbacks.undelivered and callbacks.undelivered[-1].arguments == (149,))
+    assert [one.arguments for one in callbacks.undelivered] == [(n,) for n in range(50, 150)]
+    calls[0]()
+    calls[60]()
+    assert len(callbacks.undelivered) == 99
 
 
 def test_nothing_waits_for_a_closed_workstation():
@@ -139,3 +151,53 @@ def test_there_must_be_a_binding_and_an_application(bindings):
     bindings(PySide6=False)
     with pytest.raises(RuntimeError, match="make the QApplication first"):
         qt_dispatch()
+
+
+# -- Tk --
+
+
+class Root:
+    """A window whose main loop a test turns."""
+
+    def __init__(self):
+        self.planned = []
+        self.at_end = None
+
+    def bind(self, event, function, add):
+        self.at_end = function
+
+    def after(self, milliseconds, function):
+        self.planned.append(function)
+
+    def turn(self):
+        planned, self.planned = self.planned, []
+        for function in planned:
+            function()
+
+
+def test_a_dialog_in_a_callback_stops_no_other_callback():
+    root, called = Root(), []
+    dispatch = tk_dispatch(root)
+
+    def show_dialog():
+        dispatch(lambda: called.append("meanwhile"))
+        root.turn()
+        called.append("closed")
+
+    dispatch(show_dialog)
+    root.turn()
+    assert called == ["meanwhile", "closed"]
+    dispatch(lambda: called.append("later"))
+    root.turn()
+    assert called[2:] == ["later"]
+    assert len(root.planned) == 1
+
+
+def test_nothing_is_looked_for_once_the_window_is_gone():
+    root = Root()
+    dispatch = tk_dispatch(root)
+    root.at_end(SimpleNamespace(widget=root))
+    root.turn()
+    assert root.planned == []
+    with pytest.raises(RuntimeError, match="closed"):
+        dispatch(print)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from silo_client import CancelledError, ConfigurationError, ServerUnavailableError
+from silo_client import CancelledError, ConfigurationError, ServerUnavailableError, within
 from silo_client import connecting as module
 from silo_client.connecting import Connecting
 from silo_client.network.time_limit import left
@@ -114,3 +114,10 @@ def test_it_is_cancelled_before_it_begins():
     with pytest.raises(CancelledError):
         Connecting(60).run(lambda: made, cancel)
     eventually(made.closed.is_set)
+
+
+def test_a_time_that_begins_anew_keeps_the_limit_of_the_caller():
+    with within(1):
+        connecting = Connecting(60)
+    connecting.limit.ends = time.monotonic() + 60
+    assert connecting.limit.deadline < time.monotonic() + 2

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from itertools import count
 
 import pytest
@@ -238,3 +239,16 @@ def test_a_fingerprint_that_was_given_cannot_be_made_anew(ask):
     with pytest.raises(IdentityInUseError, match="Two machines use the fingerprint"):
         ask(server, 3600, "given")
     assert server.asked == [("cad-1", "given")]
+
+
+def test_a_caller_who_looks_during_a_pause_sees_a_limit_after_it(be, monkeypatch):
+    limit, rests = TimeLimit(0.0), []
+
+    def sleep(seconds):
+        rests.append(limit.deadline - time.monotonic() - seconds)
+
+    monkeypatch.setattr(registration.clock, "now", lambda: 0.0)
+    monkeypatch.setattr(registration.time, "sleep", sleep)
+    found = registration.register(Server(AWAY, AWAY), limit, 20.0, "", "", "", numbered=False)
+    found.instance.close()
+    assert [round(rest) for rest in rests] == [20, 20]

@@ -290,3 +290,21 @@ def test_obligations_are_restored_by_their_command():
     assert vars(again) | {"lines": set()} == vars(obligations) | {"lines": set()}
     assert again.lines == obligations.lines - obligations.to_leave
     assert again.asked == {LOCK}
+
+
+def test_a_session_that_is_acquired_again_is_not_released():
+    """The helper was stopped, and reads all at once."""
+    began, again = told(connection_id="c1"), Obligations()
+    made = Cleanup(httpx.AsyncClient(), "w1", lambda message: None)
+    made.apply({"connected": ["c1"]})
+    made.apply({"ask": [LOCK]})
+    made.handle("edit.session_acquired", began)
+    commands = [{"abandon": [LOCK]}, {"ask": [LOCK]}, {"hold": ["s1"]}, {"answered": [LOCK]}]
+    for command in commands:
+        made.apply(command)
+        again.apply(command)
+    assert (made.held, made.to_release) == ({"s1"}, set())
+    # One that is being released stays so, also for a helper that is started later.
+    made.apply({"release": ["s1"]})
+    again.apply(made.as_command())
+    assert again.to_release == {"s1"}

@@ -113,6 +113,18 @@ def test_the_patience_of_an_api_is_a_limit(server):
     assert time.monotonic() - begun < LATEST
 
 
+def test_the_limit_of_a_call_may_be_longer_than_the_patience_of_an_api(server):
+    def answer_late(connection, stopped):
+        stopped.wait(2 * SECONDS)
+        connection.sendall(ANSWER)
+
+    url = server(answer_late)
+    with within(20):
+        assert Api(url, "token", patience=SECONDS).items() == [1]
+        answer = Api(url, "token", patience=SECONDS).call("GET", "/")
+    assert answer.json() == {"items": [1]}
+
+
 @pytest.mark.parametrize("kind", ["http", "socks5"])
 def test_a_proxy_that_says_nothing_keeps_the_limit(server, calls_end_in_time, monkeypatch, kind):
     monkeypatch.setenv("ALL_PROXY", server(say_nothing).replace("http", kind))

@@ -23,7 +23,7 @@ from silo_client.network.requests import (
     part_path,
 )
 from silo_client.network.route import UNREACHED, route_to
-from silo_client.network.time_limit import left, until
+from silo_client.network.time_limit import deadline, left, until
 
 # An answer takes milliseconds; a request that takes longer is sent again. The largest batch takes seconds.
 ANSWER_SECONDS = 10.0
@@ -45,7 +45,8 @@ class Api:
         url: the server's address.
         token: a bearer token.
         ca_file: the certificates to trust, in a PEM file; the usual ones without it.
-        patience: seconds within which each call returns or raises, a list of many pages included.
+        patience: seconds within which each call returns or raises, a list of many pages included. A limit of the
+            thread, by `within` or the `patience` of a workstation's call, holds in its place.
 
     Raises:
         ConfigurationError: the URL, the token or the CA file is invalid.
@@ -116,7 +117,7 @@ class Api:
         if self._closed:
             raise ClosedError("The workstation was closed.")
         try:
-            with until(time.monotonic() + min(whole or seconds, self._patience)):
+            with until(time.monotonic() + min(whole or seconds, self._most())):
                 answer = self._own().request(
                     method, path, json=body, params=params, timeout=_timeout(left(seconds))
                 )
@@ -140,6 +141,10 @@ class Api:
                 raise refused
             raise self._unavailable(f"did not answer like a Silo server ({answer.status_code})")
         return answer
+
+    def _most(self) -> float:
+        """Return the seconds of a call where its thread has no limit."""
+        return self._patience if deadline() == FOREVER else FOREVER
 
     def _unreached(self, error: Exception) -> ServerUnavailableError:
         if wrong := wrong_address.of_error(httpx.URL(self.url), error):
@@ -189,7 +194,7 @@ class Api:
         following: Any = None
         if most == 0:
             return {members: found, "next": None}
-        with until(time.monotonic() + self._patience):
+        with until(time.monotonic() + self._most()):
             while True:
                 asked = params | {"limit": PAGE if most is None else min(PAGE, most - len(found))}
                 if following is not None:

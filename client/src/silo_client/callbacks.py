@@ -63,7 +63,6 @@ class _Waiting:
     callback: str
     arguments: tuple[Any, ...]
     since: float
-    is_late: bool = False
 
     @property
     def undelivered(self) -> Undelivered:
@@ -88,6 +87,8 @@ class Callbacks:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._waiting: dict[int, _Waiting] = {}
+        # The latest of those that have waited too long.
+        self._late: dict[int, _Waiting] = {}
         self._refused: deque[Undelivered] = deque(maxlen=REMEMBERED)
         self._timer: threading.Timer | None = None
         self._closed = False
@@ -119,7 +120,7 @@ class Callbacks:
             self._dispatch(partial(self._begin, number, name, function, arguments))
         except Exception as error:
             with self._lock:
-                if self._waiting.pop(number, None) is None:
+                if self._take(number) is None:
                     return True  # It was called before `dispatch` failed.
                 lost = Undelivered(name, arguments, f"was refused by `dispatch`: {error!r}")
                 self._refused.append(lost)
@@ -129,10 +130,9 @@ class Callbacks:
 
     @property
     def undelivered(self) -> list[Undelivered]:
-        """The latest calls that `dispatch` refused, and those that it got a minute ago and that have not begun."""
+        """The latest calls that `dispatch` refused, and the latest that it got a minute ago and that have not begun."""
         with self._lock:
-            late = [one.undelivered for one in self._waiting.values() if one.is_late]
-            return [*self._refused, *late]
+            return [*self._refused, *(one.undelivered for one in self._late.values())]
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Finish the calls that are queued, and wait for them so many seconds, unless a callback closes.
@@ -156,12 +156,14 @@ class Callbacks:
         self, number: int, name: str, function: Callable[..., Any], arguments: tuple[Any, ...]
     ) -> None:
         with self._lock:
-            waited = self._waiting.pop(number, None)
-        if waited is not None and waited.is_late:
-            logger.warning(
-                "%s is called after all, %.0f s late", name, time.monotonic() - waited.since
-            )
+            waited = self._take(number)
+        if waited is not None and (seconds := time.monotonic() - waited.since) >= LATE_SECONDS:
+            logger.warning("%s is called after all, %.0f s late", name, seconds)
         _call(name, function, arguments)
+
+    def _take(self, number: int) -> _Waiting | None:
+        """Return a call that has not begun, and wait for it no longer. Called under the lock."""
+        return self._waiting.pop(number, None) or self._late.pop(number, None)
 
     def _look_later(self) -> None:
         """Look, after a while, whether calls have begun. Called under the lock."""
@@ -175,16 +177,18 @@ class Callbacks:
         now = time.monotonic()
         with self._lock:
             self._timer = None
-            late = [
-                one
-                for one in self._waiting.values()
-                if not one.is_late and now - one.since >= LATE_SECONDS
-            ]
-            for one in late:
-                one.is_late = True
-            if any(not one.is_late for one in self._waiting.values()):
+            late = {
+                number: one
+                for number, one in self._waiting.items()
+                if now - one.since >= LATE_SECONDS
+            }
+            for number in late:
+                self._late[number] = self._waiting.pop(number)
+                if len(self._late) > REMEMBERED:
+                    del self._late[next(iter(self._late))]
+            if self._waiting:
                 self._look_later()
-        for one in late:
+        for one in late.values():
             logger.error("a callback may be lost: %s", one.undelivered)
 
 

@@ -34,7 +34,7 @@ class Connecting(Generic[Made]):
     """
 
     def __init__(self, patience: float) -> None:
-        self.limit = TimeLimit(min(time.monotonic() + patience, deadline()))
+        self.limit = TimeLimit(time.monotonic() + patience, TimeLimit(deadline()))
         # Called when the caller has left, to wake the thread; set by what the thread does.
         self.wake: Callable[[SiloError], Any] | None = None
         self._lock = threading.Lock()

@@ -73,14 +73,13 @@ def tk_dispatch(root: Any) -> Dispatch:
             gone.set()
 
     def look() -> None:
-        try:
-            # Those that are queued meanwhile wait for the next time, so that windows are drawn.
-            for _ in range(calls.qsize()):
-                with suppress(queue.Empty):
-                    calls.get_nowait()()
-        finally:
-            if not gone.is_set():
-                root.after(TK_LOOK_MILLISECONDS, look)
+        # First of all: a callback that opens a dialog returns when that is closed, and meanwhile others are called.
+        if not gone.is_set():
+            root.after(TK_LOOK_MILLISECONDS, look)
+        # Those that are queued meanwhile wait for the next time, so that windows are drawn.
+        for _ in range(calls.qsize()):
+            with suppress(queue.Empty):
+                calls.get_nowait()()
 
     def dispatch(call: Call) -> None:
         if gone.is_set():

@@ -302,7 +302,7 @@ class Workstation(Messages):
 
     @property
     def undelivered(self) -> list[Undelivered]:
-        """Calls of callbacks that `dispatch` has refused (the latest 100), or has not had made for a minute.
+        """Calls of callbacks that `dispatch` has refused, or has not had made for a minute: the latest 100 of each.
 
         Each is also logged as an error. Empty without a `dispatch`.
         """

@@ -54,7 +54,10 @@ class Obligations:
 
     def hold(self, session_ids: Iterable[str]) -> None:
         """Note sessions that were acquired."""
-        self.held.update(session_ids)
+        for session_id in session_ids:
+            self.held.add(session_id)
+            # Acquired again before it was released.
+            self.to_release.discard(session_id)
 
     def release(self, session_ids: Iterable[str]) -> None:
         """Note sessions that are to be released until the server has answered."""

@@ -95,8 +95,9 @@ def register(
                 logger.info(
                     "waiting: the other machine may be this one before its restart: %s", error
                 )
+                # Before the pause, in which the caller looks whether the time is over.
+                limit.ends = time.monotonic() + RETRY_SECONDS + patience
                 time.sleep(RETRY_SECONDS)
-                limit.ends = time.monotonic() + patience
                 continue
             if fingerprint:
                 raise _two_of_one_fingerprint(error) from error

@@ -131,9 +131,14 @@ class Acquirer:
             # Before the request: if this process dies after it, the helper has to know.
             sent.check()
             now = time.monotonic()
-            if [lock for lock in locks if self._abandoned.pop(lock, 0.0) > now]:
-                # If the helper releases it nevertheless, this process knows that before it asks.
+            abandoned = [lock for lock in locks if self._abandoned.get(lock, 0.0) > now]
+            if abandoned:
+                # Once the helper has confirmed, this process knows before it asks of all that the helper releases
+                # nevertheless. Without that in time, a session that is answered is taken from what is to be released.
                 self.link.send_and_confirm()
+                # After that: another thread that asks for the same lock has to wait too.
+                for lock in abandoned:
+                    self._abandoned.pop(lock, None)
             yield
             answered = True
         except ApiError:
