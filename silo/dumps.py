@@ -31,13 +31,13 @@ def run(program: str, *arguments: str) -> None:
     """Run a program of PostgreSQL, which connects as this process does; files that it makes are its user's alone.
 
     Args:
-        program: `pg_dump` or `pg_restore`, found by the PATH.
+        program: `pg_dump` or `pg_restore`: that of the embedded PostgreSQL, else found by the PATH.
         arguments: its own.
 
     Raises:
         CommandError: there is no such program, or it failed; with what it says.
     """
-    found = shutil.which(program)
+    found = _find(program)
     if found is None:
         raise CommandError(
             f"There is no {program} on the PATH: install PostgreSQL's programs for clients, of"
@@ -59,6 +59,15 @@ def run(program: str, *arguments: str) -> None:
 def name() -> str:
     """Return the database's name."""
     return str(connection.get_connection_params().get("dbname", ""))
+
+
+def _find(program: str) -> str | None:
+    if connection.settings_dict["ENGINE"] == "django_embedded_postgres":
+        # A server with a DATABASE_URL need not have it.
+        from django_embedded_postgres.base import server_for
+
+        return str(server_for(connection.settings_dict).program(program))
+    return shutil.which(program)
 
 
 def _surroundings() -> dict[str, str]:

@@ -59,7 +59,7 @@ def refuse_unknown(keys: Collection[str]) -> None:
     ]
     if faults:
         raise ImproperlyConfigured(
-            f"{'; '.join(faults)}. README.md lists the variables; unset what is not among them."
+            f"{stopped('; '.join(faults))} README.md lists the variables; unset what is not among them."
         )
 
 
@@ -69,6 +69,11 @@ def meant(name: str, known: Collection[str]) -> str:
     whole = [one for one in known if name.endswith(f"_{one.removeprefix(PREFIX)}")]
     near = sorted(whole, key=len)[-1:] or get_close_matches(name, known, 1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def stopped(sentence: str) -> str:
+    """Return a sentence with a full stop, or the question mark that it has."""
+    return sentence if sentence.endswith("?") else f"{sentence}."
 
 
 def variable(key: str) -> str:
