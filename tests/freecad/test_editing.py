@@ -8,9 +8,12 @@ from tests.waiting import eventually
 
 # A double-click on an object in the tree, as the mouse does it.
 DOUBLE_CLICK = """
-combo = Gui.getMainWindow().findChild(QtGui.QDockWidget, "Combo View")
-combo.show()
-combo.findChild(QtGui.QTabWidget).setCurrentIndex(0)
+# FreeCAD 1.0 has the tree in a dock of its own.
+docks = [Gui.getMainWindow().findChild(QtGui.QDockWidget, name) for name in ("Combo View", "Model")]
+dock = next(one for one in docks if one is not None)
+dock.show()
+dock.raise_()
+[tabs.setCurrentIndex(0) for tabs in dock.findChildren(QtGui.QTabWidget)[:1] if docks[0]]
 trees = [one for one in Gui.getMainWindow().findChildren(QtGui.QTreeWidget)
          if one.metaObject().className() == "Gui::TreeWidget" and one.isVisible()]
 trees[0].expandAll()
@@ -228,3 +231,29 @@ def test_an_edit_in_an_assembly_locks_the_part_which_is_loaded_whole_first(ada, 
     # Moving what is in the assembly changes the assembly.
     ada.do("opened.Link.Placement.Base.x = 5")
     eventually(lambda: world.holders("FC-0002") == [("ada", "Assembly")], "the assembly")
+
+
+MAKE_NEW_ASSEMBLY = """
+Gui.activateWorkbench("AssemblyWorkbench")
+document = App.newDocument("New")
+assembly = document.addObject("Assembly::AssemblyObject", "Assembly")
+joints = assembly.newObject("Assembly::JointGroup", "Joints")
+box = assembly.newObject("Part::Box", "Box")
+document.recompute()
+silo().set_part_number(document, "FC-0002")
+"""
+
+
+def test_an_assembly_of_freecads_own_workbench_is_locked(ada, bob, world):
+    if ada.value("int(App.Version()[0])") < 1:
+        pytest.skip("FreeCAD has a workbench for assemblies since 1.0")
+    ada.do(MAKE_NEW_ASSEMBLY)
+    bob.do(MAKE_NEW_ASSEMBLY)
+    assert ada.enters("Assembly")
+    ada.shows("Assembly of FC-0002 · in edit")
+    assert world.holders("FC-0002") == [("ada", "Assembly")]
+    assert not bob.enters("Assembly")
+    bob.asked("ada (Ada Lovelace) is editing Assembly of FC-0002")
+    ada.leaves()
+    eventually(lambda: world.holders("FC-0002") == [], "free")
+    assert bob.enters("Assembly")
