@@ -153,7 +153,12 @@ def test_a_late_refusal_is_told_and_nothing_is_held(edits, server, view):
     edits.connected()
     server.arrive()
     assert view.seen == [("refused late", "Sketch of FC-0001", "ada")]
+    assert edits.current.why == "ada has it"
+    edits.connected()
+    assert server.late == []
+    edits.leave()
     assert edits.holds == []
+    assert server.released == []
 
 
 def test_an_answer_that_comes_too_late_is_taken_while_the_edit_is_open(edits, server):
@@ -221,19 +226,48 @@ def test_a_direct_change_acquires_in_the_background_and_holds_until_saved(edits,
     assert server.released == ["s1"]
 
 
-def test_a_refused_change_is_offered_back_once(edits, server, view):
+def test_a_refused_change_is_offered_back_once_and_shown_until_it_is_saved(edits, server, view):
     server.answers["Body"] = refusal()
     body = place("Body", level="partdesign")
     edits.change_directly(body)
     server.arrive()
     assert view.seen == [("change refused", "Body of FC-0001", "ada")]
-    assert edits.holds == []
+    assert edits.holds[0].why == "ada has it"
     # The user keeps it, and goes on.
     edits.change_directly(body)
+    edits.connected()
     assert server.calls == [("later", "Body")]
     edits.saved("Doc")
+    assert edits.holds == []
     edits.change_directly(body)
     assert server.calls == [("later", "Body")] * 2
+
+
+def test_a_new_feature_is_refused_when_it_is_entered_though_its_body_has_changed(
+    edits, server, view
+):
+    server.answers["Body"] = refusal()
+    body = place("Body", level="partdesign")
+    edits.change_directly(body)
+    assert not edits.enter(body)
+    assert view.seen == [("refused", "Body of FC-0001", "ada")]
+    # The body's change, which came first, is offered back.
+    server.arrive()
+    assert view.seen[1:] == [("change refused", "Body of FC-0001", "ada")]
+    assert states(edits) == [("Body of FC-0001", False, False, True)]
+
+
+def test_entering_while_a_change_of_it_asks_takes_one_lock(edits, server):
+    body = place("Body", level="partdesign")
+    edits.change_directly(body)
+    server.answers["Body"] = session("Body", 5, "partdesign")
+    assert edits.enter(body)
+    server.arrive()
+    edits.leave()
+    assert states(edits) == [("Body of FC-0001", True, False, True)]
+    assert server.released == []
+    edits.saved("Doc")
+    assert server.released == ["s5"]
 
 
 def test_a_change_after_an_undone_one_is_asked_about_again(edits, server):
@@ -251,6 +285,7 @@ def test_a_change_that_meets_the_other_window_is_offered_back(edits, server, vie
     edits.change_directly(place("Body"))
     server.arrive()
     assert view.seen == [("change refused", "Body of FC-0001", None)]
+    assert edits.holds[0].why == "your other window has it"
     assert server.calls[-1] == ("leave", "s1")
 
 
@@ -358,3 +393,37 @@ def test_a_declined_request_is_no_longer_shown(edits):
     edits.decline(REQUEST)
     assert edits.requests == []
     assert edits.current.session
+
+
+def test_a_request_goes_with_the_lock(edits, server):
+    edits.enter(place())
+    edits.asked(REQUEST)
+    edits.leave()
+    assert server.released == ["s1"]
+    assert edits.requests == []
+
+
+def test_what_is_being_handed_over_is_not_entered(edits, server, view):
+    edits.enter(place())
+    edits.asked(REQUEST)
+    edits.hand_over(REQUEST)
+    assert not edits.enter(place())
+    assert view.seen[-1] == ("say", "Sketch of FC-0001 is being handed over.")
+    edits.change_directly(place())
+    server.handed_over()
+    [hold] = edits.holds
+    assert hold.why == "it was handed over to cy"
+    edits.connected()
+    assert server.late == []
+
+
+def test_unsaved_changes_stay_with_their_document_where_a_part_is_open_twice(edits, server):
+    edits.enter(place())
+    edits.changed("Doc")
+    edits.leave()
+    assert edits.enter(place(document="Copy"))
+    edits.leave()
+    edits.closed("Copy")
+    assert server.released == []
+    edits.saved("Doc")
+    assert server.released == ["s1"]

@@ -6,7 +6,7 @@ know FreeCAD: `Server` is the connection, `View` is what the user sees.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from silo_client import (
@@ -130,8 +130,6 @@ class Edits:
         self._server = server
         self._view = view
         self._holds: dict[Lock, Hold] = {}
-        # Locks whose refusal the user knows: changes of them are not asked about again until the document is saved.
-        self._refused: dict[Lock, Place] = {}
         self.requests: list[HandoffRequest] = []
 
     @property
@@ -155,18 +153,23 @@ class Edits:
     def enter(self, place: Place) -> bool:
         """Note that the user enters an edit; return whether it may go on. If not, the user was told why."""
         self.leave()
-        self._refused.pop(place.lock, None)
-        hold = self._holds.get(place.lock)
-        if hold is not None and (hold.session or hold.asking):
-            hold.editing, hold.granted = True, False
-            if hold.session and hold.place.cone != place.cone:
+        before = self._holds.get(place.lock)
+        if before is not None and before.handing:
+            self._view.say(f"{place} is being handed over.")
+            return False
+        if before is not None and before.session:
+            before.editing, before.granted = True, False
+            if before.place.cone != place.cone:
                 # The server takes the new cone.
                 self._server.acquire_later(place, lambda _: None)
-            hold.place = place
+            # Changes that are not saved are in the document in which they were made.
+            document = before.place.document if before.changed else place.document
+            before.place = replace(place, document=document)
             self._view.update()
             return True
-        hold = Hold(place, editing=True, changed=hold is not None and hold.changed, asking=True)
-        self._holds[place.lock] = hold
+        # Also where a direct change asks already: what is entered has to be refused now.
+        changed = before is not None and before.changed
+        hold = self._holds[place.lock] = Hold(place, editing=True, changed=changed, asking=True)
         outcome = self._server.acquire(
             place, ACQUIRE_SECONDS, lambda late: self._answered(hold, late)
         )
@@ -178,6 +181,9 @@ class Edits:
         session, error = outcome.value, outcome.error
         if isinstance(error, HardInterferenceError) or (session and session.existing):
             self._drop(hold)
+            if before is not None and before.changed:
+                # It stays as it was: without a lock, or its own answer is under way.
+                self._holds[place.lock] = before
             if session:
                 self._server.leave(session)
                 self._view.other_window(place)
@@ -206,8 +212,6 @@ class Edits:
 
     def change_directly(self, place: Place) -> None:
         """Note a change that was made without an edit (property editor, spreadsheet, delete, undo)."""
-        if place.lock in self._refused:
-            return
         hold = self._holds.get(place.lock)
         if hold is None:
             hold = self._holds[place.lock] = Hold(place)
@@ -219,11 +223,12 @@ class Edits:
 
     def undone(self, place: Place) -> None:
         """Note that a change which was refused was undone."""
-        self._refused.pop(place.lock, None)
+        hold = self._holds.get(place.lock)
+        if hold is not None and hold.session is None and not hold.editing:
+            self._drop(hold)
 
     def saved(self, document: str) -> None:
         """Note that a document was saved: what was changed in it is free again, unless it is in edit."""
-        self._refused = {lock: p for lock, p in self._refused.items() if p.document != document}
         for hold in self.holds:
             if hold.place.document == document and hold.changed:
                 hold.changed = False
@@ -231,7 +236,6 @@ class Edits:
 
     def closed(self, document: str) -> None:
         """Note that a document was closed, saved or not: nothing of it is held any longer."""
-        self._refused = {lock: p for lock, p in self._refused.items() if p.document != document}
         for hold in self.holds:
             if hold.place.document == document:
                 hold.changed = hold.editing = hold.granted = False
@@ -319,13 +323,14 @@ class Edits:
             self._settle(hold)
 
     def _refuse_late(self, hold: Hold, holder: Holder | None) -> None:
-        place, editing, changed = hold.place, hold.editing, hold.changed
-        self._drop(hold)
-        if editing:
-            self._view.refused_late(place, holder)
-        elif changed:
-            self._refused[place.lock] = place
-            self._view.change_refused(place, holder)
+        """Show that it stays without a lock, which is not asked for again until it is saved or entered again."""
+        hold.taken = True
+        hold.why = f"{holder.person} has it" if holder else "your other window has it"
+        if hold.editing:
+            self._view.refused_late(hold.place, holder)
+        elif hold.changed:
+            self._view.change_refused(hold.place, holder)
+        self._settle(hold)
 
     # -- handing over --
 
@@ -362,14 +367,19 @@ class Edits:
         self._server.hand_over(
             session,
             request.workstation_id,
-            lambda outcome: self._handed_over(hold, request, outcome),
+            lambda outcome: self._handed_over(hold, session, request, outcome),
         )
 
-    def _handed_over(self, hold: Hold, request: HandoffRequest, outcome: Outcome[None]) -> None:
+    def _handed_over(
+        self, hold: Hold, session: EditSession, request: HandoffRequest, outcome: Outcome[None]
+    ) -> None:
         hold.handing = False
         if outcome.error is None:
+            self._forget_requests(session)
             hold.session = None
             hold.granted = False
+            # For what was changed meanwhile.
+            hold.why, hold.taken = f"it was handed over to {request.person}", True
             self._view.say(f"{hold.place} was handed over to {request.person}.")
         else:
             self._view.say(f"{hold.place} was not handed over: {outcome.error}")
@@ -383,8 +393,12 @@ class Edits:
             session, hold.session = hold.session, None
             self._drop(hold)
             if session:
+                self._forget_requests(session)
                 self._server.release(session)
         self._view.update()
+
+    def _forget_requests(self, session: EditSession) -> None:
+        self.requests = [one for one in self.requests if one.session_id != session.id]
 
     def _drop(self, hold: Hold) -> None:
         if self._holds.get(hold.place.lock) is hold:
