@@ -44,6 +44,11 @@ App.ActiveDocument.openTransaction("Relabel")
 App.ActiveDocument.Sketch001.Label = "Lid"
 App.ActiveDocument.commitTransaction()
 """
+DELETE = """
+App.ActiveDocument.openTransaction("Delete")
+App.ActiveDocument.removeObject("Pad001")
+App.ActiveDocument.commitTransaction()
+"""
 LENGTH = "App.ActiveDocument.Pad.Length.Value"
 
 
@@ -209,6 +214,16 @@ assembly.save()
 opened = App.openDocument({file!r})
 App.setActiveDocument(opened.Name)
 """
+# The same with the sketch itself, which a double-click on the link edits.
+MAKE_LINK_TO_SKETCH = """
+part = App.ActiveDocument
+assembly = App.newDocument("Links")
+assembly.saveAs({file!r})
+link = assembly.addObject("App::Link", "Link")
+link.LinkedObject = part.Sketch
+assembly.recompute()
+silo().set_part_number(assembly, "FC-0002")
+"""
 IN_CONTEXT = "Gui.getDocument(opened.Name).setEdit(opened.Assembly, 0, 'Link.Sketch.')"
 
 
@@ -257,3 +272,85 @@ def test_an_assembly_of_freecads_own_workbench_is_locked(ada, bob, world):
     ada.leaves()
     eventually(lambda: world.holders("FC-0002") == [], "free")
     assert bob.enters("Assembly")
+
+
+def test_a_link_to_a_sketch_locks_the_sketch_in_its_part(ada, part, world):
+    folder = part(ada).parent
+    ada.do(MAKE_LINK_TO_SKETCH.format(file=str(folder / "links.FCStd")))
+    ada.do("Gui.getDocument(assembly.Name).setEdit(link)")
+    assert ada.in_edit
+    ada.shows("Sketch of FC-0001 · in edit")
+    assert world.holders("FC-0001") == [("ada", "Sketch")]
+
+
+def test_changes_of_other_objects_during_an_edit_are_locked_too(ada, bob, part, world):
+    part(ada)
+    part(bob)
+    assert bob.enters("Pad001")
+    assert ada.enters("Sketch")
+    ada.do(DRAW)
+    ada.do("App.ActiveDocument.Spreadsheet.set('A1', '9')")
+    wanted = [("ada", "Sketch"), ("ada", "Spreadsheet"), ("bob", "Body001")]
+    eventually(lambda: world.holders() == wanted, "the spreadsheet")
+    ada.do("App.ActiveDocument.Pad001.Length = 9")
+    ada.asked("bob (Bob Noyce) is editing Body001 of FC-0001")
+    ada.shows("Body001 of FC-0001 · NOT LOCKED: bob (Bob Noyce) has it")
+    assert ada.in_edit
+
+
+# As FreeCAD's command does it: in one go.
+NEW_PAD = """
+App.ActiveDocument.Body.newObject("PartDesign::Pad", "New")
+Gui.ActiveDocument.setEdit("New")
+"""
+
+
+def test_a_new_feature_in_a_body_that_somebody_holds_is_refused(ada, bob, part, world):
+    part(ada)
+    part(bob)
+    assert ada.enters("Pad")
+    bob.do(NEW_PAD)
+    bob.asked("ada (Ada Lovelace) is editing Body of FC-0001")
+    assert not bob.in_edit
+    assert world.holders() == [("ada", "Body")]
+
+
+def test_a_part_number_locks_what_is_in_edit(ada, part, world):
+    part(ada)
+    ada.do("silo().set_part_number(App.ActiveDocument, '')")
+    assert ada.enters("Sketch")
+    assert world.holders() == []
+    ada.do("silo().set_part_number(App.ActiveDocument, 'FC-0001')")
+    ada.shows("Sketch of FC-0001 · in edit")
+    assert world.holders() == [("ada", "Sketch")]
+
+
+def test_only_the_refused_change_is_undone(ada, bob, part):
+    part(ada)
+    part(bob)
+    assert ada.enters("Pad")
+    # Two changes before the refusal can come.
+    bob.do(SET_LENGTH.format(length=9) + RELABEL)
+    bob.asked("Change it back yourself if you do not want it.")
+    bob.answers("Keep it")
+    bob.do("App.ActiveDocument.save()")
+    # A change that cannot be undone.
+    bob.do("App.ActiveDocument.Pad.Length = 8")
+    bob.asked("Change it back yourself")
+    bob.answers("Keep it")
+    bob.do("App.ActiveDocument.save()")
+    # An undo is a change, too.
+    bob.do("App.ActiveDocument.undo()\nApp.ActiveDocument.undo()")
+    bob.asked("It came by Undo or Redo")
+
+
+def test_a_refused_deletion_is_undone_once(ada, bob, part):
+    part(ada)
+    part(bob)
+    assert ada.enters("Pad001")
+    bob.do(DELETE)
+    bob.asked("Your change is not protected")
+    bob.answers("Undo my change")
+    bob.until("App.ActiveDocument.getObject('Pad001') is not None")
+    bob.shows_not("NOT LOCKED")
+    assert bob.questions == []

@@ -173,7 +173,7 @@ def test_what_was_entered_without_the_server_may_be_another_users_afterwards(ada
     assert ada.enters("Sketch")
     eventually(lambda: world.holders() == [("ada", "Sketch")], "ada has it", 60)
     bob.signal(signal.SIGCONT)
-    bob.asked("You began to edit it while the server could not be reached", 60)
+    bob.asked("You are editing it without a lock", 60)
     bob.answers("Leave the edit")
     bob.until("Gui.editDocument() is None")
     assert world.holders() == [("ada", "Sketch")]

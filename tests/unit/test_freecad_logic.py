@@ -8,7 +8,7 @@ import pytest
 
 from silo_client import Holder, ServerUnavailableError, Waiting, Watched, WatchedItem
 from silo_client.watching import WatchedPlace, WatchedSession
-from silo_sessions import overview, parts
+from silo_sessions import overview, parts, undo
 from silo_sessions.cone import cone_of
 from silo_sessions.connection import Left
 from silo_sessions.edits import Edits
@@ -153,6 +153,37 @@ def test_a_number_that_was_given_before_the_first_save_gets_its_file_then():
     assert parts.part_number_of(made) == ""
     parts.set_part_number(made, "")
     assert made.Meta == {"author": "ada"}
+
+
+# -- undoing --
+
+
+@pytest.mark.parametrize(
+    ("names", "before", "last"),
+    [
+        (["Edit", "Pad"], ["Pad"], True),
+        (["More", "Edit", "Pad"], ["Pad"], False),
+        (["Pad"], ["Pad"], False),
+        (["Pad"], None, False),
+        ([], [], False),
+        (["Edit"], [], True),
+        (["New", "c", "b"], ["c", "b", "a"], True),
+        (["Other", "New", "c"], ["c", "b", "a"], False),
+    ],
+)
+def test_only_the_last_change_is_undone(names, before, last):
+    assert undo.is_last(SimpleNamespace(UndoNames=names), before) is last
+
+
+@pytest.mark.parametrize(
+    ("transacting", "pending", "before"),
+    [(False, False, ["b", "a"]), (False, True, ["a"]), (True, False, None)],
+)
+def test_the_undo_list_before_a_change(transacting, pending, before):
+    document = SimpleNamespace(
+        UndoNames=["b", "a"], Transacting=transacting, HasPendingTransaction=pending
+    )
+    assert undo.before_change(document) == before
 
 
 # -- the worker --

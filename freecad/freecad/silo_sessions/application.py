@@ -20,9 +20,10 @@ from .cone import cone_of
 from .connection import Connection
 from .edits import Edits
 from .locks import lock_of
-from .observers import AppObserver, GuiObserver, guarded
+from .observers import AppObserver, GuiObserver, guarded, object_in_edit
 from .places import Place
 from .reasons import reason
+from .undo import before_change
 from .waits import Waits
 from .windows import Windows
 from .worker import Outcome
@@ -78,6 +79,10 @@ class Application:
         self._watch_timer.timeout.connect(self._watch)
         self._timer = QtCore.QTimer()
         self._timer.timeout.connect(self._look)
+        # Between `entered` and `left`: FreeCAD has an edit document a moment earlier.
+        self._in_edit = False
+        # The entries that could be undone before the latest direct change of each lock.
+        self.undo_lists: dict[Lock, list[str] | None] = {}
         # True while a refused change is undone.
         self.undoing = False
 
@@ -110,16 +115,12 @@ class Application:
         if not number:
             return None
         level, locked = lock_of(obj)
-        return Place(
-            Lock(number, level, locked.Name),
-            obj.Document.Name,
-            obj.Name,
-            locked.Label,
-            cone_of(locked),
-        )
+        lock = Lock(number, level, locked.Name)
+        return Place(lock, obj.Document.Name, obj.Name, locked.Label, cone_of(locked))
 
     def entered(self, obj: Any) -> bool:
         """See `observers.Target`."""
+        self._in_edit = True
         if obj is None or not self.part_number(obj.Document):
             self.edits.leave()
             return True
@@ -132,6 +133,7 @@ class Application:
 
     def left(self) -> None:
         """See `observers.Target`."""
+        self._in_edit = False
         self.edits.leave()
 
     def part_number(self, document: Any) -> str:
@@ -141,16 +143,33 @@ class Application:
             self._numbers[name] = parts.part_number_of(document)
         return self._numbers[name]
 
-    def changed_in_edit(self, obj: Any) -> None:
-        """See `observers.Target`."""
-        self.edits.changed(obj.Document.Name)
+    def changed_in_edit(self, obj: Any, prop: str, *, is_new: bool) -> None:
+        """See `observers.Target`. The edit changes what it has locked; all else is a direct change."""
+        if not self._in_edit:
+            # It is only being entered.
+            return
+        current = self.edits.current
+        if current is not None:
+            level, locked = lock_of(obj)
+            lock = Lock(self.part_number(obj.Document), level, locked.Name)
+            # An assembly places what is in it.
+            placed = current.place.lock.level == "assembly" and prop == "Placement"
+            if lock == current.place.lock or placed:
+                self.edits.changed(current.place.document)
+                return
+        if not is_new:
+            self.changed_directly(obj)
 
     def changed_directly(self, obj: Any) -> None:
         """See `observers.Target`."""
         if self.undoing or not preferences.direct_changes():
             return
-        place = self.place_of(obj)
-        if place is not None:
+        number = self.part_number(obj.Document)
+        level, locked = lock_of(obj)
+        if number and not self.edits.has_changed(Lock(number, level, locked.Name)):
+            place = self.place_of(obj)
+            assert place is not None
+            self.undo_lists[place.lock] = before_change(obj.Document)
             self.edits.change_directly(place)
 
     def saving(self, document: Any, file: str) -> None:
@@ -290,9 +309,11 @@ class Application:
             self.windows.ask_part_number(App.ActiveDocument)
 
     def set_part_number(self, document: Any, number: str) -> None:
-        """Give a document a part number, and ask whether the server knows it."""
+        """Give a document a part number; what is in edit is locked from then on."""
         parts.set_part_number(document, number)
         self.documents_changed()
+        if self._in_edit and not self.entered(object_in_edit()):
+            self.windows.end_edit()
 
 
 class ReportView(logging.Handler):

@@ -116,6 +116,12 @@ class Questions:
         QtCore.QTimer.singleShot(0, question.show)
         return question
 
+    def close_about(self, about: Any) -> None:
+        """Close the question about something, if there is one."""
+        question = self._open.get(about)
+        if question is not None:
+            question.close()
+
     def close_answered(self) -> None:
         """Close those that are no questions any longer."""
         for question in list(self._open.values()):

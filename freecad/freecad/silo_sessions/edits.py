@@ -210,6 +210,11 @@ class Edits:
             hold.changed = True
             self._view.update()
 
+    def has_changed(self, lock: Lock) -> bool:
+        """Whether a change of this lock was noted that is not saved."""
+        hold = self._holds.get(lock)
+        return hold is not None and hold.changed
+
     def change_directly(self, place: Place) -> None:
         """Note a change that was made without an edit (property editor, spreadsheet, delete, undo)."""
         hold = self._holds.get(place.lock)

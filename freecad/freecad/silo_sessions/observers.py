@@ -12,6 +12,8 @@ import FreeCADGui as Gui
 
 # Entering and leaving an edit, and looking, change these.
 NO_CHANGES = frozenset({"Visibility"})
+# The label of an object before it gets its first one.
+NO_LABEL = "Unnamed"
 
 
 class Target(Protocol):
@@ -26,8 +28,8 @@ class Target(Protocol):
     def part_number(self, document: Any) -> str:
         """Return a document's part number, or ""; called for each change, so it has to be quick."""
 
-    def changed_in_edit(self, obj: Any) -> None:
-        """An object is about to change while something is in edit."""
+    def changed_in_edit(self, obj: Any, prop: str, *, is_new: bool) -> None:
+        """An object is about to change while something is in edit, or is about to be."""
 
     def changed_directly(self, obj: Any) -> None:
         """An object is about to change while nothing is in edit."""
@@ -61,9 +63,18 @@ def guarded(slot: Slot) -> Slot:
     return call
 
 
-def object_in_edit() -> Any:
-    """Return the object that is in edit, which may be one of another document: its sketch in an assembly, say."""
-    info = Gui.editDocument().InEditInfo
+def object_in_edit(view_provider: Any = None) -> Any:
+    """Return the object that is in edit, which may be one of another document: its sketch in an assembly, say.
+
+    Args:
+        view_provider: the one in edit. It names what a link leads to, where `InEditInfo` names the link. Those of the
+            assemblies of FreeCAD 1.0 have no `Object`.
+    """
+    obj = getattr(view_provider, "Object", None)
+    if obj is not None:
+        return obj
+    document = Gui.editDocument()
+    info = document.InEditInfo if document is not None else None
     if info is None:
         return None
     obj, sub, *_ = info
@@ -93,8 +104,8 @@ class GuiObserver:
 
     @guarded
     def slotInEdit(self, view_provider: Any) -> None:
-        """An edit begins. Assemblies of FreeCAD 1.0 have no `view_provider.Object`, so that is not used."""
-        if not self._target.entered(object_in_edit()):
+        """An edit begins."""
+        if not self._target.entered(object_in_edit(view_provider)):
             Gui.editDocument().resetEdit()
 
     @guarded
@@ -119,9 +130,16 @@ class AppObserver:
             return
         if by_itself(document):
             return
+        if prop == "Label" and obj.Label == NO_LABEL:
+            # It is just being made: `slotCreatedObject` follows.
+            self.new.add((document.Name, obj.Name))
+        self._changed(obj, prop)
+
+    def _changed(self, obj: Any, prop: str) -> None:
         if Gui.editDocument() is not None:
-            self._target.changed_in_edit(obj)
-        elif (document.Name, obj.Name) not in self.new:
+            is_new = (obj.Document.Name, obj.Name) in self.new
+            self._target.changed_in_edit(obj, prop, is_new=is_new)
+        elif (obj.Document.Name, obj.Name) not in self.new:
             self._target.changed_directly(obj)
 
     @guarded
@@ -135,10 +153,7 @@ class AppObserver:
         """An object is about to be deleted."""
         document = obj.Document
         if self._target.part_number(document) and not by_itself(document):
-            if Gui.editDocument() is not None:
-                self._target.changed_in_edit(obj)
-            elif (document.Name, obj.Name) not in self.new:
-                self._target.changed_directly(obj)
+            self._changed(obj, "")
 
     @guarded
     def slotStartSaveDocument(self, document: Any, file: str) -> None:

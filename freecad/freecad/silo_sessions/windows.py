@@ -10,15 +10,16 @@ import FreeCAD as App
 import FreeCADGui as Gui
 from PySide import QtCore, QtGui
 
-from silo_client import HandoffRequest, Holder, Lost
+from silo_client import HandoffRequest, Holder, Lock, Lost
 
 from . import overview
 from .connection import Connection, LogInForm
-from .dialogs import LogIn, Questions, holder_text
+from .dialogs import Answer, LogIn, Questions, holder_text
 from .edits import Edits, Hold
 from .panel import Button, Panel, Section
 from .places import Place
 from .reasons import lost_text
+from .undo import is_last
 from .waits import Wait, Waits
 
 # The dock keeps so many messages.
@@ -35,6 +36,7 @@ class Application(Protocol):
     waits: Waits
     connection: Connection
     undoing: bool
+    undo_lists: dict[Lock, list[str] | None]
 
     def part_number(self, document: Any) -> str:
         """Return a document's part number, or ""."""
@@ -127,8 +129,8 @@ class Windows:
         self._questions.ask(
             place.lock,
             "Being edited",
-            f"{who}\nYou began to edit it while the server could not be reached."
-            " What you change may be lost when both of you save.",
+            f"{who}\nYou are editing it without a lock:"
+            " what you change may be lost when both of you save.",
             [("Leave the edit", self.end_edit), ("Go on without a lock", _nothing)],
             still=_is_open(place),
         )
@@ -137,32 +139,41 @@ class Windows:
         """See `edits.View`."""
         who = holder_text(str(place), holder) if holder else OTHER_WINDOW.format(place)
         document = App.listDocuments().get(place.document)
-        changes = list(document.UndoNames) if document else []
+        before = self._application.undo_lists.get(place.lock)
+        answers: list[Answer] = [("Keep it", _nothing)]
+        if document is not None and is_last(document, before):
+            hint = ""
+            answers.insert(0, ("Undo my change", lambda: self._undo(place, before)))
+        elif before is None:
+            hint = " It came by Undo or Redo: take it back by the other one."
+        else:
+            hint = " Change it back yourself if you do not want it."
         self._questions.ask(
             place.lock,
             "Being edited",
-            f"{who}\nYour change is not protected.",
-            [
-                ("Undo my change", lambda: self._undo(place, changes)),
-                ("Keep it", _nothing),
-            ],
+            f"{who}\nYour change is not protected.{hint}",
+            answers,
             still=_is_open(place),
         )
 
-    def _undo(self, place: Place, changes: list[str]) -> None:
+    def _undo(self, place: Place, before: list[str] | None) -> None:
+        application = self._application
         document = App.listDocuments().get(place.document)
-        if document is None:
-            return
-        if not changes or list(document.UndoNames) != changes:
+        if document is None or not is_last(document, before):
             self.say(f"There are later changes than that of {place}: undo them yourself.")
             return
-        self._application.undoing = True
+        application.undoing = True
         try:
             document.undo()
             document.recompute()
         finally:
-            self._application.undoing = False
-        self._application.edits.undone(place)
+            application.undoing = False
+        for hold in application.edits.holds:
+            # One change may have met several locks: a deletion does.
+            same = application.undo_lists.get(hold.place.lock) == before
+            if hold.place.document == place.document and hold.taken and same:
+                application.edits.undone(hold.place)
+                self._questions.close_about(hold.place.lock)
 
     def lost(self, place: Place, how: Lost) -> None:
         """See `edits.View`."""
