@@ -107,16 +107,16 @@ def test_a_feature_is_edited_with_its_body_and_soft_interference_is_named_on_bot
     assert ada.enters("Sketch")
     assert bob.enters("Pad")
     assert world.holders() == [("ada", "Sketch"), ("bob", "Body")]
-    ada.shows("Sketch of FC-0001 · in edit · also reached by bob")
-    bob.shows("Body of FC-0001 · in edit · also reached by ada")
+    ada.shows("Sketch of FC-0001 · in edit · bob's edit may conflict")
+    bob.shows("Body of FC-0001 · in edit · ada's edit may conflict")
     ada.shows("bob (Bob Noyce) edits Body")
     # The other body has nothing in common with these.
     bob.leaves()
-    ada.shows_not("also reached by")
+    ada.shows_not("'s edit may conflict")
     assert bob.enters("Pad001")
     eventually(lambda: world.holders() == [("ada", "Sketch"), ("bob", "Body001")], "both")
     bob.shows("Body001 of FC-0001 · in edit")
-    bob.shows_not("also reached by")
+    bob.shows_not("'s edit may conflict")
 
 
 def test_a_refused_property_edit_is_offered_back(ada, bob, part, world):

@@ -243,23 +243,23 @@ class Connection:
     def acquire(
         self, place: Place, seconds: float, late: Then[EditSession]
     ) -> Outcome[EditSession] | None:
-        """See `edits.Server`."""
+        """See `interfaces.Server`."""
         return self._worker.ask(lambda: self._acquire(place), seconds, late)
 
     def acquire_later(self, place: Place, then: Then[EditSession]) -> None:
-        """See `edits.Server`."""
+        """See `interfaces.Server`."""
         self._worker.do(lambda: self._acquire(place), then)
 
     def release(self, session: EditSession) -> None:
-        """See `edits.Server`."""
+        """See `interfaces.Server`."""
         self._worker.do(lambda: session.release(patience=PATIENCE_SECONDS))
 
     def leave(self, session: EditSession) -> None:
-        """See `edits.Server`."""
+        """See `interfaces.Server`."""
         self._worker.do(lambda: session.__exit__())
 
     def hand_over(self, session: EditSession, workstation_id: str, then: Then[None]) -> None:
-        """See `edits.Server`."""
+        """See `interfaces.Server`."""
         self._worker.do(lambda: session.hand_over(workstation_id), then)
 
     def ask(self, place: Place, holder: Holder, message: str, then: Then[None]) -> None:

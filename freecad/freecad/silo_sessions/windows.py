@@ -1,4 +1,4 @@
-"""What the user sees of the add-on: the dock, the questions, the messages. This is the `View` of `edits`."""
+"""What the user sees of the add-on: the dock, the questions, the messages. This is the `View` of `interfaces`."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Windows:
     # -- what `edits` and `waits` tell --
 
     def refused(self, place: Place, holder: Holder) -> None:
-        """See `edits.View`."""
+        """See `interfaces.View`."""
         waits = self._application.waits
 
         def ask() -> None:
@@ -118,13 +118,13 @@ class Windows:
         )
 
     def other_window(self, place: Place) -> None:
-        """See `edits.View`."""
+        """See `interfaces.View`."""
         self._questions.ask(
             place.lock, "Open elsewhere", OTHER_WINDOW.format(place), [("OK", _nothing)]
         )
 
     def refused_late(self, place: Place, holder: Holder | None) -> None:
-        """See `edits.View`."""
+        """See `interfaces.View`."""
         who = holder_text(str(place), holder) if holder else OTHER_WINDOW.format(place)
         self._questions.ask(
             place.lock,
@@ -136,7 +136,7 @@ class Windows:
         )
 
     def change_refused(self, place: Place, holder: Holder | None) -> None:
-        """See `edits.View`."""
+        """See `interfaces.View`."""
         who = holder_text(str(place), holder) if holder else OTHER_WINDOW.format(place)
         document = App.listDocuments().get(place.document)
         before = self._application.undo_lists.get(place.lock)
@@ -176,7 +176,7 @@ class Windows:
                 self._questions.close_about(hold.place.lock)
 
     def lost(self, place: Place, how: Lost) -> None:
-        """See `edits.View`."""
+        """See `interfaces.View`."""
         self._questions.ask(
             place.lock,
             "Lock lost",
@@ -186,7 +186,7 @@ class Windows:
         )
 
     def asked(self, request: HandoffRequest) -> None:
-        """See `edits.View`."""
+        """See `interfaces.View`."""
         edits = self._application.edits
         hold = edits.hold_of(request.session_id)
         what = str(hold.place) if hold else str(request.lock)
@@ -224,13 +224,13 @@ class Windows:
             Gui.getDocument(place.document).setEdit(place.entered)
 
     def end_edit(self) -> None:
-        """See `edits.View`."""
+        """See `interfaces.View`."""
         document = Gui.editDocument()
         if document is not None:
             document.resetEdit()
 
     def save(self, document: str) -> bool:
-        """See `edits.View`."""
+        """See `interfaces.View`."""
         found = App.listDocuments().get(document)
         if found is None or not found.FileName:
             return False
@@ -242,7 +242,7 @@ class Windows:
         return True
 
     def say(self, text: str) -> None:
-        """See `edits.View`."""
+        """See `interfaces.View`."""
         self.note(text)
         App.Console.PrintWarning(f"Silo Sessions: {text}\n")
 
