@@ -350,7 +350,7 @@ def test_the_banner_says_what_is_not_locked(line):
         return overview.banner(line.edits, **(said | more))
 
     assert banner() == ""
-    assert banner(logged_in=False) == "Nothing is locked: not logged in."
+    assert banner(logged_in=False) == "Nothing is locked: log in, or connect."
     assert "opened again by itself" in banner(connected=False)
     line.server.answers["Sketch"] = ServerUnavailableError("no")
     line.edits.enter(place())
@@ -367,10 +367,17 @@ def test_the_dock_shows_others_and_not_oneself():
         tuple(WatchedSession(**vars(one)) for one in holders),
         tuple(WatchedPlace(**vars(one), position=at) for at, one in enumerate(holders, 1)),
     )
-    picture = Watched({"FC-0001": item, "FC-9": WatchedItem("FC-9", problem="There is no FC-9.")})
+    picture = Watched(
+        {
+            "FC-0001": item,
+            "FC-8": WatchedItem("FC-8", (WatchedSession(**vars(holders[1])),)),
+            "FC-9": WatchedItem("FC-9", problem="There is no FC-9."),
+        }
+    )
     texts = [row.text.partition(" · since")[0] for row in overview.others(picture, "w-me")]
     assert texts == [
         "ada edits Sketch of FC-0001",
         "ada waits for Sketch of FC-0001 · place 1",
+        "FC-8: nobody else edits it",
         "FC-9: There is no FC-9.",
     ]

@@ -155,7 +155,9 @@ class LogIn(QtGui.QDialog):
         self.token.setPlaceholderText("instead of user and password; made on the board")
         self.ca_file = QtGui.QLineEdit()
         self.ca_file.setPlaceholderText("a PEM file, if the server's certificate is not public")
-        self.status = QtGui.QLabel("It is kept where `silo login` keeps it.")
+        self.status = QtGui.QLabel(
+            "The token is kept where `silo login` keeps it; the password is not."
+        )
         self.status.setTextFormat(QtCore.Qt.PlainText)
         self.status.setWordWrap(True)
         self.button = QtGui.QPushButton("Log in")

@@ -89,6 +89,8 @@ def others(watched: Watched, workstation_id: str) -> list[Row]:
     for number, item in sorted(watched.items.items()):
         if item.problem:
             rows.append(Row(f"{number}: {item.problem}", about=number))
+            continue
+        before = len(rows)
         for one in item.holders:
             if one.workstation_id != workstation_id:
                 away = " · away" if one.away_since else " · idle" if one.idle_since else ""
@@ -103,6 +105,9 @@ def others(watched: Watched, workstation_id: str) -> list[Row]:
                 rows.append(
                     Row(f"{place.person} waits for {_what(place)} · place {place.position}")
                 )
+        if len(rows) == before:
+            # That the part is known, too.
+            rows.append(Row(f"{number}: nobody else edits it"))
     return rows
 
 
@@ -125,7 +130,8 @@ def banner(edits: Edits, *, logged_in: bool, connected: bool, why: str) -> str:
     if doubtful and not connected:
         return f"The connection is interrupted: {doubtful[0].place} may no longer be locked."
     if not logged_in:
-        return f"Nothing is locked: {why.rstrip('.')}."
+        # Why, is said above it.
+        return "Nothing is locked: log in, or connect."
     return "" if connected else "The connection is interrupted; it is opened again by itself."
 
 

@@ -104,15 +104,14 @@ class Windows:
         def ask() -> None:
             waits.stand(place, question.message or "May I edit it?")
 
+        wait: list[Answer] = [("Wait in line", lambda: waits.stand(place))]
+        if any(one.place == place for one in waits.all):
+            wait = []
         question = self._questions.ask(
             place.lock,
             "Being edited",
-            holder_text(str(place), holder),
-            [
-                ("Wait in line", lambda: waits.stand(place)),
-                ("Ask for it", ask),
-                ("Only look", _nothing),
-            ],
+            holder_text(str(place), holder) + ("" if wait else " You are in line."),
+            [*wait, ("Ask for it", ask), ("Only look", _nothing)],
             message=(f"Message to {holder.user}, if you ask", ask),
             still=_is_open(place),
         )
@@ -342,7 +341,7 @@ class Windows:
             ("I hold", [(row, self._hold_buttons(row)) for row in overview.held(edits)]),
             ("I wait for", [(row, self._wait_buttons(row)) for row in overview.waiting(waits)]),
             (
-                "Others in the open parts",
+                "The open parts",
                 [
                     (row, self._part_buttons(row))
                     for row in overview.others(connection.watched, connection.workstation_id)
