@@ -19,6 +19,7 @@ ACTIVE: Final = "active"
 LABELS: Final = 260
 CHART: Final = 720
 MARGIN: Final = 20
+WIDTH: Final = LABELS + CHART + MARGIN
 TOP: Final = 30
 ROW: Final = 26
 BAR: Final = 18
@@ -124,6 +125,11 @@ class Mark:
     label: str
     is_strong: bool
 
+    @property
+    def text_x(self) -> float:
+        """Where the middle of the label is: a late one ends with the picture."""
+        return min(self.x, WIDTH - LETTER * len(self.label) / 2)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -146,7 +152,7 @@ class Layout:
     hows: Sequence[str]
     left_out: int = 0
     lanes_left_out: int = 0
-    width: int = LABELS + CHART + MARGIN
+    width: int = WIDTH
     left: int = LABELS
     right: int = LABELS + CHART
     top: int = TOP

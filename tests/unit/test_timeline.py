@@ -124,6 +124,17 @@ def test_now_is_marked_where_it_is_in_the_picture():
     assert drawn(now=END + HOUR).now_x is None
 
 
+def test_the_label_of_a_late_time_ends_with_the_picture():
+    end = START + timedelta(days=6, hours=1)
+    layout = lay_out([], START, end, end, ZONE)
+    *others, last = layout.marks
+    assert last.x + LETTER * len(last.label) / 2 > layout.width
+    assert last.text_x + LETTER * len(last.label) / 2 == pytest.approx(layout.width)
+    assert [mark.text_x for mark in others] == [mark.x for mark in others]
+    picture = render_to_string("board/history/timeline.svg", {"layout": layout})
+    assert f'x="{last.text_x:.1f}" y="16">{last.label}' in picture
+
+
 def test_the_legend_says_what_is_shown():
     layout = drawn(
         held("a", 1, 2),
