@@ -13,7 +13,7 @@ from silo_client.common import clock
 from silo_client.common.protocol import Plan
 from silo_client.common.shared_memory import SharedMemory
 from silo_client.link import helper_link
-from silo_client.link.helper_link import HelperLink
+from silo_client.link.helper_link import HelperLink, await_ended
 from tests.waiting import eventually
 
 
@@ -156,3 +156,18 @@ def test_nothing_of_the_current_folder_is_run(link, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, messages = link(sys.executable)
     eventually(lambda: any("trying" in message for message in messages))
+
+
+def test_a_new_connection_waits_for_a_helper_that_leaves_the_same_workstation(deaf, monkeypatch):
+    """What it had would else be released after the new connection has got it back."""
+    monkeypatch.setattr(helper_link, "END_SECONDS", 1.0)
+    deaf.close(0.05)
+    with within(5):
+        await_ended("another")
+    assert deaf._process.is_running
+    with within(0.05), pytest.raises(ServerUnavailableError, match="still leaving"):
+        await_ended("w")
+    with within(20):
+        await_ended("w")
+    assert not deaf._process.is_running
+    assert not helper_link._ending

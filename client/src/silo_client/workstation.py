@@ -24,7 +24,7 @@ from silo_client.data import Wanted
 from silo_client.errors import ClosedError
 from silo_client.identity.instances import Instance
 from silo_client.identity.registration import register
-from silo_client.link.helper_link import END_SECONDS
+from silo_client.link.helper_link import END_SECONDS, await_ended
 from silo_client.messages import Messages
 from silo_client.network.time_limit import deadline, left
 from silo_client.sessions.edit_session import EditSession, EditSessions
@@ -125,6 +125,7 @@ class Workstation(Messages):
                     api, connecting.limit, patience, name, program, fingerprint, numbered=numbered
                 )
                 instance = registration.instance
+                await_ended(registration.workstation["id"])
                 connecting.check()
                 workstation = cls(
                     api, registration, patience=patience, dispatch=dispatch, python=python
@@ -322,7 +323,8 @@ class Workstation(Messages):
 
         Args:
             patience: seconds within which the call returns; by default the workstation's. What is not released by then
-                is released in the background, also after this program's end.
+                is released in the background, also after this program's end. A new `connect` as the same workstation
+                first waits for that.
         """
         if self._closed or not self._acquirer.owner.is_here:
             return

@@ -110,6 +110,19 @@ def test_a_frozen_helper_holds_no_call(ada, held, part):
     eventually(is_free)
 
 
+def test_a_new_connection_waits_for_the_helper_of_a_closed_one(ada, held, connect, part):
+    workstation, _ = held
+    with frozen(workstation.helper_pid):
+        workstation.close(patience=SECONDS)
+        with in_time(), pytest.raises(ServerUnavailableError, match="still leaving"):
+            connect(ada, patience=SECONDS)
+    again = connect(ada)
+    with pytest.raises(ProcessLookupError):
+        os.kill(workstation.helper_pid, 0)
+    assert is_free()
+    assert again.edit(part, level="sketch", object_id="held").valid
+
+
 def test_connecting_takes_no_longer(ada, connect):
     with frozen(ada.server.pid), in_time(), pytest.raises(ServerUnavailableError):
         connect(ada, patience=SECONDS)

@@ -40,6 +40,24 @@ END_SECONDS = LEAVING_SECONDS + 2.0
 
 Handler = Callable[[Message], None]
 
+# Threads that wait for helpers that go on leaving, each with the workstation that its helper leaves.
+_ending: dict[threading.Thread, str] = {}
+
+
+def await_ended(workstation_id: str) -> None:
+    """Wait until no helper of a closed connection of this process leaves the workstation any more.
+
+    It releases by name what that connection had, also where a new one has got it back as its own.
+
+    Raises:
+        ServerUnavailableError: one still does at the end of the thread's time limit.
+    """
+    for thread, leaves in list(_ending.items()):
+        if leaves == workstation_id:
+            thread.join(left(2 * END_SECONDS))
+            if thread.is_alive():
+                raise ServerUnavailableError("The workstation was closed, and is still leaving.")
+
 
 class Sent:
     """A command on its way to the helper.
@@ -190,9 +208,13 @@ class HelperLink:
         if self._has_ended_within(seconds):
             self._clean_up()
             return
-        # Where the interpreter ends, and makes no threads any more, the helper leaves by itself.
-        with suppress(RuntimeError):
-            threading.Thread(target=self._end, daemon=True, name="silo ending").start()
+        thread = threading.Thread(target=self._end, daemon=True, name="silo ending")
+        _ending[thread] = self._plan.workstation_id
+        try:
+            thread.start()
+        except RuntimeError:
+            # Where the interpreter ends, and makes no threads any more, the helper leaves by itself.
+            del _ending[thread]
 
     def _has_ended_within(self, seconds: float) -> bool:
         try:
@@ -203,10 +225,13 @@ class HelperLink:
 
     def _end(self) -> None:
         """End a helper that may not leave by itself."""
-        if not self._has_ended_within(END_SECONDS):
-            self._process.kill()
-            self._process.wait()
-        self._clean_up()
+        try:
+            if not self._has_ended_within(END_SECONDS):
+                self._process.kill()
+                self._process.wait()
+            self._clean_up()
+        finally:
+            del _ending[threading.current_thread()]
 
     def _clean_up(self) -> None:
         if self._thread.ident is not None and self._thread is not threading.current_thread():
