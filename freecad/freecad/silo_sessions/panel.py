@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import FreeCAD as App
 import FreeCADGui as Gui
 from PySide import QtCore, QtGui
 
@@ -70,6 +71,9 @@ class Panel(QtGui.QDockWidget):
         if (state, banner, texts) == self._shown:
             return
         self._shown = state, banner, texts
+        if banner and shown(banner) != self._banner.text() and not self.isVisible():
+            # FreeCAD shows it in the status bar and the report view.
+            App.Console.PrintWarning(f"Silo Sessions: {shown(banner)}\n")
         self._connect.setVisible(not connected)
         self._state.setText(shown(state))
         self._banner.setText(shown(banner))
