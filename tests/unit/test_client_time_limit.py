@@ -1,11 +1,13 @@
 """Requests that end in time, whatever the server does: it says nothing, or one byte after the other, for example."""
 
 import socket
+import ssl
 import threading
 import time
 
 import httpcore
 import pytest
+from httpcore._backends.sync import SyncStream
 
 from silo_client import Api, ServerUnavailableError, within
 from silo_client.network import bounded
@@ -134,6 +136,23 @@ def test_a_proxy_that_says_nothing_keeps_the_limit(server, calls_end_in_time, mo
 
 def test_a_handshake_that_does_not_come_keeps_the_limit(server, calls_end_in_time):
     calls_end_in_time(Api(server(say_nothing).replace("http", "https"), "token").items)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda stream: stream.read(1),
+        lambda stream: stream.write(b"x"),
+        lambda stream: stream.start_tls(ssl.create_default_context()),
+    ],
+    ids=["read", "write", "tls"],
+)
+def test_a_connection_whose_next_step_comes_too_late_is_closed(step):
+    here, there = socket.socketpair()
+    with here, there, until(time.monotonic()):
+        with pytest.raises(httpcore.TimeoutException):
+            step(bounded.BoundedStream(SyncStream(here)))
+        assert here.fileno() == -1
 
 
 def test_a_name_that_is_not_resolved_keeps_the_limit(calls_end_in_time, monkeypatch):

@@ -99,9 +99,14 @@ class BoundedStream:
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of it."""
-        for start in range(0, len(buffer), WRITTEN_AT_ONCE):
-            piece = buffer[start : start + WRITTEN_AT_ONCE]
-            self._inner.write(piece, timeout=_time_for(timeout, httpcore.WriteTimeout))
+        try:
+            for start in range(0, len(buffer), WRITTEN_AT_ONCE):
+                piece = buffer[start : start + WRITTEN_AT_ONCE]
+                self._inner.write(piece, timeout=_time_for(timeout, httpcore.WriteTimeout))
+        except httpcore.WriteTimeout:
+            # As in `read`. After another error httpcore reads what the server may have said before it.
+            self._inner.close()
+            raise
 
     def close(self) -> None:
         """Close it."""
@@ -114,8 +119,15 @@ class BoundedStream:
         timeout: float | None = None,
     ) -> BoundedStream:
         """Encrypt it from now on."""
-        time_left = _time_for(timeout, httpcore.ConnectTimeout)
-        return BoundedStream(self._inner.start_tls(ssl_context, server_hostname, timeout=time_left))
+        try:
+            time_left = _time_for(timeout, httpcore.ConnectTimeout)
+            return BoundedStream(
+                self._inner.start_tls(ssl_context, server_hostname, timeout=time_left)
+            )
+        except BaseException:
+            # httpcore forgets the connection, and closes it itself only if the handshake has begun.
+            self._inner.close()
+            raise
 
     def get_extra_info(self, info: str) -> Any:
         """Return what is known of the connection under this name."""
