@@ -47,6 +47,64 @@ def test_the_turn_comes_when_the_holder_leaves(ada, bob, part, world):
     ada.asked("bob (Bob Noyce) is editing")
 
 
+def test_a_file_that_another_one_saved_is_read_again_with_the_lock(ada, bob, part, world):
+    file = part(ada)
+    bob.opens(file)
+    ada.enters("Sketch")
+    bob.enters("Sketch")
+    bob.asked("is editing")
+    bob.answers("Wait in line")
+    bob.shows("place 1, ada has it")
+    ada.do(DRAW)
+    ada.leaves()
+    ada.do("App.ActiveDocument.save()")
+    bob.asked(
+        "It is your turn: you have the lock of Sketch of FC-0001. The file was saved meanwhile"
+    )
+    bob.answers("Open it again and edit")
+    bob.until("Gui.editDocument() is not None")
+    count = "App.ActiveDocument.Sketch.GeometryCount"
+    assert bob.value(count) == ada.value(count)
+    assert world.holders() == [("bob", "Sketch")]
+    bob.do(DRAW)
+    bob.leaves()
+    bob.do("App.ActiveDocument.save()")
+    assert bob.enters("Sketch")
+    assert bob.questions == []
+    bob.leaves()
+    # The one who begins an edit of what is no longer the file is told, too.
+    free(world)
+    assert ada.enters("Sketch")
+    ada.asked("was saved by somebody else since you opened it")
+    ada.answers("Open it again and edit")
+    ada.until(f"Gui.editDocument() is not None and {count} == {bob.value(count)}")
+    eventually(lambda: world.holders() == [("ada", "Sketch")], "locked")
+    assert ada.questions == []
+
+
+def test_of_two_windows_of_a_user_one_gets_the_turn(start, ada, bob, part, world):
+    file = part(ada)
+    part(bob)
+    bob.enters("Sketch")
+    second = start("ada")
+    second.opens(file)
+    for window in (ada, second):
+        window.enters("Sketch")
+        window.asked("bob (Bob Noyce) is editing")
+        window.answers("Wait in line")
+        window.shows("place 1, bob has it")
+    bob.leaves()
+    for window in (ada, second):
+        eventually(lambda window=window: window.questions, "the turn, or whose it is")
+    told = sorted(one for window in (ada, second) for one in window.questions)
+    assert [one.split(":")[0] for one in told] == [
+        "It is your turn",
+        "Your other FreeCAD window has Sketch of FC-0001",
+    ]
+    assert world.holders() == [("ada", "Sketch")]
+    second.kill()
+
+
 def test_leaving_the_line_gives_nothing(ada, bob, part, world):
     part(ada)
     part(bob)

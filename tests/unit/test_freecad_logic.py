@@ -12,6 +12,7 @@ from silo_sessions import overview, parts, undo
 from silo_sessions.cone import cone_of
 from silo_sessions.connection import Left
 from silo_sessions.edits import Edits
+from silo_sessions.files import Files
 from silo_sessions.locks import lock_of
 from silo_sessions.waits import Waits
 from silo_sessions.worker import Outcome, Worker
@@ -184,6 +185,24 @@ def test_the_undo_list_before_a_change(transacting, pending, before):
         UndoNames=["b", "a"], Transacting=transacting, HasPendingTransaction=pending
     )
     assert undo.before_change(document) == before
+
+
+def test_a_file_that_others_have_written_is_newer_than_what_is_open(tmp_path):
+    file = tmp_path / "FC-0001.FCStd"
+    file.write_text("1")
+    made, files = Document(file=str(file)), Files()
+    files.opened(made)
+    assert not files.written_by_others(made)
+    file.write_text("22")
+    files.opened(made)
+    assert files.written_by_others(made)
+    files.in_step(made)
+    assert not files.written_by_others(made)
+    file.unlink()
+    assert not files.written_by_others(made)
+    files.closed(made)
+    file.write_text("333")
+    assert not files.written_by_others(made)
 
 
 # -- the worker --

@@ -117,7 +117,7 @@ def test_a_circle_is_found(back, tmp_path):
 # The add-on's files that know FreeCAD; its logic is tested without.
 WITH_FREECAD = {
     *("application", "commands", "dialogs", "init_gui", "observers", "panel"),
-    *("preferences", "windows"),
+    *("preferences", "turns", "windows"),
 }
 
 

@@ -23,6 +23,7 @@ from .locks import lock_of
 from .observers import AppObserver, GuiObserver, guarded, object_in_edit
 from .places import Place
 from .reasons import reason
+from .turns import Turns
 from .undo import before_change
 from .waits import Waits
 from .windows import Windows
@@ -66,7 +67,8 @@ class Application:
         self.windows = Windows(self)
         self.connection = Connection(post, self, preferences.helper_python())
         self.edits = Edits(self.connection, self.windows)
-        self.waits = Waits(self.connection, self.edits, self.windows)
+        self.turns = Turns(self)
+        self.waits = Waits(self.connection, self.edits, self.turns)
         self._numbers: dict[str, str] = {}
         self._observers: list[Any] = [GuiObserver(self), AppObserver(self)]
         self._pointer: Any = None
@@ -129,7 +131,10 @@ class Application:
             return False
         place = self.place_of(obj)
         assert place is not None
-        return self.edits.enter(place)
+        entered = self.edits.enter(place)
+        if entered:
+            self.turns.entered(obj.Document, place)
+        return entered
 
     def left(self) -> None:
         """See `observers.Target`."""
@@ -181,6 +186,7 @@ class Application:
         """See `observers.Target`. A copy that is written beside the document saves nothing."""
         if Path(file).absolute() == Path(document.FileName).absolute():
             self.documents_changed()
+            self.turns.files.in_step(document)
             self.edits.saved(document.Name)
             number, original = parts.copied_from(document)
             if number:
@@ -188,6 +194,9 @@ class Application:
 
     def closed(self, document: Any) -> None:
         """See `observers.Target`."""
+        if self.turns.reading:
+            return
+        self.turns.files.closed(document)
         self.edits.closed(document.Name)
         self.waits.closed(document.Name)
         self._numbers.pop(document.Name, None)
@@ -250,6 +259,7 @@ class Application:
         return overview.names(self.part_number(one) for one in App.listDocuments().values())
 
     def _watch(self) -> None:
+        self.turns.look()
         numbers = self.numbers()
         if numbers != self._watched and self.connection.open:
             self._watched = numbers

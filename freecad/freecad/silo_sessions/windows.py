@@ -71,7 +71,7 @@ class Windows:
         self._timer = QtCore.QTimer()
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._draw)
-        self._questions = Questions()
+        self.questions = self._questions = Questions()
         self._log_in: Any = None
 
     def begin(self, visible: bool) -> None:
@@ -199,21 +199,6 @@ class Windows:
                 ("Not now", lambda: edits.decline(request)),
             ],
             still=lambda: request in edits.requests,
-        )
-
-    def turn(self, place: Place) -> None:
-        """See `waits.WaitView`."""
-        edits = self._application.edits
-        self._questions.ask(
-            place.lock,
-            "Your turn",
-            f"It is your turn: you have the lock of {place}."
-            " Open the file again first if somebody has saved it meanwhile.",
-            [
-                ("Edit it", lambda: self.edit(place)),
-                ("Release it", lambda: edits.give_up(place.lock)),
-            ],
-            still=lambda: any(one.granted and one.place == place for one in edits.holds),
         )
 
     def edit(self, place: Place) -> None:
