@@ -76,9 +76,11 @@ def test_a_file_that_another_one_saved_is_read_again_with_the_lock(ada, bob, par
     free(world)
     assert ada.enters("Sketch")
     ada.asked("was saved by somebody else since you opened it")
+    [session] = world.client("cy").held("FC-0001")
     ada.answers("Open it again and edit")
     ada.until(f"Gui.editDocument() is not None and {count} == {bob.value(count)}")
-    eventually(lambda: world.holders() == [("ada", "Sketch")], "locked")
+    # The lock was held meanwhile.
+    assert world.client("cy").held("FC-0001")[0]["session_id"] == session["session_id"]
     assert ada.questions == []
 
 

@@ -93,11 +93,17 @@ class Turns:
         document = App.listDocuments().get(place.document)
         if document is None:
             return
-        windows = self._application.windows
+        windows, current = self._application.windows, self._application.edits.current
+        if current is not None and current.place == place:
+            # It stays held while it is not in edit.
+            current.granted = True
         windows.end_edit()
         self.reading = True
         try:
             document.restore()
+        except Exception as error:
+            windows.say(f"{document.Label} could not be opened again: {error}")
+            return
         finally:
             self.reading = False
         self.files.in_step(document)
