@@ -4,8 +4,8 @@
 # One would guess: `emit` returns True, and changes no reference count but those of what it passes on. The wheel is built
 # for the stable ABI and installs on Python 3.9 and newer.
 # What is so: `emit` returns `True` without a reference of its own, as is right where `True` is immortal, from Python
-# 3.12 on. Before, the caller gives back what it never got. In time the interpreter ends with a fatal error. With 6.11.0
-# it does not happen, nor with `QMetaObject.invokeMethod` of 6.12.0.
+# 3.12 on. Before, the caller gives back what it never got. With 6.11.0 it does not happen, nor with
+# `QMetaObject.invokeMethod` of 6.12.0.
 #
 # Seen: 6.11.0 emit 0, 6.12.0 emit -20, 6.12.0 invokeMethod 0
 #

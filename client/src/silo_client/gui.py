@@ -49,7 +49,7 @@ def qt_dispatch() -> Dispatch:
         if running() is None or ending():
             raise RuntimeError("the Qt application has ended")
         calls.put(call)
-        # No signal: `emit` of PySide6 6.12.0 takes a reference from `True` each time, which ends a Python before 3.12.
+        # No signal: `emit` of PySide6 6.12.0 is wrong about the references to `True` on a Python before 3.12.
         invoke(gate, "run", queued)
 
     return dispatch
