@@ -8,7 +8,7 @@ import pytest
 from silo_client import AuthenticationError, Holder, ServerUnavailableError
 from silo_client.credentials import Login, NotLoggedInError
 from silo_sessions import connection as module
-from silo_sessions.connection import Connection, LogInForm, kept_ca_file
+from silo_sessions.connection import Connection, LogInForm, is_private, kept_ca_file
 from silo_sessions.edits import Edits
 from silo_sessions.worker import Outcome
 from tests.unit.freecad_fakes import HOLDER, FakeServer, FakeView, place
@@ -180,6 +180,23 @@ def test_a_server_without_a_log_in_has_no_file_of_certificates(monkeypatch):
     assert kept_ca_file("https://other.example") is None
     monkeypatch.setenv("SILO_CA_FILE", "/named.pem")
     assert kept_ca_file("https://other.example") == "/named.pem"
+
+
+@pytest.mark.parametrize(
+    ("url", "private"),
+    [
+        ("https://silo.example", True),
+        ("http://silo.example", False),
+        (" http://10.0.0.1:8000/silo", False),
+        ("http://localhost:8000", True),
+        ("http://127.0.0.1:8000", True),
+        ("http://[::1]:8000", True),
+        ("http://[", False),
+        ("https://", True),
+    ],
+)
+def test_the_dialog_warns_where_others_can_read_the_password(url, private):
+    assert is_private(url) is private
 
 
 def test_a_conflict_that_is_over_is_no_new_one(made, connection):

@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from silo_client import (
     ApiError,
@@ -99,6 +101,17 @@ class LogInForm:
             return by_token(url, token, ca_file)
         name = f"{PROGRAM} on {platform.node() or 'a machine'}"
         return by_password(url, self.user.strip(), self.password, ca_file, name=name)
+
+
+def is_private(url: str) -> bool:
+    """Whether others on the network cannot read what is sent to a server: by https, or to this machine."""
+    try:
+        parts = urlsplit(url.strip())
+        if parts.scheme != "http" or parts.hostname == "localhost":
+            return True
+        return ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
 
 
 def kept_ca_file(url: str) -> str | None:

@@ -12,7 +12,10 @@ from PySide import QtCore, QtGui
 from silo_client import Holder
 from silo_client.common.visible import visible
 
-from .connection import LogInForm
+from .connection import LogInForm, is_private
+
+KEPT = "The token is kept where `silo login` keeps it; the password is not."
+READABLE = "The address is not https: others on the network can read the password and the token."
 
 Answer = tuple[str, Callable[[], Any]]
 
@@ -155,9 +158,8 @@ class LogIn(QtGui.QDialog):
         self.token.setPlaceholderText("instead of user and password; made on the board")
         self.ca_file = QtGui.QLineEdit()
         self.ca_file.setPlaceholderText("a PEM file, if the server's certificate is not public")
-        self.status = QtGui.QLabel(
-            "The token is kept where `silo login` keeps it; the password is not."
-        )
+        self.status = QtGui.QLabel()
+        self._warn(self.url.text())
         self.status.setTextFormat(QtCore.Qt.PlainText)
         self.status.setWordWrap(True)
         self.button = QtGui.QPushButton("Log in")
@@ -173,7 +175,11 @@ class LogIn(QtGui.QDialog):
         form.addRow(self.status)
         form.addRow(self.button)
         self._log_in = log_in
+        self.url.textChanged.connect(self._warn)
         self.button.clicked.connect(self._clicked)
+
+    def _warn(self, url: str) -> None:
+        self.status.setText(KEPT if is_private(url) else READABLE)
 
     def _clicked(self, *_: Any) -> None:
         self.button.setEnabled(False)
