@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 import time
+from contextlib import ExitStack, closing
 
 import httpcore
 import pytest
@@ -69,6 +70,13 @@ def trickle(text):
 
 
 @pytest.fixture
+def make_api():
+    """Make an `Api`, which is closed after the test: an idle connection would be found by a later one."""
+    with ExitStack() as closing_all:
+        yield lambda *args, **options: closing_all.enter_context(closing(Api(*args, **options)))
+
+
+@pytest.fixture
 def calls_end_in_time(monkeypatch):
     """Check that a call does not return, and ends in time."""
 
@@ -90,52 +98,54 @@ def calls_end_in_time(monkeypatch):
     ],
     ids=["nothing", "headers", "body"],
 )
-def test_a_slow_answer_ends_in_time(server, calls_end_in_time, answer):
-    api = Api(server(answer), "token")
+def test_a_slow_answer_ends_in_time(server, calls_end_in_time, answer, make_api):
+    api = make_api(server(answer), "token")
     for _ in range(2):
         calls_end_in_time(api.items)
 
 
-def test_a_connection_that_was_used_keeps_the_limit(server, calls_end_in_time):
+def test_a_connection_that_was_used_keeps_the_limit(server, calls_end_in_time, make_api):
     def answer_once(connection, stopped):
         connection.sendall(ANSWER)
         connection.recv(65536)
         stopped.wait(60)
 
-    api = Api(server(answer_once), "token")
+    api = make_api(server(answer_once), "token")
     assert api.items() == [1]
     calls_end_in_time(api.items)
 
 
-def test_the_patience_of_an_api_is_a_limit(server):
-    api = Api(server(say_nothing), "token", patience=SECONDS)
+def test_the_patience_of_an_api_is_a_limit(server, make_api):
+    api = make_api(server(say_nothing), "token", patience=SECONDS)
     begun = time.monotonic()
     with pytest.raises(ServerUnavailableError):
         api.items()
     assert time.monotonic() - begun < LATEST
 
 
-def test_the_limit_of_a_call_may_be_longer_than_the_patience_of_an_api(server):
+def test_the_limit_of_a_call_may_be_longer_than_the_patience_of_an_api(server, make_api):
     def answer_late(connection, stopped):
         stopped.wait(2 * SECONDS)
         connection.sendall(ANSWER)
 
     url = server(answer_late)
     with within(20):
-        assert Api(url, "token", patience=SECONDS).items() == [1]
-        answer = Api(url, "token", patience=SECONDS).call("GET", "/")
+        assert make_api(url, "token", patience=SECONDS).items() == [1]
+        answer = make_api(url, "token", patience=SECONDS).call("GET", "/")
     assert answer.json() == {"items": [1]}
 
 
 @pytest.mark.parametrize("kind", ["http", "socks5"])
-def test_a_proxy_that_says_nothing_keeps_the_limit(server, calls_end_in_time, monkeypatch, kind):
+def test_a_proxy_that_says_nothing_keeps_the_limit(
+    server, calls_end_in_time, monkeypatch, kind, make_api
+):
     monkeypatch.setenv("ALL_PROXY", server(say_nothing).replace("http", kind))
-    calls_end_in_time(Api("http://silo.example.com", "token").items)
-    calls_end_in_time(Api("https://silo.example.com", "token").items)
+    calls_end_in_time(make_api("http://silo.example.com", "token").items)
+    calls_end_in_time(make_api("https://silo.example.com", "token").items)
 
 
-def test_a_handshake_that_does_not_come_keeps_the_limit(server, calls_end_in_time):
-    calls_end_in_time(Api(server(say_nothing).replace("http", "https"), "token").items)
+def test_a_handshake_that_does_not_come_keeps_the_limit(server, calls_end_in_time, make_api):
+    calls_end_in_time(make_api(server(say_nothing).replace("http", "https"), "token").items)
 
 
 @pytest.mark.parametrize(
@@ -155,22 +165,22 @@ def test_a_connection_whose_next_step_comes_too_late_is_closed(step):
         assert here.fileno() == -1
 
 
-def test_a_name_that_is_not_resolved_keeps_the_limit(calls_end_in_time, monkeypatch):
+def test_a_name_that_is_not_resolved_keeps_the_limit(calls_end_in_time, monkeypatch, make_api):
     hanging = threading.Event()
     monkeypatch.setattr(bounded.socket, "getaddrinfo", lambda *_, **__: hanging.wait(60))
-    calls_end_in_time(Api("http://silo.example.com", "token").items)
+    calls_end_in_time(make_api("http://silo.example.com", "token").items)
     hanging.set()
 
 
-def test_a_server_that_reads_nothing_keeps_the_limit(calls_end_in_time):
+def test_a_server_that_reads_nothing_keeps_the_limit(calls_end_in_time, make_api):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        calls_end_in_time(lambda: Api(url, "token").call("POST", "/", "x" * 50_000_000))
+        calls_end_in_time(lambda: make_api(url, "token").call("POST", "/", "x" * 50_000_000))
 
 
-def test_nothing_is_sent_once_the_time_is_over(server):
+def test_nothing_is_sent_once_the_time_is_over(server, make_api):
     asked = []
-    api = Api(server(lambda connection, _: asked.append(connection.sendall(ANSWER))), "token")
+    api = make_api(server(lambda connection, _: asked.append(connection.sendall(ANSWER))), "token")
     limit = TimeLimit(time.monotonic() + 60)
     limit.end()
     with limited(limit), pytest.raises(ServerUnavailableError):
