@@ -46,7 +46,8 @@ def a_client_that_dies_is_released(behind: Behind) -> None:
     watching = behind.direct.stream(item=behind.part)
     stream = behind.user.stream(workstation_id=behind.workstation)
     session = behind.direct.acquire(behind.part, behind.workstation).json()
-    # The next line is a second away: a comment before the event would have it between them.
+    # Nothing is left unread, or the kernel would reset the connection, which every proxy notices. The next line is a
+    # second away.
     stream.event("edit.session_acquired", 3, session_id=session["id"])
     stream.event("comment", 3)
     stream.kill()

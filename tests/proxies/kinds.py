@@ -212,6 +212,7 @@ proxy.server = ("" => (("host" => "127.0.0.1", "port" => 8001)))
     minimal_main=LIGHTTPD_MAIN,
     quick={'"read-timeout" => 20': '"read-timeout" => 2'},
     http2=True,
+    notices=False,
     # Its reload serves nobody new until the last stream has ended.
     reload=None,
     minimal_breaks=frozenset(
