@@ -183,3 +183,8 @@ class Object:
 
     def isDerivedFrom(self, kind):
         return self.TypeId == kind
+
+
+def states(edits):
+    """What is held: the place, whether there is a session, in edit, changed."""
+    return [(str(one.place), bool(one.session), one.editing, one.changed) for one in edits.holds]
