@@ -20,9 +20,17 @@ class Files:
         if document.Name not in self._known:
             self.in_step(document)
 
+    def stamp(self, document: Any) -> Stamp | None:
+        """Return how the document's file is now, for `read`."""
+        return _stamp(document.FileName)
+
     def in_step(self, document: Any) -> None:
-        """Note that a document is as its file is: it was saved, or read again."""
+        """Note that a document is as its file is: it was saved."""
         self._known[document.Name] = _stamp(document.FileName)
+
+    def read(self, document: Any, before: Stamp | None) -> None:
+        """Note that a document was read again, from a file that was so before: it may have been written meanwhile."""
+        self._known[document.Name] = before
 
     def closed(self, document: Any) -> None:
         """Note that a document is closed."""

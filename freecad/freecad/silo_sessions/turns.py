@@ -98,6 +98,7 @@ class Turns:
             # It stays held while it is not in edit.
             current.granted = True
         windows.end_edit()
+        before = self.files.stamp(document)
         self.reading = True
         try:
             document.restore()
@@ -106,7 +107,7 @@ class Turns:
             return
         finally:
             self.reading = False
-        self.files.in_step(document)
+        self.files.read(document, before)
         self._application.edits.saved(place.document)
         self._application.documents_changed()
         windows.edit(place)
