@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
+from events_app.database import sql
 from events_app.log import event_log, relay
 from events_app.log.event_log import NewEvent
 from events_app.log.notification import MOST_PORTIONS, PORTION_BYTES
@@ -76,6 +77,13 @@ def say(*words: str, data: str = "{}") -> list[int]:
         return event_log.append([NewEvent(["here"], word, data) for word in words])
 
 
+def append_untold() -> None:
+    """Append an entry of which no relay is notified, under the log's lock, as every append is."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [sql.LOG_LOCK_ID])
+        LogEntry.objects.create(channels=["here"], type="unannounced", data="{}")
+
+
 def names(delivered) -> Callable[[], list[str]]:
     return lambda: [name for _, name in delivered]
 
@@ -123,7 +131,7 @@ def test_several_appends_of_one_transaction_follow_each_other(following, deliver
 
 @pytest.mark.usefixtures("never_idle")
 def test_what_was_not_heard_is_read_before_what_is_heard_next(following, delivered):
-    LogEntry.objects.create(channels=["here"], type="unannounced", data="{}")
+    append_untold()
     say("announced")
     eventually(lambda: names(delivered)()[1:] == ["unannounced", "announced"])
 
@@ -224,7 +232,7 @@ def test_what_is_notified_while_the_log_is_read_is_delivered_once(following, del
 
     following._read_page = reading
     for number in range(3):
-        LogEntry.objects.create(channels=["here"], type="unannounced", data="{}")
+        append_untold()
         say(f"announced {number}")
         eventually(lambda: names(delivered)()[-1] != "unannounced")
     eventually(
