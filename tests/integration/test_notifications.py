@@ -58,18 +58,22 @@ def following(delivered) -> Iterator[Observed]:
         running = loop.create_task(observed.run())
         with suppress(asyncio.CancelledError):
             loop.run_until_complete(running)
+        # What a test has begun in a thread of the loop is over before the next test begins.
+        loop.run_until_complete(loop.shutdown_default_executor())
 
     thread = threading.Thread(target=run)
     thread.start()
-    eventually(lambda: observed.listening)
-    # The first read of the log is over once a notification is heard.
-    say("first")
-    eventually(lambda: observed.heard == 1)
-    eventually(lambda: [name for _, name in delivered] == ["first"])
-    yield observed
-    loop.call_soon_threadsafe(running.cancel)
-    thread.join()
-    loop.close()
+    try:
+        eventually(lambda: observed.listening)
+        # The first read of the log is over once a notification is heard.
+        say("first")
+        eventually(lambda: observed.heard == 1)
+        eventually(lambda: [name for _, name in delivered] == ["first"])
+        yield observed
+    finally:
+        loop.call_soon_threadsafe(running.cancel)
+        thread.join()
+        loop.close()
 
 
 def say(*words: str, data: str = "{}") -> list[int]:
@@ -221,23 +225,33 @@ def test_what_is_notified_while_the_log_is_read_is_delivered_once(following, del
     """Its notification comes with the answer to the statement that reads it, or behind it."""
     read_page = following._read_page
     said = []
+    idle = threading.Event()
+    idle.set()
 
     async def reading(connection):
+        idle.clear()
         if len(said) < 3:
             said.append(await asyncio.to_thread(say_and_close, f"meanwhile {len(said)}"))
         more = await read_page(connection)
         if len(said) < 6:
             said.append(await asyncio.to_thread(say_and_close, f"behind {len(said)}"))
+        idle.set()
         return more
 
     following._read_page = reading
     for number in range(3):
         append_untold()
         say(f"announced {number}")
-        eventually(lambda: names(delivered)()[-1] != "unannounced")
+        # Each of them is read by itself.
+        eventually(lambda word=f"announced {number}": word in names(delivered)())
     eventually(
-        lambda: len(delivered) == 1 + LogEntry.objects.filter(id__gt=delivered[0][0]).count()
+        lambda: (
+            idle.is_set()
+            and len(delivered) == 1 + LogEntry.objects.filter(id__gt=delivered[0][0]).count()
+        )
     )
+    # There were three reads at least.
+    assert len(said) >= 5
     ids = [event_id for event_id, _ in delivered]
     assert ids == sorted(set(ids))
 
