@@ -1,6 +1,5 @@
 """Log-ins by a directory, with the settings of docs/accounts.md, against a slapd."""
 
-import socket
 import subprocess
 
 import ldap
@@ -12,6 +11,7 @@ from sessions_app import wrong_credentials
 from sessions_app.roles import Role
 from tests.documents import ROOT, blocks_of
 from tests.factories import make_user
+from tests.ports import reserved
 from tests.waiting import eventually
 
 SLAPD = "/usr/sbin/slapd"
@@ -80,9 +80,7 @@ def directory(tmp_path, settings):
     groups = [GROUP.format(role="editor", uid="ada"), GROUP.format(role="admin", uid="bob")]
     tree = "\n".join([TREE, *people, *groups])
     subprocess.run([SLAPD, "-T", "add", "-f", file], input=tree, text=True, check=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        uri = f"ldap://127.0.0.1:{free.getsockname()[1]}"
+    uri = f"ldap://127.0.0.1:{reserved()}"
     slapd = subprocess.Popen([SLAPD, "-f", file, "-h", uri, "-d", "0"])
     try:
         eventually(lambda: answers(uri))

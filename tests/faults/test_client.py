@@ -13,7 +13,7 @@ from silo_client.common import clock
 from tests.factories import let_go
 from tests.faults.measuring import keep_margin
 from tests.faults.services import database_address, database_url_by
-from tests.proxies.proxy import free_port
+from tests.ports import reserved
 from tests.waiting import eventually
 
 RELEASED = "edit.session_released"
@@ -140,7 +140,7 @@ def test_who_comes_back_within_the_grace_keeps_all(proxied, held):
 
 
 def test_a_restarted_server(serve_at, client_of, held, part):
-    ada = client_of(serve_at(port := free_port("127.0.0.1"), **GRACE))
+    ada = client_of(serve_at(port := reserved(), **GRACE))
     program, _ = held(ada)
     ada.server.signal(signal.SIGTERM)
     assert ada.server.wait() == 0
@@ -154,7 +154,7 @@ def test_a_restarted_server(serve_at, client_of, held, part):
 def test_a_server_that_is_gone_for_longer_than_the_client_can_be_sure(
     serve_at, client_of, held, part, fault
 ):
-    ada = client_of(serve_at(port := free_port("127.0.0.1"), **GRACE))
+    ada = client_of(serve_at(port := reserved(), **GRACE))
     program, _ = held(ada)
     ada.server.signal(fault)
     eventually(lambda: program.ask("valid") == [False])
@@ -180,7 +180,7 @@ def test_a_server_that_is_cut_off_from_its_database(serve, client_of, held, tcp_
 
 
 def test_what_ended_while_there_was_no_server_is_lost(serve_at, client_of, connect, part):
-    ada = client_of(serve_at(port := free_port("127.0.0.1")))
+    ada = client_of(serve_at(port := reserved()))
     lost = []
     workstation = connect(ada, on_lost=lambda *told: lost.append(told))
     kept = workstation.edit(part, level="sketch", object_id="kept")

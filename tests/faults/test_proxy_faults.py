@@ -9,7 +9,8 @@ from sessions_app.models import EndedSession, Workstation
 from tests.faults.network import stream_inside
 from tests.faults.proxies import is_ready_through
 from tests.faults.services import passes
-from tests.proxies.proxy import NAME, SECURE, free_port
+from tests.ports import reserved
+from tests.proxies.proxy import NAME, SECURE
 from tests.waiting import eventually
 
 RELEASED = "edit.session_released"
@@ -44,7 +45,7 @@ def test_a_restart_of_the_proxy_costs_nobody_a_session_with_grace(
 def test_servers_restart_one_after_the_other_and_nobody_loses_anything(
     serve_at, client_of, start_proxy, part
 ):
-    servers = [serve_at(free_port("127.0.0.1"), **SECURE) for _ in range(2)]
+    servers = [serve_at(reserved(), **SECURE) for _ in range(2)]
     proxy = start_proxy(servers)
     ada = client_of(proxy)
     workstation = ada.workstation()

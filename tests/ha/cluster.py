@@ -16,8 +16,8 @@ import httpx
 import psycopg
 
 from tests.ha.machines import Machine, Switch
+from tests.ports import reserved
 from tests.processes.service import Process
-from tests.proxies.proxy import free_port
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -278,7 +278,7 @@ def started() -> Iterator[Cluster]:
         eventually(lambda: all(node.has_etcd() for node in nodes), "etcd", START_SECONDS)
         for node in nodes:
             node.start()
-        port = free_port("127.0.0.1")
+        port = reserved()
         haproxy = stack.enter_context(_haproxy(folder, network, port))
         url = f"postgresql://silo:{PASSWORD}@127.0.0.1:{port}/silo?target_session_attrs=read-write"
         cluster = Cluster(nodes, url, haproxy)

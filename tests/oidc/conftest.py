@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from django.test import Client
 
 from board_app.openid.provider import PROVIDER
 from sessions_app import wrong_credentials
+from tests.ports import reserved
 from tests.waiting import eventually
 
 HERE = Path(__file__).parent
@@ -29,19 +29,13 @@ PEOPLE = {
 PEOPLE["1"]["groups"] = ["silo-editors"]
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 class Started:
     """A provider that runs."""
 
     def __init__(self, folder, where):
         self._people = folder / "people.json"
         self.set_people(PEOPLE)
-        port = free_port()
+        port = reserved()
         self.issuer = f"http://127.0.0.1:{port}"
         self._log = (folder / "log").open("wb")
         self._process = subprocess.Popen(

@@ -16,7 +16,8 @@ from board_app.openid import calls
 from board_app.openid.provider import PROVIDER
 from tests.factories import make_user
 from tests.integration.admin_site import text_of
-from tests.oidc.conftest import BEGIN, configure, free_port
+from tests.oidc.conftest import BEGIN, configure
+from tests.ports import reserved
 
 pytestmark = pytest.mark.django_db
 SOON = 0.3
@@ -95,7 +96,7 @@ def imitation(settings):
 def test_a_provider_that_is_not_there_is_not_called_for_some_seconds_and_passwords_work(
     settings, caplog
 ):
-    configure(settings, f"http://127.0.0.1:{free_port()}")
+    configure(settings, f"http://127.0.0.1:{reserved()}")
     make_user("boss")
     client = Client()
     check_away(client.get(BEGIN))
@@ -112,7 +113,7 @@ def test_a_provider_that_is_not_there_is_not_called_for_some_seconds_and_passwor
 def test_a_provider_that_goes_during_a_log_in(provider, browser, settings, caplog):
     address = browser.at_provider(browser.begin("/items/A"), "1")
     # Its keys and addresses are known by now; those of the token are nobody's.
-    PROVIDER._client().server_metadata["token_endpoint"] = f"http://127.0.0.1:{free_port()}/token"
+    PROVIDER._client().server_metadata["token_endpoint"] = f"http://127.0.0.1:{reserved()}/token"
     answer = browser.back(address)
     check_away(answer)
     assert 'name="next" value="/items/A"' in text_of(answer)

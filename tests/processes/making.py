@@ -6,7 +6,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.ports import reserved
 from tests.processes.embedded_database import stop_what_is_left
 from tests.processes.service import ROOT, Process
 from tests.waiting import eventually
@@ -97,9 +97,7 @@ def migrated_var(var: Path, migrated_once: Path) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return reserved()
 
 
 @pytest.fixture

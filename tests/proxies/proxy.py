@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tests.ports import reserved
 from tests.processes.service import ROOT, Process
 
 CONFIGURATIONS = ROOT / "deploy" / "proxies"
@@ -46,12 +46,6 @@ def below_a_path(text: str) -> str:
     text, count = BELOW_A_PATH.subn(lambda found: re.sub(r"(?m)^([ \t]*)#", r"\1", found[1]), text)
     assert count == 1, "the configuration does not say what is different below a path"
     return text
-
-
-def free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def make_certificate(folder: Path, host: str) -> None:
@@ -160,7 +154,7 @@ class Kind:
             minimal: with the least that its manual shows.
             below: as its file says for a service below a path.
         """
-        plain, port = free_port(host), free_port(host)
+        plain, port = reserved(host), reserved(host)
         first, second = (urlsplit(url) for url in servers)
         config = folder / "main"
         words = {"folder": folder, "config": config, "host": host, "port": port, "plain": plain}

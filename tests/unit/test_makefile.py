@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import reserved
 from tools import port
 
 ROOT = Path(__file__).parents[2]
@@ -126,10 +127,8 @@ def test_a_folder_of_another_kind_is_left_alone(project, install):
 
 
 def test_a_free_port_passes_and_needs_nothing_that_is_installed():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
-    subprocess.run([sys.executable, "-I", "-S", ROOT / "tools/port.py", str(number)], check=True)
+    command = [sys.executable, "-I", "-S", ROOT / "tools/port.py", str(reserved())]
+    subprocess.run(command, check=True)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
