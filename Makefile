@@ -21,7 +21,8 @@ IN_DEMO = exec env -u DATABASE_URL SILO_VAR="$(DEMO_VAR)" SILO_HEARTBEAT_SECONDS
 # Hundreds of tests start Python: each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo docs lint audit coverage clean python port installed install test test-together test-integration test-processes test-alone test-client \
+.PHONY: help run demo docs lint audit coverage clean python port installed installed-too installed-browser installed-directory installed-oidc \
+  installed-ha installed-docs installed-provider install test test-together test-integration test-processes test-alone test-client \
   test-browser freecad-addon test-freecad test-directory test-oidc test-ha test-slow test-model test-real test-faults test-proxies test-attack bench bench-quick
 .NOTPARALLEL:
 .SUFFIXES:
@@ -88,9 +89,27 @@ INSTALLED_TOO = cmp -s requirements-$(1).txt "$(2)/.installed-$(1)" || { \
 	  "$(2)/bin/python" -m pip install -qq --disable-pip-version-check -r requirements-$(1).txt && \
 	  cp requirements-$(1).txt "$(2)/.installed-$(1)"; }
 
+# All that other targets install, at once: a CI must install nothing beside tests that run in the same environment.
+installed-too: installed-browser installed-directory installed-oidc installed-ha installed-docs installed-provider
+
+installed-browser installed-directory installed-oidc installed-ha: installed-%: installed
+	@$(call INSTALLED_TOO,$*,$(VENV))
+
+installed-docs: installed
+	@"$(DOCS_VENV)/bin/python" -c "import pip" 2>/dev/null || exec "$(PYTHON)" -m venv --clear "$(DOCS_VENV)"
+	@$(call INSTALLED_TOO,docs,$(DOCS_VENV))
+
+# oidc-provider of npm.
+installed-provider: installed
+	@mkdir -p "$(VENV)/oidc-provider"
+	@cmp -s tests/oidc/package-lock.json "$(VENV)/oidc-provider/.installed" || { \
+	  echo "Installing tests/oidc/package-lock.json into $(VENV)/oidc-provider"; \
+	  cp tests/oidc/package.json tests/oidc/package-lock.json "$(VENV)/oidc-provider" && \
+	  (cd "$(VENV)/oidc-provider" && npm ci --silent --no-audit --no-fund --ignore-scripts) && \
+	  cp tests/oidc/package-lock.json "$(VENV)/oidc-provider/.installed"; }
+
 # The board in the distribution's Chromium.
-test-browser: installed
-	@$(call INSTALLED_TOO,browser,$(VENV))
+test-browser: installed-browser
 	@$(IN_VENV) -m pytest tests/browser $(PYTEST)
 
 # The add-on with the client in it, for FreeCAD's folder Mod.
@@ -102,24 +121,15 @@ test-freecad: installed
 	@$(IN_VENV) -m pytest tests/freecad $(PYTEST)
 
 # Log-ins by a directory: the distribution's slapd.
-test-directory: installed
-	@$(call INSTALLED_TOO,directory,$(VENV))
+test-directory: installed-directory
 	@$(IN_VENV) -m pytest tests/directory $(PYTEST)
 
 # Log-ins by OpenID Connect: oidc-provider of npm, on Node.js.
-test-oidc: installed
-	@$(call INSTALLED_TOO,oidc,$(VENV))
-	@mkdir -p "$(VENV)/oidc-provider"
-	@cmp -s tests/oidc/package-lock.json "$(VENV)/oidc-provider/.installed" || { \
-	  echo "Installing tests/oidc/package-lock.json into $(VENV)/oidc-provider"; \
-	  cp tests/oidc/package.json tests/oidc/package-lock.json "$(VENV)/oidc-provider" && \
-	  (cd "$(VENV)/oidc-provider" && npm ci --silent --no-audit --no-fund --ignore-scripts) && \
-	  cp tests/oidc/package-lock.json "$(VENV)/oidc-provider/.installed"; }
+test-oidc: installed-oidc installed-provider
 	@$(IN_VENV) -m pytest tests/oidc $(PYTEST)
 
 # The primary of three PostgreSQL machines is killed, frozen and cut off: network namespaces, so as root.
-test-ha: installed
-	@$(call INSTALLED_TOO,ha,$(VENV))
+test-ha: installed-ha
 	@$(IN_VENV) -m pytest tests/ha $(PYTEST)
 
 # The server against a model of it: up to 20 minutes.
@@ -165,9 +175,7 @@ bench-quick: installed
 	@$(IN_VENV) -m benchmarks.ratios $(BENCH)
 
 # The site of the pages; a server that finds it serves it at /docs/. Its requirements are in an environment of their own.
-docs: installed
-	@"$(DOCS_VENV)/bin/python" -c "import pip" 2>/dev/null || exec "$(PYTHON)" -m venv --clear "$(DOCS_VENV)"
-	@$(call INSTALLED_TOO,docs,$(DOCS_VENV))
+docs: installed-docs
 	@mkdir -p site
 	@exec $(NO_DATABASE) "$(VENV)/bin/python" -W ignore::RuntimeWarning -m tools.pages "$(DOCS_VENV)/bin/sphinx-build" site/docs
 	@echo "The pages are in site/docs/; a server that is started now has them at /docs/"
