@@ -19,6 +19,10 @@ SILO_CONFIG=/etc/silo/silo.yaml
 CONFIGURATION = "server:\n  allowed_hosts: [silo.example.com]\n"
 SERVERS = ("silo-serve@8001", "silo-serve@8002")
 UNITS = (*SERVERS, "silo-sweeper")
+SWEEPERS = (
+    *("psql", "-h", "127.0.0.1", "-U", "silo", "-XqtA", "-c"),
+    "SELECT count(*) FROM sessions_app_sweeperprocess",
+)
 POSTGRES = """
 install -d -o postgres /var/lib/silo-postgres
 runuser -u postgres -- {programs}/initdb -D /var/lib/silo-postgres --auth=trust >/dev/null
@@ -104,6 +108,7 @@ def test_the_units_do_under_systemd_what_the_page_says(machine):
     eventually(lambda: shown(machine, SERVERS[0], "NRestarts") == ("1",), "it is started again")
     machine.type(block_with("systemctl restart silo-serve@$port").replace("sleep 10", "true"))
     assert all(is_ready(machine, unit) for unit in SERVERS)
+    assert machine.must(*SWEEPERS).strip() == "1", "systemd waits until it is there"
     doctor = block_with("manage.py doctor").split(" --url ")[0]
     found = machine.run("bash", "-c", doctor).stdout
     assert "ok       sweepers" in found

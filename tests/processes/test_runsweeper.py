@@ -1,6 +1,7 @@
 """`manage.py runsweeper` as a process."""
 
 import json
+import os
 import signal
 import socket
 from datetime import timedelta
@@ -11,7 +12,7 @@ from django.db.models.functions import Now
 
 from sessions_app.models import EditSession, EndedSession, SweeperProcess
 from tests.factories import acquire, make_item, make_user, make_workstation
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.cold
 
@@ -72,6 +73,32 @@ def test_it_shows_its_sweeps_in_a_row_that_goes_when_it_stops(runsweeper, commit
     sweeper.signal(signal.SIGTERM)
     assert sweeper.wait() == 0
     assert not SweeperProcess.objects.exists()
+
+
+@pytest.fixture
+def service_manager():
+    """What systemd is for a service: a socket, at an abstract address, to which it says that it has begun."""
+    name = f"silo-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(f"\0{name}")
+        listening.settimeout(PATIENCE_SECONDS)
+        yield listening, {"NOTIFY_SOCKET": f"@{name}"}
+
+
+def test_systemd_is_told_that_it_has_begun_once_its_row_is_there(
+    runsweeper, committed_db, service_manager
+):
+    told, env = service_manager
+    runsweeper(**env)
+    assert told.recv(100) == b"READY=1"
+    assert SweeperProcess.objects.exists()
+
+
+def test_systemd_waits_for_no_database(runsweeper, service_manager):
+    told, env = service_manager
+    sweeper = runsweeper(DATABASE_URL="postgresql://nobody@127.0.0.1:1/none", **env)
+    assert told.recv(100) == b"READY=1"
+    sweeper.line("sweeper waits for the database")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -16,6 +16,7 @@ from django.db import OperationalError, close_old_connections, connection
 from events_app import measured
 from events_app.database import start
 from events_app.database.unavailable import DATABASE_UNAVAILABLE, backoff
+from events_app.management import service_manager
 from events_app.management.service_command import ServiceCommand
 from events_app.serving import metrics_port
 from events_app.serving.exit_deadline import END_SECONDS, exit_after
@@ -82,6 +83,8 @@ class Command(ServiceCommand):
                 sweep(stop, ignore_outage, signs)
                 attempt, pause = 0, settings.SESSIONS_SWEEP_SECONDS
             except start.Unreachable as unreachable:
+                # It runs, and waits by itself: who started it must not wait, too.
+                service_manager.tell_ready()
                 attempt += 1
                 pause = backoff(attempt)
                 wait.log(unreachable, pause)
@@ -126,6 +129,7 @@ def sweep(stop: threading.Event, ignore_outage: bool, signs: SweeperSigns) -> No
     begun = time.monotonic()
     try:
         signs.begin()
+        service_manager.tell_ready()
         signed_at = time.monotonic()
         while not stop.is_set() and current.step():
             if time.monotonic() - signed_at > SIGN_SECONDS:
