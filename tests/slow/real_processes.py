@@ -31,8 +31,10 @@ ENVIRONMENT = {
     # As the model has it: how often others are told that somebody is idle depends on it.
     "SILO_HEARTBEAT_SECONDS": "30",
 }
-# Not the log: the servers and the watchers are somewhere in it.
+# Not the log: the servers and the watchers are somewhere in it. In a deadlock with a sweep or departure that one gives
+# way: PostgreSQL looks for one after a second where nothing else is said.
 EMPTY = """
+SET LOCAL deadlock_timeout = '30s';
 TRUNCATE sessions_app_handoffrequest, sessions_app_placeinline, sessions_app_editsession,
     sessions_app_endedsession, sessions_app_workstation
 """
@@ -91,7 +93,7 @@ class RealProcesses:
         for name, role in self.roles.items():
             if Role.of(self.users[name]) != role:
                 set_role(self.users[name], role)
-        with connection.cursor() as cursor:
+        with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(EMPTY)
         self._last_ids.clear()
         self._log, self._slept, self._begun = [], 0.0, time.monotonic()
