@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,10 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.faults.own_postgres import OwnPostgres
 from tests.faults.services import ServeAt
-from tests.processes import warm
 from tests.processes.service import Client, SseClient
+from tests.world import World, started
 
 CHROMIUM = os.environ.get("SILO_TEST_CHROMIUM") or shutil.which("chromium") or "chromium"
 # It opens only what a test asks for.
@@ -48,58 +46,17 @@ addEventListener("securitypolicyviolation", (event) => {
 """
 
 
-class World:
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
     """One server at one address, its database, and the users' clients."""
-
-    def __init__(self, database: OwnPostgres) -> None:
-        self.database = database
-        self._tokens: dict[str, str] = {}
-        self.server = self._serve(0)
-        self.port = int(self.server.url.rpartition(":")[2])
-        # Another one on the same database, by which something happens while the first one is stopped.
-        self.other = self._serve(0)
-
-    def _serve(self, port: int, **more: str) -> ServeAt:
-        settings = {"DATABASE_URL": self.database.url, **PATIENT, **more}
-        return ServeAt("127.0.0.1", port, **settings).ready()
-
-    def serve_below(self, base_path: str) -> ServeAt:
-        """Start one more server, which shows the service below a path; the caller closes it."""
-        return self._serve(0, SILO_BASE_PATH=base_path)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start_again(self) -> None:
-        """Start the server that was stopped, at its address."""
-        self.server.close()
-        self.server = self._serve(self.port)
-
-    def client(self, name: str, server: ServeAt | None = None) -> Client:
-        if name not in self._tokens:
-            self._tokens[name] = self.database.manage("createtoken", name, "--role", "editor")
-        return Client(server or self.server, self._tokens[name])
-
-    def end_all(self) -> None:
-        """Nobody holds anything, or waits."""
-        for table in ("handoffrequest", "placeinline", "editsession"):
-            self.database.query(f"DELETE FROM sessions_app_{table}")
-
-    def close(self) -> None:
-        self.server.close()
-        self.other.close()
+    with started(World, USERS, **PATIENT) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
-def world() -> Iterator[World]:
-    with OwnPostgres() as database:
-        command = (sys.executable, "-W", "error", "manage.py", "shell", "-v", "0", "-c", USERS)
-        done = warm.run(command, os.environ | warm.UNBUFFERED | {"DATABASE_URL": database.url})
-        assert not done.returncode, done.stderr
-        made = World(database)
-        yield made
-        made.close()
+def other(world: World) -> ServeAt:
+    """Another server on the same database, by which something happens while the first one is stopped."""
+    return world.serve()
 
 
 @pytest.fixture(scope="session")
@@ -112,9 +69,11 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def stack(world: World) -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
-    world.end_all()
+    try:
+        with ExitStack() as opened:
+            yield opened
+    finally:
+        world.end_all()
 
 
 @pytest.fixture

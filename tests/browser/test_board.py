@@ -1,12 +1,17 @@
 """The board in a real browser: live, right again by itself, usable by keyboard, screen reader and phone."""
 
 import time
+from statistics import median
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-# What a change may take to everybody's eyes.
-SHOWN_WITHIN_MS = 1_000
+from tests.waiting import eventually
+
+# What a change may take to everybody's eyes, in the middle one of so many: a machine that stands still for a moment
+# delays one.
+SHOWN_SECONDS = 1.0
+CHANGES = 3
 # The longest pause between two readings, and the answer.
 NOTICED_WITHIN_MS = 15_000
 BACK_WITHIN_MS = 20_000
@@ -30,27 +35,49 @@ def wait_for_state(page, state, within):
 
 def test_two_boards_show_a_killed_client_within_a_second(log_in, cad):
     boards = [log_in("vi"), log_in("ada")]
-    program = cad("bob")
-    held = program.acquire("A01-0001", object_id="Sketch001")
-    for board in boards:
-        row(board, held).wait_for(timeout=SHOWN_WITHIN_MS * 5)
-        assert "Bob Noyce" in row(board, held).inner_text()
-    program.stream.kill()
-    killed = time.monotonic()
-    for board in boards:
-        row(board, held).wait_for(state="detached", timeout=SHOWN_WITHIN_MS * 10)
-    assert (time.monotonic() - killed) * 1000 < SHOWN_WITHIN_MS
+    took = []
+    for _ in range(CHANGES):
+        program = cad("bob")
+        held = program.acquire("A01-0001", object_id="Sketch001")
+        for board in boards:
+            row(board, held).wait_for()
+            assert "Bob Noyce" in row(board, held).inner_text()
+        program.stream.kill()
+        killed = time.monotonic()
+        for board in boards:
+            row(board, held).wait_for(state="detached")
+        took.append(time.monotonic() - killed)
+    assert median(took) < SHOWN_SECONDS, took
+
+
+# A row is marked for some seconds only, so the page notes which ones were, and what they said.
+NOTE_MARKED = """
+() => {
+  window.marked = [];
+  const note = () => {
+    for (const row of document.querySelectorAll("#rows tr.changed")) marked.push([row.id, row.innerText]);
+  };
+  const changes = {childList: true, subtree: true, attributes: true};
+  new MutationObserver(note).observe(document.getElementById("rows"), changes);
+}
+"""
+
+
+def wait_for_mark(page, session, text=""):
+    found = "([id, text]) => marked.some(([of, said]) => of === id && said.includes(text))"
+    eventually(lambda: page.evaluate(found, [f"s{session}", text]), f"a mark of {session}, {text}")
 
 
 def test_a_change_is_seen_to_change_and_interference_marks_both_sides(log_in, cad):
     board = log_in("vi")
+    board.evaluate(NOTE_MARKED)
     ada, bob = cad("ada"), cad("bob")
     one = ada.acquire("A01-0002", object_id="Sketch001", dependency_cone=["Pad001"])
-    board.wait_for_selector(f"#s{one}.changed")
+    wait_for_mark(board, one)
     board.wait_for_selector(f"#s{one}:not(.changed)")
     other = bob.acquire("A01-0002", object_id="Sketch002", dependency_cone=["Pad001"])
     for session, met in ((one, "Bob Noyce on cad-bob"), (other, "Ada Lovelace on cad-ada")):
-        board.wait_for_selector(f"#s{session}.changed:has-text('soft interference with {met}')")
+        wait_for_mark(board, session, f"soft interference with {met}")
 
 
 def test_a_filter_stays_while_others_work(log_in, cad):
@@ -63,9 +90,9 @@ def test_a_filter_stays_while_others_work(log_in, cad):
     assert "user=ada" in board.url
 
 
-def test_the_board_is_right_again_after_a_restart_of_the_server(log_in, cad, world):
+def test_the_board_is_right_again_after_a_restart_of_the_server(log_in, cad, world, other):
     board = log_in("vi")
-    ada = cad("ada", world.other)
+    ada = cad("ada", other)
     held = ada.acquire("A01-0005")
     row(board, held).wait_for()
     world.server.kill()
@@ -99,10 +126,19 @@ def test_a_line_is_shown_within_a_second_of_its_change(log_in, cad):
     held = ada.acquire("A01-0001", object_id="Sketch001")
     row(board, held).wait_for()
     waits = f"#s{held}:has-text('Bob Noyce on cad-bob')"
-    place = bob.stand("A01-0001", object_id="Sketch001")
-    board.wait_for_selector(waits, timeout=SHOWN_WITHIN_MS)
-    bob.leave("A01-0001", place)
-    board.wait_for_selector(waits, state="detached", timeout=SHOWN_WITHIN_MS)
+    took = {"visible": [], "detached": []}
+
+    def wait_for(state):
+        begun = time.monotonic()
+        board.wait_for_selector(waits, state=state)
+        took[state].append(time.monotonic() - begun)
+
+    for _ in range(CHANGES):
+        place = bob.stand("A01-0001", object_id="Sketch001")
+        wait_for("visible")
+        bob.leave("A01-0001", place)
+        wait_for("detached")
+    assert max(map(median, took.values())) < SHOWN_SECONDS, took
 
 
 def hide(page, hidden):
@@ -171,7 +207,7 @@ def test_the_board_is_right_again_after_the_network_was_cut(log_in, cad):
 
 
 def test_earlier_sessions_are_reached_below_a_base_path(log_in, cad, world, stack):
-    server = world.serve_below("/silo/")
+    server = world.serve(SILO_BASE_PATH="/silo/")
     stack.callback(server.close)
     ada = cad("ada")
     wanted = [

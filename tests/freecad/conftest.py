@@ -1,19 +1,13 @@
 """A server on a PostgreSQL of its own, the add-on as its zip has it, and FreeCADs of two users."""
 
-import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.faults.own_postgres import OwnPostgres
-from tests.faults.services import ServeAt
 from tests.freecad.freecads import USER_CFG, FreeCad, Screen
-from tests.processes import warm
-from tests.processes.service import Client
+from tests.world import World, started
 from tools import freecad_addon
 
 NUMBERS = ("FC-0001", "FC-0002")
@@ -47,66 +41,21 @@ silo().set_part_number(document, {number!r})
 document.save()
 App.closeDocument(document.Name)
 """
-CLOSE_ALL = """
-while Gui.editDocument() is not None:
-    Gui.editDocument().resetEdit()
-for window in QtGui.QApplication.topLevelWidgets():
-    if isinstance(window, Question):
-        window.close()
-for name in list(App.listDocuments()):
-    App.closeDocument(name)
-silo().windows.forget_messages()
-"""
 
 
-class World:
+class Parts(World):
     """One server at one address, its database, and the users."""
-
-    def __init__(self, database: OwnPostgres) -> None:
-        self.database = database
-        self._tokens: dict[str, str] = {}
-        self.server = self._serve(0)
-        self.port = int(self.server.url.rpartition(":")[2])
-
-    def _serve(self, port: int) -> ServeAt:
-        return ServeAt("127.0.0.1", port, DATABASE_URL=self.database.url).ready()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start_again(self) -> None:
-        """Start the server that was stopped, at its address."""
-        self.server.close()
-        self.server = self._serve(self.port)
-
-    def token(self, name: str) -> str:
-        if name not in self._tokens:
-            role = "admin" if name == "root" else "editor"
-            self._tokens[name] = self.database.manage("createtoken", name, "--role", role)
-        return self._tokens[name]
-
-    def client(self, name: str) -> Client:
-        return Client(self.server, self.token(name))
 
     def holders(self, number: str = NUMBERS[0]) -> list[tuple[str, str]]:
         """Who holds which objects of a part."""
         held = self.client("cy").held(number)
         return sorted((one["user"], one["object_id"]) for one in held)
 
-    def close(self) -> None:
-        self.server.close()
-
 
 @pytest.fixture(scope="session")
-def world() -> Iterator[World]:
-    with OwnPostgres() as database:
-        command = (sys.executable, "-W", "error", "manage.py", "shell", "-v", "0", "-c", USERS)
-        done = warm.run(command, os.environ | warm.UNBUFFERED | {"DATABASE_URL": database.url})
-        assert not done.returncode, done.stderr
-        made = World(database)
+def world() -> Iterator[Parts]:
+    with started(Parts, USERS) as made:
         yield made
-        made.close()
 
 
 @pytest.fixture(scope="session")
@@ -126,11 +75,23 @@ def addon(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def freecads() -> Iterator[list[FreeCad]]:
+    """All that were started; they end with the tests."""
+    made: list[FreeCad] = []
+    yield made
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
 def start(
-    world: World, screen: Screen, addon: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., FreeCad]]:
+    world: Parts,
+    screen: Screen,
+    addon: Path,
+    freecads: list[FreeCad],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., FreeCad]:
     """Start a FreeCAD of a user, who is logged in unless told otherwise."""
-    started: list[FreeCad] = []
     homes: dict[str, Path] = {}
 
     def begin(name: str, *, logged_in: bool = True) -> FreeCad:
@@ -141,14 +102,12 @@ def start(
             shutil.copytree(addon, home / ".local/share/FreeCAD/Mod" / addon.name)
         env = {"SILO_URL": world.url, "SILO_TOKEN": world.token(name)} if logged_in else {}
         made = FreeCad(homes[name], screen.display, **env)
-        started.append(made)
+        freecads.append(made)
         if logged_in:
             made.connected()
         return made
 
-    yield begin
-    for one in started:
-        one.close()
+    return begin
 
 
 class Users:
@@ -159,11 +118,11 @@ class Users:
         self._running: dict[str, FreeCad] = {}
 
     def of(self, name: str) -> FreeCad:
-        """Return a user's FreeCAD, with nothing open in it."""
+        """Return a user's FreeCAD, in which nothing is open."""
         running = self._running.get(name)
         if running is None or not running.running:
             running = self._running[name] = self._start(name)
-        running.do(CLOSE_ALL)
+        running.takes_time()
         running.connected()
         return running
 
@@ -206,8 +165,10 @@ def part(made_part: Path, tmp_path: Path) -> Callable[[FreeCad], Path]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_held(world: World) -> Iterator[Any]:
-    """Nobody holds anything, or waits, after a test."""
+def nothing_held(world: Parts, freecads: list[FreeCad]) -> Iterator[None]:
+    """Nobody edits, holds or waits for anything after a test, nor asks for it again once a server comes back."""
     yield
-    for table in ("handoffrequest", "placeinline", "editsession"):
-        world.database.query(f"DELETE FROM sessions_app_{table}")
+    for one in freecads:
+        if one.running:
+            one.closes_all()
+    world.end_all()

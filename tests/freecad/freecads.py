@@ -7,7 +7,7 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tests.processes.service import Process
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -23,6 +23,25 @@ USER_CFG = """<?xml version="1.0" encoding="UTF-8" standalone="no" ?>
 <FCBool Name="AutoloadTab" Value="0"/></FCParamGroup>
 <FCParamGroup Name="Document"><FCBool Name="CreateBackupFiles" Value="0"/></FCParamGroup>
 </FCParamGroup></FCParamGroup></FCParamGroup></FCParameters>
+"""
+
+
+# What the code of tests may name.
+NAMES = """
+from freecad.silo_sessions import application, connection, edits
+from freecad.silo_sessions.dialogs import Question
+silo = lambda: application.running()
+usual = edits.ACQUIRE_SECONDS, connection.PATIENCE_SECONDS
+"""
+CLOSE_ALL = """
+while Gui.editDocument() is not None:
+    Gui.editDocument().resetEdit()
+for window in QtGui.QApplication.topLevelWidgets():
+    if isinstance(window, Question):
+        window.close()
+for name in list(App.listDocuments()):
+    App.closeDocument(name)
+silo().windows.forget_messages()
 """
 
 
@@ -100,13 +119,15 @@ class FreeCad(Process):
             cwd=folder,
         )
         self._client = socket.socket(socket.AF_UNIX)
-        eventually(self._reached, f"FreeCAD in:\n{self.output}", START_SECONDS)
-        self._file = self._client.makefile("r")
-        self.do(
-            "from freecad.silo_sessions import application\n"
-            "from freecad.silo_sessions.dialogs import Question\n"
-            "silo = lambda: application.running()\n"
-        )
+        self._file: TextIO | None = None
+        try:
+            eventually(self._reached, f"FreeCAD in:\n{self.output}", START_SECONDS)
+            self._file = self._client.makefile("r")
+            self.do(NAMES)
+            self.takes_time()
+        except BaseException:
+            self.close()
+            raise
 
     def _reached(self) -> bool:
         assert self.running, f"ended:\n{self.output}"
@@ -122,6 +143,7 @@ class FreeCad(Process):
 
         def answer(within: float = START_SECONDS) -> Any:
             self._client.settimeout(within)
+            assert self._file is not None
             line = self._file.readline()
             assert line, f"FreeCAD has ended:\n{self.output}"
             got = json.loads(line)
@@ -221,8 +243,26 @@ class FreeCad(Process):
         """Wait until it is connected."""
         self.until("silo().connection.connected", 60)
 
+    def takes_time(self) -> None:
+        """Wait for the server's answers as long as a test does: mostly no matter how busy the machine is."""
+        self.do(f"edits.ACQUIRE_SECONDS = connection.PATIENCE_SECONDS = {PATIENCE_SECONDS}")
+
+    def hurries(self) -> None:
+        """Wait for them as long as the add-on has its users wait."""
+        self.do("edits.ACQUIRE_SECONDS, connection.PATIENCE_SECONDS = usual")
+
+    def settled(self) -> None:
+        """Wait until all that was asked of the server so far has its answer, and that answer its consequences."""
+        self.do("ends = []\nsilo().connection._worker.do(lambda: None, ends.append)")
+        self.until("len(ends)", START_SECONDS)
+
+    def closes_all(self) -> None:
+        """Close all documents and questions, and give up what is held."""
+        self.do(CLOSE_ALL)
+        self.settled()
+
     def close(self) -> None:
         super().close()
-        if hasattr(self, "_client"):
+        if self._file is not None:
             self._file.close()
-            self._client.close()
+        self._client.close()

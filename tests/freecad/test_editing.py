@@ -137,9 +137,8 @@ def test_a_refused_property_edit_is_offered_back(ada, bob, part, world):
     # That would undo the later one.
     bob.shows("There are later changes than that of Body of FC-0001: undo them yourself.")
     bob.do(SET_LENGTH.format(length=7))
-    bob.until(
-        "not [one for one in QtGui.QApplication.topLevelWidgets() if isinstance(one, Question)]"
-    )
+    bob.settled()
+    assert bob.questions == []
     assert bob.value(LENGTH) == 7
 
 
@@ -159,9 +158,7 @@ def test_opening_recomputing_and_looking_lock_nothing(ada, part, world):
     ada.do("[one.touch() for one in App.ActiveDocument.Objects]\nApp.ActiveDocument.recompute()")
     ada.do("Gui.ActiveDocument.getObject('Pad').Visibility = False")
     ada.do("Gui.Selection.addSelection(App.ActiveDocument.Pad)\nGui.SendMsgToActiveView('ViewFit')")
-    # The worker answers in order: with this answer, the others would have come.
-    ada.do("silo().connection.create_part('FC-0001', lambda outcome: setattr(App, 'asked', 1))")
-    ada.until("getattr(App, 'asked', 0)")
+    ada.settled()
     assert world.holders() == []
 
 
@@ -173,6 +170,7 @@ def test_nothing_is_locked_without_a_part_number_and_a_copy_is_another_part(
     ada.asked("Is it another part now?")
     assert ada.enters("Sketch")
     ada.leaves()
+    ada.settled()
     assert world.holders() == []
     ada.answers("It is still FC-0001")
     ada.until("silo().part_number(App.ActiveDocument) == 'FC-0001'")
@@ -182,6 +180,7 @@ def test_nothing_is_locked_without_a_part_number_and_a_copy_is_another_part(
     ada.do(DRAW)
     ada.leaves()
     ada.do(f"App.ActiveDocument.saveCopy({str(tmp_path / 'beside.FCStd')!r})")
+    ada.settled()
     assert world.holders() == [("ada", "Sketch")]
     assert Path(file).exists()
 
@@ -189,11 +188,13 @@ def test_nothing_is_locked_without_a_part_number_and_a_copy_is_another_part(
 def test_another_window_of_the_same_user_is_named_as_such(ada, start, part, world):
     part(ada)
     assert ada.enters("Sketch")
+    streams = world.streams()
     second = start("ada")
     second.opens(Path(ada.value("App.ActiveDocument.FileName")))
     assert not second.enters("Sketch")
     second.asked("Your other FreeCAD window has Sketch of FC-0001")
     second.kill()
+    eventually(lambda: world.streams() == streams, "its stream is gone")
     assert world.holders() == [("ada", "Sketch")]
     ada.shows("Sketch of FC-0001 · in edit")
 
@@ -239,6 +240,7 @@ def test_an_edit_in_an_assembly_locks_the_part_which_is_loaded_whole_first(ada, 
     ada.do(IN_CONTEXT)
     assert ada.in_edit
     ada.shows("Sketch of FC-0001 · in edit")
+    ada.settled()
     assert world.holders() == [("ada", "Sketch")]
     assert world.holders("FC-0002") == []
     ada.leaves()
@@ -319,6 +321,7 @@ def test_a_part_number_locks_what_is_in_edit(ada, part, world):
     part(ada)
     ada.do("silo().set_part_number(App.ActiveDocument, '')")
     assert ada.enters("Sketch")
+    ada.settled()
     assert world.holders() == []
     ada.do("silo().set_part_number(App.ActiveDocument, 'FC-0001')")
     ada.shows("Sketch of FC-0001 · in edit")
@@ -353,4 +356,5 @@ def test_a_refused_deletion_is_undone_once(ada, bob, part):
     bob.answers("Undo my change")
     bob.until("App.ActiveDocument.getObject('Pad001') is not None")
     bob.shows_not("NOT LOCKED")
+    bob.settled()
     assert bob.questions == []

@@ -183,6 +183,7 @@ def test_a_killed_freecad_frees_at_once(users, ada, bob, part, world):
 def test_the_user_goes_on_without_the_server_and_is_locked_when_it_is_back(ada, bob, part, world):
     part(ada)
     part(bob)
+    ada.hurries()
     world.server.close()
     bob.until("not silo().connection.connected", 60)
     begun = time.monotonic()
@@ -203,6 +204,7 @@ def test_the_user_goes_on_without_the_server_and_is_locked_when_it_is_back(ada, 
 
 def test_a_server_that_hangs_does_not_stop_freecad(ada, part, world):
     part(ada)
+    ada.hurries()
     ada.do("silo().windows.panel.hide()")
     world.server.signal(signal.SIGSTOP)
     try:
@@ -226,6 +228,7 @@ def test_a_server_that_hangs_does_not_stop_freecad(ada, part, world):
 def test_what_was_entered_without_the_server_may_be_another_users_afterwards(ada, bob, part, world):
     part(ada)
     part(bob)
+    bob.hurries()
     world.server.close()
     bob.until("not silo().connection.connected", 60)
     assert bob.enters("Sketch")
