@@ -17,10 +17,18 @@ BASE = "/silo"
 PASSWORD = "correct horse"
 
 
+class Unhurried(Serve):
+    """It gives no call of its provider up while a test runs."""
+
+    def start_command(self, *command):
+        python, *options, _, serve, port, number = command
+        return [python, *options, "-m", "tests.oidc.unhurried", serve, port, number]
+
+
 @pytest.fixture
 def serve(processes):  # noqa: F811
-    def start(issuer, **env):
-        server = Serve(
+    def start(issuer, kind=Serve, **env):
+        server = kind(
             SILO_OPENID_ISSUER=issuer,
             SILO_OPENID_CLIENT_ID="silo",
             SILO_OPENID_CLIENT_SECRET=SECRET,
@@ -66,11 +74,11 @@ def test_the_way_back_is_below_the_path_and_by_https(provider, browser, serve):
 def test_a_provider_that_does_not_answer_delays_no_other_log_in(serve):
     make_user("boss")
     with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor() as pool:
-        server = serve(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        server = serve(f"http://127.0.0.1:{silent.getsockname()[1]}", Unhurried)
         # Two: one waits for the provider, the other one for the first.
         waiting = [pool.submit(httpx.get, f"{server.url}{BEGIN}", timeout=60) for _ in range(2)]
         called, _ = silent.accept()
-        with called, httpx.Client(base_url=server.url) as at:
+        with called, httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as at:
             token = at.get("/board/log-in").cookies["csrftoken"]
             sent = {"username": "boss", "password": PASSWORD, "csrfmiddlewaretoken": token}
             assert at.post("/board/log-in", data=sent).status_code == 302
