@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection
@@ -15,6 +16,9 @@ WAITING_FOR_LOCKS = """
 # How often a condition is looked at, and how long it may take before the test has failed.
 STEP_SECONDS = 0.02
 PATIENCE_SECONDS = 20.0
+# How often a thread wakes up that sees whether it could, and what is no standstill.
+TICK_SECONDS = 0.01
+LATE_SECONDS = 0.05
 
 
 def eventually(
@@ -40,6 +44,37 @@ def eventually(
             return value
         assert time.monotonic() < deadline, f"not within {within} s: {what or condition}"
         threading.Event().wait(step)
+
+
+@contextmanager
+def standstill() -> Iterator[Callable[[], float]]:
+    """Measure for how long this process was kept from running during the block, by other processes or by the host.
+
+    A bound of what the process does by itself leaves that out. What keeps Python's interpreter for itself is not told
+    apart from it.
+
+    Yields:
+        a function that returns the seconds so far.
+    """
+    over, last, lost = threading.Event(), time.monotonic(), 0.0
+
+    def late() -> float:
+        too_late = time.monotonic() - last - TICK_SECONDS
+        return too_late if too_late > LATE_SECONDS else 0.0
+
+    def tick() -> None:
+        nonlocal last, lost
+        while not over.wait(TICK_SECONDS):
+            lost += late()
+            last = time.monotonic()
+
+    ticking = threading.Thread(target=tick, daemon=True)
+    ticking.start()
+    try:
+        yield lambda: lost + late()
+    finally:
+        over.set()
+        ticking.join()
 
 
 def waiting_for_locks() -> int:

@@ -252,8 +252,8 @@ def test_server_learns_the_idle_time(ada, connect, run_program, part):
     touched = time.time()
     idle = eventually(lambda: Workstation.objects.get().idle_since)
     assert idle.timestamp() == pytest.approx(touched, abs=1)
-    workstation.touched()
-    eventually(lambda: Workstation.objects.get().idle_since is None)
+    # Whoever works goes on: after one touch it would be idle again before a busy machine has looked.
+    eventually(lambda: workstation.touched() or Workstation.objects.get().idle_since is None)
 
 
 def test_workstation_is_idle_when_all_instances_are(ada, connect, part):
