@@ -71,13 +71,12 @@ class Template(Made):
         self.tokens: dict[str, str] = {}
         self._copies = 0
 
-    def __enter__(self) -> Template:
-        super().__enter__()
+    def _make(self) -> None:
+        super()._make()
         script = MAKE_TOKENS.format(accounts=json.dumps(ACCOUNTS))
         printed = self.manage("shell", "-c", script)
         line = next(line for line in printed.splitlines() if line.startswith("tokens "))
         self.tokens = json.loads(line.removeprefix("tokens "))
-        return self
 
     def manage(self, *arguments: str) -> str:
         """Run a management command of the tree that is tried; return what it prints."""

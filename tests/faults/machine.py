@@ -11,11 +11,10 @@ import sys
 import sysconfig
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.processes.service import Process
 from tests.processes.warm import ROOT
+from tests.temporary import Temporary
 from tests.waiting import eventually
 
 # With arguments: a folder for what it writes, what is copied into its files, the folder of this Python's packages, and
@@ -56,7 +55,7 @@ class CannotBoot(Exception):
     """The container's systemd does not start here; the text is what was printed."""
 
 
-class Machine:
+class Machine(Temporary):
     """The machine, while it runs.
 
     Args:
@@ -70,7 +69,7 @@ class Machine:
     def __init__(self, folder: Path, files: Path) -> None:
         self._folder, self._files = folder, files
 
-    def __enter__(self) -> Self:
+    def _make(self) -> None:
         self._cgroups = [top / f"silo-test-{os.getpid()}" for top in _cgroups()]
         packages = sysconfig.get_path("purelib")
         script = ("sh", "-c", BOOT, "sh", self._folder, self._files, packages, *self._cgroups)
@@ -79,16 +78,9 @@ class Machine:
         try:
             eventually(self._has_booted, "the machine runs", BOOT_SECONDS)
         except AssertionError as error:
-            self.__exit__(None, None, None)
             raise CannotBoot(self._process.output) from error
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _remove(self) -> None:
         # All of its processes end with the first one, which does not end with nspawn.
         if self._process.running and (first := self._first()):
             os.kill(first, signal.SIGKILL)

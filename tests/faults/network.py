@@ -15,11 +15,11 @@ import sys
 from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlencode
 
 from tests.processes.service import Client, Process, SseClient
+from tests.temporary import Temporary
 
 # Reserved for tests between devices (RFC 2544); nobody's real network.
 ADDRESSES = IPv4Network("198.18.0.0/15")
@@ -40,7 +40,7 @@ def why_not() -> str | None:
     return f"no network namespaces here: {probe.stderr.decode()}" if probe.returncode else None
 
 
-class Network:
+class Network(Temporary):
     """Inside of it: `ip netns`' view of another machine at the other end of a cable."""
 
     def __init__(self) -> None:
@@ -48,30 +48,16 @@ class Network:
         self.name = f"silo-{os.getpid()}-{number}"
         self._link = f"silo{os.getpid()}.{number}"
 
-    def __enter__(self) -> Self:
+    def _make(self) -> None:
         remove_leftovers()
-        here, there = _free_addresses()
-        self.host = here
-        try:
-            ip("netns", "add", self.name)
-            ip("link", "add", self._link, "type", "veth", "peer", "eth0", "netns", self.name)
-            ip("addr", "add", f"{here}/{PREFIX}", "dev", self._link)
-            ip("link", "set", self._link, "up")
-            self._inside("addr", "add", f"{there}/{PREFIX}", "dev", "eth0")
-            self._inside("link", "set", "lo", "up")
-            self.plug_in()
-        except BaseException:
-            self._remove()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._remove()
+        self.host, there = _free_addresses()
+        ip("netns", "add", self.name)
+        ip("link", "add", self._link, "type", "veth", "peer", "eth0", "netns", self.name)
+        ip("addr", "add", f"{self.host}/{PREFIX}", "dev", self._link)
+        ip("link", "set", self._link, "up")
+        self._inside("addr", "add", f"{there}/{PREFIX}", "dev", "eth0")
+        self._inside("link", "set", "lo", "up")
+        self.plug_in()
 
     def pull(self) -> None:
         """Pull the cable."""

@@ -10,18 +10,18 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlencode
 
 import psycopg
 
 from django_embedded_postgres import EmbeddedPostgres, lock_files, processes
 from tests.processes import warm
+from tests.temporary import Temporary
 from tests.waiting import eventually
 
 
-class OwnPostgres:
+class OwnPostgres(Temporary):
     """An embedded PostgreSQL in a folder of its own, migrated and used by nobody else."""
 
     def __init__(self) -> None:
@@ -29,22 +29,6 @@ class OwnPostgres:
         self._folder = Path(tempfile.mkdtemp(prefix="silo-faults-", dir="/tmp"))
         self._folder.chmod(0o711)
         self._server = EmbeddedPostgres(self._folder, user="silo")
-
-    def __enter__(self) -> Self:
-        try:
-            self._make()
-        except BaseException:
-            self._remove()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._remove()
 
     def _make(self) -> None:
         """Start it with data that were made once for all of them."""

@@ -10,10 +10,9 @@ import subprocess
 from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.faults.network import ADDRESSES, ip, remove, remove_leftovers
+from tests.temporary import Temporary
 
 PREFIX = 24
 HERE = 1
@@ -72,7 +71,7 @@ def _program(pid: int) -> str:
         return ""
 
 
-class Switch:
+class Switch(Temporary):
     """The switch, and the machines on it.
 
     Args:
@@ -88,24 +87,8 @@ class Switch:
             Machine(name, str(self.network[11 + number])) for number, name in enumerate(names)
         ]
 
-    def __enter__(self) -> Self:
-        remove_leftovers()
-        try:
-            self._make()
-        except BaseException:
-            self._remove()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._remove()
-
     def _make(self) -> None:
+        remove_leftovers()
         ip("netns", "add", self._namespace)
         self._inside("link", "add", "switch", "type", "bridge")
         self._inside("link", "set", "switch", "up")

@@ -6,8 +6,7 @@ import time
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
@@ -15,6 +14,7 @@ from tests.ha.cluster import START_SECONDS, Cluster
 from tests.ha.holders import MOST_SECONDS, PART, Acquired, Holder, check_exclusion
 from tests.processes import warm
 from tests.processes.service import Serve, Sweeper
+from tests.temporary import Temporary
 from tests.waiting import eventually
 
 # The defaults, but for what makes a failover harder: sessions expire as soon as can be set, which is after less time
@@ -35,7 +35,7 @@ SWEEP_ENDED = "SELECT sweep_ended FROM sessions_app_sweeperprocess"
 SOME_PAIRS = 3
 
 
-class Scene:
+class Scene(Temporary):
     """The servers, the sweeper and the engineers.
 
     Args:
@@ -48,23 +48,7 @@ class Scene:
         self._stack = ExitStack()
         self.holders: list[Holder] = []
 
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
-
-    def _start(self) -> None:
+    def _make(self) -> None:
         os.environ["SILO_STATE"] = str(self._state)
         self._stack.callback(os.environ.pop, "SILO_STATE")
         self.manage("migrate", "--verbosity", "0")
@@ -81,6 +65,9 @@ class Scene:
             self.holders.append(holder)
         for holder in self.holders:
             holder.start()
+
+    def _remove(self) -> None:
+        self._stack.close()
 
     def _kept(self, process: Any) -> Any:
         self._stack.callback(process.close)
