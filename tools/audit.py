@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 # Those of one environment at a time: pip-audit refuses two versions of one package.
@@ -27,6 +28,8 @@ OPTIONS = (
     *("--no-deps", "--disable-pip", "--skip-editable"),
     *("--format", "json", "--progress-spinner", "off"),
 )
+# Between two tries to reach the service, in seconds.
+PAUSES = (5, 20, 60)
 
 
 def main() -> None:
@@ -34,8 +37,25 @@ def main() -> None:
     sys.exit(max(audit(files, required=required) for files in ENVIRONMENTS))
 
 
-def audit(files: Iterable[str], *, required: bool) -> int:
-    """Audit some files of requirements, print what is found; return the exit code."""
+def audit(files: Iterable[str], *, required: bool, wait: Callable[[float], None] = sleep) -> int:
+    """Audit some files of requirements, print what is found; return the exit code.
+
+    Args:
+        files: the files.
+        required: see `judge`. A service that does not answer is asked again, later each time.
+        wait: waits so many seconds.
+    """
+    report, said = look(files)
+    for seconds in PAUSES if required else ():
+        if report:
+            break
+        wait(seconds)
+        report, said = look(files)
+    return judge(report, said=said, required=required)
+
+
+def look(files: Iterable[str]) -> tuple[str, str]:
+    """Run pip-audit; return its report in JSON, empty if it wrote none, and its standard error."""
     named = [word for file in files for word in ("-r", file)]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
@@ -46,8 +66,7 @@ def audit(files: Iterable[str], *, required: bool) -> int:
             check=False,
         )
         # Without the service pip-audit writes no report.
-        text = report.read_text() if report.exists() else ""
-    return judge(text, said=done.stderr, required=required)
+        return report.read_text() if report.exists() else "", done.stderr
 
 
 def judge(report: str, *, said: str, required: bool) -> int:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import tools.audit
 from tools.audit import judge
 
 FINE = {"name": "django", "version": "5.2.19", "vulns": []}
@@ -53,3 +54,21 @@ def test_a_failed_look_up_is_told_and_fails_where_it_is_required(
     told = capsys.readouterr().out
     assert "NOT AUDITED: " in told
     assert sentence in told
+
+
+@pytest.mark.parametrize(
+    ("required", "answers", "code", "waited"),
+    [
+        (True, ["", report(FINE)], 0, [5]),
+        (True, [""] * 4, 1, [5, 20, 60]),
+        (True, [report(VULNERABLE)], 1, []),
+        (False, [""], 0, []),
+    ],
+)
+def test_a_service_that_does_not_answer_is_asked_again_where_it_is_required(
+    monkeypatch, required, answers, code, waited
+):
+    monkeypatch.setattr(tools.audit, "look", lambda _: (answers.pop(0), "no answer"))
+    pauses = []
+    assert tools.audit.audit([], required=required, wait=pauses.append) == code
+    assert (pauses, answers) == (waited, [])
