@@ -40,9 +40,11 @@ def eventually(
     """
     deadline = time.monotonic() + within
     while True:
+        # Looked at once more after that: this process may have stood still meanwhile.
+        is_over = time.monotonic() >= deadline
         if value := condition():
             return value
-        assert time.monotonic() < deadline, f"not within {within} s: {what or condition}"
+        assert not is_over, f"not within {within} s: {what or condition}"
         threading.Event().wait(step)
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -133,7 +133,9 @@ class Server(Process):
 
         def ready() -> bool:
             assert self.running, self.output
-            return httpx.get(f"{self.url}/ready").status_code == 200
+            with suppress(httpx.TransportError):
+                return httpx.get(f"{self.url}/ready").status_code == 200
+            return False
 
         eventually(ready, "ready")
 

@@ -88,8 +88,11 @@ class Process:
         """Wait for a line that contains a text."""
 
         def look() -> str | None:
-            assert self.running or part in self.output, f"ended:\n{self.output}"
-            return next((line for line in list(self.lines) if part in line), None)
+            # Of a process that has ended, the last lines may not have been read yet.
+            all_is_read = not self._reader.is_alive()
+            found = next((line for line in list(self.lines) if part in line), None)
+            assert found is not None or not all_is_read, f"ended:\n{self.output}"
+            return found
 
         return str(eventually(look, f"a line with {part!r} in:\n{self.output}", within))
 

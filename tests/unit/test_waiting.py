@@ -1,11 +1,15 @@
-"""`tests/waiting.py`: how long a process was kept from running."""
+"""How tests wait: for conditions, for lines of processes, and without the time in which a process could not run."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 
-from tests.waiting import standstill
+import pytest
+
+from tests.processes.service import Process
+from tests.waiting import eventually, standstill
 
 STOPPED_SECONDS = 0.5
 PROGRAM = """
@@ -38,3 +42,35 @@ def test_the_time_in_which_it_waits_is_not():
 
     # On a busy machine some of it is lost, too, at times.
     assert any(lost_while_waiting() < STOPPED_SECONDS / 4 for _ in range(20))
+
+
+def test_a_condition_that_came_true_during_a_standstill_is_seen():
+    came_true = iter([False, True])
+
+    def condition() -> bool:
+        time.sleep(0.1)
+        return next(came_true)
+
+    assert eventually(condition, within=0.05)
+    with pytest.raises(AssertionError, match="not within"):
+        eventually(lambda: False, within=0.05)
+
+
+class Unread(Process):
+    """What it says is read later than it ends."""
+
+    def _read(self) -> None:
+        self._popen.wait()
+        time.sleep(0.2)
+        super()._read()
+
+
+def test_the_last_line_of_a_process_that_has_ended_is_found():
+    process = Unread("echo", "the last line", env=dict(os.environ))
+    try:
+        eventually(lambda: not process.running)
+        assert process.line("last") == "the last line"
+        with pytest.raises(AssertionError, match="ended:"):
+            process.line("another")
+    finally:
+        process.close()
