@@ -20,7 +20,7 @@ from sessions_app import presence_backend
 from sessions_app.models import Item
 from sessions_app.operations import presence
 from tests.factories import make_item
-from tests.waiting import eventually
+from tests.waiting import eventually, waiting_for_locks
 
 BY_KEY = Statement(
     lambda keys: Item.objects.filter(key__any=keys).order_by("key").values_list("pk")
@@ -282,11 +282,6 @@ def test_a_statement_behind_a_lock_sees_what_was_committed_while_the_lock_waited
         with transaction.atomic():
             rows_of(locking([item.pk]))
             waiting = thread.submit(wait_and_read)
-            eventually(_somebody_waits)
+            eventually(waiting_for_locks)
             new = make_item("new")
         assert waiting.result() == [[(item.pk,)], [(new.pk,)]]
-
-
-def _somebody_waits() -> bool:
-    # Not pg_stat_activity, which a transaction sees as it was at its first look.
-    return bool(rows_of(Query("SELECT 1 FROM pg_locks WHERE NOT granted", [])))

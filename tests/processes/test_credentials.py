@@ -14,8 +14,6 @@ from sessions_app.models import ApiToken
 from tests.waiting import eventually
 
 LISTENERS = "FROM pg_stat_activity WHERE application_name = 'silo notifications' AND datname = current_database()"
-# Asking takes some time, too.
-WITHIN = TRUSTED_SECONDS + 2.0
 # How often the columns of tokens were asked for by their digest.
 LOOK_UPS = """
     SELECT seq_scan + idx_scan FROM pg_stat_user_tables WHERE relname = 'sessions_app_apitoken'
@@ -30,6 +28,15 @@ def statuses(client):
         client.call("POST", f"/api/workstations/{workstation}/alive").status_code,
         client.call("GET", f"/api/events?workstation_id={workstation}").status_code,
     }
+
+
+def wait_until_it_is_known(client, after, changed_at):
+    """Wait until these are the answers, as they are for whoever asks once what was known is not trusted any more."""
+    while True:
+        asked_at = time.monotonic()
+        if (answered := statuses(client)) == after:
+            return
+        assert asked_at < changed_at + TRUSTED_SECONDS, answered
 
 
 def look_ups():
@@ -62,7 +69,7 @@ def test_every_server_notices_a_change_within_a_second(serve, client_of, change,
     change()
     changed_at = time.monotonic()
     for ada.server in servers:
-        eventually(lambda: statuses(ada) == after, within=changed_at + WITHIN - time.monotonic())
+        wait_until_it_is_known(ada, after, changed_at)
 
 
 def test_requests_with_a_known_token_do_not_look_it_up(serve, client_of):
@@ -85,15 +92,26 @@ def _settled(count):
     return last
 
 
+def listener():
+    """The backend of the only listening connection: once this server has one, and what ran before has none any more."""
+
+    def only():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(f"SELECT pid {LISTENERS}")
+            pids = cursor.fetchall()
+        return pids[0] if len(pids) == 1 else None
+
+    return eventually(only, "one listening connection")[0]
+
+
 @pytest.fixture
 def freeze_listener():
     """Stop the backend of the listening connection: it stands, nothing comes by it, and nobody knows that."""
     frozen = []
 
     def freeze():
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT pid {LISTENERS}")
-            ((pid,),) = cursor.fetchall()
+        pid = listener()
         os.kill(pid, signal.SIGSTOP)
         frozen.append(pid)
 
@@ -107,14 +125,14 @@ def test_a_server_to_which_nothing_comes_looks_up_again(serve, client_of, freeze
     assert statuses(ada) == {200, 404}
     freeze_listener()
     revoke()
-    eventually(lambda: statuses(ada) == {401}, within=WITHIN)
+    wait_until_it_is_known(ada, {401}, time.monotonic())
 
 
 def test_a_server_whose_listening_connection_is_cut_looks_up_again(serve, client_of):
     ada = client_of(serve())
     assert statuses(ada) == {200, 404}
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_terminate_backend(pid) {LISTENERS}")
+        cursor.execute("SELECT pg_terminate_backend(%s)", [listener()])
         assert cursor.fetchall() == [(True,)]
     revoke()
-    eventually(lambda: statuses(ada) == {401}, within=WITHIN)
+    wait_until_it_is_known(ada, {401}, time.monotonic())

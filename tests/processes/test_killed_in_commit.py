@@ -38,7 +38,11 @@ def die_in_commit(server: Serve, request: Callable[[], Any]) -> None:
 
 def _somebody_waits_for_the_log() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        # The table shows the locks of all databases, those of tests beside this one too.
+        cursor.execute(
+            "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            " WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"
+        )
         return cursor.fetchone() is not None
 
 

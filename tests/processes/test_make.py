@@ -169,8 +169,9 @@ def test_when_one_service_ends_all_end(
     make: Callable[..., Process], migrated_var: Path, port: int
 ) -> None:
     run = make("run")
-    eventually(lambda: is_ready(f"http://127.0.0.1:{port}"), run.output, within=60)
-    sweeper = re.search(r"sweeper started \(pid=(\d+)\)", run.output)
+    eventually(lambda: is_ready(f"http://127.0.0.1:{port}"), lambda: run.output, within=60)
+    # Whether it has begun, its server's readiness does not say.
+    sweeper = re.search(r"\(pid=(\d+)\)", run.line("sweeper started", within=60))
     assert sweeper
     os.kill(int(sweeper[1]), signal.SIGKILL)
     assert run.wait(within=STOP_SECONDS) != 0
