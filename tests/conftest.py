@@ -9,9 +9,20 @@ from pathlib import Path
 import pytest
 from django.db import connection
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck, settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests import emptying
+
+# A busy machine is slow, which is no fault of what is tested. What was drawn at random is printed where it fails.
+settings.register_profile(
+    "silo",
+    parent=settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("silo")
 
 # Tests that start no processes.
 INSIDE = (Path(__file__).with_name("unit"), Path(__file__).with_name("integration"))

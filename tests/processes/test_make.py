@@ -169,7 +169,7 @@ def test_when_one_service_ends_all_end(
     make: Callable[..., Process], migrated_var: Path, port: int
 ) -> None:
     run = make("run")
-    eventually(lambda: is_ready(f"http://127.0.0.1:{port}"), lambda: run.output, within=60)
+    eventually(lambda: is_ready(f"http://127.0.0.1:{port}"), run.output, within=60)
     # Whether it has begun, its server's readiness does not say.
     sweeper = re.search(r"\(pid=(\d+)\)", run.line("sweeper started", within=60))
     assert sweeper
