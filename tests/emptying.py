@@ -33,10 +33,12 @@ def empty() -> None:
     every = ", ".join(tables)
     with transaction.atomic(), connection.cursor() as cursor:
         # No trigger is asked: neither those of the foreign keys nor the one that keeps the record as it is. In a
-        # deadlock with what a killed process has not finished, that ends: it looks for one after a second.
+        # deadlock with what a killed process has not finished, that ends: it looks for one after a second. So an
+        # autovacuum of a large table is waited for, which PostgreSQL would end when this one looks for a deadlock.
         cursor.execute(f"""
             SET LOCAL session_replication_role = replica;
             SET LOCAL deadlock_timeout = '30s';
+            SET LOCAL lock_timeout = '60s';
             LOCK TABLE {every};
             DO $$ BEGIN
                 IF (SELECT sum(pg_table_size(name::regclass)) > {LARGE_BYTES} FROM unnest('{{{every}}}'::text[]) name)

@@ -32,9 +32,10 @@ ENVIRONMENT = {
     "SILO_HEARTBEAT_SECONDS": "30",
 }
 # Not the log: the servers and the watchers are somewhere in it. In a deadlock with a sweep or departure that one gives
-# way: PostgreSQL looks for one after a second where nothing else is said.
+# way: PostgreSQL looks for one after a second where nothing else is said. An autovacuum is waited for.
 EMPTY = """
 SET LOCAL deadlock_timeout = '30s';
+SET LOCAL lock_timeout = '60s';
 TRUNCATE sessions_app_handoffrequest, sessions_app_placeinline, sessions_app_editsession,
     sessions_app_endedsession, sessions_app_workstation
 """
